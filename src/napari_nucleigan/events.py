@@ -1,0 +1,162 @@
+"""Every long job is a generator of these events and returns its result.
+
+The command line, the widgets and the tests drive the same generator; to stop a job is to close it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeAlias, TypeVar
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job has come.
+
+    Attributes
+    ----------
+    done, total : int
+        Finished and overall units of work.
+    what : str
+        What is being done, for people.
+    seconds_left : float or None
+        Estimated time to the end in seconds, where it is known.
+    """
+
+    done: int
+    total: int
+    what: str
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that the user should know: a conversion, a fallback."""
+
+    text: str
+    level: str = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """Mean losses since the last such event.
+
+    Attributes
+    ----------
+    step : int
+        Updates of the generator so far.
+    values : dict of str to float
+        Loss by name.
+    lr : float
+        Learning rate of the generator.
+    images_per_second : float
+        Training crops per second.
+    """
+
+    step: int
+    values: dict[str, float]
+    lr: float
+    images_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Validation scores (means over whole images) at a step."""
+
+    step: int
+    values: dict[str, float]
+    best: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A picture of the present state of training was written to `path`."""
+
+    step: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The state of training at `step` is safe in `path`."""
+
+    step: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The job is done.
+
+    Attributes
+    ----------
+    step : int
+        The last step.
+    result : str
+        Path of what was made.
+    values : dict of str to float
+        Final figures.
+    """
+
+    step: int
+    result: str
+    values: dict[str, float] = field(default_factory=dict)
+
+
+Event: TypeAlias = Progress | Note | Losses | Scores | Preview | Checkpoint | Finished
+_Result = TypeVar("_Result")
+Job: TypeAlias = Generator[Event, None, _Result]
+
+_TYPES: dict[str, type[Any]] = {
+    kind.__name__.lower(): kind
+    for kind in (Progress, Note, Losses, Scores, Preview, Checkpoint, Finished)
+}
+
+
+def run(job: Job[_Result], on_event: Callable[[Event], object] | None = None) -> _Result:
+    """Drive a job to its end.
+
+    Parameters
+    ----------
+    job : generator of events
+        What to run.
+    on_event : callable, optional
+        Called with each event. If it raises, the job is closed.
+
+    Returns
+    -------
+    object
+        What the job returns.
+    """
+    try:
+        while True:
+            event = next(job)
+            if on_event is not None:
+                on_event(event)
+    except StopIteration as stop:
+        result: _Result = stop.value
+        return result
+    finally:
+        job.close()
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """Represent an event as a JSON-ready dictionary with its kind under ``"event"``."""
+    return {"event": type(event).__name__.lower(), **asdict(event)}
+
+
+def from_json(record: dict[str, Any]) -> Event:
+    """Rebuild an event that `to_json` wrote.
+
+    Raises
+    ------
+    ValueError
+        If the record is of no known kind.
+    """
+    values = {key: value for key, value in record.items() if key not in ("event", "time")}
+    kind = _TYPES.get(record.get("event", ""))
+    if kind is None:
+        raise ValueError(f"not an event of this package: {record!r}")
+    event: Event = kind(**values)
+    return event

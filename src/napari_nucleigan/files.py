@@ -1,0 +1,117 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_nucleigan.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full; free some space or choose another folder",
+    errno.EDQUOT: "your disk quota is used up; free some space or choose another folder",
+    errno.EACCES: "permission is denied; choose a folder that you may write to",
+    errno.EPERM: "permission is denied; choose a folder that you may write to",
+    errno.EROFS: "the file system is read-only; choose a folder that you may write to",
+    errno.ENOTDIR: "a part of the path is a file, not a folder; choose another path",
+    errno.EISDIR: "a folder of that name is in the way; choose another name",
+}
+
+
+def output_error(path: str | Path, error: OSError) -> OutputError:
+    """Turn an operating-system error on writing into one clear sentence.
+
+    Parameters
+    ----------
+    path : str or Path
+        What was to be written.
+    error : OSError
+        What the system said.
+
+    Returns
+    -------
+    OutputError
+    """
+    reason = _REASONS.get(error.errno or 0, f"{error.strerror or error}; check the path")
+    return OutputError(f"Cannot write {path}: {reason}.")
+
+
+def make_folder(path: str | Path) -> Path:
+    """Make a folder and its parents.
+
+    Raises
+    ------
+    OutputError
+        Where that is not possible.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(folder, error) from error
+    return folder
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Write a file aside, then move it into place.
+
+    The block receives a temporary path in the same folder. When the block ends well the file is flushed
+    to the disk and renamed over `path`; when it fails, the temporary file is removed and `path` is untouched.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file to write.
+
+    Yields
+    ------
+    Path
+        The temporary path to write to; it ends in the same suffix.
+
+    Raises
+    ------
+    OutputError
+        If the system refuses the write.
+    """
+    target = Path(path)
+    make_folder(target.parent)
+    temporary = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise output_error(target, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write `content` to `path`, whole or not at all."""
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: str | Path, content: str) -> None:
+    """Write `content` as UTF-8 to `path`, whole or not at all."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def _sync_folder(folder: Path) -> None:
+    # The rename itself must reach the disk; Windows cannot open folders and needs no such step.
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""napari dock widgets: they show and never compute."""

@@ -1,6 +1,6 @@
 """The errors that users meet: each says what happened, why, and what to do.
 
-None derives from :class:`RuntimeError`, because napari's generator workers swallow those in silence.
+None derives from :class:`RuntimeError`: napari's generator workers swallow those in silence.
 """
 
 from __future__ import annotations

@@ -62,8 +62,9 @@ def make_folder(path: str | Path) -> Path:
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """Write a file aside, then move it into place.
 
-    The block receives a temporary path in the same folder. When the block ends well the file is flushed
-    to the disk and renamed over `path`; when it fails, the temporary file is removed and `path` is untouched.
+    The block receives a temporary path in the same folder. When the block ends well the file is
+    flushed to the disk and renamed over `path`; when it fails, the temporary file is removed and
+    `path` is untouched.
 
     Parameters
     ----------

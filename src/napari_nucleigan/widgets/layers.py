@@ -1,0 +1,205 @@
+"""Between napari layers and what the core works on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_nucleigan.data.images import HEImage, to_rgb
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels
+    from napari.viewer import Viewer
+
+    from napari_nucleigan.segmentation import Segmentation
+
+METADATA_KEY = "nucleigan"
+"""Where layers carry what this plugin knows about them."""
+
+Box = tuple[int, int, int, int]
+"""First row, last row + 1, first column, last column + 1."""
+
+
+def image_layers(viewer: Viewer) -> list[Image]:
+    """All image layers of a viewer, the topmost first."""
+    from napari.layers import Image
+
+    return [layer for layer in reversed(viewer.layers) if isinstance(layer, Image)]
+
+
+def layer_problem(layer: Image) -> str:
+    """Say why a layer cannot be segmented; empty where it can."""
+    if layer.rgb or layer.ndim == 2 or _channel_first(layer):
+        return "" if min(image_shape(layer)) > 0 else f"“{layer.name}” is empty."
+    if layer.ndim == 3 and layer.level_shapes[0][-1] in (3, 4):
+        return (
+            f"“{layer.name}” holds its colours as a third axis; add it again as RGB "
+            "(in code: viewer.add_image(..., rgb=True))."
+        )
+    return (
+        f"“{layer.name}” has {layer.ndim} dimensions, but nuclei are segmented in 2-D; right-click it and split the "
+        "stack, then choose one plane."
+    )
+
+
+def layer_mpp(layer: Image) -> float | None:
+    """Microns per pixel of a layer, from its scale and units.
+
+    Returns
+    -------
+    float or None
+        Geometric mean of both directions; None where the units are pixels or no length.
+    """
+    values = []
+    for axis in _plane(layer):
+        quantity = layer.scale[axis] * layer.units[axis]
+        if not quantity.check("[length]"):
+            return None
+        values.append(abs(float(quantity.to("micrometer").magnitude)))
+    # 7 digits: scales that went through other units come back as 0.2500000001.
+    return float(f"{np.sqrt(values[0] * values[1]):.7g}")
+
+
+def layer_folder(layer: Image) -> str:
+    """Folder of the file that a layer came from; empty where that is not known."""
+    path = layer.metadata.get(METADATA_KEY, {}).get("path") or layer.source.path
+    return str(Path(path).parent) if path else ""
+
+
+def image_shape(layer: Image) -> tuple[int, int]:
+    """Height and width of a layer in pixels, at full resolution."""
+    shape = layer.level_shapes[0]
+    rows, columns = _plane(layer)
+    return int(shape[rows]), int(shape[columns])
+
+
+def visible_box(layer: Image) -> Box | None:
+    """Part of a layer that lies within the canvas.
+
+    Returns
+    -------
+    Box or None
+        None where nothing of the layer is in view.
+    """
+    height, width = image_shape(layer)
+    rows, columns = _plane(layer)
+    factor = layer.downsample_factors[layer.data_level]
+    corners = layer.corner_pixels * factor
+    top, left = (int(corners[0][axis]) for axis in (rows, columns))
+    # The lower corner is the last pixel in view, of the level on show.
+    bottom = min(height, int(corners[1][rows] + factor[rows]))
+    right = min(width, int(corners[1][columns] + factor[columns]))
+    if not np.any(layer.corner_pixels[1]) or bottom - top < 2 or right - left < 2:
+        return None
+    return max(0, top), bottom, max(0, left), right
+
+
+def pixels(layer: Image) -> np.ndarray[Any, Any]:
+    """The full-resolution array of a layer, lazy where the layer's own is; cheap."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def he_image(
+    data: np.ndarray[Any, Any], name: str, mpp: float | None, box: Box | None, channel_first: bool
+) -> HEImage:
+    """Make the core's image of a layer's array; for a worker, since it may load from disk.
+
+    Parameters
+    ----------
+    data : ndarray
+        As from `pixels`.
+    name : str
+        Name of the image.
+    mpp : float or None
+        Microns per pixel.
+    box : Box or None
+        The part to take; None for the whole.
+    channel_first : bool
+        Whether the first axis holds the colours.
+
+    Returns
+    -------
+    HEImage
+    """
+    if data.dtype == np.uint8 and box is not None:
+        # Bytes are taken as they are, so that the part can be cut out before anything is loaded.
+        data = data[..., box[0] : box[1], box[2] : box[3]] if channel_first else data[box[0] : box[1], box[2] : box[3]]
+        box = None
+    rgb, notes = to_rgb(np.asarray(data), 0 if channel_first else None)
+    if box is not None:
+        rgb = rgb[box[0] : box[1], box[2] : box[3]]
+    return HEImage(np.ascontiguousarray(rgb), mpp, name, notes=notes)
+
+
+def labels_place(layer: Image) -> dict[str, Any]:
+    """Arguments that put a Labels layer where an image layer lies, in the same units.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+        The image.
+
+    Returns
+    -------
+    dict
+        scale, translate, rotate, shear, affine, units and axis labels of the two image axes.
+    """
+    from napari.utils.transforms import CompositeAffine
+
+    plane = list(_plane(layer))
+    local = CompositeAffine(
+        scale=layer.scale, translate=layer.translate, rotate=layer.rotate, shear=layer.shear, ndim=layer.ndim
+    ).set_slice(plane)
+    return {
+        "scale": local.scale,
+        "translate": local.translate,
+        "rotate": local.rotate,
+        "shear": local.shear,
+        "affine": layer.affine.set_slice(plane).affine_matrix,
+        "units": tuple(layer.units[axis] for axis in plane),
+        "axis_labels": tuple(layer.axis_labels[axis] for axis in plane),
+    }
+
+
+def is_channel_first(layer: Image) -> bool:
+    """Whether the first axis of a layer holds its colours."""
+    return _channel_first(layer)
+
+
+def full_labels(segmentation: Segmentation, shape: tuple[int, int], box: Box | None) -> np.ndarray[Any, Any]:
+    """Labels of a region, set into an image of background.
+
+    Parameters
+    ----------
+    segmentation : Segmentation
+        Of the region or the whole.
+    shape : (int, int)
+        Height and width of the whole image.
+    box : Box or None
+        The region; None for the whole.
+
+    Returns
+    -------
+    ndarray of int32, shape (H, W)
+    """
+    if box is None:
+        return segmentation.labels
+    labels = np.zeros(shape, np.int32)
+    labels[box[0] : box[1], box[2] : box[3]] = segmentation.labels
+    return labels
+
+
+def labels_of(viewer: Viewer, layer: Labels | None) -> bool:
+    """Whether a layer is still in the viewer."""
+    return layer is not None and layer in viewer.layers
+
+
+def _channel_first(layer: Image) -> bool:
+    return not layer.rgb and layer.ndim == 3 and layer.level_shapes[0][0] in (3, 4)
+
+
+def _plane(layer: Image) -> tuple[int, int]:
+    """The axes of a layer that are rows and columns; colours are the last axis of RGB layers, which napari hides."""
+    return (1, 2) if _channel_first(layer) else (0, 1)

@@ -1,0 +1,104 @@
+"""What the widgets keep between sessions: napari's Preferences page, and a small memory of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_nucleigan.errors import OutputError
+from napari_nucleigan.files import write_text
+
+PLUGIN = "napari-nucleigan"
+_MOST_FOLDERS = 500
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """The plugin's page in napari's Preferences.
+
+    Attributes
+    ----------
+    device : str
+        Device that new widgets start with.
+    tile : int
+        Side of the tiles of large images, in pixels.
+    model_folder, run_folder : str
+        Where the user's models and training runs lie; empty for the usual places.
+    """
+
+    device: str = "auto"
+    tile: int = 2048
+    model_folder: str = ""
+    run_folder: str = ""
+
+
+def preferences() -> Preferences:
+    """Read the Preferences; the defaults where napari has no such page.
+
+    A model folder chosen there becomes the one that the whole package uses, unless ``NUCLEIGAN_MODELS`` names another.
+    """
+    try:
+        from napari.settings import get_plugin_settings
+
+        page = get_plugin_settings(PLUGIN)
+        found = Preferences(
+            page.computing.device, page.computing.tile, page.folders.models.strip(), page.folders.runs.strip()
+        )
+    except (ImportError, KeyError, AttributeError):  # an older napari, or the plugin is run without its manifest
+        found = Preferences()
+    if found.model_folder:
+        os.environ.setdefault("NUCLEIGAN_MODELS", found.model_folder)
+    return found
+
+
+def memory_file() -> Path:
+    """Return the file that `remember` writes: in ``NUCLEIGAN_CONFIG``, else in the user's configuration folder."""
+    folder = os.environ.get("NUCLEIGAN_CONFIG")
+    if folder:
+        return Path(folder).expanduser() / "widgets.json"
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("nucleigan", appauthor=False)) / "widgets.json"
+
+
+def recall(key: str, default: Any = None) -> Any:
+    """Return what was remembered under `key`."""
+    return _read().get(key, default)
+
+
+def remember(key: str, value: Any) -> None:
+    """Keep a JSON-ready value for the next session; a folder that cannot be written to is no reason to fail."""
+    content = _read()
+    content[key] = value
+    try:
+        write_text(memory_file(), json.dumps(content, indent=1))
+    except OutputError as error:
+        logging.getLogger("napari_nucleigan").info("not remembered: %s", error)
+
+
+def recall_mpp(folder: str) -> float | None:
+    """Return the microns per pixel that were last typed for images of a folder."""
+    value = recall("mpp", {}).get(folder) if folder else None
+    return float(value) if isinstance(value, int | float) and value > 0 else None
+
+
+def remember_mpp(folder: str, mpp: float) -> None:
+    """Keep the microns per pixel of the images of a folder."""
+    if not folder:
+        return
+    known = {name: value for name, value in recall("mpp", {}).items() if name != folder}
+    known[folder] = mpp
+    remember("mpp", dict(list(known.items())[-_MOST_FOLDERS:]))
+
+
+def _read() -> dict[str, Any]:
+    with contextlib.suppress(OSError, ValueError):
+        content = json.loads(memory_file().read_text("utf-8"))
+        if isinstance(content, dict):
+            return content
+    return {}

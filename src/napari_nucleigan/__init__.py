@@ -1,5 +1,79 @@
-"""Deep adversarial nuclei segmentation and synthesis for H&E images."""
+"""Deep adversarial nuclei segmentation and synthesis for H&E images.
+
+Every name of the public API is loaded when it is first asked for, so that importing the package costs
+next to nothing and brings in neither torch nor napari.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_nucleigan import stains
+    from napari_nucleigan.data.datasets import Dataset
+    from napari_nucleigan.data.images import HEImage, read_image, read_labels, write_labels
+    from napari_nucleigan.errors import NucleiganError
+    from napari_nucleigan.events import run
+    from napari_nucleigan.masks.encoding import decode, encode
+    from napari_nucleigan.metrics import evaluate
+    from napari_nucleigan.models import list_models, load_model
+    from napari_nucleigan.segmentation import Segmentation, SegmentSettings, refilter, segment
+    from napari_nucleigan.training.cgan import train_segmenter
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Dataset",
+    "HEImage",
+    "NucleiganError",
+    "SegmentSettings",
+    "Segmentation",
+    "decode",
+    "encode",
+    "evaluate",
+    "list_models",
+    "load_model",
+    "read_image",
+    "read_labels",
+    "refilter",
+    "run",
+    "segment",
+    "stains",
+    "train_segmenter",
+    "write_labels",
+]
+
+_MODULES = {
+    "Dataset": "data.datasets",
+    "HEImage": "data.images",
+    "NucleiganError": "errors",
+    "SegmentSettings": "segmentation",
+    "Segmentation": "segmentation",
+    "decode": "masks.encoding",
+    "encode": "masks.encoding",
+    "evaluate": "metrics",
+    "list_models": "models",
+    "load_model": "models",
+    "read_image": "data.images",
+    "read_labels": "data.images",
+    "refilter": "segmentation",
+    "run": "events",
+    "segment": "segmentation",
+    "train_segmenter": "training.cgan",
+    "write_labels": "data.images",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "stains":
+        return import_module("napari_nucleigan.stains")
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

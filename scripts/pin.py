@@ -1,0 +1,64 @@
+"""Write constraints.txt: the versions in this environment of all that the project's extras need."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+PROJECT = "napari-nucleigan"
+EXTRAS = ("all", "dev", "docs")
+HEADER = (
+    "# Versions that `make env` installs. Written by `make pin` from an environment that passes.\n"
+)
+
+
+def closure(name: str, extras: tuple[str, ...]) -> dict[str, str]:
+    """Find what is installed of the requirements of a distribution and of theirs, in turn.
+
+    Parameters
+    ----------
+    name : str
+        Name of an installed distribution.
+    extras : tuple of str
+        Its extras to follow.
+
+    Returns
+    -------
+    dict of str to str
+        Public version (without local part such as ``+cpu``) by canonical name.
+    """
+    pins: dict[str, str] = {}
+    seen: set[tuple[str, str]] = set()
+    waiting = [(name, extra) for extra in ("", *extras)]
+    while waiting:
+        entry = waiting.pop()
+        if entry in seen:
+            continue
+        seen.add(entry)
+        parent, extra = entry
+        try:
+            found = distribution(parent)
+        except PackageNotFoundError:
+            continue  # of another platform, or optional
+        pins[canonicalize_name(parent)] = Version(found.version).public
+        for line in found.requires or []:
+            need = Requirement(line)
+            if need.marker is None or need.marker.evaluate({"extra": extra}):
+                child = canonicalize_name(need.name)
+                waiting += [(child, wanted) for wanted in ("", *need.extras)]
+    del pins[canonicalize_name(name)]
+    return pins
+
+
+def main() -> None:
+    pins = closure(PROJECT, EXTRAS)
+    text = HEADER + "".join(f"{name}=={pins[name]}\n" for name in sorted(pins))
+    Path(__file__).resolve().parents[1].joinpath("constraints.txt").write_text(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+# Optical density of haematoxylin and eosin in red, green and blue (Ruifrok and Johnston, 2001).
+HAEMATOXYLIN = np.array([0.65, 0.70, 0.29])
+EOSIN = np.array([0.07, 0.99, 0.11])
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip the tests marked ``gpu`` where torch finds no CUDA device."""
+    if item.get_closest_marker("gpu") is not None:
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a CUDA device")
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the user's own models and settings out of the tests, and the tests out of them."""
+    for variable in ("NUCLEIGAN_MODELS", "NUCLEIGAN_CONFIG"):
+        monkeypatch.setenv(variable, str(tmp_path_factory.mktemp(variable.lower())))
+
+
+def _shared(part: str) -> Path:
+    root = Path(os.environ.get("NUCLEIGAN_DATA", REPOSITORY.parent / "shared"))
+    path = root / part
+    if not path.exists():
+        pytest.skip(f"{path} is absent; NUCLEIGAN_DATA names the folder that holds {part}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def kumar() -> Path:
+    """The Kumar data set in the data-set layout; never choose anything by its test tiles."""
+    return _shared("data/kumar")
+
+
+@pytest.fixture(scope="session")
+def monuseg_original() -> Path:
+    """Two tiles as published: LZW TIFF and Aperio XML."""
+    return _shared("data/monuseg_original")
+
+
+@pytest.fixture(scope="session")
+def metrics_pair() -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """True and predicted labels whose scores are known."""
+    with np.load(_shared("reference/metrics_pair.npz")) as arrays:
+        return arrays["gt"].astype(np.int32), arrays["pred"].astype(np.int32)
+
+
+@pytest.fixture(scope="session")
+def tiny_he() -> Callable[..., tuple[NDArray[np.uint8], NDArray[np.int32]]]:
+    """Return `make_he`, the maker of small images."""
+    return make_he
+
+
+def make_he(
+    height: int = 96, width: int = 96, nuclei: int = 8, seed: int = 0
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Paint haematoxylin ellipses, none touching another, on an eosin ground.
+
+    Parameters
+    ----------
+    height, width : int
+        Size in pixels.
+    nuclei : int
+        Most ellipses to place (fewer where there is no room), of radii 4 to 8 pixels.
+    seed : int
+        The same seed gives the same image.
+
+    Returns
+    -------
+    rgb : ndarray of uint8, shape (height, width, 3)
+        The image.
+    labels : ndarray of int32, shape (height, width)
+        0 = background, 1... = nuclei.
+    """
+    random = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:height, :width]
+    labels = np.zeros((height, width), np.int32)
+    taken = np.zeros((height, width), bool)
+    for _ in range(20 * nuclei):
+        if labels.max() == nuclei:
+            break
+        row, column = random.uniform(0, (height, width))
+        first, second = random.uniform(4, 8, 2)
+        angle = random.uniform(0, np.pi)
+        along = (rows - row) * np.cos(angle) + (columns - column) * np.sin(angle)
+        across = (columns - column) * np.cos(angle) - (rows - row) * np.sin(angle)
+        inside = (along / first) ** 2 + (across / second) ** 2 <= 1
+        if inside.sum() < 20 or (inside & taken).any():
+            continue
+        labels[inside] = labels.max() + 1
+        taken |= (along / (first + 2)) ** 2 + (across / (second + 2)) ** 2 <= 1
+    haematoxylin = np.where(labels > 0, 1.3, 0.08) * random.uniform(0.85, 1.15, labels.shape)
+    eosin = np.where(labels > 0, 0.25, 0.55) * random.uniform(0.85, 1.15, labels.shape)
+    density = haematoxylin[..., None] * HAEMATOXYLIN + eosin[..., None] * EOSIN
+    return np.rint(255 * np.exp(-density)).astype(np.uint8), labels

@@ -12,7 +12,7 @@ from packaging.version import Version
 PROJECT = "napari-nucleigan"
 EXTRAS = ("all", "dev", "docs")
 HEADER = (
-    "# Versions that `make env` installs. Written by `make pin` from an environment that passes.\n"
+    "# The versions that `make env` installs, written by `make pin` from a working environment.\n"
 )
 
 

@@ -49,7 +49,8 @@ def test_names_and_homes_agree() -> None:
 def test_no_top_level_name_hides_a_module() -> None:
     code = (
         "import pkgutil, napari_nucleigan as package;"
-        "print(sorted({m.name for m in pkgutil.iter_modules(package.__path__)} & {*package._MODULES}))"
+        "modules = {m.name for m in pkgutil.iter_modules(package.__path__)};"
+        "print(sorted(modules & {*package._MODULES}))"
     )
     assert in_fresh_python(code) == "[]"
 

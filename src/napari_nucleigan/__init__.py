@@ -1,7 +1,7 @@
 """Deep adversarial nuclei segmentation and synthesis for H&E images.
 
-Every name of the public API is loaded when it is first asked for, so that importing the package costs
-next to nothing and brings in neither torch nor napari.
+Every name of the public API is loaded when it is first asked for, so that importing the package
+costs next to nothing and brings in neither torch nor napari.
 """
 
 from __future__ import annotations

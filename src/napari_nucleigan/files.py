@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from napari_nucleigan.errors import OutputError
@@ -20,6 +21,7 @@ _REASONS = {
     errno.EPERM: "permission is denied; choose a folder that you may write to",
     errno.EROFS: "the file system is read-only; choose a folder that you may write to",
     errno.ENOTDIR: "a part of the path is a file, not a folder; choose another path",
+    errno.EEXIST: "a file of that name is in the way; choose another path",
     errno.EISDIR: "a folder of that name is in the way; choose another name",
 }
 
@@ -83,7 +85,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     """
     target = Path(path)
     make_folder(target.parent)
-    temporary = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
+    # Unique, so that two writers of one file never share it; short, so that long names still fit.
+    temporary = target.with_name(f".{target.stem[:40]}.{token_hex(4)}.part{target.suffix}")
     try:
         yield temporary
         with temporary.open("rb+") as handle:
@@ -93,7 +96,9 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise output_error(target, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # A folder that refuses writes refuses this too, and must not hide the error that says so.
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:

@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from napari_nucleigan import errors
+
+KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_error_is_ours_and_no_runtime_error(kind: type[Exception]) -> None:
+    # napari's generator workers swallow every RuntimeError without a word.
+    assert issubclass(kind, errors.NucleiganError)
+    assert not issubclass(kind, RuntimeError)
+    assert str(kind("One clear sentence.")) == "One clear sentence."

@@ -1,0 +1,280 @@
+"""H&E images in, label images in and out."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import imagecodecs
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+import napari_nucleigan
+from napari_nucleigan.data.convert import to_rgb
+from napari_nucleigan.data.headers import file_kind, jpeg_header, png_header
+from napari_nucleigan.data.resolution import Found, from_density
+from napari_nucleigan.data.tiff import displayed, read_plane, too_large
+from napari_nucleigan.errors import ImageError, LabelsError, OutputError
+from napari_nucleigan.files import atomic_write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "HEImage",
+    "list_images",
+    "read_image",
+    "read_labels",
+    "to_rgb",
+    "write_labels",
+]
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+"""Suffixes of the files that `list_images` finds, in lower case."""
+
+SOFTWARE = f"napari-nucleigan {napari_nucleigan.__version__}"
+"""What the files that this package writes say of their origin."""
+
+_Read = TypeVar("_Read")
+_MAX_LABEL = np.iinfo(np.int32).max
+
+
+@dataclass(frozen=True, eq=False)
+class HEImage:
+    """A 2-D H&E image.
+
+    Attributes
+    ----------
+    pixels : ndarray of uint8, shape (H, W, 3)
+        RGB.
+    mpp : float or None
+        Microns per pixel; None where it is not known.
+    name : str
+        For people and for the names of results.
+    path : Path or None
+        The file it came from.
+    notes : tuple of str
+        What was converted, chosen or ignored on reading, one sentence each.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    mpp: float | None = None
+    name: str = "image"
+    path: Path | None = None
+    notes: tuple[str, ...] = ()
+
+
+def list_images(folder: str | Path) -> list[Path]:
+    """List the images of a folder, by name; hidden files and subfolders are left out.
+
+    Raises
+    ------
+    ImageError
+        If there is no such folder, or it may not be read.
+    """
+    try:
+        return sorted(
+            path
+            for path in Path(folder).iterdir()
+            if path.suffix.lower() in IMAGE_SUFFIXES
+            and not path.name.startswith(".")
+            and path.is_file()
+        )
+    except OSError as error:
+        raise ImageError(f"Cannot list the images of {folder}: {_reason(error)}.") from error
+
+
+def read_image(path: str | Path) -> HEImage:
+    """Read an H&E image from PNG, JPEG or TIFF.
+
+    The format is told by the content. Colours become 8-bit RGB as `to_rgb` says. Microns per pixel
+    come from the Aperio header, OME-XML, ImageJ metadata or the resolution of TIFF, or from the
+    density of PNG and JPEG; values that no microscope has (72 dots per inch) are ignored, and that
+    is said.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    HEImage
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, damaged, cut short, of another format, too large (over 400 million
+        pixels), or no 2-D image.
+    """
+    path = Path(path)
+    values, (mpp, said) = _guarded(path, _read_pixels, ImageError)
+    try:
+        pixels, notes = to_rgb(values)
+    except ImageError as error:
+        raise ImageError(f"{path.name}: {error}") from error
+    return HEImage(pixels, mpp, path.stem, path, (*said, *notes))
+
+
+def read_labels(path: str | Path) -> npt.NDArray[np.int32]:
+    """Read a label image: 0 is background, each nucleus has an integer of its own.
+
+    Parameters
+    ----------
+    path : str or Path
+        A TIFF or PNG file of one channel of integers.
+
+    Returns
+    -------
+    ndarray of int32, shape (H, W)
+
+    Raises
+    ------
+    LabelsError
+        If the file is missing, damaged, or holds colours, fractions, negative numbers or a stack.
+    """
+    path = Path(path)
+    values = _guarded(path, _read_stored, LabelsError)
+    reason = _labels_problem(values)
+    if reason:
+        raise LabelsError(f"{path.name} is no label image: {reason}.")
+    return values.astype(np.int32)
+
+
+def write_labels(path: str | Path, labels: npt.NDArray[Any], mpp: float | None = None) -> None:
+    """Write a label image as TIFF (zlib), whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        A name that ends in ``.tif`` or ``.tiff``.
+    labels : ndarray of integers, shape (H, W)
+        0 is background. Stored as uint16 where the largest label allows, else as int32.
+    mpp : float, optional
+        Microns per pixel, for the resolution tags.
+
+    Raises
+    ------
+    LabelsError
+        If the array is no label image.
+    OutputError
+        If the name has another suffix, or the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        raise OutputError(f"Cannot write {path}: label images are TIFF; let the name end in .tif.")
+    values = np.asarray(labels)
+    reason = _labels_problem(values)
+    if reason:
+        raise LabelsError(f"Cannot write {path.name} as a label image: {reason}.")
+    small = int(values.max()) <= np.iinfo(np.uint16).max
+    tags: dict[str, Any] = {}
+    if mpp:
+        tags = {"resolution": (1e4 / mpp, 1e4 / mpp), "resolutionunit": "CENTIMETER"}
+    with atomic_write(path) as temporary:
+        tifffile.imwrite(
+            temporary,
+            values.astype(np.uint16 if small else np.int32),
+            photometric="minisblack",
+            compression="zlib",
+            predictor=True,
+            software=SOFTWARE,
+            metadata=None,
+            **tags,
+        )
+
+
+def _labels_problem(values: npt.NDArray[Any]) -> str | None:
+    if values.ndim == 3 and values.shape[-1] in (3, 4):
+        return "it holds colours; labels are one integer for each pixel"
+    if values.ndim != 2 or 0 in values.shape:
+        return f"its shape is {values.shape}, not (height, width)"
+    if values.dtype.kind == "b":
+        return "it only tells nuclei from background; number the nuclei first"
+    if values.dtype.kind not in "ui":
+        return f"its values are {values.dtype}; labels are integers"
+    if values.min() < 0:
+        return "it holds negative numbers"
+    if values.max() > _MAX_LABEL:
+        return (
+            f"its largest label is {values.max()}, more than {_MAX_LABEL}; number the nuclei anew"
+        )
+    return None
+
+
+def _guarded(
+    path: Path, read: Callable[[Path, str], _Read], kind: type[ImageError] | type[LabelsError]
+) -> _Read:
+    """Call a reader with the file's format; turn whatever goes wrong into one clear sentence."""
+    try:
+        with path.open("rb") as handle:
+            start = handle.read(8)
+        if not start:
+            raise ImageError("it is empty")
+        form = file_kind(start)
+        if form is None:
+            raise ImageError("it is not PNG, JPEG or TIFF; save it in one of these formats")
+        return read(path, form)
+    except OSError as error:
+        raise kind(f"Cannot read {path}: {_reason(error)}.") from error
+    except ImageError as error:
+        raise kind(f"Cannot read {path}: {error}.") from error
+    except MemoryError as error:
+        raise kind(f"Cannot read {path}: it does not fit into memory; crop it first.") from error
+    except Exception as error:
+        # Decoders raise errors of many kinds on damaged data.
+        raise kind(
+            f"Cannot read {path}: it is damaged, cut short or of a kind that is not known "
+            f"({error})."
+        ) from error
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno).lower() if error.errno else str(error)
+
+
+def _read_pixels(path: Path, form: str) -> tuple[npt.NDArray[Any], Found]:
+    """Values as they are displayed, microns per pixel and notes."""
+    if form == "tiff":
+        plane = read_plane(path)
+        values, notes = displayed(plane)
+        return values, (plane.mpp, (*plane.notes, *notes))
+    data = path.read_bytes()
+    if form == "png":
+        header = png_header(data)
+    else:
+        header = jpeg_header(data, whole=True)
+    error = too_large(header.height, header.width)
+    if error:
+        raise error
+    said: tuple[str, ...] = ()
+    if form == "png":
+        values = np.asarray(imagecodecs.png_decode(data))
+        if header.palette:
+            said = ("Palette: indices were turned into their colours.",)
+        if values.ndim == 3 and values.shape[-1] == 2:
+            values = values[..., [0, 0, 0, 1]]  # grey with alpha
+    else:
+        if header.channels == 4:
+            raise ImageError("its colours are for print (CMYK); save it as RGB")
+        values = np.asarray(imagecodecs.jpeg8_decode(data))
+    mpp: float | None = None
+    notes = ()
+    if header.density:
+        mpp, notes = from_density(*header.density, source=f"{form.upper()} density")
+    return values, (mpp, (*said, *notes))
+
+
+def _read_stored(path: Path, form: str) -> npt.NDArray[Any]:
+    """Values as they are stored: for labels, palettes and inverted grey mean nothing."""
+    if form == "tiff":
+        return read_plane(path).values
+    if form == "jpeg":
+        raise ImageError("JPEG changes numbers, so it cannot hold labels; use TIFF or PNG")
+    data = path.read_bytes()
+    png_header(data)
+    return np.asarray(imagecodecs.png_decode(data))

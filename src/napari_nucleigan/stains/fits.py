@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_nucleigan.stains.colour import Float64Array, UInt8Array, rgb_to_lab
+from napari_nucleigan.stains.colour import Float32Array, Float64Array, UInt8Array, rgb_to_lab
 from napari_nucleigan.stains.separation import (
     RUIFROK,
     codes,
@@ -28,7 +28,7 @@ METHODS = ("vahadane", "macenko", "reinhard")
 """Names of the methods that `fit` knows."""
 
 MIN_PIXELS = 500  # fewer tissue pixels than this cannot describe two stains
-MIN_DEVIATION = 0.5  # CIELAB; tissue that varies less has no stains to compare
+MIN_DEVIATION = 1.0  # CIELAB a and b; tissue that varies less in both is of one colour
 # A stain that is all but absent must not be amplified without bounds.
 MIN_STRENGTH = np.array([0.4, 0.2])
 _SHAPES = {
@@ -119,10 +119,11 @@ REFERENCE = StainFit(
 def fit(rgb: UInt8Array, method: str = "vahadane", seed: int = 0) -> StainFit:
     """Find the stains of an image.
 
-    At most 50 000 tissue pixels (CIELAB lightness below 90, not black) are used. Where there are
-    fewer than 500, the fit is ``"identity"``. A Vahadane fit that cannot be H&E falls back to
-    Macenko's, and that one to ``"identity"``: a stain vector more than 30 degrees (H) or 45 degrees
-    (E) from Ruifrok's, or less than 10 degrees between the two. The notes of the fit say so.
+    At most 50 000 tissue pixels (CIELAB lightness below 90 against the white point, not black) are
+    used. Where there are fewer than 500, or they are of one colour, the fit is ``"identity"``. A
+    Vahadane fit that cannot be H&E falls back to Macenko's, and that one to ``"identity"``: a stain
+    vector more than 30 degrees (H) or 45 degrees (E) from Ruifrok's, less than 10 degrees between
+    the two, or hardly any of one. The notes of the fit say so.
 
     Parameters
     ----------
@@ -148,49 +149,44 @@ def fit(rgb: UInt8Array, method: str = "vahadane", seed: int = 0) -> StainFit:
     if method not in METHODS:
         raise ValueError(f"unknown stain method {method!r}; choose one of {', '.join(METHODS)}")
     flat = flatten(rgb)
-    pixels = tissue_pixels(flat, seed)
     white = white_point(flat)
+    pixels = tissue_pixels(flat, white, seed)
+    lab = rgb_to_lab(pixels) if len(pixels) else np.full((1, 3), (100, 0, 0), dtype=np.float32)
+    mean, deviation = lab.mean(axis=0, dtype=np.float64), lab.std(axis=0, dtype=np.float64)
+    notes: list[str] = []
+
+    def result(used: str, matrix: Float64Array, strength: Float64Array) -> StainFit:
+        strength = np.maximum(strength, MIN_STRENGTH)
+        return StainFit(matrix.copy(), strength, used, tuple(notes), white, mean, deviation)
+
+    def identity(reason: str) -> StainFit:
+        notes.append(f"Stains are left as they are: {reason}.")
+        return result("identity", RUIFROK, np.ones(2))
+
     if len(pixels) < MIN_PIXELS:
-        reason = f"{len(pixels)} tissue pixels were found and {MIN_PIXELS} are needed"
-        return _fit(pixels, white, RUIFROK, "identity", [f"Stains are left as they are: {reason}."])
+        return identity(f"{len(pixels)} pixels of tissue were found and {MIN_PIXELS} are needed")
+    if deviation[1:].max() < MIN_DEVIATION:
+        return identity("the tissue is of one colour")
     values = density(pixels, white)
     if method == "vahadane":
         matrix = vahadane(values, RUIFROK)
-        refused = doubt(matrix)
+        strength = _strength(values, matrix)
+        refused = doubt(matrix, strength)
         if refused is None:
-            return _fit(pixels, white, matrix, "vahadane", [])
-        notes = [f"The sparse fit (Vahadane) was refused: {refused}."]
-    else:
-        notes = []
+            return result("vahadane", matrix, strength)
+        notes.append(f"The sparse fit (Vahadane) was refused, {refused}; Macenko's was tried.")
     matrix = macenko(values)
-    refused = doubt(matrix)
+    strength = _strength(values, matrix)
+    refused = doubt(matrix, strength)
     if method == "reinhard":
-        return _fit(pixels, white, RUIFROK if refused else matrix, "reinhard", notes)
+        if refused is None:
+            return result("reinhard", matrix, strength)
+        return result("reinhard", RUIFROK, _strength(values, RUIFROK))
     if refused is None:
-        notes += ["Macenko's method is used instead."] if notes else []
-        return _fit(pixels, white, matrix, "macenko", notes)
-    notes.append(f"Stains are left as they are: the Macenko fit was refused: {refused}.")
-    return _fit(pixels, white, RUIFROK, "identity", notes)
+        return result("macenko", matrix, strength)
+    return identity(f"the Macenko fit was refused, {refused}")
 
 
-def _fit(
-    pixels: UInt8Array, white: Float64Array, matrix: Float64Array, method: str, notes: list[str]
-) -> StainFit:
-    lab = rgb_to_lab(pixels if len(pixels) else np.full((1, 3), 255, dtype=np.uint8))
-    deviation = lab.std(axis=0, dtype=np.float64)
-    if method == "reinhard" and deviation.min() < MIN_DEVIATION:
-        method = "identity"
-        notes.append("Stains are left as they are: the tissue has hardly any variation of colour.")
-    strength = np.ones(2)
-    if method != "identity":
-        found = codes(density(pixels, white), matrix)
-        strength = np.maximum(np.percentile(found, 99, axis=0), MIN_STRENGTH).astype(np.float64)
-    return StainFit(
-        matrix=matrix.copy(),
-        max_concentrations=strength,
-        method=method,
-        notes=tuple(notes),
-        white=white,
-        lab_mean=lab.mean(axis=0, dtype=np.float64),
-        lab_std=deviation,
-    )
+def _strength(values: Float32Array, matrix: Float64Array) -> Float64Array:
+    strength: Float64Array = np.percentile(codes(values, matrix), 99, axis=0).astype(np.float64)
+    return strength

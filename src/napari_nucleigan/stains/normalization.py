@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_nucleigan.stains.colour import Float32Array, UInt8Array, lab_to_rgb, rgb_to_lab
-from napari_nucleigan.stains.fits import METHODS, fit
+from napari_nucleigan.stains.fits import METHODS, MIN_DEVIATION, fit
 from napari_nucleigan.stains.separation import (
     TISSUE_LIGHTNESS,
     chunks,
@@ -102,10 +102,12 @@ def _repaint(pixels: UInt8Array, source: StainFit, target: StainFit) -> UInt8Arr
 
 def _reinhard(pixels: UInt8Array, source: StainFit, target: StainFit) -> UInt8Array:
     lab = rgb_to_lab(pixels)
-    gain = (target.lab_std / source.lab_std).astype(np.float32)
+    gain = (target.lab_std / np.maximum(source.lab_std, MIN_DEVIATION)).astype(np.float32)
     moved = (lab - source.lab_mean.astype(np.float32)) * gain
     moved += target.lab_mean.astype(np.float32)
-    # The shift fades out between the lightness of tissue and that of white, so background stays.
-    fade = (_UNTOUCHED_LIGHTNESS - lab[:, :1]) / (_UNTOUCHED_LIGHTNESS - TISSUE_LIGHTNESS)
+    # The shift fades out between the lightness of tissue and that of glass, so background stays.
+    glass = rgb_to_lab(source.white.round().astype(np.uint8)[None])[0, 0]
+    lightness = (lab[:, :1] + 16) * (116 / (glass + 16)) - 16
+    fade = (_UNTOUCHED_LIGHTNESS - lightness) / (_UNTOUCHED_LIGHTNESS - TISSUE_LIGHTNESS)
     lab += np.clip(fade, 0, 1) * (moved - lab)
     return lab_to_rgb(lab)

@@ -16,9 +16,10 @@ from napari_nucleigan.stains.colour import (
 )
 
 MAX_PIXELS = 50_000  # tissue pixels used by a fit; more do not move the vectors
-TISSUE_LIGHTNESS = 90.0  # CIELAB lightness; brighter pixels are background
+TISSUE_LIGHTNESS = 90.0  # CIELAB lightness against the white point; what is brighter is background
 MAX_ANGLE = (30.0, 45.0)  # degrees from Ruifrok's H and E beyond which a fit is refused
 MIN_SEPARATION = 10.0  # degrees between H and E below which they are one stain
+MIN_USE = 0.05  # 99th percentile of a stain's concentration below which it is not there
 SPARSITY = 0.02  # weight of the L1 norm of the codes, in natural-log optical density
 CHUNK = 1 << 16  # pixels per pass, so that what is computed stays in the processor's cache
 
@@ -92,12 +93,13 @@ def white_point(flat: UInt8Array) -> Float64Array:
     return white
 
 
-def tissue_pixels(flat: UInt8Array, seed: int) -> UInt8Array:
+def tissue_pixels(flat: UInt8Array, white: Float64Array, seed: int) -> UInt8Array:
     """Take at most `MAX_PIXELS` of the pixels (n, 3) that are neither background nor black."""
+    limit = _TISSUE_LUMINANCE * float(luminance(white.round().astype(np.uint8)[None])[0])
     found = np.zeros(len(flat), dtype=bool)
     for part in chunks(len(flat)):
         bright = luminance(flat[part])
-        found[part] = (bright < _TISSUE_LUMINANCE) & (bright > _BLACK_LUMINANCE)
+        found[part] = (bright < limit) & (bright > _BLACK_LUMINANCE)
     indices = np.flatnonzero(found)
     if len(indices) > MAX_PIXELS:
         random = np.random.default_rng(seed)
@@ -177,7 +179,7 @@ def macenko(values: Float32Array, percentile: float = 1.0) -> Float64Array:
     Parameters
     ----------
     values : ndarray of float32, shape (n, 3)
-        Optical densities of tissue.
+        Optical densities of two pixels of tissue or more.
     percentile : float
         The angles at this percentile from either end are the stains'.
 
@@ -186,9 +188,10 @@ def macenko(values: Float32Array, percentile: float = 1.0) -> Float64Array:
     ndarray of float64, shape (2, 3)
         Haematoxylin, eosin, unit and non-negative; Ruifrok's where the densities span no plane.
     """
+    # The hue of a pale pixel is mostly noise.
     strong = values[(values > 0.15).all(axis=1)]
-    if len(strong) < 2:
-        return RUIFROK.copy()
+    if len(strong) < 100:
+        strong = values
     _, vectors = np.linalg.eigh(np.cov(strong, rowvar=False, dtype=np.float64))
     plane = vectors[:, :0:-1]
     plane = plane * np.where(plane.sum(axis=0) < 0, -1, 1)
@@ -207,17 +210,30 @@ def angles_between(a: Float64Array, b: Float64Array) -> Float64Array:
     return angles
 
 
-def doubt(matrix: Float64Array) -> str | None:
-    """Say why two vectors (2, 3) cannot be the stains of H&E; None where they can."""
+def doubt(matrix: Float64Array, strength: Float64Array) -> str | None:
+    """Say why two vectors cannot be the stains of H&E.
+
+    Parameters
+    ----------
+    matrix : ndarray of float64, shape (2, 3)
+        Unit stain vectors.
+    strength : ndarray of float64, shape (2,)
+        99th percentile of the concentration of each.
+
+    Returns
+    -------
+    str or None
+        None where there is nothing against them.
+    """
     away = angles_between(matrix, RUIFROK)
-    for name, angle, limit in zip(("haematoxylin", "eosin"), away, MAX_ANGLE, strict=True):
-        if angle > limit:
-            return (
-                f"its {name} lies {angle:.0f} degrees from the known colour, more than {limit:.0f}"
-            )
+    for i, name in enumerate(("haematoxylin", "eosin")):
+        if away[i] > MAX_ANGLE[i]:
+            return f"{name} lies {away[i]:.0f} degrees from its known colour"
+        if strength[i] < MIN_USE:
+            return f"there is hardly any {name}"
     apart = float(angles_between(matrix[0], matrix[1]))
     if apart < MIN_SEPARATION:
-        return f"its two stains are only {apart:.0f} degrees apart"
+        return f"the two stains are only {apart:.0f} degrees apart"
     return None
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 PROJECT = "napari-nucleigan"
 EXTRAS = ("all", "dev", "docs")
+OLDEST_PYTHON = (
+    "3.11.0"  # a pin must install there: Debian 12 has 3.11.2, this machine perhaps 3.11.9
+)
 HEADER = (
     "# The versions that `make env` installs, written by `make pin` from a working environment.\n"
 )
@@ -30,6 +34,11 @@ def closure(name: str, extras: tuple[str, ...]) -> dict[str, str]:
     -------
     dict of str to str
         Public version (without local part such as ``+cpu``) by canonical name.
+
+    Raises
+    ------
+    SystemExit
+        If a version does not install on the oldest Python that the project supports.
     """
     pins: dict[str, str] = {}
     seen: set[tuple[str, str]] = set()
@@ -44,6 +53,11 @@ def closure(name: str, extras: tuple[str, ...]) -> dict[str, str]:
             found = distribution(parent)
         except PackageNotFoundError:
             continue  # of another platform, or optional
+        needs = found.metadata.get("Requires-Python") or ""
+        if parent != name and not SpecifierSet(needs).contains(OLDEST_PYTHON):
+            raise SystemExit(
+                f"{parent} {found.version} needs Python {needs}; install an older one."
+            )
         pins[canonicalize_name(parent)] = Version(found.version).public
         for line in found.requires or []:
             need = Requirement(line)
@@ -55,7 +69,7 @@ def closure(name: str, extras: tuple[str, ...]) -> dict[str, str]:
 
 
 def main() -> None:
-    pins = closure(PROJECT, EXTRAS)
+    pins = {**closure(PROJECT, EXTRAS), "pip": Version(version("pip")).public}
     text = HEADER + "".join(f"{name}=={pins[name]}\n" for name in sorted(pins))
     Path(__file__).resolve().parents[1].joinpath("constraints.txt").write_text(text)
 

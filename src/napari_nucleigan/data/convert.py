@@ -243,5 +243,5 @@ def _is_dark(pixels: UInt8Array) -> bool:
     red, green, blue = few.mean(axis=0)
     # Eosin and haematoxylin absorb green most, so only a negative is greener than it is red and
     # blue.
-    negative = median < 130 and green > red + 5 and green > blue + 5
+    negative = green > red + 10 and green > blue + 10
     return median < _DARK_MEDIAN or bool(negative)

@@ -138,7 +138,7 @@ def displayed(plane: TiffPlane) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
 def _largest(tif: tifffile.TiffFile) -> tifffile.TiffPageSeries:
     found = [series for series in tif.series if math.prod(series.shape) > 0]
     if not found:
-        raise ImageError("it holds no picture")
+        raise ImageError("it holds no picture; perhaps it is cut short")
     return max(found, key=lambda one: one.keyframe.imagelength * one.keyframe.imagewidth)
 
 

@@ -1,9 +1,10 @@
 """Run a job (a generator of events) in a thread, and tell a widget about it.
 
-The thread and the widget share nothing but a queue, which the widget empties by a timer: no Qt object is touched
-from the thread, a widget that is closed in the middle leaves nothing dangling, and Cancel frees the widget at once
-even where the job is in the middle of a step. A job's error never leaves the thread as an exception, because
-napari's workers swallow a RuntimeError in silence and show any other with a traceback.
+The thread and the widget share nothing but a queue, which the widget empties by a timer: no Qt
+object is touched from the thread, a widget that is closed in the middle leaves nothing dangling,
+and Cancel frees the widget at once even where the job is in the middle of a step. A job's error
+never leaves the thread as an exception, because napari's workers swallow a RuntimeError in silence
+and show any other with a traceback.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QThreadPool, QTimer, Signal
 
 from napari_nucleigan.errors import DeviceError, ImageError, NucleiganError
-from napari_nucleigan.events import Job, Note, Progress
+from napari_nucleigan.events import Job, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,18 +50,18 @@ def explain(error: BaseException, doing: str) -> NucleiganError:
         return error
     if isinstance(error, MemoryError):
         return ImageError(
-            f"Out of memory while {doing}: the image is too large for this machine; choose the current view as "
-            "the region, or close other programs."
+            f"Out of memory while {doing}: the image is too large for this machine; choose "
+            "the current view as the region, or close other programs."
         )
     if "out of memory" in str(error).lower():
         return DeviceError(
-            f"The device ran out of memory while {doing}; choose the CPU or a smaller tile size, or close other "
-            "programs that use the device."
+            f"The device ran out of memory while {doing}; choose the CPU or a smaller tile "
+            "size, or close other programs that use the device."
         )
     _log.error("unexpected error while %s", doing, exc_info=error)
     return NucleiganError(
-        f"An unexpected error stopped {doing}: {type(error).__name__}: {error}. Please report it; the details are "
-        "in the terminal."
+        f"Unexpected error while {doing}: {type(error).__name__}: {error}. Please report it; the "
+        "details are in the terminal."
     )
 
 
@@ -85,6 +86,7 @@ class Task:
         self._cancelled = threading.Event()
 
     def __str__(self) -> str:
+        """Name of the task in napari's list of tasks."""
         return self.what
 
     @property
@@ -108,7 +110,7 @@ class Task:
             self.messages.put(("stopped", None))
         except StopIteration as stop:
             self.messages.put(("stopped", None) if self.cancelled else ("finished", stop.value))
-        except BaseException as error:  # also what is no Exception must not end in silence
+        except BaseException as error:  # it must not end in silence
             self.messages.put(("failed", explain(error, self.what)))
         finally:
             job.close()
@@ -147,7 +149,7 @@ class Runner(QObject):
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self._poll)
-        # A bound method would be cut off before this fires; a plain function over a plain set is not.
+        # A bound method would be cut off before this fires; a function over a plain set is not.
         self.destroyed.connect(partial(_cancel_all, self._tasks))
 
     @property
@@ -246,8 +248,8 @@ def once(function: Callable[[], Any]) -> Job[Any]:
 
 
 def _start(task: Task) -> None:
-    # Not napari's worker: that one changes the process-wide warning filters while it runs, which two at a time
-    # would leave changed, and it would list every small chore among napari's tasks.
+    # Not napari's worker: that one changes the process-wide warning filters while it runs, which
+    # two at a time would leave changed, and every small chore would show among napari's tasks.
     QThreadPool.globalInstance().start(task)
 
 

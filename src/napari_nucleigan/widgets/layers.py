@@ -31,16 +31,16 @@ def image_layers(viewer: Viewer) -> list[Image]:
 
 def layer_problem(layer: Image) -> str:
     """Say why a layer cannot be segmented; empty where it can."""
-    if layer.rgb or layer.ndim == 2 or _channel_first(layer):
+    if layer.ndim == 2 or _channel_first(layer):
         return "" if min(image_shape(layer)) > 0 else f"“{layer.name}” is empty."
-    if layer.ndim == 3 and layer.level_shapes[0][-1] in (3, 4):
+    if layer.ndim == 3 and not layer.rgb and layer.level_shapes[0][-1] in (3, 4):
         return (
             f"“{layer.name}” holds its colours as a third axis; add it again as RGB "
             "(in code: viewer.add_image(..., rgb=True))."
         )
     return (
-        f"“{layer.name}” has {layer.ndim} dimensions, but nuclei are segmented in 2-D; right-click it and split the "
-        "stack, then choose one plane."
+        f"“{layer.name}” has {layer.ndim} dimensions, but nuclei are segmented in 2-D: right-click "
+        "the layer, split the stack, and choose one plane."
     )
 
 
@@ -97,13 +97,11 @@ def visible_box(layer: Image) -> Box | None:
 
 
 def pixels(layer: Image) -> np.ndarray[Any, Any]:
-    """The full-resolution array of a layer, lazy where the layer's own is; cheap."""
+    """Return a layer's array at full resolution, still lazy where the layer's own is."""
     return layer.data[0] if layer.multiscale else layer.data
 
 
-def he_image(
-    data: np.ndarray[Any, Any], name: str, mpp: float | None, box: Box | None, channel_first: bool
-) -> HEImage:
+def he_image(data: np.ndarray[Any, Any], name: str, mpp: float | None, box: Box | None, channel_first: bool) -> HEImage:
     """Make the core's image of a layer's array; for a worker, since it may load from disk.
 
     Parameters
@@ -150,7 +148,11 @@ def labels_place(layer: Image) -> dict[str, Any]:
 
     plane = list(_plane(layer))
     local = CompositeAffine(
-        scale=layer.scale, translate=layer.translate, rotate=layer.rotate, shear=layer.shear, ndim=layer.ndim
+        scale=layer.scale,
+        translate=layer.translate,
+        rotate=layer.rotate,
+        shear=layer.shear,
+        ndim=layer.ndim,
     ).set_slice(plane)
     return {
         "scale": local.scale,
@@ -201,5 +203,19 @@ def _channel_first(layer: Image) -> bool:
 
 
 def _plane(layer: Image) -> tuple[int, int]:
-    """The axes of a layer that are rows and columns; colours are the last axis of RGB layers, which napari hides."""
+    """Axes that are rows and columns; napari does not count the colours of RGB layers."""
     return (1, 2) if _channel_first(layer) else (0, 1)
+
+
+def image_arguments(image: HEImage) -> dict[str, Any]:
+    """Arguments that show an image with its microns per pixel as a layer's scale and units."""
+    metadata = {"path": str(image.path) if image.path else "", "notes": list(image.notes)}
+    arguments: dict[str, Any] = {
+        "name": image.name,
+        "rgb": True,
+        "axis_labels": ("y", "x"),
+        "metadata": {METADATA_KEY: metadata},
+    }
+    if image.mpp is not None:
+        arguments |= {"scale": (image.mpp, image.mpp), "units": ("micrometer", "micrometer")}
+    return arguments

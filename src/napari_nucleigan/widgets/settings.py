@@ -1,4 +1,4 @@
-"""What the widgets keep between sessions: napari's Preferences page, and a small memory of their own."""
+"""What the widgets keep between sessions: napari's Preferences, and a small memory of their own."""
 
 from __future__ import annotations
 
@@ -40,16 +40,24 @@ class Preferences:
 def preferences() -> Preferences:
     """Read the Preferences; the defaults where napari has no such page.
 
-    A model folder chosen there becomes the one that the whole package uses, unless ``NUCLEIGAN_MODELS`` names another.
+    A model folder chosen there becomes the one that the whole package uses, unless
+    ``NUCLEIGAN_MODELS`` names another.
     """
     try:
         from napari.settings import get_plugin_settings
 
         page = get_plugin_settings(PLUGIN)
         found = Preferences(
-            page.computing.device, page.computing.tile, page.folders.models.strip(), page.folders.runs.strip()
+            page.computing.device,
+            page.computing.tile,
+            page.folders.models.strip(),
+            page.folders.runs.strip(),
         )
-    except (ImportError, KeyError, AttributeError):  # an older napari, or the plugin is run without its manifest
+    except (
+        ImportError,
+        KeyError,
+        AttributeError,
+    ):  # an older napari, or the plugin is run without its manifest
         found = Preferences()
     if found.model_folder:
         os.environ.setdefault("NUCLEIGAN_MODELS", found.model_folder)
@@ -57,7 +65,7 @@ def preferences() -> Preferences:
 
 
 def memory_file() -> Path:
-    """Return the file that `remember` writes: in ``NUCLEIGAN_CONFIG``, else in the user's configuration folder."""
+    """Return the memory's file: in ``NUCLEIGAN_CONFIG``, else in the user's configuration."""
     folder = os.environ.get("NUCLEIGAN_CONFIG")
     if folder:
         return Path(folder).expanduser() / "widgets.json"
@@ -72,7 +80,7 @@ def recall(key: str, default: Any = None) -> Any:
 
 
 def remember(key: str, value: Any) -> None:
-    """Keep a JSON-ready value for the next session; a folder that cannot be written to is no reason to fail."""
+    """Keep a JSON-ready value for the next session, if the folder can be written to."""
     content = _read()
     content[key] = value
     try:

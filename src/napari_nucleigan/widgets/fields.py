@@ -1,0 +1,104 @@
+"""Small parts that forms are made of."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QSizePolicy,
+    QToolButton,
+    QWidget,
+)
+
+from napari_nucleigan.segmentation import SegmentSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+def tooltip(field: str) -> str:
+    """Describe a field of `SegmentSettings`, for a tooltip."""
+    return SegmentSettings.model_fields[field].description or ""
+
+
+def combo(choices: dict[str, Any], tip: str) -> QComboBox:
+    """Make a combo box of labels and values that never forces its column wider."""
+    box = QComboBox()
+    for label, value in choices.items():
+        box.addItem(label, value)
+    box.setToolTip(tip)
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(8)
+    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    return box
+
+
+def spin(top: float, step: float, decimals: int, zero: str, unit: str, tip: str) -> QDoubleSpinBox:
+    """Make a number field from 0 to `top`, where 0 reads as `zero`."""
+    box = QDoubleSpinBox()
+    box.setRange(0.0, top)
+    box.setDecimals(decimals)
+    box.setSingleStep(step)
+    box.setSpecialValueText(zero)
+    box.setSuffix(unit)
+    box.setToolTip(tip)
+    # A value that is half typed is not a value yet.
+    box.setKeyboardTracking(False)
+    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    return box
+
+
+def small_label() -> QLabel:
+    """Make a label for a remark below a field."""
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.MinimumExpanding)
+    label.hide()
+    return label
+
+
+def menu_button(text: str, tip: str, actions: dict[str, Callable[[], object]]) -> QToolButton:
+    """Make a button that opens a menu."""
+    button = QToolButton()
+    button.setText(text)
+    button.setToolTip(tip)
+    button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+    menu = QMenu(button)
+    for label, action in actions.items():
+        menu.addAction(label).triggered.connect(lambda _=False, call=action: call())
+    button.setMenu(menu)
+    return button
+
+
+def say(label: QLabel, text: str) -> None:
+    """Show a text, or nothing at all where it is empty."""
+    label.setText(text)
+    label.setVisible(bool(text))
+
+
+def row(wide: QWidget, narrow: QWidget) -> QHBoxLayout:
+    """Put a field and a button into one row."""
+    row = QHBoxLayout()
+    row.setContentsMargins(0, 0, 0, 0)
+    row.addWidget(wide, 1)
+    row.addWidget(narrow)
+    return row
+
+
+@contextmanager
+def silent(*widgets: QWidget) -> Iterator[None]:
+    """Keep widgets from sending signals."""
+    blockers = [QSignalBlocker(widget) for widget in widgets]
+    try:
+        yield
+    finally:
+        for blocker in blockers:
+            blocker.unblock()

@@ -1,0 +1,315 @@
+"""The form of the Segment widget: fields in, `SegmentSettings` out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QStandardItemModel
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QFormLayout,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QLabeledDoubleSlider
+
+from napari_nucleigan.data.images import IMAGE_SUFFIXES
+from napari_nucleigan.segmentation import SegmentSettings
+from napari_nucleigan.widgets.fields import (
+    combo,
+    menu_button,
+    row,
+    say,
+    silent,
+    small_label,
+    spin,
+    tooltip,
+)
+from napari_nucleigan.widgets.settings import recall
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_nucleigan.models import ModelCard, ModelFile
+    from napari_nucleigan.segmentation import Device
+
+MAGNIFICATIONS = {"40x": 0.25, "20x": 0.5, "10x": 1.0, "5x": 2.0}
+"""Usual microns per pixel of slide scanners, by their objective."""
+
+ALL_IMAGES = "all"
+WHOLE, VIEW = "whole", "view"
+REPLACE, ADD = "replace", "add"
+_NORMALIZE = {
+    "As the model asks": "model",
+    "None": "none",
+    "Vahadane": "vahadane",
+    "Macenko": "macenko",
+    "Reinhard": "reinhard",
+}
+
+
+def model_summary(card: ModelCard) -> str:
+    """One line on a model: what it expects, how good it is, under which licence."""
+    parts = [f"{card.mpp:g} µm per pixel"]
+    for key, name in (("aji", "AJI"), ("f1", "F1")):
+        value = card.scores.get(key, card.scores.get("validation", {}).get(key))
+        if isinstance(value, int | float):
+            parts.append(f"{name} {value:.2f}")
+    if card.licence:
+        parts.append(card.licence)
+    return " · ".join(parts)
+
+
+def model_details(card: ModelCard) -> str:
+    """All that a user may want to know of a model, for a tooltip."""
+    rows = {
+        "Trained on": card.training_data,
+        "Licence of the data": card.data_licence,
+        "Licence of the weights": card.licence,
+        "Made": " ".join(part for part in (card.date, card.version) if part),
+        "Notes": card.notes,
+    }
+    lines = [f"<b>{card.name}</b>", model_summary(card)]
+    return "<br>".join([*lines, *(f"{name}: {text}" for name, text in rows.items() if text)])
+
+
+class SegmentForm(QWidget):
+    """All fields of the Segment widget; it knows nothing of viewers or jobs."""
+
+    image_changed = Signal()
+    """Another image was chosen."""
+    mpp_typed = Signal(float)
+    """The user gave the microns per pixel; 0 for not known."""
+    filters_changed = Signal()
+    """Threshold or size filters were moved."""
+    changed = Signal()
+    """Anything was changed."""
+    paths_chosen = Signal(list)
+    """Image files, or a folder, to open."""
+    model_file_chosen = Signal(str)
+    """A model file to add to the list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image = combo({}, "The image to segment. All open image layers are listed.")
+        self.open = menu_button(
+            "Open…",
+            "Open H&E images from files or a folder.",
+            {"Files…": self._choose_files, "Folder…": self._choose_folder},
+        )
+        self.mpp = spin(20.0, 0.01, 4, "not known", " µm", tooltip("mpp"))
+        self.magnification = menu_button(
+            "Objective…",
+            "Set the usual microns per pixel of an objective.",
+            {
+                f"{name} objective ({mpp:g} µm)": (lambda mpp=mpp: self._type_mpp(mpp))
+                for name, mpp in MAGNIFICATIONS.items()
+            },
+        )
+        self.mpp_source = small_label()
+        self.region = combo(
+            {"Whole image": WHOLE, "Current view": VIEW},
+            "Segment the whole image, or only the part that the canvas shows now.",
+        )
+        self.model = combo({}, tooltip("model"))
+        self.more_models = menu_button("…", "Use a model from a file.", {"Add a model file…": self._choose_model})
+        self.model_info = small_label()
+        self.normalize = combo(_NORMALIZE, tooltip("normalize"))
+        self.device = combo({"Auto": "auto", "CPU": "cpu"}, tooltip("device"))
+        self.threshold = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
+        self.threshold.setRange(0.01, 0.99)
+        self.threshold.setSingleStep(0.01)
+        self.threshold.setDecimals(2)
+        self.threshold.setValue(0.5)
+        self.threshold.setToolTip(tooltip("threshold"))
+        self.min_area = spin(10_000.0, 5.0, 1, "no limit", " µm²", tooltip("min_area"))
+        self.max_area = spin(100_000.0, 50.0, 1, "no limit", " µm²", tooltip("max_area"))
+        self.rerun = combo(
+            {"Replace the same result": REPLACE, "Add a new layer": ADD},
+            "What a run does where the same image was already segmented with the same model, "
+            "microns per pixel, stain normalisation and region: replace that result, or add "
+            "another layer.",
+        )
+        self._arrange()
+        self._connect()
+
+    def settings(self) -> SegmentSettings:
+        """Return the settings as given.
+
+        Raises
+        ------
+        pydantic.ValidationError
+            If a value is not valid.
+        """
+        return SegmentSettings(
+            model=self.model.currentData() or "",
+            device=self.device.currentData(),
+            threshold=round(self.threshold.value(), 2),
+            min_area=self.min_area.value(),
+            max_area=self.max_area.value() or None,
+            normalize=self.normalize.currentData(),
+        )
+
+    def problem(self) -> str:
+        """Why the fields other than the image cannot be used; empty where they can."""
+        if self.model.count() == 0:
+            return "No model is installed: add a model file with the “…” button beside Model."
+        if self.max_area.value() and self.min_area.value() >= self.max_area.value():
+            return "The smallest area is not below the largest: lower Smallest or raise Largest."
+        try:
+            self.settings()
+        except ValidationError as error:
+            first = error.errors()[0]
+            return f"{'.'.join(map(str, first['loc'])) or 'The settings'}: {first['msg']}."
+        return ""
+
+    def set_images(self, names: Sequence[str], chosen: int | str | None) -> None:
+        """List the images.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Their names; the value of each entry is its position.
+        chosen : int, "all" or None
+            The entry to choose.
+        """
+        with silent(self.image):
+            self.image.clear()
+            for index, name in enumerate(names):
+                self.image.addItem(name, index)
+            if len(names) > 1:
+                self.image.addItem(f"All {len(names)} images", ALL_IMAGES)
+            self.image.setCurrentIndex(self.image.findData(chosen) if chosen is not None else -1)
+
+    def set_models(self, models: Sequence[ModelFile], chosen: str | None = None) -> None:
+        """List the models; the chosen one, else the one chosen before, else the first."""
+        before = chosen or self.model.currentData()
+        with silent(self.model):
+            self.model.clear()
+            for file in models:
+                self.model.addItem(file.name, str(file.path))
+                index = self.model.count() - 1
+                self.model.setItemData(index, file.card, Qt.ItemDataRole.UserRole + 1)
+                if file.card is not None:
+                    self.model.setItemData(index, model_details(file.card), Qt.ItemDataRole.ToolTipRole)
+            self.model.setCurrentIndex(max(0, self.model.findData(before)) if models else -1)
+        self._model_chosen()
+
+    def set_devices(self, devices: Sequence[Device], chosen: str) -> None:
+        """List the devices; those that are not to be had are greyed, with the reason."""
+        with silent(self.device):
+            self.device.clear()
+            items = self.device.model()
+            assert isinstance(items, QStandardItemModel)
+            for index, device in enumerate(devices):
+                self.device.addItem(device.label, device.name)
+                item = items.item(index)
+                if item is not None:
+                    item.setEnabled(device.available)
+                    item.setToolTip(device.reason or device.label)
+            index = self.device.findData(chosen)
+            self.device.setCurrentIndex(index if index >= 0 and devices[index].available else 0)
+        missing = [f"{device.label}: {device.reason}" for device in devices if not device.available]
+        self.device.setToolTip("\n".join([tooltip("device"), *missing]))
+
+    def set_mpp(self, mpp: float | None, source: str) -> None:
+        """Show the microns per pixel of the chosen image, and where they come from."""
+        with silent(self.mpp):
+            self.mpp.setValue(mpp or 0.0)
+        say(self.mpp_source, source)
+
+    def card(self) -> ModelCard | None:
+        """Card of the chosen model."""
+        return self.model.currentData(Qt.ItemDataRole.UserRole + 1)
+
+    def _arrange(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        groups: list[list[tuple[str, QWidget | QHBoxLayout]]] = [
+            [
+                ("Image", row(self.image, self.open)),
+                ("Microns per pixel", row(self.mpp, self.magnification)),
+                ("", self.mpp_source),
+                ("Region", self.region),
+            ],
+            [
+                ("Model", row(self.model, self.more_models)),
+                ("", self.model_info),
+                ("Stain normalisation", self.normalize),
+                ("Device", self.device),
+            ],
+            [
+                ("Threshold", self.threshold),
+                ("Smallest", self.min_area),
+                ("Largest", self.max_area),
+                ("On a re-run", self.rerun),
+            ],
+        ]
+        width = max(self.fontMetrics().horizontalAdvance(f"{text}: ") for group in groups for text, _ in group)
+        for index, group in enumerate(groups):
+            if index:
+                line = QFrame()
+                line.setFrameShape(QFrame.Shape.HLine)
+                layout.addWidget(line)
+            form = QFormLayout()
+            form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+            form.setVerticalSpacing(5)
+            for text, field in group:
+                label = QLabel(text)
+                label.setMinimumWidth(width)
+                if isinstance(field, QWidget):
+                    label.setToolTip(field.toolTip())
+                form.addRow(label, field)
+            layout.addLayout(form)
+
+    def _connect(self) -> None:
+        self.image.currentIndexChanged.connect(lambda _: self.image_changed.emit())
+        self.mpp.valueChanged.connect(self.mpp_typed)
+        self.model.currentIndexChanged.connect(lambda _: self._model_chosen())
+        for box in (self.region, self.normalize, self.device, self.rerun):
+            box.currentIndexChanged.connect(lambda _: self.changed.emit())
+        for number in (self.threshold, self.min_area, self.max_area):
+            number.valueChanged.connect(lambda _: self.filters_changed.emit())
+        for signal in (self.image_changed, self.mpp_typed, self.filters_changed):
+            signal.connect(lambda *_: self.changed.emit())
+
+    def _choose_files(self) -> None:
+        patterns = " ".join(f"*{suffix}" for suffix in IMAGE_SUFFIXES)
+        paths, _ = QFileDialog.getOpenFileNames(
+            self,
+            "Open H&E images",
+            recall("folder", ""),
+            f"Images ({patterns});;All files (*)",
+        )
+        if paths:
+            self.paths_chosen.emit(paths)
+
+    def _choose_folder(self) -> None:
+        title = "Open a folder of H&E images"
+        folder = QFileDialog.getExistingDirectory(self, title, recall("folder", ""))
+        if folder:
+            self.paths_chosen.emit([folder])
+
+    def _choose_model(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Add a model", "", "Models (*.safetensors)")
+        if path:
+            self.model_file_chosen.emit(path)
+
+    def _type_mpp(self, mpp: float) -> None:
+        self.mpp.setValue(mpp)
+
+    def _model_chosen(self) -> None:
+        card = self.card()
+        if card is not None:
+            with silent(self.threshold, self.min_area):
+                self.threshold.setValue(float(card.decode.get("threshold", 0.5)))
+                self.min_area.setValue(float(card.decode.get("min_area_um2", 0.0)))
+            self.model.setToolTip(f"{tooltip('model')}<br><br>{model_details(card)}")
+        say(self.model_info, model_summary(card) if card else "")
+        self.changed.emit()

@@ -1,0 +1,165 @@
+"""The Labels layers that a widget made, and what they were made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_nucleigan.widgets.layers import (
+    METADATA_KEY,
+    Box,
+    full_labels,
+    image_shape,
+    labels_place,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from napari.layers import Image, Labels
+    from napari.viewer import Viewer
+
+    from napari_nucleigan.segmentation import Segmentation, SegmentSettings
+
+CONTOUR = 2
+"""Nuclei are drawn as outlines of so many pixels, so that the stain stays in view."""
+
+
+@dataclass(eq=False)
+class Result:
+    """One segmented image.
+
+    Attributes
+    ----------
+    image : Image
+        The layer that was segmented.
+    labels : Labels
+        The layer that shows the nuclei.
+    segmentation : Segmentation
+        What the labels come from; it keeps the mask, so that filters can be moved.
+    box : Box or None
+        The region; None for the whole image.
+    key : tuple
+        What a run must have in common with this one to be the same.
+    edited : bool
+        Whether the user has painted in the labels since.
+    """
+
+    image: Image
+    labels: Labels
+    segmentation: Segmentation
+    box: Box | None
+    key: tuple[Any, ...]
+    edited: bool = field(default=False)
+
+    def mark_edited(self, _: object = None) -> None:
+        """Note that the labels hold the user's own work from now on."""
+        self.edited = True
+
+
+def run_key(image: Image, settings: SegmentSettings, mpp: float, box: Box | None) -> tuple[Any, ...]:
+    """Return what two runs share that are of the same image and settings.
+
+    The filters are left out, because they can be moved on the result, and so is the device.
+    """
+    return (image.unique_id, settings.model, settings.normalize, round(mpp, 6), box)
+
+
+class Results:
+    """The results of one widget in one viewer."""
+
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer = viewer
+        self._all: list[Result] = []
+
+    def __iter__(self) -> Iterator[Result]:
+        """Go through the results, the oldest first."""
+        return iter(self._all)
+
+    def prune(self) -> None:
+        """Forget results whose image or labels were removed from the viewer."""
+        layers = self._viewer.layers
+        self._all = [item for item in self._all if item.image in layers and item.labels in layers]
+
+    def clear(self) -> None:
+        """Forget all results; their layers stay."""
+        self._all = []
+
+    def latest(self, images: Iterable[Image]) -> list[Result]:
+        """Return the newest result of each image."""
+        self.prune()
+        newest = {item.image.unique_id: item for item in self._all}
+        return [newest[image.unique_id] for image in images if image.unique_id in newest]
+
+    def show(
+        self,
+        image: Image,
+        segmentation: Segmentation,
+        key: tuple[Any, ...],
+        box: Box | None,
+        replace: bool,
+    ) -> Result:
+        """Show a segmentation as a Labels layer.
+
+        Parameters
+        ----------
+        image : Image
+            The layer that was segmented.
+        segmentation : Segmentation
+            Its nuclei.
+        key : tuple
+            As from `run_key`.
+        box : Box or None
+            The region; None for the whole.
+        replace : bool
+            Whether a result of the same `key` is replaced; one with the user's paint never is.
+
+        Returns
+        -------
+        Result
+        """
+        self.prune()
+        if replace:
+            for item in self._all:
+                if item.key == key and not item.edited:
+                    self.update(item, segmentation)
+                    return item
+        labels = self._viewer.add_labels(
+            full_labels(segmentation, image_shape(image), box),
+            name=f"{image.name} nuclei",
+            visible=image.visible,
+            opacity=0.9,
+            **labels_place(image),
+        )
+        labels.contour = CONTOUR
+        result = Result(image, labels, segmentation, box, key)
+        self._describe(result)
+        labels.events.paint.connect(result.mark_edited)
+        self._all.append(result)
+        return result
+
+    def update(self, result: Result, segmentation: Segmentation) -> None:
+        """Put other nuclei into the layer of a result."""
+        result.segmentation = segmentation
+        result.labels.data = full_labels(segmentation, image_shape(result.image), result.box)
+        self._describe(result)
+
+    def _describe(self, result: Result) -> None:
+        table = dict(result.segmentation.features)
+        if result.box is not None:
+            for name, offset in (("centroid_y", result.box[0]), ("centroid_x", result.box[2])):
+                if name in table:
+                    table[name] = np.asarray(table[name]) + offset
+        # napari finds the row of a label by a column of this name.
+        table = {"index": table.pop("label"), **table}
+        result.labels.features = table
+        metadata = dict(result.labels.metadata)
+        metadata[METADATA_KEY] = {
+            **result.segmentation.provenance,
+            "image": result.image.name,
+            "region": result.box,
+            "notes": list(result.segmentation.notes),
+        }
+        result.labels.metadata = metadata

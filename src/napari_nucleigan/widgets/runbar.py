@@ -1,0 +1,113 @@
+"""Run, Cancel, and what there is to say of a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from napari_nucleigan.widgets.fields import say, small_label
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_nucleigan.events import Progress
+    from napari_nucleigan.segmentation import Segmentation
+
+
+class RunBar(QWidget):
+    """Two buttons, a progress bar with the time left, and the lines below them.
+
+    Parameters
+    ----------
+    run_tip : str
+        What Run does.
+    """
+
+    run_clicked = Signal()
+    cancel_clicked = Signal()
+
+    def __init__(self, run_tip: str) -> None:
+        super().__init__()
+        self._run_tip = run_tip
+        self._messages: list[str] = []
+        self.run_button = QPushButton("Run")
+        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.setToolTip("Stop at once. Results already made stay.")
+        self.progress = QProgressBar()
+        self.problem = small_label()
+        self.figures = small_label()
+        self.notes = small_label()
+        font = self.figures.font()
+        font.setBold(True)
+        self.figures.setFont(font)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.run_button, 2)
+        buttons.addWidget(self.cancel_button, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(buttons)
+        for part in (self.progress, self.problem, self.figures, self.notes):
+            layout.addWidget(part)
+        self.run_button.clicked.connect(lambda: self.run_clicked.emit())
+        self.cancel_button.clicked.connect(lambda: self.cancel_clicked.emit())
+
+    def set_state(self, running: bool, problem: str) -> None:
+        """Enable what can be pressed, and say why Run cannot."""
+        self.run_button.setEnabled(not running and not problem)
+        self.run_button.setToolTip(problem or self._run_tip)
+        self.cancel_button.setEnabled(running)
+        self.progress.setVisible(running)
+        say(self.problem, "" if running else problem)
+
+    def begin(self) -> None:
+        """Clear what was said of the run before."""
+        self._messages = []
+        say(self.notes, "")
+        self.progress.setRange(0, 0)
+        self.progress.setFormat("starting…")
+
+    def show_progress(self, event: Progress, prefix: str = "") -> None:
+        """Show how far the run has come."""
+        self.progress.setRange(0, max(0, event.total))
+        self.progress.setValue(event.done)
+        left = "" if event.seconds_left is None else f" · {duration(event.seconds_left)} left"
+        self.progress.setFormat(f"{prefix}{event.what}{left}")
+
+    def note(self, text: str) -> None:
+        """Add a line to the notes, once."""
+        if text not in self._messages:
+            self._messages.append(text)
+        say(self.notes, "\n".join(self._messages))
+
+    def show_figures(self, segmentations: Sequence[Segmentation]) -> None:
+        """Show the line of figures of a run."""
+        say(self.figures, figures(segmentations))
+
+
+def figures(segmentations: Sequence[Segmentation]) -> str:
+    """One line of figures on a run: nuclei, seconds, microns per pixel, model."""
+    if not segmentations:
+        return ""
+    count = sum(len(item.features["label"]) for item in segmentations)
+    scales = sorted({item.mpp for item in segmentations if item.mpp is not None})
+    parts = [
+        "1 nucleus" if count == 1 else f"{count} nuclei",
+        f"{sum(item.seconds for item in segmentations):.1f} s",
+        " to ".join(f"{mpp:.3g}" for mpp in (scales[:1] + scales[1:][-1:])) + " µm per pixel",
+        str(segmentations[0].provenance["model"]),
+    ]
+    if len(segmentations) > 1:
+        parts.insert(0, f"{len(segmentations)} images")
+    return " · ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Write a time for people."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,49 @@
+"""Microns per pixel of image layers: from the layer, from memory, or typed by the user."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_nucleigan.widgets.layers import layer_folder, layer_mpp, layer_problem
+from napari_nucleigan.widgets.settings import recall_mpp, remember_mpp
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from napari.layers import Image
+
+
+class Scales:
+    """What is known of the scale of each image layer."""
+
+    def __init__(self) -> None:
+        self._typed: dict[Hashable, float] = {}
+
+    def of(self, layer: Image) -> tuple[float | None, str]:
+        """Look up microns per pixel.
+
+        Returns
+        -------
+        mpp : float or None
+            None where nobody knows.
+        remark : str
+            Where they come from, if not from the layer itself.
+        """
+        if layer.unique_id in self._typed:
+            return self._typed[layer.unique_id], "Typed by you."
+        if layer_problem(layer):
+            return None, ""
+        own = layer_mpp(layer)
+        if own is not None:
+            return own, ""
+        remembered = recall_mpp(layer_folder(layer))
+        if remembered is not None:
+            return remembered, "Not in the image; as you last typed for this folder."
+        return None, "Not in the image: please type it."
+
+    def give(self, layer: Image, mpp: float) -> None:
+        """Take what the user typed, and remember it for the folder; 0 takes it back."""
+        self._typed.pop(layer.unique_id, None)
+        if mpp > 0:
+            self._typed[layer.unique_id] = mpp
+            remember_mpp(layer_folder(layer), mpp)

@@ -1,0 +1,382 @@
+"""The Segment widget: H&E images to nuclei.
+
+It shows a form (`forms`), runs jobs (`work`, through `jobs`) and keeps the layers that come out
+(`results`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_error, show_info, show_warning
+from qtpy.QtCore import QEvent, QTimer, Signal
+from qtpy.QtWidgets import (
+    QApplication,
+    QFrame,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_nucleigan.errors import NucleiganError
+from napari_nucleigan.events import Note, Progress
+from napari_nucleigan.models import list_models, read_card
+from napari_nucleigan.widgets import forms, layers, settings, work
+from napari_nucleigan.widgets.jobs import Runner
+from napari_nucleigan.widgets.results import Result, Results, run_key
+from napari_nucleigan.widgets.runbar import RunBar
+from napari_nucleigan.widgets.scales import Scales
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.layers import Image
+    from napari.viewer import Viewer
+
+    from napari_nucleigan.data.images import HEImage
+    from napari_nucleigan.models import ModelFile
+    from napari_nucleigan.segmentation import Segmentation
+
+REFILTER_MS = 80
+"""Rest after the last move of a filter before the labels are made anew."""
+
+
+class SegmentWidget(QWidget):
+    """Segment the nuclei of H&E images.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        The viewer whose images are segmented.
+    """
+
+    done = Signal(object)
+    """A run has ended: the list of its `results.Result`."""
+    failed = Signal(object)
+    """Something went wrong: a `NucleiganError`, already shown to the user."""
+    ready = Signal()
+    """Models and devices are listed."""
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._preferences = settings.preferences()
+        self._images: list[Image] = []
+        self._scales = Scales()
+        self._extra_models: list[ModelFile] = []
+        self._results = Results(napari_viewer)
+        self._queue: deque[Image] = deque()
+        self._made: list[Result] = []
+        self._total = 0
+        self._key: tuple[Any, ...] = ()
+        self._box: layers.Box | None = None
+
+        self.form = forms.SegmentForm()
+        self.bar = RunBar("Segment the nuclei.")
+        self._runner = Runner(self, activity=True)
+        self._surveyor = Runner(self)
+        self._refilterer = Runner(self)
+        self._waiting: deque[Result] = deque()
+        self._rest = QTimer(self, singleShot=True, interval=REFILTER_MS)
+        self._build()
+        self._connect()
+        self._theme()
+        self.reset_choices()
+        self.refresh_models()
+
+    @property
+    def running(self) -> bool:
+        """Whether images are being opened or segmented."""
+        return self._runner.running
+
+    @property
+    def results(self) -> list[Result]:
+        """The results whose layers are still in the viewer."""
+        self._results.prune()
+        return list(self._results)
+
+    def reset_choices(self, event: object = None) -> None:
+        """List the image layers anew; napari calls this when layers come, go or are renamed."""
+        kept = [layer.unique_id for layer in self._selected()]
+        everything = self.form.image.currentData() == forms.ALL_IMAGES
+        self._images = layers.image_layers(self._viewer)
+        chosen: int | str | None = None
+        if everything and len(self._images) > 1:
+            chosen = forms.ALL_IMAGES
+        elif self._images:
+            chosen = next((i for i, layer in enumerate(self._images) if layer.unique_id in kept), 0)
+        self.form.set_images([layer.name for layer in self._images], chosen)
+        self._results.prune()
+        self._image_chosen()
+
+    def select_image(self, layer: Image) -> None:
+        """Choose an image layer in the form."""
+        self.form.image.setCurrentIndex(self._images.index(layer))
+
+    def refresh_models(self) -> None:
+        """Look for models and devices again."""
+        self._surveyor.start(work.survey(), "looking for models and devices")
+
+    def open_paths(self, paths: Sequence[str | Path]) -> None:
+        """Open images from files or folders as layers."""
+        if not paths:
+            return
+        settings.remember("folder", str(Path(paths[0]).parent))
+        self.bar.begin()
+        self._runner.start(work.load_images(paths), "opening images")
+        self._update()
+
+    def add_model_file(self, path: str | Path) -> None:
+        """Add a model file to the list, and choose it."""
+        from napari_nucleigan.models import ModelFile
+
+        try:
+            card = read_card(path)
+            if card.kind != "segmenter":
+                raise NucleiganError(f"{path} is a {card.kind}, not a segmenter; choose another model file.")
+        except NucleiganError as error:
+            show_error(str(error))
+            return
+        self._extra_models.append(ModelFile(card.name, Path(path), False, card))
+        self.form.set_models([*list_models("segmenter"), *self._extra_models], str(path))
+        self._update()
+
+    def run(self) -> None:
+        """Segment the chosen images."""
+        if self.running or self.problem():
+            return
+        self.bar.begin()
+        self._rest.stop()
+        self._refilterer.cancel()
+        self._queue = deque(self._selected())
+        self._total = len(self._queue)
+        self._made = []
+        self._next()
+
+    def cancel(self) -> None:
+        """Stop what is running; results already made stay."""
+        self._queue.clear()
+        self._runner.cancel()
+
+    def problem(self) -> str:
+        """Why a run is not possible now; empty where it is."""
+        chosen = self._selected()
+        if not chosen:
+            return "Open an H&E image: with Open… beside Image, or by dropping files on the canvas."
+        for layer in chosen:
+            if text := layers.layer_problem(layer):
+                return text
+        for layer in chosen:
+            if self._scales.of(layer)[0] is None:
+                return (
+                    f"“{layer.name}” does not say its microns per pixel: type them above, or choose "
+                    "the objective that it was scanned with."
+                )
+        if self._surveyor.running and self.form.model.count() == 0:
+            return "Looking for models and devices…"
+        return self.form.problem()
+
+    def _build(self) -> None:
+        inner = QWidget()
+        layout = QVBoxLayout(inner)
+        layout.setContentsMargins(6, 6, 6, 6)
+        layout.addWidget(self.form)
+        layout.addWidget(self.bar)
+        layout.addStretch()
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setWidget(inner)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll)
+        self.setMinimumWidth(320)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+
+    def _connect(self) -> None:
+        form = self.form
+        form.paths_chosen.connect(self.open_paths)
+        form.model_file_chosen.connect(self.add_model_file)
+        form.image_changed.connect(self._image_chosen)
+        form.mpp_typed.connect(self._mpp_typed)
+        form.filters_changed.connect(self._rest.start)
+        form.changed.connect(self._update)
+        self.bar.run_clicked.connect(self.run)
+        self.bar.cancel_clicked.connect(self.cancel)
+        self._rest.timeout.connect(self._refilter)
+        self._surveyor.finished.connect(self._surveyed)
+        self._surveyor.failed.connect(self._failed)
+        self._runner.progressed.connect(self._progressed)
+        self._runner.noted.connect(self._noted)
+        self._runner.finished.connect(self._finished)
+        self._runner.failed.connect(self._failed_run)
+        self._runner.stopped.connect(self._stopped)
+        self._refilterer.finished.connect(self._refiltered)
+        self._refilterer.failed.connect(self._failed)
+        self._viewer.events.theme.connect(self._theme)
+        # A docked widget never sees a close event; `event` below and this are what there is.
+        app = QApplication.instance()
+        assert app is not None
+        app.aboutToQuit.connect(self._shut_down)
+
+    def event(self, event: QEvent) -> bool:
+        """Stop all jobs when the widget leaves its window."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._shut_down()
+        return bool(super().event(event))
+
+    def _shut_down(self) -> None:
+        self._queue.clear()
+        self._waiting.clear()
+        self._rest.stop()
+        for runner in (self._runner, self._surveyor, self._refilterer):
+            runner.cancel()
+        self._results.clear()
+
+    def _theme(self, event: object = None) -> None:
+        from napari.utils.theme import get_theme
+
+        theme = get_theme(self._viewer.theme)
+        # The theme's own warning colour is for backgrounds; it cannot be read on the light theme.
+        warning = "#f2b441" if theme.type == "dark" else "#8a4b00"
+        for label in (self.bar.problem, self.form.mpp_source):
+            label.setStyleSheet(f"color: {warning};")
+
+    def _selected(self) -> list[Image]:
+        data = self.form.image.currentData()
+        if data == forms.ALL_IMAGES:
+            return list(self._images)
+        return [self._images[data]] if data is not None and data < len(self._images) else []
+
+    def _image_chosen(self) -> None:
+        chosen = self._selected()
+        values = {self._scales.of(layer)[0] for layer in chosen}
+        if len(values) == 1:
+            self.form.set_mpp(*self._scales.of(chosen[0]))
+        else:
+            text = "The images differ; what you type is used for those that do not say it." if chosen else ""
+            self.form.set_mpp(None, text)
+        self._update()
+
+    def _mpp_typed(self, mpp: float) -> None:
+        chosen = self._selected()
+        for layer in chosen:
+            if len(chosen) == 1 or layers.layer_mpp(layer) is None:
+                self._scales.give(layer, mpp)
+        self._image_chosen()
+
+    def _update(self) -> None:
+        running = self.running
+        self.form.setEnabled(not running)
+        self.form.region.setEnabled(self.form.image.currentData() != forms.ALL_IMAGES)
+        self.bar.set_state(running, "" if running else self.problem())
+
+    def _next(self) -> None:
+        if not self._queue:
+            self._update()
+            self._show_figures()
+            self.done.emit(self._made)
+            return
+        layer = self._queue[0]
+        mpp, _ = self._scales.of(layer)
+        box = layers.visible_box(layer) if self.form.region.currentData() == forms.VIEW else None
+        chosen = self.form.settings().model_copy(update={"tile": self._preferences.tile})
+        self._key = run_key(layer, chosen, mpp, box)
+        self._box = box
+        source = work.Source(layers.pixels(layer), layer.name, mpp, box, layers.is_channel_first(layer))
+        self._runner.start(work.segment_source(source, chosen), f"segmenting {layer.name}")
+        self._update()
+
+    def _finished(self, result: Any) -> None:
+        if isinstance(result, list):
+            self._opened(result)
+            return
+        layer = self._queue.popleft()
+        if layer in self._viewer.layers:
+            replace = self.form.rerun.currentData() == forms.REPLACE
+            self._made.append(self._results.show(layer, result, self._key, self._box, replace))
+            for note in result.notes:
+                self.bar.note(note)
+        self._next()
+
+    def _failed_run(self, error: NucleiganError) -> None:
+        self._failed(error)
+        if self._queue:
+            self._queue.popleft()
+            self._next()
+
+    def _failed(self, error: NucleiganError) -> None:
+        show_error(str(error))
+        self.bar.note(str(error))
+        self._update()
+        self.failed.emit(error)
+
+    def _stopped(self) -> None:
+        self._queue.clear()
+        self.bar.note("Cancelled.")
+        self._update()
+
+    def _progressed(self, event: Progress) -> None:
+        several = self._total > 1 and self._queue
+        at = self._total - len(self._queue) + 1
+        self.bar.show_progress(event, f"image {at} of {self._total}: " if several else "")
+
+    def _noted(self, event: object) -> None:
+        if isinstance(event, Note):
+            self.bar.note(event.text)
+            if event.level == "warning":
+                show_warning(event.text)
+
+    def _opened(self, images: list[HEImage]) -> None:
+        added = [self._viewer.add_image(image.pixels, **layers.image_arguments(image)) for image in images]
+        for layer in added[1:]:
+            layer.visible = False
+        self.reset_choices()
+        self.select_image(added[0])
+        hidden = "; the first is shown, the others are hidden in the layer list" if len(added) > 1 else ""
+        show_info(f"Opened {len(added)} image{'s' * (len(added) > 1)}{hidden}.")
+        self._update()
+
+    def _show_figures(self) -> None:
+        self.bar.show_figures([item.segmentation for item in self._made])
+
+    def _surveyed(self, found: work.Survey) -> None:
+        self.form.set_devices(found.devices, self._preferences.device)
+        self.form.set_models([*found.models, *self._extra_models])
+        self._update()
+        self.ready.emit()
+
+    def _refilter(self) -> None:
+        if self.running or self.form.problem():
+            return
+        self._refilterer.cancel()
+        self._waiting = deque(self._results.latest(self._selected()))
+        self._refilter_next()
+
+    def _refilter_next(self) -> None:
+        while self._waiting and self._waiting[0].segmentation.field is None:
+            self._waiting.popleft()
+        if self._waiting:
+            item = self._waiting[0].segmentation
+            wanted = self.form.settings()
+            update = {name: getattr(wanted, name) for name in ("threshold", "min_area", "max_area")}
+            self._refilterer.start(
+                work.refilter_job(item, item.settings.model_copy(update=update)),
+                "filtering the nuclei",
+            )
+
+    def _refiltered(self, segmentation: Segmentation) -> None:
+        item = self._waiting.popleft()
+        if item not in self.results:
+            pass
+        elif item.edited:
+            item = self._results.show(item.image, segmentation, item.key, item.box, replace=False)
+            self.bar.note("You have painted in the labels: they were kept, a new layer was added.")
+        else:
+            self._results.update(item, segmentation)
+        self._made = [item] if item not in self._made else self._made
+        self._show_figures()
+        self._refilter_next()

@@ -1,0 +1,136 @@
+"""The jobs that the Segment widget runs in threads; nothing here touches Qt or a viewer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_nucleigan.data.images import HEImage, list_images, read_image
+from napari_nucleigan.errors import ImageError, NucleiganError
+from napari_nucleigan.events import Job, Note, Progress
+from napari_nucleigan.models import ModelFile, list_models
+from napari_nucleigan.segmentation import (
+    Device,
+    Segmentation,
+    SegmentSettings,
+    devices,
+    refilter,
+    segment,
+)
+from napari_nucleigan.widgets.layers import Box, he_image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+MOST_IMAGES = 100
+"""More images than this at once belong to the command line."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is to be segmented: the array of a layer, and what is known of it.
+
+    Attributes
+    ----------
+    data : ndarray
+        As from `layers.pixels`.
+    name : str
+        Name of the layer.
+    mpp : float
+        Microns per pixel.
+    box : Box or None
+        The region; None for the whole.
+    channel_first : bool
+        Whether the first axis holds the colours.
+    """
+
+    data: np.ndarray[Any, Any]
+    name: str
+    mpp: float
+    box: Box | None = None
+    channel_first: bool = False
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The models and the devices that there are."""
+
+    models: list[ModelFile]
+    devices: list[Device]
+
+
+def survey() -> Job[Survey]:
+    """Look for models and devices; a job, because it imports torch, which takes seconds."""
+    yield Progress(0, 2, "looking for models")
+    models = list_models("segmenter")
+    yield Progress(1, 2, "looking for devices")
+    return Survey(models, devices())
+
+
+def load_images(paths: Sequence[str | Path]) -> Job[list[HEImage]]:
+    """Read images; those that cannot be read are said and left out.
+
+    Parameters
+    ----------
+    paths : sequence of str or Path
+        Image files, or folders of them.
+
+    Raises
+    ------
+    ImageError
+        If none can be read.
+    """
+    files: list[Path] = []
+    for path in map(Path, paths):
+        files.extend(list_images(path) if path.is_dir() else [path])
+    if not files:
+        raise ImageError(f"There are no images in {paths[0]}; choose another folder, or files.")
+    if len(files) > MOST_IMAGES:
+        yield Note(
+            f"Only the first {MOST_IMAGES} of {len(files)} images were opened; segment so many "
+            "with “nucleigan segment FOLDER -o OUT”.",
+            "warning",
+        )
+        files = files[:MOST_IMAGES]
+    images = []
+    for index, file in enumerate(files):
+        yield Progress(index, len(files), f"opening {file.name}")
+        try:
+            image = read_image(file)
+        except NucleiganError as error:
+            if len(files) == 1:
+                raise
+            yield Note(str(error), "warning")
+            continue
+        images.append(image)
+        for note in image.notes:
+            yield Note(f"{file.name}: {note}")
+    if not images:
+        raise ImageError(f"None of the {len(files)} images can be read; see the messages for the reasons.")
+    return images
+
+
+def segment_source(source: Source, settings: SegmentSettings) -> Job[Segmentation]:
+    """Segment a layer's array.
+
+    Parameters
+    ----------
+    source : Source
+        What to segment.
+    settings : SegmentSettings
+        How.
+    """
+    yield Progress(0, 1, "loading the image")
+    image = he_image(source.data, source.name, source.mpp, source.box, source.channel_first)
+    for note in image.notes:
+        yield Note(note)
+    return (yield from segment(image, settings))
+
+
+def refilter_job(segmentation: Segmentation, settings: SegmentSettings) -> Job[Segmentation]:
+    """Cut the kept mask into nuclei anew."""
+    yield from ()
+    return refilter(segmentation, settings)

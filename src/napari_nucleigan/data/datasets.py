@@ -1,0 +1,156 @@
+"""Data sets on disk: ``images/``, ``labels/`` and an optional ``split.csv``."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_nucleigan.data.images import HEImage, list_images, read_image, read_labels
+from napari_nucleigan.errors import DatasetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images with one label image each.
+
+    Attributes
+    ----------
+    folder : Path
+        Where the data set lies.
+    names : tuple of str
+        Names of the images, without suffix, sorted.
+    organs, splits : dict of str to str
+        What ``split.csv`` says of each name; ``"unknown"`` and ``"train"`` where it says nothing.
+    """
+
+    folder: Path
+    names: tuple[str, ...]
+    organs: dict[str, str]
+    splits: dict[str, str]
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Dataset:
+        """Open a data set.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Holds ``images/NAME.(png|tif|...)``, ``labels/NAME.tif`` (0 = background, one integer for each
+            nucleus) and optionally ``split.csv`` with the columns ``name,organ,split``.
+
+        Returns
+        -------
+        Dataset
+
+        Raises
+        ------
+        DatasetError
+            If folders or labels are missing, or ``split.csv`` cannot be understood.
+        """
+        root = Path(folder)
+        for part in ("images", "labels"):
+            if not (root / part).is_dir():
+                raise DatasetError(
+                    f"{root} is not a data set: it has no folder {part!r}. A data set holds "
+                    "images/NAME.png and labels/NAME.tif."
+                )
+        names = tuple(sorted(path.stem for path in list_images(root / "images")))
+        if not names:
+            raise DatasetError(f"{root / 'images'} holds no PNG, JPEG or TIFF images.")
+        missing = [name for name in names if not (root / "labels" / f"{name}.tif").is_file()]
+        if missing:
+            raise DatasetError(
+                f"{len(missing)} images of {root} have no label image, {missing[0]!r} first; "
+                f"put it at labels/{missing[0]}.tif or remove the image."
+            )
+        rows = _read_split(root / "split.csv")
+        return cls(
+            folder=root,
+            names=names,
+            organs={name: rows.get(name, {}).get("organ") or "unknown" for name in names},
+            splits={name: rows.get(name, {}).get("split") or "train" for name in names},
+        )
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.names)
+
+    def image(self, name: str) -> HEImage:
+        """Read one image."""
+        path = next(p for p in list_images(self.folder / "images") if p.stem == name)
+        return read_image(path)
+
+    def labels(self, name: str) -> NDArray[np.int32]:
+        """Read one label image, (H, W) int32."""
+        return read_labels(self.folder / "labels" / f"{name}.tif")
+
+    def pair(self, name: str) -> tuple[HEImage, NDArray[np.int32]]:
+        """Read an image and its labels, and make sure that they fit.
+
+        Raises
+        ------
+        DatasetError
+            If they differ in size.
+        """
+        image, labels = self.image(name), self.labels(name)
+        if image.pixels.shape[:2] != labels.shape:
+            raise DatasetError(
+                f"In {self.folder}, image and labels of {name!r} differ in size: "
+                f"{image.pixels.shape[:2]} and {labels.shape}."
+            )
+        return image, labels
+
+    def subset(self, split: str) -> Dataset:
+        """Return the images of one split, as ``split.csv`` names it."""
+        return self.only(name for name in self.names if self.splits[name] == split)
+
+    def only(self, names: Iterable[str]) -> Dataset:
+        """Return the data set of the given names."""
+        chosen = set(names)
+        return replace(self, names=tuple(name for name in self.names if name in chosen))
+
+    def hold_out(self, fraction: float, seed: int = 0) -> tuple[Dataset, Dataset]:
+        """Split whole images off for validation, the same share of every organ.
+
+        Parameters
+        ----------
+        fraction : float
+            Share in [0, 1). Where it is above 0 and there are two images or more, at least one image is held
+            out and at least one stays.
+        seed : int
+            Seed of the choice.
+
+        Returns
+        -------
+        training, validation : Dataset
+        """
+        if fraction <= 0 or len(self) < 2:
+            return self, self.only(())
+        random = np.random.default_rng(seed)
+        held: list[str] = []
+        for organ in sorted({self.organs[name] for name in self.names}):
+            members = [name for name in self.names if self.organs[name] == organ]
+            count = min(round(fraction * len(members)), len(members) - 1)
+            held += [str(name) for name in random.permutation(members)[:count]]
+        if not held:
+            held = [str(random.choice(list(self.names)))]
+        return self.only(name for name in self.names if name not in held), self.only(held)
+
+
+def _read_split(path: Path) -> dict[str, dict[str, str]]:
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8-sig") as handle:
+        reader = csv.DictReader(handle)
+        if "name" not in (reader.fieldnames or ()):
+            raise DatasetError(f"{path} has no column 'name'; its columns are name,organ,split.")
+        return {row["name"]: row for row in reader}

@@ -1,0 +1,209 @@
+"""Training crops: cut, turned, scaled and restained at random, the same ones for the same seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from napari_nucleigan.stains import RUIFROK
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """How much crops vary.
+
+    Attributes
+    ----------
+    zoom : tuple of float
+        Smallest and largest magnification. The paper's "resize to 286, crop 256" is 286 / 256 for both.
+    turns : bool
+        Whether crops are turned by quarter turns and mirrored.
+    rotation : float
+        Largest further rotation in degrees, either way.
+    stain : float
+        Standard deviation of the logarithm of each stain's strength.
+    hue : float
+        Standard deviation of the components of the stain vectors, and of the logarithm of the gain of
+        each colour channel's optical density.
+    light : float
+        Standard deviation of the brightness, as a share of the white point.
+    blur : float
+        Largest standard deviation of a Gaussian blur in pixels; half of the crops get one.
+    noise : float
+        Largest standard deviation of pixel noise, as a share of the white point; half of the crops get it.
+    """
+
+    zoom: tuple[float, float] = (1.0, 1.0)
+    turns: bool = True
+    rotation: float = 0.0
+    stain: float = 0.0
+    hue: float = 0.0
+    light: float = 0.0
+    blur: float = 0.0
+    noise: float = 0.0
+
+
+class PatchSampler:
+    """Draws pairs of crops from images and their fields.
+
+    A batch is a pure function of the seed and the step, so a resumed run sees what it would have seen.
+
+    Parameters
+    ----------
+    images : sequence of (H, W, 3) uint8 arrays
+        H&E images.
+    fields : sequence of (3, H, W) float arrays
+        Their fields of the mask domain, in [-1, 1].
+    stains : sequence of (2, 3) arrays
+        Haematoxylin and eosin vectors of each image, for the stain jitter.
+    size : int
+        Side of the crops in pixels. Smaller images are continued by reflection.
+    jitter : Jitter
+        How much the crops vary.
+    seed : int
+        Seed of everything.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        fields: Sequence[NDArray[np.floating]],
+        stains: Sequence[NDArray[np.floating]],
+        size: int = 256,
+        jitter: Jitter | None = None,
+        seed: int = 0,
+    ) -> None:
+        self._pairs = [
+            torch.from_numpy(np.concatenate([np.moveaxis(image, -1, 0), np.rint((field + 1) * 127.5).astype(np.uint8)]))
+            for image, field in zip(images, fields, strict=True)
+        ]
+        # Vectors that are nearly parallel cannot be told apart; typical ones take their place.
+        self._stains = [_with_residual(matrix if _apart(np.asarray(matrix)) else RUIFROK) for matrix in stains]
+        self._size = size
+        self._jitter = jitter or Jitter()
+        self._seed = seed
+
+    @property
+    def crops_per_epoch(self) -> int:
+        """How many crops fit side by side into the images."""
+        return sum(-(-pair.shape[1] // self._size) * -(-pair.shape[2] // self._size) for pair in self._pairs)
+
+    def batch(self, step: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draw the batch of a step.
+
+        Parameters
+        ----------
+        step : int
+            Which batch.
+        count : int
+            Crops in it.
+
+        Returns
+        -------
+        images, fields : (count, 3, size, size) float32 tensors
+            Both in [-1, 1].
+        """
+        crops = [self._crop(np.random.default_rng([self._seed, step, i])) for i in range(count)]
+        both = torch.stack(crops)
+        return both[:, :3].contiguous(), both[:, 3:].contiguous()
+
+    def _crop(self, random: np.random.Generator) -> torch.Tensor:
+        index = int(random.integers(len(self._pairs)))
+        crop = self._warp(self._pairs[index], random)
+        crop[:3] = self._restain(crop[:3], self._stains[index], random)
+        return crop.mul_(2.0).sub_(1.0)
+
+    def _warp(self, pair: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
+        jitter = self._jitter
+        size = self._size
+        low, high = jitter.zoom
+        zoom = float(np.exp(random.uniform(np.log(low), np.log(high))))
+        angle = float(np.deg2rad(random.uniform(-1, 1) * jitter.rotation))
+        if jitter.turns:
+            angle += float(random.integers(4)) * np.pi / 2
+        mirror = -1.0 if jitter.turns and random.random() < 0.5 else 1.0
+        # The window is the smallest upright square of the image that holds the turned crop.
+        reach = size / zoom * (abs(np.cos(angle)) + abs(np.sin(angle)))
+        side = int(np.ceil(reach - 1e-6)) + 2
+        window = _window(pair, side, random)
+        cos, sin = np.cos(angle) * size / (zoom * side), np.sin(angle) * size / (zoom * side)
+        matrix = torch.tensor([[[mirror * cos, -sin, 0.0], [mirror * sin, cos, 0.0]]])
+        grid = functional.affine_grid(matrix.float(), [1, pair.shape[0], size, size], align_corners=False)
+        sampled = functional.grid_sample(
+            window[None].float(),
+            grid,
+            mode="bilinear",
+            padding_mode="reflection",
+            align_corners=False,
+        )
+        return sampled[0].div_(255.0)
+
+    def _restain(self, crop: torch.Tensor, stains: NDArray[np.float64], random: np.random.Generator) -> torch.Tensor:
+        jitter = self._jitter
+        if jitter.blur and random.random() < 0.5:
+            crop = _blur(crop, float(random.uniform(0.1, jitter.blur)))
+        if jitter.stain or jitter.hue:
+            # Half of the crops take the stain vectors of another image, jittered like all of them.
+            other = self._stains[int(random.integers(len(self._stains)))]
+            target = (stains if random.random() < 0.5 else other)[:2]
+            vectors = np.clip(target + random.normal(0, jitter.hue, (2, 3)), 0.01, None)
+            strength = np.append(np.exp(random.normal(0, jitter.stain, 2)), 1.0)
+            gains = np.exp(random.normal(0, jitter.hue, 3))
+            # Unmix, change the strengths, mix again: three steps in one matrix of optical densities.
+            mixed_by = strength[:, None] * _with_residual(vectors) * gains
+            matrix = np.linalg.solve(stains, mixed_by)
+            density = -torch.log(crop.clamp_min(1 / 255.0))
+            mixed = torch.from_numpy(matrix.T.astype(np.float32)) @ density.flatten(1)
+            crop = torch.exp(-mixed).view_as(crop)
+        if jitter.light:
+            crop = crop * float(1 + random.normal(0, jitter.light))
+        if jitter.noise and random.random() < 0.5:
+            deviation = float(random.uniform(0, jitter.noise))
+            noise = random.standard_normal(crop.shape, dtype=np.float32)
+            crop = crop + deviation * torch.from_numpy(noise)
+        return crop.clamp(0, 1)
+
+
+def _window(pair: torch.Tensor, side: int, random: np.random.Generator) -> torch.Tensor:
+    height, width = pair.shape[1:]
+    for axis, length in ((1, height), (2, width)):
+        if length >= side:
+            start = int(random.integers(length - side + 1))
+            pair = pair.narrow(axis, start, side)
+        else:
+            # Triangle-wave indices continue a short image by reflection as often as needed.
+            shift = int(random.integers(2 * length))
+            ramp = (torch.arange(side) + shift) % (2 * length)
+            pair = pair.index_select(axis, torch.minimum(ramp, 2 * length - 1 - ramp))
+    return pair
+
+
+def _blur(crop: torch.Tensor, deviation: float) -> torch.Tensor:
+    radius = max(1, int(np.ceil(2.5 * deviation)))
+    offsets = torch.arange(-radius, radius + 1, dtype=torch.float32)
+    kernel = torch.exp(-0.5 * (offsets / deviation) ** 2)
+    kernel = (kernel / kernel.sum()).expand(3, 1, -1)
+    padded = functional.pad(crop[None], (radius, radius, radius, radius), mode="reflect")
+    rows = functional.conv2d(padded, kernel[:, :, None, :], groups=3)
+    return functional.conv2d(rows, kernel[:, :, :, None], groups=3)[0]
+
+
+def _apart(stains: NDArray[np.floating]) -> bool:
+    cross = np.cross(stains[0], stains[1])
+    return float(np.linalg.norm(cross)) > 0.1 * float(np.prod(np.linalg.norm(stains, axis=1)))
+
+
+def _with_residual(stains: NDArray[np.floating]) -> NDArray[np.float64]:
+    # A third vector across the two stains keeps what they do not explain: pigment, folds, blood.
+    unit = stains / np.linalg.norm(stains, axis=1, keepdims=True)
+    residual = np.cross(unit[0], unit[1])
+    return np.concatenate([unit, residual[None] / max(np.linalg.norm(residual), 1e-9)])

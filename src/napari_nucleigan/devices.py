@@ -1,0 +1,116 @@
+"""Where to compute, with what precision, and on how many cores."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_nucleigan.errors import DeviceError
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A place to compute.
+
+    Attributes
+    ----------
+    name : str
+        What settings call it: ``"auto"``, ``"cpu"``, ``"cuda:0"``, ``"mps"``.
+    label : str
+        What people call it.
+    available : bool
+        Whether it can be used on this machine.
+    reason : str
+        Why not, where it cannot.
+    """
+
+    name: str
+    label: str
+    available: bool = True
+    reason: str = ""
+
+
+def devices() -> list[Device]:
+    """List the places to compute, ``"auto"`` first, and why some are not to be had."""
+    import torch
+
+    found = [Device("cpu", f"CPU ({usable_cores()} cores)")]
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            found.append(Device(f"cuda:{index}", torch.cuda.get_device_name(index)))
+    else:
+        built = torch.version.cuda is not None
+        why = "no NVIDIA GPU or driver was found" if built else "this build of torch is for CPUs only"
+        found.append(Device("cuda", "NVIDIA GPU", False, why))
+    if torch.backends.mps.is_available():
+        found.append(Device("mps", "Apple GPU"))
+    elif torch.backends.mps.is_built():
+        found.append(Device("mps", "Apple GPU", False, "macOS offers no GPU to torch"))
+    return [Device("auto", f"Automatic: {_best(found).label}"), *found]
+
+
+def choose_device(name: str = "auto") -> str:
+    """Turn a setting into a device that is there.
+
+    Parameters
+    ----------
+    name : str
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+
+    Returns
+    -------
+    str
+        A name that torch understands.
+
+    Raises
+    ------
+    DeviceError
+        If that device is not to be had.
+    """
+    found = devices()[1:]
+    if name == "auto":
+        return _best(found).name
+    wanted = "cuda:0" if name == "cuda" else name
+    for device in found:
+        if device.name in (name, wanted):
+            if device.available:
+                return device.name
+            raise DeviceError(f"The device {name!r} is not to be had: {device.reason}; choose 'cpu' or 'auto'.")
+    names = ", ".join(device.name for device in found if device.available)
+    raise DeviceError(f"There is no device {name!r} here; choose one of auto, {names}.")
+
+
+def computes_bfloat16(device: str) -> bool:
+    """Tell whether a device has fast bfloat16 arithmetic, and does not merely emulate it."""
+    import torch
+
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if kind == "cpu":
+        # Emulated bfloat16 is slower than float32, so the instructions must be there.
+        return bool(
+            torch._C._has_mkldnn and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+        )
+    return False
+
+
+def usable_cores() -> int:
+    """Count the cores that this process may really use: its affinity and its container's quota."""
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("ascii").split()
+        if quota != "max":
+            cores = min(cores, max(1, int(quota) // int(period)))
+    except (OSError, ValueError):
+        pass
+    return cores
+
+
+def _best(found: list[Device]) -> Device:
+    usable = [device for device in found if device.available]
+    return next((device for device in usable if device.name != "cpu"), usable[0])

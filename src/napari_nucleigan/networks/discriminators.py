@@ -1,0 +1,89 @@
+"""The PatchGAN discriminator with spectral normalisation."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class PatchGAN(nn.Module):
+    """A discriminator that judges overlapping patches of an image.
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels of the input; a conditional discriminator sees the condition and the judged image, 3 + 3.
+    width : int
+        Channels of the first layer (``ndf``).
+    layers : int
+        Strided layers. The patch that one output sees is 70x70 pixels for 3, 34x34 for 2, 16x16 for 1.
+    spectral : bool
+        Whether every convolution has its largest singular value normalised to 1.
+
+    Notes
+    -----
+    Isola et al., CVPR 2017 for the patches; Miyato et al., "Spectral Normalization for Generative
+    Adversarial Networks", ICLR 2018. As in the published code there is no other normalisation.
+    """
+
+    def __init__(self, in_channels: int = 6, width: int = 64, layers: int = 3, spectral: bool = True) -> None:
+        super().__init__()
+        widths = [width * min(2**level, 8) for level in range(layers + 1)]
+        channels = [in_channels, *widths, 1]
+        steps: list[nn.Module] = []
+        for index, (before, after) in enumerate(pairwise(channels)):
+            stride = 2 if index < layers else 1
+            convolution: nn.Module = nn.Conv2d(before, after, 4, stride=stride, padding=1)
+            steps += [convolution, nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*steps[:-1])
+        self.spectral = spectral
+
+    def normalise(self) -> PatchGAN:
+        """Attach the spectral normalisation; call it once, after the weights are filled."""
+        if self.spectral:
+            for index, layer in enumerate(self.layers):
+                if isinstance(layer, nn.Conv2d):
+                    # Fifteen power iterations to begin with, then one at each training step.
+                    self.layers[index] = spectral_norm(layer, n_power_iterations=1)
+        return self
+
+    @property
+    def receptive_field(self) -> int:
+        """Side in pixels of the patch that one output value sees."""
+        field = 1
+        for layer in reversed(self.layers):
+            if isinstance(layer, nn.Conv2d):
+                field = (field - 1) * layer.stride[0] + layer.kernel_size[0]
+        return field
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        """Judge a batch.
+
+        Parameters
+        ----------
+        pairs : (N, C, H, W) tensor
+            Condition and judged image, stacked along the channels.
+
+        Returns
+        -------
+        (N, 1, h, w) tensor
+            Logits, one for each patch; positive means real.
+        """
+        logits: Tensor = self.layers(pairs)
+        return logits
+
+
+def largest_singular_values(module: nn.Module) -> list[float]:
+    """Return the largest singular value of each convolution's weight, as a matrix (out, rest)."""
+    return [
+        float(torch.linalg.matrix_norm(layer.weight.detach().flatten(1), ord=2))
+        for layer in module.modules()
+        if isinstance(layer, nn.Conv2d)
+    ]

@@ -1,0 +1,292 @@
+"""Generators: networks that translate one image into another of the same size."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
+
+
+class Generator(nn.Module):
+    """Base of the generators.
+
+    A generator maps (N, C, H, W) to (N, 3, H, W) with values in [-1, 1]. Height and width must be
+    multiples of `stride`. The base class adds the output's hyperbolic tangent, so that losses may use the
+    logits: for the tanh-scaled mask domain, ``sigmoid(2 * logit)`` is the probability of presence.
+
+    Attributes
+    ----------
+    stride : int
+        Pixels to which the height, the width and the offsets of tiles are aligned.
+    halo : int
+        Pixels around a tile after which the field inside no longer depends on what lies beyond.
+    """
+
+    stride: ClassVar[int] = 1
+    halo: ClassVar[int] = 0
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Return the output before the hyperbolic tangent."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Translate a batch of images."""
+        return torch.tanh(self.logits(images))
+
+
+class UNet256(Generator):
+    """The U-Net of the paper: eight halvings, skip connections, 54.4 M parameters at `width` 64.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Channels of the images.
+    width : int
+        Channels of the first level (``ngf``).
+    dropout : float
+        Dropout of the three innermost decoder levels; the paper's stand-in for a noise input.
+
+    Notes
+    -----
+    Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", CVPR 2017.
+    The innermost level sees one value for 256 pixels, so sides of 256, 512, ... are natural.
+    """
+
+    stride = 256
+    halo = 128
+
+    def __init__(self, in_channels: int = 3, out_channels: int = 3, width: int = 64, dropout: float = 0.5) -> None:
+        super().__init__()
+        widths = [width * factor for factor in (1, 2, 4, 8, 8, 8, 8, 8)]
+        self.down = nn.ModuleList()
+        for level, channels in enumerate(widths):
+            before = in_channels if level == 0 else widths[level - 1]
+            normed = 0 < level < len(widths) - 1
+            steps: list[nn.Module] = [] if level == 0 else [nn.LeakyReLU(0.2)]
+            steps.append(nn.Conv2d(before, channels, 4, stride=2, padding=1, bias=not normed))
+            if normed:
+                steps.append(nn.BatchNorm2d(channels))
+            self.down.append(nn.Sequential(*steps))
+        self.up = nn.ModuleList()
+        for level in reversed(range(len(widths))):
+            inner = widths[level] * (1 if level == len(widths) - 1 else 2)
+            outer = out_channels if level == 0 else widths[level - 1]
+            steps = [
+                nn.ReLU(),
+                nn.ConvTranspose2d(inner, outer, 4, stride=2, padding=1, bias=level == 0),
+            ]
+            if level > 0:
+                steps.append(nn.BatchNorm2d(outer))
+            if 4 <= level < len(widths) - 1:
+                steps.append(nn.Dropout(dropout))
+            self.up.append(nn.Sequential(*steps))
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Return the output before the hyperbolic tangent."""
+        skips = [images]
+        for block in self.down:
+            skips.append(block(skips[-1]))
+        inner = skips.pop()
+        for block in self.up:
+            inner = block(inner)
+            skip = skips.pop()
+            if skips:
+                inner = torch.cat([inner, skip], dim=1)
+        return inner
+
+
+class ResNet(Generator):
+    """The residual generator of cycleGAN: two halvings, `blocks` residual blocks, two doublings.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Channels of the images.
+    width : int
+        Channels of the first level (``ngf``).
+    blocks : int
+        Residual blocks; 9 (11.4 M parameters at `width` 64) or 6 (7.8 M).
+    upsampling : {"transposed", "resize"}
+        Transposed convolutions as published, or nearest-neighbour resizing before a convolution, which
+        leaves no checkerboard.
+
+    Notes
+    -----
+    Zhu et al., "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks", ICCV 2017.
+    """
+
+    stride = 4
+    halo = 128
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        width: int = 64,
+        blocks: int = 9,
+        upsampling: str = "transposed",
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [
+            nn.Conv2d(in_channels, width, 7, padding=3, padding_mode="reflect"),
+            nn.InstanceNorm2d(width),
+            nn.ReLU(),
+        ]
+        for channels in (width, 2 * width):
+            layers += [
+                nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1),
+                nn.InstanceNorm2d(2 * channels),
+                nn.ReLU(),
+            ]
+        layers += [_PlainResidual(4 * width) for _ in range(blocks)]
+        for channels in (4 * width, 2 * width):
+            layers += [
+                *_doubling(channels, channels // 2, upsampling),
+                nn.InstanceNorm2d(channels // 2),
+                nn.ReLU(),
+            ]
+        layers.append(nn.Conv2d(width, out_channels, 7, padding=3, padding_mode="reflect"))
+        self.layers = nn.Sequential(*layers)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Return the output before the hyperbolic tangent."""
+        output: Tensor = self.layers(images)
+        return output
+
+
+class CompactUNet(Generator):
+    """A residual U-Net that works at half resolution: 4 M parameters, made for CPUs.
+
+    A strided stem brings the image to half resolution, four more halvings follow, and a pixel-shuffle head
+    paints at full resolution. Batch normalisation uses its running statistics at inference, so that what a
+    pixel becomes does not depend on the rest of the batch or the tile.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Channels of the images.
+    widths : sequence of int
+        Channels at 1/2, 1/4, ... of the resolution.
+    """
+
+    stride = 32
+    halo = 128
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        widths: Sequence[int] = (32, 64, 128, 192, 256),
+    ) -> None:
+        super().__init__()
+        self.stem = _conv_bn(in_channels, widths[0], 4, stride=2)
+        self.down = nn.ModuleList([_Residual(widths[0], widths[0])])
+        for before, channels in pairwise(widths):
+            self.down.append(nn.Sequential(_conv_bn(before, channels, 2, stride=2), _Residual(channels, channels)))
+        self.up = nn.ModuleList()
+        self.merge = nn.ModuleList()
+        for channels, outer in zip(widths[:0:-1], widths[-2::-1], strict=True):
+            self.up.append(nn.Conv2d(channels, outer, 1))
+            self.merge.append(_Residual(2 * outer, outer))
+        self.head = nn.Conv2d(widths[0], 4 * out_channels, 3, padding=1)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Return the output before the hyperbolic tangent."""
+        inner = self.stem(images)
+        skips = []
+        for block in self.down:
+            inner = block(inner)
+            skips.append(inner)
+        skips.pop()
+        for up, merge in zip(self.up, self.merge, strict=True):
+            # The 1x1 convolution first: it commutes with the resizing and is four times cheaper there.
+            inner = nn.functional.interpolate(up(inner), scale_factor=2, mode="nearest")
+            inner = merge(torch.cat([inner, skips.pop()], dim=1))
+        return nn.functional.pixel_shuffle(self.head(inner), 2)
+
+
+class _Residual(nn.Module):
+    def __init__(self, before: int, channels: int) -> None:
+        super().__init__()
+        self.first = _conv_bn(before, channels, 3)
+        self.second = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+        self.skip = nn.Identity() if before == channels else nn.Conv2d(before, channels, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.relu(self.second(self.first(images)) + self.skip(images))
+
+
+class _PlainResidual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect"),
+            nn.InstanceNorm2d(channels),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect"),
+            nn.InstanceNorm2d(channels),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        output: Tensor = images + self.layers(images)
+        return output
+
+
+def _conv_bn(before: int, channels: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    padding = (kernel - stride + 1) // 2
+    return nn.Sequential(
+        nn.Conv2d(before, channels, kernel, stride=stride, padding=padding, bias=False),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(),
+    )
+
+
+def _doubling(before: int, channels: int, upsampling: str) -> list[nn.Module]:
+    if upsampling == "transposed":
+        return [nn.ConvTranspose2d(before, channels, 3, stride=2, padding=1, output_padding=1)]
+    if upsampling == "resize":
+        return [nn.Upsample(scale_factor=2), nn.Conv2d(before, channels, 3, padding=1)]
+    raise TypeError(f"upsampling is 'transposed' or 'resize', not {upsampling!r}")
+
+
+GENERATORS: dict[str, Callable[..., Generator]] = {
+    "unet-256": UNet256,
+    "resnet": ResNet,
+    "compact-unet": CompactUNet,
+}
+"""Generators by the name that recipes and model cards use."""
+
+
+def initialise(module: nn.Module, scheme: str = "normal", seed: int = 0) -> None:
+    """Fill the weights of a network, in place.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network.
+    scheme : {"normal", "he"}
+        ``"normal"``: N(0, 0.02) as in the paper; ``"he"``: He et al. 2015, for networks of many ReLUs.
+    seed : int
+        Seed of the random numbers.
+    """
+    random = torch.Generator().manual_seed(seed)
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            weight = layer.weight.data
+            fan_in = weight[0].numel()
+            deviation = 0.02 if scheme == "normal" else (2.0 / fan_in) ** 0.5
+            weight.copy_(torch.randn(weight.shape, generator=random) * deviation)
+            if layer.bias is not None:
+                layer.bias.data.zero_()
+        elif isinstance(layer, nn.BatchNorm2d):
+            if scheme == "normal":
+                noise = torch.randn(layer.weight.shape, generator=random)
+                layer.weight.data.copy_(1.0 + 0.02 * noise)
+            layer.bias.data.zero_()

@@ -1,0 +1,120 @@
+"""Checkpoints: tensors in safetensors, the rest in JSON, nothing pickled.
+
+The JSON file is written last and holds the checksum of the tensors, so it alone decides whether a checkpoint is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import load, save
+
+from napari_nucleigan.files import write_bytes, write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+KEEP = 2
+"""Checkpoints kept: the newest, and one before it in case that the newest is damaged."""
+
+
+def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> Path:
+    """Write a checkpoint, whole or not at all, and remove those that are no longer needed.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the checkpoints.
+    step : int
+        Step after which the state was taken.
+    tensors : mapping of str to tensor
+        All tensors.
+    state : mapping
+        Everything else; must be representable as JSON.
+
+    Returns
+    -------
+    Path
+        The JSON file of the checkpoint.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written; earlier checkpoints stay.
+    """
+    content = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
+    stem = f"{step:08d}"
+    write_bytes(folder / f"{stem}.safetensors", content)
+    record = {"step": step, "sha256": hashlib.sha256(content).hexdigest(), "state": state}
+    write_text(folder / f"{stem}.json", json.dumps(record))
+    for old in sorted(folder.glob("*.json"))[:-KEEP]:
+        old.unlink()
+    kept = {path.stem for path in folder.glob("*.json")}
+    for file in folder.glob("*.safetensors"):
+        if file.stem not in kept:
+            file.unlink()
+    return folder / f"{stem}.json"
+
+
+def load_checkpoint(
+    folder: Path,
+) -> tuple[int, dict[str, torch.Tensor], dict[str, Any]] | None:
+    """Read the newest checkpoint that is whole.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the checkpoints.
+
+    Returns
+    -------
+    step, tensors, state
+        As given to `save_checkpoint`; None where there is no whole checkpoint.
+    """
+    for path in sorted(folder.glob("*.json"), reverse=True):
+        try:
+            record = json.loads(path.read_text("utf-8"))
+            content = path.with_suffix(".safetensors").read_bytes()
+            whole = hashlib.sha256(content).hexdigest() == record["sha256"]
+        except (OSError, ValueError, KeyError):
+            continue
+        if whole:
+            return int(record["step"]), load(content), record["state"]
+    return None
+
+
+def flatten_optimizer(prefix: str, optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Split the state of an optimizer into tensors and JSON."""
+    state = optimizer.state_dict()
+    tensors = {
+        f"{prefix}/{index}/{name}": value
+        for index, entries in state["state"].items()
+        for name, value in entries.items()
+        if isinstance(value, torch.Tensor)
+    }
+    return tensors, {"param_groups": state["param_groups"]}
+
+
+def restore_optimizer(
+    prefix: str,
+    optimizer: torch.optim.Optimizer,
+    tensors: Mapping[str, torch.Tensor],
+    state: Mapping[str, Any],
+) -> None:
+    """Put back what `flatten_optimizer` took apart."""
+    entries: dict[int, dict[str, torch.Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith(f"{prefix}/"):
+            index, name = key.removeprefix(f"{prefix}/").split("/")
+            entries.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": entries, "param_groups": state["param_groups"]})
+
+
+def strip_prefix(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the tensors whose names start with ``prefix/``, without it."""
+    start = f"{prefix}/"
+    return {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}

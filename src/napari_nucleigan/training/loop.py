@@ -1,0 +1,287 @@
+"""The loop that every training shares: schedule, losses, validation, checkpoints, stopping."""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+
+from napari_nucleigan.errors import RunError
+from napari_nucleigan.events import Checkpoint, Event, Finished, Job, Losses, Progress
+from napari_nucleigan.training.checkpoints import load_checkpoint, save_checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Mapping
+
+    from torch import Tensor
+
+    from napari_nucleigan.training.runs import RunFolder
+
+LOG_EVERY = 10
+"""Steps whose losses are averaged into one event."""
+
+
+class Trainer(Protocol):
+    """What the loop asks of a kind of training."""
+
+    def step(self, images: Tensor, fields: Tensor, step: int, scale: float) -> dict[str, float]:
+        """Make one update and return the losses."""
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return all that a resumed run needs."""
+
+    def restore(self, tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
+        """Go back to what `state` returned."""
+
+
+class Validator(Protocol):
+    """What the loop asks of a validation; it keeps the best model itself."""
+
+    def __call__(self, step: int) -> Generator[Event, None, bool]:
+        """Validate; tell whether this is the best so far."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what a resumed run needs, ready for JSON."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to what `state` returned."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long to train, and how fast to learn.
+
+    Attributes
+    ----------
+    steps_per_epoch : int
+        Updates in an epoch.
+    constant, decay : int
+        Epochs at the full learning rate, and epochs in which it falls linearly to 0.
+    warmup : int
+        Steps in which it first rises.
+    validate_every, checkpoint_every : int
+        Epochs between validations and between checkpoints.
+    patience : int
+        Validations without a better score before training ends; 0 for never.
+    """
+
+    steps_per_epoch: int
+    constant: int
+    decay: int
+    warmup: int = 0
+    validate_every: int = 1
+    checkpoint_every: int = 1
+    patience: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Updates in all."""
+        return self.steps_per_epoch * (self.constant + self.decay)
+
+    def scale(self, step: int) -> float:
+        """Return the factor of the learning rate at a step, in 0 to 1.
+
+        The rate falls once an epoch, as in the paper.
+        """
+        epoch = step // self.steps_per_epoch
+        falling = max(0, epoch + 1 - self.constant) / (self.decay + 1)
+        rising = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        return rising * (1.0 - falling)
+
+
+def train(
+    trainer: Trainer,
+    batches: Callable[[int], tuple[Tensor, Tensor]],
+    validate: Validator,
+    schedule: Schedule,
+    run: RunFolder,
+    batch_size: int,
+    lr: float,
+    resume: bool = False,
+) -> Job[int]:
+    """Train until the schedule ends.
+
+    Closing the generator stops the training after the present step and saves a checkpoint first.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        The networks and their update.
+    batches : callable
+        Maps a step to its images and fields.
+    validate : Validator
+        Called every few epochs and at the end.
+    schedule : Schedule
+        How long, how fast.
+    run : RunFolder
+        Where checkpoints and events go.
+    batch_size : int
+        Crops in a step, for the speed.
+    lr : float
+        Full learning rate, for the plots.
+    resume : bool
+        Whether to go on from the newest checkpoint.
+
+    Returns
+    -------
+    int
+        The last step.
+
+    Raises
+    ------
+    RunError
+        If the losses are no longer numbers.
+    OutputError
+        If a file cannot be written.
+    """
+    step = saved = stale = 0
+    sums: dict[str, list[float]] = defaultdict(list)
+    if resume and (found := load_checkpoint(run.checkpoints)) is not None:
+        step, tensors, state = found
+        trainer.restore(tensors, state["trainer"])
+        validate.restore(state["validation"])
+        stale = int(state["stale"])
+        sums.update(state["sums"])
+        run.rewind(int(state["events"]))
+        saved = step
+    elif resume:
+        run.rewind(0)
+
+    def checkpoint() -> Checkpoint:
+        tensors, rest = trainer.state()
+        state = {
+            "trainer": rest,
+            "validation": validate.state(),
+            "stale": stale,
+            "sums": sums,
+            "events": run.events_size,
+        }
+        path = save_checkpoint(run.checkpoints, step, tensors, state)
+        return Checkpoint(step, str(path))
+
+    speed = _Speed(schedule.steps - step)
+    try:
+        with _Prefetched(batches, step, schedule.steps) as ready:
+            for images, fields in ready:
+                scale = schedule.scale(step)
+                values = trainer.step(images, fields, step, scale)
+                step += 1
+                speed.tick()
+                for name, value in values.items():
+                    sums[name].append(value)
+                if step % LOG_EVERY == 0 or step == schedule.steps:
+                    means = {name: sum(v) / len(v) for name, v in sums.items()}
+                    sums.clear()
+                    if not all(math.isfinite(value) for value in means.values()):
+                        raise RunError(
+                            f"The losses are no longer numbers at step {step}: training went astray. "
+                            "Lower the learning rate and start again, or resume from the last "
+                            f"checkpoint (step {saved})."
+                        )
+                    rate = batch_size * speed.per_second
+                    yield Losses(step, means, lr * scale, round(rate, 2))
+                    yield Progress(step, schedule.steps, "training", speed.seconds_left)
+                epoch, rest = divmod(step, schedule.steps_per_epoch)
+                if rest:
+                    continue
+                if epoch % schedule.validate_every == 0 or step == schedule.steps:
+                    with speed.paused():
+                        better = yield from validate(step)
+                    stale = 0 if better else stale + 1
+                if epoch % schedule.checkpoint_every == 0 or step == schedule.steps:
+                    event = checkpoint()
+                    saved = step
+                    yield event
+                if schedule.patience and stale >= schedule.patience:
+                    break
+    except GeneratorExit:
+        if step > saved:
+            run.record(checkpoint())
+        raise
+    yield Finished(step, str(run.best))
+    return step
+
+
+class _Speed:
+    """Steps per second of late, and the time to the end; validations do not count."""
+
+    def __init__(self, steps_left: int) -> None:
+        self._left = steps_left
+        self._times = [time.perf_counter()]
+
+    def tick(self) -> None:
+        self._left -= 1
+        self._times = [*self._times[-50:], time.perf_counter()]
+
+    @property
+    def per_second(self) -> float:
+        elapsed = self._times[-1] - self._times[0]
+        return (len(self._times) - 1) / elapsed if elapsed > 0 else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        return self._left / self.per_second if self.per_second else None
+
+    def paused(self) -> _Pause:
+        return _Pause(self._times)
+
+
+class _Pause:
+    def __init__(self, times: list[float]) -> None:
+        self._times = times
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        gap = time.perf_counter() - self._start
+        self._times[:] = [moment + gap for moment in self._times]
+
+
+class _Prefetched:
+    """Make the next batches in a thread of their own, while the networks compute."""
+
+    def __init__(self, batches: Callable[[int], tuple[Tensor, Tensor]], start: int, stop: int) -> None:
+        self._batches = batches
+        self._range = range(start, stop)
+        self._ready: queue.Queue[tuple[Tensor, Tensor] | BaseException] = queue.Queue(2)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._fill, name="crops", daemon=True)
+
+    def __enter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        self._thread.start()
+        return self._take()
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _fill(self) -> None:
+        # Crops are small: one core makes them faster than two that wait for each other.
+        torch.set_num_threads(1)
+        for step in self._range:
+            try:
+                item: tuple[Tensor, Tensor] | BaseException = self._batches(step)
+            except Exception as error:  # handed over to the thread that waits for the batch
+                item = error
+            while not self._ended.is_set():
+                try:
+                    self._ready.put(item, timeout=0.1)
+                    break
+                except queue.Full:
+                    continue
+            if self._ended.is_set() or isinstance(item, BaseException):
+                return
+
+    def _take(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for _ in self._range:
+            item = self._ready.get()
+            if isinstance(item, BaseException):
+                raise item
+            yield item

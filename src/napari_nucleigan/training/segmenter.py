@@ -1,0 +1,323 @@
+"""Train a segmenter: data in, run folder out."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from scipy import ndimage
+from skimage.io import imsave
+from skimage.transform import resize
+
+from napari_nucleigan import __version__, metrics, stains
+from napari_nucleigan.data.datasets import Dataset
+from napari_nucleigan.data.patches import Jitter, PatchSampler
+from napari_nucleigan.devices import choose_device, computes_bfloat16, usable_cores
+from napari_nucleigan.errors import DatasetError, RecipeError, RunError
+from napari_nucleigan.events import Event, Job, Note, Preview, Scores
+from napari_nucleigan.files import atomic_write
+from napari_nucleigan.masks.encoding import SEED_THRESHOLD, THRESHOLD, decode, encode
+from napari_nucleigan.models import ModelCard, load_model, save_model
+from napari_nucleigan.training.cgan import ConditionalGAN
+from napari_nucleigan.training.loop import Schedule, train
+from napari_nucleigan.training.recipes import SegmenterRecipe
+from napari_nucleigan.training.runs import RunFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+CALIBRATION = {
+    "threshold": (0.35, 0.4, 0.45, 0.5, 0.55, 0.6),
+    "seed_threshold": (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6),
+}
+"""Decoding parameters tried on the validation images when training is over."""
+
+
+def train_segmenter(
+    data: str | Path | Dataset,
+    recipe: SegmenterRecipe,
+    run: str | Path | RunFolder,
+    *,
+    resume: bool = False,
+    device: str = "auto",
+    card: Mapping[str, Any] | None = None,
+) -> Job[Path]:
+    """Train a conditional GAN that segments nuclei.
+
+    Parameters
+    ----------
+    data : str, Path or Dataset
+        The data set. Images whose split is ``"train"`` are used, those of ``"val"`` validate; where there are
+        none of these, the recipe's share of the training images is held out. Others are never touched.
+    recipe : SegmenterRecipe
+        How to train. With `resume` the run's own recipe is used instead.
+    run : str, Path or RunFolder
+        Folder of the run.
+    resume : bool
+        Go on from the newest checkpoint.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ...
+    card : mapping, optional
+        Fields of the model's card: name, training_data, data_licence, licence, notes.
+
+    Yields
+    ------
+    Event
+        Progress, losses, scores, previews, checkpoints; all but the progress also in ``events.jsonl``.
+
+    Returns
+    -------
+    Path
+        The best model: by validation AJI, or the last where nothing validates.
+
+    Raises
+    ------
+    DatasetError, RecipeError, RunError, DeviceError, OutputError
+    """
+    folder = run if isinstance(run, RunFolder) else RunFolder(run)
+    dataset = data if isinstance(data, Dataset) else Dataset.open(data)
+    if resume and not folder.exists:
+        raise RunError(f"There is no run to resume in {folder.path}; start it without 'resume'.")
+    chosen = choose_device(device)
+    with folder.locked():
+        if resume:
+            recipe = SegmenterRecipe.model_validate(folder.recipe())
+            parts = folder.data()
+            training, validation = dataset.only(parts["train"]), dataset.only(parts["val"])
+            card = parts["card"]
+        else:
+            training, validation = _parts(dataset, recipe)
+            parts = {
+                "folder": str(dataset.folder.resolve()),
+                "train": list(training.names),
+                "val": list(validation.names),
+                "card": dict(card or {}),
+            }
+            folder.start(recipe, parts)
+        # Recorded here and not in the loop, so that events reach the file before anyone who listens.
+        job = _train(training, validation, recipe, folder, chosen, resume, dict(card or {}))
+        result = yield from folder.recorded(job)
+    return result
+
+
+def _train(
+    training: Dataset,
+    validation: Dataset,
+    recipe: SegmenterRecipe,
+    run: RunFolder,
+    device: str,
+    resume: bool,
+    card: dict[str, Any],
+) -> Job[Path]:
+    torch.set_num_threads(usable_cores())
+    gan = ConditionalGAN(recipe, device, _bfloat16(recipe, device))
+    decoding: dict[str, Any] = {}
+    if recipe.start_from:
+        base = load_model(recipe.start_from, "segmenter")
+        if base.card.architecture != recipe.generator or base.card.encoding != recipe.encoding:
+            raise RecipeError(
+                f"{recipe.start_from!r} is another network ({base.card.architecture}) than the recipe asks for "
+                f"({recipe.generator}); choose the recipe that it was trained with."
+            )
+        gan.start_from(base.network.state_dict())
+        decoding = dict(base.card.decode)
+    yield Note(
+        f"{len(training)} images train, {len(validation)} validate, on {device} in "
+        f"{'bfloat16' if _bfloat16(recipe, device) else 'float32'}."
+    )
+    tiles = [_prepare(training, name, recipe) for name in training.names]
+    sampler = PatchSampler(
+        [tile.pixels for tile in tiles],
+        [encode(tile.labels, recipe.encoding) for tile in tiles],
+        [stains.fit(tile.pixels).matrix for tile in tiles],
+        recipe.patch,
+        Jitter(
+            recipe.zoom,
+            recipe.turns,
+            recipe.rotation,
+            recipe.stain,
+            recipe.hue,
+            recipe.light,
+            recipe.blur,
+            recipe.noise,
+        ),
+        recipe.seed,
+    )
+    crops = recipe.crops_per_epoch or sampler.crops_per_epoch
+    schedule = Schedule(
+        steps_per_epoch=-(-crops // recipe.batch),
+        constant=recipe.epochs_constant,
+        decay=recipe.epochs_decay,
+        warmup=recipe.warmup_steps,
+        validate_every=recipe.validate_every,
+        checkpoint_every=recipe.checkpoint_every,
+        patience=recipe.patience,
+    )
+    held = [_prepare(validation, name, recipe) for name in validation.names]
+    validator = _Validator(gan, recipe, run, held or tiles[:1], bool(held), card, decoding)
+    yield from train(
+        gan,
+        lambda step: sampler.batch(step, recipe.batch),
+        validator,
+        schedule,
+        run,
+        recipe.batch,
+        recipe.lr,
+        resume,
+    )
+    if held:
+        yield from validator.calibrate()
+    return run.best
+
+
+@dataclass(frozen=True, eq=False)
+class _Tile:
+    name: str
+    organ: str
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+
+
+class _Validator:
+    """Segments whole images with the averaged weights and keeps the best model."""
+
+    def __init__(
+        self,
+        gan: ConditionalGAN,
+        recipe: SegmenterRecipe,
+        run: RunFolder,
+        tiles: list[_Tile],
+        selects: bool,
+        card: dict[str, Any],
+        decoding: dict[str, Any],
+    ) -> None:
+        self._gan = gan
+        self._recipe = recipe
+        self._run = run
+        self._tiles = tiles
+        self._selects = selects
+        self._card = card
+        self._decoding = decoding
+        self._best = -1.0
+
+    def __call__(self, step: int) -> Generator[Event, None, bool]:
+        fields = [self._gan.predict(tile.pixels) for tile in self._tiles]
+        scores = self._scores(fields, {})
+        # Without validation images nothing may select: the newest is the model.
+        better = not self._selects or scores["aji"] > self._best
+        if better:
+            self._best = scores["aji"]
+            self._save(self._gan.average.state_dict(), scores, self._decoding)
+        values = scores if self._selects else {f"train_{key}": v for key, v in scores.items()}
+        yield Scores(step, values, better)
+        path = self._run.previews / f"{step:08d}.png"
+        with atomic_write(path) as temporary:
+            imsave(temporary, _preview(self._tiles[0], fields[0], self._recipe), check_contrast=False)
+        yield Preview(step, str(path))
+        return better
+
+    def calibrate(self) -> Generator[Event, None, None]:
+        """Choose the decoding on the validation images, and write it and their scores on the card."""
+        best = load_model(self._run.best)
+        self._gan.average.load_state_dict(best.network.state_dict())
+        fields = [self._gan.predict(tile.pixels) for tile in self._tiles]
+        trials = [
+            {"threshold": threshold, "seed_threshold": seed}
+            for threshold in CALIBRATION["threshold"]
+            for seed in CALIBRATION["seed_threshold"]
+        ]
+        if self._recipe.encoding != "distance":
+            trials = [{"threshold": threshold} for threshold in CALIBRATION["threshold"]]
+        found = max(trials, key=lambda trial: self._scores(fields, trial)["aji"])
+        scores = self._scores(fields, found)
+        yield Note(f"Decoding chosen on the validation images: {found}, AJI {scores['aji']:.4f}.")
+        self._save(best.network.state_dict(), scores, {**self._decoding, **found})
+
+    def state(self) -> dict[str, Any]:
+        return {"best": self._best}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._best = float(state["best"])
+
+    def _scores(self, fields: Iterable[NDArray[np.float32]], decoding: Mapping[str, Any]) -> dict[str, float]:
+        rows = []
+        for tile, field in zip(self._tiles, fields, strict=True):
+            found = decode(field, self._recipe.encoding, **decoding)
+            rows.append(metrics.evaluate(tile.labels, found, hausdorff=False))
+        names = ("aji", "f1", "pq", "dice")
+        return {name: float(np.mean([getattr(row, name) for row in rows])) for name in names}
+
+    def _save(self, state: Mapping[str, torch.Tensor], scores: dict[str, float], decoding: dict[str, Any]) -> None:
+        which = "validation images, mean" if self._selects else "one training image, no validation"
+        recipe = self._recipe
+        card = ModelCard(
+            **{
+                "name": self._run.path.name,
+                **self._card,
+                "kind": "segmenter",
+                "architecture": recipe.generator,
+                "encoding": recipe.encoding,
+                "mpp": recipe.mpp,
+                "stain": _reference(recipe).to_json() if recipe.normalize != "none" else None,
+                "decode": {"threshold": THRESHOLD, "seed_threshold": SEED_THRESHOLD, **decoding},
+                "recipe": recipe.model_dump(mode="json"),
+                "scores": {which: {name: round(value, 4) for name, value in scores.items()}},
+                "version": __version__,
+                "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+            }
+        )
+        save_model(self._run.best, state, card, half=True)
+
+
+def _parts(dataset: Dataset, recipe: SegmenterRecipe) -> tuple[Dataset, Dataset]:
+    training, validation = dataset.subset("train"), dataset.subset("val")
+    if not len(training):
+        raise DatasetError(f"{dataset.folder} has no images to train on: split.csv calls none of them 'train'.")
+    if len(validation):
+        return training, validation
+    return training.hold_out(recipe.validation, recipe.seed)
+
+
+def _prepare(dataset: Dataset, name: str, recipe: SegmenterRecipe) -> _Tile:
+    image, labels = dataset.pair(name)
+    pixels = image.pixels
+    zoom = (image.mpp or recipe.mpp) / recipe.mpp
+    if abs(zoom - 1) > 0.05:
+        shape = [max(1, round(length * zoom)) for length in labels.shape]
+        pixels = resize(pixels, shape, order=1, anti_aliasing=zoom < 1, preserve_range=True)
+        pixels = np.rint(pixels).astype(np.uint8)
+        labels = resize(labels, shape, order=0, anti_aliasing=False, preserve_range=True)
+        labels = labels.astype(np.int32)
+    if recipe.normalize != "none":
+        pixels = stains.normalize(pixels, _reference(recipe), stains.fit(pixels, recipe.normalize))
+    return _Tile(name, dataset.organs[name], pixels, labels)
+
+
+def _reference(recipe: SegmenterRecipe) -> stains.StainFit:
+    return replace(stains.REFERENCE, method=recipe.normalize)
+
+
+def _bfloat16(recipe: SegmenterRecipe, device: str) -> bool:
+    if recipe.precision == "auto":
+        return computes_bfloat16(device)
+    return recipe.precision == "bfloat16"
+
+
+def _preview(tile: _Tile, field: NDArray[np.float32], recipe: SegmenterRecipe, side: int = 384) -> NDArray[np.uint8]:
+    """Input with contours, predicted field and true field, side by side."""
+    pixels = tile.pixels[:side, :side].copy()
+    found = decode(field[:, :side, :side], recipe.encoding)
+    outline = ndimage.grey_dilation(found, 3) != ndimage.grey_erosion(found, 3)
+    marked = pixels.copy()
+    marked[outline] = (0, 220, 60)
+    truth = encode(tile.labels[:side, :side], recipe.encoding)
+    pictures = [
+        np.rint((np.moveaxis(part[:, :side, :side], 0, -1) + 1) * 127.5).astype(np.uint8) for part in (field, truth)
+    ]
+    return np.concatenate([pixels, marked, *pictures], axis=1)

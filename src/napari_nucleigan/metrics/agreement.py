@@ -1,0 +1,204 @@
+"""Metrics of overlap: AJI, AJI+, panoptic quality, object F1, pixel Dice.
+
+Two empty images agree perfectly: every metric is 1. If only one is empty, every metric is 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+if TYPE_CHECKING:
+    from napari_nucleigan.metrics.table import Float64Array, Int64Array, Overlaps
+
+
+@dataclass(frozen=True, slots=True)
+class PanopticQuality:
+    """Panoptic quality and the counts that it is made of.
+
+    Attributes
+    ----------
+    dq, sq, pq : float
+        Detection quality (the object F1), segmentation quality (the mean IoU of the pairs) and
+        their product, 0 to 1.
+    precision, recall : float
+        Parts of the predictions and of the true nuclei that are paired, 0 to 1.
+    tp, fp, fn : int
+        Pairs, spurious predictions, missed nuclei.
+    """
+
+    dq: float
+    sq: float
+    pq: float
+    precision: float
+    recall: float
+    tp: int
+    fp: int
+    fn: int
+
+
+def aji(table: Overlaps) -> float:
+    r"""Compute the aggregated Jaccard index (AJI), as MoNuSeg defines it.
+
+    Each true nucleus takes the prediction of best IoU; several may take the same one. With the
+    predictions :math:`U` that none takes, and the true nuclei :math:`M` that no prediction meets,
+
+    .. math:: \mathrm{AJI} = \frac{\sum_i |G_i \cap S_{j(i)}|}
+        {\sum_i |G_i \cup S_{j(i)}| + \sum_{M} |G_i| + \sum_{U} |S_j|}.
+
+    Of two predictions of equal IoU the one with the larger intersection is taken, then the one that
+    comes first in the image.
+
+    Parameters
+    ----------
+    table : Overlaps
+        From `overlaps`.
+
+    Returns
+    -------
+    float
+        0 to 1. It is not symmetric in truth and prediction.
+    """
+    pairs = table.best(table.ious, table.intersections)
+    shared = table.intersections[pairs].sum()
+    covered = table.unions[pairs].sum()
+    covered += _area_of_others(table.truth_areas, table.truth_index[pairs])
+    covered += _area_of_others(table.pred_areas, table.pred_index[pairs])
+    return _ratio(shared, covered)
+
+
+def aji_plus(table: Overlaps) -> float:
+    """Compute the aggregated Jaccard index with pairs one to one (AJI+).
+
+    The pairs are those of the largest sum of IoU; of several such sets, that of the largest
+    intersection. Else as `aji`.
+
+    Parameters
+    ----------
+    table : Overlaps
+        From `overlaps`.
+
+    Returns
+    -------
+    float
+        0 to 1; symmetric.
+    """
+    shared = int(table.intersections[_assign(table)].sum())
+    # Each nucleus lies in just one union, or outside all: the unions follow from the areas.
+    return _ratio(shared, int(table.truth_areas.sum() + table.pred_areas.sum()) - shared)
+
+
+def panoptic_quality(table: Overlaps, threshold: float = 0.5) -> PanopticQuality:
+    r"""Compute panoptic quality, and with it object F1, precision and recall.
+
+    A true nucleus and a prediction are a pair where their IoU is *above* the threshold; for 0.5 and
+    more, that is one to one by itself.
+
+    .. math:: \mathrm{DQ} = \mathrm{F_1} = \frac{2 TP}{2 TP + FP + FN}, \qquad
+        \mathrm{SQ} = \frac{1}{TP} \sum_{TP} \mathrm{IoU}, \qquad
+        \mathrm{PQ} = \mathrm{DQ} \cdot \mathrm{SQ}.
+
+    Parameters
+    ----------
+    table : Overlaps
+        From `overlaps`.
+    threshold : float
+        At least 0.5 and below 1.
+
+    Returns
+    -------
+    PanopticQuality
+        SQ is 0 where there is no pair.
+
+    Raises
+    ------
+    ValueError
+        If the threshold is out of range.
+    """
+    if not 0.5 <= threshold < 1:
+        raise ValueError(f"the IoU threshold must be at least 0.5 and below 1, not {threshold}")
+    ious = table.ious[table.ious > threshold]
+    tp, n_truth, n_pred = len(ious), table.n_truth, table.n_pred
+    dq = _ratio(2 * tp, n_truth + n_pred)
+    nothing = n_truth + n_pred == 0
+    sq = 1.0 if nothing else float(ious.mean()) if tp else 0.0
+    return PanopticQuality(
+        dq=dq,
+        sq=sq,
+        pq=dq * sq,
+        precision=1.0 if nothing else tp / max(n_pred, 1),
+        recall=1.0 if nothing else tp / max(n_truth, 1),
+        tp=tp,
+        fp=n_pred - tp,
+        fn=n_truth - tp,
+    )
+
+
+def dice(table: Overlaps) -> float:
+    """Compute the Dice coefficient of the pixels: twice the shared foreground over the sum of both.
+
+    Parameters
+    ----------
+    table : Overlaps
+        From `overlaps`.
+
+    Returns
+    -------
+    float
+        0 to 1; symmetric.
+    """
+    areas = int(table.truth_areas.sum() + table.pred_areas.sum())
+    return _ratio(2 * int(table.intersections.sum()), areas)
+
+
+def _ratio(part: float, whole: float) -> float:
+    return float(part / whole) if whole else 1.0
+
+
+def _area_of_others(areas: Int64Array, chosen: Int64Array) -> int:
+    other = np.ones(len(areas), dtype=np.bool_)
+    other[chosen] = False
+    return int(areas[other].sum())
+
+
+def _assign(table: Overlaps) -> Int64Array:
+    """Pairs of the one-to-one assignment of largest total IoU, as indices into the pairs.
+
+    Nuclei that meet in no chain of overlaps cannot compete, so each connected group is solved
+    alone; most have one pair and need no solving.
+    """
+    n_truth, n_pred, k = table.n_truth, table.n_pred, len(table.intersections)
+    nodes = (table.truth_index, n_truth + table.pred_index)
+    graph = coo_array((np.ones(k, dtype=np.int8), nodes), shape=(n_truth + n_pred,) * 2)
+    _, group = connected_components(graph, directed=False)
+    group = group[table.truth_index]
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    sizes = np.diff(starts, append=k)
+    chosen = [order[starts[sizes == 1]]]
+    for start, size in zip(starts[sizes > 1], sizes[sizes > 1], strict=True):
+        pairs = order[start : start + size]
+        chosen.append(pairs[_assign_group(table, pairs)])
+    return np.concatenate(chosen)
+
+
+def _assign_group(table: Overlaps, pairs: Int64Array) -> Int64Array:
+    rows_of, rows = np.unique(table.truth_index[pairs], return_inverse=True)
+    columns_of, columns = np.unique(table.pred_index[pairs], return_inverse=True)
+    shared = table.intersections[pairs]
+    # The second term decides between sums of IoU that are equal.
+    gain: Float64Array = table.ious[pairs] + 1e-9 * shared / shared.max()
+    if len(rows_of) == 1 or len(columns_of) == 1:
+        return np.array([gain.argmax()])
+    weights = np.zeros((len(rows_of), len(columns_of)))
+    weights[rows, columns] = gain
+    place = np.full(weights.shape, -1)
+    place[rows, columns] = np.arange(len(pairs))
+    solved = place[linear_sum_assignment(weights, maximize=True)]
+    found: Int64Array = solved[solved >= 0]
+    return found

@@ -1,0 +1,190 @@
+"""The table of intersections between true and predicted nuclei."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_nucleigan.errors import LabelsError
+
+LabelArray = npt.NDArray[np.integer[Any]]
+Int64Array = npt.NDArray[np.int64]
+Float64Array = npt.NDArray[np.float64]
+
+_DENSE_CELLS = 1 << 22  # a table of up to so many cells is counted densely
+
+
+@dataclass(frozen=True, eq=False)
+class Overlaps:
+    """Which true nuclei meet which predicted ones, and in how many pixels.
+
+    Nuclei are numbered from 0 in the order of their first pixel, row by row, so that nothing
+    depends on the values of the labels.
+
+    Attributes
+    ----------
+    truth_ids, pred_ids : ndarray of int, shapes (n,) and (m,)
+        Label of each nucleus.
+    truth_areas, pred_areas : ndarray of int64, shapes (n,) and (m,)
+        Pixels of each nucleus.
+    truth_index, pred_index : ndarray of int64, shape (k,)
+        The two nuclei of each pair that shares a pixel; sorted by the first, then the second.
+    intersections : ndarray of int64, shape (k,)
+        Pixels that the pair shares.
+    """
+
+    truth_ids: LabelArray
+    pred_ids: LabelArray
+    truth_areas: Int64Array
+    pred_areas: Int64Array
+    truth_index: Int64Array
+    pred_index: Int64Array
+    intersections: Int64Array
+
+    @property
+    def n_truth(self) -> int:
+        """Number of true nuclei."""
+        return len(self.truth_ids)
+
+    @property
+    def n_pred(self) -> int:
+        """Number of predicted nuclei."""
+        return len(self.pred_ids)
+
+    @cached_property
+    def unions(self) -> Int64Array:
+        """Pixels that either nucleus of a pair covers, shape (k,)."""
+        areas = self.truth_areas[self.truth_index] + self.pred_areas[self.pred_index]
+        return areas - self.intersections
+
+    @cached_property
+    def ious(self) -> Float64Array:
+        """Intersection over union of each pair, shape (k,), in (0, 1]."""
+        return self.intersections / self.unions
+
+    def best(self, *keys: npt.NDArray[Any]) -> Int64Array:
+        """For each true nucleus that meets a prediction, find the best pair.
+
+        Parameters
+        ----------
+        *keys : ndarray, shape (k,)
+            What is to be largest; a later key decides between equals of those before it, and the
+            first pixel of the prediction where all are equal.
+
+        Returns
+        -------
+        ndarray of int64
+            Indices into the pairs, by rising true nucleus.
+        """
+        descending = [-key for key in reversed(keys)]
+        order = np.lexsort([self.pred_index, *descending, self.truth_index])
+        _, starts = np.unique(self.truth_index[order], return_index=True)
+        return order[starts]
+
+
+def overlaps(truth: LabelArray, pred: LabelArray) -> Overlaps:
+    """Count the pixels that each true nucleus shares with each predicted one.
+
+    Parameters
+    ----------
+    truth, pred : ndarray of int, same shape
+        Label images: 0 is background, every other value one nucleus. The values may be as large
+        as they like and leave gaps; a nucleus may be in several pieces.
+
+    Returns
+    -------
+    Overlaps
+
+    Raises
+    ------
+    LabelsError
+        If the shapes differ, or an image is not of integers or holds negative ones.
+    """
+    checked(truth, pred)
+    t, p = truth.ravel(), pred.ravel()
+    # Neighbours along a row mostly agree: count runs of equal pairs of labels, not pixels.
+    changes = np.flatnonzero((t[1:] != t[:-1]) | (p[1:] != p[:-1])) + 1
+    starts = np.concatenate([[0], changes])[: t.size]
+    lengths = np.diff(starts, append=t.size)
+    truth_ids, t = _number(t[starts])
+    pred_ids, p = _number(p[starts])
+    width = len(pred_ids) + 1
+    cells = (len(truth_ids) + 1) * width
+    joint = t * width + p
+    if cells <= _DENSE_CELLS:
+        table = _sums(joint, lengths, cells)
+        found = np.flatnonzero(table)
+        counts = table[found]
+    else:
+        found, place = np.unique(joint, return_inverse=True)
+        counts = _sums(place, lengths, len(found))
+    rows, columns = np.divmod(found, width)
+    both = (rows > 0) & (columns > 0)
+    return Overlaps(
+        truth_ids=truth_ids,
+        pred_ids=pred_ids,
+        truth_areas=_sums(t, lengths, len(truth_ids) + 1)[1:],
+        pred_areas=_sums(p, lengths, width)[1:],
+        truth_index=rows[both] - 1,
+        pred_index=columns[both] - 1,
+        intersections=counts[both],
+    )
+
+
+def checked(truth: LabelArray, pred: LabelArray) -> None:
+    """Raise `LabelsError` unless both are label images of one shape."""
+    if truth.shape != pred.shape:
+        raise LabelsError(
+            f"The true labels are of shape {truth.shape} and the predicted ones of {pred.shape};"
+            " compare label images of the same image."
+        )
+    for name, labels in (("true", truth), ("predicted", pred)):
+        if not np.issubdtype(labels.dtype, np.integer):
+            raise LabelsError(
+                f"The {name} labels are of type {labels.dtype}; labels are whole numbers, one for"
+                " each nucleus and 0 for background."
+            )
+        if np.issubdtype(labels.dtype, np.signedinteger) and labels.min(initial=0) < 0:
+            raise LabelsError(
+                f"The {name} labels hold negative values; use 0 for background and positive numbers for nuclei."
+            )
+
+
+def renumber(labels: LabelArray, ids: LabelArray) -> npt.NDArray[np.int32]:
+    """Give the nucleus of the i-th of `ids` the label i + 1, and 0 to all else."""
+    known, places = _compact(labels)
+    rank = np.zeros(len(known), dtype=np.int32)
+    rank[np.searchsorted(known, ids)] = np.arange(1, len(ids) + 1, dtype=np.int32)
+    return rank[places]
+
+
+def _sums(places: Int64Array, lengths: Int64Array, count: int) -> Int64Array:
+    # Sums of pixels are whole numbers far below 2**53, so float64 holds them exactly.
+    return np.bincount(places, weights=lengths, minlength=count).astype(np.int64)
+
+
+def _number(values: LabelArray) -> tuple[LabelArray, Int64Array]:
+    """Labels in the order in which they first appear; the place of each value in it, from 1."""
+    known, places = _compact(values)
+    first = np.full(len(known), -1, dtype=np.int64)
+    # Of several writes to one place the last one stays: backwards, that is the first pixel.
+    first[places[::-1]] = np.arange(len(places))[::-1]
+    first[known == 0] = -1
+    present = np.flatnonzero(first >= 0)
+    present = present[np.argsort(first[present])]
+    rank = np.zeros(len(known), dtype=np.int64)
+    rank[present] = np.arange(1, len(present) + 1)
+    return known[present], rank[places]
+
+
+def _compact(values: LabelArray) -> tuple[LabelArray, LabelArray]:
+    """Rising labels that include all in use; for each pixel the place of its label among them."""
+    largest = int(values.max(initial=0))
+    if largest <= 4 * values.size + 65_536:
+        return np.arange(largest + 1), values
+    known, places = np.unique(values, return_inverse=True)
+    return known, places.reshape(values.shape)

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_nucleigan.errors import LabelsError
+from napari_nucleigan.metrics import hausdorff, overlaps, sahasrabudhe_hausdorff
+
+
+def nuclei(labels):
+    """Coordinates of each nucleus, in the order of the first pixel."""
+    order = dict.fromkeys(label for label in labels.ravel().tolist() if label)
+    return [np.argwhere(labels == label) for label in order]
+
+
+def nearest(a, b):
+    """Distance of each point of a to the nearest of b."""
+    return np.sqrt(((a[:, None] - b[None]) ** 2).sum(axis=2)).min(axis=1)
+
+
+def shared(a, b):
+    return {*map(tuple, a)} & {*map(tuple, b)}
+
+
+def diameter(points):
+    return 2 * np.sqrt(len(points) / np.pi)
+
+
+def plain(truth, pred):
+    maxima, averages, charges, used = [], [], [], set()
+    for g in truth:
+        meets = [j for j, s in enumerate(pred) if shared(g, s)]
+        if not meets:
+            charges.append(diameter(g))
+            continue
+        best = max(meets, key=lambda j: (len(shared(g, pred[j])), -len(pred[j]), -j))
+        used.add(best)
+        forth, back = nearest(g, pred[best]), nearest(pred[best], g)
+        maxima.append(max(forth.max(), back.max()))
+        averages.append((forth.mean() + back.mean()) / 2)
+        charges.append(min(averages[-1], diameter(g)))
+    charges += [diameter(s) for j, s in enumerate(pred) if j not in used]
+    nothing = None if charges else 0.0
+    return (
+        np.mean(maxima) if maxima else nothing,
+        np.mean(averages) if averages else nothing,
+        np.mean(charges) if charges else 0.0,
+        len(maxima),
+        len(truth) - len(maxima),
+        len(pred) - len(used),
+    )
+
+
+def plain_sahasrabudhe(truth, pred):
+    found = []
+    for g in truth:
+        parts = [np.array(sorted(shared(g, s))) for s in pred if shared(g, s)]
+        if parts:
+            found.append(max(nearest(g, part).max() for part in parts))
+    return np.mean(found) if found else None if truth or pred else 0.0
+
+
+def test_every_distance_equals_its_definition_on_200_pairs(label_pairs):
+    for truth, pred in label_pairs:
+        found = hausdorff(truth, pred)
+        sets = nuclei(truth), nuclei(pred)
+        values = (found.hausdorff, found.average, found.penalised)
+        counts = (found.matched, found.missed, found.spurious)
+        assert (*values, *counts) == pytest.approx(plain(*sets), abs=1e-9)
+        published = sahasrabudhe_hausdorff(truth, pred)
+        assert published == pytest.approx(plain_sahasrabudhe(*sets), abs=1e-9)
+
+
+def test_the_reference_pair(metrics_pair):
+    found = hausdorff(*metrics_pair)
+    assert found.hausdorff == pytest.approx(5.31937, abs=5e-6)
+    assert found.average == pytest.approx(0.68456, abs=5e-6)
+    assert (found.matched, found.missed, found.spurious) == (747, 53, 82)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1000, 2**32))
+def test_identical_images_are_at_distance_0(make_pair, seed):
+    truth, _ = make_pair(seed)
+    found = hausdorff(truth, truth)
+    assert (found.hausdorff, found.average, found.penalised) == (0, 0, 0)
+    assert (found.missed, found.spurious) == (0, 0)
+    assert sahasrabudhe_hausdorff(truth, truth) == 0
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1000, 2**32))
+def test_labels_are_only_names(make_pair, seed):
+    truth, pred = make_pair(seed)
+    random = np.random.default_rng(seed)
+    first, second = (np.concatenate([[0], random.permutation(100) * 10**9 + 1]) for _ in "ab")
+    assert hausdorff(first[truth], second[pred]) == hausdorff(truth, pred)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1000, 2**32))
+def test_to_leave_out_the_only_match_of_a_nucleus_never_helps(make_pair, seed):
+    truth, pred = make_pair(seed)
+    table = overlaps(truth, pred)
+    before = hausdorff(truth, pred).penalised
+    for j, name in enumerate(table.pred_ids):
+        meets = table.truth_index[table.pred_index == j]
+        if len(meets) == 1 and (table.truth_index == meets[0]).sum() == 1:
+            assert hausdorff(truth, np.where(pred == name, 0, pred)).penalised >= before - 1e-12
+
+
+def test_empty_images():
+    empty, some = np.zeros((9, 9), int), np.zeros((9, 9), int)
+    some[2:6, 2:6] = 3
+    nothing = hausdorff(empty, empty)
+    assert (nothing.hausdorff, nothing.average, nothing.penalised) == (0, 0, 0)
+    for pair, missed in (((some, empty), 1), ((empty, some), 0)):
+        found = hausdorff(*pair)
+        assert (found.hausdorff, found.average, found.missed) == (None, None, missed)
+        assert found.penalised == pytest.approx(2 * np.sqrt(16 / np.pi))
+        assert sahasrabudhe_hausdorff(*pair) is None
+
+
+def test_a_nucleus_in_two_pieces_is_one():
+    truth, pred = np.zeros((1, 12), int), np.zeros((1, 12), int)
+    truth[0, [0, 11]] = 4
+    pred[0, 0] = 4
+    found = hausdorff(truth, pred)
+    assert (found.hausdorff, found.average) == (11, 11 / 4)
+
+
+def test_other_shapes_are_refused_even_with_a_table():
+    truth = np.ones((3, 3), int)
+    for measure in (hausdorff, sahasrabudhe_hausdorff):
+        with pytest.raises(LabelsError, match="shape"):
+            measure(truth, truth[:2], overlaps(truth, truth))

@@ -12,12 +12,8 @@ from packaging.version import Version
 
 PROJECT = "napari-nucleigan"
 EXTRAS = ("all", "dev", "docs")
-OLDEST_PYTHON = (
-    "3.11.0"  # a pin must install there: Debian 12 has 3.11.2, this machine perhaps 3.11.9
-)
-HEADER = (
-    "# The versions that `make env` installs, written by `make pin` from a working environment.\n"
-)
+OLDEST_PYTHON = "3.11.0"  # a pin must install there: Debian 12 has 3.11.2, this machine perhaps 3.11.9
+HEADER = "# The versions that `make env` installs, written by `make pin` from a working environment.\n"
 
 
 def closure(name: str, extras: tuple[str, ...]) -> dict[str, str]:
@@ -55,9 +51,7 @@ def closure(name: str, extras: tuple[str, ...]) -> dict[str, str]:
             continue  # of another platform, or optional
         needs = found.metadata.get("Requires-Python") or ""
         if parent != name and not SpecifierSet(needs).contains(OLDEST_PYTHON):
-            raise SystemExit(
-                f"{parent} {found.version} needs Python {needs}; install an older one."
-            )
+            raise SystemExit(f"{parent} {found.version} needs Python {needs}; install an older one.")
         pins[canonicalize_name(parent)] = Version(found.version).public
         for line in found.requires or []:
             need = Requirement(line)

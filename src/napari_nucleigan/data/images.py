@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "IMAGE_SUFFIXES",
     "HEImage",
+    "check_labels",
     "list_images",
     "read_image",
     "read_labels",
@@ -80,9 +81,7 @@ def list_images(folder: str | Path) -> list[Path]:
         return sorted(
             path
             for path in Path(folder).iterdir()
-            if path.suffix.lower() in IMAGE_SUFFIXES
-            and not path.name.startswith(".")
-            and path.is_file()
+            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
         )
     except OSError as error:
         raise ImageError(f"Cannot list the images of {folder}: {_reason(error)}.") from error
@@ -139,10 +138,7 @@ def read_labels(path: str | Path) -> npt.NDArray[np.int32]:
     """
     path = Path(path)
     values = _guarded(path, _read_stored, LabelsError)
-    reason = _labels_problem(values)
-    if reason:
-        raise LabelsError(f"{path.name} is no label image: {reason}.")
-    return values.astype(np.int32)
+    return check_labels(values, path.name).astype(np.int32)
 
 
 def write_labels(path: str | Path, labels: npt.NDArray[Any], mpp: float | None = None) -> None:
@@ -167,10 +163,7 @@ def write_labels(path: str | Path, labels: npt.NDArray[Any], mpp: float | None =
     path = Path(path)
     if path.suffix.lower() not in (".tif", ".tiff"):
         raise OutputError(f"Cannot write {path}: label images are TIFF; let the name end in .tif.")
-    values = np.asarray(labels)
-    reason = _labels_problem(values)
-    if reason:
-        raise LabelsError(f"Cannot write {path.name} as a label image: {reason}.")
+    values = check_labels(labels)
     small = int(values.max()) <= np.iinfo(np.uint16).max
     tags: dict[str, Any] = {}
     if mpp:
@@ -188,6 +181,33 @@ def write_labels(path: str | Path, labels: npt.NDArray[Any], mpp: float | None =
         )
 
 
+def check_labels(labels: npt.NDArray[Any], name: str = "The array") -> npt.NDArray[Any]:
+    """Make sure that an array is a label image.
+
+    Parameters
+    ----------
+    labels : array-like
+        Anything.
+    name : str
+        What to call it in the error.
+
+    Returns
+    -------
+    ndarray of integers, shape (H, W)
+        The same values.
+
+    Raises
+    ------
+    LabelsError
+        Unless it has two dimensions, at least one pixel, and integers from 0 to 2**31 - 1.
+    """
+    values = np.asarray(labels)
+    reason = _labels_problem(values)
+    if reason:
+        raise LabelsError(f"{name} is no label image: {reason}.")
+    return values
+
+
 def _labels_problem(values: npt.NDArray[Any]) -> str | None:
     if values.ndim == 3 and values.shape[-1] in (3, 4):
         return "it holds colours; labels are one integer for each pixel"
@@ -200,15 +220,11 @@ def _labels_problem(values: npt.NDArray[Any]) -> str | None:
     if values.min() < 0:
         return "it holds negative numbers"
     if values.max() > _MAX_LABEL:
-        return (
-            f"its largest label is {values.max()}, more than {_MAX_LABEL}; number the nuclei anew"
-        )
+        return f"its largest label is {values.max()}, more than {_MAX_LABEL}; number the nuclei anew"
     return None
 
 
-def _guarded(
-    path: Path, read: Callable[[Path, str], _Read], kind: type[ImageError] | type[LabelsError]
-) -> _Read:
+def _guarded(path: Path, read: Callable[[Path, str], _Read], kind: type[ImageError] | type[LabelsError]) -> _Read:
     """Call a reader with the file's format; turn whatever goes wrong into one clear sentence."""
     try:
         with path.open("rb") as handle:
@@ -227,10 +243,7 @@ def _guarded(
         raise kind(f"Cannot read {path}: it does not fit into memory; crop it first.") from error
     except Exception as error:
         # Decoders raise errors of many kinds on damaged data.
-        raise kind(
-            f"Cannot read {path}: it is damaged, cut short or of a kind that is not known "
-            f"({error})."
-        ) from error
+        raise kind(f"Cannot read {path}: it is damaged, cut short or of a kind that is not known ({error}).") from error
 
 
 def _reason(error: OSError) -> str:

@@ -1,0 +1,207 @@
+"""Label images as GeoJSON that QuPath opens, and back.
+
+Coordinates are pixels, x to the right and y downwards, with (0, 0) at the corner of the first
+pixel, as QuPath has them; GeoJSON's own longitudes and latitudes do not apply.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_nucleigan.data.images import check_labels
+from napari_nucleigan.data.outlines import draw, outlines
+from napari_nucleigan.errors import LabelsError
+from napari_nucleigan.files import write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from napari_nucleigan.data.outlines import Polygon
+
+CLASSIFICATION = {"name": "Nucleus", "color": [80, 40, 160]}
+"""Class of the nuclei in QuPath, with its colour in red, green and blue."""
+
+
+def labels_to_geojson(
+    labels: npt.NDArray[Any],
+    features: Mapping[str, npt.NDArray[Any]] | None = None,
+    mpp: float | None = None,
+) -> dict[str, Any]:
+    """Describe every nucleus as a polygon along the edges of its pixels.
+
+    Filling the polygons gives back the same labels exactly. Outer rings run counterclockwise and
+    holes clockwise in (x, y), as RFC 7946 asks. A nucleus in several parts is a MultiPolygon.
+
+    Parameters
+    ----------
+    labels : ndarray of integers, shape (H, W)
+        0 is background.
+    features : mapping of str to ndarray of shape (n,), optional
+        Table with a column ``label``, as `napari_nucleigan.features.measure` makes it; its other
+        columns become QuPath measurements.
+    mpp : float, optional
+        Microns per pixel, kept beside the size of the image under ``"nucleigan"``.
+
+    Returns
+    -------
+    dict
+        A GeoJSON FeatureCollection. Each feature is a QuPath detection named by its label.
+
+    Raises
+    ------
+    LabelsError
+        If the array is no label image.
+    """
+    labels = check_labels(labels)
+    measurements = _measurements(features or {})
+    return {
+        "type": "FeatureCollection",
+        "nucleigan": {"height": labels.shape[0], "width": labels.shape[1], "mpp": mpp},
+        "features": [
+            {
+                "type": "Feature",
+                "geometry": _geometry(polygons),
+                "properties": {
+                    "objectType": "detection",
+                    "name": str(label),
+                    "classification": CLASSIFICATION,
+                    "measurements": measurements.get(label, {}),
+                },
+            }
+            for label, polygons in outlines(labels).items()
+        ],
+    }
+
+
+def write_geojson(
+    path: str | Path,
+    labels: npt.NDArray[Any],
+    features: Mapping[str, npt.NDArray[Any]] | None = None,
+    mpp: float | None = None,
+) -> None:
+    """Write `labels_to_geojson` to a file, whole or not at all.
+
+    Raises
+    ------
+    LabelsError
+        If the array is no label image.
+    OutputError
+        If the file cannot be written.
+    """
+    collection = labels_to_geojson(labels, features, mpp)
+    write_text(path, json.dumps(collection, allow_nan=False, separators=(",", ":")) + "\n")
+
+
+def read_geojson(path: str | Path, shape: tuple[int, int] | None = None) -> npt.NDArray[np.int32]:
+    """Draw the polygons of a GeoJSON file as labels.
+
+    A pixel belongs to a polygon that contains its centre; where polygons overlap, the later one
+    wins. What lies outside the image is cut off. QuPath cells are drawn as their nuclei. Labels
+    are the features' names where all of them are different positive integers, else 1, 2, 3... in
+    the order of the file.
+
+    Parameters
+    ----------
+    path : str or Path
+        A FeatureCollection, a list of features or one feature, in pixels.
+    shape : (int, int), optional
+        Height and width of the image; as the file says if not given, else as far as the polygons
+        reach.
+
+    Returns
+    -------
+    ndarray of int32, shape `shape`
+
+    Raises
+    ------
+    LabelsError
+        If the file is missing or damaged, or holds something else than polygons.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        found = _features(content)
+        polygons = [list(_polygons(feature)) for feature in found]
+        labels = np.zeros(shape or _shape(content, polygons), dtype=np.int32)
+    except OSError as error:
+        raise LabelsError(f"Cannot read {path}: {(error.strerror or str(error)).lower()}.") from error
+    except (ValueError, TypeError, KeyError, RecursionError, MemoryError) as error:
+        raise LabelsError(f"Cannot read {path}: it is damaged, or no GeoJSON of polygons ({error}).") from error
+    values = np.repeat(_labels(found), [len(parts) for parts in polygons])
+    draw(labels, list(chain.from_iterable(polygons)), values.tolist())
+    return labels
+
+
+def read_mpp(path: str | Path) -> float | None:
+    """Microns per pixel that `write_geojson` kept in a file; None where there are none."""
+    try:
+        mpp = json.loads(Path(path).read_text(encoding="utf-8"))["nucleigan"]["mpp"]
+        return float(mpp) if mpp else None
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _geometry(polygons: list[Polygon]) -> dict[str, Any]:
+    coordinates = [[[*ring, ring[0]] for ring in polygon] for polygon in polygons]
+    if len(coordinates) == 1:
+        return {"type": "Polygon", "coordinates": coordinates[0]}
+    return {"type": "MultiPolygon", "coordinates": coordinates}
+
+
+def _measurements(features: Mapping[str, npt.NDArray[Any]]) -> dict[int, dict[str, float]]:
+    """Rows of a table by label; numbers that JSON cannot hold are left out."""
+    columns = {name: np.asarray(v).tolist() for name, v in features.items() if name != "label"}
+    return {
+        int(label): {name: values[row] for name, values in columns.items() if math.isfinite(values[row])}
+        for row, label in enumerate(features.get("label", ()))
+    }
+
+
+def _features(content: Any) -> list[dict[str, Any]]:
+    if isinstance(content, dict):
+        content = content["features"] if content.get("type") == "FeatureCollection" else [content]
+    for feature in content:
+        if not isinstance(feature, dict) or feature.get("type") != "Feature":
+            raise ValueError("a member is no Feature")
+    return list(content)
+
+
+def _polygons(feature: dict[str, Any]) -> Iterator[list[npt.NDArray[np.float64]]]:
+    geometry = feature.get("nucleusGeometry") or feature["geometry"]
+    kind, coordinates = geometry["type"], geometry["coordinates"]
+    if kind not in ("Polygon", "MultiPolygon"):
+        raise ValueError(f"a feature is a {kind}")
+    for rings in [coordinates] if kind == "Polygon" else coordinates:
+        corners = [np.array([point[:2] for point in ring], dtype=np.float64) for ring in rings]
+        if not corners or any(ring.shape[1:] != (2,) or len(ring) < 3 for ring in corners):
+            raise ValueError("a polygon has fewer than 3 corners")
+        if not all(np.isfinite(ring).all() for ring in corners):
+            raise ValueError("a corner is not finite")
+        yield corners
+
+
+def _labels(features: list[dict[str, Any]]) -> list[int]:
+    names = [str((feature.get("properties") or {}).get("name", "")) for feature in features]
+    if len(set(names)) == len(names) and all(name.isdecimal() for name in names):
+        numbers = [int(name) for name in names]
+        if all(0 < number <= np.iinfo(np.int32).max for number in numbers):
+            return numbers
+    return list(range(1, len(features) + 1))
+
+
+def _shape(content: Any, polygons: list[list[list[npt.NDArray[np.float64]]]]) -> tuple[int, int]:
+    known = content.get("nucleigan") if isinstance(content, dict) else None
+    if known:
+        return int(known["height"]), int(known["width"])
+    corners = [ring.max(axis=0) for parts in polygons for rings in parts for ring in rings]
+    if not corners:
+        return 1, 1
+    width, height = np.ceil(np.max(corners, axis=0)).astype(int).clip(1)
+    return int(height), int(width)

@@ -52,9 +52,7 @@ def test_a_model_comes_back_as_it_was_saved(path: Path, network: torch.nn.Module
     assert models.read_card(path) == model.card
 
 
-def test_half_precision_halves_the_file_and_loads_as_float32(
-    path: Path, network: torch.nn.Module
-) -> None:
+def test_half_precision_halves_the_file_and_loads_as_float32(path: Path, network: torch.nn.Module) -> None:
     half = path.with_name("half.safetensors")
     models.save_model(half, network.state_dict(), _card(name="half"), half=True)
     assert half.stat().st_size < 0.8 * path.stat().st_size
@@ -63,16 +61,12 @@ def test_half_precision_halves_the_file_and_loads_as_float32(
 
 
 def test_the_checksum_is_of_the_tensors_alone(path: Path, network: torch.nn.Module) -> None:
-    card = models.save_model(
-        path.with_name("b.safetensors"), network.state_dict(), _card(name="b", notes="other")
-    )
+    card = models.save_model(path.with_name("b.safetensors"), network.state_dict(), _card(name="b", notes="other"))
     assert card.sha256 == models.read_card(path).sha256
     state = network.state_dict()
     first = next(key for key, value in state.items() if value.is_floating_point())
     changed = state | {first: state[first] + 1e-3}
-    assert (
-        models.save_model(path.with_name("c.safetensors"), changed, _card()).sha256 != card.sha256
-    )
+    assert models.save_model(path.with_name("c.safetensors"), changed, _card()).sha256 != card.sha256
 
 
 def test_reading_a_card_does_not_import_torch(path: Path) -> None:
@@ -87,9 +81,7 @@ def test_reading_a_card_does_not_import_torch(path: Path) -> None:
 
 def test_weights_that_are_not_finite_are_not_saved(folder: Path) -> None:
     with pytest.raises(ModelError, match="not finite"):
-        models.save_model(
-            folder / "x.safetensors", {"w": torch.tensor([1.0, float("nan")])}, _card()
-        )
+        models.save_model(folder / "x.safetensors", {"w": torch.tensor([1.0, float("nan")])}, _card())
     assert not (folder / "x.safetensors").exists()
 
 
@@ -106,9 +98,7 @@ class TestBadFiles:
         with pytest.raises(ModelError, match="no model named 'none'"):
             models.load_model("none")
 
-    @pytest.mark.parametrize(
-        "content", [b"", b"PK\x03\x04", b"not a model at all, but text", b"\x00" * 64]
-    )
+    @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"not a model at all, but text", b"\x00" * 64])
     def test_not_safetensors(self, tmp_path: Path, content: bytes) -> None:
         path = tmp_path / "x.safetensors"
         path.write_bytes(content)
@@ -149,12 +139,8 @@ class TestBadFiles:
         with pytest.raises(ModelError, match="is a segmenter, but a synthesizer is needed"):
             models.load_model(path, "synthesizer")
 
-    @pytest.mark.parametrize(
-        "architecture", [{"name": "no-such-net"}, {}, {"name": "compact-unet", "depth": "?"}]
-    )
-    def test_an_unknown_network(
-        self, path: Path, network: torch.nn.Module, architecture: dict[str, object]
-    ) -> None:
+    @pytest.mark.parametrize("architecture", [{"name": "no-such-net"}, {}, {"name": "compact-unet", "depth": "?"}])
+    def test_an_unknown_network(self, path: Path, network: torch.nn.Module, architecture: dict[str, object]) -> None:
         models.save_model(path, network.state_dict(), _card(architecture=architecture))
         with pytest.raises(ModelError, match="cannot build"):
             models.load_model(path)
@@ -169,9 +155,7 @@ class TestBadFiles:
         with pytest.raises(ModelError, match="newer version"):
             models.read_card(path)
 
-    @pytest.mark.parametrize(
-        "text", ["{}", "[1]", "not json", '{"format": "x"}', '{"name": "a", "kind": "cat"}']
-    )
+    @pytest.mark.parametrize("text", ["{}", "[1]", "not json", '{"format": "x"}', '{"name": "a", "kind": "cat"}'])
     def test_an_invalid_card(self, tmp_path: Path, text: str) -> None:
         from safetensors.torch import save_file
 
@@ -196,9 +180,7 @@ class TestRegistry:
     def test_models_are_found_by_name_path_and_run_folder(
         self, path: Path, tmp_path: Path, network: torch.nn.Module
     ) -> None:
-        models.save_model(
-            tmp_path / "run" / "best.safetensors", network.state_dict(), _card(name="run")
-        )
+        models.save_model(tmp_path / "run" / "best.safetensors", network.state_dict(), _card(name="run"))
         assert models.resolve("tiny") == path
         assert models.resolve(path) == path
         assert models.resolve(tmp_path / "run") == tmp_path / "run" / "best.safetensors"
@@ -208,9 +190,7 @@ class TestRegistry:
     def test_a_model_is_found_by_the_name_on_its_card_and_by_its_file_name(
         self, folder: Path, network: torch.nn.Module
     ) -> None:
-        models.save_model(
-            folder / "file-name.safetensors", network.state_dict(), _card(name="card-name")
-        )
+        models.save_model(folder / "file-name.safetensors", network.state_dict(), _card(name="card-name"))
         assert models.resolve("card-name") == models.resolve("file-name")
 
     def test_a_broken_file_does_not_spoil_the_list(self, path: Path) -> None:
@@ -231,9 +211,7 @@ class TestRegistry:
         assert [file.name for file in models.list_models("synthesizer")] == ["g"]
 
     def test_export_copies_into_a_folder_or_to_a_file(self, path: Path, tmp_path: Path) -> None:
-        assert (
-            models.export_model("tiny", tmp_path / "out") == tmp_path / "out" / "tiny.safetensors"
-        )
+        assert models.export_model("tiny", tmp_path / "out") == tmp_path / "out" / "tiny.safetensors"
         named = models.export_model("tiny", tmp_path / "new.safetensors")
         assert named.read_bytes() == path.read_bytes()
 

@@ -149,9 +149,7 @@ def load_model(source: str | Path, kind: Kind | None = None) -> Model:
     path = resolve(source)
     card, content = read_checked(path)
     if kind is not None and card.kind != kind:
-        raise ModelError(
-            f"{path} is a {card.kind}, but a {kind} is needed here; choose another model."
-        )
+        raise ModelError(f"{path} is a {card.kind}, but a {kind} is needed here; choose another model.")
     return Model(card, path, _build(content, card, path))
 
 
@@ -167,19 +165,13 @@ def _build(content: bytes, card: ModelCard, path: Path) -> Generator:
     except Exception as error:  # whatever a card from elsewhere makes a builder say
         name = card.architecture.get("name", "?")
         raise ModelError(
-            f"{path} needs the network {name!r}, which this version cannot build; "
-            "update napari-nucleigan."
+            f"{path} needs the network {name!r}, which this version cannot build; update napari-nucleigan."
         ) from error
     try:
         state = load(content)
         network.load_state_dict(
-            {
-                key: value.to(torch.float32) if value.is_floating_point() else value
-                for key, value in state.items()
-            }
+            {key: value.to(torch.float32) if value.is_floating_point() else value for key, value in state.items()}
         )
     except (RuntimeError, SafetensorError) as error:
-        raise ModelError(
-            f"The tensors of {path} do not fit the network on its card; train the model again."
-        ) from error
+        raise ModelError(f"The tensors of {path} do not fit the network on its card; train the model again.") from error
     return network.eval().requires_grad_(False)

@@ -113,8 +113,7 @@ def read_checked(path: Path) -> tuple[ModelCard, bytes]:
     card = parse_card(content, len(content), path)
     if digest(content) != card.sha256:
         raise ModelError(
-            f"{path} is damaged: its tensors do not match the checksum on its card; "
-            "copy or train the model again."
+            f"{path} is damaged: its tensors do not match the checksum on its card; copy or train the model again."
         )
     return card, content
 
@@ -163,8 +162,7 @@ def parse_card(content: bytes, size: int, path: Path) -> ModelCard:
     text = (_header(content, size, path).get("__metadata__") or {}).get(KEY)
     if text is None:
         raise ModelError(
-            f"{path} is a safetensors file, but not a model of napari-nucleigan (it has no card); "
-            "choose another file."
+            f"{path} is a safetensors file, but not a model of napari-nucleigan (it has no card); choose another file."
         )
     try:
         values = json.loads(text)
@@ -172,32 +170,22 @@ def parse_card(content: bytes, size: int, path: Path) -> ModelCard:
         if not newer:
             return ModelCard.model_validate(values)
     except (ValueError, TypeError, ValidationError) as error:
-        raise ModelError(
-            f"The card of the model file {path} is not valid; choose another file."
-        ) from error
-    raise ModelError(
-        f"{path} was made by a newer version of napari-nucleigan; update it to use this model."
-    )
+        raise ModelError(f"The card of the model file {path} is not valid; choose another file.") from error
+    raise ModelError(f"{path} was made by a newer version of napari-nucleigan; update it to use this model.")
 
 
 def _header(content: bytes, size: int, path: Path) -> dict[str, Any]:
     # The layout: 8 bytes of length (little endian), that many of JSON, the tensors without gaps.
     length = int.from_bytes(content[:8], "little")
     if size < 8 or length > _LONGEST_HEADER or content[8:9] not in (b"{", b""):
-        raise ModelError(
-            f"{path} is not a model file (not in the safetensors format); choose another file."
-        )
+        raise ModelError(f"{path} is not a model file (not in the safetensors format); choose another file.")
     if 8 + length > size:
         raise ModelError(f"{path} is cut short (it ends within its header); copy the file again.")
     try:
         header = json.loads(content[8 : 8 + length])
-        ends = [
-            int(entry["data_offsets"][1]) for key, entry in header.items() if key != "__metadata__"
-        ]
+        ends = [int(entry["data_offsets"][1]) for key, entry in header.items() if key != "__metadata__"]
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise ModelError(
-            f"{path} is not a model file (its header is not valid); choose another file."
-        ) from error
+        raise ModelError(f"{path} is not a model file (its header is not valid); choose another file.") from error
     whole = 8 + length + max(ends, default=0)
     if size < whole:
         raise ModelError(f"{path} is cut short ({size} of {whole} bytes); copy the file again.")

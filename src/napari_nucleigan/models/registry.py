@@ -114,13 +114,10 @@ def resolve(source: str | Path) -> Path:
     plain = path.parent == Path() and path.suffix != SUFFIX
     if not plain and path.is_dir():
         raise ModelError(
-            f"{path} is a folder without a best{SUFFIX}; "
-            "give a model file or the folder of a training run."
+            f"{path} is a folder without a best{SUFFIX}; give a model file or the folder of a training run."
         )
     if not plain:
-        raise ModelError(
-            f"There is no model file {path}; check the path, or choose a model by its name."
-        )
+        raise ModelError(f"There is no model file {path}; check the path, or choose a model by its name.")
     for file in list_models(broken=True):
         if str(source) in (file.name, file.path.stem):
             return file.path

@@ -1,0 +1,212 @@
+"""The network at work: batches, flips, precision, and what happens when memory runs out."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_nucleigan.devices import choose_device, computes_bfloat16, usable_cores
+from napari_nucleigan.errors import DeviceError
+from napari_nucleigan.events import Note
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+    from numpy.typing import NDArray
+
+    from napari_nucleigan.networks.generators import Generator
+    from napari_nucleigan.segmentation.settings import Precision
+
+BLANK = 235
+"""A window whose darkest value is at least this is empty glass: nothing there absorbs light."""
+
+_EXHAUSTED = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")
+
+
+class Predictor:
+    """Predict fields with a network on a device.
+
+    When memory runs out the batch is halved until single tiles are left, then the CPU takes over.
+    Each such step is said in a `Note`.
+
+    Parameters
+    ----------
+    network : Generator
+        Maps (N, 3, H, W) in [-1, 1] to (N, 3, H, W) in [-1, 1].
+    device : str
+        As `napari_nucleigan.devices.choose_device` takes it.
+    precision : {"auto", "float32", "bfloat16"}
+        Arithmetic.
+    batch : int, optional
+        Windows at once; by default 4 on a GPU, 1 on a CPU.
+    flips : bool
+        Average over the four mirror images.
+
+    Attributes
+    ----------
+    device : str
+        Where it computes now.
+    precision : str
+        ``"float32"`` or ``"bfloat16"``.
+    batch : int
+        Windows at once.
+
+    Raises
+    ------
+    DeviceError
+        If the device is not to be had.
+    """
+
+    def __init__(
+        self,
+        network: Generator,
+        device: str = "auto",
+        precision: Precision = "auto",
+        batch: int | None = None,
+        flips: bool = False,
+    ) -> None:
+        import torch
+
+        self.stride = int(network.stride)
+        self.flips = flips
+        self._asked = precision
+        self._network = network
+        self._notes: list[Note] = []
+        try:
+            self._use(choose_device(device))
+        except RuntimeError as error:  # a GPU that torch lists, but that does not answer
+            if device != "auto":
+                raise DeviceError(f"The device {device!r} cannot be used: {error}; choose 'cpu'.") from error
+            self._notes.append(Note(f"The GPU cannot be used ({error}); using the CPU.", "warning"))
+            self._use("cpu")
+        self.batch = batch or (1 if torch.device(self.device).type == "cpu" else 4)
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether it computes on the CPU now."""
+        return self.device == "cpu"
+
+    def notes(self) -> list[Note]:
+        """Return, once, what has happened since the last call."""
+        said, self._notes = self._notes, []
+        return said
+
+    def __call__(self, windows: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float16]]:
+        """Predict the fields of some windows.
+
+        Windows are padded by reflection, at their lower and right ends, to multiples of the
+        network's stride. Blank ones (empty glass) never reach the network.
+
+        Parameters
+        ----------
+        windows : sequence of ndarray of uint8, shape (H, W, 3)
+            RGB, each of its own size.
+
+        Returns
+        -------
+        list of ndarray of float16, shape (3, H, W)
+            Fields in [-1, 1].
+
+        Raises
+        ------
+        DeviceError
+            If not even the CPU has the memory for a single window.
+        """
+        fields: list[NDArray[np.float16]] = [
+            np.full((3, *window.shape[:2]), -1, dtype=np.float16) for window in windows
+        ]
+        waiting = [index for index, window in enumerate(windows) if not is_blank(window)]
+        while waiting:
+            shape = windows[waiting[0]].shape
+            same = [index for index in waiting if windows[index].shape == shape][: self.batch]
+            try:
+                found = self._predict([windows[index] for index in same])
+            except (RuntimeError, MemoryError) as error:
+                if not _is_exhausted(error):
+                    raise
+                self._relieve(error)
+                continue
+            for index, field in zip(same, found, strict=True):
+                fields[index] = field
+            waiting = [index for index in waiting if index not in same]
+        return fields
+
+    def _predict(self, windows: list[NDArray[np.uint8]]) -> NDArray[np.float16]:
+        import torch
+
+        height, width = windows[0].shape[:2]
+        spare = [(0, -length % self.stride) for length in (height, width)]
+        padded = np.stack([np.pad(window, (*spare, (0, 0)), mode="symmetric") for window in windows])
+        with torch.inference_mode():
+            # (N, H, W, 3) seen as (N, 3, H, W) is channels_last already.
+            images = torch.from_numpy(padded).to(self.device).permute(0, 3, 1, 2)
+            images = images.float().div_(127.5).sub_(1.0)
+            if self.flips:
+                field = torch.zeros_like(images)
+                for axes in ((), (2,), (3,), (2, 3)):
+                    field += self._forward(images.flip(axes)).flip(axes).float() / 4
+            else:
+                field = self._forward(images)
+            field = field[..., :height, :width].to(torch.float16)
+            result: NDArray[np.float16] = field.contiguous().cpu().numpy()
+        return result
+
+    def _forward(self, images: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        kind = torch.device(self.device).type
+        with torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            field: torch.Tensor = self._network(images)
+        return field
+
+    def _use(self, device: str) -> None:
+        import torch
+
+        self.device = device
+        if device == "cpu":
+            torch.set_num_threads(usable_cores())
+        else:
+            # Another device gets a copy: the model itself stays on the CPU for whoever shares it.
+            self._network = copy.deepcopy(self._network)
+        self._network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        wanted = self._asked
+        if wanted == "auto":
+            wanted = "bfloat16" if computes_bfloat16(device) else "float32"
+        self.precision = wanted
+
+    def _relieve(self, error: Exception) -> None:
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if self.batch > 1:
+            self.batch //= 2
+            self._notes.append(
+                Note(
+                    f"Memory of {self.device} ran out; going on with {self.batch} tiles at once.",
+                    "warning",
+                )
+            )
+        elif not self.on_cpu:
+            self._notes.append(Note(f"Memory of {self.device} ran out; going on on the CPU, slower.", "warning"))
+            self._use("cpu")
+        else:
+            raise DeviceError(
+                "There is not enough memory to segment this image; choose a smaller tile, or close other programs."
+            ) from error
+
+
+def is_blank(window: NDArray[np.uint8]) -> bool:
+    """Tell whether a window shows empty glass only."""
+    return bool(window.min(initial=255) >= BLANK)
+
+
+def _is_exhausted(error: Exception) -> bool:
+    # Only CUDA has an error class of its own; Apple's GPU, cuDNN and the CPU say it in words.
+    import torch
+
+    text = str(error).lower()
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in text for words in _EXHAUSTED)

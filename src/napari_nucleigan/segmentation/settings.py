@@ -1,0 +1,125 @@
+"""The settings of a segmentation: one model for the form, the command line and the saved record."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from napari_nucleigan.errors import RecipeError
+from napari_nucleigan.models.registry import DEFAULT_SEGMENTER
+
+Normalize = Literal["model", "none", "vahadane", "macenko", "reinhard"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+class SegmentSettings(BaseModel):
+    """How an image is segmented.
+
+    The fields are explained by their descriptions, which the command line and the forms show. None
+    stands for what the model, the device or the image asks for.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    model: str = Field(
+        DEFAULT_SEGMENTER,
+        title="Model",
+        min_length=1,
+        description="Name of an installed model, a model file, or the folder of a training run.",
+    )
+    device: str = Field(
+        "auto",
+        title="Device",
+        description="Where to compute: auto, cpu, cuda, cuda:1, mps. Auto takes a GPU if there is one.",
+    )
+    threshold: float | None = Field(
+        None,
+        title="Threshold",
+        ge=0,
+        le=1,
+        description="Probability from which a pixel belongs to a nucleus; lower values find more "
+        "and larger nuclei. By default what the model asks for.",
+    )
+    seed_threshold: float | None = Field(
+        None,
+        title="Splitting",
+        ge=0,
+        le=1,
+        description="Height of the distance map above which a region is a nucleus of its own; higher "
+        "values split touching nuclei more. By default what the model asks for.",
+    )
+    min_area: float | None = Field(
+        None,
+        title="Smallest",
+        ge=0,
+        description="Nuclei of less area, in square microns, are left out. By default what the model asks for.",
+    )
+    max_area: float | None = Field(
+        None,
+        title="Largest",
+        gt=0,
+        description="Nuclei of more area, in square microns, are left out. By default no limit.",
+    )
+    mpp: float | None = Field(
+        None,
+        title="Microns per pixel",
+        gt=0,
+        description="Size of a pixel of the image in microns: about 0.25 at 40x, 0.5 at 20x, 1 at "
+        "10x. By default what the image says.",
+    )
+    normalize: Normalize = Field(
+        "model",
+        title="Stain normalisation",
+        description="Bring the stains to a reference first, by statistics of the whole image. "
+        "'model' does what the model was trained with.",
+    )
+    flips: bool | None = Field(
+        None,
+        title="Average over flips",
+        description="Average the network over four mirror images: a little better, four times "
+        "slower. By default what the model asks for.",
+    )
+    tile: int | None = Field(
+        None,
+        title="Tile",
+        ge=64,
+        le=16384,
+        description="Side of the tiles of large images, in pixels at the model's scale; the result "
+        "does not depend on it. By default 2048 on a GPU, 1024 on a CPU.",
+    )
+    batch: int | None = Field(
+        None,
+        title="Batch",
+        ge=1,
+        le=256,
+        description="Tiles computed at once. By default 4 on a GPU, 1 on a CPU.",
+    )
+    precision: Precision = Field(
+        "auto",
+        title="Precision",
+        description="Arithmetic of the network; 'auto' takes bfloat16 where the device computes in it.",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SegmentSettings:
+        if None not in (self.min_area, self.max_area) and self.min_area > self.max_area:  # type: ignore[operator]
+            raise ValueError("the smallest area is above the largest")
+        return self
+
+    @classmethod
+    def checked(cls, **values: Any) -> SegmentSettings:
+        """Make settings from what a user gave.
+
+        Raises
+        ------
+        RecipeError
+            If a value is not valid.
+        """
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            faults = "; ".join(
+                f"{'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg']}" for fault in error.errors()
+            )
+            raise RecipeError(f"These settings are not valid: {faults}.") from error

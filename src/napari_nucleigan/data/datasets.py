@@ -72,7 +72,7 @@ class Dataset:
                 f"{len(missing)} images of {root} have no label image, {missing[0]!r} first; "
                 f"put it at labels/{missing[0]}.tif or remove the image."
             )
-        rows = _read_split(root / "split.csv")
+        rows = read_split(root / "split.csv")
         return cls(
             folder=root,
             names=names,
@@ -146,7 +146,24 @@ class Dataset:
         return self.only(name for name in self.names if name not in held), self.only(held)
 
 
-def _read_split(path: Path) -> dict[str, dict[str, str]]:
+def read_split(path: Path) -> dict[str, dict[str, str]]:
+    """Read ``split.csv``.
+
+    Parameters
+    ----------
+    path : Path
+        Columns ``name,organ,split``; only the first must be there.
+
+    Returns
+    -------
+    dict of str to dict
+        The row of each name; empty if there is no such file.
+
+    Raises
+    ------
+    DatasetError
+        If the file has no column ``name``.
+    """
     if not path.is_file():
         return {}
     with path.open(newline="", encoding="utf-8-sig") as handle:

@@ -25,8 +25,8 @@ from napari_nucleigan.metrics.distances import (
     hausdorff,
     sahasrabudhe_hausdorff,
 )
-from napari_nucleigan.metrics.scores import Scores, evaluate
-from napari_nucleigan.metrics.table import Overlaps, overlaps
+from napari_nucleigan.metrics.scores import Scores, evaluate, pool
+from napari_nucleigan.metrics.table import Overlaps, concatenate, overlaps
 
 __all__ = [
     "HausdorffDistances",
@@ -35,10 +35,12 @@ __all__ = [
     "Scores",
     "aji",
     "aji_plus",
+    "concatenate",
     "dice",
     "evaluate",
     "hausdorff",
     "overlaps",
     "panoptic_quality",
+    "pool",
     "sahasrabudhe_hausdorff",
 ]

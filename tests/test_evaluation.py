@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from napari_nucleigan.data.images import write_labels
+from napari_nucleigan.errors import DatasetError, LabelsError
+from napari_nucleigan.evaluation import AVERAGED, COLUMNS, evaluate_folders, evaluate_pair
+from napari_nucleigan.events import Note, Progress, run
+from napari_nucleigan.metrics import evaluate
+
+
+@pytest.fixture
+def folders(tmp_path, tiny_he):
+    """Three images; the first predicted exactly, the second badly, the third not at all."""
+    labels = [tiny_he(64, 64, nuclei=6, seed=seed)[1] for seed in range(3)]
+    for name, truth in zip("abc", labels, strict=True):
+        write_labels(tmp_path / "truth" / "labels" / f"{name}.tif", truth)
+    (tmp_path / "truth" / "split.csv").write_text("name,organ,split\na,liver,train\nb,liver,test\nc,colon,test\n")
+    write_labels(tmp_path / "pred" / "a.tif", labels[0])
+    write_labels(tmp_path / "pred" / "b.tif", np.where(labels[1] > 2, 1, 0).astype(np.int32))
+    return tmp_path / "pred", tmp_path / "truth", labels
+
+
+def test_rows_means_and_pooled_figures(folders):
+    pred, truth, labels = folders
+    events = []
+    report = run(evaluate_folders(pred, truth), events.append)
+    bad = evaluate(labels[1], np.where(labels[1] > 2, 1, 0))
+    assert [image.name for image in report.images] == ["a", "b"]
+    assert report.images[0].scores.aji == 1
+    assert report.images[1].scores == bad
+    assert report.mean["aji"] == pytest.approx((1 + bad.aji) / 2)
+    assert report.mean["average_hausdorff"] == pytest.approx(bad.average_hausdorff / 2)
+    assert report.missing == ("c",)
+    assert report.extra == report.failed == ()
+    assert [event.done for event in events if isinstance(event, Progress)] == [0, 1, 2]
+    # Side by side in one image, the nuclei give the pooled figures.
+    other = np.where(labels[1] > 2, 1000, 0)
+    one = evaluate(np.hstack([labels[0], np.where(labels[1], labels[1] + 100, 0)]), np.hstack([labels[0], other]))
+    for name in ("tp", "fp", "fn", "matched", "missed", "spurious", *AVERAGED):
+        assert getattr(report.pooled, name) == pytest.approx(getattr(one, name)), name
+
+
+def test_organs_and_splits(folders):
+    pred, truth, _ = folders
+    report = run(evaluate_folders(pred, truth))
+    assert list(report.organs) == ["liver"]
+    assert report.organs["liver"] == report.mean
+    test = run(evaluate_folders(pred, truth / "labels", split="test"))
+    assert [image.name for image in test.images] == ["b"]
+    assert test.missing == ("c",)
+    with pytest.raises(DatasetError, match="split 'validation'"):
+        run(evaluate_folders(pred, truth, split="validation"))
+    with pytest.raises(DatasetError, match="no table of splits"):
+        run(evaluate_folders(pred, truth, split_csv=pred / "none.csv"))
+    (pred / "other.csv").write_text("name,organ\na,skin\n")
+    other = run(evaluate_folders(pred, truth, split_csv=pred / "other.csv"))
+    assert [image.organ for image in other.images] == ["skin", None]
+
+
+def test_what_cannot_be_compared_is_listed(folders):
+    pred, truth, labels = folders
+    write_labels(pred / "b.tif", labels[1][:50])
+    write_labels(pred / "d.tif", labels[1])
+    (pred / "c.tif").write_bytes((pred / "d.tif").read_bytes()[:60])
+    (pred / "notes.txt").write_text("not an image")
+    report = run(evaluate_folders(pred, truth))
+    assert [image.name for image in report.images] == ["a"]
+    assert report.extra == ("d",)
+    assert [bad.name for bad in report.failed] == ["b", "c"]
+    assert "(64, 64)" in report.failed[0].reason
+    assert "(50, 64)" in report.failed[0].reason
+    assert "c.tif" in report.failed[1].reason
+    (pred / "a.tif").unlink()
+    with pytest.raises(DatasetError, match="None of 2 predictions"):
+        run(evaluate_folders(pred, truth))
+
+
+def test_of_two_files_of_one_name_the_tiff_is_taken(folders):
+    from skimage.io import imsave
+
+    pred, truth, _ = folders
+    imsave(pred / "a.png", np.zeros((64, 64), np.uint8), check_contrast=False)
+    events = []
+    report = run(evaluate_folders(pred, truth), events.append)
+    assert report.images[0].scores.aji == 1
+    assert [e.level for e in events if isinstance(e, Note)] == ["warning"]
+
+
+def test_single_files(folders):
+    pred, truth, _ = folders
+    report = run(evaluate_folders(pred / "b.tif", truth / "labels" / "a.tif"))
+    assert [image.name for image in report.images] == ["a"]
+    report = run(evaluate_folders(pred / "b.tif", truth))
+    assert [image.name for image in report.images] == ["b"]
+    assert report.missing == ()
+
+
+def test_empty_and_missing_folders(folders, tmp_path):
+    pred, truth, _ = folders
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match="holds no label images"):
+        run(evaluate_folders(tmp_path / "empty", truth))
+    with pytest.raises(DatasetError, match="neither a label image nor a folder"):
+        run(evaluate_folders(pred, tmp_path / "nowhere"))
+    write_labels(tmp_path / "else" / "z.tif", np.ones((4, 4), np.int32))
+    with pytest.raises(DatasetError, match="has the name"):
+        run(evaluate_folders(tmp_path / "else", truth))
+
+
+def test_json_is_plain(folders):
+    pred, truth, _ = folders
+    record = json.loads(json.dumps(run(evaluate_folders(pred, truth)).to_json(), allow_nan=False))
+    assert record["mean"]["images"] == 2
+    assert record["organs"]["liver"]["images"] == 2
+    assert record["images"][0]["name"] == "a"
+    assert record["missing"] == ["c"]
+    assert set(AVERAGED) < set(record["pooled"])
+
+
+def test_distances_can_be_left_out(folders):
+    pred, truth, _ = folders
+    report = run(evaluate_folders(pred, truth, hausdorff=False))
+    assert report.mean["hausdorff"] is None
+    assert report.pooled.matched is None
+    _, rows = report.table()
+    assert "-" in rows[-1]
+
+
+def test_tables(folders):
+    pred, truth, _ = folders
+    report = run(evaluate_folders(pred, truth))
+    header, rows = report.table()
+    assert header[0] == "image"
+    assert len(header) == len(COLUMNS) + 3
+    assert {len(row) for row in rows} == {len(header)}
+    assert [row[0] for row in rows] == ["a", "b", "mean of 2", "pooled"]
+    assert rows[0][1] == "1.000"
+    header, rows = report.table(by="organ")
+    assert [row[0] for row in rows] == ["liver (2)", "mean of 2", "pooled"]
+    with pytest.raises(ValueError, match="magic"):
+        report.table(by="magic")
+
+
+def test_one_pair(folders):
+    pred, truth, labels = folders
+    found = evaluate_pair(truth=truth / "labels" / "a.tif", pred=pred / "a.tif")
+    assert found == evaluate(labels[0], labels[0])
+    with pytest.raises(LabelsError):
+        evaluate_pair(truth=truth / "labels" / "a.tif", pred=pred / "none.tif")

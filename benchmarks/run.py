@@ -1,0 +1,43 @@
+"""Run the benchmarks and print one table: ``python benchmarks/run.py [--only NAME ...]``.
+
+Each ``bench_NAME.py`` beside this file has a function ``measure() -> list[Row]``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from _table import Row, Skip, machine, markdown, print_table
+
+
+def main() -> int:
+    """Run what was asked for; 1 if a bar is missed or a benchmark fails."""
+    known = sorted(path.stem[6:] for path in Path(__file__).parent.glob("bench_*.py"))
+    parser = argparse.ArgumentParser(description="Measure speed, memory and accuracy.")
+    parser.add_argument("--only", nargs="+", choices=known, metavar="NAME", help=", ".join(known))
+    parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
+    arguments = parser.parse_args()
+    rows: list[Row] = []
+    broken = False
+    for name in arguments.only or known:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        try:
+            rows += import_module(f"bench_{name}").measure()
+        except Skip as reason:
+            rows.append(Row(name, None, note=f"skipped: {reason}"))
+        except Exception as error:  # one broken benchmark must not hide the others
+            broken = True
+            rows.append(Row(name, None, note=f"failed: {type(error).__name__}: {error}"))
+    print(machine())
+    if arguments.markdown:
+        print(markdown(rows))
+    else:
+        print_table(rows)
+    return int(broken or any(row.met is False for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

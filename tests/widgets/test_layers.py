@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +14,8 @@ from napari_nucleigan.data.images import HEImage
 from napari_nucleigan.widgets import layers
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 RGB = np.zeros((30, 40, 3), np.uint8)

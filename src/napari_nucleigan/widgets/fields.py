@@ -12,8 +12,8 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QMenu,
+    QPushButton,
     QSizePolicy,
-    QToolButton,
     QWidget,
 )
 
@@ -60,17 +60,15 @@ def small_label() -> QLabel:
     label = QLabel()
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.MinimumExpanding)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
     label.hide()
     return label
 
 
-def menu_button(text: str, tip: str, actions: dict[str, Callable[[], object]]) -> QToolButton:
+def menu_button(text: str, tip: str, actions: dict[str, Callable[[], object]]) -> QPushButton:
     """Make a button that opens a menu."""
-    button = QToolButton()
-    button.setText(text)
+    button = QPushButton(text)
     button.setToolTip(tip)
-    button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
     menu = QMenu(button)
     for label, action in actions.items():
         menu.addAction(label).triggered.connect(lambda _=False, call=action: call())
@@ -88,6 +86,7 @@ def row(wide: QWidget, narrow: QWidget) -> QHBoxLayout:
     """Put a field and a button into one row."""
     row = QHBoxLayout()
     row.setContentsMargins(0, 0, 0, 0)
+    row.setSpacing(4)
     row.addWidget(wide, 1)
     row.addWidget(narrow)
     return row

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QStandardItemModel
 from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
-    QFrame,
-    QHBoxLayout,
     QLabel,
-    QVBoxLayout,
+    QSpacerItem,
     QWidget,
 )
 from superqt import QLabeledDoubleSlider
 
 from napari_nucleigan.data.images import IMAGE_SUFFIXES
+from napari_nucleigan.errors import RecipeError
+from napari_nucleigan.models import DEFAULT_SEGMENTER
 from napari_nucleigan.segmentation import SegmentSettings
 from napari_nucleigan.widgets.fields import (
     combo,
@@ -42,11 +41,14 @@ MAGNIFICATIONS = {"40x": 0.25, "20x": 0.5, "10x": 1.0, "5x": 2.0}
 """Usual microns per pixel of slide scanners, by their objective."""
 
 ALL_IMAGES = "all"
+GAP = 6
+"""Pixels between groups of fields."""
+_CARD = Qt.ItemDataRole.UserRole + 1
 WHOLE, VIEW = "whole", "view"
 REPLACE, ADD = "replace", "add"
 _NORMALIZE = {
     "As the model asks": "model",
-    "None": "none",
+    "Not normalised": "none",
     "Vahadane": "vahadane",
     "Macenko": "macenko",
     "Reinhard": "reinhard",
@@ -98,13 +100,13 @@ class SegmentForm(QWidget):
         super().__init__()
         self.image = combo({}, "The image to segment. All open image layers are listed.")
         self.open = menu_button(
-            "Open…",
+            "Open",
             "Open H&E images from files or a folder.",
             {"Files…": self._choose_files, "Folder…": self._choose_folder},
         )
         self.mpp = spin(20.0, 0.01, 4, "not known", " µm", tooltip("mpp"))
         self.magnification = menu_button(
-            "Objective…",
+            "Objective",
             "Set the usual microns per pixel of an objective.",
             {
                 f"{name} objective ({mpp:g} µm)": (lambda mpp=mpp: self._type_mpp(mpp))
@@ -114,13 +116,14 @@ class SegmentForm(QWidget):
         self.mpp_source = small_label()
         self.region = combo(
             {"Whole image": WHOLE, "Current view": VIEW},
-            "Segment the whole image, or only the part that the canvas shows now.",
+            "Segment the whole image, or only the part that the canvas shows now. That part counts "
+            "as an image of its own, also for its stains.",
         )
         self.model = combo({}, tooltip("model"))
-        self.more_models = menu_button("…", "Use a model from a file.", {"Add a model file…": self._choose_model})
+        self.more_models = menu_button("Add", "Use a model from a file.", {"Model file…": self._choose_model})
         self.model_info = small_label()
         self.normalize = combo(_NORMALIZE, tooltip("normalize"))
-        self.device = combo({"Auto": "auto", "CPU": "cpu"}, tooltip("device"))
+        self.device = combo({"Automatic": "auto", "CPU": "cpu"}, tooltip("device"))
         self.threshold = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         self.threshold.setRange(0.01, 0.99)
         self.threshold.setSingleStep(0.01)
@@ -143,10 +146,10 @@ class SegmentForm(QWidget):
 
         Raises
         ------
-        pydantic.ValidationError
+        RecipeError
             If a value is not valid.
         """
-        return SegmentSettings(
+        return SegmentSettings.checked(
             model=self.model.currentData() or "",
             device=self.device.currentData(),
             threshold=round(self.threshold.value(), 2),
@@ -158,14 +161,13 @@ class SegmentForm(QWidget):
     def problem(self) -> str:
         """Why the fields other than the image cannot be used; empty where they can."""
         if self.model.count() == 0:
-            return "No model is installed: add a model file with the “…” button beside Model."
+            return "No model is installed: add a model file with the “Add” button beside Model."
         if self.max_area.value() and self.min_area.value() >= self.max_area.value():
             return "The smallest area is not below the largest: lower Smallest or raise Largest."
         try:
             self.settings()
-        except ValidationError as error:
-            first = error.errors()[0]
-            return f"{'.'.join(map(str, first['loc'])) or 'The settings'}: {first['msg']}."
+        except RecipeError as error:
+            return str(error)
         return ""
 
     def set_images(self, names: Sequence[str], chosen: int | str | None) -> None:
@@ -187,18 +189,31 @@ class SegmentForm(QWidget):
             self.image.setCurrentIndex(self.image.findData(chosen) if chosen is not None else -1)
 
     def set_models(self, models: Sequence[ModelFile], chosen: str | None = None) -> None:
-        """List the models; the chosen one, else the one chosen before, else the first."""
-        before = chosen or self.model.currentData()
+        """List the models.
+
+        Parameters
+        ----------
+        models : sequence of ModelFile
+            Those to list.
+        chosen : str, optional
+            Path of the one to choose; by default the one chosen before, else the default model.
+        """
+        before = self.model.currentData()
         with silent(self.model):
             self.model.clear()
-            for file in models:
+            for index, file in enumerate(models):
                 self.model.addItem(file.name, str(file.path))
-                index = self.model.count() - 1
-                self.model.setItemData(index, file.card, Qt.ItemDataRole.UserRole + 1)
+                self.model.setItemData(index, file.card, _CARD)
                 if file.card is not None:
                     self.model.setItemData(index, model_details(file.card), Qt.ItemDataRole.ToolTipRole)
-            self.model.setCurrentIndex(max(0, self.model.findData(before)) if models else -1)
-        self._model_chosen()
+            candidates = (
+                self.model.findData(chosen or before),
+                self.model.findText(DEFAULT_SEGMENTER),
+                0 if models else -1,
+            )
+            self.model.setCurrentIndex(next((index for index in candidates if index >= 0), -1))
+        if self.model.currentData() != before:
+            self._model_chosen()
 
     def set_devices(self, devices: Sequence[Device], chosen: str) -> None:
         """List the devices; those that are not to be had are greyed, with the reason."""
@@ -225,48 +240,34 @@ class SegmentForm(QWidget):
 
     def card(self) -> ModelCard | None:
         """Card of the chosen model."""
-        return self.model.currentData(Qt.ItemDataRole.UserRole + 1)
+        return self.model.currentData(_CARD)
 
     def _arrange(self) -> None:
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        groups: list[list[tuple[str, QWidget | QHBoxLayout]]] = [
-            [
-                ("Image", row(self.image, self.open)),
-                ("Microns per pixel", row(self.mpp, self.magnification)),
-                ("", self.mpp_source),
-                ("Region", self.region),
-            ],
-            [
-                ("Model", row(self.model, self.more_models)),
-                ("", self.model_info),
-                ("Stain normalisation", self.normalize),
-                ("Device", self.device),
-            ],
-            [
-                ("Threshold", self.threshold),
-                ("Smallest", self.min_area),
-                ("Largest", self.max_area),
-                ("On a re-run", self.rerun),
-            ],
-        ]
-        width = max(self.fontMetrics().horizontalAdvance(f"{text}: ") for group in groups for text, _ in group)
-        for index, group in enumerate(groups):
-            if index:
-                line = QFrame()
-                line.setFrameShape(QFrame.Shape.HLine)
-                layout.addWidget(line)
-            form = QFormLayout()
-            form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-            form.setVerticalSpacing(5)
-            for text, field in group:
-                label = QLabel(text)
-                label.setMinimumWidth(width)
-                if isinstance(field, QWidget):
-                    label.setToolTip(field.toolTip())
-                form.addRow(label, field)
-            layout.addLayout(form)
+        form = QFormLayout(self)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setVerticalSpacing(5)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+
+        def add(text: str, field: QWidget, button: QWidget | None = None) -> None:
+            label = QLabel(text)
+            label.setToolTip(field.toolTip())
+            form.addRow(label, row(field, button) if button else field)
+
+        add("Image", self.image, self.open)
+        add("Pixel size", self.mpp, self.magnification)
+        form.addRow(self.mpp_source)
+        add("Region", self.region)
+        form.addItem(QSpacerItem(0, GAP))
+        add("Model", self.model, self.more_models)
+        form.addRow(self.model_info)
+        add("Stains", self.normalize)
+        add("Device", self.device)
+        form.addItem(QSpacerItem(0, GAP))
+        add("Threshold", self.threshold)
+        add("Smallest", self.min_area)
+        add("Largest", self.max_area)
+        add("Re-run", self.rerun)
 
     def _connect(self) -> None:
         self.image.currentIndexChanged.connect(lambda _: self.image_changed.emit())

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import colorsys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from napari_nucleigan.widgets.layers import (
     METADATA_KEY,
@@ -19,12 +18,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from napari.layers import Image, Labels
+    from napari.utils.colormaps import CyclicLabelColormap
     from napari.viewer import Viewer
 
     from napari_nucleigan.segmentation import Segmentation, SegmentSettings
 
 CONTOUR = 2
 """Nuclei are drawn as outlines of so many pixels, so that the stain stays in view."""
+
+
+def nuclei_colormap() -> CyclicLabelColormap:
+    """Bright colours from orange through green to blue, which H&E itself has none of."""
+    from napari.utils.colormaps import CyclicLabelColormap
+
+    hues = [0.08 + 0.5 * (5 * step % 12) / 11 for step in range(12)]
+    colours = [(0.0, 0.0, 0.0, 0.0), *((*colorsys.hsv_to_rgb(hue, 1.0, 1.0), 1.0) for hue in hues)]
+    return CyclicLabelColormap(colors=colours, background_value=0)
 
 
 @dataclass(eq=False)
@@ -130,7 +139,8 @@ class Results:
             full_labels(segmentation, image_shape(image), box),
             name=f"{image.name} nuclei",
             visible=image.visible,
-            opacity=0.9,
+            opacity=1.0,
+            colormap=nuclei_colormap(),
             **labels_place(image),
         )
         labels.contour = CONTOUR
@@ -149,9 +159,10 @@ class Results:
     def _describe(self, result: Result) -> None:
         table = dict(result.segmentation.features)
         if result.box is not None:
-            for name, offset in (("centroid_y", result.box[0]), ("centroid_x", result.box[2])):
-                if name in table:
-                    table[name] = np.asarray(table[name]) + offset
+            mpp = result.segmentation.mpp
+            for axis, offset in (("y", result.box[0]), ("x", result.box[2])):
+                table[f"centroid_{axis}_px"] = table[f"centroid_{axis}_px"] + offset
+                table[f"centroid_{axis}_um"] = table[f"centroid_{axis}_um"] + offset * mpp
         # napari finds the row of a label by a column of this name.
         table = {"index": table.pop("label"), **table}
         result.labels.features = table

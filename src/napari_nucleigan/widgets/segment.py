@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info, show_warning
-from qtpy.QtCore import QEvent, QTimer, Signal
+from qtpy.QtCore import QEvent, Qt, QTimer, Signal
 from qtpy.QtWidgets import (
     QApplication,
     QFrame,
@@ -23,7 +23,8 @@ from qtpy.QtWidgets import (
 
 from napari_nucleigan.errors import NucleiganError
 from napari_nucleigan.events import Note, Progress
-from napari_nucleigan.models import list_models, read_card
+from napari_nucleigan.models import ModelFile, list_models, read_card
+from napari_nucleigan.segmentation.scaling import COARSEST, FINEST
 from napari_nucleigan.widgets import forms, layers, settings, work
 from napari_nucleigan.widgets.jobs import Runner
 from napari_nucleigan.widgets.results import Result, Results, run_key
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_nucleigan.data.images import HEImage
-    from napari_nucleigan.models import ModelFile
     from napari_nucleigan.segmentation import Segmentation
 
 REFILTER_MS = 80
@@ -131,8 +131,6 @@ class SegmentWidget(QWidget):
 
     def add_model_file(self, path: str | Path) -> None:
         """Add a model file to the list, and choose it."""
-        from napari_nucleigan.models import ModelFile
-
         try:
             card = read_card(path)
             if card.kind != "segmenter":
@@ -165,7 +163,7 @@ class SegmentWidget(QWidget):
         """Why a run is not possible now; empty where it is."""
         chosen = self._selected()
         if not chosen:
-            return "Open an H&E image: with Open… beside Image, or by dropping files on the canvas."
+            return "Open an H&E image: with Open beside Image, or by dropping files on the canvas."
         for layer in chosen:
             if text := layers.layer_problem(layer):
                 return text
@@ -174,6 +172,13 @@ class SegmentWidget(QWidget):
                 return (
                     f"“{layer.name}” does not say its microns per pixel: type them above, or choose "
                     "the objective that it was scanned with."
+                )
+        for layer in chosen:
+            mpp, _ = self._scales.of(layer)
+            if mpp is not None and not FINEST <= mpp <= COARSEST:
+                return (
+                    f"“{layer.name}” has {mpp:.4g} microns per pixel, but nuclei can be segmented from "
+                    f"{FINEST} to {COARSEST}: type the right value above."
                 )
         if self._surveyor.running and self.form.model.count() == 0:
             return "Looking for models and devices…"
@@ -189,6 +194,7 @@ class SegmentWidget(QWidget):
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(inner)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
@@ -283,7 +289,7 @@ class SegmentWidget(QWidget):
         layer = self._queue[0]
         mpp, _ = self._scales.of(layer)
         box = layers.visible_box(layer) if self.form.region.currentData() == forms.VIEW else None
-        chosen = self.form.settings().model_copy(update={"tile": self._preferences.tile})
+        chosen = self.form.settings().model_copy(update={"tile": self._preferences.tile, "mpp": mpp})
         self._key = run_key(layer, chosen, mpp, box)
         self._box = box
         source = work.Source(layers.pixels(layer), layer.name, mpp, box, layers.is_channel_first(layer))
@@ -353,7 +359,9 @@ class SegmentWidget(QWidget):
         if self.running or self.form.problem():
             return
         self._refilterer.cancel()
-        self._waiting = deque(self._results.latest(self._selected()))
+        model = self.form.model.currentData()
+        newest = self._results.latest(self._selected())
+        self._waiting = deque(item for item in newest if item.segmentation.settings.model == model)
         self._refilter_next()
 
     def _refilter_next(self) -> None:

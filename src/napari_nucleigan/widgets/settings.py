@@ -15,6 +15,7 @@ from napari_nucleigan.files import write_text
 
 PLUGIN = "napari-nucleigan"
 _MOST_FOLDERS = 500
+_SMALLEST_TILE = 64
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,14 @@ class Preferences:
     ----------
     device : str
         Device that new widgets start with.
-    tile : int
-        Side of the tiles of large images, in pixels.
+    tile : int or None
+        Side of the tiles of large images, in pixels; None for what suits the device.
     model_folder, run_folder : str
         Where the user's models and training runs lie; empty for the usual places.
     """
 
     device: str = "auto"
-    tile: int = 2048
+    tile: int | None = None
     model_folder: str = ""
     run_folder: str = ""
 
@@ -48,8 +49,8 @@ def preferences() -> Preferences:
 
         page = get_plugin_settings(PLUGIN)
         found = Preferences(
-            page.computing.device,
-            page.computing.tile,
+            page.computing.device.strip() or "auto",
+            max(_SMALLEST_TILE, page.computing.tile) if page.computing.tile else None,
             page.folders.models.strip(),
             page.folders.runs.strip(),
         )

@@ -1,0 +1,74 @@
+"""A small segmenter for the widgets' tests, trained within seconds on painted images."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+pytest.importorskip("qtpy.QtWidgets", reason="no Qt binding is installed")
+from qtpy.QtCore import QThreadPool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+ARCHITECTURE = {"name": "compact-unet", "widths": [8, 16, 16]}
+MPP = 0.25
+
+
+@pytest.fixture(scope="session")
+def trained_file(tiny_he: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model file whose network finds the nuclei that `tiny_he` paints."""
+    import numpy as np
+    import torch
+
+    from napari_nucleigan.masks.encoding import encode
+    from napari_nucleigan.models import ModelCard, save_model
+    from napari_nucleigan.networks import build
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # on a busy machine threads that wait for each other take minutes
+    torch.manual_seed(0)
+    pairs = [tiny_he(96, 96, 14, seed) for seed in range(8)]
+    images = torch.from_numpy(np.stack([rgb for rgb, _ in pairs])).permute(0, 3, 1, 2)
+    images = images.to(torch.float32) / 127.5 - 1
+    masks = torch.from_numpy(np.stack([encode(labels) for _, labels in pairs]))
+    network = build(ARCHITECTURE).train()
+    optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        torch.nn.functional.l1_loss(network(images), masks).backward()
+        optimizer.step()
+    torch.set_num_threads(threads)
+    card = ModelCard(
+        name="tiny",
+        kind="segmenter",
+        architecture=ARCHITECTURE,
+        mpp=MPP,
+        decode={"threshold": 0.5, "min_area_um2": 1.0},
+        scores={"aji": 0.5, "f1": 0.75},
+        licence="CC0-1.0",
+        training_data="painted ellipses",
+    )
+    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
+    save_model(path, network.state_dict(), card)
+    return path
+
+
+@pytest.fixture
+def models(trained_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's model folder, with one small model."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    shutil.copy(trained_file, folder)
+    monkeypatch.setenv("NUCLEIGAN_MODELS", str(folder))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left() -> Iterator[None]:
+    """Every thread that a test started has ended."""
+    yield
+    assert QThreadPool.globalInstance().waitForDone(10_000)

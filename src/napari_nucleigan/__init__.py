@@ -19,16 +19,19 @@ if TYPE_CHECKING:
     from napari_nucleigan.metrics import evaluate
     from napari_nucleigan.models import list_models, load_model
     from napari_nucleigan.segmentation import Segmentation, SegmentSettings, refilter, segment
-    from napari_nucleigan.training.cgan import train_segmenter
+    from napari_nucleigan.training.recipes import RECIPES, SegmenterRecipe
+    from napari_nucleigan.training.segmenter import train_segmenter
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "RECIPES",
     "Dataset",
     "HEImage",
     "NucleiganError",
     "SegmentSettings",
     "Segmentation",
+    "SegmenterRecipe",
     "decode",
     "encode",
     "evaluate",
@@ -45,11 +48,13 @@ __all__ = [
 ]
 
 _MODULES = {
+    "RECIPES": "training.recipes",
     "Dataset": "data.datasets",
     "HEImage": "data.images",
     "NucleiganError": "errors",
     "SegmentSettings": "segmentation",
     "Segmentation": "segmentation",
+    "SegmenterRecipe": "training.recipes",
     "decode": "masks.encoding",
     "encode": "masks.encoding",
     "evaluate": "metrics",
@@ -60,7 +65,7 @@ _MODULES = {
     "refilter": "segmentation",
     "run": "events",
     "segment": "segmentation",
-    "train_segmenter": "training.cgan",
+    "train_segmenter": "training.segmenter",
     "write_labels": "data.images",
 }
 

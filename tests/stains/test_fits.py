@@ -124,7 +124,7 @@ def test_seeds_agree_within_two_degrees_on_the_training_tiles(kumar):
     assert len(names) == 16
     for name in names:
         rgb = imread(next((kumar / "images").glob(f"{name}.*")))[..., :3]
-        fits = [fit(rgb, seed=seed) for seed in range(4)]
+        fits = [fit(rgb, seed=seed) for seed in range(3)]
         for found in fits:
             assert found.method == "vahadane"
             assert (found.matrix >= 0).all()

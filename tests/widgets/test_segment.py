@@ -17,7 +17,7 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtWidgets import QAbstractSlider, QAbstractSpinBox, QComboBox, QPushButton, QWidget
 
-from napari_nucleigan.widgets import forms
+from napari_nucleigan.widgets import forms, results
 from napari_nucleigan.widgets.layers import METADATA_KEY
 from napari_nucleigan.widgets.segment import SegmentWidget
 
@@ -142,7 +142,7 @@ def test_filters_move_without_the_network(app: App, tile: tuple[Any, Any], model
     app.move(lambda: app.form.min_area.setValue(middle))
     assert len(layer.features) == (pixel_areas >= middle).sum() < len(areas)
     assert app.bar.figures.text().startswith(f"{len(layer.features)} nuclei")
-    app.move(lambda: app.form.min_area.setValue(0))
+    app.move(lambda: app.form.min_area.setValue(1))
     app.move(lambda: app.form.max_area.setValue(middle))
     assert len(layer.features) == (pixel_areas <= middle).sum()
     assert len(app.labels) == 1
@@ -324,7 +324,7 @@ def test_microns_per_pixel_are_asked_for_and_remembered(app: App, tile: tuple[An
     folder.mkdir()
     for name in ("a", "b"):
         (folder / f"{name}.png").write_bytes(imagecodecs.png_encode(tile[0]))
-    with app.qtbot.waitSignal(app.widget._runner.finished, timeout=LONG):
+    with app.qtbot.waitSignal(app.widget._opener.finished, timeout=LONG):
         app.widget.open_paths([folder / "a.png"])
     assert app.viewer.layers[-1].name == "a"
     assert "microns per pixel" in app.bar.problem.text()
@@ -335,11 +335,21 @@ def test_microns_per_pixel_are_asked_for_and_remembered(app: App, tile: tuple[An
     assert app.bar.run_button.isEnabled()
     assert app.run()[0].segmentation.mpp == 0.25
     # the next image of the folder needs no typing
-    with app.qtbot.waitSignal(app.widget._runner.finished, timeout=LONG):
+    with app.qtbot.waitSignal(app.widget._opener.finished, timeout=LONG):
         app.widget.open_paths([folder / "b.png"])
     assert app.form.image.currentText() == "b"
     assert app.form.mpp.value() == 0.25
     assert "this folder" in app.form.mpp_source.text()
+    assert app.bar.run_button.isEnabled()
+
+
+def test_typing_the_microns(app: App, tile: tuple[Any, Any]) -> None:
+    app.viewer.add_image(tile[0])
+    editor = app.form.mpp.lineEdit()
+    editor.selectAll()
+    app.qtbot.keyClicks(editor, "0.25")
+    # no Enter: a click on a disabled button would not end the typing
+    assert app.form.mpp.value() == 0.25
     assert app.bar.run_button.isEnabled()
 
 
@@ -358,7 +368,7 @@ def test_a_folder_is_opened_and_segmented_at_once(app: App, tiny_he: Callable, t
     for seed in range(3):
         (folder / f"{seed}.png").write_bytes(imagecodecs.png_encode(tiny_he(80, 80, 8, seed)[0]))
     (folder / "broken.png").write_bytes(b"no picture")
-    with app.qtbot.waitSignal(app.widget._runner.finished, timeout=LONG):
+    with app.qtbot.waitSignal(app.widget._opener.finished, timeout=LONG):
         app.widget.open_paths([folder])
     assert [layer.name for layer in app.viewer.layers] == ["0", "1", "2"]
     assert [layer.visible for layer in app.viewer.layers] == [True, False, False]
@@ -375,6 +385,22 @@ def test_a_folder_is_opened_and_segmented_at_once(app: App, tiny_he: Callable, t
         lambda: all((layer.data > 0).sum() < areas[layer.name] for layer in app.labels),
         timeout=LONG,
     )
+
+
+def test_old_masks_are_let_go(app: App, tiny_he: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "KEPT_PIXELS", 15_000)
+    for seed in range(2):
+        app.viewer.add_image(tiny_he(100, 100, 10, seed)[0], name=f"tile {seed}", **MICRONS)
+    app.choose(app.form.image, forms.ALL_IMAGES)
+    newest, oldest = app.run()[::-1]
+    assert newest.segmentation.field is not None
+    assert oldest.segmentation.field is None
+    before = oldest.labels.data
+    area = (newest.labels.data > 0).sum()
+    app.form.threshold.setValue(0.98)
+    app.qtbot.waitUntil(lambda: (newest.labels.data > 0).sum() < area, timeout=LONG)
+    assert oldest.labels.data is before
+    assert "press Run" in app.bar.notes.text()
 
 
 def test_a_file_that_cannot_be_read_is_said(app: App, tmp_path: Path) -> None:
@@ -405,10 +431,12 @@ def test_current_view(make_napari_viewer_proxy: Callable, qtbot: QtBot, models: 
     rgb, _ = tiny_he(300, 400, 100, 3)
     image = app.viewer.add_image(rgb, translate=(10, 10), **MICRONS)
     app.choose(app.form.region, forms.VIEW)
-    whole = app.run()[0]
-    assert whole.box == (0, 300, 0, 400)
     camera = app.viewer.scene.camera if hasattr(app.viewer, "scene") else app.viewer.camera
-    camera.zoom *= 4
+    camera.zoom /= 2
+    qtbot.waitUntil(lambda: tuple(image.corner_pixels[1]) == (299, 399), timeout=LONG)
+    whole = app.run()[0]
+    assert whole.box is None
+    camera.zoom *= 8
     qtbot.waitUntil(lambda: tuple(image.corner_pixels[1]) != (299, 399), timeout=LONG)
     qtbot.wait(100)
     part = app.run()[0]

@@ -49,8 +49,6 @@ def spin(top: float, step: float, decimals: int, zero: str, unit: str, tip: str)
     box.setSpecialValueText(zero)
     box.setSuffix(unit)
     box.setToolTip(tip)
-    # A value that is half typed is not a value yet.
-    box.setKeyboardTracking(False)
     box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     return box
 

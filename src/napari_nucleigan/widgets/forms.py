@@ -234,8 +234,10 @@ class SegmentForm(QWidget):
 
     def set_mpp(self, mpp: float | None, source: str) -> None:
         """Show the microns per pixel of the chosen image, and where they come from."""
-        with silent(self.mpp):
-            self.mpp.setValue(mpp or 0.0)
+        # Setting the same value again would move the cursor of a user who is typing.
+        if abs(self.mpp.value() - (mpp or 0.0)) > 1e-9:
+            with silent(self.mpp):
+                self.mpp.setValue(mpp or 0.0)
         say(self.mpp_source, source)
 
     def card(self) -> ModelCard | None:

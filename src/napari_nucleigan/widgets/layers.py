@@ -81,7 +81,7 @@ def visible_box(layer: Image) -> Box | None:
     Returns
     -------
     Box or None
-        None where nothing of the layer is in view.
+        None where all of the layer is in view, or nothing.
     """
     height, width = image_shape(layer)
     rows, columns = _plane(layer)
@@ -93,7 +93,8 @@ def visible_box(layer: Image) -> Box | None:
     right = min(width, int(corners[1][columns] + factor[columns]))
     if not np.any(layer.corner_pixels[1]) or bottom - top < 2 or right - left < 2:
         return None
-    return max(0, top), bottom, max(0, left), right
+    box = max(0, top), bottom, max(0, left), right
+    return None if box == (0, height, 0, width) else box
 
 
 def pixels(layer: Image) -> np.ndarray[Any, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan.widgets.layers import (
@@ -34,6 +34,10 @@ def nuclei_colormap() -> CyclicLabelColormap:
     hues = [0.08 + 0.5 * (5 * step % 12) / 11 for step in range(12)]
     colours = [(0.0, 0.0, 0.0, 0.0), *((*colorsys.hsv_to_rgb(hue, 1.0, 1.0), 1.0) for hue in hues)]
     return CyclicLabelColormap(colors=colours, background_value=0)
+
+
+KEPT_PIXELS = 100_000_000
+"""Pixels of all masks that are kept for moving filters, 6 bytes each."""
 
 
 @dataclass(eq=False)
@@ -148,6 +152,7 @@ class Results:
         self._describe(result)
         labels.events.paint.connect(result.mark_edited)
         self._all.append(result)
+        self._forget()
         return result
 
     def update(self, result: Result, segmentation: Segmentation) -> None:
@@ -155,6 +160,16 @@ class Results:
         result.segmentation = segmentation
         result.labels.data = full_labels(segmentation, image_shape(result.image), result.box)
         self._describe(result)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Let go of the oldest masks when all of them take too much memory."""
+        total = 0
+        for item in reversed(self._all):
+            if item.segmentation.field is not None:
+                total += item.segmentation.field[0].size
+                if total > KEPT_PIXELS:
+                    item.segmentation = replace(item.segmentation, field=None)
 
     def _describe(self, result: Result) -> None:
         table = dict(result.segmentation.features)

@@ -77,6 +77,7 @@ class SegmentWidget(QWidget):
         self.form = forms.SegmentForm()
         self.bar = RunBar("Segment the nuclei.")
         self._runner = Runner(self, activity=True)
+        self._opener = Runner(self, activity=True)
         self._surveyor = Runner(self)
         self._refilterer = Runner(self)
         self._waiting: deque[Result] = deque()
@@ -90,7 +91,7 @@ class SegmentWidget(QWidget):
     @property
     def running(self) -> bool:
         """Whether images are being opened or segmented."""
-        return self._runner.running
+        return self._runner.running or self._opener.running
 
     @property
     def results(self) -> list[Result]:
@@ -126,7 +127,7 @@ class SegmentWidget(QWidget):
             return
         settings.remember("folder", str(Path(paths[0]).parent))
         self.bar.begin()
-        self._runner.start(work.load_images(paths), "opening images")
+        self._opener.start(work.load_images(paths), "opening images")
         self._update()
 
     def add_model_file(self, path: str | Path) -> None:
@@ -157,6 +158,7 @@ class SegmentWidget(QWidget):
     def cancel(self) -> None:
         """Stop what is running; results already made stay."""
         self._queue.clear()
+        self._opener.cancel()
         self._runner.cancel()
 
     def problem(self) -> str:
@@ -215,11 +217,14 @@ class SegmentWidget(QWidget):
         self._rest.timeout.connect(self._refilter)
         self._surveyor.finished.connect(self._surveyed)
         self._surveyor.failed.connect(self._failed)
-        self._runner.progressed.connect(self._progressed)
-        self._runner.noted.connect(self._noted)
+        for runner in (self._runner, self._opener):
+            runner.progressed.connect(self._progressed)
+            runner.noted.connect(self._noted)
+            runner.stopped.connect(self._stopped)
+        self._opener.finished.connect(self._opened)
+        self._opener.failed.connect(self._failed)
         self._runner.finished.connect(self._finished)
         self._runner.failed.connect(self._failed_run)
-        self._runner.stopped.connect(self._stopped)
         self._refilterer.finished.connect(self._refiltered)
         self._refilterer.failed.connect(self._failed)
         self._viewer.events.theme.connect(self._theme)
@@ -238,7 +243,7 @@ class SegmentWidget(QWidget):
         self._queue.clear()
         self._waiting.clear()
         self._rest.stop()
-        for runner in (self._runner, self._surveyor, self._refilterer):
+        for runner in (self._runner, self._opener, self._surveyor, self._refilterer):
             runner.cancel()
         self._results.clear()
 
@@ -288,7 +293,8 @@ class SegmentWidget(QWidget):
             return
         layer = self._queue[0]
         mpp, _ = self._scales.of(layer)
-        box = layers.visible_box(layer) if self.form.region.currentData() == forms.VIEW else None
+        view = self._total == 1 and self.form.region.currentData() == forms.VIEW
+        box = layers.visible_box(layer) if view else None
         chosen = self.form.settings().model_copy(update={"tile": self._preferences.tile, "mpp": mpp})
         self._key = run_key(layer, chosen, mpp, box)
         self._box = box
@@ -296,10 +302,7 @@ class SegmentWidget(QWidget):
         self._runner.start(work.segment_source(source, chosen), f"segmenting {layer.name}")
         self._update()
 
-    def _finished(self, result: Any) -> None:
-        if isinstance(result, list):
-            self._opened(result)
-            return
+    def _finished(self, result: Segmentation) -> None:
         layer = self._queue.popleft()
         if layer in self._viewer.layers:
             replace = self.form.rerun.currentData() == forms.REPLACE
@@ -310,9 +313,8 @@ class SegmentWidget(QWidget):
 
     def _failed_run(self, error: NucleiganError) -> None:
         self._failed(error)
-        if self._queue:
-            self._queue.popleft()
-            self._next()
+        self._queue.popleft()
+        self._next()
 
     def _failed(self, error: NucleiganError) -> None:
         show_error(str(error))
@@ -366,7 +368,8 @@ class SegmentWidget(QWidget):
 
     def _refilter_next(self) -> None:
         while self._waiting and self._waiting[0].segmentation.field is None:
-            self._waiting.popleft()
+            name = self._waiting.popleft().image.name
+            self.bar.note(f"The mask of “{name}” was too large to keep: press Run to apply the filters.")
         if self._waiting:
             item = self._waiting[0].segmentation
             wanted = self.form.settings()

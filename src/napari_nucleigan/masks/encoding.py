@@ -58,6 +58,8 @@ def encode(labels: NDArray[np.integer], encoding: str = "distance") -> NDArray[n
         If there is no such encoding.
     """
     labels = _checked(labels)
+    if not labels.size:
+        return np.empty((3, *labels.shape), dtype=np.float32)
     if encoding == "distance":
         field = np.stack([labels > 0, _contour_band(labels), _normalised_distance(labels)])
     elif encoding == "binary":
@@ -111,6 +113,8 @@ def decode(
     """
     if field.ndim != 3 or field.shape[0] != 3:
         raise LabelsError(f"A field of the mask domain has the shape (3, height, width), not {field.shape}.")
+    if not field.size:
+        return np.zeros(field.shape[1:], dtype=np.int32)
     cut = 2.0 * threshold - 1.0
     if encoding == "distance":
         labels = _cut_by_distance(field, cut, 2.0 * seed_threshold - 1.0)
@@ -171,9 +175,16 @@ def _normalised_distance(labels: NDArray[np.int32]) -> NDArray[np.float32]:
         inside = labels[box] == index
         to_border = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1][inside]
         # The outermost pixels lie at distance 1. Starting there at 0 keeps a valley between any two
-        # nuclei that touch, however small they are.
+        # nuclei that touch.
         heart = to_border.max()
-        distance[box][inside] = (to_border - 1) / (heart - 1) if heart > 1 else 1.0
+        if heart > 1:
+            distance[box][inside] = (to_border - 1) / (heart - 1)
+        else:
+            # Too thin for a valley inside: its heart is what touches no other nucleus.
+            grown = tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in box)
+            own = labels[grown] == index
+            alone = own & ~ndimage.binary_dilation((labels[grown] > 0) & ~own, _SQUARE)
+            distance[grown][alone if alone.any() else own] = 1.0
     return distance
 
 
@@ -191,9 +202,8 @@ def _contour_band(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
 
 def _outlines(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
     # Outlines are closed at the edges of the image, or a cut nucleus could never be filled again.
-    framed = _inner_boundary(np.pad(labels, 1))[1:-1, 1:-1]
-    inner: NDArray[np.bool_] = framed
-    return inner
+    framed: NDArray[np.bool_] = _inner_boundary(np.pad(labels, 1))[1:-1, 1:-1]
+    return framed
 
 
 def _fill_outlines(outlines: NDArray[np.bool_]) -> NDArray[np.int32]:

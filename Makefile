@@ -44,7 +44,7 @@ lint: env
 	$(BIN)/npe2 validate src/napari_nucleigan/napari.yaml
 
 docs: env
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 screenshots: libs
 	$(VIRTUAL) $(BIN)/python scripts/screenshots.py

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("qtpy.QtWidgets")
 from napari.layers import Image, Labels
 
+from napari_nucleigan._layers import image_layer
 from napari_nucleigan.data.images import HEImage
 from napari_nucleigan.widgets import layers
 
@@ -139,11 +140,12 @@ def test_lazy_images_are_cut_before_they_are_loaded() -> None:
     assert loaded == [(1, 2, 0)]
 
 
-def test_image_arguments(tmp_path: Path) -> None:
-    known = Image(RGB, **layers.image_arguments(HEImage(RGB, 0.25, "a", tmp_path / "a.png", ("note",))))
-    assert layers.layer_mpp(known) == 0.25
-    assert layers.layer_folder(known) == str(tmp_path)
-    assert known.metadata[layers.METADATA_KEY]["notes"] == ["note"]
-    unknown = Image(RGB, **layers.image_arguments(HEImage(RGB)))
-    assert layers.layer_mpp(unknown) is None
-    assert layers.layer_folder(unknown) == ""
+def test_what_readers_make_is_understood(tmp_path: Path) -> None:
+    pixels, known, _ = image_layer(HEImage(RGB, 0.25, "a", tmp_path / "a.png", ("note",)))
+    layer = Image(pixels, **known)
+    assert layers.layer_mpp(layer) == 0.25
+    assert layers.layer_folder(layer) == str(tmp_path)
+    pixels, unknown, _ = image_layer(HEImage(RGB))
+    layer = Image(pixels, **unknown)
+    assert layers.layer_mpp(layer) is None
+    assert layers.layer_folder(layer) == ""

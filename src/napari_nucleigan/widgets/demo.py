@@ -152,7 +152,7 @@ def take_screenshot(viewer: Viewer, path: Path | None) -> None:
 
     assert path is not None
     picture = viewer.screenshot(canvas_only=False, flash=False)
-    write_bytes(path, imagecodecs.png_encode(picture[..., :3].copy(), level=9))
+    write_bytes(path, bytes(imagecodecs.png_encode(picture[..., :3].copy(), level=9)))
 
 
 def _overlay(viewer: Viewer, name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
@@ -108,10 +109,7 @@ class SegmentForm(QWidget):
         self.magnification = menu_button(
             "Objective",
             "Set the usual microns per pixel of an objective.",
-            {
-                f"{name} objective ({mpp:g} µm)": (lambda mpp=mpp: self._type_mpp(mpp))
-                for name, mpp in MAGNIFICATIONS.items()
-            },
+            {f"{name} objective ({mpp:g} µm)": partial(self._type_mpp, mpp) for name, mpp in MAGNIFICATIONS.items()},
         )
         self.mpp_source = small_label()
         self.region = combo(

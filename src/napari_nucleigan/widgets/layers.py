@@ -206,17 +206,3 @@ def _channel_first(layer: Image) -> bool:
 def _plane(layer: Image) -> tuple[int, int]:
     """Axes that are rows and columns; napari does not count the colours of RGB layers."""
     return (1, 2) if _channel_first(layer) else (0, 1)
-
-
-def image_arguments(image: HEImage) -> dict[str, Any]:
-    """Arguments that show an image with its microns per pixel as a layer's scale and units."""
-    metadata = {"path": str(image.path) if image.path else "", "notes": list(image.notes)}
-    arguments: dict[str, Any] = {
-        "name": image.name,
-        "rgb": True,
-        "axis_labels": ("y", "x"),
-        "metadata": {METADATA_KEY: metadata},
-    }
-    if image.mpp is not None:
-        arguments |= {"scale": (image.mpp, image.mpp), "units": ("micrometer", "micrometer")}
-    return arguments

@@ -91,7 +91,7 @@ def figures(segmentations: Sequence[Segmentation]) -> str:
     if not segmentations:
         return ""
     count = sum(len(item.features["label"]) for item in segmentations)
-    scales = sorted({item.mpp for item in segmentations if item.mpp is not None})
+    scales = sorted({item.mpp for item in segmentations})
     parts = [
         "1 nucleus" if count == 1 else f"{count} nuclei",
         f"{sum(item.seconds for item in segmentations):.1f} s",

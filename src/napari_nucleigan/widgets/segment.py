@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_nucleigan._layers import image_layer
 from napari_nucleigan.errors import NucleiganError
 from napari_nucleigan.events import Note, Progress
 from napari_nucleigan.models import ModelFile, list_models, read_card
@@ -292,7 +293,7 @@ class SegmentWidget(QWidget):
             self.done.emit(self._made)
             return
         layer = self._queue[0]
-        mpp, _ = self._scales.of(layer)
+        mpp = self._scales.of(layer)[0] or 0.0  # never 0: `problem` has asked for it
         view = self._total == 1 and self.form.region.currentData() == forms.VIEW
         box = layers.visible_box(layer) if view else None
         chosen = self.form.settings().model_copy(update={"tile": self._preferences.tile, "mpp": mpp})
@@ -339,7 +340,10 @@ class SegmentWidget(QWidget):
                 show_warning(event.text)
 
     def _opened(self, images: list[HEImage]) -> None:
-        added = [self._viewer.add_image(image.pixels, **layers.image_arguments(image)) for image in images]
+        added = []
+        for image in images:
+            pixels, arguments, _ = image_layer(image)
+            added.append(self._viewer.add_image(pixels, **arguments))
         for layer in added[1:]:
             layer.visible = False
         self.reset_choices()

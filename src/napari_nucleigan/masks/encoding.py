@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
-from skimage.segmentation import watershed
 
 from napari_nucleigan.errors import LabelsError, RecipeError
+from napari_nucleigan.masks.splitting import split_by_prominence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,10 +23,12 @@ ENCODINGS = ("distance", "binary", "contour")
 THRESHOLD = 0.5
 """Default probability of a pixel to lie inside a nucleus from which it counts as inside."""
 
-SEED_THRESHOLD = 0.3
-"""Default height of the distance channel, in 0 to 1, above which a region seeds one nucleus."""
+PROMINENCE = 0.5
+"""Default dip of the distance channel, in 0 to 1, that parts two nuclei."""
 
-_LEVELS = 255
+LOWEST_PEAK = 0.3
+"""Nuclei whose distance, in 0 to 1, nowhere rises above this are noise."""
+
 _CROSS = ndimage.generate_binary_structure(2, 1)
 _SQUARE = np.ones((3, 3), dtype=bool)
 
@@ -76,15 +78,16 @@ def decode(
     encoding: str = "distance",
     *,
     threshold: float = THRESHOLD,
-    seed_threshold: float = SEED_THRESHOLD,
+    prominence: float = PROMINENCE,
+    smoothing: float = 0.0,
     min_area: int = 0,
 ) -> NDArray[np.int32]:
     """Cut a field of the mask domain into nuclei.
 
-    Pixels whose interior probability reaches `threshold` are foreground. Each connected region whose
-    distance is above `seed_threshold` seeds one nucleus, and a watershed on the distance shares the
-    foreground out among the seeds. Foreground that no seed reaches makes nuclei of its own. Every step
-    looks only at connected foreground, so tiles agree wherever they see whole nuclei.
+    Pixels whose interior probability reaches `threshold` are foreground. It is shared out among the peaks of
+    the distance (see `napari_nucleigan.masks.splitting`); two peaks are two nuclei where the distance dips
+    between them by `prominence` at least. Every step looks only at connected foreground, so tiles agree
+    wherever they see whole nuclei.
 
     Parameters
     ----------
@@ -94,8 +97,12 @@ def decode(
         How the field was encoded.
     threshold : float
         Interior probability in [0, 1].
-    seed_threshold : float
-        Height of the distance in [0, 1]; higher values cut more. Used by ``"distance"`` only.
+    prominence : float
+        Least dip of the distance between two nuclei, in [0, 1]; smaller values cut more. Used by
+        ``"distance"`` only.
+    smoothing : float
+        Standard deviation in pixels of a Gaussian on the distance before it is cut; it takes the noise of a
+        network away. Used by ``"distance"`` only.
     min_area : int
         Nuclei of fewer pixels are dropped.
 
@@ -117,7 +124,7 @@ def decode(
         return np.zeros(field.shape[1:], dtype=np.int32)
     cut = 2.0 * threshold - 1.0
     if encoding == "distance":
-        labels = _cut_by_distance(field, cut, 2.0 * seed_threshold - 1.0)
+        labels = _cut_by_distance(field, cut, prominence, smoothing)
     elif encoding == "binary":
         labels = ndimage.label(field.mean(axis=0) >= cut)[0].astype(np.int32)
     elif encoding == "contour":
@@ -127,20 +134,12 @@ def decode(
     return _drop_small(labels, min_area)
 
 
-def _cut_by_distance(field: NDArray[np.floating], cut: float, seed_cut: float) -> NDArray[np.int32]:
+def _cut_by_distance(field: NDArray[np.floating], cut: float, prominence: float, smoothing: float) -> NDArray[np.int32]:
     foreground = _fill_pinholes(field[0] >= cut)
-    # Eight-connected seeds keep thin, slanted nuclei in one piece.
-    seeds, count = ndimage.label((field[2] > seed_cut) & foreground, _SQUARE)
-    # Integer levels let the flood use cheap comparisons; 256 of them lose nothing that can be seen.
-    depth = np.clip((1.0 - field[2].astype(np.float32)) * (_LEVELS / 2), 0, _LEVELS)
-    labels: NDArray[np.int32] = watershed(depth.astype(np.uint8), seeds.astype(np.int32), mask=foreground).astype(
-        np.int32
-    )
-    rest = foreground & (labels == 0)
-    if rest.any():
-        unseeded, _ = ndimage.label(rest, _SQUARE)
-        labels[rest] = unseeded[rest] + count
-    return labels
+    distance = (field[2].astype(np.float32) + 1) / 2
+    if smoothing:
+        distance = ndimage.gaussian_filter(distance, smoothing, truncate=3.0)
+    return split_by_prominence(distance, foreground, prominence, LOWEST_PEAK)
 
 
 def _fill_pinholes(foreground: NDArray[np.bool_], largest: int = 12) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nucleigan import __version__
-from napari_nucleigan.errors import DeviceError, ImageError, NucleiganError
+from napari_nucleigan.errors import DeviceError, ImageError, ModelError
 from napari_nucleigan.events import Job, Note, Progress, run
+from napari_nucleigan.masks.encoding import PROMINENCE, THRESHOLD
+from napari_nucleigan.masks.splitting import GRID
 from napari_nucleigan.models import load_model
 from napari_nucleigan.segmentation.predictor import Predictor, is_blank
 from napari_nucleigan.segmentation.scaling import Scale
@@ -40,7 +43,7 @@ BLOCK = 2048
 """Side of the pieces in which a kept field is cut into nuclei."""
 
 _MARGIN = 128  # around these pieces; more than any nucleus reaches from its centroid
-_MOVABLE = ("threshold", "seed_threshold", "min_area", "max_area")
+_MOVABLE = ("threshold", "prominence", "min_area", "max_area")
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,39 +92,38 @@ class Cutting:
 
     Attributes
     ----------
-    encoding : str
-        Encoding of the field.
-    threshold, seed_threshold : float
-        As for `napari_nucleigan.masks.encoding.decode`, in [0, 1].
+    decoding : dict
+        Arguments of `napari_nucleigan.masks.encoding.decode`.
     min_area, max_area : float
         Square microns.
     """
 
-    encoding: str
-    threshold: float
-    seed_threshold: float
+    decoding: dict[str, Any]
     min_area: float
     max_area: float
 
     @classmethod
     def of(cls, settings: SegmentSettings, card: ModelCard) -> Cutting:
         """Fill up what the settings leave open."""
-        from napari_nucleigan.masks.encoding import SEED_THRESHOLD, THRESHOLD
 
         def chosen(value: float | None, key: str, default: float) -> float:
             return float(card.decode.get(key, default)) if value is None else value
 
+        decoding = {
+            "encoding": card.encoding,
+            "threshold": chosen(settings.threshold, "threshold", THRESHOLD),
+            "prominence": chosen(settings.prominence, "prominence", PROMINENCE),
+            "smoothing": chosen(None, "smoothing", 0.0),
+        }
         return cls(
-            card.encoding,
-            chosen(settings.threshold, "threshold", THRESHOLD),
-            chosen(settings.seed_threshold, "seed_threshold", SEED_THRESHOLD),
+            decoding,
             chosen(settings.min_area, "min_area_um2", 0.0),
             chosen(settings.max_area, "max_area_um2", np.inf),
         )
 
     def cut(self, field: NDArray[np.floating[Any]], tile: Tile) -> Instances:
         """Find the nuclei of a tile in its field."""
-        return cut_tile(field, tile, self.encoding, self.threshold, self.seed_threshold)
+        return cut_tile(field, tile, self.decoding)
 
 
 def segment(image: HEImage, settings: SegmentSettings | None = None, model: Model | None = None) -> Job[Segmentation]:
@@ -197,12 +199,13 @@ def refilter(segmentation: Segmentation, settings: SegmentSettings) -> Segmentat
     shape = segmentation.image.pixels.shape
     scale = Scale.of((shape[0], shape[1]), segmentation.mpp, segmentation.card.mpp)
     labels = _filtered(scale.labels_back(run(_cut_kept(segmentation.field, cutting))), cutting, scale)
+    used = _used(settings, cutting, segmentation.provenance["settings"]["flips"])
     return replace(
         segmentation,
         labels=labels,
         features=_features(labels, segmentation.image, scale),
         settings=settings,
-        provenance={**segmentation.provenance, "settings": _used(settings, cutting)},
+        provenance={**segmentation.provenance, "settings": used},
     )
 
 
@@ -253,7 +256,7 @@ def _segment(image: HEImage, settings: SegmentSettings, model: Model) -> Job[Seg
 
     shape = scale.model_shape
     core = settings.tile or (1024 if predictor.on_cpu else 2048)
-    tiles = plan_tiles(shape, core, int(model.network.halo), predictor.stride)
+    tiles = plan_tiles(shape, core, int(model.network.halo), math.lcm(predictor.stride, GRID))
     kept = shape[0] * shape[1] <= KEPT_PIXELS
     field = np.empty((3, *shape), dtype=np.float16) if kept else None
     mosaic = Mosaic(shape)
@@ -281,7 +284,7 @@ def _segment(image: HEImage, settings: SegmentSettings, model: Model) -> Job[Seg
         "model": card.name,
         "sha256": card.sha256,
         "version": __version__,
-        "settings": _used(settings, cutting) | {"flips": predictor.flips},
+        "settings": _used(settings, cutting, predictor.flips),
         "mpp": scale.mpp,
         "device": predictor.device,
         "precision": predictor.precision,
@@ -333,7 +336,7 @@ def _reference(settings: SegmentSettings, card: ModelCard) -> StainFit | None:
     try:
         target = stains.StainFit.from_json(card.stain)
     except ValueError as error:
-        raise NucleiganError(
+        raise ModelError(
             f"The stain reference of the model {card.name!r} is not valid; segment without normalisation."
         ) from error
     return target if settings.normalize == "model" else replace(target, method=settings.normalize)
@@ -341,7 +344,7 @@ def _reference(settings: SegmentSettings, card: ModelCard) -> StainFit | None:
 
 def _cut_kept(field: NDArray[np.float16], cutting: Cutting) -> Job[NDArray[np.int32]]:
     mosaic = Mosaic((field.shape[1], field.shape[2]))
-    tiles = plan_tiles(mosaic.labels.shape, BLOCK, _MARGIN, 1)
+    tiles = plan_tiles(mosaic.labels.shape, BLOCK, _MARGIN, GRID)
     for index, tile in enumerate(tiles):
         if len(tiles) > 1:
             yield Progress(index, len(tiles), "separating nuclei")
@@ -365,9 +368,12 @@ def _features(labels: NDArray[np.int32], image: HEImage, scale: Scale) -> dict[s
     return measure(labels, image.pixels, scale.mpp)
 
 
-def _used(settings: SegmentSettings, cutting: Cutting) -> dict[str, Any]:
+def _used(settings: SegmentSettings, cutting: Cutting, flips: bool) -> dict[str, Any]:
     """Return the settings as they were used, ready for JSON."""
-    used = settings.model_dump(mode="json")
-    used |= {"threshold": cutting.threshold, "seed_threshold": cutting.seed_threshold}
-    used |= {"min_area": cutting.min_area}
-    return used
+    return settings.model_dump(mode="json") | {
+        "threshold": cutting.decoding["threshold"],
+        "prominence": cutting.decoding["prominence"],
+        "min_area": cutting.min_area,
+        "max_area": cutting.max_area if np.isfinite(cutting.max_area) else None,
+        "flips": flips,
+    }

@@ -41,12 +41,12 @@ class SegmentSettings(BaseModel):
         description="Probability from which a pixel belongs to a nucleus; lower values find more "
         "and larger nuclei. By default what the model asks for.",
     )
-    seed_threshold: float | None = Field(
+    prominence: float | None = Field(
         None,
         title="Splitting",
         ge=0,
         le=1,
-        description="Height of the distance map above which a region is a nucleus of its own; higher "
+        description="How far the distance map must dip between two peaks for them to be two nuclei; smaller "
         "values split touching nuclei more. By default what the model asks for.",
     )
     min_area: float | None = Field(

@@ -9,7 +9,7 @@ Nuclei within a few pixels of a border are looked for by both neighbours; the fi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
@@ -17,7 +17,7 @@ from scipy import ndimage
 from napari_nucleigan.masks.encoding import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -129,13 +129,7 @@ def _divide(length: int, core: int, stride: int) -> list[tuple[int, int]]:
     return [(start, min(start + side, length)) for start in range(0, length, side)]
 
 
-def cut_tile(
-    field: NDArray[np.floating],
-    tile: Tile,
-    encoding: str,
-    threshold: float,
-    seed_threshold: float,
-) -> Instances:
+def cut_tile(field: NDArray[np.floating], tile: Tile, decoding: Mapping[str, Any]) -> Instances:
     """Find the nuclei that belong to a tile.
 
     Parameters
@@ -144,17 +138,15 @@ def cut_tile(
         Field of the tile's window in [-1, 1].
     tile : Tile
         Where it lies.
-    encoding : str
-        Encoding of the field.
-    threshold, seed_threshold : float
-        As for `napari_nucleigan.masks.encoding.decode`, in [0, 1].
+    decoding : mapping
+        Arguments of `napari_nucleigan.masks.encoding.decode`.
 
     Returns
     -------
     Instances
         The nuclei whose centroid lies in the core, or at most `BAND` pixels beside it.
     """
-    labels = decode(field.astype(np.float32), encoding, threshold=threshold, seed_threshold=seed_threshold)
+    labels = decode(field.astype(np.float32), **decoding)
     owned = _owned(labels, tile)
     corners: list[tuple[int, int]] = []
     masks: list[NDArray[np.bool_]] = []

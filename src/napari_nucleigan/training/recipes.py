@@ -56,7 +56,7 @@ class SegmenterRecipe(BaseModel):
     )
     pool: int = Field(64, ge=0, description="Earlier pairs kept for the discriminator.")
     adversarial_weight: float = Field(1.0, ge=0, description="Weight of the adversarial loss.")
-    adversarial_interval: int = Field(1, ge=1, description="Steps from one adversarial update to the next.")
+    adversarial_interval: int = Field(2, ge=1, description="Steps from one adversarial update to the next.")
     l1_weight: float = Field(35.0, ge=0, description="Weight of the distance to the true field.")
     presence_weight: float = Field(35.0, ge=0, description="Weight of cross-entropy and Dice of interior and contour.")
 
@@ -116,6 +116,7 @@ RECIPES: dict[str, SegmenterRecipe] = {
         normalize="vahadane",
         discriminator_width=64,
         adversarial="bce",
+        adversarial_interval=1,
         penalty="r1",
         penalty_interval=16,
         l1_weight=70.0,

@@ -19,7 +19,7 @@ from napari_nucleigan.devices import choose_device, computes_bfloat16, usable_co
 from napari_nucleigan.errors import DatasetError, RecipeError, RunError
 from napari_nucleigan.events import Event, Job, Note, Preview, Scores
 from napari_nucleigan.files import atomic_write
-from napari_nucleigan.masks.encoding import SEED_THRESHOLD, THRESHOLD, decode, encode
+from napari_nucleigan.masks.encoding import THRESHOLD, decode, encode
 from napari_nucleigan.models import ModelCard, load_model, save_model
 from napari_nucleigan.training.cgan import ConditionalGAN
 from napari_nucleigan.training.loop import Schedule, train
@@ -32,9 +32,18 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+SMOOTHING = 1.25
+"""Gaussian on the predicted distance, in pixels: what a network paints is never as smooth as what `encode` makes."""
+
+MIN_AREA = 2.5
+"""Smallest nucleus in square microns; the smallest that anyone annotates by hand is about that large."""
+
+SPLITTING = 0.16
+"""Prominence before it is chosen on validation images; what a network paints dips less than what `encode` makes."""
+
 CALIBRATION = {
     "threshold": (0.35, 0.4, 0.45, 0.5, 0.55, 0.6),
-    "seed_threshold": (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6),
+    "prominence": (0.08, 0.12, 0.16, 0.2, 0.25, 0.3),
 }
 """Decoding parameters tried on the validation images when training is over."""
 
@@ -116,6 +125,8 @@ def _train(
     card: dict[str, Any],
 ) -> Job[Path]:
     torch.set_num_threads(usable_cores())
+    # Asked once here, or this thread would take over the single core that the thread of the crops is given.
+    torch.get_num_threads()
     gan = ConditionalGAN(recipe, device, _bfloat16(recipe, device))
     decoding: dict[str, Any] = {}
     if recipe.start_from:
@@ -208,7 +219,7 @@ class _Validator:
 
     def __call__(self, step: int) -> Generator[Event, None, bool]:
         fields = [self._gan.predict(tile.pixels) for tile in self._tiles]
-        scores = self._scores(fields, {})
+        scores = self._scores(fields, self._decoding)
         # Without validation images nothing may select: the newest is the model.
         better = not self._selects or scores["aji"] > self._best
         if better:
@@ -218,7 +229,7 @@ class _Validator:
         yield Scores(step, values, better)
         path = self._run.previews / f"{step:08d}.png"
         with atomic_write(path) as temporary:
-            imsave(temporary, _preview(self._tiles[0], fields[0], self._recipe), check_contrast=False)
+            imsave(temporary, self._preview(self._tiles[0], fields[0]), check_contrast=False)
         yield Preview(step, str(path))
         return better
 
@@ -228,9 +239,9 @@ class _Validator:
         self._gan.average.load_state_dict(best.network.state_dict())
         fields = [self._gan.predict(tile.pixels) for tile in self._tiles]
         trials = [
-            {"threshold": threshold, "seed_threshold": seed}
+            {"threshold": threshold, "prominence": prominence}
             for threshold in CALIBRATION["threshold"]
-            for seed in CALIBRATION["seed_threshold"]
+            for prominence in CALIBRATION["prominence"]
         ]
         if self._recipe.encoding != "distance":
             trials = [{"threshold": threshold} for threshold in CALIBRATION["threshold"]]
@@ -248,10 +259,31 @@ class _Validator:
     def _scores(self, fields: Iterable[NDArray[np.float32]], decoding: Mapping[str, Any]) -> dict[str, float]:
         rows = []
         for tile, field in zip(self._tiles, fields, strict=True):
-            found = decode(field, self._recipe.encoding, **decoding)
+            found = self._decode(field, decoding)
             rows.append(metrics.evaluate(tile.labels, found, hausdorff=False))
         names = ("aji", "f1", "pq", "dice")
         return {name: float(np.mean([getattr(row, name) for row in rows])) for name in names}
+
+    def _decode(self, field: NDArray[np.float32], decoding: Mapping[str, Any]) -> NDArray[np.int32]:
+        recipe = self._recipe
+        return decode(
+            field,
+            recipe.encoding,
+            threshold=decoding.get("threshold", THRESHOLD),
+            prominence=decoding.get("prominence", SPLITTING),
+            smoothing=SMOOTHING,
+            min_area=round(MIN_AREA / recipe.mpp**2),
+        )
+
+    def _preview(self, tile: _Tile, field: NDArray[np.float32], side: int = 384) -> NDArray[np.uint8]:
+        """Input, input with contours, predicted field and true field, side by side."""
+        pixels, field = tile.pixels[:side, :side], field[:, :side, :side]
+        found = self._decode(field, self._decoding)
+        marked = pixels.copy()
+        marked[ndimage.grey_dilation(found, 3) != ndimage.grey_erosion(found, 3)] = (0, 220, 60)
+        truth = encode(tile.labels[:side, :side], self._recipe.encoding)
+        painted = [np.rint((np.moveaxis(part, 0, -1) + 1) * 127.5).astype(np.uint8) for part in (field, truth)]
+        return np.concatenate([pixels, marked, *painted], axis=1)
 
     def _save(self, state: Mapping[str, torch.Tensor], scores: dict[str, float], decoding: dict[str, Any]) -> None:
         which = "validation images, mean" if self._selects else "one training image, no validation"
@@ -265,7 +297,13 @@ class _Validator:
                 "encoding": recipe.encoding,
                 "mpp": recipe.mpp,
                 "stain": _reference(recipe).to_json() if recipe.normalize != "none" else None,
-                "decode": {"threshold": THRESHOLD, "seed_threshold": SEED_THRESHOLD, **decoding},
+                "decode": {
+                    "threshold": THRESHOLD,
+                    "prominence": SPLITTING,
+                    "smoothing": SMOOTHING,
+                    "min_area_um2": MIN_AREA,
+                    **decoding,
+                },
                 "recipe": recipe.model_dump(mode="json"),
                 "scores": {which: {name: round(value, 4) for name, value in scores.items()}},
                 "version": __version__,
@@ -307,17 +345,3 @@ def _bfloat16(recipe: SegmenterRecipe, device: str) -> bool:
     if recipe.precision == "auto":
         return computes_bfloat16(device)
     return recipe.precision == "bfloat16"
-
-
-def _preview(tile: _Tile, field: NDArray[np.float32], recipe: SegmenterRecipe, side: int = 384) -> NDArray[np.uint8]:
-    """Input with contours, predicted field and true field, side by side."""
-    pixels = tile.pixels[:side, :side].copy()
-    found = decode(field[:, :side, :side], recipe.encoding)
-    outline = ndimage.grey_dilation(found, 3) != ndimage.grey_erosion(found, 3)
-    marked = pixels.copy()
-    marked[outline] = (0, 220, 60)
-    truth = encode(tile.labels[:side, :side], recipe.encoding)
-    pictures = [
-        np.rint((np.moveaxis(part[:, :side, :side], 0, -1) + 1) * 127.5).astype(np.uint8) for part in (field, truth)
-    ]
-    return np.concatenate([pixels, marked, *pictures], axis=1)

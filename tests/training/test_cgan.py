@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from napari_nucleigan.training.cgan import ConditionalGAN, ImagePool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_nucleigan.training.recipes import SegmenterRecipe
+
+
+def _batch(seed: int = 0, count: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
+    random = torch.Generator().manual_seed(seed)
+    images = torch.rand(count, 3, 32, 32, generator=random) * 2 - 1
+    return images, torch.sign(images)
+
+
+def test_the_pool_hands_out_what_went_in() -> None:
+    pool = ImagePool(3)
+    random = np.random.default_rng(0)
+    seen: set[float] = set()
+    for start in range(0, 40, 2):
+        batch = torch.arange(start, start + 2.0).view(2, 1, 1, 1).expand(2, 6, 4, 4)
+        seen |= set(batch[:, 0, 0, 0].tolist())
+        out = pool.exchange(batch, random)
+        assert out.shape == batch.shape
+        assert set(out[:, 0, 0, 0].tolist()) <= seen
+    assert len(pool.pairs) == 3
+
+
+def test_about_half_of_what_leaves_a_full_pool_is_old() -> None:
+    pool = ImagePool(64)
+    random = np.random.default_rng(0)
+    new = total = 0
+    for value in range(1000):
+        out = pool.exchange(torch.full((1, 1, 1, 1), float(value)), random)
+        if value >= 64:
+            new += int(out.item() == value)
+            total += 1
+    assert new / total == pytest.approx(0.5, abs=0.05)
+
+
+def test_no_pool_hands_everything_through() -> None:
+    batch = torch.rand(2, 6, 4, 4)
+    assert ImagePool(0).exchange(batch, np.random.default_rng(0)) is batch
+
+
+def test_steps_lower_the_loss(tiny_recipe: Callable[..., SegmenterRecipe]) -> None:
+    gan = ConditionalGAN(tiny_recipe(lr=1e-2))
+    images, fields = _batch()
+    losses = [gan.step(images, fields, step, 1.0) for step in range(40)]
+    assert losses[-1]["l1"] < 0.6 * losses[0]["l1"]
+    assert set(losses[0]) == {"l1", "presence", "adversarial", "discriminator"}
+
+
+@pytest.mark.parametrize("penalty", ["r1", "wgan-gp"])
+@pytest.mark.parametrize("adversarial", ["bce", "least-squares", "hinge"])
+def test_every_objective_updates_both_networks(
+    adversarial: str, penalty: str, tiny_recipe: Callable[..., SegmenterRecipe]
+) -> None:
+    gan = ConditionalGAN(tiny_recipe(adversarial=adversarial, penalty=penalty))
+    assert gan.discriminator is not None
+    before = [
+        torch.cat([p.detach().flatten().clone() for p in network.parameters()])
+        for network in (gan.generator, gan.discriminator)
+    ]
+    values = gan.step(*_batch(), 0, 1.0)
+    assert np.isfinite(list(values.values())).all()
+    assert values["penalty"] >= 0
+    for network, old in zip((gan.generator, gan.discriminator), before, strict=True):
+        new = torch.cat([p.detach().flatten() for p in network.parameters()])
+        assert not torch.equal(new, old)
+
+
+def test_intervals_are_kept(tiny_recipe: Callable[..., SegmenterRecipe]) -> None:
+    recipe = tiny_recipe(adversarial_interval=2, penalty="r1", penalty_interval=2)
+    gan = ConditionalGAN(recipe)
+    values = [gan.step(*_batch(), step, 1.0) for step in range(5)]
+    assert ["discriminator" in v for v in values] == [True, False, True, False, True]
+    assert ["penalty" in v for v in values] == [True, False, False, False, True]
+
+
+def test_without_an_adversary_there_is_none(tiny_recipe: Callable[..., SegmenterRecipe]) -> None:
+    gan = ConditionalGAN(tiny_recipe(discriminator_width=0))
+    assert set(gan.step(*_batch(), 0, 1.0)) == {"l1", "presence"}
+
+
+def test_the_average_follows_the_weights(tiny_recipe: Callable[..., SegmenterRecipe]) -> None:
+    gan = ConditionalGAN(tiny_recipe(ema=0.9))
+    for step in range(3):
+        gan.step(*_batch(step), step, 1.0)
+    mean = gan.average.state_dict()["head.weight"].clone()
+    gan.step(*_batch(3), 3, 1.0)
+    decay = min(0.9, 4 / 13)
+    expected = decay * mean + (1 - decay) * gan.generator.state_dict()["head.weight"]
+    torch.testing.assert_close(gan.average.state_dict()["head.weight"], expected)
+
+
+def test_a_restored_state_goes_on_bit_for_bit(tiny_recipe: Callable[..., SegmenterRecipe]) -> None:
+    recipe = tiny_recipe(penalty="wgan-gp")
+    first = ConditionalGAN(recipe)
+    for step in range(4):
+        first.step(*_batch(step), step, 1.0)
+    tensors, rest = first.state()
+    tensors = {name: value.clone() for name, value in tensors.items()}
+    expected = [first.step(*_batch(step), step, 0.5) for step in range(4, 8)]
+    second = ConditionalGAN(recipe.model_copy(update={"seed": 5}))
+    second.recipe = recipe
+    second.restore(tensors, rest)
+    assert [second.step(*_batch(step), step, 0.5) for step in range(4, 8)] == expected
+
+
+def test_prediction_fits_any_size_and_leaves_training_mode(
+    tiny_recipe: Callable[..., SegmenterRecipe],
+) -> None:
+    gan = ConditionalGAN(tiny_recipe(ema=0.0))
+    field = gan.predict(np.full((37, 101, 3), 200, dtype=np.uint8))
+    assert field.shape == (3, 37, 101)
+    assert field.dtype == np.float32
+    assert np.abs(field).max() <= 1
+    assert gan.generator.training

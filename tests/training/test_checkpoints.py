@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from napari_nucleigan.training import checkpoints
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _tensors(seed: int) -> dict[str, torch.Tensor]:
+    random = torch.Generator().manual_seed(seed)
+    return {"a/weight": torch.randn(3, 4, generator=random), "count": torch.tensor(seed)}
+
+
+def _same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+def test_what_goes_in_comes_out(tmp_path: Path) -> None:
+    checkpoints.save_checkpoint(tmp_path, 7, _tensors(7), {"best": 0.1 + 0.2, "list": [1, None]})
+    found = checkpoints.load_checkpoint(tmp_path)
+    assert found is not None
+    step, tensors, state = found
+    assert step == 7
+    assert _same(tensors, _tensors(7))
+    assert state == {"best": 0.1 + 0.2, "list": [1, None]}
+
+
+def test_the_newest_are_kept_and_nothing_else(tmp_path: Path) -> None:
+    for step in (1, 2, 10):
+        checkpoints.save_checkpoint(tmp_path, step, _tensors(step), {})
+    names = sorted(path.name for path in tmp_path.iterdir())
+    stems = ["00000002", "00000010"]
+    assert names == sorted(f"{stem}.{end}" for stem in stems for end in ("json", "safetensors"))
+
+
+@pytest.mark.parametrize("harm", ["truncate", "zeros", "missing", "no json"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(harm: str, tmp_path: Path) -> None:
+    for step in (1, 2):
+        checkpoints.save_checkpoint(tmp_path, step, _tensors(step), {"step": step})
+    newest = tmp_path / "00000002.safetensors"
+    content = newest.read_bytes()
+    if harm == "truncate":
+        newest.write_bytes(content[:-4])
+    elif harm == "zeros":
+        newest.write_bytes(content[:-8] + bytes(8))
+    elif harm == "missing":
+        newest.unlink()
+    else:
+        (tmp_path / "00000002.json").write_text('{"step": 2')
+    found = checkpoints.load_checkpoint(tmp_path)
+    assert found is not None
+    assert found[0] == 1
+    assert _same(found[1], _tensors(1))
+
+
+def test_an_empty_folder_has_none(tmp_path: Path) -> None:
+    assert checkpoints.load_checkpoint(tmp_path) is None
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
+def test_an_optimizer_goes_on_as_if_never_stopped(kind: type[torch.optim.Adam]) -> None:
+    def fresh() -> tuple[torch.nn.Linear, torch.optim.Optimizer]:
+        torch.manual_seed(0)
+        layer = torch.nn.Linear(4, 2)
+        return layer, kind(layer.parameters(), lr=0.1, betas=(0.5, 0.999))
+
+    def step(layer: torch.nn.Linear, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.zero_grad()
+        layer(torch.arange(4.0)).square().sum().backward()
+        optimizer.step()
+
+    first, first_optimizer = fresh()
+    for _ in range(3):
+        step(first, first_optimizer)
+    tensors, state = checkpoints.flatten_optimizer("adam", first_optimizer)
+    weights = {key: value.clone() for key, value in first.state_dict().items()}
+    tensors = {key: value.clone() for key, value in tensors.items()}
+    step(first, first_optimizer)
+
+    second, second_optimizer = fresh()
+    second.load_state_dict(weights)
+    checkpoints.restore_optimizer("adam", second_optimizer, tensors, state)
+    step(second, second_optimizer)
+    assert _same(dict(first.state_dict()), dict(second.state_dict()))

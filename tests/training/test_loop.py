@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from napari_nucleigan.errors import RunError
+from napari_nucleigan.events import Checkpoint, Event, Finished, Losses, Scores, run
+from napari_nucleigan.training.loop import Schedule, train
+from napari_nucleigan.training.runs import RunFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+    from pathlib import Path
+
+
+class Counter:
+    """A trainer whose only weight counts its steps."""
+
+    def __init__(self) -> None:
+        self.count = torch.zeros(())
+        self.scales: list[float] = []
+
+    def step(self, images: torch.Tensor, fields: torch.Tensor, step: int, scale: float) -> dict[str, float]:
+        assert int(images[0]) == step
+        self.count += 1
+        self.scales.append(scale)
+        return {"loss": float(step)}
+
+    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        return {"count": self.count.clone()}, {}
+
+    def restore(self, tensors: Mapping[str, torch.Tensor], rest: Mapping[str, Any]) -> None:
+        self.count = tensors["count"].clone()
+
+
+class Judge:
+    """A validation whose scores are given."""
+
+    def __init__(self, scores: list[float]) -> None:
+        self.scores = scores
+        self.best = -1.0
+        self.calls: list[int] = []
+
+    def __call__(self, step: int) -> Generator[Event, None, bool]:
+        score = self.scores[len(self.calls) % len(self.scores)]
+        self.calls.append(step)
+        better = score > self.best
+        self.best = max(score, self.best)
+        yield Scores(step, {"aji": score}, better)
+        return better
+
+    def state(self) -> dict[str, Any]:
+        return {"best": self.best}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.best = float(state["best"])
+
+
+def _batches(step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.tensor([step]), torch.tensor([step])
+
+
+def _train(folder: RunFolder, schedule: Schedule, resume: bool = False, **parts: Any) -> Any:
+    trainer, judge = parts.get("trainer", Counter()), parts.get("judge", Judge([0.5]))
+    batches = parts.get("batches", _batches)
+    return folder.recorded(train(trainer, batches, judge, schedule, folder, 4, 1e-3, resume))
+
+
+def test_the_rate_is_constant_then_falls_to_zero() -> None:
+    schedule = Schedule(steps_per_epoch=2, constant=200, decay=200)
+    scales = [schedule.scale(step) for step in range(schedule.steps)]
+    assert schedule.steps == 800
+    assert scales[:400] == [1.0] * 400
+    assert scales[400] == pytest.approx(1 - 1 / 201)
+    assert scales[-1] == pytest.approx(1 / 201)
+    falls = [a - b for a, b in zip(scales[400::2], scales[402::2], strict=False)]
+    assert falls == pytest.approx([1 / 201] * len(falls))
+
+
+def test_the_rate_rises_first_where_asked() -> None:
+    schedule = Schedule(steps_per_epoch=10, constant=2, decay=0, warmup=4)
+    assert [schedule.scale(step) for step in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+
+
+def test_events_come_in_order(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    judge = Judge([0.1, 0.3, 0.2])
+    schedule = Schedule(steps_per_epoch=5, constant=2, decay=1, validate_every=2, checkpoint_every=2)
+    assert run(_train(folder, schedule, judge=judge)) == 15
+    assert judge.calls == [10, 15]
+    told = [(type(event), getattr(event, "step", None)) for event in folder.events()]
+    assert told == [
+        (Losses, 10),
+        (Scores, 10),
+        (Checkpoint, 10),
+        (Losses, 15),
+        (Scores, 15),
+        (Checkpoint, 15),
+        (Finished, 15),
+    ]
+    losses = [event for event in folder.events() if isinstance(event, Losses)]
+    assert losses[0].values == {"loss": 4.5}
+    assert losses[1].values == {"loss": 12.0}
+
+
+def test_patience_ends_the_training(tmp_path: Path) -> None:
+    schedule = Schedule(steps_per_epoch=1, constant=50, decay=0, patience=3)
+    assert run(_train(RunFolder(tmp_path), schedule, judge=Judge([0.9, 0.1, 0.1, 0.1, 0.1]))) == 4
+
+
+def test_losses_that_are_no_numbers_end_the_training(tmp_path: Path) -> None:
+    class Astray(Counter):
+        def step(self, *_: Any) -> dict[str, float]:
+            return {"loss": float("nan")}
+
+    with pytest.raises(RunError, match="no longer numbers at step 10"):
+        run(_train(RunFolder(tmp_path), Schedule(5, 4, 0), trainer=Astray()))
+
+
+def test_a_fault_in_the_data_reaches_the_caller(tmp_path: Path) -> None:
+    def broken(step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        if step == 3:
+            raise ValueError("no such crop")
+        return _batches(step)
+
+    with pytest.raises(ValueError, match="no such crop"):
+        run(_train(RunFolder(tmp_path), Schedule(5, 4, 0), batches=broken))
+
+
+@pytest.mark.parametrize("stop_at", [10, 20, 30])
+def test_closing_saves_and_resuming_goes_on(stop_at: int, tmp_path: Path) -> None:
+    schedule = Schedule(steps_per_epoch=8, constant=3, decay=2)
+    whole = RunFolder(tmp_path / "whole")
+    whole.path.mkdir()
+    run(_train(whole, schedule))
+
+    folder = RunFolder(tmp_path / "stopped")
+    folder.path.mkdir()
+    trainer = Counter()
+    job = _train(folder, schedule, trainer=trainer)
+    for event in job:
+        if isinstance(event, Losses) and event.step == stop_at:
+            break
+    job.close()
+    assert int(trainer.count) == stop_at
+    again = Counter()
+    assert run(_train(folder, schedule, resume=True, trainer=again)) == schedule.steps
+    assert int(again.count) == schedule.steps
+    assert len(again.scales) == schedule.steps - stop_at
+
+    def curve(run_folder: RunFolder) -> list[tuple[int, dict[str, float]]]:
+        return [(event.step, event.values) for event in run_folder.events() if isinstance(event, Losses)]
+
+    assert curve(folder) == curve(whole)

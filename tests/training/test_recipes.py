@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from napari_nucleigan.errors import RecipeError
+from napari_nucleigan.training.recipes import RECIPES, SegmenterRecipe, read_recipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_paper_recipe_holds_the_facts_of_the_paper() -> None:
+    recipe = RECIPES["paper-segmenter"]
+    assert recipe.generator == {"name": "unet-256", "width": 64}
+    assert (recipe.epochs_constant, recipe.epochs_decay) == (200, 200)
+    assert (recipe.lr, recipe.discriminator_lr) == (2e-4, 2e-4)
+    assert recipe.betas == recipe.discriminator_betas == (0.5, 0.999)
+    assert recipe.zoom == (286 / 256, 286 / 256)
+    assert (recipe.patch, recipe.pool, recipe.l1_weight) == (256, 64, 70.0)
+    assert recipe.adversarial == "bce"
+    assert recipe.spectral
+    assert recipe.penalty != "none"
+    assert recipe.initial_weights == "normal"
+    assert recipe.normalize == "vahadane"
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_a_recipe_survives_json(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "recipe.json"
+    file.write_text(RECIPES[name].model_dump_json())
+    assert read_recipe(file) == RECIPES[name]
+    assert RECIPES[name].name == name
+
+
+def test_a_file_may_name_only_what_differs(tmp_path: Path) -> None:
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps({"name": "paper-segmenter", "batch": 4}))
+    assert read_recipe(file) == RECIPES["paper-segmenter"].model_copy(update={"batch": 4})
+
+
+def test_changes_are_validated() -> None:
+    assert read_recipe("compact-segmenter", {"batch": "16"}).batch == 16
+    with pytest.raises(RecipeError, match="batch"):
+        read_recipe("compact-segmenter", {"batch": 0})
+    with pytest.raises(RecipeError, match="bach"):
+        read_recipe("compact-segmenter", {"bach": 8})
+    with pytest.raises(RecipeError, match="zoom"):
+        read_recipe("compact-segmenter", {"zoom": (2.0, 1.0)})
+    with pytest.raises(RecipeError, match="epoch"):
+        read_recipe("compact-segmenter", {"epochs_constant": 0, "epochs_decay": 0})
+
+
+def test_every_field_explains_itself() -> None:
+    for name, field in SegmenterRecipe.model_fields.items():
+        assert field.description, name
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", "{", '"text"'])
+def test_a_broken_file_is_one_clear_error(content: str, tmp_path: Path) -> None:
+    file = tmp_path / "broken.json"
+    file.write_text(content)
+    with pytest.raises(RecipeError, match=r"broken\.json"):
+        read_recipe(file)
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(RecipeError, match="compact-segmenter, paper-segmenter"):
+        read_recipe("papper-segmenter")

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from napari_nucleigan.errors import OutputError, RunError
+from napari_nucleigan.events import Job, Losses, Note, Progress, run
+from napari_nucleigan.training.recipes import RECIPES
+from napari_nucleigan.training.runs import RunFolder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RECIPE = RECIPES["compact-segmenter"]
+
+
+def test_a_run_tells_what_it_was_given(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    assert not folder.exists
+    folder.start(RECIPE, {"train": ["a"], "val": []})
+    assert folder.exists
+    assert folder.recipe() == RECIPE.model_dump(mode="json")
+    assert folder.data() == {"train": ["a"], "val": []}
+    assert folder.events() == []
+
+
+def test_a_second_start_is_refused(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.start(RECIPE, {})
+    with pytest.raises(RunError, match="resume it"):
+        folder.start(RECIPE, {})
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.docx").touch()
+    with pytest.raises(RunError, match=r"thesis\.docx"):
+        RunFolder(tmp_path).start(RECIPE, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.docx"]
+
+
+def test_a_file_in_the_way_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="Cannot write"):
+        RunFolder(tmp_path / "file" / "run").start(RECIPE, {})
+
+
+def test_events_come_back_and_a_torn_line_waits(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    events = [Note("hello"), Losses(10, {"l1": 0.5}, 1e-3, 12.5)]
+    for event in events:
+        folder.record(event)
+    size = folder.events_size
+    with (tmp_path / "events.jsonl").open("a") as handle:
+        handle.write('{"event": "note", "te')
+    assert folder.events() == events
+    folder.rewind(size)
+    assert folder.events_size == size
+    folder.record(Note("again"))
+    assert folder.events() == [*events, Note("again")]
+
+
+def test_recording_passes_everything_on_and_keeps_all_but_progress(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+
+    def job() -> Job[str]:
+        yield Progress(1, 2, "working")
+        yield Note("half")
+        return "result"
+
+    seen: list[object] = []
+    assert run(folder.recorded(job()), seen.append) == "result"
+    assert seen == [Progress(1, 2, "working"), Note("half")]
+    assert folder.events() == [Note("half")]
+
+
+def test_only_one_process_trains_in_a_folder(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    other = (
+        "import sys; from napari_nucleigan.training.runs import RunFolder\n"
+        "with RunFolder(sys.argv[1]).locked(): print('locked')"
+    )
+    command = [sys.executable, "-c", other, str(tmp_path)]
+    with folder.locked():
+        refused = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert "Another process is training" in refused.stderr
+    allowed = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert allowed.stdout == "locked\n"
+
+
+@pytest.mark.parametrize("content", ["{", "[]", None])
+def test_a_folder_that_is_no_run_is_one_clear_error(content: str | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "recipe.json").write_text(content)
+    with pytest.raises(RunError, match="not a training run"):
+        RunFolder(tmp_path).recipe()

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import tifffile
+from skimage.io import imread, imsave
+
+from napari_nucleigan.data.datasets import Dataset
+from napari_nucleigan.errors import DatasetError, DeviceError, RecipeError, RunError
+from napari_nucleigan.events import Checkpoint, Finished, Losses, Note, Preview, Scores, run
+from napari_nucleigan.models import load_model, read_card
+from napari_nucleigan.training import RunFolder, train_segmenter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari_nucleigan.training.recipes import SegmenterRecipe
+
+    Recipes = Callable[..., SegmenterRecipe]
+
+TRAIN = """
+import sys
+from napari_nucleigan.events import run
+from napari_nucleigan.training import RunFolder, SegmenterRecipe, train_segmenter
+data, folder, recipe = sys.argv[1:]
+folder = RunFolder(folder)
+run(train_segmenter(data, SegmenterRecipe.model_validate_json(recipe), folder, resume=folder.exists))
+"""
+
+
+def _curve(folder: Path) -> list[tuple[int, dict[str, float]]]:
+    return [(event.step, event.values) for event in RunFolder(folder).events() if isinstance(event, Losses)]
+
+
+def test_a_training_leaves_a_model_and_its_story(dataset: Path, tiny_recipe: Recipes, tmp_path: Path) -> None:
+    folder = tmp_path / "my-run"
+    best = run(train_segmenter(dataset, tiny_recipe(), folder, card={"training_data": "five ellipses"}))
+    assert best == folder / "best.safetensors"
+    kinds = {type(event) for event in RunFolder(folder).events()}
+    assert kinds == {Note, Losses, Scores, Preview, Checkpoint, Finished}
+    scores = [event for event in RunFolder(folder).events() if isinstance(event, Scores)]
+    assert [event.step for event in scores] == [8, 16, 20]
+    assert set(scores[0].values) == {"aji", "f1", "pq", "dice"}
+
+    card = read_card(best)
+    assert (card.name, card.kind, card.training_data) == ("my-run", "segmenter", "five ellipses")
+    assert card.recipe == tiny_recipe().model_dump(mode="json")
+    assert set(card.decode) == {"threshold", "prominence", "smoothing", "min_area_um2"}
+    network = load_model(best, "segmenter").network
+    assert sum(p.numel() for p in network.parameters()) < 50_000
+    preview = imread(sorted((folder / "previews").iterdir())[-1])
+    assert preview.shape == (96, 4 * 96, 3)
+
+
+def test_validation_images_are_whole_seeded_and_never_test_images(
+    dataset: Path, tiny_recipe: Recipes, tmp_path: Path
+) -> None:
+    run(train_segmenter(dataset, tiny_recipe(epochs_constant=1, epochs_decay=0), tmp_path / "a"))
+    data = RunFolder(tmp_path / "a").data()
+    assert sorted(data["train"] + data["val"]) == [f"tile{n}" for n in range(4)]
+    organs = Dataset.open(dataset).organs
+    assert sorted(organs[name] for name in data["val"]) == ["colon", "liver"]
+
+
+def test_without_validation_the_newest_weights_are_the_model(
+    dataset: Path, tiny_recipe: Recipes, tmp_path: Path
+) -> None:
+    best = run(train_segmenter(dataset, tiny_recipe(validation=0.0), tmp_path / "all"))
+    events = RunFolder(tmp_path / "all").events()
+    assert all(event.best for event in events if isinstance(event, Scores))
+    assert "train_aji" in next(event for event in events if isinstance(event, Scores)).values
+    assert list(read_card(best).scores) == ["one training image, no validation"]
+
+
+def test_training_learns(dataset: Path, tiny_recipe: Recipes, tmp_path: Path) -> None:
+    still = {"zoom": (1.0, 1.0), "stain": 0.0, "hue": 0.0, "light": 0.0, "blur": 0.0, "noise": 0.0}
+    recipe = tiny_recipe(epochs_constant=15, epochs_decay=10, lr=5e-3, ema=0.9, batch=4, validate_every=25, **still)
+    run(train_segmenter(dataset, recipe, tmp_path / "run"))
+    scores = [event for event in RunFolder(tmp_path / "run").events() if isinstance(event, Scores)]
+    assert scores[-1].values["dice"] > 0.8
+
+
+def test_the_same_seed_gives_the_same_losses(dataset: Path, tiny_recipe: Recipes, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        run(train_segmenter(dataset, tiny_recipe(), tmp_path / name))
+    run(train_segmenter(dataset, tiny_recipe(seed=1), tmp_path / "c"))
+    assert _curve(tmp_path / "a") == _curve(tmp_path / "b") != _curve(tmp_path / "c")
+
+
+def test_killed_runs_resume_as_if_never_stopped(dataset: Path, tiny_recipe: Recipes, tmp_path: Path) -> None:
+    recipe = tiny_recipe(epochs_constant=20, epochs_decay=10, validate_every=10, penalty="wgan-gp")
+    run(train_segmenter(dataset, recipe, tmp_path / "whole"))
+    folder = tmp_path / "killed"
+    command = [sys.executable, "-c", TRAIN, str(dataset), str(folder), recipe.model_dump_json()]
+    random = np.random.default_rng(int.from_bytes(os.urandom(4)))
+    kills = 0
+    for _ in range(3):
+        process = subprocess.Popen(command)
+        before = RunFolder(folder).events_size
+        deadline = time.monotonic() + 60
+        # Wait until this process has trained a little, then strike at a random moment.
+        while RunFolder(folder).events_size == before and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(float(random.uniform(0, 0.6)))
+        process.send_signal(signal.SIGKILL)
+        kills += process.wait() == -signal.SIGKILL
+    assert kills
+    subprocess.run(command, check=True, timeout=100)
+    assert _curve(folder) == _curve(tmp_path / "whole")
+    first = load_model(tmp_path / "whole").card.sha256
+    assert load_model(folder).card.sha256 == first
+
+
+def test_resuming_uses_the_runs_own_recipe_and_parts(dataset: Path, tiny_recipe: Recipes, tmp_path: Path) -> None:
+    job = train_segmenter(dataset, tiny_recipe(), tmp_path / "run")
+    for event in job:
+        if isinstance(event, Checkpoint):
+            break
+    job.close()
+    other = tiny_recipe(seed=3, validation=0.0)
+    run(train_segmenter(dataset, other, tmp_path / "run", resume=True))
+    assert read_card(tmp_path / "run" / "best.safetensors").recipe["seed"] == 0
+    assert _curve(tmp_path / "run")[-1][0] == 20
+
+
+def test_fine_tuning_starts_from_a_model(dataset: Path, tiny_recipe: Recipes, tmp_path: Path) -> None:
+    recipe = tiny_recipe(epochs_constant=20, lr=5e-3)
+    best = run(train_segmenter(dataset, recipe, tmp_path / "base"))
+    tuned = tiny_recipe(epochs_constant=3, epochs_decay=0, start_from=str(best), lr=1e-4)
+    run(train_segmenter(dataset, tuned, tmp_path / "tuned"))
+    assert _curve(tmp_path / "tuned")[0][1]["l1"] < 0.7 * _curve(tmp_path / "base")[0][1]["l1"]
+    wrong = tiny_recipe(start_from=str(best), generator={"name": "compact-unet", "widths": (8, 16)})
+    with pytest.raises(RecipeError, match="another network"):
+        run(train_segmenter(dataset, wrong, tmp_path / "wrong"))
+
+
+def test_images_of_another_magnification_are_resampled(dataset: Path, tiny_recipe: Recipes, tmp_path: Path) -> None:
+    best = run(train_segmenter(dataset, tiny_recipe(mpp=0.5, normalize="macenko"), tmp_path / "run"))
+    card = read_card(best)
+    assert card.mpp == 0.5
+    assert card.stain is not None
+    assert card.stain["method"] == "macenko"
+
+
+def test_faults_are_one_clear_error(dataset: Path, tiny_recipe: Recipes, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no run to resume"):
+        run(train_segmenter(dataset, tiny_recipe(), tmp_path / "none", resume=True))
+    with pytest.raises(DatasetError, match="no folder 'images'"):
+        run(train_segmenter(tmp_path, tiny_recipe(), tmp_path / "run"))
+    with pytest.raises(DeviceError, match="quantum"):
+        run(train_segmenter(dataset, tiny_recipe(), tmp_path / "run", device="quantum"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_data_set_of_test_images_only_is_refused(tiny_recipe: Recipes, tmp_path: Path) -> None:
+    for part in ("images", "labels"):
+        (tmp_path / part).mkdir()
+    imsave(tmp_path / "images" / "a.png", np.full((40, 40, 3), 200, np.uint8), check_contrast=False)
+    tifffile.imwrite(tmp_path / "labels" / "a.tif", np.zeros((40, 40), np.uint16))
+    (tmp_path / "split.csv").write_text("name,organ,split\na,liver,test\n")
+    with pytest.raises(DatasetError, match="calls none of them 'train'"):
+        run(train_segmenter(tmp_path, tiny_recipe(), tmp_path / "run"))
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(dataset: Path, tiny_recipe: Recipes, tmp_path: Path) -> None:
+    recipe = tiny_recipe(epochs_constant=40)
+    folder = tmp_path / "run"
+    # A limit on the size of files is what a full disk looks like to a process; it hits the event log in time.
+    code = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n" + TRAIN.replace(
+        "folder = RunFolder(folder)",
+        "folder = RunFolder(folder)\nresource.setrlimit(resource.RLIMIT_FSIZE, (700_000, 700_000))",
+    )
+    command = [sys.executable, "-c", code, str(dataset), str(folder), recipe.model_dump_json()]
+    limited = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    if limited.returncode == 0:
+        pytest.skip("every file of this run stayed under the limit")
+    assert "Cannot write" in limited.stderr
+    for path in (folder / "checkpoints").glob("*.json"):
+        assert json.loads(path.read_text())["step"] > 0
+    free = [sys.executable, "-c", TRAIN, str(dataset), str(folder), recipe.model_dump_json()]
+    subprocess.run(free, check=True, timeout=100)
+    assert _curve(folder)[-1][0] == 4 * 42

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import alike, scatter
 
-from napari_nucleigan.masks.encoding import decode, encode
+from napari_nucleigan.masks.encoding import GRID, decode, encode
 from napari_nucleigan.segmentation.tiles import (
     Box,
     Instances,
@@ -61,11 +61,11 @@ def test_a_small_image_is_one_tile() -> None:
     assert tile.core == tile.window == Box(0, 1000, 0, 1000)
 
 
-def _through_tiles(labels: np.ndarray, core: int, stride: int = 1) -> np.ndarray:
+def _through_tiles(labels: np.ndarray, core: int) -> np.ndarray:
     field = encode(labels)
     mosaic = Mosaic(labels.shape)
-    for tile in plan_tiles(labels.shape, core, 64, stride):
-        mosaic.add(cut_tile(field[:, *tile.window.slices], tile, "distance", 0.5, 0.3))
+    for tile in plan_tiles(labels.shape, core, 64, GRID):
+        mosaic.add(cut_tile(field[:, *tile.window.slices], tile, {}))
     return mosaic.labels
 
 

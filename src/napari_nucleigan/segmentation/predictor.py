@@ -186,7 +186,7 @@ class Predictor:
             self.batch //= 2
             self._notes.append(
                 Note(
-                    f"Memory of {self.device} ran out; going on with {self.batch} tiles at once.",
+                    f"Memory of {self.device} ran out; going on with a batch of {self.batch}.",
                     "warning",
                 )
             )

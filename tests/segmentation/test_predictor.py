@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from oracle import Contextual, Oracle
+
+from napari_nucleigan.errors import DeviceError
+from napari_nucleigan.segmentation.predictor import Predictor, is_blank
+
+
+class Hungry(Oracle):
+    """Fault injection: memory runs out for more than `most` windows at once, or off the CPU."""
+
+    def __init__(self, most: int, fault: Exception | None = None) -> None:
+        super().__init__()
+        self.most = most
+        self.fault = fault or torch.OutOfMemoryError("CUDA out of memory.")
+        self.sizes: list[int] = []
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.sizes.append(len(images))
+        if len(images) > self.most:
+            raise self.fault
+        return super().forward(images)
+
+
+def _windows(*shapes: tuple[int, int]) -> list[np.ndarray]:
+    random = np.random.default_rng(0)
+    return [random.integers(0, 230, (*shape, 3), dtype=np.uint8) for shape in shapes]
+
+
+def _field(window: np.ndarray) -> np.ndarray:
+    return np.moveaxis(window, -1, 0) / 127.5 - 1
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (31, 33), (64, 64), (100, 257)])
+def test_windows_of_any_size_keep_their_place(shape: tuple[int, int]) -> None:
+    (window,) = _windows(shape)
+    (field,) = Predictor(Oracle(), "cpu")([window])
+    assert field.dtype == np.float16
+    np.testing.assert_allclose(field, _field(window), atol=1e-3)
+
+
+def test_windows_of_different_sizes_share_a_call() -> None:
+    windows = _windows((40, 40), (64, 32), (40, 40), (40, 40))
+    network = Hungry(99)
+    fields = Predictor(network, "cpu", batch=2)(windows)
+    assert network.sizes == [2, 1, 1]
+    for window, field in zip(windows, fields, strict=True):
+        np.testing.assert_allclose(field, _field(window), atol=1e-3)
+
+
+def test_empty_glass_never_reaches_the_network() -> None:
+    network = Hungry(0)
+    (field,) = Predictor(network, "cpu")([np.full((50, 40, 3), 240, np.uint8)])
+    assert network.sizes == []
+    assert (field == -1).all()
+    assert not is_blank(np.full((5, 5, 3), 200, np.uint8))
+
+
+def test_the_mean_over_flips_is_the_same_for_a_flipped_image() -> None:
+    class Slanted(Oracle):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.roll(images, (3, 1), (2, 3))
+
+    (window,) = _windows((64, 96))
+    predictor = Predictor(Slanted(), "cpu", flips=True)
+    plain, flipped = predictor([window, window[::-1]])
+    np.testing.assert_allclose(plain[:, ::-1], flipped, atol=2e-3)
+
+
+def test_flips_leave_an_even_network_alone() -> None:
+    (window,) = _windows((64, 96))
+    one = Predictor(Contextual(), "cpu", "float32")([window])[0]
+    four = Predictor(Contextual(), "cpu", "float32", flips=True)([window])[0]
+    np.testing.assert_allclose(one.astype(float), four, atol=5e-3)
+
+
+def test_when_memory_runs_out_the_batch_is_halved_and_that_is_said() -> None:
+    windows = _windows(*[(32, 32)] * 8)
+    network = Hungry(2)
+    predictor = Predictor(network, "cpu", batch=8)
+    fields = predictor(windows)
+    assert network.sizes == [8, 4, 2, 2, 2, 2]
+    assert [note.text[:30] for note in predictor.notes()] == ["Memory of cpu ran out; going o"] * 2
+    assert predictor.notes() == []
+    for window, field in zip(windows, fields, strict=True):
+        np.testing.assert_allclose(field, _field(window), atol=1e-3)
+
+
+class _OnAccelerator(Hungry):
+    """Fails wherever its weights were moved off the plain CPU; ``cpu:0`` plays the accelerator."""
+
+    def __init__(self) -> None:
+        super().__init__(99)
+        self.weight = torch.nn.Parameter(torch.ones(1))
+        self.elsewhere = True
+
+    def to(self, device: str, **rest: object) -> _OnAccelerator:
+        self.elsewhere = device != "cpu"
+        return super().to(device, **rest)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.most = 0 if self.elsewhere else 99
+        return super().forward(images)
+
+
+def test_when_single_tiles_are_too_much_the_cpu_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_nucleigan.segmentation.predictor.choose_device", lambda name: name)
+    network = _OnAccelerator()
+    predictor = Predictor(network, "cpu:0", batch=2)
+    windows = _windows((32, 32), (32, 32), (32, 64))
+    fields = predictor(windows)
+    assert predictor.on_cpu
+    first, second = (note.text for note in predictor.notes())
+    assert "a batch of 1" in first
+    assert "on the CPU" in second
+    for window, field in zip(windows, fields, strict=True):
+        np.testing.assert_allclose(field, _field(window), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+        MemoryError(),
+    ],
+)
+def test_without_any_memory_there_is_one_clear_error(fault: Exception) -> None:
+    with pytest.raises(DeviceError, match=r"not enough memory .* smaller tile"):
+        Predictor(Hungry(0, fault), "cpu")(_windows((32, 32)))
+
+
+def test_other_faults_are_not_taken_for_lack_of_memory() -> None:
+    with pytest.raises(RuntimeError, match="something else"):
+        Predictor(Hungry(0, RuntimeError("something else")), "cpu")(_windows((32, 32)))
+
+
+def test_the_model_itself_stays_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_nucleigan.segmentation.predictor.choose_device", lambda name: name)
+    network = _OnAccelerator()
+    Predictor(network, "cpu:0")
+    assert next(network.parameters()).device.type == "cpu"
+    assert network.elsewhere  # as it was: a copy went to the device
+
+
+def test_an_unknown_device_is_refused() -> None:
+    with pytest.raises(DeviceError, match="no device 'tpu'"):
+        Predictor(Oracle(), "tpu")
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_what_the_cpu_gives() -> None:
+    windows = _windows((96, 64), (96, 64), (33, 20))
+    on_cpu = Predictor(Contextual(), "cpu", "float32")(windows)
+    on_gpu = Predictor(Contextual(), "cuda", "float32")(windows)
+    for one, other in zip(on_cpu, on_gpu, strict=True):
+        np.testing.assert_allclose(one.astype(float), other, atol=2e-3)
+
+
+def test_bfloat16_is_close_to_float32() -> None:
+    from napari_nucleigan.networks import build
+
+    torch.manual_seed(0)
+    network = build({"name": "compact-unet", "widths": [8, 8, 8, 8, 8]}).eval()
+    windows = _windows((128, 128))
+    exact = Predictor(network, "cpu", "float32")(windows)[0]
+    rough = Predictor(network, "cpu", "bfloat16")(windows)[0]
+    assert np.abs(exact.astype(float) - rough).max() < 0.05

@@ -114,6 +114,7 @@ class _Demo(QObject):
         if not results:
             return
         segmentation = results[0].segmentation
+        self._viewer.reset_view()
         show_figures(self._viewer, figures([segmentation]))
         try:
             if self._labels_path is not None:

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QSizePolicy,
     QWidget,
 )
+from superqt import QLabeledDoubleSlider
 
 from napari_nucleigan.segmentation import SegmentSettings
 
@@ -51,6 +52,17 @@ def spin(top: float, step: float, decimals: int, zero: str, unit: str, tip: str)
     box.setToolTip(tip)
     box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     return box
+
+
+def slider(value: float, tip: str) -> QLabeledDoubleSlider:
+    """Make a slider for a probability."""
+    made = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
+    made.setRange(0.01, 0.99)
+    made.setSingleStep(0.01)
+    made.setDecimals(2)
+    made.setValue(value)
+    made.setToolTip(tip)
+    return made
 
 
 def small_label() -> QLabel:

@@ -14,10 +14,10 @@ from qtpy.QtWidgets import (
     QSpacerItem,
     QWidget,
 )
-from superqt import QLabeledDoubleSlider
 
 from napari_nucleigan.data.images import IMAGE_SUFFIXES
 from napari_nucleigan.errors import RecipeError
+from napari_nucleigan.masks.encoding import PROMINENCE, THRESHOLD
 from napari_nucleigan.models import DEFAULT_SEGMENTER
 from napari_nucleigan.segmentation import SegmentSettings
 from napari_nucleigan.widgets.fields import (
@@ -26,6 +26,7 @@ from napari_nucleigan.widgets.fields import (
     row,
     say,
     silent,
+    slider,
     small_label,
     spin,
     tooltip,
@@ -89,7 +90,7 @@ class SegmentForm(QWidget):
     mpp_typed = Signal(float)
     """The user gave the microns per pixel; 0 for not known."""
     filters_changed = Signal()
-    """Threshold or size filters were moved."""
+    """Threshold, splitting or size filters were moved."""
     changed = Signal()
     """Anything was changed."""
     paths_chosen = Signal(list)
@@ -122,12 +123,8 @@ class SegmentForm(QWidget):
         self.model_info = small_label()
         self.normalize = combo(_NORMALIZE, tooltip("normalize"))
         self.device = combo({"Automatic": "auto", "CPU": "cpu"}, tooltip("device"))
-        self.threshold = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
-        self.threshold.setRange(0.01, 0.99)
-        self.threshold.setSingleStep(0.01)
-        self.threshold.setDecimals(2)
-        self.threshold.setValue(0.5)
-        self.threshold.setToolTip(tooltip("threshold"))
+        self.threshold = slider(THRESHOLD, tooltip("threshold"))
+        self.prominence = slider(PROMINENCE, tooltip("prominence"))
         self.min_area = spin(10_000.0, 5.0, 1, "no limit", " µm²", tooltip("min_area"))
         self.max_area = spin(100_000.0, 50.0, 1, "no limit", " µm²", tooltip("max_area"))
         self.rerun = combo(
@@ -150,7 +147,8 @@ class SegmentForm(QWidget):
         return SegmentSettings.checked(
             model=self.model.currentData() or "",
             device=self.device.currentData(),
-            threshold=round(self.threshold.value(), 2),
+            threshold=round(self.threshold.value(), 3),
+            prominence=round(self.prominence.value(), 3),
             min_area=self.min_area.value(),
             max_area=self.max_area.value() or None,
             normalize=self.normalize.currentData(),
@@ -265,6 +263,7 @@ class SegmentForm(QWidget):
         add("Device", self.device)
         form.addItem(QSpacerItem(0, GAP))
         add("Threshold", self.threshold)
+        add("Prominence", self.prominence)
         add("Smallest", self.min_area)
         add("Largest", self.max_area)
         add("Re-run", self.rerun)
@@ -275,7 +274,7 @@ class SegmentForm(QWidget):
         self.model.currentIndexChanged.connect(lambda _: self._model_chosen())
         for box in (self.region, self.normalize, self.device, self.rerun):
             box.currentIndexChanged.connect(lambda _: self.changed.emit())
-        for number in (self.threshold, self.min_area, self.max_area):
+        for number in (self.threshold, self.prominence, self.min_area, self.max_area):
             number.valueChanged.connect(lambda _: self.filters_changed.emit())
         for signal in (self.image_changed, self.mpp_typed, self.filters_changed):
             signal.connect(lambda *_: self.changed.emit())
@@ -308,9 +307,11 @@ class SegmentForm(QWidget):
     def _model_chosen(self) -> None:
         card = self.card()
         if card is not None:
-            with silent(self.threshold, self.min_area):
-                self.threshold.setValue(float(card.decode.get("threshold", 0.5)))
+            with silent(self.threshold, self.prominence, self.min_area, self.max_area):
+                self.threshold.setValue(float(card.decode.get("threshold", THRESHOLD)))
+                self.prominence.setValue(float(card.decode.get("prominence", PROMINENCE)))
                 self.min_area.setValue(float(card.decode.get("min_area_um2", 0.0)))
+                self.max_area.setValue(float(card.decode.get("max_area_um2", 0.0)))
             self.model.setToolTip(f"{tooltip('model')}<br><br>{model_details(card)}")
         say(self.model_info, model_summary(card) if card else "")
         self.changed.emit()

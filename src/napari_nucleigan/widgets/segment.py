@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from napari_nucleigan.data.images import HEImage
     from napari_nucleigan.segmentation import Segmentation
 
+_FILTERS = ("threshold", "prominence", "min_area", "max_area")
 REFILTER_MS = 80
 """Rest after the last move of a filter before the labels are made anew."""
 
@@ -377,7 +378,7 @@ class SegmentWidget(QWidget):
         if self._waiting:
             item = self._waiting[0].segmentation
             wanted = self.form.settings()
-            update = {name: getattr(wanted, name) for name in ("threshold", "min_area", "max_area")}
+            update = {name: getattr(wanted, name) for name in _FILTERS}
             self._refilterer.start(
                 work.refilter_job(item, item.settings.model_copy(update=update)),
                 "filtering the nuclei",

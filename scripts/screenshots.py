@@ -1,0 +1,168 @@
+"""Take the pictures of the documentation from the real viewer: ``make screenshots``.
+
+Each scene is set up as a user would, by the widgets' own fields and buttons. A picture is a palette
+PNG, which keeps the repository small.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+FOLDER = Path(__file__).resolve().parents[1] / "docs" / "images"
+WINDOW = (1400, 900)
+LONGEST_S = 300
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from napari.viewer import Viewer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the pictures")
+    out = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        # Pictures must not depend on what the user has chosen before, nor change it.
+        os.environ["NUCLEIGAN_CONFIG"] = folder
+        os.environ["NAPARI_CONFIG"] = str(Path(folder) / "napari.yaml")
+        for theme in ("dark", "light"):
+            segment(out, theme)
+        menus(out)
+
+
+def segment(out: Path, theme: str) -> None:
+    """Show the Segment widget asking for microns, done, and from near."""
+    import napari
+
+    from napari_nucleigan.data.sample_images import synthetic_he
+    from napari_nucleigan.widgets import demo
+
+    viewer = napari.Viewer(show=True)
+    viewer.theme = theme
+    viewer.window.resize(*WINDOW)
+    _, widget = viewer.window.add_plugin_dock_widget(demo.PLUGIN, demo.WIDGET)
+    viewer.add_image(synthetic_he()[0].pixels, name="tile")
+    wait_for(lambda: widget.form.model.count() > 0)
+    viewer.reset_view()
+    if theme == "light":
+        save(out / "pixel-size.png", viewer)
+    viewer.layers.clear()
+    image = demo.open_sample(viewer)
+    widget.select_image(image)
+    viewer.reset_view()
+    finished: list[Any] = []
+    widget.done.connect(finished.append)
+    widget.failed.connect(fail)
+    widget.run()
+    wait_for(lambda: bool(finished))
+    demo.show_figures(viewer, widget.bar.figures.text())
+    save(out / f"segment-{theme}.png", viewer)
+    if theme == "dark":
+        viewer.canvas.overlays.text.visible = False
+        viewer.scene.camera.zoom *= 3
+        widget.form.threshold.setValue(widget.form.threshold.value() + 0.1)
+        widget.form.min_area.setValue(20)
+        settle(3.0)
+        save(out / "filters.png", viewer)
+    viewer.close()
+
+
+def menus(out: Path) -> None:
+    """Show the samples in the File menu, and the Preferences page."""
+    import napari
+    from qtpy.QtCore import Qt
+    from qtpy.QtWidgets import QApplication, QDialog, QListWidget, QMenu
+
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(900, 600)
+    settle(1.0)
+    for menu in QApplication.allWidgets():
+        if isinstance(menu, QMenu) and menu.title() == "NucleiGAN" and len(menu.actions()) > 2:
+            menu.popup(menu.pos())
+            settle(0.5)
+            write(out / "samples.png", menu.grab().toImage())
+            menu.hide()
+            break
+    action = next(
+        action
+        for widget in QApplication.allWidgets()
+        if isinstance(widget, QMenu)
+        for action in widget.actions()
+        if action.text().replace("&", "").startswith("Preferences")
+    )
+    action.trigger()
+    settle(1.0)
+    for dialog in QApplication.topLevelWidgets():
+        if isinstance(dialog, QDialog) and dialog.isVisible():
+            pages = dialog.findChild(QListWidget)
+            pages.setCurrentItem(pages.findItems("NucleiGAN", Qt.MatchFlag.MatchExactly)[0])
+            settle(0.5)
+            write(out / "preferences.png", dialog.grab().toImage())
+            dialog.close()
+    viewer.close()
+
+
+def save(path: Path, viewer: Viewer) -> None:
+    """Save the napari window."""
+    settle(1.0)
+    write_pixels(path, viewer.screenshot(canvas_only=False, flash=False)[..., :3])
+
+
+def write(path: Path, image: Any) -> None:
+    """Save a Qt image."""
+    import numpy as np
+
+    image = image.convertToFormat(image.Format.Format_RGB888)
+    bits = image.constBits()
+    bits.setsize(image.sizeInBytes())
+    rows = np.frombuffer(bits, np.uint8).reshape(image.height(), image.bytesPerLine())
+    write_pixels(path, rows[:, : image.width() * 3].reshape(image.height(), image.width(), 3))
+
+
+def write_pixels(path: Path, pixels: np.ndarray) -> None:
+    """Write a palette PNG."""
+    from PIL import Image
+
+    from napari_nucleigan.files import write_bytes
+
+    buffer = io.BytesIO()
+    picture = Image.fromarray(pixels.copy()).quantize(256, dither=Image.Dither.NONE)
+    picture.save(buffer, "PNG", optimize=True)
+    write_bytes(path, buffer.getvalue())
+    print(f"{path} ({len(buffer.getvalue()) // 1000} kB)")
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Let Qt work until a condition holds."""
+    import time
+
+    begin = time.monotonic()
+    while not condition():
+        settle(0.05)
+        if time.monotonic() - begin > LONGEST_S:
+            raise SystemExit("a scene did not come up within five minutes")
+
+
+def settle(seconds: float) -> None:
+    """Let Qt work for a while."""
+    from qtpy.QtCore import QEventLoop, QTimer
+
+    loop = QEventLoop()
+    QTimer.singleShot(round(1000 * seconds), loop.quit)
+    loop.exec()
+
+
+def fail(error: Exception) -> None:
+    raise SystemExit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -133,9 +133,7 @@ class TestOtherFiles:
         with pytest.raises(ImageError, match="not PNG, JPEG or TIFF"):
             read_image(saved(tmp_path / "a.png", data))
 
-    @given(
-        st.sampled_from([b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*"]), st.binary()
-    )
+    @given(st.sampled_from([b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*"]), st.binary())
     @settings(max_examples=150, deadline=None)
     def test_rubbish_gives_an_image_error(
         self, tmp_path_factory: pytest.TempPathFactory, start: bytes, rest: bytes
@@ -172,9 +170,7 @@ class TestLabels:
         factor=st.sampled_from([1, 257, 2**23]),
     )
     @settings(deadline=None)
-    def test_round_trip(
-        self, tmp_path_factory: pytest.TempPathFactory, labels: np.ndarray, factor: int
-    ) -> None:
+    def test_round_trip(self, tmp_path_factory: pytest.TempPathFactory, labels: np.ndarray, factor: int) -> None:
         path = tmp_path_factory.mktemp("labels") / "a.tif"
         labels = labels.astype(np.int64) * factor
         write_labels(path, labels)
@@ -200,9 +196,7 @@ class TestLabels:
 
     def test_png(self, tmp_path: Path) -> None:
         labels = np.array([[0, 1], [2, 60000]], np.uint16)
-        assert np.array_equal(
-            read_labels(saved(tmp_path / "a.png", imagecodecs.png_encode(labels))), labels
-        )
+        assert np.array_equal(read_labels(saved(tmp_path / "a.png", imagecodecs.png_encode(labels))), labels)
 
     @pytest.mark.parametrize(
         ("values", "reason"),
@@ -223,9 +217,7 @@ class TestLabels:
         assert not (tmp_path / "b.tif").exists()
 
     def test_stack(self, tmp_path: Path) -> None:
-        tifffile.imwrite(
-            tmp_path / "a.tif", np.zeros((6, 5, 5), np.uint8), photometric="minisblack"
-        )
+        tifffile.imwrite(tmp_path / "a.tif", np.zeros((6, 5, 5), np.uint8), photometric="minisblack")
         with pytest.raises(LabelsError, match="a stack of 6 planes"):
             read_labels(tmp_path / "a.tif")
         with pytest.raises(LabelsError, match="shape"):

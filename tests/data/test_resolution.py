@@ -16,9 +16,7 @@ OME = (
     '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0">'
     '<Pixels ID="Pixels:0" SizeX="4" SizeY="4" {} /></Image></OME>'
 )
-APERIO = (
-    "Aperio Image Library v11.2.1\n46000x32914 (256x256) JPEG/RGB Q=30|AppMag = 40|MPP = 0.2520"
-)
+APERIO = "Aperio Image Library v11.2.1\n46000x32914 (256x256) JPEG/RGB Q=30|AppMag = 40|MPP = 0.2520"
 
 
 @pytest.mark.parametrize(

@@ -32,9 +32,7 @@ def write(path: Path, values: Any, **options: Any) -> Path:
 def test_lossless_compressions(
     tmp_path: Path, rgb: np.ndarray, compression: str | None, tile: tuple[int, int] | None
 ) -> None:
-    options: dict[str, Any] = (
-        {"compressionargs": {"lossless": True}} if compression == "webp" else {}
-    )
+    options: dict[str, Any] = {"compressionargs": {"lossless": True}} if compression == "webp" else {}
     path = write(tmp_path / "a.tif", rgb, compression=compression, tile=tile, **options)
     image = read_image(path)
     assert np.array_equal(image.pixels, rgb)
@@ -46,9 +44,7 @@ def test_lossless_compressions(
 @pytest.mark.parametrize("predictor", [False, True])
 @pytest.mark.parametrize("byteorder", ["<", ">"])
 @pytest.mark.parametrize("bigtiff", [False, True])
-def test_layouts(
-    tmp_path: Path, rgb: np.ndarray, predictor: bool, byteorder: Any, bigtiff: bool
-) -> None:
+def test_layouts(tmp_path: Path, rgb: np.ndarray, predictor: bool, byteorder: Any, bigtiff: bool) -> None:
     options = {"compression": "lzw", "predictor": predictor, "rowsperstrip": 7}
     path = write(tmp_path / "a.tif", rgb, byteorder=byteorder, bigtiff=bigtiff, **options)
     assert np.array_equal(read_image(path).pixels, rgb)
@@ -102,14 +98,8 @@ def test_white_is_zero(tmp_path: Path, rgb: np.ndarray) -> None:
 
 def test_two_levels(tmp_path: Path) -> None:
     bits = np.random.default_rng(0).random((20, 30)) > 0.3
-    assert (
-        read_image(write(tmp_path / "a.tif", bits, photometric="minisblack")).pixels[..., 0]
-        == 255 * bits
-    ).all()
-    assert (
-        read_image(write(tmp_path / "b.tif", ~bits, photometric="miniswhite")).pixels[..., 0]
-        == 255 * bits
-    ).all()
+    assert (read_image(write(tmp_path / "a.tif", bits, photometric="minisblack")).pixels[..., 0] == 255 * bits).all()
+    assert (read_image(write(tmp_path / "b.tif", ~bits, photometric="miniswhite")).pixels[..., 0] == 255 * bits).all()
 
 
 def test_grey_with_alpha(tmp_path: Path) -> None:
@@ -130,9 +120,7 @@ def test_grey_with_alpha(tmp_path: Path) -> None:
 @pytest.mark.parametrize("photometric", ["separated", "cielab"])
 def test_other_colour_spaces(tmp_path: Path, photometric: str) -> None:
     channels = 4 if photometric == "separated" else 3
-    path = write(
-        tmp_path / "a.tif", np.zeros((20, 30, channels), np.uint8), photometric=photometric
-    )
+    path = write(tmp_path / "a.tif", np.zeros((20, 30, channels), np.uint8), photometric=photometric)
     with pytest.raises(ImageError, match=f"{photometric.upper()}, which is not read"):
         read_image(path)
 
@@ -145,16 +133,12 @@ class TestMicronsPerPixel:
         assert read_image(path).mpp == pytest.approx(0.252, rel=1e-6)
 
     def test_screen_resolution_is_ignored_and_said(self, tmp_path: Path, rgb: np.ndarray) -> None:
-        image = read_image(
-            write(tmp_path / "a.tif", rgb, resolution=(72, 72), resolutionunit="INCH")
-        )
+        image = read_image(write(tmp_path / "a.tif", rgb, resolution=(72, 72), resolutionunit="INCH"))
         assert image.mpp is None
         assert "72 dots per inch" in image.notes[0]
 
     def test_no_unit(self, tmp_path: Path, rgb: np.ndarray) -> None:
-        image = read_image(
-            write(tmp_path / "a.tif", rgb, resolution=(4e4, 4e4), resolutionunit="NONE")
-        )
+        image = read_image(write(tmp_path / "a.tif", rgb, resolution=(4e4, 4e4), resolutionunit="NONE"))
         assert image.mpp is None
         assert image.notes == ()
 
@@ -179,23 +163,17 @@ class TestMicronsPerPixel:
 
     @pytest.mark.parametrize("unit", ["um", "\\u00B5m", "micron"])
     def test_imagej(self, tmp_path: Path, rgb: np.ndarray, unit: str) -> None:
-        path = write(
-            tmp_path / "a.tif", rgb, imagej=True, resolution=(4, 4), metadata={"unit": unit}
-        )
+        path = write(tmp_path / "a.tif", rgb, imagej=True, resolution=(4, 4), metadata={"unit": unit})
         assert read_image(path).mpp == 0.25
 
     def test_imagej_in_pixels(self, tmp_path: Path, rgb: np.ndarray) -> None:
-        path = write(
-            tmp_path / "a.tif", rgb, imagej=True, resolution=(4, 4), metadata={"unit": "pixel"}
-        )
+        path = write(tmp_path / "a.tif", rgb, imagej=True, resolution=(4, 4), metadata={"unit": "pixel"})
         assert read_image(path).mpp is None
 
 
 class TestSeveralPictures:
     @pytest.mark.parametrize("subifds", [True, False])
-    def test_full_resolution_of_a_pyramid(
-        self, tmp_path: Path, rgb: np.ndarray, subifds: bool
-    ) -> None:
+    def test_full_resolution_of_a_pyramid(self, tmp_path: Path, rgb: np.ndarray, subifds: bool) -> None:
         path = tmp_path / "a.tif"
         with tifffile.TiffWriter(path) as tif:
             options: dict[str, Any] = {"photometric": "rgb", "tile": (64, 64), "metadata": None}
@@ -288,9 +266,7 @@ class TestDamaged:
     @pytest.mark.parametrize("compression", [None, "lzw", "zlib", "jpeg"])
     @pytest.mark.parametrize("tile", [None, (64, 64)])
     @pytest.mark.parametrize("part", [0.02, 0.3, 0.7, 0.99])
-    def test_cut_short(
-        self, tmp_path: Path, rgb: np.ndarray, compression: str | None, tile: Any, part: float
-    ) -> None:
+    def test_cut_short(self, tmp_path: Path, rgb: np.ndarray, compression: str | None, tile: Any, part: float) -> None:
         path = write(tmp_path / "a.tif", rgb, compression=compression, tile=tile)
         data = path.read_bytes()
         path.write_bytes(data[: int(part * len(data))])
@@ -317,9 +293,7 @@ def test_as_published(monuseg_original: Path, kumar: Path) -> None:
     for path in (monuseg_original / "Tissue Images").glob("*.tif"):
         image = read_image(path)
         assert image.notes == ()
-        assert np.array_equal(
-            image.pixels, read_image(kumar / "images" / f"{path.stem}.png").pixels
-        )
+        assert np.array_equal(image.pixels, read_image(kumar / "images" / f"{path.stem}.png").pixels)
 
 
 def test_whole_slides_are_too_large(tmp_path: Path) -> None:

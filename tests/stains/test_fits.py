@@ -20,9 +20,7 @@ def one_stain():
     """Shades of haematoxylin alone, with the noise of a camera."""
     random = np.random.default_rng(0)
     amount = random.uniform(0.3, 2, (64, 64, 1))
-    return (255 * np.exp(-amount * RUIFROK[0]) + random.normal(0, 0.5, (64, 64, 3))).astype(
-        np.uint8
-    )
+    return (255 * np.exp(-amount * RUIFROK[0]) + random.normal(0, 0.5, (64, 64, 3))).astype(np.uint8)
 
 
 def grey(seed=0):

@@ -21,9 +21,7 @@ from napari_nucleigan.stains.separation import (
 )
 
 WHITE = np.full(3, 255.0)
-atoms = st.integers(0, 10_000).map(
-    lambda seed: unit(np.random.default_rng(seed).uniform(0.01, 1, (2, 3)))
-)
+atoms = st.integers(0, 10_000).map(lambda seed: unit(np.random.default_rng(seed).uniform(0.01, 1, (2, 3))))
 
 
 @settings(max_examples=60, deadline=None)
@@ -59,9 +57,7 @@ def mixture(matrix, seed=0, count=20_000):
     return (amounts @ matrix + random.normal(0, 0.005, (count, 3))).clip(0).astype(np.float32)
 
 
-@pytest.mark.parametrize(
-    ("solver", "degrees"), [(lambda values: vahadane(values, RUIFROK), 1), (macenko, 4)]
-)
+@pytest.mark.parametrize(("solver", "degrees"), [(lambda values: vahadane(values, RUIFROK), 1), (macenko, 4)])
 def test_known_stains_are_found(solver, degrees):
     truth = unit([[0.55, 0.74, 0.38], [0.2, 0.85, 0.50]])
     found = solver(mixture(truth))

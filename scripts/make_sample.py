@@ -202,6 +202,8 @@ class Tissue:
         phases = random.uniform(0, 2 * np.pi, 4)
         body, rim = random.uniform(*kind.density), kind.rim * random.uniform(0.6, 1.2)
         focus = random.uniform(0.6, 1.1) if random.random() > 0.12 else random.uniform(1.8, 2.6)
+        if self.labels[y, x]:
+            return
         reach = int(radius * aspect**0.5 * 1.4) + 6
         top, left = max(0, y - reach), max(0, x - reach)
         part = (slice(top, y + reach + 1), slice(left, x + reach + 1))

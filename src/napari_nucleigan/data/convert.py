@@ -21,10 +21,7 @@ DARK_NOTE = (
     "The picture has a dark background, as fluorescence and inverted images have. Bright-field "
     "H&E is expected, so nuclei may be missed or invented; invert an inverted picture first."
 )
-GREY_NOTE = (
-    "Greyscale: the value was copied to red, green and blue. Without colour fewer nuclei "
-    "may be found."
-)
+GREY_NOTE = "Greyscale: the value was copied to red, green and blue. Without colour fewer nuclei may be found."
 
 
 def to_rgb(array: Any, channel_axis: int | None = None) -> tuple[UInt8Array, tuple[str, ...]]:
@@ -58,10 +55,7 @@ def to_rgb(array: Any, channel_axis: int | None = None) -> tuple[UInt8Array, tup
     """
     values = np.asarray(array)
     if values.dtype.kind not in "buif":
-        raise ImageError(
-            f"An image of type {values.dtype} has no colours; give 8-bit or 16-bit integers or "
-            f"floats."
-        )
+        raise ImageError(f"An image of type {values.dtype} has no colours; give 8-bit or 16-bit integers or floats.")
     if 0 in values.shape:
         raise ImageError(f"The image is empty: its shape is {values.shape}.")
     notes: list[str] = []
@@ -85,9 +79,7 @@ def _channels_last(values: AnyArray, channel_axis: int | None, notes: list[str])
     shape = values.shape
     if channel_axis is not None:
         if not -values.ndim <= channel_axis < values.ndim:
-            raise ImageError(
-                f"An image of shape {shape} has no axis {channel_axis} for its colours."
-            )
+            raise ImageError(f"An image of shape {shape} has no axis {channel_axis} for its colours.")
         first = values.ndim > 2 and channel_axis % values.ndim != values.ndim - 1
         values = np.moveaxis(values, channel_axis, -1)
         if values.ndim > 3:
@@ -125,14 +117,9 @@ def _channel_first(values: AnyArray, notes: list[str]) -> AnyArray:
     if planes == 1:
         return values[0]
     if values.shape[-1] == 2:
-        raise ImageError(
-            f"H&E has 3 colours (red, green, blue); this image of shape {values.shape} has 2 "
-            f"channels."
-        )
+        raise ImageError(f"H&E has 3 colours (red, green, blue); this image of shape {values.shape} has 2 channels.")
     # Four planes are RGBA only if the last is alpha, mostly opaque; else they are a stack.
-    if planes == 3 or (
-        planes == 4 and np.mean(values[3] == values[3].max()) > 0.5 and values[3].any()
-    ):
+    if planes == 3 or (planes == 4 and np.mean(values[3] == values[3].max()) > 0.5 and values[3].any()):
         name = "red, green and blue" if planes == 3 else "red, green, blue and alpha"
         notes.append(f"Channel-first: the {planes} planes were taken for {name}.")
         return np.moveaxis(values, 0, -1)
@@ -194,8 +181,7 @@ def _from_float(values: AnyArray, notes: list[str]) -> UInt8Array:
         factor = 255 / 65535
     else:
         raise ImageError(
-            f"Floating-point values from {low:.4g} to {high:.4g} have no known white; scale them "
-            f"to 0 to 1 first."
+            f"Floating-point values from {low:.4g} to {high:.4g} have no known white; scale them to 0 to 1 first."
         )
     if not finite.all():
         white = np.asarray(255 / factor - offset, dtype=values.dtype)
@@ -223,9 +209,7 @@ def _over_white(pixels: UInt8Array, alpha: AnyArray, notes: list[str]) -> UInt8A
     if seen == 1:
         notes.append("RGBA: the alpha channel, opaque everywhere, was dropped.")
         return pixels
-    notes.append(
-        f"RGBA: {100 * (1 - seen):.3g} % of the pixels are transparent and were laid over white."
-    )
+    notes.append(f"RGBA: {100 * (1 - seen):.3g} % of the pixels are transparent and were laid over white.")
     out = np.empty_like(pixels)
     for row in range(0, len(pixels), 512):
         part = slice(row, row + 512)

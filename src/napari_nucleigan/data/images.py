@@ -255,7 +255,7 @@ def _read_pixels(path: Path, form: str) -> tuple[npt.NDArray[Any], Found]:
     if form == "tiff":
         plane = read_plane(path)
         values, notes = displayed(plane)
-        return values, (plane.mpp, (*plane.notes, *notes))
+        return values, (plane.header.mpp, (*plane.header.notes, *notes))
     data = path.read_bytes()
     if form == "png":
         header = png_header(data)

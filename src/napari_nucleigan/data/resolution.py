@@ -27,6 +27,7 @@ _MICRONS = {
     "cm": 1e4,
     "centimeter": 1e4,
     "m": 1e6,
+    "meter": 1e6,
     "inch": 25400.0,
     "in": 25400.0,
 }
@@ -71,10 +72,7 @@ def checked(x: float, y: float, source: str) -> Found:
             "microscope's; they were ignored, so microns per pixel are not known.",
         )
     if abs(x - y) > 0.01 * mpp:
-        return mpp, (
-            f"Pixels are not square ({x:.4g} by {y:.4g} microns); their mean, {mpp:.4g}, was "
-            f"taken.",
-        )
+        return mpp, (f"Pixels are not square ({x:.4g} by {y:.4g} microns); their mean, {mpp:.4g}, was taken.",)
     return mpp, ()
 
 
@@ -95,10 +93,7 @@ def from_aperio(description: str) -> Found:
         magnification = float(found[1])
         if magnification > 0:
             mpp, notes = checked(10 / magnification, 10 / magnification, "Aperio header's values")
-            said = (
-                f"Microns per pixel were estimated from the magnification, {magnification:g}x: "
-                f"{mpp:.4g}.",
-            )
+            said = (f"Microns per pixel were estimated from the magnification, {magnification:g}x: {mpp:.4g}.",)
             return mpp, said if mpp else notes
     return None, ()
 

@@ -25,18 +25,16 @@ _CHANNELS = "CS"
 _JPEG = (6, 7)
 
 
-@dataclass(frozen=True, eq=False)
-class TiffPlane:
-    """One 2-D image of a TIFF file, as stored.
+@dataclass(frozen=True, slots=True)
+class TiffHeader:
+    """What a TIFF file says of its 2-D image.
 
     Attributes
     ----------
-    values : ndarray, shape (H, W) or (H, W, channels)
-        Stored values; grey may be inverted and palettes are indices, see `photometric`.
+    channels : int
+        1 for grey and palettes, 2 for grey with alpha, 3 or 4 for colours.
     photometric : str
         ``"grey"``, ``"white-is-zero"``, ``"rgb"`` or ``"palette"``.
-    colours : ndarray of uint16, shape (3, entries), or None
-        Table of a palette.
     mpp : float or None
         Microns per pixel.
     software : str
@@ -45,12 +43,30 @@ class TiffPlane:
         What was chosen or ignored.
     """
 
-    values: npt.NDArray[Any]
+    channels: int
     photometric: str
-    colours: npt.NDArray[np.uint16] | None
     mpp: float | None
     software: str
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class TiffPlane:
+    """One 2-D image of a TIFF file, as stored.
+
+    Attributes
+    ----------
+    values : ndarray, shape (H, W) or (H, W, channels)
+        Stored values; grey may be inverted and palettes are indices, as the header says.
+    colours : ndarray of uint16, shape (3, entries), or None
+        Table of a palette.
+    header : TiffHeader
+        The rest.
+    """
+
+    values: npt.NDArray[Any]
+    colours: npt.NDArray[np.uint16] | None
+    header: TiffHeader
 
 
 def too_large(height: int, width: int) -> ImageError | None:
@@ -58,10 +74,21 @@ def too_large(height: int, width: int) -> ImageError | None:
     if height * width <= MAX_PIXELS:
         return None
     return ImageError(
-        f"it has {width} x {height} pixels, more than the {MAX_PIXELS / 1e6:.0f} million that are "
-        f"read as a whole;"
-        " crop the region of interest first"
+        f"it has {width} x {height} pixels, more than the {MAX_PIXELS / 1e6:.0f} million that are read as a whole; "
+        "crop the region of interest first"
     )
+
+
+def read_header(path: Path) -> TiffHeader:
+    """Read what `read_plane` says, without the pixels.
+
+    Raises
+    ------
+    ImageError, Exception
+        As `read_plane`, but for damaged pixels.
+    """
+    with tifffile.TiffFile(path) as tif:
+        return _inspect(tif)[2]
 
 
 def read_plane(path: Path) -> TiffPlane:
@@ -70,42 +97,44 @@ def read_plane(path: Path) -> TiffPlane:
     Raises
     ------
     ImageError
-        If it holds a stack, is too large, stores colours in a way that is not RGB, or ends too
-        early.
+        If it holds a stack, is too large, stores colours in a way that is not RGB, or ends too early.
     Exception
         Whatever the decoders raise on damaged data.
     """
     with tifffile.TiffFile(path) as tif:
-        series = _largest(tif)
-        notes = _other_pictures(tif, series)
-        page = series.keyframe
-        error = too_large(page.imagelength, page.imagewidth)
-        if error:
-            raise error
-        channel = _channel(series)
-        _refuse_cut_short(series, tif.filehandle.size)
-        photometric = _PHOTOMETRIC.get(int(page.photometric))
-        if photometric == "ycbcr" and int(page.compression) in _JPEG:
-            photometric = "rgb"  # the JPEG decoder has converted it
-        if photometric in (None, "ycbcr"):
-            name = getattr(page.photometric, "name", page.photometric)
-            raise ImageError(
-                f"it stores its colours as {name}, which is not read; save it as an RGB TIFF"
-            )
-        mpp, said = from_tiff(page, tif.ome_metadata, tif.imagej_metadata)
-        values = np.asarray(series.asarray(level=0))
-        values = _two_dimensional(values, series.axes, channel)
+        series, channel, header = _inspect(tif)
+        values = _two_dimensional(np.asarray(series.asarray(level=0)), series.axes, channel)
         if values.ndim == 3 and values.shape[-1] == 2:
             # Grey with alpha, since other pairs of channels were refused.
             values = values[..., [0, 0, 0, 1]]
-        return TiffPlane(
-            values=values,
-            photometric=str(photometric),
-            colours=page.colormap if photometric == "palette" else None,
-            mpp=mpp,
-            software=str(page.software),
-            notes=(*notes, *said),
-        )
+        colours = series.keyframe.colormap if header.photometric == "palette" else None
+        return TiffPlane(values, colours, header)
+
+
+def _inspect(tif: tifffile.TiffFile) -> tuple[tifffile.TiffPageSeries, str | None, TiffHeader]:
+    """Choose a series, name its axis of colours, and make sure that it can be read."""
+    series = _largest(tif)
+    page = series.keyframe
+    error = too_large(page.imagelength, page.imagewidth)
+    if error:
+        raise error
+    channel = _channel(series)
+    _refuse_cut_short(series, tif.filehandle.size)
+    photometric = _PHOTOMETRIC.get(int(page.photometric))
+    if photometric == "ycbcr" and int(page.compression) in _JPEG:
+        photometric = "rgb"  # the JPEG decoder has converted it
+    if photometric is None or photometric == "ycbcr":
+        name = getattr(page.photometric, "name", page.photometric)
+        raise ImageError(f"it stores its colours as {name}, which is not read; save it as an RGB TIFF")
+    mpp, said = from_tiff(page, tif.ome_metadata, tif.imagej_metadata)
+    header = TiffHeader(
+        channels=series.shape[series.axes.index(channel)] if channel else 1,
+        photometric=photometric,
+        mpp=mpp,
+        software=str(page.software),
+        notes=(*_other_pictures(tif, series), *said),
+    )
+    return series, channel, header
 
 
 def displayed(plane: TiffPlane) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
@@ -117,20 +146,18 @@ def displayed(plane: TiffPlane) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
     notes : tuple of str
     """
     values = plane.values
-    if plane.photometric == "palette" and plane.colours is not None:
+    if plane.header.photometric == "palette" and plane.colours is not None:
         table = (plane.colours // 256).astype(np.uint8).T
         if int(values.max(initial=0)) >= len(table):
             raise ImageError("its pixels point beyond its palette")
         return table[values], ("Palette: indices were turned into their colours.",)
-    if plane.photometric == "white-is-zero":
+    if plane.header.photometric == "white-is-zero":
         if values.dtype.kind == "b":
             values = ~values
         elif values.dtype.kind == "u":
             values = np.iinfo(values.dtype).max - values
         else:
-            raise ImageError(
-                f"it stores white as zero in {values.dtype} values; save it with black as zero"
-            )
+            raise ImageError(f"it stores white as zero in {values.dtype} values; save it with black as zero")
         return values, ("White was stored as zero; the values were turned round.",)
     return values, ()
 
@@ -149,9 +176,7 @@ def _other_pictures(tif: tifffile.TiffFile, chosen: tifffile.TiffPageSeries) -> 
         notes.append(f"The full resolution of a pyramid of {len(chosen.levels)} levels was taken.")
     if others:
         place = tif.series.index(chosen) + 1
-        notes.append(
-            f"The file holds {len(others) + 1} pictures; number {place}, the largest, was taken."
-        )
+        notes.append(f"The file holds {len(others) + 1} pictures; number {place}, the largest, was taken.")
     return tuple(notes)
 
 
@@ -175,8 +200,7 @@ def _channel(series: tifffile.TiffPageSeries) -> str | None:
     samples = series.keyframe.samplesperpixel
     if channel and not (sizes[channel] in (3, 4) or (channel == "S" and samples == 2)):
         raise ImageError(
-            f"it has {sizes[channel]} channels, and H&E has 3 (red, green, blue); choose or merge "
-            f"them first"
+            f"it has {sizes[channel]} channels, and H&E has 3 (red, green, blue); choose or merge them first"
         )
     return channel
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -159,6 +161,7 @@ class TestMicronsPerPixel:
         metadata |= {"PhysicalSizeY": 0.5, "PhysicalSizeYUnit": "µm"}
         image = read_image(write(tmp_path / "a.ome.tif", rgb, ome=True, metadata=metadata))
         assert image.mpp == 0.5
+        assert image.name == "a"
         assert np.array_equal(image.pixels, rgb)
 
     @pytest.mark.parametrize("unit", ["um", "\\u00B5m", "micron"])
@@ -263,6 +266,16 @@ class TestSeveralPictures:
 
 
 class TestDamaged:
+    def test_terminal_stays_clean(self, tmp_path: Path, rgb: np.ndarray) -> None:
+        path = write(tmp_path / "a.tif", rgb, compression="zlib", tile=(64, 64))
+        path.write_bytes(path.read_bytes()[:400])
+        code = (
+            "import sys; from napari_nucleigan.data.images import read_image, ImageError\n"
+            "try: read_image(sys.argv[1])\nexcept ImageError: pass"
+        )
+        command = [sys.executable, "-c", code, str(path)]
+        assert subprocess.run(command, capture_output=True, check=True).stderr == b""
+
     @pytest.mark.parametrize("compression", [None, "lzw", "zlib", "jpeg"])
     @pytest.mark.parametrize("tile", [None, (64, 64)])
     @pytest.mark.parametrize("part", [0.02, 0.3, 0.7, 0.99])

@@ -116,7 +116,7 @@ def read_image(path: str | Path) -> HEImage:
         pixels, notes = to_rgb(values)
     except ImageError as error:
         raise ImageError(f"{path.name}: {error}") from error
-    return HEImage(pixels, mpp, path.stem, path, (*said, *notes))
+    return HEImage(pixels, mpp, path.stem.removesuffix(".ome"), path, (*said, *notes))
 
 
 def read_labels(path: str | Path) -> npt.NDArray[np.int32]:

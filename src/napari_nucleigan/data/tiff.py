@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 20_000 * 20_000
 """Largest image that is read as a whole."""
+
+# Damaged files are told of by one error; what tifffile logs beside it would reach the terminal.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 _PHOTOMETRIC = {0: "white-is-zero", 1: "grey", 2: "rgb", 3: "palette", 6: "ycbcr"}
 _PLANES = {"Z": "a z-stack", "T": "a time series", "I": "a stack", "Q": "a stack"}

@@ -115,7 +115,7 @@ def _drop_leading(values: AnyArray, ndim: int) -> AnyArray:
 def _channel_first(values: AnyArray, notes: list[str]) -> AnyArray:
     planes = len(values)
     if planes == 1:
-        return values[0]
+        return values.reshape(values.shape[1:])
     if values.shape[-1] == 2:
         raise ImageError(f"H&E has 3 colours (red, green, blue); this image of shape {values.shape} has 2 channels.")
     # Four planes are RGBA only if the last is alpha, mostly opaque; else they are a stack.

@@ -6,6 +6,7 @@ costs next to nothing and brings in neither torch nor napari.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from napari_nucleigan.segmentation import Segmentation, SegmentSettings, refilter, segment
     from napari_nucleigan.training.recipes import RECIPES, SegmenterRecipe
     from napari_nucleigan.training.segmenter import train_segmenter
+
+# Threads of torch that spin while they wait for one another make a busy machine up to twenty times slower. The
+# variable is read when torch is loaded, hence here; whoever has set it keeps the last word.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
 

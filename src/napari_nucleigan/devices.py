@@ -90,9 +90,8 @@ def computes_bfloat16(device: str) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if kind == "cpu":
         # Emulated bfloat16 is slower than float32, so the instructions must be there.
-        return bool(
-            torch._C._has_mkldnn and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-        )
+        engine = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+        return engine and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return False
 
 

@@ -26,7 +26,7 @@ THRESHOLD = 0.5
 PROMINENCE = 0.5
 """Default dip of the distance channel, in 0 to 1, that parts two nuclei."""
 
-LOWEST_PEAK = 0.3
+LOWEST_PEAK = 0.15
 """Nuclei whose distance, in 0 to 1, nowhere rises above this are noise."""
 
 _CROSS = ndimage.generate_binary_structure(2, 1)

@@ -131,10 +131,11 @@ def _train(
     decoding: dict[str, Any] = {}
     if recipe.start_from:
         base = load_model(recipe.start_from, "segmenter")
-        if base.card.architecture != recipe.generator or base.card.encoding != recipe.encoding:
+        architecture = recipe.model_dump(mode="json")["generator"]
+        if base.card.architecture != architecture or base.card.encoding != recipe.encoding:
             raise RecipeError(
                 f"{recipe.start_from!r} is another network ({base.card.architecture}) than the recipe asks for "
-                f"({recipe.generator}); choose the recipe that it was trained with."
+                f"({architecture}); choose the recipe that it was trained with."
             )
         gan.start_from(base.network.state_dict())
         decoding = dict(base.card.decode)

@@ -135,13 +135,13 @@ def _rotated(lengths: npt.NDArray[Any], step: int) -> Ints:
 def _edges(labels: npt.NDArray[Any]) -> tuple[Ints, Ints, Ints, Ints]:
     """Pixel edges at which a label ends: x and y of the pixel, side and label, sorted by side."""
     found: list[tuple[Ints, ...]] = []
-    for side, (dx, dy) in enumerate(_OUTWARD):
+    for number, (dx, dy) in enumerate(_OUTWARD):
         ends = labels != 0
         # Compare with the neighbour; at the border of the image there is none, and the label ends.
         here, there = _overlap(dy, dx)
         ends[here] &= labels[here] != labels[there]
         y, x = np.nonzero(ends)
-        found.append((x, y, np.full(len(x), side), labels[y, x].astype(np.int64)))
+        found.append((x, y, np.full(len(x), number), labels[y, x].astype(np.int64)))
     x, y, side, label = (np.concatenate(part) for part in zip(*found, strict=True))
     return x, y, side, label
 
@@ -182,7 +182,8 @@ def _next_edge(labels: npt.NDArray[Any], x: Ints, y: Ints, side: Ints) -> Ints:
     next_side = (side + np.where(beyond, 3, np.where(ahead, 0, 1))) % 4
     # Edges are sorted by side, row and column, so the key is too.
     key = (side * height + y) * width + x
-    return np.searchsorted(key, (next_side * height + next_y) * width + next_x)
+    found: Ints = np.searchsorted(key, (next_side * height + next_y) * width + next_x)
+    return found
 
 
 def _simple_loops(following: Ints, corners: Ints, label: Ints) -> list[list[int]]:

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import alike, scatter
 
-from napari_nucleigan.masks.encoding import GRID, decode, encode
+from napari_nucleigan.masks.encoding import decode, encode
+from napari_nucleigan.masks.splitting import GRID
 from napari_nucleigan.segmentation.tiles import (
     Box,
     Instances,
@@ -18,13 +19,13 @@ from napari_nucleigan.segmentation.tiles import (
 
 
 @given(
-    height=st.integers(1, 700),
-    width=st.integers(1, 700),
-    core=st.integers(1, 400),
+    height=st.integers(1, 400),
+    width=st.integers(1, 400),
+    core=st.integers(1, 300),
     halo=st.integers(0, 200),
     stride=st.sampled_from([1, 4, 32, 256]),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_cores_cover_the_image_once_on_aligned_offsets(
     height: int, width: int, core: int, halo: int, stride: int
 ) -> None:
@@ -76,7 +77,7 @@ def _through_tiles(labels: np.ndarray, core: int) -> np.ndarray:
     spacing=st.integers(16, 40),
     seed=st.integers(0, 10_000),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_tiles_give_the_nuclei_of_one_pass(height: int, width: int, core: int, spacing: int, seed: int) -> None:
     labels = scatter((height, width), spacing, seed)
     whole = decode(encode(labels))
@@ -84,10 +85,10 @@ def test_tiles_give_the_nuclei_of_one_pass(height: int, width: int, core: int, s
 
 
 def test_thousands_of_nuclei_survive_thousands_of_borders() -> None:
-    labels = scatter((1500, 1500), 20)
+    labels = scatter((1200, 1200), 20)
     whole = decode(encode(labels))
-    assert whole.max() > 4000
-    assert alike(_through_tiles(labels, 100), whole)
+    assert whole.max() > 3000
+    assert alike(_through_tiles(labels, 160), whole)
 
 
 def test_a_nucleus_that_both_neighbours_find_is_painted_once() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_nucleigan.devices import Device, devices
-    from napari_nucleigan.segmentation.batch import FileResult, plan_files, segment_files, write_result
+    from napari_nucleigan.segmentation.batch import FileResult, segment_files, write_result
     from napari_nucleigan.segmentation.core import Cutting, Segmentation, refilter, segment, segment_tiles
     from napari_nucleigan.segmentation.predictor import Predictor
     from napari_nucleigan.segmentation.settings import SegmentSettings
@@ -27,7 +27,6 @@ __all__ = [
     "Segmentation",
     "Tile",
     "devices",
-    "plan_files",
     "plan_tiles",
     "refilter",
     "segment",
@@ -38,7 +37,7 @@ __all__ = [
 
 _HOMES = {
     "devices": ("Device", "devices"),
-    "segmentation.batch": ("FileResult", "plan_files", "segment_files", "write_result"),
+    "segmentation.batch": ("FileResult", "segment_files", "write_result"),
     "segmentation.core": ("Cutting", "Segmentation", "refilter", "segment", "segment_tiles"),
     "segmentation.predictor": ("Predictor",),
     "segmentation.settings": ("SegmentSettings",),

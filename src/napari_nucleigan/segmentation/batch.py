@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_nucleigan.errors import ImageError, NucleiganError, OutputError
+from napari_nucleigan.errors import NucleiganError
 from napari_nucleigan.events import Job, Note, Progress
 from napari_nucleigan.files import make_folder
 from napari_nucleigan.models import load_model
 from napari_nucleigan.segmentation.core import Segmentation, segment
+from napari_nucleigan.segmentation.plan import FileTask, known_suffix, plan_files
 from napari_nucleigan.segmentation.settings import SegmentSettings
 
 if TYPE_CHECKING:
@@ -21,14 +21,9 @@ if TYPE_CHECKING:
 
     from napari_nucleigan.models import Model
 
-FORMATS = {
-    ".tif": "label image",
-    ".geojson": "polygons that QuPath opens",
-    ".csv": "table of one row for each nucleus",
-}
-"""What can be written, by suffix."""
+FORMATS = (".tif", ".geojson", ".csv")
+"""What can be written: label images, polygons that QuPath opens, one row for each nucleus."""
 
-_SAME_AS = {".tiff": ".tif", ".json": ".geojson"}
 _STEPS = 100  # of progress within a file
 
 
@@ -59,64 +54,16 @@ class FileResult:
     notes: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
 
-
-@dataclass(frozen=True)
-class FileTask:
-    """An image and the files to make of it."""
-
-    source: Path
-    outputs: tuple[Path, ...]
-
-
-def plan_files(inputs: Sequence[str | Path], out: str | Path, formats: Sequence[str] = ()) -> list[FileTask]:
-    """Decide what is written where, and refuse what would overwrite something else.
-
-    Parameters
-    ----------
-    inputs : sequence of str or Path
-        Image files, and folders whose images are taken.
-    out : str or Path
-        For one image file: the file to write, its format told by the suffix. Else a folder, which
-        gets one file for each image, named after it.
-    formats : sequence of str
-        Keys of `FORMATS`, with or without the dot. By default the suffix of `out`, else ``.tif``.
-
-    Returns
-    -------
-    list of FileTask
-
-    Raises
-    ------
-    ImageError
-        If a folder holds no images.
-    OutputError
-        If a format is not known, two images would get the same result, or an image its own.
-    """
-    from napari_nucleigan.data.images import list_images
-
-    target = Path(out)
-    suffixes = list(dict.fromkeys(_suffix(name) for name in formats))
-    sources: list[Path] = []
-    for item in map(Path, inputs):
-        found = list_images(item) if item.is_dir() else [item]
-        if not found:
-            raise ImageError(f"There are no images in {item}; choose another folder.")
-        sources += found
-    sources = list({_key(path): path for path in sources}.values())
-    single = len(inputs) == 1 and not Path(inputs[0]).is_dir() and not target.is_dir()
-    if single and target.suffix:
-        first = _suffix(target.suffix)
-        others = [target.with_suffix(suffix) for suffix in suffixes if suffix != first]
-        tasks = [FileTask(sources[0], (target, *others))]
-    elif not single and target.suffix in (*FORMATS, *_SAME_AS):
-        raise OutputError(f"Several images cannot be written to the one file {target}; give a folder.")
-    else:
-        tasks = [
-            FileTask(path, tuple(target / f"{path.stem}{suffix}" for suffix in suffixes or [".tif"]))
-            for path in sources
-        ]
-    _refuse_collisions(tasks)
-    return tasks
+    def to_json(self) -> dict[str, Any]:
+        """Represent the result by dictionaries, lists, numbers and strings."""
+        return {
+            "source": str(self.source),
+            "outputs": [str(path) for path in self.outputs],
+            "nuclei": self.nuclei,
+            "error": self.error or None,
+            "notes": list(self.notes),
+            "provenance": self.provenance,
+        }
 
 
 def segment_files(
@@ -159,7 +106,7 @@ def segment_files(
         If the model cannot be used.
     """
     settings = settings or SegmentSettings()
-    tasks = plan_files(inputs, out, formats)
+    tasks = plan_files(inputs, out, FORMATS, formats)
     for folder in {task.outputs[0].parent for task in tasks}:
         make_folder(folder)
     yield Progress(0, _STEPS * len(tasks), "loading the model")
@@ -174,6 +121,8 @@ def segment_files(
                     event = next(job)
                 except StopIteration as stop:
                     results.append(stop.value)
+                    if stop.value.error and len(tasks) > 1:
+                        yield Note(f"{task.source.name}: {stop.value.error}", "warning")
                     break
                 if isinstance(event, Note):
                     yield replace(event, text=f"{task.source.name}: {event.text}")
@@ -198,7 +147,6 @@ def _segment_file(task: FileTask, settings: SegmentSettings, model: Model) -> Jo
         for path in task.outputs:
             write_result(path, found)
     except NucleiganError as error:
-        yield Note(str(error), "warning")
         return FileResult(task.source, error=str(error))
     return FileResult(
         task.source,
@@ -218,7 +166,7 @@ def write_result(path: str | Path, segmentation: Segmentation) -> None:
         If the format is not known, or the file cannot be written.
     """
     path = Path(path)
-    suffix = _suffix(path.suffix)
+    suffix = known_suffix(path.suffix, FORMATS)
     if suffix == ".tif":
         from napari_nucleigan.data.images import write_labels
 
@@ -231,29 +179,3 @@ def write_result(path: str | Path, segmentation: Segmentation) -> None:
         from napari_nucleigan.features import write_csv
 
         write_csv(path, segmentation.features)
-
-
-def _suffix(name: str) -> str:
-    suffix = f".{name.lower().removeprefix('.')}"
-    suffix = _SAME_AS.get(suffix, suffix)
-    if suffix not in FORMATS:
-        raise OutputError(f"Nuclei cannot be written as {name!r}; choose one of {', '.join(FORMATS)}.")
-    return suffix
-
-
-def _refuse_collisions(tasks: Sequence[FileTask]) -> None:
-    sources = {_key(task.source): task.source for task in tasks}
-    taken: dict[str, Path] = {}
-    for task in tasks:
-        for path in task.outputs:
-            if _key(path) in sources:
-                raise OutputError(f"{path} would overwrite an input image; choose another folder or name.")
-            other = taken.setdefault(_key(path), task.source)
-            if other != task.source:
-                raise OutputError(
-                    f"{other} and {task.source} would both be written to {path}; segment them into separate folders."
-                )
-
-
-def _key(path: Path) -> str:
-    return os.path.normcase(os.path.realpath(path))

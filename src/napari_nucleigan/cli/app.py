@@ -1,0 +1,238 @@
+"""The application: one function for each command. What they need is imported when they run."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from napari_nucleigan.cli import models as models_command
+from napari_nucleigan.cli import train as train_command
+from napari_nucleigan.cli.console import FAILED, Bar, answer, guarded, say
+from napari_nucleigan.cli.options import with_options
+from napari_nucleigan.errors import OutputError, RecipeError
+from napari_nucleigan.events import run
+from napari_nucleigan.segmentation.settings import SegmentSettings
+
+app = typer.Typer(
+    name="nucleigan",
+    help="Segment the nuclei of H&E images, train and evaluate the networks that do it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+app.add_typer(models_command.app, name="models")
+app.add_typer(train_command.app, name="train")
+
+Out = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        "-o",
+        help="File for one image, its format told by the suffix; folder for several.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout.")]
+
+
+class Format(StrEnum):
+    """Formats of results."""
+
+    TIF = "tif"
+    GEOJSON = "geojson"
+    CSV = "csv"
+
+
+def _settings(**values: object) -> SegmentSettings:
+    try:
+        return SegmentSettings.checked(**values)
+    except RecipeError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from napari_nucleigan import __version__
+
+        print(f"nucleigan {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _nucleigan(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+@guarded
+def demo(
+    screenshot: Annotated[Path | None, typer.Option(help="Save a picture of the window there, and close it.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Save the label image there (.tif).")] = None,
+) -> None:
+    """Open napari with the sample image, its nuclei and a line of figures."""
+    from napari_nucleigan.cli.display import run_in_virtual_display, wants_virtual_display
+
+    if wants_virtual_display():
+        screenshot, labels = screenshot or Path("demo.png"), labels or Path("demo-labels.tif")
+        code = run_in_virtual_display(["demo", "--screenshot", str(screenshot), "--labels", str(labels)])
+        raise typer.Exit(code)
+    from napari_nucleigan.widgets.demo import run_demo
+
+    code = run_demo(screenshot, labels)
+    for path in (screenshot, labels):
+        if path is not None and path.is_file():
+            print(path)
+    raise typer.Exit(code)
+
+
+@app.command()
+@guarded
+@with_options(SegmentSettings, _settings)
+def segment(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="INPUT", help="Images, and folders of them.", show_default=False),
+    ],
+    out: Out,
+    formats: Annotated[
+        list[Format] | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="tif: label image; geojson: polygons for QuPath; csv: a row of measurements for "
+            "each nucleus. May be given several times.",
+        ),
+    ] = None,
+    as_json: Json = False,
+    *,
+    settings: SegmentSettings,
+) -> None:
+    """Segment the nuclei of H&E images."""
+    from napari_nucleigan.segmentation import segment_files
+
+    with Bar() as bar:
+        results = run(segment_files(inputs, out, settings, formats or ()), bar)
+    failed = [result for result in results if result.error]
+    if as_json:
+        answer([result.to_json() for result in results])
+    else:
+        for result in results:
+            if not result.error:
+                record = result.provenance
+                print(
+                    f"{result.source.name}: {result.nuclei} nuclei, {record['seconds']:.1f} s, "
+                    f"{record['mpp']:.3g} µm per pixel, {record['model']} on {record['device']} -> "
+                    f"{', '.join(map(str, result.outputs))}"
+                )
+    if failed:
+        first = failed[0].error
+        rest = f"{len(failed)} of {len(results)} images failed; the first: " if len(results) > 1 else ""
+        say(f"Error: {rest}{first}")
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+@guarded
+def normalize(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="INPUT", help="Images, and folders of them.", show_default=False),
+    ],
+    out: Out,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Image whose stains to take. By default a typical H&E section."),
+    ] = None,
+    method: Annotated[
+        Literal["vahadane", "macenko", "reinhard"], typer.Option(help="Method of normalisation.")
+    ] = "vahadane",
+    as_json: Json = False,
+) -> None:
+    """Bring the stains of H&E images to those of a reference."""
+    from napari_nucleigan.cli.normalize import normalize_files
+
+    with Bar() as bar:
+        results = run(normalize_files(inputs, out, to, method), bar)
+    if as_json:
+        answer([result.to_json() for result in results])
+    else:
+        for result in results:
+            if not result.error:
+                print(f"{result.source.name} -> {result.outputs[0]}")
+    failed = [result for result in results if result.error]
+    if failed:
+        rest = f"{len(failed)} of {len(results)} images failed; the first: " if len(results) > 1 else ""
+        say(f"Error: {rest}{failed[0].error}")
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+@guarded
+def evaluate(
+    pred: Annotated[Path, typer.Argument(help="Predicted labels: a file or a folder.", show_default=False)],
+    truth: Annotated[
+        Path,
+        typer.Argument(help="True labels: a file, a folder, or a data set with labels/.", show_default=False),
+    ],
+    by: Annotated[
+        Literal["image", "organ"], typer.Option(help="A row of the table for each image or organ.")
+    ] = "image",
+    split: Annotated[
+        str | None, typer.Option(help="Only the images of this split of the data set's split.csv.")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="Also write the table there.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare predicted nuclei with true ones: AJI, PQ, F1, Dice, Hausdorff distances."""
+    from napari_nucleigan.evaluation import evaluate_folders
+
+    with Bar() as bar:
+        report = run(evaluate_folders(pred, truth, split=split), bar)
+    header, rows = report.table(by)
+    if csv is not None:
+        _write_table(csv, header, rows)
+    if as_json:
+        answer(report.to_json())
+    else:
+        _print_table(header, rows)
+    for names, what in ((report.missing, "without a prediction"), (report.extra, "without true labels")):
+        if names:
+            say(f"Left out, {what}: {', '.join(names)}")
+    if report.failed:
+        first = report.failed[0]
+        say(f"Error: {len(report.failed)} images could not be compared; the first, {first.name}: {first.reason}")
+        raise typer.Exit(FAILED)
+
+
+def _write_table(path: Path, header: list[str], rows: list[list[str]]) -> None:
+    import csv
+    import io
+
+    from napari_nucleigan.files import write_text
+
+    if path.is_dir():
+        raise OutputError(f"Cannot write {path}: a folder of that name is in the way; choose another name.")
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    write_text(path, text.getvalue())
+
+
+def _print_table(header: list[str], rows: list[list[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*[(name if index == 0 else "") for index, name in enumerate(header[:1])], box=None)
+    for name in header[1:]:
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(*row)
+    # A pipe or a file takes lines of any length.
+    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200).print(table)

@@ -1,0 +1,124 @@
+"""The live view of a training run on the terminal."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+from napari_nucleigan.cli.console import duration, say
+from napari_nucleigan.events import Checkpoint, Finished, Losses, Note, Progress, Scores, to_json
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from rich.console import RenderableType
+
+    from napari_nucleigan.events import Event
+
+_QUIET_SECONDS = 30.0  # between lines of losses where there is no terminal
+
+
+class JsonLines:
+    """Writes every event as a line of JSON on stdout."""
+
+    def __enter__(self) -> JsonLines:
+        """Begin to show."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
+
+    def __call__(self, event: Event) -> None:
+        """Write an event."""
+        print(json.dumps(to_json(event)), flush=True)
+
+
+class TrainingView:
+    """Losses, validation scores, images per second and the time left, on stderr.
+
+    On a terminal they are a table that is drawn anew; elsewhere lines, few enough for a log.
+    """
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._console = Console(stderr=True)
+        self._live = Live(console=self._console, get_renderable=self._table, refresh_per_second=4)
+        self._progress: Progress | None = None
+        self._losses: Losses | None = None
+        self._scores: Scores | None = None
+        self._best: Scores | None = None
+        self._checkpoint = 0
+        self._spoken = 0.0
+
+    def __enter__(self) -> TrainingView:
+        """Begin to show."""
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Clear what moves."""
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Take an event in."""
+        match event:
+            case Progress():
+                self._progress = event
+            case Losses():
+                self._losses = event
+            case Scores():
+                self._scores = event
+                self._best = event if event.best else self._best
+            case Checkpoint():
+                self._checkpoint = event.step
+            case Note():
+                self._console.print(event.text, markup=False, highlight=False, soft_wrap=True)
+        if not self._console.is_terminal:
+            self._speak(event)
+
+    def _speak(self, event: Event) -> None:
+        if isinstance(event, Scores):
+            best = ", the best so far" if event.best else ""
+            say(f"step {event.step}: validation {_values(event.values)}{best}")
+        elif isinstance(event, Losses) and time.monotonic() - self._spoken > _QUIET_SECONDS:
+            self._spoken = time.monotonic()
+            left = self._progress.seconds_left if self._progress else None
+            rest = f", {duration(left)} left" if left is not None else ""
+            say(f"step {event.step}: {_values(event.values)}, {event.images_per_second:.1f} images/s{rest}")
+        elif isinstance(event, Finished):
+            say(f"step {event.step}: finished")
+
+    def _table(self) -> RenderableType:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        rows = Table.grid(padding=(0, 2))
+        rows.add_column(style="bold")
+        if self._losses is not None:
+            rows.add_row("losses", _values(self._losses.values))
+            rows.add_row("speed", f"{self._losses.images_per_second:.1f} images/s, rate {self._losses.lr:.2g}")
+        if self._scores is not None:
+            rows.add_row("validation", f"{_values(self._scores.values)} at step {self._scores.step}")
+        if self._best is not None:
+            rows.add_row("best", f"{_values(self._best.values)} at step {self._best.step}")
+        if self._checkpoint:
+            rows.add_row("checkpoint", f"step {self._checkpoint}")
+        if self._progress is None:
+            return Group(rows, Text("preparing"))
+        now = self._progress
+        left = "" if now.seconds_left is None else f", {duration(now.seconds_left)} left"
+        text = Text(f"{now.what}: {now.done} of {now.total}{left}")
+        return Group(rows, ProgressBar(total=now.total, completed=now.done, width=60), text)
+
+
+def _values(values: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in values.items())

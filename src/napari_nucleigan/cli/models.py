@@ -1,0 +1,85 @@
+"""``nucleigan models``: what models there are, and what they say of themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from napari_nucleigan.cli.console import answer, guarded, say
+
+app = typer.Typer(help="List, describe and export models.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout.")]
+Source = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="Name, model file, or folder of a training run.", show_default=False),
+]
+
+
+@app.command("list")
+@guarded
+def list_(as_json: Json = False) -> None:
+    """List the bundled models and those of the user's folder."""
+    from napari_nucleigan.models import list_models, user_folder
+
+    files = list_models(broken=True)
+    if as_json:
+        answer([_entry(file) for file in files])
+        return
+    for file in files:
+        where = "bundled" if file.bundled else str(file.path)
+        if file.card is None:
+            say(f"{file.name}: cannot be used: {file.problem}")
+        else:
+            card = file.card
+            print(f"{file.name}: {card.kind}, {card.mpp:g} µm per pixel, {card.date or 'no date'}, {where}")
+    if not files:
+        say(f"No models are installed; put model files into {user_folder()}.")
+
+
+@app.command()
+@guarded
+def info(model: Source, as_json: Json = False) -> None:
+    """Show the card of a model."""
+    from napari_nucleigan.models import read_card, resolve
+
+    path = resolve(model)
+    card = read_card(path).model_dump(mode="json")
+    if as_json:
+        answer({**card, "path": str(path)})
+        return
+    for name, value in {"path": str(path), **card}.items():
+        if value not in ("", None, {}):
+            print(f"{name.replace('_', ' ')}: {_text(value)}")
+
+
+@app.command()
+@guarded
+def export(
+    model: Source,
+    out: Annotated[Path, typer.Option("--out", "-o", help="File (.safetensors) or folder.", show_default=False)],
+) -> None:
+    """Copy a model, checked, to a file or into a folder."""
+    from napari_nucleigan.models import export_model
+
+    print(export_model(model, out))
+
+
+def _entry(file: Any) -> dict[str, Any]:
+    card = None if file.card is None else file.card.model_dump(mode="json")
+    return {
+        "name": file.name,
+        "path": str(file.path),
+        "bundled": file.bundled,
+        "problem": file.problem,
+        "card": card,
+    }
+
+
+def _text(value: Any, indent: int = 2) -> str:
+    if not isinstance(value, dict):
+        return str(value)
+    pad = "\n" + " " * indent
+    return "".join(f"{pad}{key}: {_text(inner, indent + 2)}" for key, inner in value.items())

@@ -50,12 +50,13 @@ def test_an_image_of_known_nuclei_gives_them_back() -> None:
 @pytest.mark.parametrize("network", [Oracle, Contextual, Noisy])
 @pytest.mark.parametrize("tile", [256, 512])
 def test_one_tile_or_many_give_the_same_nuclei(way: str, network: type[Oracle], tile: int) -> None:
-    labels = scatter((700, 700), 20, touching=False)
+    # Between touching nuclei an oracle's field is flat, and any noise would settle who gets its pixels.
+    labels = scatter((700, 700), 20, touching=network is not Noisy)
     image = picture(labels)
     one = _segment(image, model(network()), tile=2048).labels
     many = _segment(image, model(network()), tile=tile).labels
     assert one.max() > 1000
-    if network is not Noisy:  # whose noise alone, without any tiles, parts two nuclei in a thousand
+    if network is not Noisy:
         assert alike(one, many, pixels=0 if network is Oracle else 20)
     assert f1(one, many, 0.5) >= 0.997
     assert f1(one, many, 0.9) >= 0.995

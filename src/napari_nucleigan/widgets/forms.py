@@ -223,7 +223,7 @@ class SegmentForm(QWidget):
                 if item is not None:
                     item.setEnabled(device.available)
                     item.setToolTip(device.reason or device.label)
-            index = self.device.findData(chosen)
+            index = self.device.findData("cuda:0" if chosen == "cuda" else chosen)
             self.device.setCurrentIndex(index if index >= 0 and devices[index].available else 0)
         missing = [f"{device.label}: {device.reason}" for device in devices if not device.available]
         self.device.setToolTip("\n".join([tooltip("device"), *missing]))

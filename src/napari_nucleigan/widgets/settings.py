@@ -49,7 +49,7 @@ def preferences() -> Preferences:
 
         page = get_plugin_settings(PLUGIN)
         found = Preferences(
-            page.computing.device.strip() or "auto",
+            page.computing.device,
             max(_SMALLEST_TILE, page.computing.tile) if page.computing.tile else None,
             page.folders.models.strip(),
             page.folders.runs.strip(),

@@ -45,13 +45,13 @@ class TrainingView:
         from rich.live import Live
 
         self._console = Console(stderr=True)
-        self._live = Live(console=self._console, get_renderable=self._table, refresh_per_second=4)
         self._progress: Progress | None = None
         self._losses: Losses | None = None
         self._scores: Scores | None = None
         self._best: Scores | None = None
         self._checkpoint = 0
         self._spoken = 0.0
+        self._live = Live(console=self._console, get_renderable=self._table, refresh_per_second=4)
 
     def __enter__(self) -> TrainingView:
         """Begin to show."""

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import imagecodecs
+import pytest
+
+from napari_nucleigan.data.images import write_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+COMMAND = Path(sys.executable).with_name("nucleigan")
+SMALL = {
+    "generator": {"name": "compact-unet", "widths": [4, 4, 4, 4, 4]},
+    "discriminator_width": 0,
+    "patch": 64,
+    "batch": 2,
+    "crops_per_epoch": 4,
+    "epochs_constant": 4,
+    "epochs_decay": 1,
+    "validate_every": 5,
+    "checkpoint_every": 1,
+    "warmup_steps": 0,
+}
+
+
+@pytest.fixture
+def data(tmp_path: Path, tiny_he: Callable[..., object]) -> Path:
+    folder = tmp_path / "data"
+    (folder / "images").mkdir(parents=True)
+    rows = ["name,organ,split"]
+    for index, split in enumerate(["train", "train", "val"]):
+        rgb, labels = tiny_he(96, 96, 20, index)
+        (folder / "images" / f"{index}.png").write_bytes(imagecodecs.png_encode(rgb))
+        write_labels(folder / "labels" / f"{index}.tif", labels)
+        rows.append(f"{index},breast,{split}")
+    (folder / "split.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def _sets(**changes: object) -> list[str]:
+    return [part for key, value in {**SMALL, **changes}.items() for part in ("--set", f"{key}={json.dumps(value)}")]
+
+
+def test_a_run_makes_a_model_that_segments(tmp_path: Path, data: Path, nucleigan: Callable[..., object]) -> None:
+    run = tmp_path / "run"
+    done = nucleigan("train", "segmenter", data, "--run", run, "--name", "mine", "--device", "cpu", *_sets())
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.strip() == str(run / "best.safetensors")
+    assert "validation" in done.stderr
+    assert json.loads(nucleigan("models", "info", run, "--json").stdout)["name"] == "mine"
+    image = data / "images" / "2.png"
+    out = tmp_path / "nuclei.tif"
+    segmented = nucleigan("segment", image, "-o", out, "--model", run, "--device", "cpu", "--mpp", 0.25)
+    assert segmented.exit_code == 0, segmented.stderr
+    assert out.is_file()
+
+
+def test_events_come_as_lines_of_json(tmp_path: Path, data: Path, nucleigan: Callable[..., object]) -> None:
+    done = nucleigan("train", "segmenter", data, "--run", tmp_path / "run", "--device", "cpu", "--json", *_sets())
+    kinds = {json.loads(line)["event"] for line in done.stdout.splitlines()}
+    assert {"losses", "progress", "scores", "checkpoint", "finished"} <= kinds
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "reason"),
+    [
+        (("--set", "lr"), 2, "KEY=VALUE"),
+        (("--set", "lr=-1"), 1, "lr"),
+        (("--set", "colour=1"), 1, "colour"),
+        (("--recipe", "no-such-recipe"), 1, "no-such-recipe"),
+        (("--resume", "--recipe", "compact-segmenter"), 2, "--resume"),
+        (("--resume",), 1, "no run to resume"),
+    ],
+)
+def test_what_cannot_be_is_said_before_training(
+    tmp_path: Path, data: Path, nucleigan: Callable[..., object], arguments: tuple[str, ...], code: int, reason: str
+) -> None:
+    done = nucleigan("train", "segmenter", data, "--run", tmp_path / "run", "--device", "cpu", *arguments)
+    assert done.exit_code == code
+    assert reason in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent as POSIX has them")
+def test_ctrl_c_saves_and_resume_goes_on(tmp_path: Path, data: Path) -> None:
+    run = tmp_path / "run"
+    start = [COMMAND, "train", "segmenter", data, "--run", run, "--device", "cpu", "--json"]
+    changes = _sets(epochs_constant=100_000, checkpoint_every=100_000, validate_every=100_000)
+    process = subprocess.Popen([*start, *changes], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if json.loads(line)["event"] == "losses":
+            process.send_signal(signal.SIGINT)
+            break
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "--resume" in stderr
+    assert "Traceback" not in stderr
+    assert list((run / "checkpoints").iterdir())
+    again = subprocess.Popen([*start, "--resume"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    steps = []
+    for line in again.stdout:
+        event = json.loads(line)
+        if event["event"] == "losses":
+            steps.append(event["step"])
+            again.send_signal(signal.SIGTERM)
+            break
+    again.communicate(timeout=60)
+    assert again.returncode == 130
+    assert steps[0] > 10
+
+
+def test_recipes_explain_themselves(nucleigan: Callable[..., object]) -> None:
+    text = nucleigan("train", "recipes").stdout
+    assert "compact-segmenter" in text
+    assert "paper-segmenter" in text
+    assert json.loads(nucleigan("train", "recipes", "paper-segmenter", "--json").stdout)
+    assert nucleigan("train", "recipes", "none").exit_code == 1

@@ -30,9 +30,7 @@ except NucleiganError as error:
 
 def run_demo(*paths: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-W", "error::RuntimeWarning", "-c", DEMO, *map(str, paths)]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=110, env=os.environ, check=False
-    )
+    return subprocess.run(command, capture_output=True, text=True, timeout=110, env=os.environ, check=False)
 
 
 def test_picture_and_labels(models: Path, tmp_path: Path) -> None:
@@ -54,9 +52,7 @@ def test_failure_ends_it_with_the_reason(models: Path, tmp_path: Path) -> None:
         content = bytearray(file.read_bytes())
         content[-5] ^= 255
         # takes the place of the bundled model, and is damaged
-        file.with_name("nucleigan-he.safetensors").write_bytes(
-            bytes(content).replace(b"tiny", b"he-1")
-        )
+        file.with_name("nucleigan-he.safetensors").write_bytes(bytes(content).replace(b"tiny", b"he-1"))
     done = run_demo(tmp_path / "demo.png", tmp_path / "labels.tif")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr

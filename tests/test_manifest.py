@@ -1,0 +1,59 @@
+"""The manifest: what napari is told of this plugin."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from npe2 import PluginManifest
+
+import napari_nucleigan
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+MANIFEST = Path(napari_nucleigan.__file__).with_name("napari.yaml")
+
+
+@pytest.fixture(scope="module")
+def manifest() -> PluginManifest:
+    return PluginManifest.from_file(MANIFEST)
+
+
+def test_is_valid_and_all_its_names_can_be_imported(manifest: PluginManifest) -> None:
+    pytest.importorskip("qtpy.QtWidgets")
+    manifest.validate_imports()
+    assert manifest.name == "napari-nucleigan"
+    assert manifest.schema_version == "0.3.0"
+
+
+def test_is_linked_at_the_root() -> None:
+    link = REPOSITORY / "napari.yaml"
+    assert link.is_symlink()
+    assert link.resolve() == MANIFEST.resolve()
+
+
+def test_segment_is_in_the_menus(manifest: PluginManifest) -> None:
+    contributions = manifest.contributions
+    assert [item.command for item in contributions.menus["napari/layers/segment"]] == ["napari-nucleigan.segment"]
+    assert [widget.display_name for widget in contributions.widgets] == ["Segment nuclei"]
+
+
+def test_preferences_have_their_fields(manifest: PluginManifest) -> None:
+    fields = {
+        f"{group}.{name}" for group, page in manifest.contributions.configurations.items() for name in page.properties
+    }
+    assert fields == {"computing.device", "computing.tile", "folders.models", "folders.runs"}
+
+
+def test_every_command_is_used_and_every_use_is_a_command(manifest: PluginManifest) -> None:
+    contributions = manifest.contributions
+    used = {item.command for item in (*contributions.widgets, *contributions.readers)}
+    used |= {item.command for item in (*contributions.writers, *contributions.sample_data)}
+    assert used == {command.id for command in contributions.commands}
+
+
+def test_the_widget_loads_without_torch() -> None:
+    pytest.importorskip("qtpy.QtWidgets")
+    code = "import napari_nucleigan.widgets.segment, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

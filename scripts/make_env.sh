@@ -40,6 +40,6 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1
 .venv/bin/python -m pip install -q -c constraints.txt --upgrade pip
 torch=$(grep '^torch==' constraints.txt)
 # torch comes first and by itself, so that the build chosen here stays.
-.venv/bin/python -m pip install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} "$torch"
+.venv/bin/python -m pip install -c constraints.txt ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} "$torch"
 .venv/bin/python -m pip install -c constraints.txt -e '.[all,dev,docs]'
 touch .venv/.complete

@@ -170,3 +170,24 @@ def test_bfloat16_is_close_to_float32() -> None:
     exact = Predictor(network, "cpu", "float32")(windows)[0]
     rough = Predictor(network, "cpu", "bfloat16")(windows)[0]
     assert np.abs(exact.astype(float) - rough).max() < 0.05
+
+
+@pytest.mark.parametrize("name", ["compact-unet", "unet-256", "resnet"])
+def test_fusing_normalisation_changes_nothing(name: str) -> None:
+    from napari_nucleigan.networks import build
+
+    torch.manual_seed(0)
+    network = build({"name": name, "widths": [8] * 5} if name == "compact-unet" else {"name": name, "width": 4})
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(layer.running_mean)
+            torch.nn.init.uniform_(layer.running_var, 0.5, 2)
+            torch.nn.init.uniform_(layer.weight, 0.5, 2)
+    network.eval()
+    (window,) = _windows((256, 256))
+    with torch.inference_mode():
+        images = torch.from_numpy(window).permute(2, 0, 1)[None] / 127.5 - 1
+        expected = network(images)[0].numpy()
+    (field,) = Predictor(network, "cpu", "float32")([window])
+    np.testing.assert_allclose(field, expected, atol=2e-3)
+    assert name == "resnet" or any(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.modules())

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from napari_nucleigan.networks.discriminators import PatchGAN, largest_singular_values
+from napari_nucleigan.networks.generators import initialise
+from napari_nucleigan.networks.objectives import discriminator_loss
+
+PATCHES = [(1, 16), (2, 34), (3, 70), (4, 142)]
+
+
+def pairs(*shape, seed=0):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def convolutions(network):
+    return [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+
+
+def trained(spectral, steps=30):
+    network = PatchGAN(width=8, layers=3, spectral=spectral)
+    initialise(network, "normal", seed=0)
+    network.normalise()
+    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3, betas=(0.5, 0.999))
+    for step in range(steps):
+        real = pairs(2, 6, 64, 64, seed=step)
+        loss = discriminator_loss(network(real), network(-real.abs()), "hinge")
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return network
+
+
+# -- patches -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("layers", "patch"), PATCHES)
+def test_one_output_sees_a_patch_of_the_published_size(layers, patch):
+    network = PatchGAN(width=1, layers=layers, spectral=False)
+    assert network.receptive_field == patch
+    # Positive weights, so that no two ways to a pixel cancel out.
+    for parameter in network.parameters():
+        parameter.data.abs_().add_(0.1)
+    image = torch.ones(1, 6, 256, 256, requires_grad=True)
+    logits = network(image)
+    middle = logits.shape[-1] // 2
+    (gradient,) = torch.autograd.grad(logits[0, 0, middle, middle], image)
+    seen = gradient[0].abs().sum(dim=0) > 0
+    rows, columns = seen.any(dim=1).nonzero(), seen.any(dim=0).nonzero()
+    assert len(rows) == len(columns) == patch
+    assert int(seen.sum()) == patch**2
+    # Condition and judged image are both seen.
+    assert (gradient[0].abs().amax(dim=(1, 2)) > 0).all()
+
+
+@pytest.mark.parametrize(("layers", "spectral"), [(3, True), (1, False)])
+def test_spectral_normalisation_leaves_patches_and_parameters(layers, spectral):
+    plain, normed = PatchGAN(layers=layers), PatchGAN(layers=layers, spectral=spectral).normalise()
+    assert plain.receptive_field == normed.receptive_field
+    assert sum(p.numel() for p in plain.parameters()) == sum(p.numel() for p in normed.parameters())
+
+
+def test_a_crop_of_256_has_30_by_30_patches():
+    with torch.no_grad():
+        assert PatchGAN(width=2)(pairs(2, 6, 256, 256)).shape == (2, 1, 30, 30)
+
+
+@pytest.mark.parametrize(("channels", "expected"), [(6, 2_767_809), (3, 2_764_737)])
+def test_the_parameters_of_the_70x70_patchgan(channels, expected):
+    # Isola et al. 2017: C64-C128-C256-C512 and one output channel, kernels of 4x4. The published code's 2 768 705
+    # (6 channels) count batch normalisation, 2 for each channel, where ours has a bias, 1 for each.
+    widths = [channels, 64, 128, 256, 512, 1]
+    assert sum(16 * before * after + after for before, after in pairwise(widths)) == expected
+    assert sum(p.numel() for p in PatchGAN(channels).parameters()) == expected
+    assert channels != 6 or expected + 128 + 256 + 512 == 2_768_705
+
+
+def test_widths_double_up_to_eight_times_the_first():
+    widths = [layer.out_channels for layer in convolutions(PatchGAN(width=4, layers=5))]
+    assert widths == [4, 8, 16, 32, 32, 32, 1]
+
+
+def test_nothing_else_normalises():
+    kinds = {type(layer) for layer in PatchGAN().layers}
+    assert kinds == {nn.Conv2d, nn.LeakyReLU}
+
+
+# -- spectral normalisation ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["training", "evaluation"])
+def test_the_largest_singular_value_of_every_convolution_is_one(mode):
+    network = trained(spectral=True)
+    network.train(mode == "training")
+    values = largest_singular_values(network)
+    assert len(values) == len(convolutions(network)) == 5
+    assert values == pytest.approx([1] * 5, abs=0.05)
+
+
+def test_the_singular_values_are_those_of_the_weights_that_convolve():
+    network = trained(spectral=True, steps=2).eval()
+    first = convolutions(network)[0]
+    image = pairs(1, 6, 32, 32)
+    expected = nn.functional.conv2d(image, first.weight, first.bias, stride=2, padding=1)
+    assert torch.equal(first(image), expected)
+    by_numpy = np.linalg.svd(first.weight.detach().numpy().reshape(8, -1), compute_uv=False)[0]
+    assert largest_singular_values(network)[0] == pytest.approx(by_numpy, rel=1e-5)
+
+
+def test_without_it_the_singular_values_go_their_own_way():
+    network = trained(spectral=False)
+    assert not any(nn.utils.parametrize.is_parametrized(layer) for layer in network.layers)
+    assert max(abs(value - 1) for value in largest_singular_values(network)) > 0.2
+
+
+def test_the_weights_are_filled_before_they_are_normalised():
+    plain, normed = PatchGAN(width=4), PatchGAN(width=4)
+    initialise(plain, "normal", seed=1)
+    initialise(normed, "normal", seed=1)
+    normed.normalise().eval()
+    for before, after, value in zip(
+        convolutions(plain), convolutions(normed), largest_singular_values(plain), strict=True
+    ):
+        # One power iteration at each look; the direction is that of the filled weights.
+        assert torch.allclose(after.weight, before.weight / value, rtol=0.02, atol=1e-4)
+
+
+def test_an_update_learns_through_the_normalisation():
+    network = PatchGAN(width=4).normalise()
+    network(pairs(1, 6, 64, 64)).mean().backward()
+    gradients = [p.grad for p in network.parameters()]
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
+    assert sum(bool(gradient.any()) for gradient in gradients) == len(gradients)

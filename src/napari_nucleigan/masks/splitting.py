@@ -24,11 +24,12 @@ _TIE_BREAK = (np.random.default_rng(0).permutation(GRID * GRID).reshape(GRID, GR
 def split_by_prominence(
     relief: NDArray[np.float32], foreground: NDArray[np.bool_], prominence: float, lowest: float
 ) -> NDArray[np.int32]:
-    """Give every pixel of the foreground to a peak of the relief.
+    """Give the foreground to the peaks of the relief.
 
     A watershed gives each local maximum its basin. Basins then merge, the highest pass between two of them
     first, as long as the lower of their peaks rises less than `prominence` above the pass: the topological
-    persistence of Edelsbrunner, Letscher and Zomorodian (2002).
+    persistence of Edelsbrunner, Letscher and Zomorodian (2002). A connected part of the foreground that only
+    rises towards what lies beyond it has no peak, and is dropped as noise.
 
     Parameters
     ----------

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,9 @@ from oracle import Contextual, Oracle
 
 from napari_nucleigan.errors import DeviceError
 from napari_nucleigan.segmentation.predictor import Predictor, is_blank
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Hungry(Oracle):
@@ -59,22 +64,34 @@ def test_empty_glass_never_reaches_the_network() -> None:
     assert not is_blank(np.full((5, 5, 3), 200, np.uint8))
 
 
-def test_the_mean_over_flips_is_the_same_for_a_flipped_image() -> None:
+@pytest.mark.parametrize(
+    ("views", "turns"),
+    [
+        (2, [lambda image: image[::-1, ::-1]]),
+        (4, [lambda image: image[::-1], lambda image: image[:, ::-1]]),
+        (8, [lambda image: image[::-1], lambda image: image.swapaxes(0, 1)]),
+    ],
+)
+def test_the_mean_over_views_turns_with_the_image(views: int, turns: list[Callable[[np.ndarray], np.ndarray]]) -> None:
     class Slanted(Oracle):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return torch.roll(images, (3, 1), (2, 3))
 
     (window,) = _windows((64, 96))
-    predictor = Predictor(Slanted(), "cpu", flips=True)
-    plain, flipped = predictor([window, window[::-1]])
-    np.testing.assert_allclose(plain[:, ::-1], flipped, atol=2e-3)
+    predictor = Predictor(Slanted(), "cpu", views=views)
+    (plain,) = predictor([window])
+    for turn in turns:
+        (field,) = predictor([turn(window)])
+        expected = turn(np.moveaxis(plain, 0, -1))
+        np.testing.assert_allclose(np.moveaxis(field, 0, -1), expected, atol=2e-3)
 
 
-def test_flips_leave_an_even_network_alone() -> None:
+@pytest.mark.parametrize("views", [1, 2, 4, 8])
+def test_views_leave_an_even_network_alone(views: int) -> None:
     (window,) = _windows((64, 96))
     one = Predictor(Contextual(), "cpu", "float32")([window])[0]
-    four = Predictor(Contextual(), "cpu", "float32", flips=True)([window])[0]
-    np.testing.assert_allclose(one.astype(float), four, atol=5e-3)
+    mean = Predictor(Contextual(), "cpu", "float32", views=views)([window])[0]
+    np.testing.assert_allclose(one.astype(float), mean, atol=5e-3)
 
 
 def test_when_memory_runs_out_the_batch_is_halved_and_that_is_said() -> None:

@@ -27,6 +27,7 @@ def test_settings_come_back_from_their_record() -> None:
         {"mpp": 0},
         {"normalize": "pink"},
         {"tile": 3},
+        {"views": 3},
         {"colour": "pink"},
         {"model": ""},
     ],

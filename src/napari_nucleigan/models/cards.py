@@ -43,7 +43,7 @@ class ModelCard(BaseModel):
     )
     decode: dict[str, Any] = Field(
         default_factory=dict,
-        description="Default decoding: threshold, prominence, min_area_um2, flips.",
+        description="Default decoding: threshold, prominence, smoothing, min_area_um2, views.",
     )
     recipe: dict[str, Any] = Field(default_factory=dict, description="The recipe that trained it.")
     training_data: str = Field("", description="What it was trained on.")

@@ -199,7 +199,7 @@ def refilter(segmentation: Segmentation, settings: SegmentSettings) -> Segmentat
     shape = segmentation.image.pixels.shape
     scale = Scale.of((shape[0], shape[1]), segmentation.mpp, segmentation.card.mpp)
     labels = _filtered(scale.labels_back(run(_cut_kept(segmentation.field, cutting))), cutting, scale)
-    used = _used(settings, cutting, segmentation.provenance["settings"]["flips"])
+    used = _used(settings, cutting, segmentation.provenance["settings"]["views"])
     return replace(
         segmentation,
         labels=labels,
@@ -243,8 +243,8 @@ def _segment(image: HEImage, settings: SegmentSettings, model: Model) -> Job[Seg
     notes: list[Note] = []
     cutting = Cutting.of(settings, card)
     scale = _scale(image, settings, card, notes)
-    flips = card.decode.get("flips", False) if settings.flips is None else settings.flips
-    predictor = Predictor(model.network, settings.device, settings.precision, settings.batch, bool(flips))
+    views = settings.views or int(card.decode.get("views", 1))
+    predictor = Predictor(model.network, settings.device, settings.precision, settings.batch, views)
     paint = _stains(image, settings, card, notes)
     notes += predictor.notes()
     yield from notes
@@ -284,7 +284,7 @@ def _segment(image: HEImage, settings: SegmentSettings, model: Model) -> Job[Seg
         "model": card.name,
         "sha256": card.sha256,
         "version": __version__,
-        "settings": _used(settings, cutting, predictor.flips),
+        "settings": _used(settings, cutting, predictor.views),
         "mpp": scale.mpp,
         "device": predictor.device,
         "precision": predictor.precision,
@@ -368,12 +368,12 @@ def _features(labels: NDArray[np.int32], image: HEImage, scale: Scale) -> dict[s
     return measure(labels, image.pixels, scale.mpp)
 
 
-def _used(settings: SegmentSettings, cutting: Cutting, flips: bool) -> dict[str, Any]:
+def _used(settings: SegmentSettings, cutting: Cutting, views: int) -> dict[str, Any]:
     """Return the settings as they were used, ready for JSON."""
     return settings.model_dump(mode="json") | {
         "threshold": cutting.decoding["threshold"],
         "prominence": cutting.decoding["prominence"],
         "min_area": cutting.min_area,
         "max_area": cutting.max_area if np.isfinite(cutting.max_area) else None,
-        "flips": flips,
+        "views": views,
     }

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 BLANK = 235
 """A window whose darkest value is at least this is empty glass: nothing there absorbs light."""
 
+# Quarter turns and whether mirrored; the first 1, 2, 4 and 8 of them are groups.
+_VIEWS = [(turns, mirrored) for odd in (0, 1) for mirrored in (False, True) for turns in (odd, odd + 2)]
 _EXHAUSTED = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")
 
 
@@ -43,8 +45,9 @@ class Predictor:
         Arithmetic.
     batch : int, optional
         Windows at once; by default 4 on a GPU, 1 on a CPU.
-    flips : bool
-        Average over the four mirror images.
+    views : {1, 2, 4, 8}
+        Views of each window to average over: itself, turned upside down, both mirrored, all turned by
+        a quarter.
 
     Attributes
     ----------
@@ -67,12 +70,12 @@ class Predictor:
         device: str = "auto",
         precision: Precision = "auto",
         batch: int | None = None,
-        flips: bool = False,
+        views: int = 1,
     ) -> None:
         import torch
 
         self.stride = int(network.stride)
-        self.flips = flips
+        self.views = views
         self._asked = precision
         self._network = _fused(network)
         self._notes: list[Note] = []
@@ -145,12 +148,10 @@ class Predictor:
             # (N, H, W, 3) seen as (N, 3, H, W) is channels_last already.
             images = torch.from_numpy(padded).to(self.device).permute(0, 3, 1, 2)
             images = images.float().div_(127.5).sub_(1.0)
-            if self.flips:
-                field = torch.zeros_like(images)
-                for axes in ((), (2,), (3,), (2, 3)):
-                    field += self._forward(images.flip(axes)).flip(axes).float() / 4
-            else:
-                field = self._forward(images)
+            field = torch.zeros_like(images)
+            for turns, mirrored in _VIEWS[: self.views]:
+                field += _seen(self._forward(_view(images, turns, mirrored)).float(), turns, mirrored)
+            field /= self.views
             field = field[..., :height, :width].to(torch.float16)
             result: NDArray[np.float16] = field.contiguous().cpu().numpy()
         return result
@@ -198,6 +199,15 @@ class Predictor:
             raise DeviceError(
                 "There is not enough memory to segment this image; choose a smaller tile, or close other programs."
             ) from error
+
+
+def _view(images: torch.Tensor, turns: int, mirrored: bool) -> torch.Tensor:
+    turned = images.rot90(turns, (2, 3))
+    return turned.flip(3) if mirrored else turned
+
+
+def _seen(field: torch.Tensor, turns: int, mirrored: bool) -> torch.Tensor:
+    return (field.flip(3) if mirrored else field).rot90(-turns, (2, 3))
 
 
 def _fused(network: Generator) -> Generator:

@@ -11,6 +11,8 @@ from napari_nucleigan.models.registry import DEFAULT_SEGMENTER
 
 Normalize = Literal["model", "none", "vahadane", "macenko", "reinhard"]
 Precision = Literal["auto", "float32", "bfloat16"]
+VIEWS = (1, 2, 4, 8)
+"""Numbers of views of an image that the network can be averaged over."""
 
 
 class SegmentSettings(BaseModel):
@@ -74,11 +76,13 @@ class SegmentSettings(BaseModel):
         description="Bring the stains to a reference first, by statistics of the whole image. "
         "'model' does what the model was trained with.",
     )
-    flips: bool | None = Field(
+    views: int | None = Field(
         None,
-        title="Average over flips",
-        description="Average the network over four mirror images: a little better, four times "
-        "slower. By default what the model asks for.",
+        title="Views",
+        ge=1,
+        le=8,
+        description="Average the network over so many views of the image: 1, 2 (turned upside down), 4 (mirrored), 8 "
+        "(turned); a little better, and that much slower. By default what the model asks for.",
     )
     tile: int | None = Field(
         None,
@@ -105,6 +109,8 @@ class SegmentSettings(BaseModel):
     def _consistent(self) -> SegmentSettings:
         if None not in (self.min_area, self.max_area) and self.min_area > self.max_area:  # type: ignore[operator]
             raise ValueError("the smallest area is above the largest")
+        if self.views not in (None, *VIEWS):
+            raise ValueError("views are 1, 2, 4 or 8")
         return self
 
     @classmethod

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import numpy as np
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +24,12 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # Optical density of haematoxylin and eosin in red, green and blue (Ruifrok and Johnston, 2001).
 HAEMATOXYLIN = np.array([0.65, 0.70, 0.29])
 EOSIN = np.array([0.07, 0.99, 0.11])
+
+# A run must not fail because a machine is busy, nor for luck: the same code gets the same examples.
+# `--hypothesis-profile=search` looks for new ones.
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None, max_examples=1000)
+settings.load_profile("steady")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -109,8 +109,7 @@ _Result = TypeVar("_Result")
 Job: TypeAlias = Generator[Event, None, _Result]
 
 _TYPES: dict[str, type[Any]] = {
-    kind.__name__.lower(): kind
-    for kind in (Progress, Note, Losses, Scores, Preview, Checkpoint, Finished)
+    kind.__name__.lower(): kind for kind in (Progress, Note, Losses, Scores, Preview, Checkpoint, Finished)
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,7 +73,15 @@ class Dataset:
                 f"{len(missing)} images of {root} have no label image, {missing[0]!r} first; "
                 f"put it at labels/{missing[0]}.tif or remove the image."
             )
+        twice = next((name for name, after in pairwise(names) if name == after), None)
+        if twice is not None:
+            raise DatasetError(f"{root / 'images'} holds two images called {twice!r}; remove or rename one of them.")
         rows = read_split(root / "split.csv")
+        if rows and rows.keys().isdisjoint(names):
+            raise DatasetError(
+                f"{root / 'split.csv'} names none of the images, {next(iter(rows))!r} first; it must name "
+                "them without folder and suffix."
+            )
         return cls(
             folder=root,
             names=names,
@@ -162,12 +171,15 @@ def read_split(path: Path) -> dict[str, dict[str, str]]:
     Raises
     ------
     DatasetError
-        If the file has no column ``name``.
+        If the file is no CSV text or has no column ``name``.
     """
     if not path.is_file():
         return {}
-    with path.open(newline="", encoding="utf-8-sig") as handle:
-        reader = csv.DictReader(handle)
-        if "name" not in (reader.fieldnames or ()):
-            raise DatasetError(f"{path} has no column 'name'; its columns are name,organ,split.")
-        return {row["name"]: row for row in reader}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as handle:
+            reader = csv.DictReader(handle, skipinitialspace=True)
+            if "name" not in (reader.fieldnames or ()):
+                raise DatasetError(f"{path} has no column 'name'; its columns are name,organ,split.")
+            return {row["name"]: row for row in reader}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{path} cannot be read: {error}. Save it as CSV text in UTF-8.") from error

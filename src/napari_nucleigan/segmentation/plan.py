@@ -108,7 +108,7 @@ def _refuse_collisions(tasks: Sequence[FileTask]) -> None:
             other = taken.setdefault(_key(path), task.source)
             if other != task.source:
                 raise OutputError(
-                    f"{other} and {task.source} would both be written to {path}; segment them into separate folders."
+                    f"{other} and {task.source} would both be written to {path}; write them into separate folders."
                 )
 
 

@@ -25,7 +25,7 @@ def trained_file(tiny_he: Callable, tmp_path_factory: pytest.TempPathFactory) ->
     import torch
 
     from napari_nucleigan.masks.encoding import encode
-    from napari_nucleigan.models import ModelCard, save_model
+    from napari_nucleigan.models import DEFAULT_SEGMENTER, ModelCard, save_model
     from napari_nucleigan.networks import build
 
     threads = torch.get_num_threads()
@@ -43,7 +43,7 @@ def trained_file(tiny_he: Callable, tmp_path_factory: pytest.TempPathFactory) ->
         optimizer.step()
     torch.set_num_threads(threads)
     card = ModelCard(
-        name="tiny",
+        name=DEFAULT_SEGMENTER,  # takes the place of the bundled model
         kind="segmenter",
         architecture=ARCHITECTURE,
         mpp=MPP,

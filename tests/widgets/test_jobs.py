@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
@@ -10,12 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 pytest.importorskip("qtpy.QtWidgets")
-from qtpy.QtCore import QThreadPool
-from qtpy.QtWidgets import QWidget
+from qtpy.QtCore import QEvent, QThreadPool
+from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_nucleigan.errors import DeviceError, ImageError, ModelError, NucleiganError
 from napari_nucleigan.events import Note, Progress
-from napari_nucleigan.widgets.jobs import Runner, explain, once
+from napari_nucleigan.widgets.jobs import Runner, _Guard, explain, once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -183,3 +184,24 @@ def test_deleting_the_widget_stops_the_job(qtbot: QtBot) -> None:
     widget.deleteLater()
     assert closed.wait(0) is False
     qtbot.waitUntil(closed.is_set, timeout=5000)
+
+
+def test_widgets_may_be_destroyed_and_collected_in_any_order(qtbot: QtBot) -> None:
+    # once a crash: the slot of `destroyed` had been torn down by the garbage collector
+    gc.collect()
+    gc.freeze()  # so that collecting takes no time
+    for round_ in range(500):
+        widget = QWidget()
+        widget.runner = Runner(widget)
+        widget.runner.cycle = widget
+        widget.deleteLater()
+        del widget
+        if round_ % 7 == 0:
+            gc.collect()
+        if round_ % 3 == 0:
+            QApplication.processEvents()
+        QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    gc.collect()
+    gc.unfreeze()
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    assert not _Guard._alive

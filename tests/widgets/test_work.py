@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def test_survey(models: Path) -> None:
     found = run(work.survey())
-    assert "tiny" in [file.name for file in found.models]
+    assert str(models / "tiny.safetensors") in [str(file.path) for file in found.models]
     assert found.devices[0].name == "auto"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer
@@ -10,7 +11,6 @@ from qtpy.QtWidgets import QApplication
 from napari_nucleigan.data.images import write_labels
 from napari_nucleigan.errors import ModelError, NucleiganError
 from napari_nucleigan.files import make_folder
-from napari_nucleigan.widgets.runbar import figures
 from napari_nucleigan.widgets.settings import PLUGIN
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ class _Demo(QObject):
         widget.select_image(self._image)
         widget.ready.connect(self._run)
         widget.done.connect(self._done)
+        widget.bar.figures_changed.connect(partial(show_figures, viewer))
         widget.failed.connect(self._failed)
         if screenshot is not None:
             QTimer.singleShot(_LONGEST_MS, self._late)
@@ -115,7 +116,6 @@ class _Demo(QObject):
             return
         segmentation = results[0].segmentation
         self._viewer.reset_view()
-        show_figures(self._viewer, figures([segmentation]))
         try:
             if self._labels_path is not None:
                 write_labels(self._labels_path, segmentation.labels, segmentation.mpp)

@@ -111,3 +111,13 @@ def silent(*widgets: QWidget) -> Iterator[None]:
     finally:
         for blocker in blockers:
             blocker.unblock()
+
+
+def warning_style(theme: str) -> str:
+    """Style of a remark that asks for attention.
+
+    A theme's own warning colour is made for backgrounds; it cannot be read on the light theme.
+    """
+    from napari.utils.theme import get_theme
+
+    return f"color: {'#f2b441' if get_theme(theme).type == 'dark' else '#8a4b00'};"

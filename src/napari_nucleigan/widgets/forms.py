@@ -48,6 +48,7 @@ GAP = 6
 _CARD = Qt.ItemDataRole.UserRole + 1
 WHOLE, VIEW = "whole", "view"
 REPLACE, ADD = "replace", "add"
+_SCORES = ("aji", "f1", "pq", "dice")
 _NORMALIZE = {
     "As the model asks": "model",
     "Not normalised": "none",
@@ -60,26 +61,40 @@ _NORMALIZE = {
 def model_summary(card: ModelCard) -> str:
     """One line on a model: what it expects, how good it is, under which licence."""
     parts = [f"{card.mpp:g} µm per pixel"]
-    for key, name in (("aji", "AJI"), ("f1", "F1")):
-        value = card.scores.get(key, card.scores.get("validation", {}).get(key))
-        if isinstance(value, int | float):
-            parts.append(f"{name} {value:.2f}")
+    groups = [scores for _, scores in _scores(card)]
+    if groups:
+        parts += [f"{name} {value:.2f}" for name, value in list(groups[0].items())[:2]]
     if card.licence:
-        parts.append(card.licence)
+        parts.append(card.licence.split(" (")[0])
     return " · ".join(parts)
 
 
 def model_details(card: ModelCard) -> str:
-    """All that a user may want to know of a model, for a tooltip."""
-    rows = {
+    """All that a user may want to know of a model, as rich text for a tooltip."""
+    rows = {name: ", ".join(f"{key} {value:.3f}" for key, value in scores.items()) for name, scores in _scores(card)}
+    rows |= {
         "Trained on": card.training_data,
         "Licence of the data": card.data_licence,
         "Licence of the weights": card.licence,
         "Made": " ".join(part for part in (card.date, card.version) if part),
         "Notes": card.notes,
     }
-    lines = [f"<b>{card.name}</b>", model_summary(card)]
+    lines = [f"<b>{card.name}</b>: {card.mpp:g} µm per pixel"]
     return "<br>".join([*lines, *(f"{name}: {text}" for name, text in rows.items() if text)])
+
+
+def _scores(card: ModelCard) -> list[tuple[str, dict[str, float]]]:
+    """Scores of a card by what they were measured on; a card may name that or not."""
+    named = {name: part for name, part in card.scores.items() if isinstance(part, dict)}
+    return [
+        (name.capitalize(), numbers)
+        for name, part in {"Scores": card.scores, **named}.items()
+        if (numbers := {key.upper(): part[key] for key in _SCORES if _is_number(part.get(key))})
+    ]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float)
 
 
 class SegmentForm(QWidget):

@@ -14,8 +14,7 @@ import logging
 import queue
 import threading
 import time
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from qtpy.QtCore import QObject, QThreadPool, QTimer, Signal
 
@@ -149,8 +148,7 @@ class Runner(QObject):
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self._poll)
-        # A bound method would be cut off before this fires; a function over a plain set is not.
-        self.destroyed.connect(partial(_cancel_all, self._tasks))
+        self.destroyed.connect(_Guard(self._tasks))
 
     @property
     def running(self) -> bool:
@@ -253,6 +251,22 @@ def _start(task: Task) -> None:
     QThreadPool.globalInstance().start(task)
 
 
-def _cancel_all(tasks: set[Task], _: object = None) -> None:
-    for task in tasks:
-        task.cancel()
+class _Guard:
+    """Cancels tasks when a runner is destroyed.
+
+    A bound method of the runner would be cut off before that. And what only the connection holds
+    may be torn down by the garbage collector just before it is called, which crashes: so each
+    guard is also held here.
+    """
+
+    _alive: ClassVar[set[_Guard]] = set()
+
+    def __init__(self, tasks: set[Task]) -> None:
+        self._tasks = tasks
+        self._alive.add(self)
+
+    def __call__(self, _: object = None) -> None:
+        """Cancel, and let go."""
+        self._alive.discard(self)
+        for task in self._tasks:
+            task.cancel()

@@ -10,7 +10,7 @@ import numpy as np
 from napari_nucleigan.data.images import HEImage, to_rgb
 
 if TYPE_CHECKING:
-    from napari.layers import Image, Labels
+    from napari.layers import Image
     from napari.viewer import Viewer
 
     from napari_nucleigan.segmentation import Segmentation
@@ -31,7 +31,7 @@ def image_layers(viewer: Viewer) -> list[Image]:
 
 def layer_problem(layer: Image) -> str:
     """Say why a layer cannot be segmented; empty where it can."""
-    if layer.ndim == 2 or _channel_first(layer):
+    if layer.ndim == 2 or is_channel_first(layer):
         return "" if min(image_shape(layer)) > 0 else f"“{layer.name}” is empty."
     if layer.ndim == 3 and not layer.rgb and layer.level_shapes[0][-1] in (3, 4):
         return (
@@ -168,7 +168,7 @@ def labels_place(layer: Image) -> dict[str, Any]:
 
 def is_channel_first(layer: Image) -> bool:
     """Whether the first axis of a layer holds its colours."""
-    return _channel_first(layer)
+    return not layer.rgb and layer.ndim == 3 and layer.level_shapes[0][0] in (3, 4)
 
 
 def full_labels(segmentation: Segmentation, shape: tuple[int, int], box: Box | None) -> np.ndarray[Any, Any]:
@@ -194,15 +194,6 @@ def full_labels(segmentation: Segmentation, shape: tuple[int, int], box: Box | N
     return labels
 
 
-def labels_of(viewer: Viewer, layer: Labels | None) -> bool:
-    """Whether a layer is still in the viewer."""
-    return layer is not None and layer in viewer.layers
-
-
-def _channel_first(layer: Image) -> bool:
-    return not layer.rgb and layer.ndim == 3 and layer.level_shapes[0][0] in (3, 4)
-
-
 def _plane(layer: Image) -> tuple[int, int]:
     """Axes that are rows and columns; napari does not count the colours of RGB layers."""
-    return (1, 2) if _channel_first(layer) else (0, 1)
+    return (1, 2) if is_channel_first(layer) else (0, 1)

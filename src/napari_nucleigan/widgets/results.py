@@ -100,10 +100,10 @@ class Results:
         """Forget all results; their layers stay."""
         self._all = []
 
-    def latest(self, images: Iterable[Image]) -> list[Result]:
-        """Return the newest result of each image."""
+    def latest(self, images: Iterable[Image], model: str) -> list[Result]:
+        """Return the newest result of each image by a model."""
         self.prune()
-        newest = {item.image.unique_id: item for item in self._all}
+        newest = {item.image.unique_id: item for item in self._all if item.segmentation.settings.model == model}
         return [newest[image.unique_id] for image in images if image.unique_id in newest]
 
     def show(

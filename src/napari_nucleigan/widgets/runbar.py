@@ -27,6 +27,8 @@ class RunBar(QWidget):
 
     run_clicked = Signal()
     cancel_clicked = Signal()
+    figures_changed = Signal(str)
+    """The line of figures."""
 
     def __init__(self, run_tip: str) -> None:
         super().__init__()
@@ -83,7 +85,9 @@ class RunBar(QWidget):
 
     def show_figures(self, segmentations: Sequence[Segmentation]) -> None:
         """Show the line of figures of a run."""
-        say(self.figures, figures(segmentations))
+        text = figures(segmentations)
+        say(self.figures, text)
+        self.figures_changed.emit(text)
 
 
 def figures(segmentations: Sequence[Segmentation]) -> str:

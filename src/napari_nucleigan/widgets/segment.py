@@ -27,6 +27,7 @@ from napari_nucleigan.events import Note, Progress
 from napari_nucleigan.models import ModelFile, list_models, read_card
 from napari_nucleigan.segmentation.scaling import COARSEST, FINEST
 from napari_nucleigan.widgets import forms, layers, settings, work
+from napari_nucleigan.widgets.fields import warning_style
 from napari_nucleigan.widgets.jobs import Runner
 from napari_nucleigan.widgets.results import Result, Results, run_key
 from napari_nucleigan.widgets.runbar import RunBar
@@ -141,7 +142,8 @@ class SegmentWidget(QWidget):
         except NucleiganError as error:
             show_error(str(error))
             return
-        self._extra_models.append(ModelFile(card.name, Path(path), False, card))
+        others = [file for file in self._extra_models if file.path != Path(path)]
+        self._extra_models = [*others, ModelFile(card.name, Path(path), False, card)]
         self.form.set_models([*list_models("segmenter"), *self._extra_models], str(path))
         self._update()
 
@@ -237,8 +239,11 @@ class SegmentWidget(QWidget):
 
     def event(self, event: QEvent) -> bool:
         """Stop all jobs when the widget leaves its window."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._shut_down()
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parent() is None:
+                self._shut_down()
+            elif self.form.model.count() == 0 and not self._surveyor.running:
+                self.refresh_models()
         return bool(super().event(event))
 
     def _shut_down(self) -> None:
@@ -250,13 +255,8 @@ class SegmentWidget(QWidget):
         self._results.clear()
 
     def _theme(self, event: object = None) -> None:
-        from napari.utils.theme import get_theme
-
-        theme = get_theme(self._viewer.theme)
-        # The theme's own warning colour is for backgrounds; it cannot be read on the light theme.
-        warning = "#f2b441" if theme.type == "dark" else "#8a4b00"
         for label in (self.bar.problem, self.form.mpp_source):
-            label.setStyleSheet(f"color: {warning};")
+            label.setStyleSheet(warning_style(self._viewer.theme))
 
     def _selected(self) -> list[Image]:
         data = self.form.image.currentData()
@@ -327,6 +327,7 @@ class SegmentWidget(QWidget):
     def _stopped(self) -> None:
         self._queue.clear()
         self.bar.note("Cancelled.")
+        self._show_figures()
         self._update()
 
     def _progressed(self, event: Progress) -> None:
@@ -367,8 +368,7 @@ class SegmentWidget(QWidget):
             return
         self._refilterer.cancel()
         model = self.form.model.currentData()
-        newest = self._results.latest(self._selected())
-        self._waiting = deque(item for item in newest if item.segmentation.settings.model == model)
+        self._waiting = deque(self._results.latest(self._selected(), model))
         self._refilter_next()
 
     def _refilter_next(self) -> None:

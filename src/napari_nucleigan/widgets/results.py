@@ -28,10 +28,10 @@ CONTOUR = 2
 
 
 def nuclei_colormap() -> CyclicLabelColormap:
-    """Bright colours from orange through green to blue, which H&E itself has none of."""
+    """Bright colours from orange through green to cyan, which H&E itself has none of."""
     from napari.utils.colormaps import CyclicLabelColormap
 
-    hues = [0.08 + 0.5 * (5 * step % 12) / 11 for step in range(12)]
+    hues = [0.08 + 0.42 * (5 * step % 12) / 11 for step in range(12)]
     colours = [(0.0, 0.0, 0.0, 0.0), *((*colorsys.hsv_to_rgb(hue, 1.0, 1.0), 1.0) for hue in hues)]
     return CyclicLabelColormap(colors=colours, background_value=0)
 

@@ -140,7 +140,7 @@ class SegmentWidget(QWidget):
             if card.kind != "segmenter":
                 raise NucleiganError(f"{path} is a {card.kind}, not a segmenter; choose another model file.")
         except NucleiganError as error:
-            show_error(str(error))
+            self._failed(error)
             return
         others = [file for file in self._extra_models if file.path != Path(path)]
         self._extra_models = [*others, ModelFile(card.name, Path(path), False, card)]

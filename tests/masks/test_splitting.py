@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from napari_nucleigan.masks import splitting
 from napari_nucleigan.masks.splitting import GRID, split_by_prominence
 
 
@@ -109,3 +110,15 @@ def test_a_window_on_the_grid_sees_the_same_borders(seed: int, offset: int) -> N
     part = split_by_prominence(np.ascontiguousarray(relief[window]), foreground[window], 0.2, 0.0)
     pairs = np.unique(np.stack([whole[window].ravel(), part.ravel()]), axis=1)
     assert pairs.shape[1] == np.unique(whole).size == np.unique(part).size
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([3, 16, 40]))
+def test_the_blocks_of_the_flood_leave_no_trace(seed: int, block: int) -> None:
+    random = np.random.default_rng(seed)
+    relief = np.round(ndimage.gaussian_filter(random.random((60, 90), dtype=np.float32), 2) * 100) / 100
+    relief = (relief - relief.min()) / np.ptp(relief)
+    foreground = ndimage.gaussian_filter(random.random(relief.shape), 2) > 0.5
+    at_once = split_by_prominence(relief, foreground, 0.1, 0.1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(splitting, "_BLOCK", block)
+        assert np.array_equal(split_by_prominence(relief, foreground, 0.1, 0.1), at_once)

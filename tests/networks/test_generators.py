@@ -169,25 +169,29 @@ def tile_difference(network, image, core, halo):
     return float((whole - tile).abs().max())
 
 
-def test_the_compact_unet_sees_218_pixels_far():
+def test_the_compact_unet_sees_189_pixels_beyond_the_grid():
     network = build({"name": "compact-unet", "widths": [2, 2, 2, 2, 2]}).eval()
     for parameter in network.parameters():
         parameter.data.abs_().add_(0.1)
     reaches = []
-    for place in range(240, 240 + network.stride):
+    for place in range(256, 256 + network.stride):
         x = torch.ones(1, 3, 512, 32, requires_grad=True)
         (gradient,) = torch.autograd.grad(network.logits(x)[0, 0, place, 16], x)
         seen = gradient[0, 0].abs().sum(dim=1).nonzero().flatten()
-        reaches.append(max(place - int(seen[0]), int(seen[-1]) - place))
-    assert max(reaches) == 218
+        reaches.append((place - int(seen[0]), int(seen[-1]) - place))
+    assert max(map(max, reaches)) == 218
+    # A cell of the grid begins at 256 and ends at 287: what it sees around itself is within the halo.
+    beyond = [(up - i, down - (network.stride - 1 - i)) for i, (up, down) in enumerate(reaches)]
+    assert max(map(max, beyond)) == 189 <= network.halo
 
 
 def test_tiles_on_the_stride_have_the_field_of_the_whole():
     network = ready(SMALL["compact-unet"])
     image = images(1, 3, 704, 704)
-    # 224 is the first multiple of the stride beyond what the network sees. Off the grid it differs.
-    assert tile_difference(network, image, (256, 448), 224) < 1e-4
-    assert tile_difference(network, image, (272, 464), 224) > 0.01
+    assert tile_difference(network, image, (256, 448), network.halo) < 1e-4
+    # A smaller halo is not enough; nor is this one off the grid.
+    assert tile_difference(network, image, (256, 448), network.halo - network.stride) > 0.001
+    assert tile_difference(network, image, (272, 464), network.halo) > 0.01
 
 
 def test_the_halo_of_the_bundled_model_is_wide_enough(tiny_he):
@@ -197,7 +201,7 @@ def test_the_halo_of_the_bundled_model_is_wide_enough(tiny_he):
         pytest.skip("this checkout holds no bundled model")
     pixels, _ = tiny_he(192, 192, 40)
     image = torch.from_numpy(np.tile(pixels, (3, 3, 1))).permute(2, 0, 1)[None] / 127.5 - 1
-    assert tile_difference(network, image, (256, 320), network.halo) <= 0.1
+    assert tile_difference(network, image, (256, 320), network.halo) < 1e-4
 
 
 # -- building and initialising -------------------------------------------------------------------

@@ -26,7 +26,8 @@ class Generator(nn.Module):
     stride : int
         Pixels to which the height, the width and the offsets of tiles are aligned.
     halo : int
-        Pixels around a tile after which the field inside no longer depends on what lies beyond.
+        Pixels around a tile on the stride after which the field inside no longer depends on what lies
+        beyond. `UNet256` and `ResNet` mix all of a tile; theirs only keeps the influence small.
     """
 
     stride: ClassVar[int] = 1
@@ -177,7 +178,7 @@ class CompactUNet(Generator):
     """
 
     stride = 32
-    halo = 128
+    halo = 192
 
     def __init__(
         self,

@@ -100,8 +100,7 @@ def gradient_penalty(
     else:
         raise ValueError(f"no gradient penalty {kind!r}")
     points = points.requires_grad_(True)
-    # One scalar for each pair: the sum over its patches, averaged, so that the size of the crop does
-    # not change the strength of the penalty.
+    # One scalar for each pair, the mean over its patches: that is what the penalty's function is.
     logits = discriminator(points)
     total = logits.flatten(1).mean(dim=1).sum()
     (gradient,) = torch.autograd.grad(total, points, create_graph=True)

@@ -19,8 +19,11 @@ def card(**more: Any) -> ModelCard:
     [
         ({}, ""),
         ({"aji": 0.5, "f1": 0.75, "pq": 0.4}, " · AJI 0.50 · F1 0.75"),
-        ({"validation": {"aji": 0.5, "pq": 0.4}}, " · AJI 0.50 · PQ 0.40"),
-        ({"organs": {"colon": {"aji": 0.4}}}, ""),
+        ({"validation": {"aji": 0.5, "pq": 0.4}}, " · AJI 0.50 · PQ 0.40 (validation)"),
+        (
+            {"validation": {"aji": 0.5}, "2 test tiles": {"all": {"aji": 0.6}, "colon": {"aji": 0.4}}},
+            " · AJI 0.60 (2 test tiles)",
+        ),
         ({"aji": "unknown"}, ""),
     ],
 )
@@ -35,6 +38,8 @@ def test_details() -> None:
         training_data="16 tiles",
         notes="not for diagnosis",
     )
+    organs = model_details(card(scores={"test tiles": {"all": {"aji": 0.6}, "colon": {"aji": 0.4}}}))
+    assert "Test tiles: AJI 0.600<br>Test tiles, colon: AJI 0.400" in organs
     text = model_details(made)
     assert "Test tiles: AJI 0.612<br>Validation: AJI 0.500" in text
     assert "Trained on: 16 tiles" in text

@@ -353,6 +353,20 @@ def test_typing_the_microns(app: App, tile: tuple[Any, Any]) -> None:
     assert app.bar.run_button.isEnabled()
 
 
+def test_known_microns_can_be_typed_over_and_taken_back(app: App, tile: tuple[Any, Any]) -> None:
+    layer = app.viewer.add_image(tile[0], scale=(0.25, 0.25), units=("um", "um"))
+    assert app.form.mpp.value() == 0.25
+    editor = app.form.mpp.lineEdit()
+    editor.selectAll()
+    app.qtbot.keyClicks(editor, "0.5")
+    assert app.form.mpp.value() == 0.5
+    assert app.widget._scales.of(layer)[0] == 0.5
+    editor.selectAll()
+    app.qtbot.keyClicks(editor, "0")
+    app.qtbot.keyClick(editor, Qt.Key.Key_Return)
+    assert app.form.mpp.value() == 0.25
+
+
 def test_objectives_fill_in_the_microns(app: App, tile: tuple[Any, Any]) -> None:
     app.viewer.add_image(tile[0])
     assert not app.bar.run_button.isEnabled()

@@ -45,7 +45,7 @@ class SegmentSettings(BaseModel):
     )
     prominence: float | None = Field(
         None,
-        title="Splitting",
+        title="Prominence",
         ge=0,
         le=1,
         description="How far the distance map must dip between two peaks for them to be two nuclei; smaller "

@@ -31,7 +31,7 @@ from napari_nucleigan.widgets.fields import (
     spin,
     tooltip,
 )
-from napari_nucleigan.widgets.settings import recall
+from napari_nucleigan.widgets.settings import preferences, recall
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,9 +61,12 @@ _NORMALIZE = {
 def model_summary(card: ModelCard) -> str:
     """One line on a model: what it expects, how good it is, under which licence."""
     parts = [f"{card.mpp:g} µm per pixel"]
-    groups = [scores for _, scores in _scores(card)]
+    groups = _scores(card)
     if groups:
-        parts += [f"{name} {value:.2f}" for name, value in list(groups[0].items())[:2]]
+        # Scores on test images tell more than those on images that helped to choose.
+        measured_on = next((name for name in groups if "test" in name), next(iter(groups)))
+        figures = " · ".join(f"{name} {value:.2f}" for name, value in list(groups[measured_on].items())[:2])
+        parts.append(f"{figures} ({measured_on})" if measured_on else figures)
     if card.licence:
         parts.append(card.licence.split(" (")[0])
     return " · ".join(parts)
@@ -71,7 +74,10 @@ def model_summary(card: ModelCard) -> str:
 
 def model_details(card: ModelCard) -> str:
     """All that a user may want to know of a model, as rich text for a tooltip."""
-    rows = {name: ", ".join(f"{key} {value:.3f}" for key, value in scores.items()) for name, scores in _scores(card)}
+    rows = {
+        name.capitalize() or "Scores": ", ".join(f"{key} {value:.3f}" for key, value in scores.items())
+        for name, scores in _scores(card).items()
+    }
     rows |= {
         "Trained on": card.training_data,
         "Licence of the data": card.data_licence,
@@ -83,18 +89,20 @@ def model_details(card: ModelCard) -> str:
     return "<br>".join([*lines, *(f"{name}: {text}" for name, text in rows.items() if text)])
 
 
-def _scores(card: ModelCard) -> list[tuple[str, dict[str, float]]]:
-    """Scores of a card by what they were measured on; a card may name that or not."""
-    named = {name: part for name, part in card.scores.items() if isinstance(part, dict)}
-    return [
-        (name.capitalize(), numbers)
-        for name, part in {"Scores": card.scores, **named}.items()
-        if (numbers := {key.upper(): part[key] for key in _SCORES if _is_number(part.get(key))})
-    ]
+def _scores(card: ModelCard) -> dict[str, dict[str, float]]:
+    """Scores of a card by what they were measured on; the name is empty where the card gives none."""
+    found: dict[str, dict[str, float]] = {}
 
+    def gather(name: str, part: dict[str, object]) -> None:
+        numbers = {key.upper(): value for key in _SCORES if isinstance(value := part.get(key), int | float)}
+        if numbers:
+            found[name] = numbers
+        for key, inner in part.items():
+            if isinstance(inner, dict):
+                gather(name if key == "all" else ", ".join(filter(None, (name, key))), inner)
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float)
+    gather("", card.scores)
+    return found
 
 
 class SegmentForm(QWidget):
@@ -102,8 +110,8 @@ class SegmentForm(QWidget):
 
     image_changed = Signal()
     """Another image was chosen."""
-    mpp_typed = Signal(float)
-    """The user gave the microns per pixel; 0 for not known."""
+    mpp_typed = Signal(float, bool)
+    """The user gives the microns per pixel, 0 for not known; and whether the field was left like that."""
     filters_changed = Signal()
     """Threshold, splitting or size filters were moved."""
     changed = Signal()
@@ -285,7 +293,8 @@ class SegmentForm(QWidget):
 
     def _connect(self) -> None:
         self.image.currentIndexChanged.connect(lambda _: self.image_changed.emit())
-        self.mpp.valueChanged.connect(self.mpp_typed)
+        self.mpp.valueChanged.connect(lambda mpp: self.mpp_typed.emit(mpp, False))
+        self.mpp.editingFinished.connect(lambda: self.mpp.value() or self.mpp_typed.emit(0.0, True))
         self.model.currentIndexChanged.connect(lambda _: self._model_chosen())
         for box in (self.region, self.normalize, self.device, self.rerun):
             box.currentIndexChanged.connect(lambda _: self.changed.emit())
@@ -312,7 +321,8 @@ class SegmentForm(QWidget):
             self.paths_chosen.emit([folder])
 
     def _choose_model(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Add a model", "", "Models (*.safetensors)")
+        start = preferences().run_folder
+        path, _ = QFileDialog.getOpenFileName(self, "Add a model", start, "Models (*.safetensors)")
         if path:
             self.model_file_chosen.emit(path)
 

@@ -274,12 +274,13 @@ class SegmentWidget(QWidget):
             self.form.set_mpp(None, text)
         self._update()
 
-    def _mpp_typed(self, mpp: float) -> None:
-        chosen = self._selected()
-        for layer in chosen:
-            if len(chosen) == 1 or layers.layer_mpp(layer) is None:
-                self._scales.give(layer, mpp)
-        self._image_chosen()
+    def _mpp_typed(self, mpp: float, done: bool) -> None:
+        # "0" is how "0.5" begins: only a field that is left at 0 takes back what was typed before.
+        if mpp or done:
+            for layer in (chosen := self._selected()):
+                if len(chosen) == 1 or layers.layer_mpp(layer) is None:
+                    self._scales.give(layer, mpp)
+            self._image_chosen()
 
     def _update(self) -> None:
         running = self.running
@@ -298,8 +299,7 @@ class SegmentWidget(QWidget):
         view = self._total == 1 and self.form.region.currentData() == forms.VIEW
         box = layers.visible_box(layer) if view else None
         chosen = self.form.settings().model_copy(update={"tile": self._preferences.tile, "mpp": mpp})
-        self._key = run_key(layer, chosen, mpp, box)
-        self._box = box
+        self._key, self._box = run_key(layer, chosen, mpp, box), box
         source = work.Source(layers.pixels(layer), layer.name, mpp, box, layers.is_channel_first(layer))
         self._runner.start(work.segment_source(source, chosen), f"segmenting {layer.name}")
         self._update()

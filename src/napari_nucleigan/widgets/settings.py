@@ -16,6 +16,8 @@ from napari_nucleigan.files import write_text
 PLUGIN = "napari-nucleigan"
 _MOST_FOLDERS = 500
 _SMALLEST_TILE = 64
+# What this module itself has put into NUCLEIGAN_MODELS: it may be changed, a user's own value may not.
+_given_folder: str | None = None
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,13 @@ def preferences() -> Preferences:
         AttributeError,
     ):  # an older napari, or the plugin is run without its manifest
         found = Preferences()
-    if found.model_folder:
-        os.environ.setdefault("NUCLEIGAN_MODELS", found.model_folder)
+    global _given_folder
+    if os.environ.get("NUCLEIGAN_MODELS") in (None, _given_folder):
+        _given_folder = found.model_folder
+        if found.model_folder:
+            os.environ["NUCLEIGAN_MODELS"] = found.model_folder
+        else:
+            os.environ.pop("NUCLEIGAN_MODELS", None)
     return found
 
 

@@ -1,0 +1,212 @@
+"""Synthesizers: networks that paint H&E from a field of the mask domain, noise and a style."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from napari_nucleigan.networks.generators import ResNet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
+
+
+class Synthesizer(nn.Module):
+    """Base of the synthesizers.
+
+    A synthesizer maps a field (N, 3, H, W), maps of standard normal noise and a style (N, `style_size`) to an
+    RGB image (N, 3, H, W), all images with values in [-1, 1].
+
+    Attributes
+    ----------
+    stride : int
+        Pixels to which the height, the width and the offsets of tiles are aligned.
+    halo : int
+        Pixels around a tile, a multiple of `stride`.
+    local : bool
+        Whether nothing farther away than `halo` has an influence, so that tiles agree exactly. Where it is
+        false, the network mixes all of a tile, and tiles need to be blended.
+    noise : tuple of (int, int)
+        Channels and stride in pixels of each map of noise.
+    style_size : int
+        Length of the style code; 0 where there is none.
+    """
+
+    stride: int = 1
+    halo: int = 0
+    local: bool = False
+    noise: tuple[tuple[int, int], ...] = ()
+    style_size: int = 0
+
+    def forward(self, fields: Tensor, noise: Sequence[Tensor], style: Tensor) -> Tensor:
+        """Paint a batch.
+
+        Parameters
+        ----------
+        fields : (N, 3, H, W) tensor
+            Fields of the mask domain.
+        noise : sequence of (N, channels, H / stride, W / stride) tensors
+            As `noise` lists them.
+        style : (N, style_size) tensor
+            Style codes.
+
+        Returns
+        -------
+        (N, 3, H, W) tensor
+        """
+        raise NotImplementedError
+
+    def encode_style(self, images: Tensor) -> Tensor:
+        """Read the style off H&E images.
+
+        Parameters
+        ----------
+        images : (N, 3, H, W) tensor
+            H&E in [-1, 1].
+
+        Returns
+        -------
+        (N, style_size) tensor
+        """
+        return images.new_zeros(len(images), 0)
+
+    def draw_noise(self, fields: Tensor, random: torch.Generator | None = None) -> list[Tensor]:
+        """Draw the maps of noise that a batch of fields needs."""
+        count, _, height, width = fields.shape
+        return [
+            torch.randn(count, channels, height // stride, width // stride, generator=random).to(fields.device)
+            for channels, stride in self.noise
+        ]
+
+
+class Painter(Synthesizer):
+    """A small U-Net with noise at every scale and a style code, made for CPUs.
+
+    It has no layer that looks at a whole tile or at statistics of a batch: features are normalised at each
+    pixel for itself (Karras et al., ICLR 2018), and modulated by the style (Perez et al., AAAI 2018). So nothing
+    beyond the halo has an influence, and an empty region looks the same beside few nuclei and beside many.
+    Doublings are bilinear and followed by a convolution, which leaves no grid (Odena et al., Distill 2016).
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Channels at 1, 1/2, 1/4, ... of the resolution.
+    style_size : int
+        Length of the style code.
+    """
+
+    local = True
+
+    def __init__(self, widths: Sequence[int] = (24, 48, 96, 144, 192), style_size: int = 16) -> None:
+        super().__init__()
+        depth = len(widths) - 1
+        self.stride = 2**depth
+        self.halo = _HALO[depth]
+        self.style_size = style_size
+        # At the coarsest scale, where fibres, lumens and fat are laid out, there is most to decide.
+        self.noise = (*((1, 2**level) for level in range(depth)), (8, 2**depth))
+        # The contour channel stays unread: a network that sees it draws it, as a halo round each nucleus.
+        self.stem = nn.Conv2d(2, widths[0], 3, padding=1)
+        self.down = nn.ModuleList([nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise(widths)])
+        self.inner = nn.ModuleList(
+            [_Styled(widths[-1] + 8, widths[-1], style_size), _Styled(widths[-1], widths[-1], style_size)]
+        )
+        self.up = nn.ModuleList()
+        self.merge = nn.ModuleList()
+        self.refine = nn.ModuleList()
+        for outer, before in zip(widths[-2::-1], widths[:0:-1], strict=True):
+            self.up.append(nn.Conv2d(before, outer, 1))
+            self.merge.append(_Styled(2 * outer + 1, outer, style_size))
+            self.refine.append(_Styled(outer, outer, style_size))
+        self.head = nn.Conv2d(widths[0], 3, 3, padding=1)
+        self.style = nn.ModuleList(
+            [nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise((3, widths[0], widths[1], widths[2]))]
+        )
+        self.code = nn.Linear(2 * widths[2], style_size)
+
+    def forward(self, fields: Tensor, noise: Sequence[Tensor], style: Tensor) -> Tensor:
+        """Paint a batch."""
+        inner = functional.leaky_relu(self.stem(fields[:, ::2]), 0.2)
+        skips = [inner]
+        for down in self.down:
+            inner = functional.leaky_relu(_normalise(down(inner)), 0.2)
+            skips.append(inner)
+        inner = torch.cat([skips.pop(), noise[-1]], dim=1)
+        for block in self.inner:
+            inner = block(inner, style)
+        for up, merge, refine, grain in zip(self.up, self.merge, self.refine, noise[-2::-1], strict=True):
+            # The 1x1 convolution first: it commutes with the resizing and is four times cheaper there.
+            inner = functional.interpolate(up(inner), scale_factor=2, mode="bilinear", align_corners=False)
+            inner = merge(torch.cat([inner, skips.pop(), grain], dim=1), style)
+            inner = refine(inner, style)
+        return torch.tanh(self.head(inner))
+
+    def encode_style(self, images: Tensor) -> Tensor:
+        """Read the style off H&E images: means and deviations of features, as a code of unit mean square."""
+        features = functional.avg_pool2d(images, 2)
+        for layer in self.style:
+            features = functional.leaky_relu(layer(features), 0.2)
+        features = features.float().flatten(2)
+        statistics = torch.cat([features.mean(dim=2), features.std(dim=2)], dim=1)
+        return _normalise(self.code(statistics).float())
+
+
+class NoisyResNet(Synthesizer):
+    """The residual generator of cycleGAN with a channel of noise beside the mask.
+
+    Parameters
+    ----------
+    width : int
+        Channels of the first level (``ngf``).
+    blocks : int
+        Residual blocks.
+    upsampling : {"resize", "transposed"}
+        As in `napari_nucleigan.networks.generators.ResNet`.
+    """
+
+    stride = ResNet.stride
+    halo = ResNet.halo
+    noise = ((1, 1),)
+
+    def __init__(self, width: int = 64, blocks: int = 9, upsampling: str = "resize") -> None:
+        super().__init__()
+        self.network = ResNet(4, 3, width, blocks, upsampling)
+
+    def forward(self, fields: Tensor, noise: Sequence[Tensor], style: Tensor) -> Tensor:
+        """Paint a batch; there is no style."""
+        image: Tensor = self.network(torch.cat([fields, noise[0]], dim=1))
+        return image
+
+
+class _Styled(nn.Module):
+    """Convolution, normalisation at each pixel, modulation by the style, leaky ReLU."""
+
+    def __init__(self, before: int, channels: int, style_size: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(before, channels, 3, padding=1)
+        self.modulation = nn.Linear(style_size, 2 * channels)
+
+    def forward(self, features: Tensor, style: Tensor) -> Tensor:
+        scale, shift = self.modulation(style)[:, :, None, None].chunk(2, dim=1)
+        features = _normalise(self.convolution(features))
+        return functional.leaky_relu(features * (1 + scale) + shift, 0.2)
+
+
+def _normalise(features: Tensor) -> Tensor:
+    return features * torch.rsqrt(features.square().mean(dim=1, keepdim=True) + 1e-6)
+
+
+# Reach of the convolutions and resizings to either side, rounded up to the stride; a test measures it.
+_HALO = {1: 12, 2: 28, 3: 56, 4: 112, 5: 224}
+
+SYNTHESIZERS: dict[str, Callable[..., Synthesizer]] = {
+    "painter": Painter,
+    "noisy-resnet": NoisyResNet,
+}
+"""Synthesizers by the name that recipes and model cards use."""

@@ -88,9 +88,10 @@ class Synthesizer(nn.Module):
 class Painter(Synthesizer):
     """A small U-Net with noise at every scale and a style code, made for CPUs.
 
-    It has no layer that looks at a whole tile or at statistics of a batch: features are normalised at each
-    pixel for itself (Karras et al., ICLR 2018), and modulated by the style (Perez et al., AAAI 2018). So nothing
-    beyond the halo has an influence, and an empty region looks the same beside few nuclei and beside many.
+    It has no layer that looks at a whole tile or at statistics of a batch: the channels of each pixel are
+    normalised for themselves (as Karras et al., ICLR 2018, do by their norm), then modulated by the style (Perez et
+    al., AAAI 2018). So nothing beyond the halo has an influence, and an empty region looks the same beside few
+    nuclei and beside many.
     Doublings are bilinear and followed by a convolution, which leaves no grid (Odena et al., Distill 2016).
 
     Parameters
@@ -103,7 +104,7 @@ class Painter(Synthesizer):
 
     local = True
 
-    def __init__(self, widths: Sequence[int] = (24, 48, 96, 144, 192), style_size: int = 16) -> None:
+    def __init__(self, widths: Sequence[int] = (16, 40, 80, 128, 192), style_size: int = 16) -> None:
         super().__init__()
         depth = len(widths) - 1
         self.stride = 2**depth
@@ -148,13 +149,13 @@ class Painter(Synthesizer):
         return torch.tanh(self.head(inner))
 
     def encode_style(self, images: Tensor) -> Tensor:
-        """Read the style off H&E images: means and deviations of features, as a code of unit mean square."""
+        """Read the style off H&E images: means and deviations of features, as a code of mean 0 and variance 1."""
         features = functional.avg_pool2d(images, 2)
         for layer in self.style:
             features = functional.leaky_relu(layer(features), 0.2)
         features = features.float().flatten(2)
         statistics = torch.cat([features.mean(dim=2), features.std(dim=2)], dim=1)
-        return _normalise(self.code(statistics).float())
+        return functional.layer_norm(self.code(statistics).float(), (self.style_size,))
 
 
 class NoisyResNet(Synthesizer):
@@ -199,7 +200,9 @@ class _Styled(nn.Module):
 
 
 def _normalise(features: Tensor) -> Tensor:
-    return features * torch.rsqrt(features.square().mean(dim=1, keepdim=True) + 1e-6)
+    """Bring the channels of each pixel to mean 0 and variance 1."""
+    last = features.permute(0, 2, 3, 1)
+    return functional.layer_norm(last, last.shape[-1:]).permute(0, 3, 1, 2)
 
 
 # Reach of the convolutions and resizings to either side, rounded up to the stride; a test measures it.

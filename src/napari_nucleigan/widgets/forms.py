@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QStandardItemModel
 from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
@@ -31,7 +30,15 @@ from napari_nucleigan.widgets.fields import (
     spin,
     tooltip,
 )
-from napari_nucleigan.widgets.settings import preferences, recall
+from napari_nucleigan.widgets.pickers import (
+    ask_model_file,
+    chosen_card,
+    model_details,
+    model_summary,
+    show_devices,
+    show_models,
+)
+from napari_nucleigan.widgets.settings import recall
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,10 +52,8 @@ MAGNIFICATIONS = {"40x": 0.25, "20x": 0.5, "10x": 1.0, "5x": 2.0}
 ALL_IMAGES = "all"
 GAP = 6
 """Pixels between groups of fields."""
-_CARD = Qt.ItemDataRole.UserRole + 1
 WHOLE, VIEW = "whole", "view"
 REPLACE, ADD = "replace", "add"
-_SCORES = ("aji", "f1", "pq", "dice")
 _NORMALIZE = {
     "As the model asks": "model",
     "Not normalised": "none",
@@ -56,53 +61,6 @@ _NORMALIZE = {
     "Macenko": "macenko",
     "Reinhard": "reinhard",
 }
-
-
-def model_summary(card: ModelCard) -> str:
-    """One line on a model: what it expects, how good it is, under which licence."""
-    parts = [f"{card.mpp:g} µm per pixel"]
-    groups = _scores(card)
-    if groups:
-        # Scores on test images tell more than those on images that helped to choose.
-        measured_on = next((name for name in groups if "test" in name), next(iter(groups)))
-        figures = " · ".join(f"{name} {value:.2f}" for name, value in list(groups[measured_on].items())[:2])
-        parts.append(f"{figures} ({measured_on})" if measured_on else figures)
-    if card.licence:
-        parts.append(card.licence.split(" (")[0])
-    return " · ".join(parts)
-
-
-def model_details(card: ModelCard) -> str:
-    """All that a user may want to know of a model, as rich text for a tooltip."""
-    rows = {
-        name.capitalize() or "Scores": ", ".join(f"{key} {value:.3f}" for key, value in scores.items())
-        for name, scores in _scores(card).items()
-    }
-    rows |= {
-        "Trained on": card.training_data,
-        "Licence of the data": card.data_licence,
-        "Licence of the weights": card.licence,
-        "Made": " ".join(part for part in (card.date, card.version) if part),
-        "Notes": card.notes,
-    }
-    lines = [f"<b>{card.name}</b>: {card.mpp:g} µm per pixel"]
-    return "<br>".join([*lines, *(f"{name}: {text}" for name, text in rows.items() if text)])
-
-
-def _scores(card: ModelCard) -> dict[str, dict[str, float]]:
-    """Scores of a card by what they were measured on; the name is empty where the card gives none."""
-    found: dict[str, dict[str, float]] = {}
-
-    def gather(name: str, part: dict[str, object]) -> None:
-        numbers = {key.upper(): value for key in _SCORES if isinstance(value := part.get(key), int | float)}
-        if numbers:
-            found[name] = numbers
-        for key, inner in part.items():
-            if isinstance(inner, dict):
-                gather(name if key == "all" else ", ".join(filter(None, (name, key))), inner)
-
-    gather("", card.scores)
-    return found
 
 
 class SegmentForm(QWidget):
@@ -218,38 +176,13 @@ class SegmentForm(QWidget):
             Path of the one to choose; by default the one chosen before, else the default model.
         """
         before = self.model.currentData()
-        with silent(self.model):
-            self.model.clear()
-            for index, file in enumerate(models):
-                self.model.addItem(file.name, str(file.path))
-                self.model.setItemData(index, file.card, _CARD)
-                if file.card is not None:
-                    self.model.setItemData(index, model_details(file.card), Qt.ItemDataRole.ToolTipRole)
-            candidates = (
-                self.model.findData(chosen or before),
-                self.model.findText(DEFAULT_SEGMENTER),
-                0 if models else -1,
-            )
-            self.model.setCurrentIndex(next((index for index in candidates if index >= 0), -1))
+        show_models(self.model, models, chosen or before, DEFAULT_SEGMENTER)
         if self.model.currentData() != before:
             self._model_chosen()
 
     def set_devices(self, devices: Sequence[Device], chosen: str) -> None:
         """List the devices; those that are not to be had are greyed, with the reason."""
-        with silent(self.device):
-            self.device.clear()
-            items = self.device.model()
-            assert isinstance(items, QStandardItemModel)
-            for index, device in enumerate(devices):
-                self.device.addItem(device.label, device.name)
-                item = items.item(index)
-                if item is not None:
-                    item.setEnabled(device.available)
-                    item.setToolTip(device.reason or device.label)
-            index = self.device.findData("cuda:0" if chosen == "cuda" else chosen)
-            self.device.setCurrentIndex(index if index >= 0 and devices[index].available else 0)
-        missing = [f"{device.label}: {device.reason}" for device in devices if not device.available]
-        self.device.setToolTip("\n".join([tooltip("device"), *missing]))
+        show_devices(self.device, devices, chosen, tooltip("device"))
 
     def set_mpp(self, mpp: float | None, source: str) -> None:
         """Show the microns per pixel of the chosen image, and where they come from."""
@@ -261,7 +194,7 @@ class SegmentForm(QWidget):
 
     def card(self) -> ModelCard | None:
         """Card of the chosen model."""
-        return self.model.currentData(_CARD)
+        return chosen_card(self.model)
 
     def _arrange(self) -> None:
         form = QFormLayout(self)
@@ -321,8 +254,7 @@ class SegmentForm(QWidget):
             self.paths_chosen.emit([folder])
 
     def _choose_model(self) -> None:
-        start = preferences().run_folder
-        path, _ = QFileDialog.getOpenFileName(self, "Add a model", start, "Models (*.safetensors)")
+        path = ask_model_file(self)
         if path:
             self.model_file_chosen.emit(path)
 

@@ -124,6 +124,8 @@ class Runner(QObject):
         The widget that owns it.
     activity : bool
         Whether jobs show in napari's activity dock and in its question on closing.
+    poll_ms : int
+        Milliseconds between two looks at what the thread has to say.
     """
 
     progressed = Signal(object)
@@ -137,7 +139,7 @@ class Runner(QObject):
     stopped = Signal()
     """The job was cancelled."""
 
-    def __init__(self, parent: QObject | None = None, *, activity: bool = False) -> None:
+    def __init__(self, parent: QObject | None = None, *, activity: bool = False, poll_ms: int = POLL_MS) -> None:
         super().__init__(parent)
         self._activity = activity
         self._tasks: set[Task] = set()
@@ -146,7 +148,7 @@ class Runner(QObject):
         self._started = 0.0
         self._last: tuple[Progress, float] | None = None
         self._timer = QTimer(self)
-        self._timer.setInterval(POLL_MS)
+        self._timer.setInterval(poll_ms)
         self._timer.timeout.connect(self._poll)
         self.destroyed.connect(_Guard(self._tasks))
 

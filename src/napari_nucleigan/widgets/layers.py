@@ -168,7 +168,7 @@ def labels_place(layer: Image) -> dict[str, Any]:
 
 def is_channel_first(layer: Image) -> bool:
     """Whether the first axis of a layer holds its colours."""
-    return not layer.rgb and layer.ndim == 3 and layer.level_shapes[0][0] in (3, 4)
+    return layer.ndim == 3 and not layer.rgb and layer.level_shapes[0][0] in (3, 4)
 
 
 def full_labels(segmentation: Segmentation, shape: tuple[int, int], box: Box | None) -> np.ndarray[Any, Any]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from napari_nucleigan.models import Kind
+
 MOST_IMAGES = 100
 """More images than this at once belong to the command line."""
 
@@ -62,10 +64,10 @@ class Survey:
     devices: list[Device]
 
 
-def survey() -> Job[Survey]:
-    """Look for models and devices; a job, because it imports torch, which takes seconds."""
+def survey(kind: Kind = "segmenter") -> Job[Survey]:
+    """Look for models of a kind and devices; a job, because it imports torch, which takes seconds."""
     yield Progress(0, 2, "looking for models")
-    models = list_models("segmenter")
+    models = list_models(kind)
     yield Progress(1, 2, "looking for devices")
     return Survey(models, devices())
 

@@ -198,7 +198,7 @@ def refilter(segmentation: Segmentation, settings: SegmentSettings) -> Segmentat
     cutting = Cutting.of(settings, segmentation.card)
     shape = segmentation.image.pixels.shape
     scale = Scale.of((shape[0], shape[1]), segmentation.mpp, segmentation.card.mpp)
-    labels = _filtered(scale.labels_back(run(_cut_kept(segmentation.field, cutting))), cutting, scale)
+    labels = filter_areas(scale.labels_back(run(_cut_kept(segmentation.field, cutting))), cutting, scale)
     used = _used(settings, cutting, segmentation.provenance["settings"]["views"])
     return replace(
         segmentation,
@@ -245,7 +245,7 @@ def _segment(image: HEImage, settings: SegmentSettings, model: Model) -> Job[Seg
     scale = _scale(image, settings, card, notes)
     views = settings.views or int(card.decode.get("views", 1))
     predictor = Predictor(model.network, settings.device, settings.precision, settings.batch, views)
-    paint = _stains(image, settings, card, notes)
+    paint = stain_filter(image, settings, card, notes)
     notes += predictor.notes()
     yield from notes
     pixels = scale.to_model(image.pixels)
@@ -276,7 +276,7 @@ def _segment(image: HEImage, settings: SegmentSettings, model: Model) -> Job[Seg
         left = (time.perf_counter() - begun) / done * (len(tiles) - done)
         yield Progress(done, len(tiles), "segmenting", left)
     labels = mosaic.labels if field is None else (yield from _cut_kept(field, cutting))
-    labels = _filtered(scale.labels_back(labels), cutting, scale)
+    labels = filter_areas(scale.labels_back(labels), cutting, scale)
     yield Progress(len(tiles), len(tiles), "measuring nuclei")
     features = _features(labels, image, scale)
     seconds = time.perf_counter() - started
@@ -312,7 +312,7 @@ def _scale(image: HEImage, settings: SegmentSettings, card: ModelCard, notes: li
     return scale
 
 
-def _stains(
+def stain_filter(
     image: HEImage, settings: SegmentSettings, card: ModelCard, notes: list[Note]
 ) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None:
     """Fit the stains of the whole image; return what gives a part of it the reference's."""
@@ -352,7 +352,7 @@ def _cut_kept(field: NDArray[np.float16], cutting: Cutting) -> Job[NDArray[np.in
     return mosaic.labels
 
 
-def _filtered(labels: NDArray[np.int32], cutting: Cutting, scale: Scale) -> NDArray[np.int32]:
+def filter_areas(labels: NDArray[np.int32], cutting: Cutting, scale: Scale) -> NDArray[np.int32]:
     """Drop nuclei that are too small or too large, and number the rest without gaps."""
     areas = np.bincount(labels.ravel()) * scale.mpp**2
     keep = (areas > 0) & (areas >= cutting.min_area) & (areas <= cutting.max_area)

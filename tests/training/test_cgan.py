@@ -52,8 +52,8 @@ def test_no_pool_hands_everything_through() -> None:
 
 def test_steps_lower_the_loss(tiny_recipe: Callable[..., SegmenterRecipe]) -> None:
     gan = ConditionalGAN(tiny_recipe(lr=1e-2))
-    images, fields = _batch()
-    losses = [gan.step(images, fields, step, 1.0) for step in range(40)]
+    batch = _batch()
+    losses = [gan.step(batch, step, 1.0) for step in range(40)]
     assert losses[-1]["l1"] < 0.6 * losses[0]["l1"]
     assert set(losses[0]) == {"l1", "presence", "adversarial", "discriminator"}
 
@@ -69,7 +69,7 @@ def test_every_objective_updates_both_networks(
         torch.cat([p.detach().flatten().clone() for p in network.parameters()])
         for network in (gan.generator, gan.discriminator)
     ]
-    values = gan.step(*_batch(), 0, 1.0)
+    values = gan.step(_batch(), 0, 1.0)
     assert np.isfinite(list(values.values())).all()
     assert values["penalty"] >= 0
     for network, old in zip((gan.generator, gan.discriminator), before, strict=True):
@@ -80,22 +80,22 @@ def test_every_objective_updates_both_networks(
 def test_intervals_are_kept(tiny_recipe: Callable[..., SegmenterRecipe]) -> None:
     recipe = tiny_recipe(adversarial_interval=2, penalty="r1", penalty_interval=2)
     gan = ConditionalGAN(recipe)
-    values = [gan.step(*_batch(), step, 1.0) for step in range(5)]
+    values = [gan.step(_batch(), step, 1.0) for step in range(5)]
     assert ["discriminator" in v for v in values] == [True, False, True, False, True]
     assert ["penalty" in v for v in values] == [True, False, False, False, True]
 
 
 def test_without_an_adversary_there_is_none(tiny_recipe: Callable[..., SegmenterRecipe]) -> None:
     gan = ConditionalGAN(tiny_recipe(discriminator_width=0))
-    assert set(gan.step(*_batch(), 0, 1.0)) == {"l1", "presence"}
+    assert set(gan.step(_batch(), 0, 1.0)) == {"l1", "presence"}
 
 
 def test_the_average_follows_the_weights(tiny_recipe: Callable[..., SegmenterRecipe]) -> None:
     gan = ConditionalGAN(tiny_recipe(ema=0.9))
     for step in range(3):
-        gan.step(*_batch(step), step, 1.0)
+        gan.step(_batch(step), step, 1.0)
     mean = gan.average.state_dict()["head.weight"].clone()
-    gan.step(*_batch(3), 3, 1.0)
+    gan.step(_batch(3), 3, 1.0)
     decay = min(0.9, 4 / 13)
     expected = decay * mean + (1 - decay) * gan.generator.state_dict()["head.weight"]
     torch.testing.assert_close(gan.average.state_dict()["head.weight"], expected)
@@ -105,14 +105,14 @@ def test_a_restored_state_goes_on_bit_for_bit(tiny_recipe: Callable[..., Segment
     recipe = tiny_recipe(penalty="wgan-gp")
     first = ConditionalGAN(recipe)
     for step in range(4):
-        first.step(*_batch(step), step, 1.0)
+        first.step(_batch(step), step, 1.0)
     tensors, rest = first.state()
     tensors = {name: value.clone() for name, value in tensors.items()}
-    expected = [first.step(*_batch(step), step, 0.5) for step in range(4, 8)]
+    expected = [first.step(_batch(step), step, 0.5) for step in range(4, 8)]
     second = ConditionalGAN(recipe.model_copy(update={"seed": 5}))
     second.recipe = recipe
     second.restore(tensors, rest)
-    assert [second.step(*_batch(step), step, 0.5) for step in range(4, 8)] == expected
+    assert [second.step(_batch(step), step, 0.5) for step in range(4, 8)] == expected
 
 
 def test_prediction_fits_any_size_and_leaves_training_mode(

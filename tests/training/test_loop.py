@@ -22,7 +22,7 @@ class Counter:
         self.count = torch.zeros(())
         self.scales: list[float] = []
 
-    def step(self, images: torch.Tensor, fields: torch.Tensor, step: int, scale: float) -> dict[str, float]:
+    def step(self, batch: tuple[torch.Tensor, torch.Tensor], step: int, scale: float) -> dict[str, float]:
         assert int(images[0]) == step
         self.count += 1
         self.scales.append(scale)

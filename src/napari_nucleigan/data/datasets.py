@@ -39,7 +39,7 @@ class Dataset:
     splits: dict[str, str]
 
     @classmethod
-    def open(cls, folder: str | Path) -> Dataset:
+    def open(cls, folder: str | Path, *, labelled: bool = True) -> Dataset:
         """Open a data set.
 
         Parameters
@@ -47,6 +47,8 @@ class Dataset:
         folder : str or Path
             Holds ``images/NAME.(png|tif|...)``, ``labels/NAME.tif`` (0 = background, one integer for each
             nucleus) and optionally ``split.csv`` with the columns ``name,organ,split``.
+        labelled : bool
+            Whether labels must be there. Where they need not, a plain folder of images will do as well.
 
         Returns
         -------
@@ -58,24 +60,27 @@ class Dataset:
             If folders or labels are missing, or ``split.csv`` cannot be understood.
         """
         root = Path(folder)
-        for part in ("images", "labels"):
+        for part in ("images", "labels") if labelled else ():
             if not (root / part).is_dir():
                 raise DatasetError(
                     f"{root} is not a data set: it has no folder {part!r}. A data set holds "
                     "images/NAME.png and labels/NAME.tif."
                 )
-        names = tuple(sorted(path.stem for path in list_images(root / "images")))
+        if not root.is_dir():
+            raise DatasetError(f"There is no folder {root}; check the path.")
+        images = _image_folder(root)
+        names = tuple(sorted(path.stem for path in list_images(images)))
         if not names:
-            raise DatasetError(f"{root / 'images'} holds no PNG, JPEG or TIFF images.")
+            raise DatasetError(f"{images} holds no PNG, JPEG or TIFF images.")
         missing = [name for name in names if not (root / "labels" / f"{name}.tif").is_file()]
-        if missing:
+        if missing and labelled:
             raise DatasetError(
                 f"{len(missing)} images of {root} have no label image, {missing[0]!r} first; "
                 f"put it at labels/{missing[0]}.tif or remove the image."
             )
         twice = next((name for name, after in pairwise(names) if name == after), None)
         if twice is not None:
-            raise DatasetError(f"{root / 'images'} holds two images called {twice!r}; remove or rename one of them.")
+            raise DatasetError(f"{images} holds two images called {twice!r}; remove or rename one of them.")
         rows = read_split(root / "split.csv")
         if rows and rows.keys().isdisjoint(names):
             raise DatasetError(
@@ -93,9 +98,14 @@ class Dataset:
         """Return the number of images."""
         return len(self.names)
 
+    @property
+    def labelled(self) -> bool:
+        """Whether every image has its labels."""
+        return all((self.folder / "labels" / f"{name}.tif").is_file() for name in self.names)
+
     def image(self, name: str) -> HEImage:
         """Read one image."""
-        path = next(p for p in list_images(self.folder / "images") if p.stem == name)
+        path = next(p for p in list_images(_image_folder(self.folder)) if p.stem == name)
         return read_image(path)
 
     def labels(self, name: str) -> NDArray[np.int32]:
@@ -153,6 +163,10 @@ class Dataset:
         if not held:
             held = [str(random.choice(list(self.names)))]
         return self.only(name for name in self.names if name not in held), self.only(held)
+
+
+def _image_folder(root: Path) -> Path:
+    return root / "images" if (root / "images").is_dir() else root
 
 
 def read_split(path: Path) -> dict[str, dict[str, str]]:

@@ -116,6 +116,37 @@ class PatchSampler:
         both = torch.stack(crops)
         return both[:, :3].contiguous(), both[:, 3:].contiguous()
 
+    def styled_batch(self, step: int, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[int]]:
+        """Draw the batch of a step, and beside each crop another one of the same image and stain.
+
+        Parameters
+        ----------
+        step : int
+            Number of the step.
+        count : int
+            Crops in it.
+
+        Returns
+        -------
+        images, fields, others : (count, 3, size, size) float32 tensors
+            In [-1, 1]; `others` shows the style of `images` without their content.
+        indices : list of int
+            Image of each crop.
+        """
+        crops, others, indices = [], [], []
+        for i in range(count):
+            random = np.random.default_rng([self._seed, step, i])
+            index = int(random.integers(len(self._pairs)))
+            crop, other = self._warp(self._pairs[index], random), self._warp(self._pairs[index], random)
+            # One above the other, both get the same stain.
+            both = torch.cat([crop[:3], other[:3]], dim=1)
+            crop[:3], restained = self._restain(both, self._stains[index], random).chunk(2, dim=1)
+            crops.append(crop.mul_(2.0).sub_(1.0))
+            others.append(restained * 2.0 - 1.0)
+            indices.append(index)
+        stacked = torch.stack(crops)
+        return stacked[:, :3].contiguous(), stacked[:, 3:].contiguous(), torch.stack(others), indices
+
     def _crop(self, random: np.random.Generator) -> torch.Tensor:
         index = int(random.integers(len(self._pairs)))
         crop = self._warp(self._pairs[index], random)

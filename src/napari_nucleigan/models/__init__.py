@@ -26,6 +26,7 @@ from napari_nucleigan.models.cards import (
 )
 from napari_nucleigan.models.registry import (
     DEFAULT_SEGMENTER,
+    DEFAULT_SYNTHESIZER,
     ModelFile,
     export_model,
     list_models,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CARD_FORMAT",
     "DEFAULT_SEGMENTER",
+    "DEFAULT_SYNTHESIZER",
     "Kind",
     "Model",
     "ModelCard",

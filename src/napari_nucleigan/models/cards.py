@@ -45,6 +45,9 @@ class ModelCard(BaseModel):
         default_factory=dict,
         description="Default decoding: threshold, prominence, smoothing, min_area_um2, views.",
     )
+    styles: dict[str, list[list[float]]] = Field(
+        default_factory=dict, description="Style codes of a synthesizer by the name of the tissue they were read off."
+    )
     recipe: dict[str, Any] = Field(default_factory=dict, description="The recipe that trained it.")
     training_data: str = Field("", description="What it was trained on.")
     data_licence: str = Field("", description="Licence of the training data.")

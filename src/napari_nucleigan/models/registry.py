@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 DEFAULT_SEGMENTER = "nucleigan-he"
 """Name of the bundled segmenter."""
 
+DEFAULT_SYNTHESIZER = "nucleigan-paint"
+"""Name of the bundled synthesizer."""
+
 SUFFIX = ".safetensors"
 
 _BUNDLED = Path(__file__).parents[1] / "weights"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 if TYPE_CHECKING:
@@ -78,6 +79,61 @@ class PatchGAN(nn.Module):
         """
         logits: Tensor = self.layers(pairs)
         return logits
+
+    def features(self, pairs: Tensor) -> list[Tensor]:
+        """Return what each layer makes of a batch, the logits last."""
+        found = [pairs]
+        for layer in self.layers:
+            # A convolution and its activation are one layer.
+            if isinstance(layer, nn.LeakyReLU):
+                found[-1] = layer(found[-1])
+            else:
+                found.append(layer(found[-1]))
+        return found[1:]
+
+
+class MultiScale(nn.Module):
+    """PatchGANs that look at the image, at half its resolution, and so on.
+
+    Parameters
+    ----------
+    scales : int
+        How many.
+    in_channels, width, layers, spectral
+        As of `PatchGAN`.
+
+    Notes
+    -----
+    Wang et al., "High-Resolution Image Synthesis and Semantic Manipulation with Conditional GANs", CVPR 2018.
+    """
+
+    def __init__(self, scales: int, in_channels: int, width: int, layers: int = 3, spectral: bool = True) -> None:
+        super().__init__()
+        self.judges = nn.ModuleList([PatchGAN(in_channels, width, layers, spectral) for _ in range(scales)])
+
+    def normalise(self) -> MultiScale:
+        """Attach the spectral normalisation; call it once, after the weights are filled."""
+        for judge in self.judges:
+            judge.normalise()
+        return self
+
+    def forward(self, images: Tensor) -> list[list[Tensor]]:
+        """Judge a batch.
+
+        Parameters
+        ----------
+        images : (N, C, H, W) tensor
+            What is judged.
+
+        Returns
+        -------
+        list of list of tensor
+            At each scale what each layer makes of the batch; the last are the logits.
+        """
+        found = []
+        for scale, judge in enumerate(self.judges):
+            found.append(judge.features(images if scale == 0 else functional.avg_pool2d(images, 2**scale)))
+        return found
 
 
 def largest_singular_values(module: nn.Module) -> list[float]:

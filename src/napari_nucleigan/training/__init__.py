@@ -5,18 +5,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_nucleigan.training.recipes import RECIPES, SegmenterRecipe, read_recipe
+    from napari_nucleigan.training.recipes import RECIPES, SegmenterRecipe, SynthesizerRecipe, read_recipe
     from napari_nucleigan.training.runs import RunFolder
     from napari_nucleigan.training.segmenter import train_segmenter
+    from napari_nucleigan.training.synthesizer import train_synthesizer
 
-__all__ = ["RECIPES", "RunFolder", "SegmenterRecipe", "read_recipe", "train_segmenter"]
+__all__ = [
+    "RECIPES",
+    "RunFolder",
+    "SegmenterRecipe",
+    "SynthesizerRecipe",
+    "read_recipe",
+    "train_segmenter",
+    "train_synthesizer",
+]
 
 _HOMES = {
     "RECIPES": "recipes",
     "SegmenterRecipe": "recipes",
+    "SynthesizerRecipe": "recipes",
     "read_recipe": "recipes",
     "RunFolder": "runs",
     "train_segmenter": "segmenter",
+    "train_synthesizer": "synthesizer",
 }
 
 

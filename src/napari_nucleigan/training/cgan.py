@@ -107,12 +107,12 @@ class ConditionalGAN:
         self.generator.load_state_dict(weights)
         self.average.load_state_dict(weights)
 
-    def step(self, images: Tensor, fields: Tensor, step: int, scale: float) -> dict[str, float]:
+    def step(self, batch: tuple[Tensor, Tensor], step: int, scale: float) -> dict[str, float]:
         """Make one update of each network.
 
         Parameters
         ----------
-        images, fields : (N, 3, H, W) float32 tensors
+        batch : two (N, 3, H, W) float32 tensors
             Crops and their true fields in [-1, 1].
         step : int
             Number of the step; it seeds the pool and the penalty.
@@ -125,10 +125,9 @@ class ConditionalGAN:
             The losses.
         """
         recipe = self.recipe
-        images = images.to(self.device, memory_format=torch.channels_last)
-        fields = fields.to(self.device, memory_format=torch.channels_last)
+        images, fields = (part.to(self.device, memory_format=torch.channels_last) for part in batch)
         self.generator.train()
-        self._scale_lr(self.generator_optimizer, recipe.lr * scale)
+        set_lr(self.generator_optimizer, recipe.lr * scale)
         with self._autocast():
             logits = self.generator.logits(images)
         logits = logits.float()
@@ -151,7 +150,8 @@ class ConditionalGAN:
         self.generator_optimizer.step()
         if self.discriminator is not None:
             self.discriminator.requires_grad_(True)
-        self._follow(step)
+        if self.average is not self.generator:
+            follow(self.average, self.generator, recipe.ema, step)
         return {name: float(loss.detach()) for name, (_, loss) in parts.items()} | values
 
     @torch.inference_mode()
@@ -210,7 +210,7 @@ class ConditionalGAN:
         optimizer = self.discriminator_optimizer
         assert discriminator is not None and optimizer is not None
         random = np.random.default_rng([recipe.seed, step, 1 << 20])
-        self._scale_lr(optimizer, recipe.discriminator_lr * scale)
+        set_lr(optimizer, recipe.discriminator_lr * scale)
         real_pairs = torch.cat([images, fields], dim=1)
         fake_pairs = self.pool.exchange(torch.cat([images, fake], dim=1), random)
         with self._autocast():
@@ -229,22 +229,6 @@ class ConditionalGAN:
         optimizer.step()
         return values
 
-    def _follow(self, step: int) -> None:
-        if self.average is self.generator:
-            return
-        # A short memory at first, or the random first weights would linger.
-        decay = min(self.recipe.ema, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for mean, value in zip(
-                self.average.state_dict().values(),
-                self.generator.state_dict().values(),
-                strict=True,
-            ):
-                if mean.is_floating_point():
-                    mean.lerp_(value, 1 - decay)
-                else:
-                    mean.copy_(value)
-
     def _networks(self) -> dict[str, torch.nn.Module]:
         networks: dict[str, torch.nn.Module] = {"generator": self.generator}
         if self.average is not self.generator:
@@ -262,7 +246,30 @@ class ConditionalGAN:
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16)
 
-    @staticmethod
-    def _scale_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-        for group in optimizer.param_groups:
-            group["lr"] = lr
+
+def follow(average: torch.nn.Module, network: torch.nn.Module, memory: float, step: int) -> None:
+    """Move the averaged weights of a network, in place, towards its present ones.
+
+    Parameters
+    ----------
+    average, network : torch.nn.Module
+        Two networks of one architecture.
+    memory : float
+        Share of the average that stays, in [0, 1).
+    step : int
+        Number of the step.
+    """
+    # A short memory at first, or the random first weights would linger.
+    stays = min(memory, (1 + step) / (10 + step))
+    with torch.no_grad():
+        for mean, value in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, 1 - stays)
+            else:
+                mean.copy_(value)
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Set the learning rate of all parameters."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr

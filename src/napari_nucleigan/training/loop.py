@@ -8,7 +8,7 @@ import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import torch
 
@@ -27,10 +27,14 @@ LOG_EVERY = 10
 """Steps whose losses are averaged into one event."""
 
 
-class Trainer(Protocol):
+Batch = TypeVar("Batch")
+_Batch = TypeVar("_Batch", contravariant=True)
+
+
+class Trainer(Protocol[_Batch]):
     """What the loop asks of a kind of training."""
 
-    def step(self, images: Tensor, fields: Tensor, step: int, scale: float) -> dict[str, float]:
+    def step(self, batch: _Batch, step: int, scale: float) -> dict[str, float]:
         """Make one update and return the losses."""
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -96,8 +100,8 @@ class Schedule:
 
 
 def train(
-    trainer: Trainer,
-    batches: Callable[[int], tuple[Tensor, Tensor]],
+    trainer: Trainer[Batch],
+    batches: Callable[[int], Batch],
     validate: Validator,
     schedule: Schedule,
     run: RunFolder,
@@ -114,7 +118,7 @@ def train(
     trainer : Trainer
         The networks and their update.
     batches : callable
-        Maps a step to its images and fields.
+        Maps a step to what the trainer takes.
     validate : Validator
         Called every few epochs and at the end.
     schedule : Schedule
@@ -168,9 +172,9 @@ def train(
     speed = _Speed(schedule.steps - step)
     try:
         with _Prefetched(batches, step, schedule.steps) as ready:
-            for images, fields in ready:
+            for batch in ready:
                 scale = schedule.scale(step)
-                values = trainer.step(images, fields, step, scale)
+                values = trainer.step(batch, step, scale)
                 step += 1
                 speed.tick()
                 for name, value in values.items():
@@ -244,17 +248,17 @@ class _Pause:
         self._times[:] = [moment + gap for moment in self._times]
 
 
-class _Prefetched:
+class _Prefetched(Generic[Batch]):
     """Make the next batches in a thread of their own, while the networks compute."""
 
-    def __init__(self, batches: Callable[[int], tuple[Tensor, Tensor]], start: int, stop: int) -> None:
+    def __init__(self, batches: Callable[[int], Batch], start: int, stop: int) -> None:
         self._batches = batches
         self._range = range(start, stop)
-        self._ready: queue.Queue[tuple[Tensor, Tensor] | BaseException] = queue.Queue(2)
+        self._ready: queue.Queue[Batch | BaseException] = queue.Queue(2)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._fill, name="crops", daemon=True)
 
-    def __enter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __enter__(self) -> Iterator[Batch]:
         self._thread.start()
         return self._take()
 
@@ -267,7 +271,7 @@ class _Prefetched:
         torch.set_num_threads(1)
         for step in self._range:
             try:
-                item: tuple[Tensor, Tensor] | BaseException = self._batches(step)
+                item: Batch | BaseException = self._batches(step)
             except Exception as error:  # handed over to the thread that waits for the batch
                 item = error
             while not self._ended.is_set():
@@ -279,7 +283,7 @@ class _Prefetched:
             if self._ended.is_set() or isinstance(item, BaseException):
                 return
 
-    def _take(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def _take(self) -> Iterator[Batch]:
         for _ in self._range:
             item = self._ready.get()
             if isinstance(item, BaseException):

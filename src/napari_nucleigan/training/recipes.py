@@ -7,34 +7,31 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_nucleigan.errors import RecipeError
 
 
-class SegmenterRecipe(BaseModel):
-    """How a conditional GAN learns to segment nuclei.
+class Recipe(BaseModel):
+    """What the recipes of both kinds have in common.
 
     The fields are explained by their descriptions, which the command line and the forms show.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field("compact-segmenter", description="Name of the recipe.")
+    name: str = Field(description="Name of the recipe.")
     seed: int = Field(0, ge=0, description="Seed of weights, crops and hold-out.")
 
-    generator: dict[str, Any] = Field(
-        default_factory=lambda: {"name": "compact-unet"},
-        description="Network that segments: its name and arguments.",
-    )
+    generator: dict[str, Any] = Field(description="The network to be trained: its name and arguments.")
     initial_weights: Literal["normal", "he"] = Field(
         "he", description="'normal': N(0, 0.02) as in the paper; 'he': scaled to each layer."
     )
     start_from: str = Field("", description="Model name or file whose weights training starts from; empty for none.")
     encoding: Literal["distance", "binary", "contour"] = Field(
-        "distance", description="What the network paints for each nucleus."
+        "distance", description="How masks are written as images for the networks."
     )
     mpp: float = Field(0.25, gt=0, le=10, description="Microns per pixel at which the network works.")
     normalize: Literal["none", "vahadane", "macenko", "reinhard"] = Field(
@@ -49,16 +46,7 @@ class SegmenterRecipe(BaseModel):
     )
     spectral: bool = Field(True, description="Spectral normalisation of every convolution of the discriminator.")
     adversarial: Literal["bce", "least-squares", "hinge"] = Field("hinge", description="Adversarial loss.")
-    penalty: Literal["none", "r1", "wgan-gp"] = Field("none", description="Gradient penalty.")
-    penalty_weight: float = Field(10.0, ge=0, description="Weight of the gradient penalty.")
-    penalty_interval: int = Field(
-        1, ge=1, description="Updates of the discriminator from one gradient penalty to the next."
-    )
-    pool: int = Field(64, ge=0, description="Earlier pairs kept for the discriminator.")
-    adversarial_weight: float = Field(1.0, ge=0, description="Weight of the adversarial loss.")
-    adversarial_interval: int = Field(2, ge=1, description="Steps from one adversarial update to the next.")
-    l1_weight: float = Field(35.0, ge=0, description="Weight of the distance to the true field.")
-    presence_weight: float = Field(35.0, ge=0, description="Weight of cross-entropy and Dice of interior and contour.")
+    pool: int = Field(64, ge=0, description="Earlier fakes kept for the discriminator.")
 
     patch: int = Field(256, ge=32, le=2048, multiple_of=32, description="Side of the crops.")
     batch: int = Field(8, ge=1, le=512, description="Crops in a step.")
@@ -68,8 +56,6 @@ class SegmenterRecipe(BaseModel):
     stain: float = Field(0.25, ge=0, le=2, description="Jitter of the strength of each stain.")
     hue: float = Field(0.06, ge=0, le=1, description="Jitter of the colour of each stain.")
     light: float = Field(0.04, ge=0, le=1, description="Jitter of the brightness.")
-    blur: float = Field(1.2, ge=0, le=10, description="Largest blur of a crop in pixels.")
-    noise: float = Field(0.03, ge=0, le=1, description="Largest noise as a share of white.")
 
     epochs_constant: int = Field(200, ge=0, description="Epochs at the full learning rate.")
     epochs_decay: int = Field(200, ge=0, description="Epochs in which it falls linearly to 0.")
@@ -78,27 +64,19 @@ class SegmenterRecipe(BaseModel):
     )
     lr: float = Field(1e-3, gt=0, le=1, description="Learning rate of the generator.")
     discriminator_lr: float = Field(2e-4, gt=0, le=1, description="Learning rate of the discriminator.")
-    warmup_steps: int = Field(100, ge=0, description="Steps in which the learning rate rises from 0.")
     betas: tuple[float, float] = Field((0.9, 0.999), description="Adam's betas of the generator.")
     discriminator_betas: tuple[float, float] = Field((0.5, 0.999), description="Adam's betas of the discriminator.")
-    weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay.")
-    ema: float = Field(
-        0.999,
-        ge=0,
-        lt=1,
-        description="Averaging of the generator's weights over steps; 0 for none.",
-    )
+    ema: float = Field(0.999, ge=0, lt=1, description="Averaging of the generator's weights over steps; 0 for none.")
 
     validation: float = Field(0.25, ge=0, lt=1, description="Share of the images held out, of every organ alike.")
     validate_every: int = Field(10, ge=1, description="Epochs from one validation to the next.")
     checkpoint_every: int = Field(5, ge=1, description="Epochs from one checkpoint to the next.")
-    patience: int = Field(0, ge=0, description="Validations without a better score before training ends; 0: never.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Arithmetic; 'auto' takes bfloat16 where the device computes in it."
     )
 
     @model_validator(mode="after")
-    def _consistent(self) -> SegmenterRecipe:
+    def _consistent(self) -> Self:
         low, high = self.zoom
         if not 0 < low <= high:
             raise ValueError("zoom needs 0 < smallest <= largest")
@@ -107,7 +85,96 @@ class SegmenterRecipe(BaseModel):
         return self
 
 
-RECIPES: dict[str, SegmenterRecipe] = {
+class SegmenterRecipe(Recipe):
+    """How a conditional GAN learns to segment nuclei."""
+
+    name: str = Field("compact-segmenter", description="Name of the recipe.")
+    generator: dict[str, Any] = Field(
+        default_factory=lambda: {"name": "compact-unet"},
+        description="Network that segments: its name and arguments.",
+    )
+    penalty: Literal["none", "r1", "wgan-gp"] = Field("none", description="Gradient penalty.")
+    penalty_weight: float = Field(10.0, ge=0, description="Weight of the gradient penalty.")
+    penalty_interval: int = Field(
+        1, ge=1, description="Updates of the discriminator from one gradient penalty to the next."
+    )
+    adversarial_weight: float = Field(1.0, ge=0, description="Weight of the adversarial loss.")
+    adversarial_interval: int = Field(2, ge=1, description="Steps from one adversarial update to the next.")
+    l1_weight: float = Field(35.0, ge=0, description="Weight of the distance to the true field.")
+    presence_weight: float = Field(35.0, ge=0, description="Weight of cross-entropy and Dice of interior and contour.")
+    blur: float = Field(1.2, ge=0, le=10, description="Largest blur of a crop in pixels.")
+    noise: float = Field(0.03, ge=0, le=1, description="Largest noise as a share of white.")
+    warmup_steps: int = Field(100, ge=0, description="Steps in which the learning rate rises from 0.")
+    weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay.")
+    patience: int = Field(0, ge=0, description="Validations without a better score before training ends; 0: never.")
+
+
+class SynthesizerRecipe(Recipe):
+    """How a cycleGAN learns to paint H&E from masks.
+
+    G paints an image from a mask, S draws a mask from an image; D_N and D_M tell real from generated ones. Where the
+    images have labels, `paired` lets the way from image to mask to image begin at the true mask, and S learn from it.
+    """
+
+    name: str = Field("compact-synthesizer", description="Name of the recipe.")
+    generator: dict[str, Any] = Field(
+        default_factory=lambda: {"name": "painter"}, description="Network G that paints: its name and arguments."
+    )
+    segmenter: dict[str, Any] = Field(
+        default_factory=lambda: {"name": "compact-unet", "widths": [16, 32, 64, 96, 128]},
+        description="Network S that draws the mask of an image: its name and arguments.",
+    )
+    masks: str = Field(
+        "fit",
+        description="Masks to paint: 'fit' (random polygons like the data's labels), a preset of the polygon sampler, "
+        "a folder of label images, or 'labels' (the data's own).",
+    )
+    paired: bool = Field(True, description="Use the labels of the images as pairs; without labels there are none.")
+
+    discriminator_width: int = Field(32, ge=1, le=256, description="Channels of D_N's first layer; D_M has half.")
+    discriminator_scales: int = Field(
+        2, ge=1, le=4, description="Scales at which D_N looks: 1, 1/2, ... of the resolution."
+    )
+    pool: int = Field(50, ge=0, description="Earlier fakes kept for each discriminator.")
+    adversarial_weight: float = Field(1.0, ge=0, description="Weight of both adversarial losses.")
+    cycle_images: float = Field(10.0, ge=0, description="lambda_n: weight of the image that comes back.")
+    cycle_masks: float = Field(10.0, ge=0, description="lambda_m: weight of the mask that comes back.")
+    cycle_blur: int = Field(
+        4,
+        ge=1,
+        le=32,
+        description="Squares of pixels over which images are averaged before they are compared; larger ones leave "
+        "texture to the discriminator, 1 compares pixels.",
+    )
+    identity: float = Field(
+        0.0, ge=0, description="Weight of G and S changing nothing in what is already of the kind they make."
+    )
+    features_weight: float = Field(
+        5.0, ge=0, description="Weight of D_N's features of a painted pair against the real."
+    )
+    supervised: float = Field(10.0, ge=0, description="Weight of S's mask of a labelled image against the true one.")
+    hiding_noise: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="Noise on a fake before the way back, as a share of black to white, against signals hidden in it.",
+    )
+
+    patch: int = Field(192, ge=32, le=2048, multiple_of=32, description="Side of the crops.")
+    batch: int = Field(2, ge=1, le=512, description="Images in a step, and as many masks.")
+    zoom: tuple[float, float] = Field((0.9, 1.1), description="Smallest and largest magnification of the crops.")
+    stain: float = Field(0.1, ge=0, le=2, description="Jitter of the strength of each stain.")
+    hue: float = Field(0.0, ge=0, le=1, description="Jitter of the colour of each stain.")
+    light: float = Field(0.0, ge=0, le=1, description="Jitter of the brightness.")
+    epochs_constant: int = Field(60, ge=0, description="Epochs at the full learning rate.")
+    epochs_decay: int = Field(40, ge=0, description="Epochs in which it falls linearly to 0.")
+    lr: float = Field(4e-4, gt=0, le=1, description="Learning rate of G and S.")
+    discriminator_lr: float = Field(4e-4, gt=0, le=1, description="Learning rate of D_N and D_M.")
+    betas: tuple[float, float] = Field((0.5, 0.99), description="Adam's betas of G and S.")
+    discriminator_betas: tuple[float, float] = Field((0.5, 0.99), description="Adam's betas of D_N and D_M.")
+
+
+RECIPES: dict[str, SegmenterRecipe | SynthesizerRecipe] = {
     "compact-segmenter": SegmenterRecipe(),
     "paper-segmenter": SegmenterRecipe(
         name="paper-segmenter",
@@ -133,11 +200,41 @@ RECIPES: dict[str, SegmenterRecipe] = {
         betas=(0.5, 0.999),
         weight_decay=0.0,
     ),
+    "compact-synthesizer": SynthesizerRecipe(),
+    "paper-synthesizer": SynthesizerRecipe(
+        name="paper-synthesizer",
+        generator={"name": "noisy-resnet", "width": 64, "blocks": 9},
+        segmenter={"name": "resnet", "width": 64, "blocks": 9},
+        initial_weights="normal",
+        normalize="vahadane",
+        paired=False,
+        discriminator_width=64,
+        discriminator_scales=1,
+        adversarial="bce",
+        cycle_images=70.0,
+        cycle_masks=10.0,
+        cycle_blur=1,
+        patch=256,
+        batch=1,
+        zoom=(286 / 256, 286 / 256),
+        stain=0.0,
+        epochs_constant=150,
+        epochs_decay=150,
+        lr=2e-4,
+        discriminator_lr=2e-4,
+        betas=(0.5, 0.999),
+        discriminator_betas=(0.5, 0.999),
+    ),
 }
 """Recipes by name."""
 
 
-def read_recipe(name_or_file: str | Path, changes: dict[str, Any] | None = None) -> SegmenterRecipe:
+_Kind = TypeVar("_Kind", bound=Recipe)
+
+
+def read_recipe(
+    name_or_file: str | Path, changes: dict[str, Any] | None = None, kind: type[_Kind] = SegmenterRecipe
+) -> _Kind:  # type: ignore[assignment]
     """Read a recipe.
 
     Parameters
@@ -147,25 +244,31 @@ def read_recipe(name_or_file: str | Path, changes: dict[str, Any] | None = None)
         ``name``.
     changes : dict, optional
         Fields to change.
+    kind : type
+        `SegmenterRecipe` or `SynthesizerRecipe`: what the recipe must be.
 
     Returns
     -------
-    SegmenterRecipe
+    SegmenterRecipe or SynthesizerRecipe
 
     Raises
     ------
     RecipeError
-        If there is no such recipe, or a value is not valid.
+        If there is no such recipe, it is of the other kind, or a value is not valid.
     """
-    named = RECIPES.get(str(name_or_file))
-    if named is not None:
-        values = named.model_dump()
+    names = [name for name, recipe in RECIPES.items() if isinstance(recipe, kind)]
+    if str(name_or_file) in names:
+        values = RECIPES[str(name_or_file)].model_dump()
+    elif str(name_or_file) in RECIPES:
+        raise RecipeError(
+            f"The recipe {str(name_or_file)!r} trains another kind of network; choose {', '.join(names)}."
+        )
     else:
-        values = _read_json(Path(name_or_file))
-        base = RECIPES.get(str(values.get("name")), RECIPES["compact-segmenter"])
+        values = _read_json(Path(name_or_file), names)
+        base = RECIPES[values["name"] if values.get("name") in names else names[0]]
         values = {**base.model_dump(), **values}
     try:
-        return SegmenterRecipe.model_validate({**values, **(changes or {})})
+        return kind.model_validate({**values, **(changes or {})})
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(map(str, fault['loc'])) or 'recipe'}: {fault['msg']}" for fault in error.errors()
@@ -173,12 +276,12 @@ def read_recipe(name_or_file: str | Path, changes: dict[str, Any] | None = None)
         raise RecipeError(f"The recipe {name_or_file} is not valid: {faults}.") from error
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path, names: list[str]) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise RecipeError(
-            f"There is no recipe {str(path)!r}: it is neither a file nor one of {', '.join(RECIPES)}."
+            f"There is no recipe {str(path)!r}: it is neither a file nor one of {', '.join(names)}."
         ) from None
     except (OSError, ValueError) as error:
         raise RecipeError(f"The recipe {path} cannot be read: {error}.") from error

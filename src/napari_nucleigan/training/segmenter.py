@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from scipy import ndimage
 from skimage.io import imsave
-from skimage.transform import resize
 
-from napari_nucleigan import __version__, metrics, stains
+from napari_nucleigan import __version__, metrics
 from napari_nucleigan.data.datasets import Dataset
-from napari_nucleigan.data.patches import Jitter, PatchSampler
-from napari_nucleigan.devices import choose_device, computes_bfloat16, usable_cores
-from napari_nucleigan.errors import DatasetError, RecipeError, RunError
+from napari_nucleigan.devices import choose_device, usable_cores
+from napari_nucleigan.errors import RecipeError, RunError
 from napari_nucleigan.events import Event, Job, Note, Preview, Scores
 from napari_nucleigan.files import atomic_write
 from napari_nucleigan.masks.encoding import THRESHOLD, decode, encode
@@ -25,6 +22,7 @@ from napari_nucleigan.training.cgan import ConditionalGAN
 from napari_nucleigan.training.loop import Schedule, train
 from napari_nucleigan.training.recipes import SegmenterRecipe
 from napari_nucleigan.training.runs import RunFolder
+from napari_nucleigan.training.tiles import Tile, in_bfloat16, prepare, sampler, split, stain_reference
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
@@ -101,7 +99,7 @@ def train_segmenter(
             training, validation = dataset.only(parts["train"]), dataset.only(parts["val"])
             card = parts["card"]
         else:
-            training, validation = _parts(dataset, recipe)
+            training, validation = split(dataset, recipe)
             parts = {
                 "folder": str(dataset.folder.resolve()),
                 "train": list(training.names),
@@ -127,7 +125,7 @@ def _train(
     torch.set_num_threads(usable_cores())
     # Asked once here, or this thread would take over the single core that the thread of the crops is given.
     torch.get_num_threads()
-    gan = ConditionalGAN(recipe, device, _bfloat16(recipe, device))
+    gan = ConditionalGAN(recipe, device, in_bfloat16(recipe, device))
     decoding: dict[str, Any] = {}
     if recipe.start_from:
         base = load_model(recipe.start_from, "segmenter")
@@ -141,27 +139,11 @@ def _train(
         decoding = dict(base.card.decode)
     yield Note(
         f"{len(training)} images train, {len(validation)} validate, on {device} in "
-        f"{'bfloat16' if _bfloat16(recipe, device) else 'float32'}."
+        f"{'bfloat16' if in_bfloat16(recipe, device) else 'float32'}."
     )
-    tiles = [_prepare(training, name, recipe) for name in training.names]
-    sampler = PatchSampler(
-        [tile.pixels for tile in tiles],
-        [encode(tile.labels, recipe.encoding) for tile in tiles],
-        [stains.fit(tile.pixels).matrix for tile in tiles],
-        recipe.patch,
-        Jitter(
-            recipe.zoom,
-            recipe.turns,
-            recipe.rotation,
-            recipe.stain,
-            recipe.hue,
-            recipe.light,
-            recipe.blur,
-            recipe.noise,
-        ),
-        recipe.seed,
-    )
-    crops = recipe.crops_per_epoch or sampler.crops_per_epoch
+    tiles = [prepare(training, name, recipe) for name in training.names]
+    crops_of = sampler(tiles, recipe, recipe.blur, recipe.noise)
+    crops = recipe.crops_per_epoch or crops_of.crops_per_epoch
     schedule = Schedule(
         steps_per_epoch=-(-crops // recipe.batch),
         constant=recipe.epochs_constant,
@@ -171,11 +153,11 @@ def _train(
         checkpoint_every=recipe.checkpoint_every,
         patience=recipe.patience,
     )
-    held = [_prepare(validation, name, recipe) for name in validation.names]
+    held = [prepare(validation, name, recipe) for name in validation.names]
     validator = _Validator(gan, recipe, run, held or tiles[:1], bool(held), card, decoding)
     yield from train(
         gan,
-        lambda step: sampler.batch(step, recipe.batch),
+        lambda step: crops_of.batch(step, recipe.batch),
         validator,
         schedule,
         run,
@@ -188,14 +170,6 @@ def _train(
     return run.best
 
 
-@dataclass(frozen=True, eq=False)
-class _Tile:
-    name: str
-    organ: str
-    pixels: NDArray[np.uint8]
-    labels: NDArray[np.int32]
-
-
 class _Validator:
     """Segments whole images with the averaged weights and keeps the best model."""
 
@@ -204,7 +178,7 @@ class _Validator:
         gan: ConditionalGAN,
         recipe: SegmenterRecipe,
         run: RunFolder,
-        tiles: list[_Tile],
+        tiles: list[Tile],
         selects: bool,
         card: dict[str, Any],
         decoding: dict[str, Any],
@@ -276,7 +250,7 @@ class _Validator:
             min_area=round(MIN_AREA / recipe.mpp**2),
         )
 
-    def _preview(self, tile: _Tile, field: NDArray[np.float32], side: int = 384) -> NDArray[np.uint8]:
+    def _preview(self, tile: Tile, field: NDArray[np.float32], side: int = 384) -> NDArray[np.uint8]:
         """Input, input with contours, predicted field and true field, side by side."""
         pixels, field = tile.pixels[:side, :side], field[:, :side, :side]
         found = self._decode(field, self._decoding)
@@ -297,7 +271,7 @@ class _Validator:
                 "architecture": recipe.generator,
                 "encoding": recipe.encoding,
                 "mpp": recipe.mpp,
-                "stain": _reference(recipe).to_json() if recipe.normalize != "none" else None,
+                "stain": stain_reference(recipe).to_json() if recipe.normalize != "none" else None,
                 "decode": {
                     "threshold": THRESHOLD,
                     "prominence": SPLITTING,
@@ -312,37 +286,3 @@ class _Validator:
             }
         )
         save_model(self._run.best, state, card, half=True)
-
-
-def _parts(dataset: Dataset, recipe: SegmenterRecipe) -> tuple[Dataset, Dataset]:
-    training, validation = dataset.subset("train"), dataset.subset("val")
-    if not len(training):
-        raise DatasetError(f"{dataset.folder} has no images to train on: split.csv calls none of them 'train'.")
-    if len(validation):
-        return training, validation
-    return training.hold_out(recipe.validation, recipe.seed)
-
-
-def _prepare(dataset: Dataset, name: str, recipe: SegmenterRecipe) -> _Tile:
-    image, labels = dataset.pair(name)
-    pixels = image.pixels
-    zoom = (image.mpp or recipe.mpp) / recipe.mpp
-    if abs(zoom - 1) > 0.05:
-        shape = [max(1, round(length * zoom)) for length in labels.shape]
-        pixels = resize(pixels, shape, order=1, anti_aliasing=zoom < 1, preserve_range=True)
-        pixels = np.rint(pixels).astype(np.uint8)
-        labels = resize(labels, shape, order=0, anti_aliasing=False, preserve_range=True)
-        labels = labels.astype(np.int32)
-    if recipe.normalize != "none":
-        pixels = stains.normalize(pixels, _reference(recipe), stains.fit(pixels, recipe.normalize))
-    return _Tile(name, dataset.organs[name], pixels, labels)
-
-
-def _reference(recipe: SegmenterRecipe) -> stains.StainFit:
-    return replace(stains.REFERENCE, method=recipe.normalize)
-
-
-def _bfloat16(recipe: SegmenterRecipe, device: str) -> bool:
-    if recipe.precision == "auto":
-        return computes_bfloat16(device)
-    return recipe.precision == "bfloat16"

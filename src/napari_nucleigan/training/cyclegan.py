@@ -1,0 +1,319 @@
+"""The cycleGAN: G paints H&E from masks, S draws masks from H&E, and each goes back where the other came from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import numpy as np
+import torch
+from torch.nn import functional
+from torch.nn.utils import convert_conv2d_weight_memory_format
+
+from napari_nucleigan.networks import build
+from napari_nucleigan.networks import objectives as losses
+from napari_nucleigan.networks.discriminators import MultiScale
+from napari_nucleigan.networks.generators import initialise
+from napari_nucleigan.training.cgan import ImagePool, follow, set_lr
+from napari_nucleigan.training.checkpoints import flatten_optimizer, restore_optimizer, strip_prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from torch import Tensor
+
+    from napari_nucleigan.networks.generators import Generator
+    from napari_nucleigan.networks.synthesizers import Synthesizer
+    from napari_nucleigan.training.recipes import SynthesizerRecipe
+
+
+class CycleBatch(NamedTuple):
+    """What a step takes: (N, 3, H, W) float32 tensors in [-1, 1].
+
+    Attributes
+    ----------
+    images : tensor
+        Real H&E.
+    fields : tensor
+        Their true fields; of no use where the images have no labels.
+    others : tensor
+        Other crops of the same images: they show the style without the content.
+    masks : tensor
+        Fields to paint, which belong to no image.
+    """
+
+    images: Tensor
+    fields: Tensor
+    others: Tensor
+    masks: Tensor
+
+
+class CycleGAN:
+    """Networks, optimizers and the alternating update of the synthesizer.
+
+    Parameters
+    ----------
+    recipe : SynthesizerRecipe
+        How to train.
+    device : str
+        Where to compute.
+    bfloat16 : bool
+        Whether the convolutions compute in bfloat16; losses and weights stay in float32.
+    paired : bool
+        Whether the images have true fields to learn from.
+
+    Notes
+    -----
+    Mahmood et al., IEEE TMI 2020; Zhu et al., ICCV 2017. With pairs, the cycle of an image begins at its true mask
+    instead of the one that S draws, D_N's features are compared too (Wang et al., CVPR 2018), and S learns from the
+    true mask.
+    """
+
+    def __init__(
+        self, recipe: SynthesizerRecipe, device: str = "cpu", bfloat16: bool = False, paired: bool = True
+    ) -> None:
+        self.recipe = recipe
+        self.device = torch.device(device)
+        self.paired = paired and recipe.paired
+        self._bfloat16 = bfloat16
+        self.painter = cast("Synthesizer", build(recipe.generator))
+        self.segmenter = cast("Generator", build(recipe.segmenter))
+        self.image_judge = MultiScale(
+            recipe.discriminator_scales, 3, recipe.discriminator_width, recipe.discriminator_layers, recipe.spectral
+        )
+        self.mask_judge = MultiScale(
+            1, 3, max(1, recipe.discriminator_width // 2), recipe.discriminator_layers, recipe.spectral
+        )
+        initialise(self.painter, recipe.initial_weights, recipe.seed)
+        initialise(self.segmenter, recipe.initial_weights, recipe.seed + 1)
+        # The power iteration of the spectral normalisation draws its first vectors at random.
+        torch.manual_seed(recipe.seed)
+        for number, judge in enumerate((self.image_judge, self.mask_judge)):
+            initialise(judge, "normal", recipe.seed + 2 + number)
+            judge.normalise()
+        self.average = self.painter
+        if recipe.ema:
+            self.average = cast("Synthesizer", build(recipe.generator))
+            self.average.load_state_dict(self.painter.state_dict())
+        for network in self._networks().values():
+            network.to(self.device)
+            convert_conv2d_weight_memory_format(network, torch.channels_last)
+        self._makers = torch.optim.Adam(
+            [*self.painter.parameters(), *self.segmenter.parameters()], recipe.lr, recipe.betas
+        )
+        self._judges = torch.optim.Adam(
+            [*self.image_judge.parameters(), *self.mask_judge.parameters()],
+            recipe.discriminator_lr,
+            recipe.discriminator_betas,
+        )
+        self.image_pool = ImagePool(recipe.pool)
+        self.mask_pool = ImagePool(recipe.pool)
+
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Begin with the weights of a trained synthesizer."""
+        self.painter.load_state_dict(weights)
+        self.average.load_state_dict(weights)
+
+    def step(self, batch: CycleBatch, step: int, scale: float) -> dict[str, float]:
+        """Make one update of each network.
+
+        Parameters
+        ----------
+        batch : CycleBatch
+            Images and masks.
+        step : int
+            Number of the step; it seeds the noise and the pools.
+        scale : float
+            Factor of the learning rates.
+
+        Returns
+        -------
+        dict of str to float
+            The losses.
+        """
+        recipe = self.recipe
+        random = torch.Generator().manual_seed(int(np.random.default_rng([recipe.seed, step, 1 << 21]).integers(2**31)))
+        images, fields, others, masks = (part.to(self.device, memory_format=torch.channels_last) for part in batch)
+        self.painter.train()
+        self.segmenter.train()
+        with self._autocast():
+            style = self.painter.encode_style(others)
+            logits = self.segmenter.logits(images).float()
+            drawn = torch.tanh(logits)
+            starts = torch.cat([masks, fields if self.paired else drawn])
+            noise = self.painter.draw_noise(starts, random)
+            painted = self.painter(starts, noise, torch.cat([style, style])).float()
+            fake, back = painted.chunk(2)
+            returned = self.segmenter(self._disturb(fake, random)).float()
+        # Where the way back begins at a true mask, what comes back is a fake like any other.
+        fakes = painted if self.paired else fake
+        real_features, values = self._judge(images, masks, fakes.detach(), drawn.detach(), step, scale)
+        parts = {
+            "cycle_images": (recipe.cycle_images, self._distance(back, images)),
+            "cycle_masks": (recipe.cycle_masks, (returned - masks).abs().mean()),
+        }
+        for judge in (self.image_judge, self.mask_judge):
+            judge.requires_grad_(False)
+        with self._autocast():
+            seen = self.image_judge(fakes)
+            seen_masks = self.mask_judge(drawn)
+        parts["adversarial_images"] = (recipe.adversarial_weight, self._fool(seen))
+        parts["adversarial_masks"] = (recipe.adversarial_weight, self._fool(seen_masks))
+        if self.paired:
+            parts["features"] = (recipe.features_weight, _features_apart(seen, real_features, len(images)))
+            supervised = (drawn - fields).abs().mean() + losses.presence_loss(logits, fields)
+            parts["supervised"] = (recipe.supervised, supervised)
+        if recipe.identity:
+            parts["identity"] = (recipe.identity, self._identity(images, masks, style, random))
+        total = torch.stack([weight * loss for weight, loss in parts.values()]).sum()
+        set_lr(self._makers, recipe.lr * scale)
+        self._makers.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        self._makers.step()
+        for judge in (self.image_judge, self.mask_judge):
+            judge.requires_grad_(True)
+        if self.average is not self.painter:
+            follow(self.average, self.painter, recipe.ema, step)
+        return {name: float(loss.detach()) for name, (_, loss) in parts.items()} | values
+
+    @torch.inference_mode()
+    def paint(self, fields: Tensor, style: Tensor, seed: int = 0) -> Tensor:
+        """Paint a batch with the averaged weights.
+
+        Parameters
+        ----------
+        fields : (N, 3, H, W) float32 tensor
+            Fields; sides are multiples of the painter's stride.
+        style : (N, style_size) float32 tensor
+            Style codes.
+        seed : int
+            Seed of the noise.
+
+        Returns
+        -------
+        (N, 3, H, W) float32 tensor
+            H&E in [-1, 1].
+        """
+        network = self.average.eval()
+        fields = fields.to(self.device, memory_format=torch.channels_last)
+        noise = network.draw_noise(fields, torch.Generator().manual_seed(seed))
+        with self._autocast():
+            image: Tensor = network(fields, noise, style.to(self.device))
+        return image.float()
+
+    @torch.inference_mode()
+    def draw(self, images: Tensor) -> Tensor:
+        """Draw the fields of a batch of images, (N, 3, H, W) float32 in [-1, 1], with S."""
+        network = self.segmenter.eval()
+        with self._autocast():
+            field: Tensor = network(images.to(self.device, memory_format=torch.channels_last))
+        return field.float()
+
+    @torch.inference_mode()
+    def style_of(self, images: Tensor) -> Tensor:
+        """Read the style codes, (N, style_size) float32, off a batch of images with the averaged weights."""
+        return self.average.eval().encode_style(images.to(self.device)).float()
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return everything that a resumed run needs, as tensors and JSON."""
+        tensors: dict[str, Tensor] = {}
+        rest: dict[str, Any] = {}
+        for name, network in self._networks().items():
+            tensors |= {f"{name}/{key}": value for key, value in network.state_dict().items()}
+        for name, optimizer in self._optimizers().items():
+            entries, rest[name] = flatten_optimizer(name, optimizer)
+            tensors |= entries
+        for name, pool in self._pools().items():
+            tensors |= {f"{name}/{index:04d}": image for index, image in enumerate(pool.pairs)}
+        return tensors, rest
+
+    def restore(self, tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
+        """Go back to what `state` returned."""
+        for name, network in self._networks().items():
+            network.load_state_dict(strip_prefix(name, tensors))
+        for name, optimizer in self._optimizers().items():
+            restore_optimizer(name, optimizer, tensors, rest[name])
+        for name, pool in self._pools().items():
+            kept = strip_prefix(name, tensors)
+            pool.pairs = [kept[key].to(self.device) for key in sorted(kept)]
+
+    def _judge(
+        self, images: Tensor, masks: Tensor, fakes: Tensor, drawn: Tensor, step: int, scale: float
+    ) -> tuple[list[list[Tensor]], dict[str, float]]:
+        recipe = self.recipe
+        random = np.random.default_rng([recipe.seed, step, 1 << 20])
+        total = torch.zeros((), device=self.device)
+        values: dict[str, float] = {}
+        features: list[list[Tensor]] = []
+        for name, judge, real, false in (
+            ("discriminator_images", self.image_judge, images, self.image_pool.exchange(fakes, random)),
+            ("discriminator_masks", self.mask_judge, masks, self.mask_pool.exchange(drawn, random)),
+        ):
+            with self._autocast():
+                seen = judge(torch.cat([real, false]))
+            verdicts = [levels[-1].float() for levels in seen]
+            loss = torch.stack(
+                [
+                    losses.discriminator_loss(verdict[: len(real)], verdict[len(real) :], recipe.adversarial)
+                    for verdict in verdicts
+                ]
+            ).mean()
+            values[name] = float(loss.detach())
+            total = total + loss
+            features = features or [[level[: len(real)].detach() for level in levels] for levels in seen]
+        set_lr(self._judges, recipe.discriminator_lr * scale)
+        self._judges.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        self._judges.step()
+        return features, values
+
+    def _fool(self, seen: Iterable[list[Tensor]]) -> Tensor:
+        kind = self.recipe.adversarial
+        return torch.stack([losses.generator_loss(levels[-1].float(), kind) for levels in seen]).mean()
+
+    def _distance(self, image: Tensor, target: Tensor) -> Tensor:
+        side = self.recipe.cycle_blur
+        if side == 1:
+            return (image - target).abs().mean()
+        return (functional.avg_pool2d(image, side) - functional.avg_pool2d(target, side)).abs().mean()
+
+    def _disturb(self, fake: Tensor, random: torch.Generator) -> Tensor:
+        # CycleGANs hide the mask in the image as a faint signal (Chu et al., 2017); noise drowns it.
+        if not self.recipe.hiding_noise:
+            return fake
+        return fake + 2 * self.recipe.hiding_noise * torch.randn(fake.shape, generator=random).to(fake)
+
+    def _identity(self, images: Tensor, masks: Tensor, style: Tensor, random: torch.Generator) -> Tensor:
+        with self._autocast():
+            same = self.painter(images, self.painter.draw_noise(images, random), style).float()
+            same_masks = self.segmenter(masks).float()
+        return self._distance(same, images) + (same_masks - masks).abs().mean()
+
+    def _networks(self) -> dict[str, torch.nn.Module]:
+        networks: dict[str, torch.nn.Module] = {
+            "painter": self.painter,
+            "segmenter": self.segmenter,
+            "image_judge": self.image_judge,
+            "mask_judge": self.mask_judge,
+        }
+        if self.average is not self.painter:
+            networks["average"] = self.average
+        return networks
+
+    def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"makers": self._makers, "judges": self._judges}
+
+    def _pools(self) -> dict[str, ImagePool]:
+        return {"image_pool": self.image_pool, "mask_pool": self.mask_pool}
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16)
+
+
+def _features_apart(fakes: list[list[Tensor]], real: list[list[Tensor]], count: int) -> Tensor:
+    """Mean distance between what the discriminator makes of the last `count` fakes and of their originals."""
+    distances = [
+        (level[-count:].float() - target.float()).abs().mean()
+        for levels, targets in zip(fakes, real, strict=True)
+        for level, target in zip(levels[:-1], targets[:-1], strict=True)
+    ]
+    return torch.stack(distances).mean()

@@ -1,0 +1,119 @@
+"""Where a synthesizer's training takes the masks from that it paints: polygons, label images, or the data's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_nucleigan.data.images import list_images, read_labels
+from napari_nucleigan.errors import DatasetError, RecipeError
+from napari_nucleigan.masks.encoding import encode
+from napari_nucleigan.masks.polygons import PRESETS, PolygonMasks, fit, preset, sample
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_nucleigan.training.recipes import SynthesizerRecipe
+    from napari_nucleigan.training.tiles import Tile
+
+
+class MaskSource:
+    """Draws fields of masks; the same ones for the same seed and step.
+
+    Parameters
+    ----------
+    masks : mapping of str to PolygonMasks or sequence of (H, W) int arrays
+        Statistics to draw polygons from, or label images to cut from, by organ. An organ that is not there gets
+        those of any other.
+    recipe : SynthesizerRecipe
+        Size, scale, encoding and seed.
+    """
+
+    def __init__(
+        self, masks: Mapping[str, PolygonMasks | Sequence[NDArray[np.integer]]], recipe: SynthesizerRecipe
+    ) -> None:
+        self._masks = masks
+        self._recipe = recipe
+
+    def draw(self, step: int, organs: Sequence[str], size: int | None = None) -> list[NDArray[np.int32]]:
+        """Draw one label image for each organ.
+
+        Parameters
+        ----------
+        step : int
+            Number of the step.
+        organs : sequence of str
+            What tissue each mask is to be of.
+        size : int, optional
+            Side in pixels; by default the recipe's patch.
+
+        Returns
+        -------
+        list of (size, size) int32 arrays
+        """
+        side = size or self._recipe.patch
+        return [
+            self._one(organ, np.random.default_rng([self._recipe.seed, step, i, 77]), side)
+            for i, organ in enumerate(organs)
+        ]
+
+    def fields(self, step: int, organs: Sequence[str]) -> torch.Tensor:
+        """Draw masks as `draw` does, as a (N, 3, H, W) float32 tensor of fields in [-1, 1]."""
+        drawn = self.draw(step, organs)
+        return torch.from_numpy(np.stack([encode(labels, self._recipe.encoding) for labels in drawn]))
+
+    def _one(self, organ: str, random: np.random.Generator, side: int) -> NDArray[np.int32]:
+        names = sorted(self._masks)
+        masks = self._masks[organ if organ in self._masks else names[int(random.integers(len(names)))]]
+        if isinstance(masks, PolygonMasks):
+            return sample(masks, (side, side), self._recipe.mpp, int(random.integers(2**31)))
+        labels = masks[int(random.integers(len(masks)))]
+        labels = np.pad(labels, [(0, max(0, side - length)) for length in labels.shape])
+        top, left = (int(random.integers(length - side + 1)) for length in labels.shape)
+        labels = np.rot90(labels[top : top + side, left : left + side], int(random.integers(4)))
+        return np.ascontiguousarray(labels[::-1] if random.random() < 0.5 else labels).astype(np.int32)
+
+
+def open_masks(recipe: SynthesizerRecipe, tiles: Sequence[Tile], labelled: bool) -> MaskSource:
+    """Open what the recipe calls its masks.
+
+    Parameters
+    ----------
+    recipe : SynthesizerRecipe
+        Its field `masks` says what.
+    tiles : sequence of Tile
+        Training tiles.
+    labelled : bool
+        Whether they have labels.
+
+    Raises
+    ------
+    RecipeError
+        If the masks are to come from labels that are not there.
+    DatasetError
+        If a folder holds no label images.
+    """
+    if recipe.masks in ("fit", "labels"):
+        if not labelled:
+            raise RecipeError(
+                f"The images have no labels, so masks cannot be taken from them (masks = {recipe.masks!r}); give a "
+                f"folder of label images or a preset: {', '.join(PRESETS)}."
+            )
+        by_organ = {tile.organ: [each.labels for each in tiles if each.organ == tile.organ] for tile in tiles}
+        if recipe.masks == "labels":
+            return MaskSource(by_organ, recipe)
+        return MaskSource({organ: fit(labels, recipe.mpp) for organ, labels in by_organ.items()}, recipe)
+    if recipe.masks in PRESETS:
+        return MaskSource({recipe.masks: preset(recipe.masks)}, recipe)
+    folder = Path(recipe.masks)
+    if not folder.is_dir():
+        raise RecipeError(f"masks = {recipe.masks!r} is neither a folder nor one of fit, labels, {', '.join(PRESETS)}.")
+    images = list_images(folder / "labels" if (folder / "labels").is_dir() else folder)
+    if not images:
+        raise DatasetError(f"{folder} holds no label images; choose the folder that holds them.")
+    return MaskSource({"all": [read_labels(path) for path in images]}, recipe)

@@ -1,0 +1,278 @@
+"""Train a synthesizer: images and masks in, run folder out."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from skimage.io import imsave
+
+from napari_nucleigan import __version__, metrics
+from napari_nucleigan.data.datasets import Dataset
+from napari_nucleigan.devices import choose_device, usable_cores
+from napari_nucleigan.errors import RecipeError, RunError
+from napari_nucleigan.events import Event, Job, Note, Preview, Scores
+from napari_nucleigan.files import atomic_write
+from napari_nucleigan.masks.encoding import decode, encode
+from napari_nucleigan.models import ModelCard, load_model, save_model
+from napari_nucleigan.training.cyclegan import CycleBatch, CycleGAN
+from napari_nucleigan.training.loop import Schedule, train
+from napari_nucleigan.training.mask_source import MaskSource, open_masks
+from napari_nucleigan.training.recipes import SynthesizerRecipe
+from napari_nucleigan.training.runs import RunFolder
+from napari_nucleigan.training.tiles import Tile, in_bfloat16, prepare, sampler, split, stain_reference
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+CODES = 4
+"""Style codes kept on the card for each training image; each is read off another part of it."""
+
+PAINTED = 8
+"""Masks that a validation paints."""
+
+PROMINENCE = 0.16
+"""Splitting of the masks that S draws."""
+
+HIDES = 1.5
+"""Factor by which noise on the fakes may raise the error of the masks that come back before a note is made of it."""
+
+
+def train_synthesizer(
+    data: str | Path | Dataset,
+    recipe: SynthesizerRecipe,
+    run: str | Path | RunFolder,
+    *,
+    resume: bool = False,
+    device: str = "auto",
+    card: Mapping[str, Any] | None = None,
+) -> Job[Path]:
+    """Train a cycleGAN that paints H&E from masks.
+
+    Parameters
+    ----------
+    data : str, Path or Dataset
+        A data set, or a folder of H&E images without labels. Images whose split is ``"train"`` are used, those of
+        ``"val"`` are shown beside what is painted; where there are none of these, the recipe's share of the training
+        images is held out. Others are never touched.
+    recipe : SynthesizerRecipe
+        How to train, and on which masks. With `resume` the run's own recipe is used instead.
+    run : str, Path or RunFolder
+        Folder of the run.
+    resume : bool
+        Go on from the newest checkpoint.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ...
+    card : mapping, optional
+        Fields of the model's card: name, training_data, data_licence, licence, notes.
+
+    Yields
+    ------
+    Event
+        Progress, losses, scores, previews, checkpoints; all but the progress also in ``events.jsonl``.
+
+    Returns
+    -------
+    Path
+        The newest model: no figure that is quick to compute tells when pictures are best, so none selects.
+
+    Raises
+    ------
+    DatasetError, RecipeError, RunError, DeviceError, OutputError
+    """
+    folder = run if isinstance(run, RunFolder) else RunFolder(run)
+    dataset = data if isinstance(data, Dataset) else Dataset.open(data, labelled=False)
+    if resume and not folder.exists:
+        raise RunError(f"There is no run to resume in {folder.path}; start it without 'resume'.")
+    chosen = choose_device(device)
+    with folder.locked():
+        if resume:
+            recipe = SynthesizerRecipe.model_validate(folder.recipe())
+            parts = folder.data()
+            training, validation = dataset.only(parts["train"]), dataset.only(parts["val"])
+            card = parts["card"]
+        else:
+            training, validation = split(dataset, recipe)
+            parts = {
+                "folder": str(dataset.folder.resolve()),
+                "train": list(training.names),
+                "val": list(validation.names),
+                "card": dict(card or {}),
+            }
+            folder.start(recipe, parts)
+        # Recorded here and not in the loop, so that events reach the file before anyone who listens.
+        job = _train(training, validation, recipe, folder, chosen, resume, dict(card or {}))
+        result = yield from folder.recorded(job)
+    return result
+
+
+def _train(
+    training: Dataset,
+    validation: Dataset,
+    recipe: SynthesizerRecipe,
+    run: RunFolder,
+    device: str,
+    resume: bool,
+    card: dict[str, Any],
+) -> Job[Path]:
+    torch.set_num_threads(usable_cores())
+    # Asked once here, or this thread would take over the single core that the thread of the crops is given.
+    torch.get_num_threads()
+    paired = recipe.paired and training.labelled
+    gan = CycleGAN(recipe, device, in_bfloat16(recipe, device), paired)
+    if recipe.patch % gan.painter.stride or recipe.patch % gan.segmenter.stride:
+        raise RecipeError(
+            f"Crops of {recipe.patch} pixels do not fit these networks; choose a multiple of "
+            f"{np.lcm(gan.painter.stride, gan.segmenter.stride)}."
+        )
+    if recipe.start_from:
+        base = load_model(recipe.start_from, "synthesizer")
+        architecture = recipe.model_dump(mode="json")["generator"]
+        if base.card.architecture != architecture or base.card.encoding != recipe.encoding:
+            raise RecipeError(
+                f"{recipe.start_from!r} is another network ({base.card.architecture}) than the recipe asks for "
+                f"({architecture}); choose the recipe that it was trained with."
+            )
+        gan.start_from(base.network.state_dict())
+    yield Note(
+        f"{len(training)} images train, {'with' if paired else 'without'} their labels, {len(validation)} are held out, "
+        f"masks: {recipe.masks}, on {device} in {'bfloat16' if in_bfloat16(recipe, device) else 'float32'}."
+    )
+    tiles = [prepare(training, name, recipe) for name in training.names]
+    masks = open_masks(recipe, tiles, training.labelled)
+    crops_of = sampler(tiles, recipe)
+    schedule = Schedule(
+        steps_per_epoch=-(-(recipe.crops_per_epoch or crops_of.crops_per_epoch) // recipe.batch),
+        constant=recipe.epochs_constant,
+        decay=recipe.epochs_decay,
+        validate_every=recipe.validate_every,
+        checkpoint_every=recipe.checkpoint_every,
+    )
+    held = [prepare(validation, name, recipe) for name in validation.names] or tiles
+
+    def batches(step: int) -> CycleBatch:
+        images, fields, others, indices = crops_of.styled_batch(step, recipe.batch)
+        return CycleBatch(images, fields, others, masks.fields(step, [tiles[index].organ for index in indices]))
+
+    validator = _Validator(gan, recipe, run, tiles, held, masks, card)
+    yield from train(gan, batches, validator, schedule, run, 2 * recipe.batch, recipe.lr, resume)
+    return run.best
+
+
+class _Validator:
+    """Paints masks, asks S what it finds in the pictures, and saves the newest model."""
+
+    def __init__(
+        self,
+        gan: CycleGAN,
+        recipe: SynthesizerRecipe,
+        run: RunFolder,
+        tiles: Sequence[Tile],
+        held: Sequence[Tile],
+        masks: MaskSource,
+        card: Mapping[str, Any],
+    ) -> None:
+        self._gan = gan
+        self._recipe = recipe
+        self._run = run
+        self._card = card
+        random = np.random.default_rng([recipe.seed, 1])
+        self._parts = {
+            organ: torch.cat([_cut(tile, recipe.patch, random) for tile in tiles if tile.organ == organ])
+            for organ in sorted({tile.organ for tile in tiles})
+        }
+        # Held-out images lend their style to the pictures and are shown beside them.
+        shown = [held[index % len(held)] for index in range(PAINTED)]
+        self._others = torch.cat([_cut(tile, recipe.patch, random)[:1] for tile in shown])
+        self._real = torch.cat([_cut(tile, recipe.patch, random)[:1] for tile in shown])
+        self._labels = masks.draw(0, [tile.organ for tile in shown])
+        self._fields = torch.from_numpy(np.stack([encode(labels, recipe.encoding) for labels in self._labels]))
+
+    def __call__(self, step: int) -> Generator[Event, None, bool]:
+        gan, recipe = self._gan, self._recipe
+        fakes = gan.paint(self._fields, gan.style_of(self._others))
+        noise = torch.randn(fakes.shape, generator=torch.Generator().manual_seed(0)).to(fakes)
+        returned = gan.draw(fakes)
+        errors = [
+            float((field.cpu() - self._fields).abs().mean())
+            for field in (returned, gan.draw(fakes + 2 * recipe.hiding_noise * noise))
+        ]
+        found = [
+            metrics.aji(labels, decode(field, recipe.encoding, prominence=PROMINENCE, smoothing=1.0))
+            for labels, field in zip(self._labels, returned.cpu().numpy(), strict=True)
+        ]
+        values = {
+            "own_aji": float(np.mean(found)),
+            "mask_error": errors[0],
+            # Far above 1, S reads the mask off a signal that noise destroys, not off the nuclei.
+            "hidden_signal": errors[1] / max(errors[0], 1e-6),
+        }
+        yield Scores(step, values, True)
+        if values["hidden_signal"] > HIDES:
+            yield Note(
+                f"Noise on the painted images makes the masks that come back {values['hidden_signal']:.2f} times worse: "
+                "the mask may be hidden in the images as a faint signal. Raise hiding_noise.",
+                "warning",
+            )
+        self._save(values)
+        path = self._run.previews / f"{step:08d}.png"
+        with atomic_write(path) as temporary:
+            imsave(temporary, self._preview(fakes.cpu(), returned.cpu()), check_contrast=False)
+        yield Preview(step, str(path))
+        return True
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Nothing is remembered from one validation to the next."""
+
+    def _preview(self, fakes: Tensor, returned: Tensor) -> NDArray[np.uint8]:
+        """Four rows of mask, fake, mask that comes back, and real image."""
+        columns = [
+            np.concatenate(list(np.moveaxis(part[:4].numpy(), 1, -1)))
+            for part in (self._fields, fakes, returned, self._real)
+        ]
+        return np.rint((np.concatenate(columns, axis=1) + 1) * 127.5).astype(np.uint8)
+
+    def _save(self, scores: dict[str, float]) -> None:
+        recipe, gan = self._recipe, self._gan
+        styles = {
+            organ: [[round(value, 4) for value in code] for code in gan.style_of(parts).cpu().tolist()]
+            for organ, parts in self._parts.items()
+        }
+        card = ModelCard(
+            **{
+                "name": self._run.path.name,
+                **self._card,
+                "kind": "synthesizer",
+                "architecture": recipe.generator,
+                "encoding": recipe.encoding,
+                "mpp": recipe.mpp,
+                "stain": stain_reference(recipe).to_json() if recipe.normalize != "none" else None,
+                "styles": styles if gan.painter.style_size else {},
+                "recipe": recipe.model_dump(mode="json"),
+                "scores": {f"{PAINTED} masks in training": {name: round(value, 4) for name, value in scores.items()}},
+                "version": __version__,
+                "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+            }
+        )
+        save_model(self._run.best, gan.average.state_dict(), card, half=True)
+
+
+def _cut(tile: Tile, side: int, random: np.random.Generator) -> Tensor:
+    """Cut squares out of a tile at random, (CODES, 3, side, side) float32 in [-1, 1]."""
+    pixels = tile.pixels
+    spare = [(0, max(0, side - length)) for length in pixels.shape[:2]]
+    pixels = np.pad(pixels, [*spare, (0, 0)], mode="symmetric")
+    cuts = []
+    for _ in range(CODES):
+        top, left = (int(random.integers(length - side + 1)) for length in pixels.shape[:2])
+        cuts.append(torch.from_numpy(np.moveaxis(pixels[top : top + side, left : left + side], -1, 0).copy()))
+    return torch.stack(cuts).float() / 127.5 - 1

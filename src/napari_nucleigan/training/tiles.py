@@ -1,0 +1,103 @@
+"""What every training begins with: which images train and which validate, at the recipe's scale and stain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from skimage.transform import resize
+
+from napari_nucleigan import stains
+from napari_nucleigan.data.patches import Jitter, PatchSampler
+from napari_nucleigan.devices import computes_bfloat16
+from napari_nucleigan.errors import DatasetError
+from napari_nucleigan.masks.encoding import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_nucleigan.data.datasets import Dataset
+    from napari_nucleigan.training.recipes import Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """One image of a data set, as the networks see it.
+
+    Attributes
+    ----------
+    name, organ : str
+        As in the data set.
+    pixels : (H, W, 3) uint8 array
+        H&E at the recipe's microns per pixel and stain.
+    labels : (H, W) int32 array
+        Its nuclei; all 0 where the data set has no labels.
+    """
+
+    name: str
+    organ: str
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+
+
+def split(dataset: Dataset, recipe: Recipe) -> tuple[Dataset, Dataset]:
+    """Return the images to train on and those to validate on.
+
+    Raises
+    ------
+    DatasetError
+        If there is nothing to train on.
+    """
+    training, validation = dataset.subset("train"), dataset.subset("val")
+    if not len(training):
+        raise DatasetError(f"{dataset.folder} has no images to train on: split.csv calls none of them 'train'.")
+    if len(validation):
+        return training, validation
+    return training.hold_out(recipe.validation, recipe.seed)
+
+
+def prepare(dataset: Dataset, name: str, recipe: Recipe) -> Tile:
+    """Read an image and its labels, and bring them to the recipe's scale and stain."""
+    if dataset.labelled:
+        image, labels = dataset.pair(name)
+    else:
+        image = dataset.image(name)
+        labels = np.zeros(image.pixels.shape[:2], dtype=np.int32)
+    pixels = image.pixels
+    zoom = (image.mpp or recipe.mpp) / recipe.mpp
+    if abs(zoom - 1) > 0.05:
+        shape = [max(1, round(length * zoom)) for length in labels.shape]
+        pixels = resize(pixels, shape, order=1, anti_aliasing=zoom < 1, preserve_range=True)
+        pixels = np.rint(pixels).astype(np.uint8)
+        labels = resize(labels, shape, order=0, anti_aliasing=False, preserve_range=True)
+        labels = labels.astype(np.int32)
+    if recipe.normalize != "none":
+        pixels = stains.normalize(pixels, stain_reference(recipe), stains.fit(pixels, recipe.normalize))
+    return Tile(name, dataset.organs[name], pixels, labels)
+
+
+def sampler(tiles: Sequence[Tile], recipe: Recipe, blur: float = 0.0, noise: float = 0.0) -> PatchSampler:
+    """Return the sampler that cuts crops from the tiles as the recipe says."""
+    return PatchSampler(
+        [tile.pixels for tile in tiles],
+        [encode(tile.labels, recipe.encoding) for tile in tiles],
+        [stains.fit(tile.pixels).matrix for tile in tiles],
+        recipe.patch,
+        Jitter(recipe.zoom, recipe.turns, recipe.rotation, recipe.stain, recipe.hue, recipe.light, blur, noise),
+        recipe.seed,
+    )
+
+
+def stain_reference(recipe: Recipe) -> stains.StainFit:
+    """Return the stain that the recipe brings images to."""
+    return replace(stains.REFERENCE, method=recipe.normalize)
+
+
+def in_bfloat16(recipe: Recipe, device: str) -> bool:
+    """Tell whether the convolutions compute in bfloat16."""
+    if recipe.precision == "auto":
+        return computes_bfloat16(device)
+    return recipe.precision == "bfloat16"

@@ -1,0 +1,117 @@
+"""Closed random polygons by an angular walk, all of a mask at once."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_POINTS_PER_SIDE = 4
+
+
+def walk(
+    random: np.random.Generator,
+    count: int,
+    vertices: int = 10,
+    irregularity: float = 0.3,
+    spikiness: float = 0.1,
+    smoothed: bool = True,
+) -> NDArray[np.float64]:
+    """Walk around the origin: a step of angle, a radius, a step of angle, ...
+
+    Each polygon then is stretched so that its area is 1 and its second moments are those of a circle; whatever
+    ellipse it becomes later, it has the area and the eccentricity of that ellipse exactly.
+
+    Parameters
+    ----------
+    random : numpy.random.Generator
+        Source of chance.
+    count : int
+        How many polygons.
+    vertices : int
+        Corners of each, 3 at least.
+    irregularity : float
+        In [0, 1]: steps of angle are between ``1 - irregularity`` and ``1 + irregularity`` of an even one before they
+        are made to sum to a full turn.
+    spikiness : float
+        In [0, 1]: standard deviation of the logarithm of the radii.
+    smoothed : bool
+        Draw a periodic cubic spline through the corners.
+
+    Returns
+    -------
+    (count, points, 2) array of float
+        Row and column of the points around the centroid.
+    """
+    steps = 1 + irregularity * random.uniform(-1, 1, (count, vertices))
+    # A step of half a turn or more would leave the centre outside.
+    steps = np.maximum(steps, 0.05)
+    angles = np.cumsum(steps, 1)
+    angles *= 2 * np.pi / angles[:, -1:]
+    angles += random.uniform(0, 2 * np.pi, (count, 1))
+    radii = np.exp(np.clip(spikiness * random.standard_normal((count, vertices)), -1.5, 1.5))
+    points = radii[..., None] * np.stack([np.sin(angles), np.cos(angles)], -1)
+    if smoothed:
+        points = _spline(vertices) @ points
+    return _normalised(points)
+
+
+@lru_cache(maxsize=64)
+def _spline(vertices: int) -> NDArray[np.float64]:
+    # A spline is linear in its corners: one matrix serves every polygon.
+    corners = np.eye(vertices)
+    curve = CubicSpline(np.arange(vertices + 1), np.concatenate([corners, corners[:1]]), bc_type="periodic")
+    per_side = max(_POINTS_PER_SIDE, -(-24 // vertices))
+    points: NDArray[np.float64] = curve(np.arange(vertices * per_side) / per_side)
+    return points
+
+
+def _normalised(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    _, centre, moments = polygon_moments(points)
+    points = points - centre[:, None]
+    # The inverse square root of the covariance makes it that of a circle; of the many, the symmetric one turns nothing.
+    values, vectors = np.linalg.eigh(moments)
+    values = np.maximum(values, 1e-9)
+    # A disc of area 1 has the second moment 1 / (4 pi) along each axis; the area follows from the shape.
+    scale = vectors * np.sqrt(1 / (4 * np.pi * values))[:, None, :] @ vectors.transpose(0, 2, 1)
+    points = np.einsum("nij,npj->npi", scale, points)
+    return points
+
+
+def polygon_moments(
+    points: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Measure polygons by Green's theorem.
+
+    Parameters
+    ----------
+    points : (n, points, 2) array of float
+        Closed polygons; the last point joins the first.
+
+    Returns
+    -------
+    area : (n,) array of float
+        Unsigned.
+    centre : (n, 2) array of float
+        Centroids.
+    moments : (n, 2, 2) array of float
+        Central second moments over the area: the covariance of a point within.
+    """
+    first, second = points, np.roll(points, -1, 1)
+    cross = first[..., 0] * second[..., 1] - second[..., 0] * first[..., 1]
+    signed = cross.sum(1) / 2
+    safe = np.where(np.abs(signed) > 1e-12, signed, 1e-12)
+    centre = ((first + second) * cross[..., None]).sum(1) / (6 * safe[:, None])
+    both = first + second
+    raw = (
+        np.einsum("npi,npj,np->nij", both, both, cross)
+        + np.einsum("npi,npj,np->nij", first, first, cross)
+        + np.einsum("npi,npj,np->nij", second, second, cross)
+    ) / (24 * safe[:, None, None])
+    moments = raw - centre[:, :, None] * centre[:, None, :]
+    return np.abs(signed), centre, moments

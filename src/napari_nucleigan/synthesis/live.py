@@ -1,0 +1,205 @@
+"""A canvas that follows its mask: what a stroke changes is painted again, and nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage
+
+from napari_nucleigan.data.images import check_labels
+from napari_nucleigan.errors import DeviceError, LabelsError
+from napari_nucleigan.events import run
+from napari_nucleigan.masks.encoding import encode
+from napari_nucleigan.models import load_model
+from napari_nucleigan.segmentation.tiles import Box
+from napari_nucleigan.synthesis.core import Studio
+from napari_nucleigan.synthesis.painter import grown
+from napari_nucleigan.synthesis.settings import SynthesisSettings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_nucleigan.events import Note
+    from napari_nucleigan.models import Model
+
+_REACH = 2
+"""Pixels from which the encoding of a place can be changed, the distance within a nucleus apart."""
+
+
+class LiveCanvas:
+    """A mask, its field and its picture, kept in step.
+
+    `update` gives the picture that painting the whole mask would give, to the rounding of the network's arithmetic.
+
+    Parameters
+    ----------
+    labels : ndarray of integers, shape (H, W)
+        The mask. It is copied.
+    settings : SynthesisSettings, optional
+        How to paint. Stains are changed as the first picture asks for.
+    model : Model, optional
+        A loaded synthesizer; by default the one that the settings name.
+    mpp : float, optional
+        Microns per pixel of the mask, where its source says them.
+
+    Attributes
+    ----------
+    labels : ndarray of int32, shape (H, W)
+        The mask that `pixels` shows.
+    pixels : ndarray of uint8, shape (H, W, 3)
+        The picture. `update` changes it in place.
+    mpp : float
+        Microns per pixel.
+    style : str
+        Name of the style; empty where it has none.
+
+    Raises
+    ------
+    LabelsError, ModelError, DeviceError, RecipeError, ImageError
+        As `synthesize`.
+    """
+
+    def __init__(
+        self,
+        labels: NDArray[np.integer[Any]],
+        settings: SynthesisSettings | None = None,
+        model: Model | None = None,
+        mpp: float | None = None,
+    ) -> None:
+        settings = settings or SynthesisSettings()
+        self.labels: NDArray[np.int32] = check_labels(labels).astype(np.int32)
+        self._studio = Studio(settings, model or load_model(settings.model, "synthesizer"))
+        self._scale, self._notes = self._studio.scale(self.labels.shape, mpp)
+        self.mpp = self._scale.mpp
+        self.style, self._code = self._studio.styles.draw(settings.seed)
+        # The mask and the picture at the model's scale; the mask's own where the two are the same.
+        self._small = self._scale.labels_back(self.labels).copy()
+        self._field = encode(self._small, self._studio.card.encoding)
+        self._boxes = _boxes(self._small)
+        painted = self._painted(None)
+        self._source = self._studio.source_stains(painted)
+        self._picture = self._studio.restain(painted, self._source)
+        self.pixels = self._scale.to_model(self._picture)
+
+    def notes(self) -> list[Note]:
+        """Return, once, what the user should know."""
+        said, self._notes = [*self._notes, *self._studio.notes()], []
+        return said
+
+    def update(self, labels: NDArray[np.integer[Any]], box: Box | None = None) -> Box | None:
+        """Let the picture follow the mask.
+
+        Parameters
+        ----------
+        labels : ndarray of integers, shape (H, W)
+            The mask as it is now.
+        box : Box, optional
+            Where it may differ from before; by default everywhere.
+
+        Returns
+        -------
+        Box or None
+            The part of `pixels` that was painted again; None where the mask has not changed.
+
+        Raises
+        ------
+        LabelsError
+            If it is no label image of the canvas's shape.
+        DeviceError
+            If the network fails.
+        """
+        mask: NDArray[np.int32] = check_labels(labels).astype(np.int32, copy=False)
+        if mask.shape != self.labels.shape:
+            raise LabelsError(f"The canvas is {self.labels.shape}, but the mask {mask.shape}; begin a new canvas.")
+        changed = _difference(self.labels, mask, box)
+        if changed is None:
+            return None
+        self.labels[changed.slices] = mask[changed.slices]
+        small = self._scale.labels_back(self.labels)
+        changed = _difference(self._small, small, None if self._scale.resamples else changed)
+        if changed is None:  # too little to be seen at the model's scale
+            return None
+        stale = self._reach(self._encode(small, changed))
+        self._picture[stale.slices] = self._studio.restain(self._painted(stale), self._source)
+        if not self._scale.resamples:
+            return stale
+        self.pixels = self._scale.to_model(self._picture)
+        return Box(0, self.labels.shape[0], 0, self.labels.shape[1])
+
+    def _encode(self, small: NDArray[np.int32], changed: Box) -> Box:
+        """Bring the field up to date; return where it changed."""
+        shape: tuple[int, int] = self._small.shape
+        near = grown(changed, _REACH, shape)
+        # The distance within a nucleus depends on all of it, and on whether another touches it.
+        touched = set(np.unique(self._small[near.slices])) | set(np.unique(small[near.slices]))
+        touched.discard(0)
+        stale = near
+        for name in touched:
+            area = _union(changed, self._boxes.pop(name, changed))
+            stale = _union(stale, area)
+            now = _bounds(small[area.slices] == name, area)
+            if now is not None:
+                self._boxes[name] = now
+        around = grown(stale, _REACH, shape)
+        inner = stale.within(around)
+        fresh = encode(small[around.slices], self._studio.card.encoding)[:, *inner]
+        if self._studio.card.encoding == "distance":
+            # Nuclei that only reach into the box were seen in part; nothing about them has changed.
+            here = small[stale.slices]
+            whole = np.isin(here, list(touched)) | (here == 0)
+            fresh[2] = np.where(whole, fresh[2], self._field[2][stale.slices])
+        self._field[:, *stale.slices] = fresh
+        self._small[changed.slices] = small[changed.slices]
+        return stale
+
+    def _reach(self, stale: Box) -> Box:
+        """Find out how far a change of the field can be seen."""
+        painter = self._studio.painter
+        height, width = self._small.shape
+        if not painter.local:
+            return Box(0, height, 0, width)
+        top, left = (start // painter.stride * painter.stride for start in (stale.top, stale.left))
+        bottom, right = (-(-stop // painter.stride) * painter.stride for stop in (stale.bottom, stale.right))
+        return grown(Box(top, bottom, left, right), painter.halo, (height, width))
+
+    def _painted(self, region: Box | None) -> NDArray[np.uint8]:
+        try:
+            return run(self._studio.painter.painting(self._field, self._studio.settings.seed, self._code, region))
+        except RuntimeError as error:  # torch's own; napari would swallow it
+            raise DeviceError(f"The network failed: {error}; try the device 'cpu'.") from error
+
+
+def _difference(before: NDArray[Any], after: NDArray[Any], box: Box | None) -> Box | None:
+    """Bound the pixels that differ, looked for in a box."""
+    box = grown(box or Box(0, before.shape[0], 0, before.shape[1]), 0, before.shape)
+    return _bounds(before[box.slices] != after[box.slices], box)
+
+
+def _bounds(mask: NDArray[np.bool_], box: Box) -> Box | None:
+    """Bound the true pixels of a mask that covers a box."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        return None
+    return Box(
+        box.top + int(rows[0]), box.top + int(rows[-1]) + 1, box.left + int(columns[0]), box.left + int(columns[-1]) + 1
+    )
+
+
+def _boxes(labels: NDArray[np.int32]) -> dict[int, Box]:
+    names, inverse = np.unique(labels, return_inverse=True)
+    found = ndimage.find_objects(inverse.reshape(labels.shape) + 1)
+    return {
+        int(name): Box(rows.start, rows.stop, columns.start, columns.stop)
+        for name, (rows, columns) in zip(names, found, strict=True)
+        if name != 0
+    }
+
+
+def _union(one: Box, other: Box) -> Box:
+    return Box(
+        min(one.top, other.top),
+        max(one.bottom, other.bottom),
+        min(one.left, other.left),
+        max(one.right, other.right),
+    )

@@ -1,0 +1,92 @@
+"""The settings of a synthesis: one model for the form, the command line and the saved record."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_nucleigan.errors import RecipeError
+from napari_nucleigan.models.registry import DEFAULT_SYNTHESIZER
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+class SynthesisSettings(BaseModel):
+    """How H&E is painted from a mask.
+
+    The fields are explained by their descriptions, which the command line and the forms show. None
+    stands for what the model, the device or the mask asks for.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    model: str = Field(
+        DEFAULT_SYNTHESIZER,
+        title="Model",
+        min_length=1,
+        description="Name of an installed synthesizer, a model file, or the folder of a training run.",
+    )
+    device: str = Field(
+        "auto",
+        title="Device",
+        description="Where to compute: auto, cpu, cuda, cuda:1, mps. Auto takes a GPU if there is one.",
+    )
+    seed: int = Field(
+        0,
+        title="Seed",
+        ge=0,
+        le=2**31 - 1,
+        description="Start of all that is random: texture, fibres, lumens, and the style where it is drawn. The same "
+        "seed gives the same picture; another seed another picture of the same nuclei.",
+    )
+    style: str = Field(
+        "random",
+        title="Style",
+        min_length=1,
+        description="Colours and texture: random (drawn by the seed), a style of the model, often an organ, or an H&E "
+        "image or folder of them to take after.",
+    )
+    restain: str = Field(
+        "",
+        title="Restain",
+        description="Bring the stains of what was painted to those of 'reference' (a typical section) or of an H&E "
+        "image file. Empty: as the model paints.",
+    )
+    mpp: float | None = Field(
+        None,
+        title="Microns per pixel",
+        gt=0,
+        description="Size of a pixel of the mask in microns: about 0.25 at 40x, 0.5 at 20x. By default what the mask "
+        "says, else what the model paints at.",
+    )
+    tile: int | None = Field(
+        None,
+        title="Tile",
+        ge=64,
+        le=16384,
+        description="Side of the tiles of large masks, in pixels at the model's scale. By default what fits the device "
+        "and the network.",
+    )
+    precision: Precision = Field(
+        "auto",
+        title="Precision",
+        description="Arithmetic of the network; 'auto' takes bfloat16 where the device computes in it.",
+    )
+
+    @classmethod
+    def checked(cls, **values: Any) -> SynthesisSettings:
+        """Make settings from what a user gave.
+
+        Raises
+        ------
+        RecipeError
+            If a value is not valid.
+        """
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            faults = "; ".join(
+                f"{'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg']}" for fault in error.errors()
+            )
+            raise RecipeError(f"These settings are not valid: {faults}.") from error

@@ -1,4 +1,4 @@
-"""The network at work: batches, flips, precision, and what happens when memory runs out."""
+"""The segmenter at work: batches, views, and windows that need no network."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_nucleigan.devices import choose_device, computes_bfloat16, usable_cores
-from napari_nucleigan.errors import DeviceError
-from napari_nucleigan.events import Note
+from napari_nucleigan.networks.hosting import Host
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,21 +17,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nucleigan.networks.generators import Generator
-    from napari_nucleigan.segmentation.settings import Precision
+    from napari_nucleigan.networks.hosting import Precision
 
 BLANK = 235
 """A window whose darkest value is at least this is empty glass: nothing there absorbs light."""
 
 # Quarter turns and whether mirrored; the first 1, 2, 4 and 8 of them are groups.
 _VIEWS = [(turns, mirrored) for odd in (0, 1) for mirrored in (False, True) for turns in (odd, odd + 2)]
-_EXHAUSTED = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")
 
 
-class Predictor:
-    """Predict fields with a network on a device.
-
-    When memory runs out the batch is halved until single tiles are left, then the CPU takes over.
-    Each such step is said in a `Note`.
+class Predictor(Host["Generator"]):
+    """Predict fields with a network on a device; see `Host` for what happens when memory runs out.
 
     Parameters
     ----------
@@ -49,15 +43,6 @@ class Predictor:
         Views of each window to average over: itself, turned upside down, both mirrored, all turned by
         a quarter.
 
-    Attributes
-    ----------
-    device : str
-        Where it computes now.
-    precision : str
-        ``"float32"`` or ``"bfloat16"``.
-    batch : int
-        Windows at once.
-
     Raises
     ------
     DeviceError
@@ -72,31 +57,9 @@ class Predictor:
         batch: int | None = None,
         views: int = 1,
     ) -> None:
-        import torch
-
+        super().__init__(_fused(network), device, precision, batch)
         self.stride = int(network.stride)
         self.views = views
-        self._asked = precision
-        self._network = _fused(network)
-        self._notes: list[Note] = []
-        try:
-            self._use(choose_device(device))
-        except RuntimeError as error:  # a GPU that torch lists, but that does not answer
-            if device != "auto":
-                raise DeviceError(f"The device {device!r} cannot be used: {error}; choose 'cpu'.") from error
-            self._notes.append(Note(f"The GPU cannot be used ({error}); using the CPU.", "warning"))
-            self._use("cpu")
-        self.batch = batch or (1 if torch.device(self.device).type == "cpu" else 4)
-
-    @property
-    def on_cpu(self) -> bool:
-        """Whether it computes on the CPU now."""
-        return self.device == "cpu"
-
-    def notes(self) -> list[Note]:
-        """Return, once, what has happened since the last call."""
-        said, self._notes = self._notes, []
-        return said
 
     def __call__(self, windows: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float16]]:
         """Predict the fields of some windows.
@@ -129,9 +92,7 @@ class Predictor:
             try:
                 found = self._predict([windows[index] for index in same])
             except (RuntimeError, MemoryError) as error:
-                if not _is_exhausted(error):
-                    raise
-                self._relieve(error)
+                self.relieve(error)
                 continue
             for index, field in zip(same, found, strict=True):
                 fields[index] = field
@@ -157,48 +118,9 @@ class Predictor:
         return result
 
     def _forward(self, images: torch.Tensor) -> torch.Tensor:
-        import torch
-
-        kind = torch.device(self.device).type
-        with torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            field: torch.Tensor = self._network(images)
+        with self.autocast():
+            field: torch.Tensor = self.network(images)
         return field
-
-    def _use(self, device: str) -> None:
-        import torch
-
-        self.device = device
-        if device == "cpu":
-            torch.set_num_threads(usable_cores())
-        else:
-            # Another device gets a copy: the model itself stays on the CPU for whoever shares it.
-            self._network = copy.deepcopy(self._network)
-        self._network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        wanted = self._asked
-        if wanted == "auto":
-            wanted = "bfloat16" if computes_bfloat16(device) else "float32"
-        self.precision = wanted
-
-    def _relieve(self, error: Exception) -> None:
-        import torch
-
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        if self.batch > 1:
-            self.batch //= 2
-            self._notes.append(
-                Note(
-                    f"Memory of {self.device} ran out; going on with a batch of {self.batch}.",
-                    "warning",
-                )
-            )
-        elif not self.on_cpu:
-            self._notes.append(Note(f"Memory of {self.device} ran out; going on on the CPU, slower.", "warning"))
-            self._use("cpu")
-        else:
-            raise DeviceError(
-                "There is not enough memory to segment this image; choose a smaller tile, or close other programs."
-            ) from error
 
 
 def _view(images: torch.Tensor, turns: int, mirrored: bool) -> torch.Tensor:
@@ -230,11 +152,3 @@ def _fused(network: Generator) -> Generator:
 def is_blank(window: NDArray[np.uint8]) -> bool:
     """Tell whether a window shows empty glass only."""
     return bool(window.min(initial=255) >= BLANK)
-
-
-def _is_exhausted(error: Exception) -> bool:
-    # Only CUDA has an error class of its own; Apple's GPU, cuDNN and the CPU say it in words.
-    import torch
-
-    text = str(error).lower()
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in text for words in _EXHAUSTED)

@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from napari_nucleigan.errors import RecipeError
 from napari_nucleigan.models.registry import DEFAULT_SEGMENTER
+from napari_nucleigan.networks.hosting import Precision
 
 Normalize = Literal["model", "none", "vahadane", "macenko", "reinhard"]
-Precision = Literal["auto", "float32", "bfloat16"]
 VIEWS = (1, 2, 4, 8)
 """Numbers of views of an image that the network can be averaged over."""
 

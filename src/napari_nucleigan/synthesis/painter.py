@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_nucleigan.events import Note
     from napari_nucleigan.networks.hosting import Precision
     from napari_nucleigan.networks.synthesizers import Synthesizer
 
@@ -45,13 +44,13 @@ class Window:
     origin: tuple[int, int] = (0, 0)
 
 
-class Painter:
+class Painter(Host["Synthesizer"]):
     """Paint H&E from fields of the mask domain.
 
     Beyond its edges a canvas has no nuclei. Noise belongs to the place on the canvas, so whatever part is
     painted, it comes out the same. A network that looks no farther than its halo (`local`) is given tiles with
     that much around them, which join exactly, to the rounding of its arithmetic. One that mixes all of a tile is given
-    tiles that overlap, and they are blended.
+    tiles that overlap, and they are blended. See `Host` for what happens when memory runs out.
 
     Parameters
     ----------
@@ -81,27 +80,13 @@ class Painter:
         tile: int | None = None,
         batch: int | None = None,
     ) -> None:
-        self._host = Host(network, device, precision, batch)
+        super().__init__(network, device, precision, batch)
         self.stride = int(network.stride)
         self.halo = int(network.halo)
         self.local = bool(network.local)
         self.style_size = int(network.style_size)
-        default = 1024 if self._host.on_cpu else 2048
+        default = 1024 if self.on_cpu else 2048
         self.tile = tile or (default if self.local else default // 4)
-
-    @property
-    def device(self) -> str:
-        """Where it computes now."""
-        return self._host.device
-
-    @property
-    def precision(self) -> str:
-        """``"float32"`` or ``"bfloat16"``."""
-        return self._host.precision
-
-    def notes(self) -> list[Note]:
-        """Return, once, what has happened since the last call."""
-        return self._host.notes()
 
     def paint(
         self, field: NDArray[np.floating[Any]], seed: int = 0, style: ArrayLike | None = None
@@ -162,7 +147,7 @@ class Painter:
         easel = _Easel(region, blended=not self.local and len(tiles) > 1)
         started, done = time.perf_counter(), 0
         yield Progress(0, len(tiles), "painting")
-        for group in batches(tiles, self._host.batch):
+        for group in batches(tiles, self.batch):
             windows = [
                 Window(field[:, *tile.window.slices], seed, code, (tile.window.top, tile.window.left)) for tile in group
             ]
@@ -195,11 +180,11 @@ class Painter:
         waiting = list(range(len(windows)))
         while waiting:
             shape = windows[waiting[0]].field.shape
-            same = [index for index in waiting if windows[index].field.shape == shape][: self._host.batch]
+            same = [index for index in waiting if windows[index].field.shape == shape][: self.batch]
             try:
                 found = self._forward([windows[index] for index in same])
             except (RuntimeError, MemoryError) as error:
-                self._host.relieve(error)
+                self.relieve(error)
                 continue
             for index, picture in zip(same, found, strict=True):
                 pictures[index] = picture
@@ -216,13 +201,13 @@ class Painter:
             field[:, :height, :width] = window.field
         noise = [
             np.stack([self._noise(window, level, channels, stride, (rows, columns)) for window in windows])
-            for level, (channels, stride) in enumerate(self._host.network.noise)
+            for level, (channels, stride) in enumerate(self.network.noise)
         ]
         style = np.stack([window.style for window in windows])
-        with torch.inference_mode(), self._host.autocast():
+        with torch.inference_mode(), self.autocast():
             given = [torch.from_numpy(array).to(self.device) for array in (fields, style, *noise)]
             maps = [array.contiguous(memory_format=torch.channels_last) for array in (given[0], *given[2:])]
-            image = self._host.network(maps[0], maps[1:], given[1]).float()[..., :height, :width]
+            image = self.network(maps[0], maps[1:], given[1]).float()[..., :height, :width]
             pixels = image.permute(0, 2, 3, 1).add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
             result: NDArray[np.uint8] = pixels.contiguous().cpu().numpy()
         return result

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_nucleigan.errors import RecipeError
 from napari_nucleigan.models.registry import DEFAULT_SYNTHESIZER
-
-Precision = Literal["auto", "float32", "bfloat16"]
+from napari_nucleigan.networks.hosting import Precision
 
 
 class SynthesisSettings(BaseModel):

@@ -11,7 +11,7 @@ Reading a card does not import torch, so lists of models are quick.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan.errors import ModelError
 from napari_nucleigan.files import write_bytes
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
     import torch
 
-    from napari_nucleigan.networks.generators import Generator
 
 __all__ = [
     "CARD_FORMAT",
@@ -70,13 +69,13 @@ class Model:
         What it is.
     path : Path
         The file it came from.
-    network : Generator
-        The network in evaluation mode, float32, on the CPU, without gradients.
+    network : Generator or Synthesizer
+        The network, as the card's `kind` says, in evaluation mode, float32, on the CPU, without gradients.
     """
 
     card: ModelCard
     path: Path
-    network: Generator
+    network: Any
 
 
 def save_model(
@@ -155,7 +154,7 @@ def load_model(source: str | Path, kind: Kind | None = None) -> Model:
     return Model(card, path, _build(content, card, path))
 
 
-def _build(content: bytes, card: ModelCard, path: Path) -> Generator:
+def _build(content: bytes, card: ModelCard, path: Path) -> Any:
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load
@@ -163,7 +162,8 @@ def _build(content: bytes, card: ModelCard, path: Path) -> Generator:
     from napari_nucleigan import networks
 
     try:
-        network = networks.build(card.architecture)
+        build: Any = networks.build if card.kind == "segmenter" else networks.build_synthesizer
+        network = build(card.architecture)
     except Exception as error:  # whatever a card from elsewhere makes a builder say
         name = card.architecture.get("name", "?")
         raise ModelError(

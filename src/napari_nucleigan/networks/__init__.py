@@ -1,30 +1,33 @@
-"""Generators, discriminators and objectives of the adversarial networks."""
+"""Generators, synthesizers, discriminators and objectives of the adversarial networks."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_nucleigan.errors import RecipeError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from napari_nucleigan.networks.generators import Generator
     from napari_nucleigan.networks.synthesizers import Synthesizer
 
+_Network = TypeVar("_Network")
 
-def build(architecture: dict[str, Any]) -> Generator | Synthesizer:
-    """Build a generator or a synthesizer from its description.
+
+def build(architecture: dict[str, Any]) -> Generator:
+    """Build a generator from its description.
 
     Parameters
     ----------
     architecture : dict
         ``{"name": NAME, ...}``; the other entries are arguments of that network's class. Names are the
-        keys of `napari_nucleigan.networks.generators.GENERATORS`, which map images to images of the same size,
-        and of `napari_nucleigan.networks.synthesizers.SYNTHESIZERS`, which paint H&E from a mask.
+        keys of `napari_nucleigan.networks.generators.GENERATORS`.
 
     Returns
     -------
-    Generator or Synthesizer
-        With its initial weights.
+    Generator
+        Maps (N, 3, H, W) in [-1, 1] to (N, 3, H, W) in [-1, 1].
 
     Raises
     ------
@@ -32,9 +35,34 @@ def build(architecture: dict[str, Any]) -> Generator | Synthesizer:
         If there is no such network, or it does not take these arguments.
     """
     from napari_nucleigan.networks.generators import GENERATORS
+
+    return _build(GENERATORS, architecture)
+
+
+def build_synthesizer(architecture: dict[str, Any]) -> Synthesizer:
+    """Build a synthesizer from its description.
+
+    Parameters
+    ----------
+    architecture : dict
+        As for `build`. Names are the keys of `napari_nucleigan.networks.synthesizers.SYNTHESIZERS`.
+
+    Returns
+    -------
+    Synthesizer
+        Paints H&E from masks.
+
+    Raises
+    ------
+    RecipeError
+        If there is no such network, or it does not take these arguments.
+    """
     from napari_nucleigan.networks.synthesizers import SYNTHESIZERS
 
-    networks = {**GENERATORS, **SYNTHESIZERS}
+    return _build(SYNTHESIZERS, architecture)
+
+
+def _build(networks: Mapping[str, Callable[..., _Network]], architecture: dict[str, Any]) -> _Network:
     arguments = dict(architecture)
     name = arguments.pop("name", None)
     if name not in networks:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
@@ -114,7 +114,7 @@ class MultiScale(nn.Module):
     def normalise(self) -> MultiScale:
         """Attach the spectral normalisation; call it once, after the weights are filled."""
         for judge in self.judges:
-            judge.normalise()
+            cast("PatchGAN", judge).normalise()
         return self
 
     def forward(self, images: Tensor) -> list[list[Tensor]]:
@@ -132,7 +132,8 @@ class MultiScale(nn.Module):
         """
         found = []
         for scale, judge in enumerate(self.judges):
-            found.append(judge.features(images if scale == 0 else functional.avg_pool2d(images, 2**scale)))
+            seen = images if scale == 0 else functional.avg_pool2d(images, 2**scale)
+            found.append(cast("PatchGAN", judge).features(seen))
         return found
 
 

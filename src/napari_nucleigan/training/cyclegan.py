@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch.nn import functional
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
-from napari_nucleigan.networks import build
+from napari_nucleigan.networks import build, build_synthesizer
 from napari_nucleigan.networks import objectives as losses
 from napari_nucleigan.networks.discriminators import MultiScale
 from napari_nucleigan.networks.generators import initialise
@@ -75,8 +75,8 @@ class CycleGAN:
         self.device = torch.device(device)
         self.paired = paired and recipe.paired
         self._bfloat16 = bfloat16
-        self.painter = cast("Synthesizer", build(recipe.generator))
-        self.segmenter = cast("Generator", build(recipe.segmenter))
+        self.painter = build_synthesizer(recipe.generator)
+        self.segmenter = build(recipe.segmenter)
         self.image_judge = MultiScale(
             recipe.discriminator_scales, 3, recipe.discriminator_width, recipe.discriminator_layers, recipe.spectral
         )
@@ -92,7 +92,7 @@ class CycleGAN:
             judge.normalise()
         self.average = self.painter
         if recipe.ema:
-            self.average = cast("Synthesizer", build(recipe.generator))
+            self.average = build_synthesizer(recipe.generator)
             self.average.load_state_dict(self.painter.state_dict())
         for network in self._networks().values():
             network.to(self.device)
@@ -211,7 +211,8 @@ class CycleGAN:
     @torch.inference_mode()
     def style_of(self, images: Tensor) -> Tensor:
         """Read the style codes, (N, style_size) float32, off a batch of images with the averaged weights."""
-        return self.average.eval().encode_style(images.to(self.device)).float()
+        code: Tensor = self.average.eval().encode_style(images.to(self.device))
+        return code.float()
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return everything that a resumed run needs, as tensors and JSON."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -232,9 +232,17 @@ RECIPES: dict[str, SegmenterRecipe | SynthesizerRecipe] = {
 _Kind = TypeVar("_Kind", bound=Recipe)
 
 
+@overload
+def read_recipe(name_or_file: str | Path, changes: dict[str, Any] | None = None) -> SegmenterRecipe: ...
+
+
+@overload
+def read_recipe(name_or_file: str | Path, changes: dict[str, Any] | None, kind: type[_Kind]) -> _Kind: ...
+
+
 def read_recipe(
-    name_or_file: str | Path, changes: dict[str, Any] | None = None, kind: type[_Kind] = SegmenterRecipe
-) -> _Kind:  # type: ignore[assignment]
+    name_or_file: str | Path, changes: dict[str, Any] | None = None, kind: type[Recipe] = SegmenterRecipe
+) -> Recipe:
     """Read a recipe.
 
     Parameters

@@ -26,7 +26,7 @@ from napari_nucleigan.files import make_folder, output_error, write_text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_nucleigan.training.recipes import SegmenterRecipe
+    from napari_nucleigan.training.recipes import Recipe
 
 BEST = "best.safetensors"
 _Result = TypeVar("_Result")
@@ -76,7 +76,7 @@ class RunFolder:
     def _events(self) -> Path:
         return self.path / "events.jsonl"
 
-    def start(self, recipe: SegmenterRecipe, data: dict[str, Any]) -> None:
+    def start(self, recipe: Recipe, data: dict[str, Any]) -> None:
         """Write down what is to be trained on what.
 
         Raises

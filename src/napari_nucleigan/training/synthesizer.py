@@ -204,7 +204,7 @@ class _Validator:
             for field in (returned, gan.draw(fakes + 2 * recipe.hiding_noise * noise))
         ]
         found = [
-            metrics.aji(labels, decode(field, recipe.encoding, prominence=PROMINENCE, smoothing=1.0))
+            metrics.evaluate(labels, self._decode(field), hausdorff=False).aji
             for labels, field in zip(self._labels, returned.cpu().numpy(), strict=True)
         ]
         values = {
@@ -216,8 +216,8 @@ class _Validator:
         yield Scores(step, values, True)
         if values["hidden_signal"] > HIDES:
             yield Note(
-                f"Noise on the painted images makes the masks that come back {values['hidden_signal']:.2f} times worse: "
-                "the mask may be hidden in the images as a faint signal. Raise hiding_noise.",
+                f"Noise on the painted images makes the masks that come back {values['hidden_signal']:.2f} times "
+                "worse: the mask may be hidden in the images as a faint signal. Raise hiding_noise.",
                 "warning",
             )
         self._save(values)
@@ -233,18 +233,19 @@ class _Validator:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Nothing is remembered from one validation to the next."""
 
+    def _decode(self, field: NDArray[np.float32]) -> NDArray[np.int32]:
+        return decode(field, self._recipe.encoding, prominence=PROMINENCE, smoothing=1.0)
+
     def _preview(self, fakes: Tensor, returned: Tensor) -> NDArray[np.uint8]:
         """Four rows of mask, fake, mask that comes back, and real image."""
-        columns = [
-            np.concatenate(list(np.moveaxis(part[:4].numpy(), 1, -1)))
-            for part in (self._fields, fakes, returned, self._real)
-        ]
+        parts = (self._fields, fakes, returned, self._real)
+        columns = [np.concatenate(list(np.moveaxis(part[:4].numpy(), 1, -1))) for part in parts]
         return np.rint((np.concatenate(columns, axis=1) + 1) * 127.5).astype(np.uint8)
 
     def _save(self, scores: dict[str, float]) -> None:
         recipe, gan = self._recipe, self._gan
         styles = {
-            organ: [[round(value, 4) for value in code] for code in gan.style_of(parts).cpu().tolist()]
+            organ: np.round(gan.style_of(parts).cpu().numpy().astype(float), 4).tolist()
             for organ, parts in self._parts.items()
         }
         card = ModelCard(

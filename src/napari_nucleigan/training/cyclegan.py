@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_nucleigan.networks.generators import Generator
-    from napari_nucleigan.networks.synthesizers import Synthesizer
     from napari_nucleigan.training.recipes import SynthesizerRecipe
 
 
@@ -287,7 +285,8 @@ class CycleGAN:
         with self._autocast():
             same = self.painter(images, self.painter.draw_noise(images, random), style).float()
             same_masks = self.segmenter(masks).float()
-        return self._distance(same, images) + (same_masks - masks).abs().mean()
+        apart: Tensor = (same_masks - masks).abs().mean()
+        return self._distance(same, images) + apart
 
     def _networks(self) -> dict[str, torch.nn.Module]:
         networks: dict[str, torch.nn.Module] = {
@@ -317,4 +316,5 @@ def _features_apart(fakes: list[list[Tensor]], real: list[list[Tensor]], count: 
         for levels, targets in zip(fakes, real, strict=True)
         for level, target in zip(levels[:-1], targets[:-1], strict=True)
     ]
-    return torch.stack(distances).mean()
+    apart: Tensor = torch.stack(distances).mean()
+    return apart

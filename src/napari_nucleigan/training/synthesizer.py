@@ -141,8 +141,8 @@ def _train(
             )
         gan.start_from(base.network.state_dict())
     yield Note(
-        f"{len(training)} images train, {'with' if paired else 'without'} their labels, {len(validation)} are held out, "
-        f"masks: {recipe.masks}, on {device} in {'bfloat16' if in_bfloat16(recipe, device) else 'float32'}."
+        f"{len(training)} images train, {'with' if paired else 'without'} their labels, {len(validation)} are held "
+        f"out, masks: {recipe.masks}, on {device} in {'bfloat16' if in_bfloat16(recipe, device) else 'float32'}."
     )
     tiles = [prepare(training, name, recipe) for name in training.names]
     masks = open_masks(recipe, tiles, training.labelled)

@@ -87,6 +87,16 @@ class LiveCanvas:
         said, self._notes = [*self._notes, *self._studio.notes()], []
         return said
 
+    def provenance(self) -> dict[str, Any]:
+        """Say how the picture is made, ready for JSON, as `Synthesis.provenance` does."""
+        return self._studio.provenance() | {
+            "mpp": self.mpp,
+            "style": self.style,
+            "code": [round(float(value), 6) for value in self._code],
+            "device": self._studio.painter.device,
+            "precision": self._studio.painter.precision,
+        }
+
     def update(self, labels: NDArray[np.integer[Any]], box: Box | None = None) -> Box | None:
         """Let the picture follow the mask.
 

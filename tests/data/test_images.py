@@ -16,6 +16,8 @@ from napari_nucleigan.data.images import (
     list_images,
     read_image,
     read_labels,
+    read_mpp,
+    write_image,
     write_labels,
 )
 from napari_nucleigan.errors import ImageError, LabelsError, OutputError
@@ -245,6 +247,31 @@ class TestLabels:
         with pytest.raises(OutputError, match="a folder of that name"):
             write_labels(tmp_path / "a.tif", np.zeros((5, 5), int))
         assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+
+
+class TestWrite:
+    @pytest.mark.parametrize("suffix", [".png", ".tif"])
+    @pytest.mark.parametrize("mpp", [0.25, 0.5, None])
+    def test_pixels_and_their_size_come_back(
+        self, tmp_path: Path, rgb: np.ndarray, suffix: str, mpp: float | None
+    ) -> None:
+        path = tmp_path / f"a{suffix}"
+        write_image(path, rgb[:, ::2], mpp)
+        image = read_image(path)
+        assert np.array_equal(image.pixels, rgb[:, ::2])
+        assert (image.mpp, read_mpp(path), image.notes) == (mpp, mpp, ())
+
+    def test_other_suffix(self, tmp_path: Path, rgb: np.ndarray) -> None:
+        with pytest.raises(OutputError, match=r"end in \.png or \.tif"):
+            write_image(tmp_path / "a.jpg", rgb)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_the_pixel_size_of_labels_and_of_files_that_cannot_be_read(tmp_path: Path) -> None:
+    write_labels(tmp_path / "a.tif", np.ones((5, 5), int), 0.4)
+    assert read_mpp(tmp_path / "a.tif") == pytest.approx(0.4)
+    with pytest.raises(ImageError, match="not PNG, JPEG or TIFF"):
+        read_mpp(saved(tmp_path / "b.png", b"nothing"))
 
 
 def read_image_mpp(path: Path) -> float | None:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from napari_nucleigan.errors import ImageError, NucleiganError
 from napari_nucleigan.events import Job, Note, Progress
-from napari_nucleigan.files import atomic_write
 from napari_nucleigan.segmentation.batch import FileResult
 from napari_nucleigan.segmentation.plan import plan_files
 
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from napari_nucleigan.data.images import HEImage
 
 FORMATS = (".tif", ".png")
 
@@ -49,7 +47,7 @@ def normalize_files(
     from dataclasses import replace
 
     from napari_nucleigan import stains
-    from napari_nucleigan.data.images import read_image
+    from napari_nucleigan.data.images import read_image, write_image
 
     tasks = plan_files(inputs, out, FORMATS)
     target = replace(stains.REFERENCE, method=method)
@@ -66,7 +64,7 @@ def normalize_files(
             image = read_image(task.source)
             source = stains.fit(image.pixels, method)
             pixels = stains.normalize(image.pixels, target, source)
-            _write(task.outputs[0], replace(image, pixels=pixels))
+            write_image(task.outputs[0], pixels, image.mpp)
         except NucleiganError as error:
             results.append(FileResult(task.source, error=str(error)))
             if len(tasks) > 1:
@@ -77,22 +75,3 @@ def normalize_files(
         for text in notes:
             yield Note(f"{task.source.name}: {text}")
     return results
-
-
-def _write(path: Path, image: HEImage) -> None:
-    if path.suffix.lower() == ".png":
-        import imagecodecs
-
-        from napari_nucleigan.files import write_bytes
-
-        write_bytes(path, bytes(imagecodecs.png_encode(image.pixels, level=6)))
-        return
-    import tifffile
-
-    tags = {}
-    if image.mpp:
-        tags = {"resolution": (1e4 / image.mpp, 1e4 / image.mpp), "resolutionunit": "CENTIMETER"}
-    with atomic_write(path) as temporary:
-        tifffile.imwrite(
-            temporary, image.pixels, photometric="rgb", compression="zlib", predictor=True, metadata=None, **tags
-        )

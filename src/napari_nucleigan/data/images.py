@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,9 +18,9 @@ import napari_nucleigan
 from napari_nucleigan.data.convert import to_rgb
 from napari_nucleigan.data.headers import file_kind, jpeg_header, png_header
 from napari_nucleigan.data.resolution import Found, from_density
-from napari_nucleigan.data.tiff import displayed, read_plane, too_large
+from napari_nucleigan.data.tiff import displayed, read_header, read_plane, too_large
 from napari_nucleigan.errors import ImageError, LabelsError, OutputError
-from napari_nucleigan.files import atomic_write
+from napari_nucleigan.files import atomic_write, write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +32,9 @@ __all__ = [
     "list_images",
     "read_image",
     "read_labels",
+    "read_mpp",
     "to_rgb",
+    "write_image",
     "write_labels",
 ]
 
@@ -41,6 +45,7 @@ SOFTWARE = f"napari-nucleigan {napari_nucleigan.__version__}"
 """What the files that this package writes say of their origin."""
 
 _Read = TypeVar("_Read")
+_PNG_BEGINNING = 33  # bytes of the signature and the header chunk, after which other chunks may come
 _MAX_LABEL = np.iinfo(np.int32).max
 
 
@@ -141,6 +146,68 @@ def read_labels(path: str | Path) -> npt.NDArray[np.int32]:
     return check_labels(values, path.name).astype(np.int32)
 
 
+def read_mpp(path: str | Path) -> float | None:
+    """Read what a PNG, JPEG or TIFF file says of its microns per pixel; None where it says nothing.
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, damaged or of another format.
+    """
+
+    def read(file: Path, form: str) -> float | None:
+        if form == "tiff":
+            return read_header(file).mpp
+        data = file.read_bytes()
+        header = png_header(data) if form == "png" else jpeg_header(data, whole=False)
+        return from_density(*header.density, source=f"{form.upper()} density")[0] if header.density else None
+
+    return _guarded(Path(path), read, ImageError)
+
+
+def write_image(path: str | Path, pixels: npt.NDArray[np.uint8], mpp: float | None = None, level: int = 6) -> None:
+    """Write an RGB image as PNG or TIFF (zlib), whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        A name that ends in ``.png``, ``.tif`` or ``.tiff``.
+    pixels : ndarray of uint8, shape (H, W, 3)
+        RGB.
+    mpp : float, optional
+        Microns per pixel, which the file will say.
+    level : int
+        Effort of the compression of PNG, 1 to 9.
+
+    Raises
+    ------
+    OutputError
+        If the name has another suffix, or the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".png":
+        data = bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels), level=level))
+        if mpp:
+            chunk = b"pHYs" + struct.pack(">IIB", *[round(1e6 / mpp)] * 2, 1)  # pixels per metre
+            chunk = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+            data = data[:_PNG_BEGINNING] + chunk + data[_PNG_BEGINNING:]
+        write_bytes(path, data)
+        return
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        raise OutputError(f"Cannot write {path}: images are PNG or TIFF; let the name end in .png or .tif.")
+    with atomic_write(path) as temporary:
+        tifffile.imwrite(
+            temporary,
+            pixels,
+            photometric="rgb",
+            compression="zlib",
+            predictor=True,
+            software=SOFTWARE,
+            metadata=None,
+            **_density_tags(mpp),
+        )
+
+
 def write_labels(path: str | Path, labels: npt.NDArray[Any], mpp: float | None = None) -> None:
     """Write a label image as TIFF (zlib), whole or not at all.
 
@@ -165,9 +232,6 @@ def write_labels(path: str | Path, labels: npt.NDArray[Any], mpp: float | None =
         raise OutputError(f"Cannot write {path}: label images are TIFF; let the name end in .tif.")
     values = check_labels(labels)
     small = int(values.max()) <= np.iinfo(np.uint16).max
-    tags: dict[str, Any] = {}
-    if mpp:
-        tags = {"resolution": (1e4 / mpp, 1e4 / mpp), "resolutionunit": "CENTIMETER"}
     with atomic_write(path) as temporary:
         tifffile.imwrite(
             temporary,
@@ -177,8 +241,12 @@ def write_labels(path: str | Path, labels: npt.NDArray[Any], mpp: float | None =
             predictor=True,
             software=SOFTWARE,
             metadata=None,
-            **tags,
+            **_density_tags(mpp),
         )
+
+
+def _density_tags(mpp: float | None) -> dict[str, Any]:
+    return {"resolution": (1e4 / mpp, 1e4 / mpp), "resolutionunit": "CENTIMETER"} if mpp else {}
 
 
 def check_labels(labels: npt.NDArray[Any], name: str = "The array") -> npt.NDArray[Any]:

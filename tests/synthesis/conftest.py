@@ -25,7 +25,7 @@ def save_synthesizer(name: str = "painter", styles: bool = True) -> Path:
     import torch
 
     from napari_nucleigan.models import ModelCard, save_model
-    from napari_nucleigan.networks import build
+    from napari_nucleigan.networks import build_synthesizer as build
 
     torch.manual_seed(0)
     architecture = ARCHITECTURES[name]

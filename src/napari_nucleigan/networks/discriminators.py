@@ -27,14 +27,24 @@ class PatchGAN(nn.Module):
         Strided layers. The patch that one output sees is 70x70 pixels for 3, 34x34 for 2, 16x16 for 1.
     spectral : bool
         Whether every convolution has its largest singular value normalised to 1.
+    instance_norm : bool
+        Whether the features between the first and the last convolution are normalised too, each channel over the
+        image. The published code does without.
 
     Notes
     -----
     Isola et al., CVPR 2017 for the patches; Miyato et al., "Spectral Normalization for Generative
-    Adversarial Networks", ICLR 2018. As in the published code there is no other normalisation.
+    Adversarial Networks", ICLR 2018; both normalisations together as in Park et al., CVPR 2019.
     """
 
-    def __init__(self, in_channels: int = 6, width: int = 64, layers: int = 3, spectral: bool = True) -> None:
+    def __init__(
+        self,
+        in_channels: int = 6,
+        width: int = 64,
+        layers: int = 3,
+        spectral: bool = True,
+        instance_norm: bool = False,
+    ) -> None:
         super().__init__()
         widths = [width * min(2**level, 8) for level in range(layers + 1)]
         channels = [in_channels, *widths, 1]
@@ -42,7 +52,8 @@ class PatchGAN(nn.Module):
         for index, (before, after) in enumerate(pairwise(channels)):
             stride = 2 if index < layers else 1
             convolution: nn.Module = nn.Conv2d(before, after, 4, stride=stride, padding=1)
-            steps += [convolution, nn.LeakyReLU(0.2)]
+            norm: list[nn.Module] = [nn.InstanceNorm2d(after)] if instance_norm and 0 < index <= layers else []
+            steps += [convolution, *norm, nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*steps[:-1])
         self.spectral = spectral
 
@@ -84,11 +95,11 @@ class PatchGAN(nn.Module):
         """Return what each layer makes of a batch, the logits last."""
         found = [pairs]
         for layer in self.layers:
-            # A convolution and its activation are one layer.
-            if isinstance(layer, nn.LeakyReLU):
-                found[-1] = layer(found[-1])
-            else:
+            # A convolution is one layer with the normalisation and the activation that follow.
+            if isinstance(layer, nn.Conv2d):
                 found.append(layer(found[-1]))
+            else:
+                found[-1] = layer(found[-1])
         return found[1:]
 
 
@@ -99,7 +110,7 @@ class MultiScale(nn.Module):
     ----------
     scales : int
         How many.
-    in_channels, width, layers, spectral
+    in_channels, width, layers, spectral, instance_norm
         As of `PatchGAN`.
 
     Notes
@@ -107,9 +118,19 @@ class MultiScale(nn.Module):
     Wang et al., "High-Resolution Image Synthesis and Semantic Manipulation with Conditional GANs", CVPR 2018.
     """
 
-    def __init__(self, scales: int, in_channels: int, width: int, layers: int = 3, spectral: bool = True) -> None:
+    def __init__(
+        self,
+        scales: int,
+        in_channels: int,
+        width: int,
+        layers: int = 3,
+        spectral: bool = True,
+        instance_norm: bool = False,
+    ) -> None:
         super().__init__()
-        self.judges = nn.ModuleList([PatchGAN(in_channels, width, layers, spectral) for _ in range(scales)])
+        self.judges = nn.ModuleList(
+            [PatchGAN(in_channels, width, layers, spectral, instance_norm) for _ in range(scales)]
+        )
 
     def normalise(self) -> MultiScale:
         """Attach the spectral normalisation; call it once, after the weights are filled."""

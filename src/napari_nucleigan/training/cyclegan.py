@@ -75,12 +75,10 @@ class CycleGAN:
         self._bfloat16 = bfloat16
         self.painter = build_synthesizer(recipe.generator)
         self.segmenter = build(recipe.segmenter)
-        self.image_judge = MultiScale(
-            recipe.discriminator_scales, 3, recipe.discriminator_width, recipe.discriminator_layers, recipe.spectral
-        )
-        self.mask_judge = MultiScale(
-            1, 3, max(1, recipe.discriminator_width // 2), recipe.discriminator_layers, recipe.spectral
-        )
+        width, depth = recipe.discriminator_width, recipe.discriminator_layers
+        norms = (recipe.spectral, recipe.instance_norm)
+        self.image_judge = MultiScale(recipe.discriminator_scales, 3, width, depth, *norms)
+        self.mask_judge = MultiScale(1, 3, max(1, width // 2), depth, *norms)
         initialise(self.painter, recipe.initial_weights, recipe.seed)
         initialise(self.segmenter, recipe.initial_weights, recipe.seed + 1)
         # The power iteration of the spectral normalisation draws its first vectors at random.

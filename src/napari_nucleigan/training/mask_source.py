@@ -28,8 +28,8 @@ class MaskSource:
     Parameters
     ----------
     masks : mapping of str to PolygonMasks or sequence of (H, W) int arrays
-        Statistics to draw polygons from, or label images to cut from, by organ. An organ that is not there gets
-        those of any other.
+        Statistics to draw polygons from, or label images to cut from, by the image that they suit. An image that is
+        not there gets those of any other.
     recipe : SynthesizerRecipe
         Size, scale, encoding and seed.
     """
@@ -40,15 +40,15 @@ class MaskSource:
         self._masks = masks
         self._recipe = recipe
 
-    def draw(self, step: int, organs: Sequence[str], size: int | None = None) -> list[NDArray[np.int32]]:
-        """Draw one label image for each organ.
+    def draw(self, step: int, images: Sequence[str], size: int | None = None) -> list[NDArray[np.int32]]:
+        """Draw one label image to suit each image.
 
         Parameters
         ----------
         step : int
             Number of the step.
-        organs : sequence of str
-            What tissue each mask is to be of.
+        images : sequence of str
+            Names of the images whose tissue the masks are to be of.
         size : int, optional
             Side in pixels; by default the recipe's patch.
 
@@ -58,18 +58,18 @@ class MaskSource:
         """
         side = size or self._recipe.patch
         return [
-            self._one(organ, np.random.default_rng([self._recipe.seed, step, i, 77]), side)
-            for i, organ in enumerate(organs)
+            self._one(image, np.random.default_rng([self._recipe.seed, step, i, 77]), side)
+            for i, image in enumerate(images)
         ]
 
-    def fields(self, step: int, organs: Sequence[str]) -> torch.Tensor:
+    def fields(self, step: int, images: Sequence[str]) -> torch.Tensor:
         """Draw masks as `draw` does, as a (N, 3, H, W) float32 tensor of fields in [-1, 1]."""
-        drawn = self.draw(step, organs)
+        drawn = self.draw(step, images)
         return torch.from_numpy(np.stack([encode(labels, self._recipe.encoding) for labels in drawn]))
 
-    def _one(self, organ: str, random: np.random.Generator, side: int) -> NDArray[np.int32]:
+    def _one(self, image: str, random: np.random.Generator, side: int) -> NDArray[np.int32]:
         names = sorted(self._masks)
-        masks = self._masks[organ if organ in self._masks else names[int(random.integers(len(names)))]]
+        masks = self._masks[image if image in self._masks else names[int(random.integers(len(names)))]]
         if isinstance(masks, PolygonMasks):
             return sample(masks, (side, side), self._recipe.mpp, int(random.integers(2**31)))
         labels = masks[int(random.integers(len(masks)))]
@@ -104,10 +104,10 @@ def open_masks(recipe: SynthesizerRecipe, tiles: Sequence[Tile], labelled: bool)
                 f"The images have no labels, so masks cannot be taken from them (masks = {recipe.masks!r}); give a "
                 f"folder of label images or a preset: {', '.join(PRESETS)}."
             )
-        by_organ = {tile.organ: [each.labels for each in tiles if each.organ == tile.organ] for tile in tiles}
         if recipe.masks == "labels":
-            return MaskSource(by_organ, recipe)
-        return MaskSource({organ: fit(labels, recipe.mpp) for organ, labels in by_organ.items()}, recipe)
+            return MaskSource({tile.name: [tile.labels] for tile in tiles}, recipe)
+        # One fit for each image, since a discriminator soon learns which nuclei go with which colours.
+        return MaskSource({tile.name: fit([tile.labels], recipe.mpp) for tile in tiles}, recipe)
     if recipe.masks in PRESETS:
         return MaskSource({recipe.masks: preset(recipe.masks)}, recipe)
     folder = Path(recipe.masks)

@@ -158,7 +158,7 @@ def _train(
 
     def batches(step: int) -> CycleBatch:
         images, fields, others, indices = crops_of.styled_batch(step, recipe.batch)
-        return CycleBatch(images, fields, others, masks.fields(step, [tiles[index].organ for index in indices]))
+        return CycleBatch(images, fields, others, masks.fields(step, [tiles[index].name for index in indices]))
 
     validator = _Validator(gan, recipe, run, tiles, held, masks, card)
     yield from train(gan, batches, validator, schedule, run, 2 * recipe.batch, recipe.lr, resume)
@@ -191,7 +191,7 @@ class _Validator:
         shown = [held[index % len(held)] for index in range(PAINTED)]
         self._others = torch.cat([_cut(tile, recipe.patch, random)[:1] for tile in shown])
         self._real = torch.cat([_cut(tile, recipe.patch, random)[:1] for tile in shown])
-        self._labels = masks.draw(0, [tile.organ for tile in shown])
+        self._labels = masks.draw(0, [tile.name for tile in shown])
         self._fields = torch.from_numpy(np.stack([encode(labels, recipe.encoding) for labels in self._labels]))
 
     def __call__(self, step: int) -> Generator[Event, None, bool]:

@@ -36,7 +36,13 @@ def test_is_linked_at_the_root() -> None:
 def test_segment_is_in_the_menus(manifest: PluginManifest) -> None:
     contributions = manifest.contributions
     assert [item.command for item in contributions.menus["napari/layers/segment"]] == ["napari-nucleigan.segment"]
-    assert [widget.display_name for widget in contributions.widgets] == ["Segment nuclei"]
+    assert "Segment nuclei" in [widget.display_name for widget in contributions.widgets]
+
+
+def test_synthesize_is_in_the_menus(manifest: PluginManifest) -> None:
+    contributions = manifest.contributions
+    assert [item.command for item in contributions.menus["napari/layers/filter"]] == ["napari-nucleigan.synthesize"]
+    assert "Synthesize H&E" in [widget.display_name for widget in contributions.widgets]
 
 
 def test_preferences_have_their_fields(manifest: PluginManifest) -> None:
@@ -53,7 +59,8 @@ def test_every_command_is_used_and_every_use_is_a_command(manifest: PluginManife
     assert used == {command.id for command in contributions.commands}
 
 
-def test_the_widget_loads_without_torch() -> None:
+@pytest.mark.parametrize("widget", ["segment", "synthesize"])
+def test_the_widget_loads_without_torch(widget: str) -> None:
     pytest.importorskip("qtpy.QtWidgets")
-    code = "import napari_nucleigan.widgets.segment, sys; sys.exit('torch' in sys.modules)"
+    code = f"import napari_nucleigan.widgets.{widget}, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

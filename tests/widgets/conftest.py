@@ -72,3 +72,30 @@ def no_thread_left() -> Iterator[None]:
     """Every thread that a test started has ended."""
     yield
     assert QThreadPool.globalInstance().waitForDone(10_000)
+
+
+PAINTER = {"name": "painter", "widths": [8, 8, 8, 8, 8], "style_size": 4}
+
+
+@pytest.fixture
+def painters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's model folder, with a small synthesizer of random weights in place of the bundled one."""
+    import torch
+
+    from napari_nucleigan.models import DEFAULT_SYNTHESIZER, ModelCard, save_model
+    from napari_nucleigan.networks import build_synthesizer
+
+    folder = tmp_path / "models"
+    folder.mkdir(exist_ok=True)
+    monkeypatch.setenv("NUCLEIGAN_MODELS", str(folder))
+    torch.manual_seed(0)
+    card = ModelCard(
+        name=DEFAULT_SYNTHESIZER,
+        kind="synthesizer",
+        architecture=PAINTER,
+        mpp=MPP,
+        styles={"liver": [[1.0, 1, -1, -1], [-1, 1, -1, 1]], "breast": [[1.0, -1, 1, -1]]},
+        licence="CC0-1.0",
+    )
+    save_model(folder / "paint.safetensors", build_synthesizer(PAINTER).state_dict(), card)
+    return folder

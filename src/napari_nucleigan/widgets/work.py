@@ -41,8 +41,8 @@ class Source:
         As from `layers.pixels`.
     name : str
         Name of the layer.
-    mpp : float
-        Microns per pixel.
+    mpp : float or None
+        Microns per pixel; None where they are not known.
     box : Box or None
         The region; None for the whole.
     channel_first : bool
@@ -51,7 +51,7 @@ class Source:
 
     data: np.ndarray[Any, Any]
     name: str
-    mpp: float
+    mpp: float | None
     box: Box | None = None
     channel_first: bool = False
 

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.spatial import cKDTree
-from scipy.special import ndtr
+from scipy.special import ive, ndtr
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_nucleigan.masks.parameters import PolygonMasks, Tissue
+    from napari_nucleigan.masks.parameters import Tissue
 
 _WAVES = 64
 _NEIGHBOURS = 9
 _ROUNDS = 30
 _STEP = 0.5
-# Distance over the sum of the radii: below the first outlines surely meet, beyond the second they surely do not.
-CONTACT = 0.96
-APART = 1.12
+_JITTER = 0.5
+# Distance over the sum of the radii: at the first outlines meet, from the second on they hardly can.
+CONTACT = 0.94
+APART = 1.1
+# Positions are rounded to this, in µm: the last bits of a processor's arithmetic then change nothing.
+GRID = 2.0**-20
+# Roots of x**4 = x + 1 and their powers: multiples of these fill a cube evenly.
+_EVEN = np.array([0.8191725133961645, 0.6710436067037893, 0.5497004779019703])
 
 
 @dataclass(frozen=True)
@@ -43,101 +48,131 @@ class Layout:
     angle: NDArray[np.float64]
 
 
-class SmoothField:
-    """A random field of mean 0 and variance 1 that is smooth over a length, defined everywhere.
+class RandomField:
+    """A random field of mean 0 and variance 1, defined everywhere: a sum of plane waves.
 
-    A sum of plane waves; their wave vectors are normal, so the correlation of two points at the distance d is
-    exp(-d² / (2 length²)).
+    With normal wave vectors two points at the distance d correlate by exp(-d² / (2 reach²)); with vectors of the
+    two-dimensional Cauchy distribution, by exp(-d / reach).
     """
 
-    def __init__(self, random: np.random.Generator, length: float) -> None:
-        self._waves = random.standard_normal((2, _WAVES)) / length
+    def __init__(self, random: np.random.Generator, reach: float, smooth: bool = False) -> None:
+        self._waves = random.standard_normal((2, _WAVES)) / reach
+        stretch = np.abs(random.standard_normal(_WAVES))
+        if not smooth:
+            self._waves /= np.maximum(stretch, 1e-3)
         self._phases = random.uniform(0, 2 * np.pi, _WAVES)
 
     def __call__(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Evaluate the field at (n, 2) points; (n,)."""
-        waves: NDArray[np.float64] = np.cos(points @ self._waves + self._phases).sum(1) * np.sqrt(2 / _WAVES)
-        return waves
+        turns = points[:, :1] * self._waves[0] + points[:, 1:] * self._waves[1] + self._phases
+        values: NDArray[np.float64] = np.cos(turns).sum(1) * np.sqrt(2 / _WAVES)
+        return values
 
 
-def lay_out(random: np.random.Generator, statistics: PolygonMasks, tissue: Tissue, size: tuple[float, float]) -> Layout:
+def lay_out(random: np.random.Generator, tissue: Tissue, size: tuple[float, float], gap: float) -> Layout:
     """Place nuclei on a mask and on a margin around it.
 
-    Points come from a Poisson process whose intensity is the exponential of a smooth random field; sizes, elongations
-    and directions mix a field of their own with chance. Then all move a little, together, until the distances between
-    neighbours are distributed as they should be.
+    Points come from an even sequence, thinned by the exponential of a random field; sizes, elongations and directions
+    mix a field of their own with chance. Then all move a little, together, until the distances between neighbours are
+    distributed as they should be.
 
     Parameters
     ----------
     random : numpy.random.Generator
         Source of chance.
-    statistics : PolygonMasks
-        What the mask shall look like.
     tissue : Tissue
-        The tissue it shows.
+        What the mask shall look like.
     size : (float, float)
         Height and width of the mask in µm.
+    gap : float
+        Least distance in µm at which two nuclei can be told apart.
+
+    Returns
+    -------
+    Layout
     """
-    margin = min(2.5 * np.sqrt(np.mean(tissue.areas)), 2 * max(size))
+    margin = min(2.5 * float(np.sqrt(np.mean(tissue.areas))), 2 * max(size))
     low, high = np.full(2, -margin), np.asarray(size) + margin
-    reach = statistics.reach
-    crowd, like, shape, along, across = (SmoothField(random, reach) for _ in range(5))
+    crowd, like, shape = (RandomField(random, tissue.reach) for _ in range(3))
+    along, across = (RandomField(random, tissue.reach, smooth=True) for _ in range(2))
     centres = _points(random, tissue, crowd, low, high)
-    count = len(centres)
+    apart = 0.5e3 / np.sqrt(max(tissue.density, 1.0))
+    kept = np.exp(apart / tissue.reach)
+    large = _mixed(random, like(centres), tissue.similarity * kept)
+    long = _mixed(random, shape(centres), tissue.shape_similarity * kept)
+    long = tissue.association * large + np.sqrt(1 - tissue.association**2) * long
+    area, ratio = _at(tissue.areas, ndtr(large)), _at(tissue.elongations, ndtr(long))
+    layout = Layout(
+        centres,
+        length=np.sqrt(4 / np.pi * area * ratio),
+        width=np.sqrt(4 / np.pi * area / ratio),
+        angle=_directions(random, tissue, np.arctan2(along(centres), across(centres)), apart),
+    )
+    return _settled(layout, _goal(tissue, (np.arange(len(centres)) + random.uniform()) / max(len(centres), 1)), gap)
 
-    def quantile(field: SmoothField, share: float, table: tuple[float, ...]) -> NDArray[np.float64]:
-        mixed = np.sqrt(share) * field(centres) + np.sqrt(1 - share) * random.standard_normal(count)
-        return np.interp(ndtr(mixed), (np.arange(len(table)) + 0.5) / len(table), table)
 
-    area = quantile(like, tissue.similarity, tissue.areas)
-    ratio = quantile(shape, tissue.similarity / 2, tissue.elongations)
-    length, width = np.sqrt(4 / np.pi * area * ratio), np.sqrt(4 / np.pi * area / ratio)
-    angle = _directions(random, centres, tissue.coherence, statistics.alignment, along, across)
-    layout = Layout(centres, length, width, angle)
-    return _settled(random, layout, tissue)
+def _mixed(random: np.random.Generator, field: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    share = min(share, 1.0)
+    mixed: NDArray[np.float64] = np.sqrt(share) * field + np.sqrt(1 - share) * random.standard_normal(len(field))
+    return mixed
+
+
+def _at(table: tuple[float, ...], probability: NDArray[np.float64]) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = np.interp(probability, (np.arange(len(table)) + 0.5) / len(table), table)
+    return values
 
 
 def _points(
-    random: np.random.Generator, tissue: Tissue, crowd: SmoothField, low: NDArray[np.float64], high: NDArray[np.float64]
+    random: np.random.Generator, tissue: Tissue, crowd: RandomField, low: NDArray[np.float64], high: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     strength = tissue.clustering
-    expected = tissue.density * 1e-6 * np.prod(high - low)
-    tries = max(64, int(expected))
+    expected = tissue.density * 1e-6 * float(np.prod(high - low))
     # The mean intensity over this mask, so that crowds change how many nuclei a mask has, too.
-    probe = random.uniform(low, high, (256, 2))
-    mean = float(np.exp(strength * crowd(probe) - strength**2 / 2).mean())
-    # Nuclei keep apart, hence their number varies less than Poisson's.
-    wanted = expected * mean
-    count = max(int(np.floor(wanted + 0.6 * np.sqrt(wanted) * random.standard_normal() + random.uniform())), 0)
-    kept = np.empty((0, 2))
-    while len(kept) < count:
-        points = random.uniform(low, high, (4 * tries, 2))
-        weight = np.exp(np.minimum(strength * crowd(points), 2 * strength) - 2 * strength)
-        kept = np.concatenate([kept, points[random.uniform(size=len(points)) < weight]])
-    return kept[:count]
+    probe = low + (np.arange(256)[:, None] * _EVEN[:2]) % 1 * (high - low)
+    wanted = expected * float(np.exp(strength * crowd(probe) - strength**2 / 2).mean())
+    count = int(wanted + random.uniform())
+    start = random.uniform(size=3)
+    found: list[NDArray[np.float64]] = []
+    done = have = 0
+    while have < count:
+        block = np.arange(done, done + max(64, 2 * (count - have)))
+        done = int(block[-1]) + 1
+        even = (start + block[:, None] * _EVEN) % 1
+        points = low + even[:, :2] * (high - low)
+        kept = points[even[:, 2] < np.exp(strength * np.minimum(crowd(points) - 2, 0))]
+        found.append(kept)
+        have += len(kept)
+    if not count:
+        return np.empty((0, 2))
+    centres = np.concatenate(found)[:count]
+    # An even sequence is a lattice to the eye; half the distance of neighbours hides that.
+    centres = centres + _JITTER * 1e3 / np.sqrt(tissue.density) * random.standard_normal((count, 2))
+    # What leaves on one side comes back on the other.
+    return low + (centres - low) % (high - low)
 
 
 def _directions(
-    random: np.random.Generator,
-    centres: NDArray[np.float64],
-    coherence: float,
-    alignment: float,
-    along: SmoothField,
-    across: SmoothField,
+    random: np.random.Generator, tissue: Tissue, streams: NDArray[np.float64], apart: float
 ) -> NDArray[np.float64]:
-    # Directions are half turns: all is done on the doubled angle. The cosine of the noise sets the coherence, as
-    # the mean of cos(2 difference) of two neighbours is that of cos(noise), squared.
-    count = len(centres)
-    streams = np.arctan2(along(centres), across(centres))
+    # Directions are half turns, so all is done on the doubled angle. Each nucleus sums a common vector, one of its
+    # place, and chance.
     common = random.uniform(0, 2 * np.pi)
-    if alignment:
-        pull = alignment / max(1 - alignment, 1e-6)
-        streams = np.arctan2(np.sin(streams) + pull * np.sin(common), np.cos(streams) + pull * np.cos(common))
-    order = max(coherence, alignment)
-    spread = np.sqrt(-np.log(max(order, 1e-9)))
-    turned = streams + spread * random.standard_normal(count)
-    free = random.uniform(0, 2 * np.pi, count)
-    return np.where(order > 0, turned, free) / 2
+    chance = random.standard_normal((2, len(streams)))
+    alike = np.exp(-((apart / tissue.reach) ** 2) / 2) * 0.9
+    whole = _pull(tissue.alignment)
+    local = _pull(float(np.sqrt(min(max(tissue.coherence - tissue.alignment**2, 0) / alike, 1))))
+    east = whole * np.cos(common) + local * np.cos(streams) + chance[0]
+    north = whole * np.sin(common) + local * np.sin(streams) + chance[1]
+    return np.arctan2(north, east) / 2
+
+
+def _pull(order: float) -> float:
+    # The length of the mean vector of which, with a normal of variance 1 each way added, the direction has the mean
+    # resultant length `order`.
+    pulls = np.concatenate([np.linspace(0, 4, 41), [6, 10, 20, 50, 100]])
+    quarter = pulls**2 / 4
+    reached = np.sqrt(np.pi / 8) * pulls * (ive(0, quarter) + ive(1, quarter))
+    return float(np.interp(order, reached, pulls))
 
 
 def spacing(
@@ -154,55 +189,59 @@ def spacing(
     distance : (n, k) array of float
         From centre to centre.
     contact : (n, k) array of float
-        The distance at which the two would touch: the sum of the two radii along the line between the centres.
+        About the distance between the centres at which the two would touch.
     """
     k = min(_NEIGHBOURS, len(centres))
     distance, index = cKDTree(centres).query(centres, k)
     distance, index = distance.reshape(-1, k)[:, 1:], index.reshape(-1, k)[:, 1:]
     toward = centres[index] - centres[:, None]
     toward /= np.maximum(distance, 1e-9)[..., None]
-    direction = np.arctan2(toward[..., 0], toward[..., 1])
-    contact = _radius(length[:, None], width[:, None], direction - angle[:, None]) + _radius(
-        length[index], width[index], direction - angle[index]
-    )
+    axes = np.stack([length, width, np.cos(angle), np.sin(angle)], -1)
+    contact = _radius(axes[:, None], toward) + _radius(axes[index], toward)
     return index, toward, distance, contact
 
 
-def _radius(length: NDArray[np.float64], width: NDArray[np.float64], angle: NDArray[np.float64]) -> NDArray[np.float64]:
-    radius: NDArray[np.float64] = (
-        length * width / 2 / np.sqrt((width * np.cos(angle)) ** 2 + (length * np.sin(angle)) ** 2)
-    )
-    return radius
+def _radius(axes: NDArray[np.float64], toward: NDArray[np.float64]) -> NDArray[np.float64]:
+    # Of two ellipses the radii on the line between the centres sum to no more than the distance of contact, the
+    # extents along it (to the tangents across it) to no less: their mean is near it.
+    length, width, east, north = (axes[..., i] for i in range(4))
+    forward = toward[..., 1] * east + toward[..., 0] * north
+    sideways = toward[..., 0] * east - toward[..., 1] * north
+    radius = length * width / np.hypot(width * forward, length * sideways)
+    extent: NDArray[np.float64] = np.hypot(length * forward, width * sideways)
+    return (radius + extent) / 4
 
 
-def _settled(random: np.random.Generator, layout: Layout, tissue: Tissue) -> Layout:
+def _goal(tissue: Tissue, ranks: NDArray[np.float64]) -> NDArray[np.float64]:
+    # Distance to the nearest neighbour over the contact distance, by rank; 0 where nothing is prescribed.
+    apart = np.clip((ranks - tissue.touching) / max(1 - tissue.touching, 1e-9), 0, 1)
+    return np.where(ranks < tissue.touching, CONTACT, _at(tissue.spacings, apart) if tissue.spacings else 0.0)
+
+
+def _settled(layout: Layout, goal: NDArray[np.float64], gap: float) -> Layout:
     count = len(layout.centres)
     if count < 2:
         return layout
     centres = layout.centres
-    ranks = (np.arange(count) + random.uniform()) / count
-    goal = _goal(tissue, ranks)
+    touch = goal == CONTACT
+    everyone = np.arange(count)
     for _ in range(_ROUNDS):
-        _, toward, distance, contact = spacing(centres, layout.length, layout.width, layout.angle)
+        index, toward, distance, contact = spacing(centres, layout.length, layout.width, layout.angle)
         ratio = distance / contact
-        nearest = ratio.min(1)
-        # The order is kept: who has the nearest neighbour keeps it. Where nothing is prescribed, nothing is drawn near.
-        want = np.empty(count)
-        want[np.argsort(nearest, kind="stable")] = goal
-        free = np.isnan(want)
-        want = np.where(free, APART, want)
-        lacking = want[:, None] - ratio
-        is_nearest = ratio <= nearest[:, None]
-        move = np.where((lacking > 0) | (is_nearest & ~free[:, None]), lacking, 0) * contact
+        order = np.argsort(ratio.min(1), kind="stable")
+        first = ratio.argmin(1)
+        # Who has the nearest neighbour keeps it: the goals go round by rank.
+        mine, touches = np.empty(count), np.empty(count, bool)
+        mine[order], touches[order] = goal, touch
+        least = APART * contact + gap
+        wanted = np.maximum(np.where(touches, 0, mine)[:, None] * contact, least)
+        # A pair that shall touch is left to: the one for whose sake it touches draws both together.
+        partner = np.where(touches, index[everyone, first], -1)
+        paired = (partner[:, None] == index) | (partner[index] == everyone[:, None])
+        wanted = np.where(paired, CONTACT * contact, wanted)
+        lacking = wanted - distance
+        drawn = paired | ((index == index[everyone, first][:, None]) & (mine > 0)[:, None])
+        move = np.where((lacking > 0) | drawn, lacking, 0)
         centres = centres - _STEP * (move[..., None] * toward).sum(1)
-    return Layout(centres, layout.length, layout.width, layout.angle)
-
-
-def _goal(tissue: Tissue, ranks: NDArray[np.float64]) -> NDArray[np.float64]:
-    table = np.asarray(tissue.spacings)
-    touch = ranks < tissue.touching
-    within = np.clip((ranks - tissue.touching) / max(1 - tissue.touching, 1e-9), 0, 1)
-    if table[-1] <= 1:
-        return np.where(touch, CONTACT, np.nan)
-    apart = np.interp(within, (np.arange(len(table)) + 0.5) / len(table), table)
-    return np.where(touch, CONTACT, np.maximum(apart, APART))
+        centres = np.round(centres / GRID) * GRID
+    return replace(layout, centres=centres)

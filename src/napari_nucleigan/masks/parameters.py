@@ -2,34 +2,64 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from scipy.special import ndtri
 
 from napari_nucleigan.errors import RecipeError
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FULL = 0.9
+"""Largest share of a mask that nuclei may cover."""
+
+
+Quantiles = tuple[float, ...]
+"""Values at equal steps of probability, the smallest first; ``(i + 0.5) / n`` is the probability of the i-th of n."""
+
+_RELATIVE = ("density", "area", "area_spread", "elongation_spread", "clustering", "reach")
+_SHARES = ("touching", "similarity", "shape_similarity", "coherence", "alignment")
+
 
 class Tissue(BaseModel):
-    """What one kind of tissue has of its own in a fit.
+    """What one mask looks like: what a fit has learnt of one kind of tissue.
 
-    Quantile tables run from the smallest to the largest value at equal steps of probability.
+    The fields mean what those of `PolygonMasks` of the same name do.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     share: float = Field(1.0, gt=0, description="Share of the masks that show it, relative to the others.")
-    density: float = Field(ge=0, description="Nuclei per mm².")
-    areas: tuple[float, ...] = Field(min_length=2, description="Quantiles of the area in µm².")
-    elongations: tuple[float, ...] = Field(min_length=2, description="Quantiles of length over width.")
-    spacings: tuple[float, ...] = Field(
-        min_length=2,
-        description="Quantiles of the distance to the nearest neighbour over the sum of the two radii on the way.",
+    density: float = Field(ge=0)
+    areas: Quantiles = Field(min_length=1, description="Quantiles of the area in µm².")
+    elongations: Quantiles = Field(min_length=1, description="Quantiles of length over width.")
+    spacings: Quantiles = Field(
+        description="Quantiles, over the nuclei that touch no other, of the distance to the nearest neighbour over the "
+        "sum of the two radii on the way. Without them only what overlaps is moved apart."
     )
-    touching: float = Field(ge=0, le=1, description="Share of the nuclei that touch another.")
-    clustering: float = Field(ge=0, description="As the field of PolygonMasks.")
-    similarity: float = Field(ge=0, le=1, description="As the field of PolygonMasks.")
-    coherence: float = Field(ge=0, le=1, description="As the field of PolygonMasks.")
+    association: float = Field(0, ge=-1, le=1, description="Correlation of area and elongation, in normal scores.")
+    touching: float = Field(ge=0, le=1)
+    clustering: float = Field(ge=0)
+    similarity: float = Field(ge=0, le=1)
+    shape_similarity: float = Field(ge=0, le=1)
+    coherence: float = Field(ge=0, le=1)
+    alignment: float = Field(ge=0, le=1)
+    reach: float = Field(gt=0)
+
+    @property
+    def summary(self) -> dict[str, float]:
+        """The scalar fields of `PolygonMasks` that describe this tissue."""
+        areas, elongations = np.asarray(self.areas), np.log(self.elongations)
+        return {
+            **{name: getattr(self, name) for name in (*_RELATIVE, *_SHARES) if not name.startswith(("area", "elong"))},
+            "area": float(areas.mean()),
+            "area_spread": float(np.log(areas).std()),
+            "elongation": float(np.exp(elongations.mean())),
+            "elongation_spread": float(elongations.std()),
+        }
 
 
 class PolygonMasks(BaseModel):
@@ -77,7 +107,18 @@ class PolygonMasks(BaseModel):
         description="How unevenly nuclei are spread: crowds and gaps. 0 spreads them evenly.",
     )
     similarity: float = Field(
-        0.5, title="Similar neighbours", ge=0, le=1, description="How alike neighbours are in size and elongation."
+        0.35,
+        title="Similar sizes",
+        ge=0,
+        le=1,
+        description="How alike neighbours are in size: the correlation of their areas. 0 mixes large and small.",
+    )
+    shape_similarity: float = Field(
+        0.1,
+        title="Similar shapes",
+        ge=0,
+        le=1,
+        description="How alike neighbours are in elongation: the correlation of their elongations.",
     )
     coherence: float = Field(
         0.25,
@@ -114,6 +155,16 @@ class PolygonMasks(BaseModel):
     smoothed: bool = Field(True, title="Smooth", description="Round the outline off; otherwise its sides are straight.")
     tissues: tuple[Tissue, ...] = Field((), description="What a fit has learnt of each kind of tissue; made by `fit`.")
 
+    @model_validator(mode="after")
+    def _fits(self) -> PolygonMasks:
+        cover = self.density * self.area * 1e-6
+        if cover > FULL:
+            raise ValueError(
+                f"so many nuclei of that area would cover {cover:.0%} of the mask, and {FULL:.0%} is the most; "
+                "lower the density or the area"
+            )
+        return self
+
     @classmethod
     def checked(cls, **values: Any) -> PolygonMasks:
         """Make settings from what a user gave.
@@ -141,88 +192,88 @@ class PolygonMasks(BaseModel):
         Parameters
         ----------
         draw : float
-            In [0, 1).
+            In [0, 1): which tissue, by their shares.
+
+        Returns
+        -------
+        Tissue
         """
         if not self.tissues:
-            return self._made()
+            return self._made(self.model_dump(include={*_RELATIVE, *_SHARES, "elongation"}), (0.0,), (0.0,), ())
         shares = np.cumsum([each.share for each in self.tissues])
         own = self.tissues[min(int(np.searchsorted(shares, draw * shares[-1], "right")), len(self.tissues) - 1)]
-        was = means(self.tissues)
-        crowd = _ratio(self.density, was["density"]) * _ratio(self.area, was["area"])
-        areas = np.log(own.areas)
-        areas = (areas - areas.mean()) * _ratio(self.area_spread, was["area_spread"])
-        areas += np.log(np.mean(own.areas) * _ratio(self.area, was["area"]) / np.mean(np.exp(areas)))
-        lengths = np.log(own.elongations)
-        middle = lengths.mean()
-        wanted = middle * _ratio(np.log(self.elongation), np.log(was["elongation"]))
-        lengths = wanted + (lengths - middle) * _ratio(self.elongation_spread, was["elongation_spread"])
-        gaps = np.array(own.spacings)
-        return Tissue(
-            density=own.density * _ratio(self.density, was["density"]),
-            areas=tuple(np.exp(areas).tolist()),
-            elongations=tuple(np.exp(np.maximum(lengths, 0)).tolist()),
-            spacings=tuple((1 + np.maximum(gaps - 1, 0) / np.sqrt(max(crowd, 1e-9))).tolist()),
-            touching=_shifted(own.touching, was["touching"], self.touching),
-            clustering=own.clustering * _ratio(self.clustering, was["clustering"]),
-            similarity=_shifted(own.similarity, was["similarity"], self.similarity),
-            coherence=_shifted(own.coherence, was["coherence"], self.coherence),
-        )
+        was, values = means(self.tissues), own.summary
+        if all(_same(getattr(self, name), was[name]) for name in was):
+            return own
+        values |= {name: _scaled(values[name], was[name], getattr(self, name)) for name in _RELATIVE}
+        values |= {name: _shifted(values[name], was[name], getattr(self, name)) for name in _SHARES}
+        logs = {"own": np.log(values["elongation"]), "was": np.log(was["elongation"]), "value": np.log(self.elongation)}
+        values["elongation"] = np.exp(_scaled(**logs))
+        cover = values["density"] * values["area"] / max(own.density * np.mean(own.areas), 1e-9)
+        spacings = tuple((np.array(own.spacings) / np.sqrt(max(cover, 1e-6))).tolist())
+        return self._made(values, own.areas, own.elongations, spacings, own.association)
 
-    def _made(self) -> Tissue:
-        from scipy.special import ndtri
-
-        normal = ndtri((np.arange(33) + 0.5) / 33)
-        normal /= normal.std()
-        areas = np.exp(normal * self.area_spread)
-        areas *= self.area / areas.mean()
-        lengths = np.log(self.elongation) + normal * self.elongation_spread
+    @staticmethod
+    def _made(
+        values: dict[str, float],
+        areas: Quantiles,
+        elongations: Quantiles,
+        spacings: Quantiles,
+        association: float = 0,
+    ) -> Tissue:
+        # The tables give the form of the distributions; mean and spread come from the values.
+        area = np.exp(_standard(areas) * values["area_spread"])
+        area *= values["area"] / area.mean()
+        ratio = np.exp(np.log(values["elongation"]) + _standard(elongations) * values["elongation_spread"])
+        rest = {name: values[name] for name in Tissue.model_fields if name in values}
+        rest["density"] = min(values["density"], FULL * 1e6 / values["area"])
         return Tissue(
-            density=self.density,
-            areas=tuple(areas.tolist()),
-            elongations=tuple(np.exp(np.maximum(lengths, 0)).tolist()),
-            spacings=(1.0, 1.0),
-            touching=self.touching,
-            clustering=self.clustering,
-            similarity=self.similarity,
-            coherence=self.coherence,
+            areas=tuple(area.tolist()),
+            elongations=tuple(np.maximum(ratio, 1).tolist()),
+            spacings=spacings,
+            association=association,
+            **rest,
         )
 
 
 def means(tissues: tuple[Tissue, ...]) -> dict[str, float]:
-    """Average the tissues of a fit: the values its fields have before a user changes them."""
+    """Average the tissues of a fit: the values of its fields before a user changes them."""
+    summaries = [each.summary for each in tissues]
     share = np.array([each.share for each in tissues])
-    nuclei = share * np.maximum([each.density for each in tissues], 1e-9)
-
-    def mean(values: list[float], weight: np.ndarray = nuclei) -> float:
-        return float(np.average(values, weights=weight))
-
+    nuclei = share * [max(each.density, 1e-9) for each in tissues]
+    over_masks = ("density", "clustering", "alignment", "reach")
     return {
-        "density": mean([each.density for each in tissues], share),
-        "area": mean([float(np.mean(each.areas)) for each in tissues]),
-        "area_spread": mean([float(np.log(each.areas).std()) for each in tissues]),
-        "elongation": float(np.exp(mean([float(np.log(each.elongations).mean()) for each in tissues]))),
-        "elongation_spread": mean([float(np.log(each.elongations).std()) for each in tissues]),
-        "touching": mean([each.touching for each in tissues]),
-        "clustering": mean([each.clustering for each in tissues], share),
-        "similarity": mean([each.similarity for each in tissues]),
-        "coherence": mean([each.coherence for each in tissues]),
+        name: float(np.average([each[name] for each in summaries], weights=share if name in over_masks else nuclei))
+        for name in summaries[0]
     }
 
 
-def _ratio(value: float, was: float) -> float:
-    # Fields are saved rounded: what nobody changed must not change anything. From nothing no ratio leads on.
-    if was <= 0:
-        return 1.0
-    return 1.0 if abs(value - was) <= 1e-3 * was else float(value / was)
+def _standard(table: Quantiles) -> NDArray[np.float64]:
+    # Logarithms of mean 0 and variance 1; of values that are all the same nothing can be learnt but the normal form.
+    logs = np.log(table) if len(table) > 1 else np.zeros(1)
+    if logs.std() < 1e-6:
+        logs = ndtri((np.arange(33) + 0.5) / 33)
+    standard: NDArray[np.float64] = (logs - logs.mean()) / logs.std()
+    return standard
+
+
+def _same(value: float, was: float) -> bool:
+    # Fields are saved rounded.
+    return abs(value - was) <= 1e-3 * abs(was) + 1e-6
+
+
+def _scaled(own: float, was: float, value: float) -> float:
+    if _same(value, was):
+        return own
+    return own * value / was if was > 1e-9 else value
 
 
 def _shifted(own: float, was: float, value: float) -> float:
-    # A share moves on the logistic scale, so that it stays one, and all reach 0 and 1 together.
-    if abs(value - was) <= 1e-3:
+    # Shares move on the logistic scale, so that they stay shares, and all reach 0 and 1 together.
+    if _same(value, was):
         return own
     if value <= 0 or value >= 1:
         return float(np.clip(value, 0, 1))
-    low, high = 1e-3, 1 - 1e-3
-    own, was, value = (float(np.clip(each, low, high)) for each in (own, was, value))
+    own, was = (float(np.clip(each, 1e-3, 1 - 1e-3)) for each in (own, was))
     odds = own / (1 - own) * value / (1 - value) / (was / (1 - was))
     return odds / (1 + odds)

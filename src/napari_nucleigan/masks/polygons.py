@@ -10,18 +10,20 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import numpy as np
-from skimage.draw import polygon
 from skimage.measure import label
 
 from napari_nucleigan.errors import RecipeError
 from napari_nucleigan.masks.fitting import fit
 from napari_nucleigan.masks.layout import lay_out
 from napari_nucleigan.masks.parameters import PolygonMasks
+from napari_nucleigan.masks.raster import fill
 from napari_nucleigan.masks.statistics import LayoutStatistics, describe
 from napari_nucleigan.masks.walk import walk
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from napari_nucleigan.masks.layout import Layout
 
 __all__ = ["PRESETS", "LayoutStatistics", "PolygonMasks", "describe", "fit", "preset", "sample"]
 
@@ -67,33 +69,21 @@ def sample(statistics: PolygonMasks, shape: tuple[int, int], mpp: float = 0.25, 
         raise RecipeError(f"The seed must be 0 or more, not {seed}.")
     random = np.random.Generator(np.random.PCG64(seed))
     tissue = statistics.tissue(seed * _GOLDEN % 2**32 / 2**32)
-    layout = lay_out(random, statistics, tissue, (height * mpp, width * mpp))
+    layout = lay_out(random, tissue, (height * mpp, width * mpp), mpp)
     count = len(layout.centres)
     outlines = walk(
         random, count, statistics.vertices, statistics.irregularity, statistics.spikiness, statistics.smoothed
     )
-    cosine, sine = np.cos(layout.angle)[:, None], np.sin(layout.angle)[:, None]
-    # A unit circle of area 1 has the diameter 2 / sqrt(pi).
+    return _whole(fill(_turned(outlines, layout) / mpp - 0.5, (height, width)))
+
+
+def _turned(outlines: NDArray[np.float64], layout: Layout) -> NDArray[np.float64]:
+    # A circle of area 1 has the diameter 2 / sqrt(pi).
     along = outlines[..., 1] * (layout.length * np.sqrt(np.pi) / 2)[:, None]
     across = outlines[..., 0] * (layout.width * np.sqrt(np.pi) / 2)[:, None]
-    rows = (layout.centres[:, :1] + along * sine + across * cosine) / mpp - 0.5
-    columns = (layout.centres[:, 1:] + along * cosine - across * sine) / mpp - 0.5
-    return _painted(rows, columns, (height, width))
-
-
-def _painted(rows: NDArray[np.float64], columns: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.int32]:
-    labels = np.zeros(shape, np.int32)
-    seen = (
-        (rows.max(1) >= 0) & (rows.min(1) <= shape[0] - 1) & (columns.max(1) >= 0) & (columns.min(1) <= shape[1] - 1)
-        if len(rows)
-        else []
-    )
-    for number in np.flatnonzero(seen):
-        inside = polygon(rows[number], columns[number], shape)
-        there = labels[inside]
-        # Who came first keeps the pixels.
-        labels[inside] = np.where(there == 0, number + 1, there)
-    return _whole(labels)
+    cosine, sine = np.cos(layout.angle)[:, None], np.sin(layout.angle)[:, None]
+    turned = np.stack([along * sine + across * cosine, along * cosine - across * sine], -1)
+    return np.asarray(turned + layout.centres[:, None])
 
 
 def _whole(labels: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -34,6 +34,8 @@ class Outlined:
         Axes of the ellipse of the same second moments in µm, as scikit-image defines them.
     angle : (n,) array of float
         Direction of the long axis in radians, from the column axis towards higher rows, in (-pi/2, pi/2].
+    extent : (n, 2) array of float
+        Height and width of the box around the nucleus in µm.
     whole : (n,) array of bool
         Whether the nucleus stays clear of the border of the image.
     touching : (n,) array of bool
@@ -46,6 +48,7 @@ class Outlined:
     length: NDArray[np.float64]
     width: NDArray[np.float64]
     angle: NDArray[np.float64]
+    extent: NDArray[np.float64]
     whole: NDArray[np.bool_]
     touching: NDArray[np.bool_]
 
@@ -172,9 +175,22 @@ def outline(labels: NDArray[np.integer], mpp: float) -> Outlined:
         length=4 * mpp * np.sqrt(half_sum + spread),
         width=4 * mpp * np.sqrt(np.maximum(half_sum - spread, 0)),
         angle=np.arctan2(moments[1], half_difference) / 2,
+        extent=_extents(index, rows, columns, ids.size) * mpp,
         whole=~np.isin(ids, border),
         touching=np.isin(ids, touching_pairs(labels)),
     )
+
+
+def _extents(
+    index: NDArray[np.intp], rows: NDArray[np.intp], columns: NDArray[np.intp], count: int
+) -> NDArray[np.float64]:
+    ends = np.zeros((count, 2))
+    for axis, place in enumerate((rows, columns)):
+        first, last = np.full(count, np.iinfo(np.intp).max), np.full(count, -1)
+        np.minimum.at(first, index, place)
+        np.maximum.at(last, index, place)
+        ends[:, axis] = last - first + 1
+    return ends
 
 
 def touching_pairs(labels: NDArray[np.integer]) -> NDArray[np.integer]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _POINTS_PER_SIDE = 4
+_UNEVEN = 0.6
 
 
 def walk(
@@ -24,8 +25,8 @@ def walk(
 ) -> NDArray[np.float64]:
     """Walk around the origin: a step of angle, a radius, a step of angle, ...
 
-    Each polygon then is stretched so that its area is 1 and its second moments are those of a circle; whatever
-    ellipse it becomes later, it has the area and the eccentricity of that ellipse exactly.
+    Each polygon then is stretched so that its area is 1 and its second moments are alike in all directions, as those
+    of a circle are. Stretched to the axes of an ellipse later, it has the area and the eccentricity of that exactly.
 
     Parameters
     ----------
@@ -39,7 +40,7 @@ def walk(
         In [0, 1]: steps of angle are between ``1 - irregularity`` and ``1 + irregularity`` of an even one before they
         are made to sum to a full turn.
     spikiness : float
-        In [0, 1]: standard deviation of the logarithm of the radii.
+        In [0, 1]: standard deviation of the logarithm of the radii, in the mean over polygons.
     smoothed : bool
         Draw a periodic cubic spline through the corners.
 
@@ -54,7 +55,9 @@ def walk(
     angles = np.cumsum(steps, 1)
     angles *= 2 * np.pi / angles[:, -1:]
     angles += random.uniform(0, 2 * np.pi, (count, 1))
-    radii = np.exp(np.clip(spikiness * random.standard_normal((count, vertices)), -1.5, 1.5))
+    # Most nuclei are smooth and a few are lobed: each has its own share of the spikiness.
+    own = spikiness * np.exp(_UNEVEN * random.standard_normal((count, 1)) - _UNEVEN**2 / 2)
+    radii = np.exp(np.clip(own * random.standard_normal((count, vertices)), -1.5, 1.5))
     points = radii[..., None] * np.stack([np.sin(angles), np.cos(angles)], -1)
     if smoothed:
         points = _spline(vertices) @ points
@@ -74,13 +77,15 @@ def _spline(vertices: int) -> NDArray[np.float64]:
 def _normalised(points: NDArray[np.float64]) -> NDArray[np.float64]:
     _, centre, moments = polygon_moments(points)
     points = points - centre[:, None]
-    # The inverse square root of the covariance makes it that of a circle; of the many, the symmetric one turns nothing.
-    values, vectors = np.linalg.eigh(moments)
-    values = np.maximum(values, 1e-9)
-    # A disc of area 1 has the second moment 1 / (4 pi) along each axis; the area follows from the shape.
-    scale = vectors * np.sqrt(1 / (4 * np.pi * values))[:, None, :] @ vectors.transpose(0, 2, 1)
-    points = np.einsum("nij,npj->npi", scale, points)
-    return points
+    # The inverse square root of the covariance; of the many, the symmetric one turns nothing. For 2 x 2 matrices
+    # sqrt(M) = (M + sqrt(det M)) / sqrt(trace M + 2 sqrt(det M)), and the inverse swaps the diagonal.
+    root = np.sqrt(np.maximum(moments[:, 0, 0] * moments[:, 1, 1] - moments[:, 0, 1] ** 2, 1e-18))
+    down, right, mixed = moments[:, 0, 0] + root, moments[:, 1, 1] + root, moments[:, 0, 1]
+    rows = right[:, None] * points[..., 0] - mixed[:, None] * points[..., 1]
+    columns = down[:, None] * points[..., 1] - mixed[:, None] * points[..., 0]
+    points = np.stack([rows, columns], -1)
+    area = polygon_moments(points)[0]
+    return points / np.sqrt(np.maximum(area, 1e-18))[:, None, None]
 
 
 def polygon_moments(

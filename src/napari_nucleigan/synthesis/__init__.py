@@ -12,24 +12,29 @@ if TYPE_CHECKING:
     from napari_nucleigan.synthesis.core import Studio, Synthesis, synthesize
     from napari_nucleigan.synthesis.live import LiveCanvas
     from napari_nucleigan.synthesis.painter import Painter
-    from napari_nucleigan.synthesis.settings import SynthesisSettings
+    from napari_nucleigan.synthesis.sets import SetReport, synthesize_set
+    from napari_nucleigan.synthesis.settings import SetSettings, SynthesisSettings
     from napari_nucleigan.synthesis.styles import Styles
 
 __all__ = [
     "LiveCanvas",
     "Painter",
+    "SetReport",
+    "SetSettings",
     "Studio",
     "Styles",
     "Synthesis",
     "SynthesisSettings",
     "synthesize",
+    "synthesize_set",
 ]
 
 _HOMES = {
     "core": ("Studio", "Synthesis", "synthesize"),
     "live": ("LiveCanvas",),
     "painter": ("Painter",),
-    "settings": ("SynthesisSettings",),
+    "sets": ("SetReport", "synthesize_set"),
+    "settings": ("SetSettings", "SynthesisSettings"),
     "styles": ("Styles",),
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}

@@ -130,8 +130,6 @@ class Studio:
         How to paint.
     model : Model
         A synthesizer.
-    batch : int, optional
-        As for `Painter`.
 
     Attributes
     ----------
@@ -141,13 +139,13 @@ class Studio:
         The styles to draw from.
     """
 
-    def __init__(self, settings: SynthesisSettings, model: Model, batch: int | None = None) -> None:
+    def __init__(self, settings: SynthesisSettings, model: Model) -> None:
         self.settings = settings
         self.card = model.card
         self.styles = Styles.of(settings.style, model)
         self._target, notes = _stain_target(settings.restain)
         network: Any = model.network
-        self.painter = Painter(network, settings.device, settings.precision, settings.tile, batch)
+        self.painter = Painter(network, settings.device, settings.precision, settings.tile)
         self._notes = [*self.styles.notes, *notes]
 
     def notes(self) -> list[Note]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_nucleigan.errors import RecipeError
-from napari_nucleigan.models.registry import DEFAULT_SYNTHESIZER
+from napari_nucleigan.models.registry import DEFAULT_SEGMENTER, DEFAULT_SYNTHESIZER
 from napari_nucleigan.networks.hosting import Precision
 
 
@@ -74,7 +74,7 @@ class SynthesisSettings(BaseModel):
     )
 
     @classmethod
-    def checked(cls, **values: Any) -> SynthesisSettings:
+    def checked(cls, **values: Any) -> Self:
         """Make settings from what a user gave.
 
         Raises
@@ -89,3 +89,52 @@ class SynthesisSettings(BaseModel):
                 f"{'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg']}" for fault in error.errors()
             )
             raise RecipeError(f"These settings are not valid: {faults}.") from error
+
+
+class SetSettings(SynthesisSettings):
+    """How a data set of masks and the H&E painted from them is made."""
+
+    count: int | None = Field(
+        None,
+        title="Pairs",
+        ge=1,
+        le=10_000_000,
+        description="How many pairs to make. By default one of each mask that is given.",
+        json_schema_extra={"flag": "-n"},
+    )
+    size: int | None = Field(
+        None,
+        title="Size",
+        ge=16,
+        le=16384,
+        description="Height and width of each pair in pixels; masks that are given are cut at random places. By "
+        "default 256 where masks are drawn, and whole masks where they are given.",
+    )
+    like: str = Field(
+        "all",
+        title="Like",
+        min_length=1,
+        description="What drawn masks are like: a preset (all, breast, kidney, liver, prostate), or the label image, "
+        "folder of label images or data set to learn them from.",
+    )
+    min_consistency: float | None = Field(
+        None,
+        title="Least consistency",
+        ge=0,
+        le=1,
+        description="Pairs whose nuclei a segmenter finds with less AJI than this are drawn again. By default none is.",
+    )
+    segmenter: str = Field(
+        DEFAULT_SEGMENTER,
+        title="Segmenter",
+        min_length=1,
+        description="Model that scores the consistency.",
+    )
+    validation: float = Field(
+        0.0,
+        title="Validation",
+        ge=0,
+        le=1,
+        description="Share of the pairs that split.csv calls 'val'; the others are 'train'. Masks of a data set keep "
+        "their own.",
+    )

@@ -68,7 +68,7 @@ class Styles:
         ModelError
             If the codes on the card do not fit the network.
         """
-        network: Synthesizer = model.network  # type: ignore[assignment]
+        network = model.network
         size = int(network.style_size)
         if size == 0:
             said = () if style == RANDOM else (Note(f"The model {model.card.name!r} knows no styles.", "warning"),)

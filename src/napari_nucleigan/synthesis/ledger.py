@@ -1,0 +1,158 @@
+"""What is written beside the pairs of a data set, so that making it can go on after any end."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+from napari_nucleigan.errors import OutputError
+from napari_nucleigan.files import make_folder, output_error, write_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROVENANCE, PAIRS, SPLIT = "provenance.json", "pairs.jsonl", "split.csv"
+
+_FREE = ("count", "device", "tile")  # settings that may change between two runs
+
+
+class Ledger:
+    """The records of a data set that is being made.
+
+    A pair is done when its line stands in ``pairs.jsonl``, which is written after its files.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of the data set.
+    provenance : dict
+        How pairs are made, ready for JSON, with the settings under ``"settings"``.
+    own_labels : bool
+        Whether the masks are those of `out` itself.
+
+    Attributes
+    ----------
+    records : dict of int to dict
+        What is known of each pair that is done, by its number.
+
+    Raises
+    ------
+    OutputError
+        If the folder holds something else, or a set that was made otherwise, or cannot be written to.
+    """
+
+    def __init__(self, out: Path, provenance: dict[str, Any], own_labels: bool) -> None:
+        self.out = out
+        self.records: dict[int, dict[str, Any]] = {}
+        if (out / PROVENANCE).is_file():
+            self._check(provenance)
+            self.records = {record["index"]: record for record in self._read() if self._is_there(record)}
+        else:
+            held = [name for name in ("images", "labels", SPLIT) if _holds(out / name)]
+            if held and not (own_labels and "images" not in held):
+                raise OutputError(
+                    f"{out} holds {held[0]} that this command did not make; choose another folder, so that nothing of "
+                    "yours is overwritten."
+                )
+        for name in ("images", "labels"):
+            make_folder(out / name)
+        write_text(out / PROVENANCE, _json(provenance) + "\n")
+        # Drops what a sudden end has left of a line.
+        self._write_pairs()
+
+    def image(self, name: str) -> Path:
+        """Path of an image."""
+        return self.out / "images" / f"{name}.png"
+
+    def labels(self, name: str) -> Path:
+        """Path of a label image."""
+        return self.out / "labels" / f"{name}.tif"
+
+    def add(self, records: list[dict[str, Any]]) -> None:
+        """Record pairs whose files are written.
+
+        Raises
+        ------
+        OutputError
+            If that cannot be written.
+        """
+        for record in records:
+            self.records[record["index"]] = record
+        try:
+            with (self.out / PAIRS).open("a", encoding="utf-8") as handle:
+                handle.writelines(_line(record) for record in records)
+        except OSError as error:
+            raise output_error(self.out / PAIRS, error) from error
+
+    def close(self) -> None:
+        """Put the records in order, and write ``split.csv``."""
+        self._write_pairs()
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(("name", "organ", "split"))
+        for record in self._sorted():
+            if not record.get("dropped"):
+                rows.writerow((record["name"], record["organ"], record["split"]))
+        write_text(self.out / SPLIT, text.getvalue())
+
+    def _sorted(self) -> list[dict[str, Any]]:
+        return [self.records[index] for index in sorted(self.records)]
+
+    def _write_pairs(self) -> None:
+        write_text(self.out / PAIRS, "".join(map(_line, self._sorted())))
+
+    def _read(self) -> list[dict[str, Any]]:
+        try:
+            lines = (self.out / PAIRS).read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return []
+        records = []
+        for line in lines:
+            try:
+                record = json.loads(line)
+                if isinstance(record, dict) and isinstance(record["index"], int) and isinstance(record["name"], str):
+                    records.append(record)
+            except (ValueError, KeyError):  # a line that was cut short
+                continue
+        return records
+
+    def _is_there(self, record: dict[str, Any]) -> bool:
+        if record.get("dropped"):
+            return True
+        return self.image(record["name"]).is_file() and self.labels(record["name"]).is_file()
+
+    def _check(self, provenance: dict[str, Any]) -> None:
+        try:
+            before = json.loads((self.out / PROVENANCE).read_text(encoding="utf-8"))
+            old, new = _comparable(before), _comparable(provenance)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise OutputError(
+                f"{self.out / PROVENANCE} is damaged, so it cannot be told how the pairs of {self.out} were made; "
+                "choose another folder."
+            ) from error
+        for key in sorted(old.keys() | new.keys()):
+            if old.get(key) != new.get(key):
+                told = "" if key == "masks" else f": {old.get(key)!r} there, {new.get(key)!r} now"
+                raise OutputError(
+                    f"The pairs of {self.out} were made with another {key.replace('_', ' ')}{told}; choose another "
+                    "folder, or the same settings to go on."
+                )
+
+
+def _comparable(provenance: dict[str, Any]) -> dict[str, Any]:
+    own: dict[str, Any] = json.loads(_json({key: provenance[key] for key in ("model", "sha256", "masks")}))
+    return own | {key: value for key, value in provenance["settings"].items() if key not in _FREE}
+
+
+def _holds(path: Path) -> bool:
+    return path.is_file() or (path.is_dir() and any(path.iterdir()))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, sort_keys=True)
+
+
+def _line(record: dict[str, Any]) -> str:
+    return json.dumps(record) + "\n"

@@ -1,6 +1,7 @@
 """Edits of the nuclei of a mask: jitter, grow, shrink, copy, split.
 
-Like those of `filling`, every edit gives a new label image and leaves the one that it was given as it is. None loses a nucleus, none covers or cuts a nucleus with another, and a nucleus keeps its label.
+Like those of `filling`, every edit gives a new label image and leaves the one that it was given
+as it is. None loses a nucleus, none covers or cuts a nucleus with another, and a nucleus keeps its label.
 """
 
 from __future__ import annotations
@@ -133,7 +134,7 @@ def jitter(labels: npt.NDArray[Any], ids: Sequence[int], distance: float, mpp: f
     return Edit(made, tuple(moved), len(ids) - len(moved))
 
 
-def copy(labels: npt.NDArray[Any], ids: Sequence[int], mpp: float, seed: int = 0, first: int | None = None) -> Edit:
+def copy(labels: npt.NDArray[Any], ids: Sequence[int], seed: int = 0, first: int | None = None) -> Edit:
     """Set a twin of each nucleus where there is room for it nearby, a pixel away from any other nucleus.
 
     Parameters
@@ -159,8 +160,9 @@ def copy(labels: npt.NDArray[Any], ids: Sequence[int], mpp: float, seed: int = 0
     twins = []
     for original, box in _boxes(labels, ids):
         mine = np.pad(labels[box] == original, 1)
-        pixels = (*np.argwhere(mine), box[0].start - 1, box[1].start - 1)
-        around = (*np.argwhere(ndimage.binary_dilation(mine, np.ones((3, 3)))), box[0].start - 1, box[1].start - 1)
+        corner = np.array([box[0].start - 1, box[1].start - 1])
+        pixels = np.argwhere(mine) + corner
+        around = np.argwhere(ndimage.binary_dilation(mine, np.ones((3, 3)))) + corner
         size = max(mine.shape)
         angles = random.uniform(0, 2 * np.pi) + 2 * np.pi * np.arange(_DIRECTIONS) / _DIRECTIONS
         for distance in np.arange(0.5, _FARTHEST, 0.25) * size:

@@ -146,7 +146,7 @@ def place(
     canvas = made[rows, columns]
     ids = np.unique(part[part > 0])
     if region is not None and ids.size:
-        centres = (*np.array(ndimage.center_of_mass(nuclei > 0, nuclei, ids)), row, column)
+        centres = np.add(ndimage.center_of_mass(nuclei > 0, nuclei, ids), origin)
         low, high = np.array(region)[[0, 2]], np.array(region)[[1, 3]]
         ids = ids[((centres >= low) & (centres < high)).all(axis=1)]
     free = ids[np.isin(ids, part[canvas > 0], invert=True)]

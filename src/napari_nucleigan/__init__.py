@@ -13,13 +13,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_nucleigan import stains
     from napari_nucleigan.data.datasets import Dataset
-    from napari_nucleigan.data.images import HEImage, read_image, read_labels, write_labels
+    from napari_nucleigan.data.images import HEImage, read_image, read_labels, write_image, write_labels
     from napari_nucleigan.errors import NucleiganError
     from napari_nucleigan.events import run
     from napari_nucleigan.masks.encoding import decode, encode
     from napari_nucleigan.metrics import evaluate
     from napari_nucleigan.models import list_models, load_model
     from napari_nucleigan.segmentation import Segmentation, SegmentSettings, refilter, segment
+    from napari_nucleigan.synthesis import (
+        LiveCanvas,
+        SetSettings,
+        Synthesis,
+        SynthesisSettings,
+        synthesize,
+        synthesize_set,
+    )
     from napari_nucleigan.training.recipes import RECIPES, SegmenterRecipe
     from napari_nucleigan.training.segmenter import train_segmenter
 
@@ -33,10 +41,14 @@ __all__ = [
     "RECIPES",
     "Dataset",
     "HEImage",
+    "LiveCanvas",
     "NucleiganError",
     "SegmentSettings",
     "Segmentation",
     "SegmenterRecipe",
+    "SetSettings",
+    "Synthesis",
+    "SynthesisSettings",
     "decode",
     "encode",
     "evaluate",
@@ -48,7 +60,10 @@ __all__ = [
     "run",
     "segment",
     "stains",
+    "synthesize",
+    "synthesize_set",
     "train_segmenter",
+    "write_image",
     "write_labels",
 ]
 
@@ -56,10 +71,14 @@ _MODULES = {
     "RECIPES": "training.recipes",
     "Dataset": "data.datasets",
     "HEImage": "data.images",
+    "LiveCanvas": "synthesis",
     "NucleiganError": "errors",
     "SegmentSettings": "segmentation",
     "Segmentation": "segmentation",
     "SegmenterRecipe": "training.recipes",
+    "SetSettings": "synthesis",
+    "Synthesis": "synthesis",
+    "SynthesisSettings": "synthesis",
     "decode": "masks.encoding",
     "encode": "masks.encoding",
     "evaluate": "metrics",
@@ -70,7 +89,10 @@ _MODULES = {
     "refilter": "segmentation",
     "run": "events",
     "segment": "segmentation",
+    "synthesize": "synthesis",
+    "synthesize_set": "synthesis",
     "train_segmenter": "training.segmenter",
+    "write_image": "data.images",
     "write_labels": "data.images",
 }
 

@@ -13,6 +13,7 @@ from napari_nucleigan.cli import models as models_command
 from napari_nucleigan.cli import train as train_command
 from napari_nucleigan.cli.console import FAILED, Bar, answer, guarded, say
 from napari_nucleigan.cli.options import with_options
+from napari_nucleigan.cli.synthesize import synthesize
 from napari_nucleigan.errors import OutputError, RecipeError
 from napari_nucleigan.events import run
 from napari_nucleigan.segmentation.settings import SegmentSettings
@@ -172,6 +173,9 @@ def normalize(
         rest = f"{len(failed)} of {len(results)} images failed; the first: " if len(results) > 1 else ""
         say(f"Error: {rest}{failed[0].error}")
         raise typer.Exit(FAILED)
+
+
+app.command()(synthesize)
 
 
 @app.command()

@@ -54,7 +54,10 @@ def with_options(
 
 def _parameter(name: str, field: Any) -> inspect.Parameter:
     limits = {type(limit): limit for limit in field.metadata}
+    # A field may ask for a short name beside its own.
+    flag = (field.json_schema_extra or {}).get("flag")
     option = typer.Option(
+        *((f"--{name.replace('_', '-')}", flag) if flag else ()),
         help=field.description,
         min=limits[Ge].ge if Ge in limits else None,
         max=limits[Le].le if Le in limits else None,

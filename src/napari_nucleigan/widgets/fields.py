@@ -9,6 +9,7 @@ from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
+    QFormLayout,
     QHBoxLayout,
     QLabel,
     QMenu,
@@ -100,6 +101,23 @@ def row(wide: QWidget, narrow: QWidget) -> QHBoxLayout:
     row.addWidget(wide, 1)
     row.addWidget(narrow)
     return row
+
+
+def form_layout(widget: QWidget) -> QFormLayout:
+    """Lay a widget out as rows of a name and a field, without margins."""
+    form = QFormLayout(widget)
+    form.setContentsMargins(0, 0, 0, 0)
+    form.setVerticalSpacing(5)
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+    return form
+
+
+def add_row(form: QFormLayout, text: str, field: QWidget, button: QWidget | None = None) -> None:
+    """Add a field with its name, which shows the field's tooltip too, and perhaps a button."""
+    label = QLabel(text)
+    label.setToolTip(field.toolTip())
+    form.addRow(label, row(field, button) if button else field)
 
 
 @contextmanager

@@ -5,11 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QFileDialog,
-    QFormLayout,
-    QLabel,
     QSpacerItem,
     QWidget,
 )
@@ -20,9 +18,10 @@ from napari_nucleigan.masks.encoding import PROMINENCE, THRESHOLD
 from napari_nucleigan.models import DEFAULT_SEGMENTER
 from napari_nucleigan.segmentation import SegmentSettings
 from napari_nucleigan.widgets.fields import (
+    add_row,
     combo,
+    form_layout,
     menu_button,
-    row,
     say,
     silent,
     slider,
@@ -197,17 +196,8 @@ class SegmentForm(QWidget):
         return chosen_card(self.model)
 
     def _arrange(self) -> None:
-        form = QFormLayout(self)
-        form.setContentsMargins(0, 0, 0, 0)
-        form.setVerticalSpacing(5)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-
-        def add(text: str, field: QWidget, button: QWidget | None = None) -> None:
-            label = QLabel(text)
-            label.setToolTip(field.toolTip())
-            form.addRow(label, row(field, button) if button else field)
-
+        form = form_layout(self)
+        add = partial(add_row, form)
         add("Image", self.image, self.open)
         add("Pixel size", self.mpp, self.magnification)
         form.addRow(self.mpp_source)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import secrets
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QPushButton, QSizePolicy, QSpacerItem, QSpinBox, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QPushButton, QSizePolicy, QSpacerItem, QSpinBox, QWidget
 
 from napari_nucleigan.errors import RecipeError
 from napari_nucleigan.models import DEFAULT_SYNTHESIZER
 from napari_nucleigan.synthesis.settings import SynthesisSettings
-from napari_nucleigan.widgets.fields import combo, menu_button, row, say, silent, small_label, spin
+from napari_nucleigan.widgets.fields import add_row, combo, form_layout, menu_button, say, silent, small_label, spin
 from napari_nucleigan.widgets.forms import ADD, GAP, REPLACE
 from napari_nucleigan.widgets.pickers import (
     ask_model_file,
@@ -85,6 +86,8 @@ class PaintForm(QWidget):
             "Paint, erase, fill, undo, move or copy nuclei: what they touch is painted anew at once. Another seed, "
             "style or model is followed too."
         )
+        self.run_fields = QWidget()
+        """Holds the fields that only a single picture has, to be put beside the Run button."""
         self._arrange()
         self._connect()
 
@@ -125,6 +128,11 @@ class PaintForm(QWidget):
         """Card of the chosen model."""
         return chosen_card(self.model)
 
+    def set_enabled(self, enabled: bool) -> None:
+        """Enable or disable all fields."""
+        self.setEnabled(enabled)
+        self.run_fields.setEnabled(enabled)
+
     def set_masks(self, names: Sequence[str], chosen: int) -> None:
         """List the mask layers; the value of each entry is its position. -1 chooses none."""
         with silent(self.mask):
@@ -158,17 +166,8 @@ class PaintForm(QWidget):
         say(self.mpp_source, source)
 
     def _arrange(self) -> None:
-        form = QFormLayout(self)
-        form.setContentsMargins(0, 0, 0, 0)
-        form.setVerticalSpacing(5)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-
-        def add(text: str, field: QWidget, button: QWidget | None = None) -> None:
-            label = QLabel(text)
-            label.setToolTip(field.toolTip())
-            form.addRow(label, row(field, button) if button else field)
-
+        form = form_layout(self)
+        add = partial(add_row, form)
         add("Mask", self.mask)
         add("Pixel size", self.mpp)
         form.addRow(self.mpp_source)
@@ -180,10 +179,10 @@ class PaintForm(QWidget):
         add("Seed", self.seed, self.dice)
         add("Style", self.style_box)
         add("Stains", self.restain)
-        form.addItem(QSpacerItem(0, GAP))
-        add("Re-run", self.result)
-        form.addRow(self.outlines)
-        form.addRow(self.live)
+        once = form_layout(self.run_fields)
+        add_row(once, "Re-run", self.result)
+        once.addRow(self.outlines)
+        once.addRow(self.live)
 
     def _connect(self) -> None:
         self.mask.currentIndexChanged.connect(lambda _: self.mask_changed.emit())

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_nucleigan.data.images import check_labels, write_image
+from napari_nucleigan.data.images import check_labels, read_image, write_image
+from napari_nucleigan.errors import OutputError
 from napari_nucleigan.events import Job, Progress
 from napari_nucleigan.models import load_model, resolve
 from napari_nucleigan.widgets.layers import he_image
@@ -45,24 +46,18 @@ class Shelf:
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is to be painted, and how.
+class Look:
+    """How is painted.
 
     Attributes
     ----------
-    read : callable
-        Makes the mask.
     settings : SynthesisSettings
-        How; the style and the stains of `references` are left out there.
-    mpp : float or None
-        Microns per pixel of the mask, where its layer says them.
+        The style and the stains of `references` are left out there.
     references : mapping of str to Source
         Open images whose look is to be taken, by the field of the settings: ``style`` or ``restain``.
     """
 
-    read: Reader
     settings: SynthesisSettings
-    mpp: float | None = None
     references: Mapping[str, Source] = field(default_factory=dict)
 
     @contextmanager
@@ -72,18 +67,50 @@ class Order:
             yield self.settings
             return
         with tempfile.TemporaryDirectory(prefix="nucleigan-", ignore_cleanup_errors=True) as folder:
-            paths = {}
-            for name, source in self.references.items():
-                image = he_image(source.data, source.name, source.mpp, None, source.channel_first)
-                path = Path(folder) / name / f"{_file_name(source.name)}.tif"
+            yield self.written(Path(folder))
+
+    def written(self, folder: Path) -> SynthesisSettings:
+        """Fill the references in as files of a folder.
+
+        Raises
+        ------
+        OutputError
+            If there is another image under such a name, or the folder cannot be written to.
+        """
+        paths = {}
+        for name, source in self.references.items():
+            image = he_image(source.data, source.name, source.mpp, None, source.channel_first)
+            path = folder / name / f"{file_name(source.name)}.tif"
+            if not path.exists():
                 write_image(path, image.pixels, source.mpp)
-                paths[name] = str(path)
-            yield self.settings.model_copy(update=paths)
+            elif not np.array_equal(read_image(path).pixels, image.pixels):
+                raise OutputError(f"{path} is another image than “{source.name}”; choose another folder.")
+            paths[name] = str(path)
+        return self.settings.model_copy(update=paths)
 
     def described(self, provenance: dict[str, Any]) -> dict[str, Any]:
         """Name the references in a provenance as the user knows them."""
         named = {name: f"layer “{source.name}”" for name, source in self.references.items()}
         return {**provenance, "settings": {**provenance["settings"], **named}}
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be painted, and how.
+
+    Attributes
+    ----------
+    read : callable
+        Makes the mask.
+    look : Look
+        How.
+    mpp : float or None
+        Microns per pixel of the mask, where its layer says them.
+    """
+
+    read: Reader
+    look: Look
+    mpp: float | None = None
 
 
 @dataclass(frozen=True)
@@ -123,12 +150,12 @@ def paint(order: Order, shelf: Shelf) -> Job[Synthesis]:
     from napari_nucleigan.synthesis import synthesize
 
     yield Progress(0, 1, "loading the model")
-    model = shelf.load(order.settings.model)
+    model = shelf.load(order.look.settings.model)
     # The user may go on editing: what is painted is the mask as it was when Run was pressed.
     labels = np.array(order.read())
-    with order.resolved() as settings:
+    with order.look.resolved() as settings:
         made = yield from synthesize(labels, settings, model, order.mpp)
-    return replace(made, provenance=order.described(made.provenance))
+    return replace(made, provenance=order.look.described(made.provenance))
 
 
 def begin(order: Order, shelf: Shelf) -> Job[LiveCanvas]:
@@ -136,9 +163,9 @@ def begin(order: Order, shelf: Shelf) -> Job[LiveCanvas]:
     from napari_nucleigan.synthesis import LiveCanvas
 
     yield Progress(0, 1, "loading the model")
-    model = shelf.load(order.settings.model)
+    model = shelf.load(order.look.settings.model)
     yield Progress(0, 1, "painting")
-    with order.resolved() as settings:
+    with order.look.resolved() as settings:
         canvas = LiveCanvas(order.read(), settings, model, order.mpp)
     yield from canvas.notes()
     return canvas
@@ -163,5 +190,6 @@ def follow(canvas: LiveCanvas, read: Reader) -> Job[Patch | Reshaped | None]:
     return Patch(box, canvas.pixels[box.slices].copy(), canvas.labels[box.slices].copy())
 
 
-def _file_name(name: str) -> str:
+def file_name(name: str) -> str:
+    """Make a name of a layer fit for a file."""
     return "".join(letter if letter.isalnum() or letter in " -_" else "_" for letter in name).strip() or "image"

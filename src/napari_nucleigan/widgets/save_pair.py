@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Qt, Signal
@@ -11,15 +10,14 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QDialog,
     QDialogButtonBox,
-    QFileDialog,
     QFormLayout,
     QLineEdit,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_nucleigan.widgets.fields import combo, row, say, small_label
+from napari_nucleigan.widgets.fields import combo, say, small_label
+from napari_nucleigan.widgets.folders import FolderField
 from napari_nucleigan.widgets.jobs import Runner
 from napari_nucleigan.widgets.pairs import Pair, pair_files, save_pair
 from napari_nucleigan.widgets.settings import recall, remember
@@ -29,50 +27,6 @@ if TYPE_CHECKING:
 
 _FOLDER_KEY = "pairs"
 _FORBIDDEN = '<>:"/\\|?*'
-
-
-class FolderField(QWidget):
-    """A line for a folder, and a button that looks for one.
-
-    Parameters
-    ----------
-    tip : str
-        What the folder is for.
-    """
-
-    changed = Signal()
-
-    def __init__(self, tip: str) -> None:
-        super().__init__()
-        self.line = QLineEdit()
-        self.line.setPlaceholderText("Choose a folder")
-        self.browse = QPushButton("Browse")
-        self.browse.setToolTip("Look for the folder.")
-        for part in (self, self.line):
-            part.setToolTip(tip)
-        self.setLayout(row(self.line, self.browse))
-        self.line.textChanged.connect(lambda _: self.changed.emit())
-        self.browse.clicked.connect(self._browse)
-
-    @property
-    def path(self) -> Path | None:
-        """The folder; None where none is given."""
-        text = self.line.text().strip()
-        return Path(text).expanduser() if text else None
-
-    def problem(self) -> str:
-        """Why it cannot be written to; empty where it can, as far as can be told."""
-        path = self.path
-        if path is None:
-            return "Choose the folder of the data set: it may be a new one."
-        if not path.is_absolute():
-            return "Give the whole path of the folder, or look for it with Browse."
-        return f"{path} is a file: choose a folder." if path.is_file() else ""
-
-    def _browse(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Folder of the data set", self.line.text())
-        if folder:
-            self.line.setText(folder)
 
 
 class SavePairDialog(QDialog):

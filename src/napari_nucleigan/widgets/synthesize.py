@@ -11,25 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QEvent, Qt, QTimer, Signal
-from qtpy.QtWidgets import QApplication, QFrame, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QFrame, QPushButton, QScrollArea, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
 from napari_nucleigan.errors import NucleiganError
 from napari_nucleigan.events import Note
 from napari_nucleigan.models import ModelFile, list_models, read_card
-from napari_nucleigan.segmentation.scaling import COARSEST, FINEST
-from napari_nucleigan.widgets import forms, layers, paint_work, settings, work
+from napari_nucleigan.widgets import forms, paint_work, settings, work
+from napari_nucleigan.widgets.choices import Choices
 from napari_nucleigan.widgets.fields import say, warning_style
 from napari_nucleigan.widgets.jobs import Runner
 from napari_nucleigan.widgets.live import Live
-from napari_nucleigan.widgets.mask_layers import mask_layers, mask_mpp, mask_problem, mask_reader
 from napari_nucleigan.widgets.paint_form import PaintForm
 from napari_nucleigan.widgets.pictures import Outlines, Picture, Pictures
-from napari_nucleigan.widgets.references import LAYER
 from napari_nucleigan.widgets.runbar import RunBar
 from napari_nucleigan.widgets.save_pair import PairSaver
+from napari_nucleigan.widgets.set_form import SetSection
 
 if TYPE_CHECKING:
-    from napari.layers import Image
     from napari.viewer import Viewer
 
     from napari_nucleigan.synthesis import LiveCanvas, Synthesis
@@ -61,9 +59,6 @@ class SynthesizeWidget(QWidget):
         super().__init__()
         self._viewer = napari_viewer
         self._preferences = settings.preferences()
-        self._masks: list[MaskLayer] = []
-        self._images: list[Image] = []
-        self._typed: dict[Any, float] = {}
         self._extra_models: list[ModelFile] = []
         self._pictures = Pictures(napari_viewer)
         self._outlines = Outlines()
@@ -72,12 +67,14 @@ class SynthesizeWidget(QWidget):
         self._running_on: MaskLayer | None = None
 
         self.form = PaintForm()
+        self._choices = Choices(napari_viewer, self.form, self._preferences.tile)
         self.bar = RunBar("Paint the mask.")
         self.save_button = QPushButton("Save the pair…")
         self._runner = Runner(self, activity=True)
         self._surveyor = Runner(self)
         self.saver = PairSaver(self)
         self._live = Live(self._shelf, self)
+        self.sets = SetSection(self._shelf, self._choices.set_order, self.problem)
         self._rest = QTimer(self, singleShot=True, interval=REST_MS)
         self._build()
         self._connect()
@@ -103,19 +100,13 @@ class SynthesizeWidget(QWidget):
     @property
     def mask(self) -> MaskLayer | None:
         """The chosen mask layer."""
-        index = self.form.mask.currentData()
-        return self._masks[index] if index is not None and index < len(self._masks) else None
+        return self._choices.mask
 
     def reset_choices(self, event: object = None) -> None:
         """List the layers anew; napari calls this when layers come, go or are renamed."""
-        before = self.mask
-        self._masks = mask_layers(self._viewer)
-        kept = next((index for index, layer in enumerate(self._masks) if layer is before), 0 if self._masks else -1)
-        self.form.set_masks([layer.name for layer in self._masks], kept)
-        self._images = [layer for layer in layers.image_layers(self._viewer) if not layers.layer_problem(layer)]
-        self.form.set_images([(str(layer.unique_id), layer.name) for layer in self._images])
+        self._choices.refresh()
         picture = self._pictures.of(self._live.mask) if self._live.mask is not None else None
-        if self._live.mask is not None and self._live.mask not in self._masks:
+        if self._live.mask is not None and self._live.mask not in self._choices.masks:
             self._end_live("The mask was removed: live mode is off.")
         elif self._live.mask is not None and picture is None and not self._live.beginning:
             self._end_live("The picture was removed: live mode is off.")
@@ -123,7 +114,7 @@ class SynthesizeWidget(QWidget):
 
     def select_mask(self, layer: MaskLayer) -> None:
         """Choose a mask layer in the form."""
-        self.form.mask.setCurrentIndex(self._masks.index(layer))
+        self.form.mask.setCurrentIndex(self._choices.masks.index(layer))
 
     def refresh_models(self) -> None:
         """Look for models and devices again."""
@@ -143,21 +134,11 @@ class SynthesizeWidget(QWidget):
         self.form.set_models([*list_models("synthesizer"), *self._extra_models], str(path))
         self._changed()
 
-    def problem(self) -> str:
-        """Why a mask cannot be painted now; empty where it can."""
-        mask = self.mask
-        if mask is None:
-            return "There is no mask: add a Labels layer and paint nuclei, or make one in the Masks widget."
-        if text := mask_problem(mask):
-            return text
-        mpp = self.form.mpp.value()
-        if mpp and not FINEST <= mpp <= COARSEST:
-            return (
-                f"Nuclei can be painted from {FINEST} to {COARSEST} microns per pixel: type the right pixel size above."
-            )
+    def problem(self, needs_mask: bool = True) -> str:
+        """Why nothing can be painted now, or not the chosen mask; empty where it can."""
         if self._surveyor.running and self.form.model.count() == 0:
             return "Looking for models and devices…"
-        return self.form.problem()
+        return (needs_mask and self._choices.problem()) or self.form.problem()
 
     def run(self) -> None:
         """Paint the chosen mask."""
@@ -165,7 +146,7 @@ class SynthesizeWidget(QWidget):
         if mask is None or self.running or self.problem():
             return
         self.bar.begin()
-        self._running_on, self._order = mask, self.order()
+        self._running_on, self._order = mask, self._choices.order()
         self._runner.start(paint_work.paint(self._order, self._shelf), f"painting {mask.name}")
         self._update()
 
@@ -175,33 +156,24 @@ class SynthesizeWidget(QWidget):
             self._end_live("Cancelled.")
         self._runner.cancel()
 
-    def order(self) -> paint_work.Order:
-        """Return what the form asks for: the mask, the settings, the layers whose look is taken.
-
-        Raises
-        ------
-        RecipeError
-            If a setting is not valid.
-        """
-        mask = self.mask
-        assert mask is not None
-        references, plain = {}, {"style": "random", "restain": ""}
-        update: dict[str, Any] = {"tile": self._preferences.tile}
-        for name, box in (("style", self.form.style_box), ("restain", self.form.restain)):
-            layer = next((item for item in self._images if box.value == f"{LAYER}{item.unique_id}"), None)
-            if layer is not None:
-                pixels, mpp = layers.pixels(layer), layers.layer_mpp(layer)
-                first = layers.is_channel_first(layer)
-                references[name] = work.Source(pixels, layer.name, mpp, channel_first=first)
-                update[name] = plain[name]
-        return paint_work.Order(mask_reader(mask), self.form.settings(**update), mask_mpp(mask), references)
-
     def _build(self) -> None:
         inner = QWidget()
         layout = QVBoxLayout(inner)
         layout.setContentsMargins(6, 6, 6, 6)
-        for part in (self.form, self.bar, self.save_button):
-            layout.addWidget(part)
+        once = QWidget()
+        page = QVBoxLayout(once)
+        page.setContentsMargins(6, 6, 6, 6)
+        for part in (self.form.run_fields, self.bar, self.save_button):
+            page.addWidget(part)
+        page.addStretch()
+        self.tabs = QTabWidget()
+        self.tabs.addTab(once, "Picture")
+        self.tabs.setTabToolTip(0, "Paint the chosen mask, once or live.")
+        self.tabs.addTab(self.sets, "Data set")
+        self.tabs.setTabToolTip(1, "Make many pairs of a mask and its picture.")
+        layout.addWidget(self.form)
+        layout.addSpacing(forms.GAP)
+        layout.addWidget(self.tabs)
         layout.addStretch()
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
@@ -231,6 +203,8 @@ class SynthesizeWidget(QWidget):
         for source in (self._runner, self._live, self.saver):
             source.noted.connect(self._noted)
             source.failed.connect(self._failed)
+        self.sets.noted.connect(self._warn)
+        self.sets.failed.connect(self._show_error)
         for source in (self._runner, self._live):
             source.progressed.connect(self.bar.show_progress)
         self._runner.finished.connect(self._finished)
@@ -258,29 +232,22 @@ class SynthesizeWidget(QWidget):
     def _shut_down(self) -> None:
         self._rest.stop()
         self._live.stop()
-        for runner in (self._runner, self._surveyor, self.saver):
+        for runner in (self._runner, self._surveyor, self.saver, self.sets):
             runner.cancel()
         self._pictures.clear()
         self._outlines.forget()
 
     def _theme(self, event: object = None) -> None:
-        for label in (self.bar.problem, self.form.mpp_source):
+        for label in (self.bar.problem, self.sets.bar.problem, self.form.mpp_source):
             label.setStyleSheet(warning_style(self._viewer.theme))
 
     def _mask_chosen(self) -> None:
-        mask = self.mask
-        own = mask_mpp(mask) if mask is not None else None
-        typed = self._typed.get(mask.unique_id) if mask is not None else None
-        remark = "Typed by you." if typed else ""
-        if mask is not None and not own and not typed and not mask_problem(mask):
-            remark = "Not in the mask: taken to be what the model paints at."
-        self.form.set_mpp(typed or own, remark)
+        self._choices.show_mpp()
         self._changed()
 
     def _mpp_typed(self, mpp: float) -> None:
-        if (mask := self.mask) is not None:
-            self._typed[mask.unique_id] = mpp
-            self._mask_chosen()
+        self._choices.type_mpp(mpp)
+        self._mask_chosen()
 
     def _changed(self) -> None:
         """Follow a change of the form."""
@@ -292,7 +259,7 @@ class SynthesizeWidget(QWidget):
         busy = self.running or self._live.beginning
         following = self._live.mask is not None
         problem = self.problem()
-        self.form.setEnabled(not self.running)
+        self.form.set_enabled(not self.running)
         self.form.live.setEnabled(following or not problem)
         self.bar.set_state(busy, "" if busy else problem)
         if following and not busy and not problem:
@@ -303,19 +270,26 @@ class SynthesizeWidget(QWidget):
         self.save_button.setToolTip(
             "Write the picture and its mask into a data set." if picture else "Paint the mask first."
         )
+        self.sets.update_state()
 
     def _noted(self, event: object) -> None:
         if isinstance(event, Note):
             self.bar.note(event.text)
-            if event.level == "warning":
-                show_warning(event.text)
+            self._warn(event)
+
+    def _warn(self, event: object) -> None:
+        if isinstance(event, Note) and event.level == "warning":
+            show_warning(event.text)
 
     def _failed(self, error: NucleiganError) -> None:
         if self.form.live.isChecked() and self._live.mask is None:
             self._untick()
-        show_error(str(error))
         self.bar.note(str(error))
         self._update()
+        self._show_error(error)
+
+    def _show_error(self, error: NucleiganError) -> None:
+        show_error(str(error))
         self.failed.emit(error)
 
     def _stopped(self) -> None:
@@ -366,8 +340,8 @@ class SynthesizeWidget(QWidget):
             return
         if not self._live.beginning:
             self.bar.begin()
-        self._order = self.order()
-        self._live.start(mask, self.order)
+        self._order = self._choices.order()
+        self._live.start(mask, self._choices.order)
         self._update()
 
     def _end_live(self, reason: str) -> None:
@@ -385,7 +359,7 @@ class SynthesizeWidget(QWidget):
         mask, order = self._live.mask, self._order
         assert mask is not None
         assert order is not None
-        provenance = order.described(canvas.provenance())
+        provenance = order.look.described(canvas.provenance())
         self._show(mask, canvas.pixels.copy(), canvas.labels.copy(), canvas.mpp, provenance, True)
         say(self.bar.figures, f"{_size(canvas.labels)} · live · {provenance['model']}")
         self._update()

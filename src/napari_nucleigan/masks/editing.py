@@ -14,10 +14,10 @@ from skimage.measure import label as connected
 
 from napari_nucleigan.errors import LabelsError
 from napari_nucleigan.masks.filling import Edit, delete, next_id
-from napari_nucleigan.masks.shapes import labels_to_polygons, polygons_to_labels
+from napari_nucleigan.masks.shapes import boxes_of, labels_to_polygons, polygons_to_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     import numpy.typing as npt
 
@@ -74,7 +74,7 @@ def shrink(labels: npt.NDArray[Any], ids: Iterable[int], distance: float, mpp: f
     """
     pixels = _in_pixels(distance, mpp)
     made = labels.astype(np.int32)
-    for number, box in _boxes(labels, ids, margin=1):
+    for number, box in boxes_of(labels, ids, margin=1):
         mine = labels[box] == number
         if mine.all():
             continue
@@ -115,7 +115,7 @@ def jitter(labels: npt.NDArray[Any], ids: Sequence[int], distance: float, mpp: f
     random = np.random.default_rng(seed)
     made = labels.astype(np.int32)
     moved = []
-    for number, box in _boxes(labels, ids):
+    for number, box in boxes_of(labels, ids):
         if _at_border(box, made.shape):
             continue
         mine = labels[box] == number
@@ -158,7 +158,7 @@ def copy(labels: npt.NDArray[Any], ids: Sequence[int], seed: int = 0, first: int
     height, width = made.shape
     number = next_id(labels) if first is None else first
     twins = []
-    for original, box in _boxes(labels, ids):
+    for original, box in boxes_of(labels, ids):
         mine = np.pad(labels[box] == original, 1)
         corner = np.array([box[0].start - 1, box[1].start - 1])
         pixels = np.argwhere(mine) + corner
@@ -198,7 +198,7 @@ def split(labels: npt.NDArray[Any], ids: Iterable[int], first: int | None = None
     """
     made = labels.astype(np.int32)
     number = start = next_id(labels) if first is None else first
-    for original, box in _boxes(labels, ids):
+    for original, box in boxes_of(labels, ids):
         parts, count = connected(labels[box] == original, connectivity=1, return_num=True)
         sizes = np.bincount(parts.ravel())[1:]
         for part in range(1, count + 1):
@@ -223,22 +223,6 @@ def _redraw(
     made[box][mine] = 0
     window[drawn] = number
     return True
-
-
-def _boxes(labels: npt.NDArray[Any], ids: Iterable[int], margin: int = 0) -> Iterator[tuple[int, tuple[slice, slice]]]:
-    """Give the boxes of nuclei, in the order of their labels, widened but not beyond the canvas."""
-    rows, columns = np.nonzero(np.isin(labels, list(ids)) & (labels > 0))
-    numbers = labels[rows, columns]
-    order = np.argsort(numbers, kind="stable")
-    rows, columns, numbers = rows[order], columns[order], numbers[order]
-    firsts = np.flatnonzero(np.diff(numbers, prepend=0))
-    if not firsts.size:
-        return
-    top, left = (np.maximum(np.minimum.reduceat(each, firsts) - margin, 0) for each in (rows, columns))
-    bottom, right = (np.maximum.reduceat(each, firsts) + 1 + margin for each in (rows, columns))
-    corners = np.column_stack([numbers[firsts], top, bottom, left, right])
-    for number, top_, bottom_, left_, right_ in corners.tolist():
-        yield number, (slice(top_, min(bottom_, labels.shape[0])), slice(left_, min(right_, labels.shape[1])))
 
 
 def _around(chosen: npt.NDArray[np.bool_], margin: int) -> tuple[slice, slice] | None:

@@ -11,7 +11,7 @@ from napari_nucleigan.data.outlines import draw, outlines
 from napari_nucleigan.errors import LabelsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -133,6 +133,24 @@ def as_polygon(corners: npt.ArrayLike, kind: str) -> Points:
     across, down = (points[1] - points[0]) / 2, (points[3] - points[0]) / 2
     curve: Points = points.mean(axis=0) + np.cos(angle) * across + np.sin(angle) * down
     return curve
+
+
+def boxes_of(
+    labels: npt.NDArray[Any], ids: Iterable[int], margin: int = 0
+) -> Iterator[tuple[int, tuple[slice, slice]]]:
+    """Give the box of each nucleus, by ascending label, widened by a margin but not beyond the canvas."""
+    rows, columns = np.nonzero(np.isin(labels, list(ids)) & (labels > 0))
+    numbers = labels[rows, columns]
+    order = np.argsort(numbers, kind="stable")
+    rows, columns, numbers = rows[order], columns[order], numbers[order]
+    firsts = np.flatnonzero(np.diff(numbers, prepend=0))
+    if not firsts.size:
+        return
+    top, left = (np.maximum(np.minimum.reduceat(each, firsts) - margin, 0) for each in (rows, columns))
+    bottom, right = (np.maximum.reduceat(each, firsts) + 1 + margin for each in (rows, columns))
+    corners = np.column_stack([numbers[firsts], top, bottom, left, right])
+    for number, top_, bottom_, left_, right_ in corners.tolist():
+        yield number, (slice(top_, min(bottom_, labels.shape[0])), slice(left_, min(right_, labels.shape[1])))
 
 
 def _edges(points: Points) -> Points:

@@ -17,6 +17,7 @@ from napari_nucleigan.events import (
     Preview,
     Progress,
     Scores,
+    duration,
     from_json,
     run,
     to_json,
@@ -107,3 +108,11 @@ def test_an_error_of_the_job_reaches_the_caller() -> None:
 def test_events_do_not_change() -> None:
     with pytest.raises(FrozenInstanceError):
         Note("x").text = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (61, "1 min 01 s"), (7260, "2 h 01 min")],
+)
+def test_a_time_is_written_for_people(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

@@ -140,6 +140,16 @@ def run(job: Job[_Result], on_event: Callable[[Event], object] | None = None) ->
         job.close()
 
 
+def duration(seconds: float) -> str:
+    """Write a time for people: ``"59 s"``, ``"1 min 05 s"``, ``"2 h 01 min"``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
 def to_json(event: Event) -> dict[str, Any]:
     """Represent an event as a JSON-ready dictionary with its kind under ``"event"``."""
     return {"event": type(event).__name__.lower(), **asdict(event)}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from napari_nucleigan.cli.console import Bar, duration
+from napari_nucleigan.cli.console import Bar
 from napari_nucleigan.cli.live import TrainingView
 from napari_nucleigan.events import Checkpoint, Losses, Note, Progress, Scores
 
@@ -50,7 +50,3 @@ def test_notes_reach_a_log_and_progress_does_not(capsys: pytest.CaptureFixture[s
         bar(Progress(1, 2, "segmenting", 3.0))
         bar(Note("Greyscale."))
     assert capsys.readouterr().err == "Greyscale.\n"
-
-
-def test_durations() -> None:
-    assert [duration(value) for value in (0.4, 59, 61, 3700)] == ["0 s", "59 s", "1 min 01 s", "1 h 01 min"]

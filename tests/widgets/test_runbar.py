@@ -5,10 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from napari_nucleigan.events import Progress
-from napari_nucleigan.widgets.runbar import RunBar, duration, figures
+from napari_nucleigan.widgets.runbar import RunBar, figures
 
 if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
@@ -16,14 +14,6 @@ if TYPE_CHECKING:
 
 def made(nuclei: int, seconds: float, mpp: float) -> Any:
     return SimpleNamespace(features={"label": range(nuclei)}, seconds=seconds, mpp=mpp, provenance={"model": "m"})
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (61, "1 min 1 s"), (7260, "2 h 1 min")],
-)
-def test_duration(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
 
 
 def test_figures() -> None:

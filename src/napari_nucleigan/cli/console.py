@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import typer
 
 from napari_nucleigan.errors import NucleiganError
-from napari_nucleigan.events import Job, Note, Progress, run
+from napari_nucleigan.events import Job, Note, Progress, duration, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,13 +134,3 @@ def drive(job: Job[_Result], view: Callable[[Event], object]) -> _Result:
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
-
-
-def duration(seconds: float) -> str:
-    """Write a time for people."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -6,8 +6,8 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from napari_nucleigan.cli.console import duration, say
-from napari_nucleigan.events import Checkpoint, Finished, Losses, Note, Progress, Scores, to_json
+from napari_nucleigan.cli.console import say
+from napari_nucleigan.events import Checkpoint, Finished, Losses, Note, Progress, Scores, duration, to_json
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
+from napari_nucleigan.events import duration
 from napari_nucleigan.widgets.fields import say, small_label
 
 if TYPE_CHECKING:
@@ -105,13 +106,3 @@ def figures(segmentations: Sequence[Segmentation]) -> str:
     if len(segmentations) > 1:
         parts.insert(0, f"{len(segmentations)} images")
     return " · ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """Write a time for people."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -97,9 +97,9 @@ class Painter(Synthesizer):
     Parameters
     ----------
     widths : sequence of int
-        Channels at 1, 1/2, 1/4, ... of the resolution.
+        Channels at 1, 1/2, 1/4, ... of the resolution, at least three.
     style_size : int
-        Length of the style code.
+        Length of the style code, at least 1.
     """
 
     local = True
@@ -107,8 +107,11 @@ class Painter(Synthesizer):
     def __init__(self, widths: Sequence[int] = (16, 40, 80, 128, 192), style_size: int = 16) -> None:
         super().__init__()
         depth = len(widths) - 1
+        if depth < 2 or style_size < 1:
+            raise TypeError(f"there are at least three widths and a style of at least 1, not {widths}, {style_size}")
         self.stride = 2**depth
-        self.halo = _HALO[depth]
+        # How far the convolutions and resizings reach to either side; a test measures it.
+        self.halo = 6 * self.stride
         self.style_size = style_size
         # At the coarsest scale, where fibres, lumens and fat are laid out, there is most to decide.
         self.noise = (*((1, 2**level) for level in range(depth)), (8, 2**depth))
@@ -204,9 +207,6 @@ def _normalise(features: Tensor) -> Tensor:
     last = features.permute(0, 2, 3, 1)
     return functional.layer_norm(last, last.shape[-1:]).permute(0, 3, 1, 2)
 
-
-# Reach of the convolutions and resizings to either side, rounded up to the stride; a test measures it.
-_HALO = {1: 12, 2: 28, 3: 56, 4: 112, 5: 224}
 
 SYNTHESIZERS: dict[str, Callable[..., Synthesizer]] = {
     "painter": Painter,

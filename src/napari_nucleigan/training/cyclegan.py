@@ -117,7 +117,7 @@ class CycleGAN:
         batch : CycleBatch
             Images and masks.
         step : int
-            Number of the step; it seeds the noise and the pools.
+            Number of the step; it seeds the noise, the pools and torch.
         scale : float
             Factor of the learning rates.
 
@@ -127,7 +127,8 @@ class CycleGAN:
             The losses.
         """
         recipe = self.recipe
-        random = torch.Generator().manual_seed(int(np.random.default_rng([recipe.seed, step, 1 << 21]).integers(2**31)))
+        # Torch's own generator, so that the dropout of a U-Net depends on the step alone, too.
+        random = torch.manual_seed(int(np.random.default_rng([recipe.seed, step, 1 << 21]).integers(2**31)))
         images, fields, others, masks = (part.to(self.device, memory_format=torch.channels_last) for part in batch)
         self.painter.train()
         self.segmenter.train()

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from napari_nucleigan.data.images import list_images, read_labels
-from napari_nucleigan.errors import DatasetError, RecipeError
+from napari_nucleigan.errors import DatasetError, LabelsError, RecipeError
 from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.masks.polygons import PRESETS, PolygonMasks, fit, preset, sample
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from napari_nucleigan.training.recipes import SynthesizerRecipe
     from napari_nucleigan.training.tiles import Tile
+
+_OWN = ("fit", "labels")
 
 
 class MaskSource:
@@ -79,7 +81,33 @@ class MaskSource:
         return np.ascontiguousarray(labels[::-1] if random.random() < 0.5 else labels).astype(np.int32)
 
 
-def open_masks(recipe: SynthesizerRecipe, tiles: Sequence[Tile], labelled: bool) -> MaskSource:
+def check_masks(recipe: SynthesizerRecipe, labelled: bool) -> None:
+    """Make sure that there is what the recipe calls its masks, before anything is begun.
+
+    Parameters
+    ----------
+    recipe : SynthesizerRecipe
+        Its field `masks` says what.
+    labelled : bool
+        Whether the training images have labels.
+
+    Raises
+    ------
+    RecipeError
+        If the masks are to come from labels that are not there, or from nothing that is known.
+    DatasetError
+        If a folder holds no label images.
+    """
+    if recipe.masks in _OWN and not labelled:
+        raise RecipeError(
+            f"The images have no labels, so masks cannot be taken from them (masks = {recipe.masks!r}); give a "
+            f"folder of label images or a preset: {', '.join(PRESETS)}."
+        )
+    if recipe.masks not in (*_OWN, *PRESETS):
+        _label_images(recipe.masks)
+
+
+def open_masks(recipe: SynthesizerRecipe, tiles: Sequence[Tile]) -> MaskSource:
     """Open what the recipe calls its masks.
 
     Parameters
@@ -88,32 +116,42 @@ def open_masks(recipe: SynthesizerRecipe, tiles: Sequence[Tile], labelled: bool)
         Its field `masks` says what.
     tiles : sequence of Tile
         Training tiles.
-    labelled : bool
-        Whether they have labels.
 
     Raises
     ------
-    RecipeError
-        If the masks are to come from labels that are not there.
-    DatasetError
-        If a folder holds no label images.
+    RecipeError, DatasetError
+        As `check_masks`.
+    LabelsError
+        If masks are to be like those of the tiles, and none has nuclei.
     """
-    if recipe.masks in ("fit", "labels"):
-        if not labelled:
-            raise RecipeError(
-                f"The images have no labels, so masks cannot be taken from them (masks = {recipe.masks!r}); give a "
-                f"folder of label images or a preset: {', '.join(PRESETS)}."
-            )
-        if recipe.masks == "labels":
-            return MaskSource({tile.name: [tile.labels] for tile in tiles}, recipe)
-        # One fit for each image, since a discriminator soon learns which nuclei go with which colours.
-        return MaskSource({tile.name: fit([tile.labels], recipe.mpp) for tile in tiles}, recipe)
+    if recipe.masks == "labels":
+        return MaskSource({tile.name: [tile.labels] for tile in tiles}, recipe)
+    if recipe.masks == "fit":
+        return MaskSource(_fits(tiles, recipe.mpp), recipe)
     if recipe.masks in PRESETS:
         return MaskSource({recipe.masks: preset(recipe.masks)}, recipe)
-    folder = Path(recipe.masks)
+    return MaskSource({"all": [read_labels(path) for path in _label_images(recipe.masks)]}, recipe)
+
+
+def _fits(tiles: Sequence[Tile], mpp: float) -> dict[str, PolygonMasks | Sequence[NDArray[np.integer]]]:
+    """Fit each tile alone, since a discriminator soon learns which nuclei go with which colours."""
+    found: dict[str, PolygonMasks | Sequence[NDArray[np.integer]]] = {}
+    for tile in tiles:
+        try:
+            found[tile.name] = fit([tile.labels], mpp)
+        except LabelsError:
+            # Of too few nuclei to learn from: the tile's own labels are like it.
+            found[tile.name] = [tile.labels]
+    if not any(isinstance(masks, PolygonMasks) for masks in found.values()):
+        fit([tile.labels for tile in tiles], mpp)
+    return found
+
+
+def _label_images(masks: str) -> list[Path]:
+    folder = Path(masks)
     if not folder.is_dir():
-        raise RecipeError(f"masks = {recipe.masks!r} is neither a folder nor one of fit, labels, {', '.join(PRESETS)}.")
+        raise RecipeError(f"masks = {masks!r} is neither a folder nor one of {', '.join((*_OWN, *PRESETS))}.")
     images = list_images(folder / "labels" if (folder / "labels").is_dir() else folder)
     if not images:
         raise DatasetError(f"{folder} holds no label images; choose the folder that holds them.")
-    return MaskSource({"all": [read_labels(path) for path in images]}, recipe)
+    return images

@@ -176,6 +176,16 @@ class SynthesizerRecipe(Recipe):
     betas: tuple[float, float] = Field((0.5, 0.99), description="Adam's betas of G and S.")
     discriminator_betas: tuple[float, float] = Field((0.5, 0.99), description="Adam's betas of D_N and D_M.")
 
+    @model_validator(mode="after")
+    def _judged(self) -> Self:
+        # Below three values a side, the last two convolutions of 4x4 have nothing left to see.
+        if self.patch >> (self.discriminator_scales - 1 + self.discriminator_layers) < 3:
+            raise ValueError(
+                f"crops of {self.patch} pixels are too small for discriminator_scales = {self.discriminator_scales} "
+                f"and discriminator_layers = {self.discriminator_layers}"
+            )
+        return self
+
 
 RECIPES: dict[str, SegmenterRecipe | SynthesizerRecipe] = {
     "compact-segmenter": SegmenterRecipe(),
@@ -269,16 +279,12 @@ def read_recipe(
         If there is no such recipe, it is of the other kind, or a value is not valid.
     """
     names = [name for name, recipe in RECIPES.items() if isinstance(recipe, kind)]
-    if str(name_or_file) in names:
-        values = RECIPES[str(name_or_file)].model_dump()
-    elif str(name_or_file) in RECIPES:
-        raise RecipeError(
-            f"The recipe {str(name_or_file)!r} trains another kind of network; choose {', '.join(names)}."
-        )
-    else:
-        values = _read_json(Path(name_or_file), names)
-        base = RECIPES[values["name"] if values.get("name") in names else names[0]]
-        values = {**base.model_dump(), **values}
+    given = str(name_or_file)
+    values = {"name": given} if given in RECIPES else _read_json(Path(name_or_file), names)
+    name = values.get("name")
+    if name not in names and name in list(RECIPES):
+        raise RecipeError(f"The recipe {given!r} trains another kind of network; choose {', '.join(names)}.")
+    values = {**RECIPES[name if name in names else names[0]].model_dump(), **values}
     try:
         return kind.model_validate({**values, **(changes or {})})
     except ValidationError as error:

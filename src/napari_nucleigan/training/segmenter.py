@@ -20,7 +20,7 @@ from napari_nucleigan.masks.encoding import THRESHOLD, decode, encode
 from napari_nucleigan.models import ModelCard, load_model, save_model
 from napari_nucleigan.training.cgan import ConditionalGAN
 from napari_nucleigan.training.loop import Schedule, train
-from napari_nucleigan.training.recipes import SegmenterRecipe
+from napari_nucleigan.training.recipes import SegmenterRecipe, read_recipe
 from napari_nucleigan.training.runs import RunFolder
 from napari_nucleigan.training.tiles import Tile, in_bfloat16, prepare, sampler, split, stain_reference
 
@@ -94,7 +94,7 @@ def train_segmenter(
     chosen = choose_device(device)
     with folder.locked():
         if resume:
-            recipe = SegmenterRecipe.model_validate(folder.recipe())
+            recipe = read_recipe(folder.path / "recipe.json", None, SegmenterRecipe)
             parts = folder.data()
             training, validation = dataset.only(parts["train"]), dataset.only(parts["val"])
             card = parts["card"]

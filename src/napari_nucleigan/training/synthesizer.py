@@ -19,8 +19,8 @@ from napari_nucleigan.masks.encoding import decode, encode
 from napari_nucleigan.models import ModelCard, load_model, save_model
 from napari_nucleigan.training.cyclegan import CycleBatch, CycleGAN
 from napari_nucleigan.training.loop import Schedule, train
-from napari_nucleigan.training.mask_source import MaskSource, open_masks
-from napari_nucleigan.training.recipes import SynthesizerRecipe
+from napari_nucleigan.training.mask_source import MaskSource, check_masks, open_masks
+from napari_nucleigan.training.recipes import SynthesizerRecipe, read_recipe
 from napari_nucleigan.training.runs import RunFolder
 from napari_nucleigan.training.tiles import Tile, in_bfloat16, prepare, sampler, split, stain_reference
 
@@ -39,6 +39,9 @@ PAINTED = 8
 
 PROMINENCE = 0.16
 """Splitting of the masks that S draws."""
+
+DISTURBANCE = 0.05
+"""Least noise, as a share of black to white, by which a signal hidden in the fakes is looked for."""
 
 HIDES = 1.5
 """Factor by which noise on the fakes may raise the error of the masks that come back before a note is made of it."""
@@ -93,7 +96,7 @@ def train_synthesizer(
     chosen = choose_device(device)
     with folder.locked():
         if resume:
-            recipe = SynthesizerRecipe.model_validate(folder.recipe())
+            recipe = read_recipe(folder.path / "recipe.json", None, SynthesizerRecipe)
             parts = folder.data()
             training, validation = dataset.only(parts["train"]), dataset.only(parts["val"])
             card = parts["card"]
@@ -105,27 +108,19 @@ def train_synthesizer(
                 "val": list(validation.names),
                 "card": dict(card or {}),
             }
+        # What cannot be is said before the folder holds a run.
+        gan = _networks(recipe, chosen, training.labelled)
+        check_masks(recipe, training.labelled)
+        if not resume:
             folder.start(recipe, parts)
         # Recorded here and not in the loop, so that events reach the file before anyone who listens.
-        job = _train(training, validation, recipe, folder, chosen, resume, dict(card or {}))
+        job = _train(gan, training, validation, folder, resume, dict(card or {}))
         result = yield from folder.recorded(job)
     return result
 
 
-def _train(
-    training: Dataset,
-    validation: Dataset,
-    recipe: SynthesizerRecipe,
-    run: RunFolder,
-    device: str,
-    resume: bool,
-    card: dict[str, Any],
-) -> Job[Path]:
-    torch.set_num_threads(usable_cores())
-    # Asked once here, or this thread would take over the single core that the thread of the crops is given.
-    torch.get_num_threads()
-    paired = recipe.paired and training.labelled
-    gan = CycleGAN(recipe, device, in_bfloat16(recipe, device), paired)
+def _networks(recipe: SynthesizerRecipe, device: str, labelled: bool) -> CycleGAN:
+    gan = CycleGAN(recipe, device, in_bfloat16(recipe, device), labelled)
     if recipe.patch % gan.painter.stride or recipe.patch % gan.segmenter.stride:
         raise RecipeError(
             f"Crops of {recipe.patch} pixels do not fit these networks; choose a multiple of "
@@ -140,12 +135,27 @@ def _train(
                 f"({architecture}); choose the recipe that it was trained with."
             )
         gan.start_from(base.network.state_dict())
+    return gan
+
+
+def _train(
+    gan: CycleGAN,
+    training: Dataset,
+    validation: Dataset,
+    run: RunFolder,
+    resume: bool,
+    card: dict[str, Any],
+) -> Job[Path]:
+    torch.set_num_threads(usable_cores())
+    # Asked once here, or this thread would take over the single core that the thread of the crops is given.
+    torch.get_num_threads()
+    recipe, device = gan.recipe, str(gan.device)
     yield Note(
-        f"{len(training)} images train, {'with' if paired else 'without'} their labels, {len(validation)} are held "
+        f"{len(training)} images train, {'with' if gan.paired else 'without'} their labels, {len(validation)} are held "
         f"out, masks: {recipe.masks}, on {device} in {'bfloat16' if in_bfloat16(recipe, device) else 'float32'}."
     )
     tiles = [prepare(training, name, recipe) for name in training.names]
-    masks = open_masks(recipe, tiles, training.labelled)
+    masks = open_masks(recipe, tiles)
     crops_of = sampler(tiles, recipe)
     schedule = Schedule(
         steps_per_epoch=-(-(recipe.crops_per_epoch or crops_of.crops_per_epoch) // recipe.batch),
@@ -199,9 +209,10 @@ class _Validator:
         fakes = gan.paint(self._fields, gan.style_of(self._others))
         noise = torch.randn(fakes.shape, generator=torch.Generator().manual_seed(0)).to(fakes)
         returned = gan.draw(fakes)
+        disturbance = 2 * max(recipe.hiding_noise, DISTURBANCE)
         errors = [
             float((field.cpu() - self._fields).abs().mean())
-            for field in (returned, gan.draw(fakes + 2 * recipe.hiding_noise * noise))
+            for field in (returned, gan.draw(fakes + disturbance * noise))
         ]
         found = [
             metrics.evaluate(labels, self._decode(field), hausdorff=False).aji

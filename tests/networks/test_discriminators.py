@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from napari_nucleigan.networks.discriminators import PatchGAN, largest_singular_values
+from napari_nucleigan.networks.discriminators import MultiScale, PatchGAN, largest_singular_values
 from napari_nucleigan.networks.generators import initialise
 from napari_nucleigan.networks.objectives import discriminator_loss
 
@@ -140,3 +140,71 @@ def test_an_update_learns_through_the_normalisation():
     gradients = [p.grad for p in network.parameters()]
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
     assert sum(bool(gradient.any()) for gradient in gradients) == len(gradients)
+
+
+# -- instance normalisation, features, several scales --------------------------------------------
+
+
+def test_instance_normalisation_stands_between_the_first_and_the_last_convolution():
+    network = PatchGAN(width=4, layers=3, instance_norm=True).normalise()
+    kinds = [type(layer) for layer in network.layers]
+    assert kinds.count(nn.InstanceNorm2d) == 3
+    first, last = kinds[:2], kinds[-1]
+    assert nn.InstanceNorm2d not in first
+    assert issubclass(last, nn.Conv2d)
+    # It has no weights of its own.
+    assert sum(p.numel() for p in network.parameters()) == sum(p.numel() for p in PatchGAN(width=4).parameters())
+
+
+@pytest.mark.parametrize("instance_norm", [False, True])
+def test_features_end_with_the_logits(instance_norm):
+    network = PatchGAN(3, width=4, layers=2, instance_norm=instance_norm).normalise().eval()
+    images = pairs(2, 3, 64, 64)
+    with torch.no_grad():
+        features = network.features(images)
+        assert torch.equal(features[-1], network(images))
+    assert [tuple(level.shape) for level in features] == [
+        (2, 4, 32, 32),
+        (2, 8, 16, 16),
+        (2, 16, 15, 15),
+        (2, 1, 14, 14),
+    ]
+    # Every level but the logits has been through its activation.
+    assert all(level.min() > -level.max() for level in features[:-1])
+
+
+def test_each_scale_judges_the_image_at_half_the_resolution_of_the_one_before():
+    network = MultiScale(3, 3, 4, layers=1).normalise().eval()
+    images = pairs(2, 3, 64, 64)
+    with torch.no_grad():
+        found = network(images)
+        assert len(found) == len(network.judges) == 3
+        for scale, (judge, levels) in enumerate(zip(network.judges, found, strict=True)):
+            seen = nn.functional.avg_pool2d(images, 2**scale)
+            assert torch.equal(levels[-1], judge(seen))
+            assert levels[-1].shape[-1] == 64 // 2 ** (scale + 1) - 2
+    # The judges are different networks.
+    weights = [convolutions(judge)[0].weight for judge in network.judges]
+    assert not torch.equal(weights[0], weights[1])
+
+
+@pytest.mark.parametrize("instance_norm", [False, True])
+def test_the_bound_holds_at_every_scale_after_training(instance_norm):
+    torch.manual_seed(0)
+    network = MultiScale(2, 3, 4, layers=2, instance_norm=instance_norm)
+    initialise(network, "normal", seed=0)
+    network.normalise()
+    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3, betas=(0.5, 0.99))
+    for step in range(30):
+        real = pairs(2, 3, 64, 64, seed=step)
+        verdicts = [(r[-1], f[-1]) for r, f in zip(network(real), network(real.abs()), strict=True)]
+        loss = torch.stack([discriminator_loss(r, f, "hinge") for r, f in verdicts]).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert largest_singular_values(network) == pytest.approx([1] * 8, abs=0.05)
+
+
+def test_without_spectral_normalisation_there_is_no_bound():
+    network = MultiScale(2, 3, 4, spectral=False).normalise()
+    assert not any(nn.utils.parametrize.is_parametrized(layer) for layer in network.modules())

@@ -25,10 +25,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Depth = Literal["deep", "fine"]
+DEPTHS: tuple[Depth, ...] = ("deep", "fine")
 
 _BATCH = 16
 _MULTIPLE = 32  # of the sides of what is encoded
-_LEVELS = {"fine": (0, 1), "deep": (3, 4)}  # of the halvings: at 1/2 and 1/4, at 1/16 and 1/32
+_LEVELS: dict[Depth, tuple[int, ...]] = {
+    "deep": (3, 4),
+    "fine": (0, 1),
+}  # of the halvings: at 1/2 and 1/4, at 1/16 and 1/32
 
 
 class Encoder:
@@ -107,12 +111,9 @@ class Encoder:
             parts = [self._encode(images[start : start + _BATCH]) for start in range(0, len(images), _BATCH)]
         except RuntimeError as error:  # torch's own; napari would swallow it
             raise DeviceError(f"The encoder failed: {error}; try the device 'cpu'.") from error
-        return {
-            "deep": np.concatenate([part["deep"] for part in parts]),
-            "fine": np.concatenate([part["fine"] for part in parts]),
-        }
+        return {depth: np.concatenate([part[depth] for part in parts]) for depth in DEPTHS}
 
-    def _encode(self, images: Sequence[NDArray[np.uint8]]) -> dict[str, NDArray[np.float32]]:
+    def _encode(self, images: Sequence[NDArray[np.uint8]]) -> dict[Depth, NDArray[np.float32]]:
         spare = [(0, -length % _MULTIPLE) for length in images[0].shape[:2]]
         stack = np.stack([np.pad(image, (*spare, (0, 0)), mode="symmetric") for image in images])
         with torch.inference_mode():

@@ -67,6 +67,30 @@ class Colours:
         return found
 
 
+def colour_statistics(
+    images: Iterable[NDArray[np.uint8]], labels: Iterable[NDArray[np.integer[Any]]]
+) -> dict[str, dict[str, tuple[float, float]]]:
+    """Summarise the colours within and outside the nuclei of some pictures.
+
+    Parameters
+    ----------
+    images : iterable of ndarray of uint8, shape (H, W, 3)
+        RGB.
+    labels : iterable of ndarray of int, shape (H, W)
+        Nuclei of each; 0 is background.
+
+    Returns
+    -------
+    dict
+        ``[region][channel]``: mean and standard deviation over all pixels, CIELAB; region is ``"nuclei"`` or
+        ``"stroma"``, channel ``"L"``, ``"a"`` or ``"b"``. nan for a region without pixels.
+    """
+    colours = Colours()
+    for image, mask in zip(images, labels, strict=True):
+        colours.add(lab_of(image), mask > 0)
+    return colours.moments()
+
+
 def sum_colours(parts: Iterable[Colours]) -> Colours:
     """Add the histograms of several pictures up."""
     return Colours(np.sum([part.counts for part in parts], axis=0))

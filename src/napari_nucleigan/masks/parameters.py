@@ -40,7 +40,16 @@ class Tissue(BaseModel):
         description="Quantiles, over the nuclei that touch no other, of the distance to the nearest neighbour over the "
         "sum of the two radii on the way. Without them only what overlaps is moved apart."
     )
+    contacts: Quantiles = Field(
+        (0.94,), min_length=1, description="The same over the nuclei that touch another: below 1, as outlines overlap."
+    )
+    touching_sizes: float = Field(
+        0.2, description="By how much nuclei that touch are larger than the others, in standard deviations."
+    )
     association: float = Field(0, ge=-1, le=1, description="Correlation of area and elongation, in normal scores.")
+    crowding: float = Field(
+        0, ge=-1, le=1, description="Correlation of area and crowding; below 0 crowds are of small nuclei."
+    )
     touching: float = Field(ge=0, le=1)
     clustering: float = Field(ge=0)
     similarity: float = Field(ge=0, le=1)
@@ -199,7 +208,7 @@ class PolygonMasks(BaseModel):
         Tissue
         """
         if not self.tissues:
-            return self._made(self.model_dump(include={*_RELATIVE, *_SHARES, "elongation"}), (0.0,), (0.0,), ())
+            return self._made(self.model_dump(include={*_RELATIVE, *_SHARES, "elongation"}), (1.0,), (1.0,), ())
         shares = np.cumsum([each.share for each in self.tissues])
         own = self.tissues[min(int(np.searchsorted(shares, draw * shares[-1], "right")), len(self.tissues) - 1)]
         was, values = means(self.tissues), own.summary
@@ -211,7 +220,7 @@ class PolygonMasks(BaseModel):
         values["elongation"] = np.exp(_scaled(**logs))
         cover = values["density"] * values["area"] / max(own.density * np.mean(own.areas), 1e-9)
         spacings = tuple((np.array(own.spacings) / np.sqrt(max(cover, 1e-6))).tolist())
-        return self._made(values, own.areas, own.elongations, spacings, own.association)
+        return self._made(values, own.areas, own.elongations, spacings, own)
 
     @staticmethod
     def _made(
@@ -219,7 +228,7 @@ class PolygonMasks(BaseModel):
         areas: Quantiles,
         elongations: Quantiles,
         spacings: Quantiles,
-        association: float = 0,
+        own: Tissue | None = None,
     ) -> Tissue:
         # The tables give the form of the distributions; mean and spread come from the values.
         area = np.exp(_standard(areas) * values["area_spread"])
@@ -231,7 +240,11 @@ class PolygonMasks(BaseModel):
             areas=tuple(area.tolist()),
             elongations=tuple(np.maximum(ratio, 1).tolist()),
             spacings=spacings,
-            association=association,
+            **(
+                {name: getattr(own, name) for name in ("contacts", "touching_sizes", "association", "crowding")}
+                if own
+                else {}
+            ),
             **rest,
         )
 
@@ -274,6 +287,8 @@ def _shifted(own: float, was: float, value: float) -> float:
         return own
     if value <= 0 or value >= 1:
         return float(np.clip(value, 0, 1))
-    own, was = (float(np.clip(each, 1e-3, 1 - 1e-3)) for each in (own, was))
-    odds = own / (1 - own) * value / (1 - value) / (was / (1 - was))
+    odds = value / (1 - value)
+    for share, power in ((own, 1), (was, -1)):
+        within = min(max(share, 1e-3), 1 - 1e-3)
+        odds *= (within / (1 - within)) ** power
     return odds / (1 + odds)

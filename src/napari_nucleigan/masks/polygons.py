@@ -17,7 +17,7 @@ from napari_nucleigan.masks.fitting import fit
 from napari_nucleigan.masks.layout import lay_out
 from napari_nucleigan.masks.parameters import PolygonMasks
 from napari_nucleigan.masks.raster import fill
-from napari_nucleigan.masks.statistics import LayoutStatistics, describe
+from napari_nucleigan.masks.statistics import LayoutStatistics, describe, neighbouring
 from napari_nucleigan.masks.walk import walk
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def sample(statistics: PolygonMasks, shape: tuple[int, int], mpp: float = 0.25, 
     outlines = walk(
         random, count, statistics.vertices, statistics.irregularity, statistics.spikiness, statistics.smoothed
     )
-    return _whole(fill(_turned(outlines, layout) / mpp - 0.5, (height, width)))
+    labels = fill(_turned(outlines, layout) / mpp - 0.5, (height, width))
+    return _whole(_parted(labels, layout))
 
 
 def _turned(outlines: NDArray[np.float64], layout: Layout) -> NDArray[np.float64]:
@@ -84,6 +85,20 @@ def _turned(outlines: NDArray[np.float64], layout: Layout) -> NDArray[np.float64
     cosine, sine = np.cos(layout.angle)[:, None], np.sin(layout.angle)[:, None]
     turned = np.stack([along * sine + across * cosine, along * cosine - across * sine], -1)
     return np.asarray(turned + layout.centres[:, None])
+
+
+def _parted(labels: NDArray[np.int32], layout: Layout) -> NDArray[np.int32]:
+    # Nuclei that shall not touch but do, for the corners of their outlines, lose the pixels of contact: the larger one.
+    area = np.concatenate([[0], layout.length * layout.width])
+    meets = np.concatenate([[False], layout.meets])
+    for first, second in neighbouring(labels):
+        near = np.flatnonzero((first != second).ravel() & (first.ravel() > 0) & (second.ravel() > 0))
+        one, other = first.ravel()[near], second.ravel()[near]
+        wrong = ~(meets[one] & meets[other])
+        near, larger = near[wrong], (area[one] >= area[other])[wrong]
+        for side, chosen in ((first, near[larger]), (second, near[~larger])):
+            side[np.unravel_index(chosen, side.shape)] = 0
+    return labels
 
 
 def _whole(labels: NDArray[np.int32]) -> NDArray[np.int32]:

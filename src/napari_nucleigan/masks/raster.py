@@ -16,8 +16,8 @@ _GRID = 2.0**-12
 def fill(points: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.int32]:
     """Fill polygons, the first one on top.
 
-    A pixel belongs to a polygon if its centre does (by the even-odd rule); of two polygons that share a side, exactly one
-    has the pixels on it.
+    A pixel belongs to a polygon if its centre does, by the even-odd rule; of two polygons that share a side, exactly
+    one has the pixels on it.
 
     Parameters
     ----------

@@ -6,12 +6,13 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.spatial import ConvexHull, QhullError, cKDTree
+from scipy import ndimage
+from scipy.spatial import ConvexHull, cKDTree
 
 from napari_nucleigan.errors import LabelsError, RecipeError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -141,7 +142,7 @@ def describe(labels: NDArray[np.integer], mpp: float = 0.25, *, solidity: bool =
     return LayoutStatistics(
         area=found.area[whole],
         eccentricity=np.sqrt(np.maximum(1 - ratio**2, 0)),
-        solidity=_solidities(labels, found.ids[whole]) if solidity else np.empty(0),
+        solidity=solidities(labels, found.ids[whole]) if solidity else np.empty(0),
         angle=found.angle[whole],
         neighbour_distance=distance,
         touching=found.touching[whole],
@@ -193,12 +194,18 @@ def _extents(
     return ends
 
 
+def neighbouring(labels: NDArray[np.integer]) -> Iterator[tuple[NDArray[np.integer], NDArray[np.integer]]]:
+    """Yield, for each of the four directions to a neighbouring pixel, two views: the pixels, and their neighbours."""
+    height, width = labels.shape
+    for down, right in _STEPS:
+        first = labels[: height - down, max(-right, 0) : width - max(right, 0)]
+        yield first, labels[down:, max(right, 0) : width - max(-right, 0)]
+
+
 def touching_pairs(labels: NDArray[np.integer]) -> NDArray[np.integer]:
     """Find the pairs of labels of which pixels are 8-neighbours, as an (n, 2) array, each pair once."""
     found = []
-    for down, right in _STEPS:
-        first = labels[: labels.shape[0] - down, max(-right, 0) : labels.shape[1] - max(right, 0)]
-        second = labels[down:, max(right, 0) : labels.shape[1] - max(-right, 0)]
+    for first, second in neighbouring(labels):
         meet = (first != second) & (first > 0) & (second > 0)
         found.append(np.stack([first[meet], second[meet]], 1))
     pairs: NDArray[np.integer] = np.unique(np.sort(np.concatenate(found), 1), axis=0)
@@ -213,15 +220,11 @@ def _unbiased_count(labels: NDArray[np.integer], total: int) -> int:
     return total - int(np.count_nonzero(beyond))
 
 
-def _solidities(labels: NDArray[np.integer], ids: NDArray[np.integer]) -> NDArray[np.float64]:
-    from scipy import ndimage
-
-    compact = np.searchsorted(ids, labels)
-    compact = (
-        np.where((compact < ids.size) & (ids[np.minimum(compact, ids.size - 1)] == labels), compact + 1, 0)
-        if ids.size
-        else np.zeros_like(labels)
-    )
+def solidities(labels: NDArray[np.integer], ids: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Measure area over that of the convex hull of the nuclei `ids` (ascending); (n,)."""
+    place = np.searchsorted(ids, labels)
+    known = np.append(ids, -1)[place] == labels
+    compact = np.where(known, place + 1, 0)
     boxes = ndimage.find_objects(compact, ids.size)
     return np.array([_solidity(compact[box] == number) for number, box in enumerate(boxes, 1)], float)
 
@@ -232,7 +235,4 @@ def _solidity(mask: NDArray[np.bool_]) -> float:
     left = mask[rows].argmax(1)
     right = mask.shape[1] - mask[rows, ::-1].argmax(1)
     corners = np.concatenate([np.stack([rows + down, side], 1) for down in (0, 1) for side in (left, right)])
-    try:
-        return float(mask.sum() / ConvexHull(corners).volume)
-    except QhullError:
-        return 1.0
+    return float(mask.sum() / ConvexHull(corners).volume)

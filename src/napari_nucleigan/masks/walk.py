@@ -19,7 +19,7 @@ def walk(
     random: np.random.Generator,
     count: int,
     vertices: int = 10,
-    irregularity: float = 0.3,
+    irregularity: float = 0.2,
     spikiness: float = 0.1,
     smoothed: bool = True,
 ) -> NDArray[np.float64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,8 +12,10 @@ from napari_nucleigan.cli import models as models_command
 from napari_nucleigan.cli import train as train_command
 from napari_nucleigan.cli.console import FAILED, Bar, answer, guarded, say
 from napari_nucleigan.cli.options import with_options
+from napari_nucleigan.cli.quality import Crop, Device, Features, Segmenter, Synthetic, judge
 from napari_nucleigan.cli.synthesize import synthesize
-from napari_nucleigan.errors import OutputError, RecipeError
+from napari_nucleigan.cli.tables import print_table, write_table
+from napari_nucleigan.errors import RecipeError
 from napari_nucleigan.events import run
 from napari_nucleigan.segmentation.settings import SegmentSettings
 
@@ -194,19 +195,32 @@ def evaluate(
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Also write the table there.")] = None,
     as_json: Json = False,
+    synthetic: Synthetic = False,
+    segmenter: Segmenter = None,
+    features: Features = None,
+    crop: Crop = None,
+    device: Device = None,
 ) -> None:
-    """Compare predicted nuclei with true ones: AJI, PQ, F1, Dice, Hausdorff distances."""
+    """Compare predicted nuclei with true ones, or synthetic images with real ones."""
+    options = {"segmenter": segmenter, "features": features, "crop": crop, "device": device}
+    if synthetic:
+        if csv is not None or by != "image":
+            raise typer.BadParameter("--csv and --by do not go with --synthetic; for machines there is --json.")
+        judge(pred, truth, split, as_json, options)
+        return
+    if given := [name for name, value in options.items() if value is not None]:
+        raise typer.BadParameter(f"--{given[0]} goes with --synthetic only.")
     from napari_nucleigan.evaluation import evaluate_folders
 
     with Bar() as bar:
         report = run(evaluate_folders(pred, truth, split=split), bar)
     header, rows = report.table(by)
     if csv is not None:
-        _write_table(csv, header, rows)
+        write_table(csv, header, rows)
     if as_json:
         answer(report.to_json())
     else:
-        _print_table(header, rows)
+        print_table(header, rows)
     for names, what in ((report.missing, "without a prediction"), (report.extra, "without true labels")):
         if names:
             say(f"Left out, {what}: {', '.join(names)}")
@@ -214,29 +228,3 @@ def evaluate(
         first = report.failed[0]
         say(f"Error: {len(report.failed)} images could not be compared; the first, {first.name}: {first.reason}")
         raise typer.Exit(FAILED)
-
-
-def _write_table(path: Path, header: list[str], rows: list[list[str]]) -> None:
-    import csv
-    import io
-
-    from napari_nucleigan.files import write_text
-
-    if path.is_dir():
-        raise OutputError(f"Cannot write {path}: a folder of that name is in the way; choose another name.")
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    write_text(path, text.getvalue())
-
-
-def _print_table(header: list[str], rows: list[list[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*[(name if index == 0 else "") for index, name in enumerate(header[:1])], box=None)
-    for name in header[1:]:
-        table.add_column(name, justify="right")
-    for row in rows:
-        table.add_row(*row)
-    # A pipe or a file takes lines of any length.
-    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200).print(table)

@@ -154,8 +154,8 @@ def gather(
         if not places:
             height, width = scale.model_shape
             raise DatasetError(
-                f"{name!r} of {data.folder} has {height}x{width} pixels at {mpp:g} microns per pixel, which hold no crop "
-                f"of {crop}x{crop}; make larger images or take smaller crops."
+                f"{name!r} of {data.folder} has {height}x{width} pixels at {mpp:g} microns per pixel, which hold no "
+                f"crop of {crop}x{crop}; make larger images or take smaller crops."
             )
         colours.append(Colours())
         for top, left in places:

@@ -75,6 +75,31 @@ def metrics_pair() -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         return arrays["gt"].astype(np.int32), arrays["pred"].astype(np.int32)
 
 
+@pytest.fixture
+def save_synthesizer() -> Callable[..., Path]:
+    """Return `make_synthesizer`."""
+    return make_synthesizer
+
+
+def make_synthesizer(name: str = "painter", styles: bool = True) -> Path:
+    """Put a small synthesizer of random weights into the user's folder, under the name of its network."""
+    import torch
+
+    from napari_nucleigan.models import ModelCard, save_model
+    from napari_nucleigan.networks import build_synthesizer
+
+    architecture = {
+        "painter": {"name": "painter", "widths": [8, 8, 8, 8], "style_size": 4},
+        "noisy-resnet": {"name": "noisy-resnet", "width": 4, "blocks": 2},
+    }[name]
+    torch.manual_seed(0)
+    codes = {"liver": [[1.0, 1, -1, -1], [-1, 1, -1, 1]], "breast": [[1.0, -1, 1, -1]]}
+    card = ModelCard(name=name, kind="synthesizer", architecture=architecture, mpp=0.25, styles=codes if styles else {})
+    path = Path(os.environ["NUCLEIGAN_MODELS"]) / f"{name}.safetensors"
+    save_model(path, build_synthesizer(architecture).state_dict(), card)
+    return path
+
+
 @pytest.fixture(scope="session")
 def tiny_he() -> Callable[..., tuple[NDArray[np.uint8], NDArray[np.int32]]]:
     """Return `make_he`, the maker of small images."""

@@ -26,6 +26,7 @@ RANDOM = "random"
 CROP = 256
 """Side of the crops of a reference image whose style is read, in pixels at the model's scale."""
 
+_LEAST = 64  # side of what a style can be read off
 _CROPS = 16  # of a reference image, at most
 _STREAM = 0x57  # keeps the draws of styles apart from those of noise
 
@@ -188,14 +189,15 @@ def _crops(pixels: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
         sorted({round(start) for start in np.linspace(0, length - side, count)})
         for length, side in zip(pixels.shape[:2], sides, strict=True)
     )
-    crops = [
-        np.ascontiguousarray(pixels[top : top + sides[0], left : left + sides[1]]) for top in tops for left in lefts
-    ]
+    crops = [pixels[top : top + sides[0], left : left + sides[1]] for top in tops for left in lefts]
+    # The layers that read a style halve their input several times.
+    spare = [(0, max(0, _LEAST - side)) for side in sides]
+    crops = [np.pad(crop, (*spare, (0, 0)), mode="symmetric") for crop in crops]
     return [crop for crop in crops if not is_blank(crop)] or crops
 
 
 def _root_mean_square(code: NDArray[np.float32]) -> float:
-    return float(np.sqrt(np.mean(np.square(code))))
+    return float(np.sqrt(np.mean(np.square(code)))) if code.size else 0.0
 
 
 def _level(code: NDArray[np.float32], length: float) -> NDArray[np.float32]:

@@ -58,7 +58,7 @@ class Views:
 
 
 @given(label_images, st.lists(st.one_of(polygon, stroke), max_size=8), st.randoms(use_true_random=False))
-@settings(max_examples=150)
+@settings(max_examples=400)
 def test_both_forms_follow_one_another(labels: np.ndarray, steps: list, random: object) -> None:
     views = Views(labels)
     views.check()

@@ -212,7 +212,7 @@ class MaskDocument:
             None where nothing differs.
         """
         before = dict(zip(self.polygon_ids, self.polygons, strict=True))
-        given, refused = _as_polygons(corners, kinds)
+        given, refused = _as_polygons(corners, kinds, [before.get(number) for number in ids])
         numbers = self._numbered(ids, given)
         after: dict[int, Points] = {}
         for place in range(len(given)) if order is None else order:
@@ -222,11 +222,10 @@ class MaskDocument:
         changed |= _reordered([each for each in before if each in after], [each for each in after if each in before])
         if not changed and not refused and numbers == list(ids):
             return None
-        bounds = [bound for number, bound in zip(self._ids, self._bounds, strict=True) if number in changed]
-        self._polygons, self._ids, self._bounds = [], [], []
-        self._append(list(after.values()), list(after))
-        bounds += [bound for number, bound in zip(self._ids, self._bounds, strict=True) if number in changed]
-        box = self._joined(bounds)
+        known = dict(zip(self._ids, self._bounds, strict=True))
+        bounds = {number: _bound(polygon) if number in changed else known[number] for number, polygon in after.items()}
+        self._polygons, self._ids, self._bounds = list(after.values()), list(after), list(bounds.values())
+        box = self._joined([each[number] for each in (known, bounds) for number in changed & each.keys()])
         if box is None:
             nothing = np.empty(0, np.int64)
             return LabelChange(nothing, nothing, nothing.astype(np.int32), numbers, refused)
@@ -257,11 +256,11 @@ class MaskDocument:
         before = set(self._ids)
         renewed: set[int] = set()
         while touched:
-            own = [bound for number, bound in zip(self._ids, self._bounds, strict=True) if number in touched]
-            area = self._joined([*own, box]) or box
+            area = self._joined([*self._bounds_of(touched), box]) or box
             # A nucleus that comes up again does so because its earlier polygon would show too much.
             self._replace(touched, area, touched - renewed)
             renewed |= touched
+            area = self._joined([*self._bounds_of(touched), area]) or area
             shown = self._render(area)
             there = self._labels[area[0] : area[1], area[2] : area[3]]
             wrong = shown != there
@@ -269,6 +268,9 @@ class MaskDocument:
             box = area
         kept = sum(number not in renewed for number in self._ids)
         return PolygonChange(before & renewed, (self._polygons or [])[kept:], self._ids[kept:])
+
+    def _bounds_of(self, numbers: set[int]) -> list[Box]:
+        return [bound for number, bound in zip(self._ids, self._bounds, strict=True) if number in numbers]
 
     def _replace(self, numbers: set[int], area: Box, recall: set[int]) -> None:
         """Give nuclei, all of whose pixels lie in an area, the polygons that show these, on top."""
@@ -321,12 +323,9 @@ class MaskDocument:
 
     def _append(self, polygons: Sequence[Points], ids: Sequence[int]) -> None:
         assert self._polygons is not None
-        for polygon, number in zip(polygons, ids, strict=True):
-            low = np.floor(polygon.min(axis=0) + 0.5).astype(int).tolist()
-            high = np.floor(polygon.max(axis=0) + 1.5).astype(int).tolist()
-            self._polygons.append(polygon)
-            self._ids.append(number)
-            self._bounds.append((low[0], high[0], low[1], high[1]))
+        self._polygons += polygons
+        self._ids += ids
+        self._bounds += map(_bound, polygons)
 
     def _write(self, box: Box, new: npt.NDArray[np.int32]) -> None:
         old = self._labels[box[0] : box[1], box[2] : box[3]]
@@ -347,10 +346,15 @@ class MaskDocument:
         return box if box[0] < box[1] and box[2] < box[3] else None
 
 
-def _as_polygons(corners: Sequence[npt.ArrayLike], kinds: Sequence[str]) -> tuple[list[Points | None], list[str]]:
+def _as_polygons(
+    corners: Sequence[npt.ArrayLike], kinds: Sequence[str], known: Sequence[Points | None]
+) -> tuple[list[Points | None], list[str]]:
     given: list[Points | None] = []
     refused = []
-    for points, kind in zip(corners, kinds, strict=True):
+    for points, kind, before in zip(corners, kinds, known, strict=True):
+        if before is not None and kind != "ellipse" and np.array_equal(points, before):
+            given.append(before)
+            continue
         try:
             given.append(as_polygon(points, kind))
         except LabelsError as error:
@@ -359,8 +363,15 @@ def _as_polygons(corners: Sequence[npt.ArrayLike], kinds: Sequence[str]) -> tupl
     return given, refused
 
 
+def _bound(polygon: Points) -> Box:
+    """Pixels that a polygon can reach."""
+    top, left = np.floor(polygon.min(axis=0) + 0.5).astype(int).tolist()
+    bottom, right = np.floor(polygon.max(axis=0) + 1.5).astype(int).tolist()
+    return top, bottom, left, right
+
+
 def _same(one: Points | None, other: Points | None) -> bool:
-    return one is not None and other is not None and np.array_equal(one, other)
+    return one is other or (one is not None and other is not None and np.array_equal(one, other))
 
 
 def _reordered(before: list[int], after: list[int]) -> set[int]:
@@ -375,7 +386,7 @@ def _values(labels: npt.NDArray[np.integer]) -> set[int]:
 def _keys(part: npt.NDArray[np.integer], ids: set[int], area: Box) -> Iterator[tuple[int, bytes]]:
     """Give a digest of the pixels of each nucleus in a part of the mask."""
     for number, box in boxes_of(part, ids):
-        place = f"{box[0].start + area[0]},{box[1].start + area[2]},{box[0].stop - box[0].start}"
+        place = f"{box[0].start + area[0]},{box[1].start + area[2]},{part[box].shape}"
         mine = part[box] == number
         yield number, hashlib.blake2b(place.encode() + np.packbits(mine).tobytes(), digest_size=16).digest()
 

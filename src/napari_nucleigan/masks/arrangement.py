@@ -67,7 +67,7 @@ def scores(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def gaps(found: Outlined, mpp: float) -> NDArray[np.float64]:
-    """Measure the distance of each whole nucleus to the nearest other, over that of contact; (n,), infinite if alone."""
+    """Measure how far the nearest other is from each whole nucleus, over the distance of contact; infinite if alone."""
     if len(found.ids) < 2:
         return np.full(int(found.whole.sum()), np.inf)
     axes = np.maximum(found.length, mpp), np.maximum(found.width, mpp)

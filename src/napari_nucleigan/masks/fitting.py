@@ -8,9 +8,10 @@ import numpy as np
 
 from napari_nucleigan.errors import LabelsError
 from napari_nucleigan.masks.arrangement import Seen, clustering, crowding, gaps, likeness, scores
-from napari_nucleigan.masks.parameters import PolygonMasks, Tissue, means
+from napari_nucleigan.masks.parameters import PolygonMasks, Tissue
 from napari_nucleigan.masks.raster import fill
 from napari_nucleigan.masks.statistics import describe, outline, solidities
+from napari_nucleigan.masks.tissues import means
 from napari_nucleigan.masks.walk import walk
 
 if TYPE_CHECKING:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from scipy.special import ndtri
 
 from napari_nucleigan.errors import RecipeError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 FULL = 0.9
 """Largest share of a mask that nuclei may cover."""
@@ -19,9 +14,6 @@ FULL = 0.9
 
 Quantiles = tuple[float, ...]
 """Values at equal steps of probability, the smallest first; ``(i + 0.5) / n`` is the probability of the i-th of n."""
-
-_RELATIVE = ("density", "area", "area_spread", "elongation_spread", "clustering", "reach")
-_SHARES = ("touching", "similarity", "shape_similarity", "coherence", "alignment")
 
 
 class Tissue(BaseModel):
@@ -57,18 +49,6 @@ class Tissue(BaseModel):
     coherence: float = Field(ge=0, le=1)
     alignment: float = Field(ge=0, le=1)
     reach: float = Field(gt=0)
-
-    @property
-    def summary(self) -> dict[str, float]:
-        """The scalar fields of `PolygonMasks` that describe this tissue."""
-        areas, elongations = np.asarray(self.areas), np.log(self.elongations)
-        return {
-            **{name: getattr(self, name) for name in (*_RELATIVE, *_SHARES) if not name.startswith(("area", "elong"))},
-            "area": float(areas.mean()),
-            "area_spread": float(np.log(areas).std()),
-            "elongation": float(np.exp(elongations.mean())),
-            "elongation_spread": float(elongations.std()),
-        }
 
 
 class PolygonMasks(BaseModel):
@@ -194,101 +174,3 @@ class PolygonMasks(BaseModel):
     def changed(self, **values: Any) -> PolygonMasks:
         """Return a copy with some fields changed, checked as `checked` does."""
         return self.checked(**{**self.model_dump(), **values})
-
-    def tissue(self, draw: float) -> Tissue:
-        """Choose the tissue of one mask, with every field applied to it.
-
-        Parameters
-        ----------
-        draw : float
-            In [0, 1): which tissue, by their shares.
-
-        Returns
-        -------
-        Tissue
-        """
-        if not self.tissues:
-            return self._made(self.model_dump(include={*_RELATIVE, *_SHARES, "elongation"}), (1.0,), (1.0,), ())
-        shares = np.cumsum([each.share for each in self.tissues])
-        own = self.tissues[min(int(np.searchsorted(shares, draw * shares[-1], "right")), len(self.tissues) - 1)]
-        was, values = means(self.tissues), own.summary
-        if all(_same(getattr(self, name), was[name]) for name in was):
-            return own
-        values |= {name: _scaled(values[name], was[name], getattr(self, name)) for name in _RELATIVE}
-        values |= {name: _shifted(values[name], was[name], getattr(self, name)) for name in _SHARES}
-        logs = {"own": np.log(values["elongation"]), "was": np.log(was["elongation"]), "value": np.log(self.elongation)}
-        values["elongation"] = np.exp(_scaled(**logs))
-        cover = values["density"] * values["area"] / max(own.density * np.mean(own.areas), 1e-9)
-        spacings = tuple((np.array(own.spacings) / np.sqrt(max(cover, 1e-6))).tolist())
-        return self._made(values, own.areas, own.elongations, spacings, own)
-
-    @staticmethod
-    def _made(
-        values: dict[str, float],
-        areas: Quantiles,
-        elongations: Quantiles,
-        spacings: Quantiles,
-        own: Tissue | None = None,
-    ) -> Tissue:
-        # The tables give the form of the distributions; mean and spread come from the values.
-        area = np.exp(_standard(areas) * values["area_spread"])
-        area *= values["area"] / area.mean()
-        ratio = np.exp(np.log(values["elongation"]) + _standard(elongations) * values["elongation_spread"])
-        rest = {name: values[name] for name in Tissue.model_fields if name in values}
-        rest["density"] = min(values["density"], FULL * 1e6 / values["area"])
-        return Tissue(
-            areas=tuple(area.tolist()),
-            elongations=tuple(np.maximum(ratio, 1).tolist()),
-            spacings=spacings,
-            **(
-                {name: getattr(own, name) for name in ("contacts", "touching_sizes", "association", "crowding")}
-                if own
-                else {}
-            ),
-            **rest,
-        )
-
-
-def means(tissues: tuple[Tissue, ...]) -> dict[str, float]:
-    """Average the tissues of a fit: the values of its fields before a user changes them."""
-    summaries = [each.summary for each in tissues]
-    share = np.array([each.share for each in tissues])
-    nuclei = share * [max(each.density, 1e-9) for each in tissues]
-    over_masks = ("density", "clustering", "alignment", "reach")
-    return {
-        name: float(np.average([each[name] for each in summaries], weights=share if name in over_masks else nuclei))
-        for name in summaries[0]
-    }
-
-
-def _standard(table: Quantiles) -> NDArray[np.float64]:
-    # Logarithms of mean 0 and variance 1; of values that are all the same nothing can be learnt but the normal form.
-    logs = np.log(table) if len(table) > 1 else np.zeros(1)
-    if logs.std() < 1e-6:
-        logs = ndtri((np.arange(33) + 0.5) / 33)
-    standard: NDArray[np.float64] = (logs - logs.mean()) / logs.std()
-    return standard
-
-
-def _same(value: float, was: float) -> bool:
-    # Fields are saved rounded.
-    return abs(value - was) <= 1e-3 * abs(was) + 1e-6
-
-
-def _scaled(own: float, was: float, value: float) -> float:
-    if _same(value, was):
-        return own
-    return own * value / was if was > 1e-9 else value
-
-
-def _shifted(own: float, was: float, value: float) -> float:
-    # Shares move on the logistic scale, so that they stay shares, and all reach 0 and 1 together.
-    if _same(value, was):
-        return own
-    if value <= 0 or value >= 1:
-        return float(np.clip(value, 0, 1))
-    odds = value / (1 - value)
-    for share, power in ((own, 1), (was, -1)):
-        within = min(max(share, 1e-3), 1 - 1e-3)
-        odds *= (within / (1 - within)) ** power
-    return odds / (1 + odds)

@@ -18,6 +18,7 @@ from napari_nucleigan.masks.layout import lay_out
 from napari_nucleigan.masks.parameters import PolygonMasks
 from napari_nucleigan.masks.raster import fill
 from napari_nucleigan.masks.statistics import LayoutStatistics, describe, neighbouring
+from napari_nucleigan.masks.tissues import tissue_of
 from napari_nucleigan.masks.walk import walk
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def sample(statistics: PolygonMasks, shape: tuple[int, int], mpp: float = 0.25, 
     if seed < 0:
         raise RecipeError(f"The seed must be 0 or more, not {seed}.")
     random = np.random.Generator(np.random.PCG64(seed))
-    tissue = statistics.tissue(seed * _GOLDEN % 2**32 / 2**32)
+    tissue = tissue_of(statistics, seed * _GOLDEN % 2**32 / 2**32)
     layout = lay_out(random, tissue, (height * mpp, width * mpp), mpp)
     count = len(layout.centres)
     outlines = walk(

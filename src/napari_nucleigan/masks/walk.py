@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _POINTS_PER_SIDE = 4
-_UNEVEN = 0.6
+_UNEVEN = 0.5
 
 
 def walk(
@@ -56,7 +56,7 @@ def walk(
     angles *= 2 * np.pi / angles[:, -1:]
     angles += random.uniform(0, 2 * np.pi, (count, 1))
     # Most nuclei are smooth and a few are lobed: each has its own share of the spikiness.
-    own = spikiness * np.exp(_UNEVEN * random.standard_normal((count, 1)) - _UNEVEN**2 / 2)
+    own = spikiness * np.exp(_UNEVEN * np.clip(random.standard_normal((count, 1)), -2, 2) - _UNEVEN**2 / 2)
     radii = np.exp(np.clip(own * random.standard_normal((count, vertices)), -1.5, 1.5))
     points = radii[..., None] * np.stack([np.sin(angles), np.cos(angles)], -1)
     if smoothed:

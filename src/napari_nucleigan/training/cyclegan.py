@@ -73,6 +73,8 @@ class CycleGAN:
         self.device = torch.device(device)
         self.paired = paired and recipe.paired
         self._bfloat16 = bfloat16
+        # Layers that `initialise` leaves alone, and the power iteration of the spectral normalisation, begin at random.
+        torch.manual_seed(recipe.seed)
         self.painter = build_synthesizer(recipe.generator)
         self.segmenter = build(recipe.segmenter)
         width, depth = recipe.discriminator_width, recipe.discriminator_layers
@@ -81,8 +83,6 @@ class CycleGAN:
         self.mask_judge = MultiScale(1, 3, max(1, width // 2), depth, *norms)
         initialise(self.painter, recipe.initial_weights, recipe.seed)
         initialise(self.segmenter, recipe.initial_weights, recipe.seed + 1)
-        # The power iteration of the spectral normalisation draws its first vectors at random.
-        torch.manual_seed(recipe.seed)
         for number, judge in enumerate((self.image_judge, self.mask_judge)):
             initialise(judge, "normal", recipe.seed + 2 + number)
             judge.normalise()

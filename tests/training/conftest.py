@@ -8,7 +8,7 @@ import pytest
 import tifffile
 from skimage.io import imsave
 
-from napari_nucleigan.training.recipes import SegmenterRecipe
+from napari_nucleigan.training.recipes import SegmenterRecipe, SynthesizerRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,23 @@ TINY: dict[str, Any] = {
     "epochs_constant": 3,
     "epochs_decay": 2,
     "warmup_steps": 2,
+    "validate_every": 2,
+    "checkpoint_every": 1,
+    "validation": 0.3,
+    "precision": "float32",
+}
+
+TINY_SYNTHESIZER: dict[str, Any] = {
+    "generator": {"name": "painter", "widths": (4, 6, 8), "style_size": 4},
+    "segmenter": {"name": "compact-unet", "widths": (4, 8, 8)},
+    "discriminator_width": 4,
+    "discriminator_layers": 1,
+    "pool": 4,
+    "patch": 32,
+    "batch": 2,
+    "crops_per_epoch": 8,
+    "epochs_constant": 3,
+    "epochs_decay": 2,
     "validate_every": 2,
     "checkpoint_every": 1,
     "validation": 0.3,
@@ -51,3 +68,9 @@ def dataset(tmp_path_factory: pytest.TempPathFactory, tiny_he: Callable[..., Any
 def tiny_recipe() -> Callable[..., SegmenterRecipe]:
     """Return a maker of tiny recipes; its arguments change fields."""
     return lambda **changes: SegmenterRecipe(**{**TINY, **changes})
+
+
+@pytest.fixture
+def tiny_synthesizer() -> Callable[..., SynthesizerRecipe]:
+    """Return a maker of tiny recipes of synthesizers; its arguments change fields."""
+    return lambda **changes: SynthesizerRecipe(**{**TINY_SYNTHESIZER, **changes})

@@ -23,7 +23,7 @@ class Counter:
         self.scales: list[float] = []
 
     def step(self, batch: tuple[torch.Tensor, torch.Tensor], step: int, scale: float) -> dict[str, float]:
-        assert int(images[0]) == step
+        assert int(batch[0]) == step
         self.count += 1
         self.scales.append(scale)
         return {"loss": float(step)}

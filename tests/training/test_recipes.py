@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from napari_nucleigan.errors import RecipeError
-from napari_nucleigan.training.recipes import RECIPES, SegmenterRecipe, read_recipe
+from napari_nucleigan.training.recipes import RECIPES, SegmenterRecipe, SynthesizerRecipe, read_recipe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,12 +27,55 @@ def test_paper_recipe_holds_the_facts_of_the_paper() -> None:
     assert recipe.normalize == "vahadane"
 
 
+def test_paper_recipe_of_the_synthesizer_holds_the_facts_of_the_paper() -> None:
+    recipe = RECIPES["paper-synthesizer"]
+    assert isinstance(recipe, SynthesizerRecipe)
+    assert (recipe.cycle_images, recipe.cycle_masks, recipe.cycle_blur) == (70.0, 10.0, 1)
+    assert (recipe.epochs_constant, recipe.epochs_decay) == (150, 150)
+    assert (recipe.lr, recipe.discriminator_lr) == (2e-4, 2e-4)
+    assert recipe.betas == recipe.discriminator_betas == (0.5, 0.999)
+    assert recipe.generator == {"name": "noisy-resnet", "width": 64, "blocks": 9}
+    assert recipe.segmenter == {"name": "resnet", "width": 64, "blocks": 9}
+    assert (recipe.discriminator_width, recipe.discriminator_layers, recipe.discriminator_scales) == (64, 3, 1)
+    assert (recipe.patch, recipe.batch, recipe.pool) == (256, 1, 50)
+    assert recipe.zoom == (286 / 256, 286 / 256)
+    assert (recipe.stain, recipe.hue, recipe.light) == (0, 0, 0)
+    assert (recipe.adversarial, recipe.initial_weights, recipe.normalize) == ("bce", "normal", "vahadane")
+    assert recipe.spectral
+    assert not recipe.paired
+    assert not recipe.instance_norm
+
+
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_a_recipe_survives_json(name: str, tmp_path: Path) -> None:
     file = tmp_path / "recipe.json"
     file.write_text(RECIPES[name].model_dump_json())
-    assert read_recipe(file) == RECIPES[name]
+    assert read_recipe(file, None, type(RECIPES[name])) == RECIPES[name]
     assert RECIPES[name].name == name
+
+
+@pytest.mark.parametrize(("kind", "other"), [("segmenter", "synthesizer"), ("synthesizer", "segmenter")])
+def test_a_recipe_of_the_other_kind_is_refused(kind: str, other: str, tmp_path: Path) -> None:
+    wanted = type(RECIPES[f"compact-{kind}"])
+    file = tmp_path / "recipe.json"
+    file.write_text(RECIPES[f"compact-{other}"].model_dump_json())
+    for given in (f"paper-{other}", file):
+        with pytest.raises(RecipeError, match=f"another kind of network; choose compact-{kind}, paper-{kind}"):
+            read_recipe(given, None, wanted)
+
+
+def test_a_file_of_another_name_changes_the_compact_recipe(tmp_path: Path) -> None:
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps({"name": "mine", "cycle_masks": 3}))
+    recipe = read_recipe(file, None, SynthesizerRecipe)
+    assert recipe == RECIPES["compact-synthesizer"].model_copy(update={"name": "mine", "cycle_masks": 3.0})
+
+
+def test_crops_must_be_large_enough_for_the_discriminators() -> None:
+    with pytest.raises(RecipeError, match="crops of 32 pixels are too small for discriminator_scales = 2"):
+        read_recipe("compact-synthesizer", {"patch": 32}, SynthesizerRecipe)
+    smallest = {"patch": 32, "discriminator_layers": 2}
+    assert read_recipe("compact-synthesizer", smallest, SynthesizerRecipe).patch == 32
 
 
 def test_a_file_may_name_only_what_differs(tmp_path: Path) -> None:
@@ -53,8 +96,9 @@ def test_changes_are_validated() -> None:
         read_recipe("compact-segmenter", {"epochs_constant": 0, "epochs_decay": 0})
 
 
-def test_every_field_explains_itself() -> None:
-    for name, field in SegmenterRecipe.model_fields.items():
+@pytest.mark.parametrize("kind", [SegmenterRecipe, SynthesizerRecipe])
+def test_every_field_explains_itself(kind: type[SegmenterRecipe | SynthesizerRecipe]) -> None:
+    for name, field in kind.model_fields.items():
         assert field.description, name
 
 

@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from napari_nucleigan.training.cyclegan import CycleBatch, CycleGAN
+from napari_nucleigan.training.recipes import RECIPES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_nucleigan.training.recipes import SynthesizerRecipe
+
+    Recipes = Callable[..., SynthesizerRecipe]
+
+ALWAYS = {
+    "cycle_images",
+    "cycle_masks",
+    "adversarial_images",
+    "adversarial_masks",
+    "discriminator_images",
+    "discriminator_masks",
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _fields(seed: int, count: int, side: int) -> torch.Tensor:
+    """Squares of 8 pixels, in or out."""
+    random = torch.Generator().manual_seed(seed)
+    coarse = torch.sign(torch.randn(count, 1, side // 8, side // 8, generator=random))
+    inside = torch.nn.functional.interpolate(coarse, scale_factor=8)
+    return torch.cat([inside, -torch.ones_like(inside), inside], dim=1)
+
+
+def _painted(fields: torch.Tensor) -> torch.Tensor:
+    """Blue inside, pink outside."""
+    inside = (fields[:, :1] + 1) / 2
+    colours = torch.tensor([[-0.3, -0.5, 0.4], [0.7, 0.2, 0.5]])[..., None, None]
+    return inside * colours[0] + (1 - inside) * colours[1]
+
+
+def _batch(seed: int = 0, count: int = 2, side: int = 32) -> CycleBatch:
+    fields, masks = _fields(seed, count, side), _fields(seed + 1000, count, side)
+    others = _painted(_fields(seed + 2000, count, side))
+    return CycleBatch(_painted(fields), fields, others, masks)
+
+
+def _weights(network: torch.nn.Module) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten().clone() for parameter in network.parameters()])
+
+
+# -- learning ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_the_losses_fall(paired: bool, tiny_synthesizer: Recipes) -> None:
+    gan = CycleGAN(tiny_synthesizer(lr=1e-2, paired=paired))
+    values = [gan.step(_batch(step % 4), step, 1.0) for step in range(32)]
+    falling = {"cycle_images", "cycle_masks"} | ({"supervised"} if paired else set())
+    for name in falling:
+        first, last = (np.mean([value[name] for value in part]) for part in (values[:4], values[-4:]))
+        assert last < 0.6 * first, name
+    assert np.isfinite([list(value.values()) for value in values]).all()
+
+
+def test_discriminators_learn_to_tell(tiny_synthesizer: Recipes) -> None:
+    # The painter stands still, so what it makes can be told from what is real.
+    gan = CycleGAN(tiny_synthesizer(lr=1e-12, discriminator_lr=5e-3, pool=0))
+    values = [gan.step(_batch(step % 4), step, 1.0) for step in range(20)]
+    for name in ("discriminator_images", "discriminator_masks"):
+        assert values[-1][name] < 0.3 * values[0][name], name
+
+
+@pytest.mark.parametrize("adversarial", ["bce", "least-squares", "hinge"])
+def test_every_objective_updates_all_networks(adversarial: str, tiny_synthesizer: Recipes) -> None:
+    gan = CycleGAN(tiny_synthesizer(adversarial=adversarial))
+    networks = (gan.painter, gan.segmenter, gan.image_judge, gan.mask_judge)
+    before = [_weights(network) for network in networks]
+    assert np.isfinite(list(gan.step(_batch(), 0, 1.0).values())).all()
+    for network, old in zip(networks, before, strict=True):
+        assert not torch.equal(_weights(network), old)
+        assert all(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_the_schedule_scales_both_rates(tiny_synthesizer: Recipes) -> None:
+    gan = CycleGAN(tiny_synthesizer())
+    networks = (gan.painter, gan.segmenter, gan.image_judge, gan.mask_judge)
+    before = [_weights(network) for network in networks]
+    gan.step(_batch(), 0, 0.0)
+    assert all(torch.equal(_weights(network), old) for network, old in zip(networks, before, strict=True))
+
+
+def test_a_step_in_bfloat16_keeps_weights_and_losses_in_float32(tiny_synthesizer: Recipes) -> None:
+    half, full = CycleGAN(tiny_synthesizer(), bfloat16=True), CycleGAN(tiny_synthesizer())
+    values, expected = half.step(_batch(), 0, 1.0), full.step(_batch(), 0, 1.0)
+    assert values != expected
+    assert values == pytest.approx(expected, rel=0.1, abs=0.05)
+    assert {parameter.dtype for parameter in half.painter.parameters()} == {torch.float32}
+
+
+def test_the_papers_recipe_makes_a_step() -> None:
+    changes = {"generator": {"name": "noisy-resnet", "width": 4, "blocks": 1}, "discriminator_width": 4, "patch": 64}
+    segmenter = {"name": "resnet", "width": 4, "blocks": 1}
+    gan = CycleGAN(RECIPES["paper-synthesizer"].model_copy(update={**changes, "segmenter": segmenter}))
+    values = gan.step(_batch(count=1, side=64), 0, 1.0)
+    assert set(values) == ALWAYS
+    assert np.isfinite(list(values.values())).all()
+
+
+# -- pairs ---------------------------------------------------------------------------------------
+
+
+def test_pairs_bring_two_losses_more(tiny_synthesizer: Recipes) -> None:
+    assert set(CycleGAN(tiny_synthesizer()).step(_batch(), 0, 1.0)) == ALWAYS | {"features", "supervised"}
+    # Without labels, or where the recipe leaves them aside, there are none.
+    for gan in (CycleGAN(tiny_synthesizer(), paired=False), CycleGAN(tiny_synthesizer(paired=False))):
+        assert not gan.paired
+        assert set(gan.step(_batch(), 0, 1.0)) == ALWAYS
+
+
+def test_without_pairs_the_true_fields_are_not_looked_at(tiny_synthesizer: Recipes) -> None:
+    batch = _batch()
+    plain = CycleGAN(tiny_synthesizer(), paired=False).step(batch, 0, 1.0)
+    broken = batch._replace(fields=torch.full_like(batch.fields, torch.nan))
+    assert CycleGAN(tiny_synthesizer(), paired=False).step(broken, 0, 1.0) == plain
+
+
+def test_the_style_is_read_off_the_other_crops(tiny_synthesizer: Recipes) -> None:
+    batch = _batch()
+    plain = CycleGAN(tiny_synthesizer()).step(batch, 0, 1.0)
+    restyled = CycleGAN(tiny_synthesizer()).step(batch._replace(others=-batch.others), 0, 1.0)
+    assert restyled["cycle_images"] != plain["cycle_images"]
+    # S sees the images alone.
+    assert restyled["supervised"] == plain["supervised"]
+
+
+# -- terms that recipes choose -------------------------------------------------------------------
+
+
+def test_the_identity_term(tiny_synthesizer: Recipes) -> None:
+    gan = CycleGAN(tiny_synthesizer(identity=5.0, lr=1e-2))
+    values = [gan.step(_batch(step % 4), step, 1.0)["identity"] for step in range(20)]
+    assert 0 < values[-1] < 0.7 * values[0]
+
+
+def test_distances_between_averages_leave_texture_alone(tiny_synthesizer: Recipes) -> None:
+    batch = _batch()
+    checks = 0.2 * torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(16, 16)
+    grainy = batch._replace(images=batch.images + checks)
+    pixels, averages = (
+        [CycleGAN(tiny_synthesizer(cycle_blur=side)).step(each, 0, 1.0)["cycle_images"] for each in (batch, grainy)]
+        for side in (1, 4)
+    )
+    assert averages[1] == pytest.approx(averages[0], rel=1e-4)
+    assert abs(pixels[1] - pixels[0]) > 0.01 * pixels[0]
+
+
+def test_hiding_noise_lies_on_the_way_back_alone(tiny_synthesizer: Recipes) -> None:
+    quiet, noisy = (CycleGAN(tiny_synthesizer(hiding_noise=noise)).step(_batch(), 0, 1.0) for noise in (0.0, 0.5))
+    assert noisy["cycle_masks"] != quiet["cycle_masks"]
+    for name in ("cycle_images", "supervised", "adversarial_images", "discriminator_images"):
+        assert noisy[name] == quiet[name], name
+
+
+@pytest.mark.parametrize(("paired", "fakes"), [(True, 4), (False, 2)])
+def test_earlier_fakes_are_kept(paired: bool, fakes: int, tiny_synthesizer: Recipes) -> None:
+    gan = CycleGAN(tiny_synthesizer(pool=5), paired=paired)
+    gan.step(_batch(), 0, 1.0)
+    assert (len(gan.image_pool.pairs), len(gan.mask_pool.pairs)) == (fakes, 2)
+    for step in range(1, 4):
+        gan.step(_batch(step), step, 1.0)
+    assert (len(gan.image_pool.pairs), len(gan.mask_pool.pairs)) == (5, 5)
+    assert {tuple(image.shape) for image in gan.image_pool.pairs} == {(3, 32, 32)}
+    assert not any(image.requires_grad for image in gan.image_pool.pairs)
+
+
+def test_no_pool_keeps_nothing(tiny_synthesizer: Recipes) -> None:
+    gan = CycleGAN(tiny_synthesizer(pool=0))
+    gan.step(_batch(), 0, 1.0)
+    assert not gan.image_pool.pairs
+    assert not gan.mask_pool.pairs
+
+
+# -- reproducible --------------------------------------------------------------------------------
+
+
+def test_a_step_depends_on_seed_and_number_alone(tiny_synthesizer: Recipes) -> None:
+    values = []
+    for noise in (1, 2):
+        torch.manual_seed(noise)
+        gan = CycleGAN(tiny_synthesizer())
+        torch.manual_seed(noise)
+        values.append([gan.step(_batch(step), step, 1.0) for step in range(3)])
+    assert values[0] == values[1]
+    other = CycleGAN(tiny_synthesizer(seed=1))
+    assert other.step(_batch(0), 0, 1.0) != values[0][0]
+
+
+def test_dropout_depends_on_the_step_alone_too(tiny_synthesizer: Recipes) -> None:
+    recipe = tiny_synthesizer(segmenter={"name": "unet-256", "width": 1}, patch=256, batch=1)
+    values = []
+    for noise in (1, 2):
+        gan = CycleGAN(recipe)
+        torch.manual_seed(noise)
+        values.append(gan.step(_batch(count=1, side=256), 0, 1.0))
+    assert values[0] == values[1]
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_a_restored_state_goes_on_bit_for_bit(paired: bool, tiny_synthesizer: Recipes) -> None:
+    recipe = tiny_synthesizer(ema=0.9, paired=paired)
+    first = CycleGAN(recipe)
+    for step in range(4):
+        first.step(_batch(step), step, 1.0)
+    tensors, rest = first.state()
+    tensors = {name: value.clone() for name, value in tensors.items()}
+    expected = [first.step(_batch(step), step, 0.5) for step in range(4, 8)]
+    second = CycleGAN(recipe.model_copy(update={"seed": 5}))
+    second.recipe = recipe
+    second.restore(tensors, rest)
+    assert [second.step(_batch(step), step, 0.5) for step in range(4, 8)] == expected
+    assert torch.equal(_weights(second.average), _weights(first.average))
+
+
+def test_the_average_follows_the_weights(tiny_synthesizer: Recipes) -> None:
+    gan = CycleGAN(tiny_synthesizer(ema=0.9))
+    for step in range(3):
+        gan.step(_batch(step), step, 1.0)
+    mean = _weights(gan.average)
+    gan.step(_batch(3), 3, 1.0)
+    stays = min(0.9, 4 / 13)
+    torch.testing.assert_close(_weights(gan.average), stays * mean + (1 - stays) * _weights(gan.painter))
+
+
+def test_without_averaging_the_painter_is_the_model(tiny_synthesizer: Recipes) -> None:
+    gan = CycleGAN(tiny_synthesizer(ema=0.0))
+    assert gan.average is gan.painter
+    gan.step(_batch(), 0, 1.0)
+    assert not any(name.startswith("average") for name in gan.state()[0])
+
+
+# -- use -----------------------------------------------------------------------------------------
+
+
+def test_painting_is_seeded_and_in_range(tiny_synthesizer: Recipes) -> None:
+    gan = CycleGAN(tiny_synthesizer())
+    fields = _fields(0, 3, 64)
+    style = gan.style_of(_painted(fields))
+    first, again, other = (gan.paint(fields, style, seed) for seed in (0, 0, 1))
+    assert first.shape == fields.shape
+    assert first.dtype == torch.float32
+    assert first.abs().max() <= 1
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert style.shape == (3, 4)
+    assert gan.draw(first).shape == fields.shape
+
+
+def test_a_trained_painter_is_taken_over(tiny_synthesizer: Recipes) -> None:
+    base = CycleGAN(tiny_synthesizer(seed=3))
+    gan = CycleGAN(tiny_synthesizer())
+    segmenter = _weights(gan.segmenter)
+    gan.start_from(base.painter.state_dict())
+    assert torch.equal(_weights(gan.painter), _weights(base.painter))
+    assert torch.equal(_weights(gan.average), _weights(base.painter))
+    assert torch.equal(_weights(gan.segmenter), segmenter)

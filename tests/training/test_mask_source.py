@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+from napari_nucleigan.data.images import write_labels
+from napari_nucleigan.errors import DatasetError, LabelsError, RecipeError
+from napari_nucleigan.masks.encoding import encode
+from napari_nucleigan.masks.polygons import PRESETS, preset
+from napari_nucleigan.training.mask_source import MaskSource, check_masks, open_masks
+from napari_nucleigan.training.tiles import Tile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_nucleigan.training.recipes import SynthesizerRecipe
+
+    Recipes = Callable[..., SynthesizerRecipe]
+    Images = Callable[..., tuple[NDArray[np.uint8], NDArray[np.int32]]]
+
+
+def _tile(name: str, labels: NDArray[np.int32]) -> Tile:
+    return Tile(name, "liver", np.zeros((*labels.shape, 3), np.uint8), labels)
+
+
+def _same(first: list[Any], second: list[Any]) -> bool:
+    return len(first) == len(second) and all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def _places(height: int, width: int, start: int = 1) -> NDArray[np.int32]:
+    """Labels of which each pixel's says where it lies."""
+    return np.arange(start, start + height * width, dtype=np.int32).reshape(height, width)
+
+
+@pytest.mark.parametrize("masks", ["fit", "labels", "kidney"])
+def test_masks_depend_on_seed_and_step_alone(masks: str, tiny_synthesizer: Recipes, tiny_he: Images) -> None:
+    tiles = [_tile(f"t{seed}", tiny_he(seed=seed)[1]) for seed in (0, 1)]
+    recipe = tiny_synthesizer(masks=masks)
+    first, second = (open_masks(recipe, tiles) for _ in range(2))
+    later = second.draw(5, ["t0", "t1"])
+    assert _same(first.draw(3, ["t0", "t1"]), second.draw(3, ["t0", "t1"]))
+    assert _same(first.draw(5, ["t0", "t1"]), later)
+    others = [first.draw(4, ["t0", "t1"]), open_masks(tiny_synthesizer(masks=masks, seed=1), tiles).draw(3, ["t0"] * 2)]
+    for other in others:
+        assert not _same(first.draw(3, ["t0", "t1"]), other)
+
+
+@pytest.mark.parametrize("masks", ["fit", "labels", "breast"])
+def test_masks_are_label_images_of_the_crops_size(masks: str, tiny_synthesizer: Recipes, tiny_he: Images) -> None:
+    tiles = [_tile("a", tiny_he(seed=0)[1])]
+    source = open_masks(tiny_synthesizer(masks=masks, patch=64), tiles)
+    for labels, side in ((source.draw(0, ["a"])[0], 64), (source.draw(0, ["a"], 96)[0], 96)):
+        assert labels.shape == (side, side)
+        assert labels.dtype == np.int32
+        assert labels.max() > 0
+        assert labels.min() == 0
+        assert labels.flags.c_contiguous
+
+
+@pytest.mark.parametrize("encoding", ["distance", "binary", "contour"])
+def test_fields_are_the_masks_encoded(encoding: str, tiny_synthesizer: Recipes, tiny_he: Images) -> None:
+    source = open_masks(tiny_synthesizer(masks="labels", encoding=encoding), [_tile("a", tiny_he()[1])])
+    fields = source.fields(2, ["a", "a", "a"])
+    assert fields.shape == (3, 3, 32, 32)
+    assert fields.dtype == torch.float32
+    for field, labels in zip(fields, source.draw(2, ["a", "a", "a"]), strict=True):
+        assert np.array_equal(field.numpy(), encode(labels, encoding))
+
+
+def test_labels_are_cut_and_turned_but_never_changed(tiny_synthesizer: Recipes) -> None:
+    labels = _places(40, 50)
+    source = MaskSource({"a": [labels]}, tiny_synthesizer())
+    orientations = set()
+    for step in range(60):
+        (crop,) = source.draw(step, ["a"])
+        rows, columns = np.divmod(crop - 1, 50)
+        assert np.array_equal(labels[rows, columns], crop)
+        steps = int(rows[1, 0] - rows[0, 0]), int(columns[1, 0] - columns[0, 0])
+        orientations.add((*steps, int(rows[0, 1] - rows[0, 0]), int(columns[0, 1] - columns[0, 0])))
+    assert len(orientations) == 8
+    assert {abs(a) + abs(b) for a, b, _, _ in orientations} == {1}
+
+
+def test_small_labels_are_surrounded_by_background(tiny_synthesizer: Recipes) -> None:
+    source = MaskSource({"a": [_places(5, 200)]}, tiny_synthesizer())
+    (crop,) = source.draw(0, ["a"])
+    assert crop.shape == (32, 32)
+    assert (crop > 0).sum() == 5 * 32
+
+
+def test_each_image_gets_masks_like_its_own(tiny_synthesizer: Recipes) -> None:
+    tiles = [_tile("a", _places(64, 64)), _tile("b", _places(64, 64, 10_000))]
+    source = open_masks(tiny_synthesizer(masks="labels"), tiles)
+    for step in range(10):
+        first, second, third = source.draw(step, ["a", "b", "elsewhere"])
+        assert first.max() < 10_000 <= second.min()
+        assert third.shape == (32, 32)
+    strangers = [source.draw(step, ["elsewhere"])[0].min() >= 10_000 for step in range(30)]
+    assert 5 < sum(strangers) < 25
+
+
+def test_fits_follow_each_tile(tiny_synthesizer: Recipes, tiny_he: Images) -> None:
+    tiles = [_tile("few", tiny_he(192, 192, 4, 0)[1]), _tile("many", tiny_he(192, 192, 60, 1)[1])]
+    source = open_masks(tiny_synthesizer(masks="fit", patch=192), tiles)
+    counts = np.array([[int(labels.max()) for labels in source.draw(step, ["few", "many"])] for step in range(4)])
+    assert counts[:, 0].mean() < 0.5 * counts[:, 1].mean()
+
+
+def test_a_tile_without_nuclei_does_not_stop_the_others(tiny_synthesizer: Recipes, tiny_he: Images) -> None:
+    empty = np.zeros((64, 64), np.int32)
+    source = open_masks(tiny_synthesizer(masks="fit"), [_tile("empty", empty), _tile("a", tiny_he()[1])])
+    drawn = [source.draw(step, ["empty", "a"]) for step in range(8)]
+    assert not any(pair[0].any() for pair in drawn)
+    assert any(pair[1].any() for pair in drawn)
+    with pytest.raises(LabelsError, match="nothing to learn"):
+        open_masks(tiny_synthesizer(masks="fit"), [_tile("empty", empty)])
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_need_no_labels(name: str, tiny_synthesizer: Recipes) -> None:
+    recipe = tiny_synthesizer(masks=name, patch=96)
+    check_masks(recipe, labelled=False)
+    source = open_masks(recipe, [])
+    assert _same(source.draw(1, ["a"]), MaskSource({"x": preset(name)}, recipe).draw(1, ["b"]))
+
+
+@pytest.mark.parametrize("part", ["", "labels"])
+def test_a_folder_of_label_images(part: str, tmp_path: Path, tiny_synthesizer: Recipes) -> None:
+    for index in range(3):
+        write_labels(tmp_path / part / f"{index}.tif", np.full((40, 40), index + 1, np.int32))
+    recipe = tiny_synthesizer(masks=str(tmp_path))
+    check_masks(recipe, labelled=False)
+    source = open_masks(recipe, [])
+    assert {int(source.draw(step, ["any"])[0].max()) for step in range(30)} == {1, 2, 3}
+
+
+@pytest.mark.parametrize("masks", ["fit", "labels"])
+def test_masks_cannot_come_from_labels_that_are_not_there(masks: str, tiny_synthesizer: Recipes) -> None:
+    check_masks(tiny_synthesizer(masks=masks), labelled=True)
+    with pytest.raises(RecipeError, match=r"have no labels.* breast, kidney, liver, prostate"):
+        check_masks(tiny_synthesizer(masks=masks), labelled=False)
+
+
+def test_what_is_no_source_is_one_clear_error(tmp_path: Path, tiny_synthesizer: Recipes) -> None:
+    with pytest.raises(RecipeError, match="'lung' is neither a folder nor one of fit, labels, all"):
+        check_masks(tiny_synthesizer(masks="lung"), labelled=True)
+    with pytest.raises(DatasetError, match="holds no label images"):
+        check_masks(tiny_synthesizer(masks=str(tmp_path)), labelled=True)

@@ -11,6 +11,7 @@ import typer
 from napari_nucleigan.cli import models as models_command
 from napari_nucleigan.cli import train as train_command
 from napari_nucleigan.cli.console import FAILED, Bar, answer, guarded, say
+from napari_nucleigan.cli.masks import masks
 from napari_nucleigan.cli.options import with_options
 from napari_nucleigan.cli.quality import Crop, Device, Features, Segmenter, Synthetic, judge
 from napari_nucleigan.cli.synthesize import synthesize
@@ -176,6 +177,7 @@ def normalize(
         raise typer.Exit(FAILED)
 
 
+app.command()(masks)
 app.command()(synthesize)
 
 

@@ -130,9 +130,19 @@ class PolygonMasks(BaseModel):
         le=500,
         description="Over how many microns nuclei are alike, point the same way and crowd together.",
     )
-    vertices: int = Field(10, title="Vertices", ge=3, le=64, description="Corners of the polygon of each nucleus.")
+    vertices: int = Field(
+        10,
+        title="Vertices",
+        ge=3,
+        le=64,
+        description="Corners of the polygon of each nucleus: few make it angular, many follow an ellipse.",
+    )
     irregularity: float = Field(
-        0.2, title="Irregularity", ge=0, le=1, description="How unevenly the corners lie around the nucleus."
+        0.2,
+        title="Irregularity",
+        ge=0,
+        le=1,
+        description="How unevenly the corners lie around the nucleus; uneven ones bring the outline away from an ellipse.",
     )
     spikiness: float = Field(
         0.1,
@@ -167,7 +177,8 @@ class PolygonMasks(BaseModel):
             return cls(**values)
         except ValidationError as error:
             faults = "; ".join(
-                f"{'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg']}" for fault in error.errors()
+                ": ".join(filter(None, (".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, "))))
+                for fault in error.errors()
             )
             raise RecipeError(f"These settings of masks are not valid: {faults}.") from error
 

@@ -66,13 +66,17 @@ class LayoutStatistics:
         0 for a circle, towards 1 for a line.
     solidity : (n,) array of float
         Area over that of the convex hull; empty unless asked for.
+    elongation : (n,) array of float
+        Length over width of the ellipse of the same second moments, 1 or more.
+    fullness : (n,) array of float
+        Area over that of this ellipse: 1 for an ellipse, less the more the outline departs from one.
     angle : (n,) array of float
         Directions of the long axes in radians, in (-pi/2, pi/2].
     neighbour_distance : (n,) array of float
         From centroid to the nearest other centroid in µm; left out where there is no other nucleus.
     touching : (n,) array of bool
         Whether another nucleus touches this one, corners included.
-    count : float
+    count : int
         Nuclei of the image; those cut by the lower or the right border belong to the next image and do not count.
     square_mm : float
         Area of the image in mm².
@@ -81,6 +85,8 @@ class LayoutStatistics:
     area: NDArray[np.float64]
     eccentricity: NDArray[np.float64]
     solidity: NDArray[np.float64]
+    elongation: NDArray[np.float64]
+    fullness: NDArray[np.float64]
     angle: NDArray[np.float64]
     neighbour_distance: NDArray[np.float64]
     touching: NDArray[np.bool_]
@@ -137,12 +143,14 @@ def describe(labels: NDArray[np.integer], mpp: float = 0.25, *, solidity: bool =
     if found.ids.size > 1:
         distance = cKDTree(found.centres).query(found.centres, 2)[0][found.whole, 1]
     whole = found.whole
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = np.where(found.length > 0, found.width / found.length, 1.0)[whole]
+    # A row of pixels has no width; it counts as one of a tenth of a pixel.
+    length, width = (np.maximum(axis[whole], 0.1 * mpp) for axis in (found.length, found.width))
     return LayoutStatistics(
         area=found.area[whole],
-        eccentricity=np.sqrt(np.maximum(1 - ratio**2, 0)),
+        eccentricity=np.sqrt(1 - (width / length) ** 2),
         solidity=solidities(labels, found.ids[whole]) if solidity else np.empty(0),
+        elongation=length / width,
+        fullness=found.area[whole] / (np.pi / 4 * length * width),
         angle=found.angle[whole],
         neighbour_distance=distance,
         touching=found.touching[whole],

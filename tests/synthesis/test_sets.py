@@ -56,16 +56,13 @@ def test_a_set_in_the_layout_of_a_data_set(tmp_path: Path, model: Model) -> None
 def test_a_pair_can_be_painted_again_by_its_record(tmp_path: Path, model: Model) -> None:
     run(synthesize_set(tmp_path, SMALL.model_copy(update={"style": "breast", "count": 3}), model=model))
     line = json.loads((tmp_path / "pairs.jsonl").read_text().splitlines()[1])
-    settings = SynthesisSettings(device="cpu", precision="float32", style="breast", seed=line["seed"] % 2**31)
+    settings = SynthesisSettings(device="cpu", precision="float32", style="breast", seed=line["seed"])
     data = Dataset.open(tmp_path)
     image, labels = data.pair(line["name"])
-    if line["seed"] < 2**31:
-        np.testing.assert_array_equal(run(synthesize(labels, settings, model)).pixels, image.pixels)
-    else:
-        assert image.pixels.shape == (64, 64, 3)
+    np.testing.assert_array_equal(run(synthesize(labels, settings, model)).pixels, image.pixels)
 
 
-@pytest.mark.parametrize("stop_at", [1, 2, 3])
+@pytest.mark.parametrize("stop_at", [1, 2])
 def test_stopped_and_resumed_to_identical_bytes(tmp_path: Path, model: Model, stop_at: int) -> None:
     run(synthesize_set(tmp_path / "whole", SMALL, model=model))
     job = synthesize_set(tmp_path / "parts", SMALL, model=model)
@@ -196,8 +193,7 @@ def test_validation_has_its_share_and_no_pair_changes_sides(tmp_path: Path, mode
         data = Dataset.open(tmp_path)
         held = {name for name, split in data.splits.items() if split == "val"}
         assert len(held) == 0.3 * count
-        first = held if count == 10 else first
-        assert first <= held
+        assert {name for name in held if name <= "pair-00010"} == {"pair-00004", "pair-00007", "pair-00010"}
 
 
 def test_what_a_set_needs_to_know(tmp_path: Path, model: Model) -> None:

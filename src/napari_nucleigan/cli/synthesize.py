@@ -31,7 +31,7 @@ def synthesize(
     masks: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[MASKS]",
+            metavar="MASKS",
             help="What to paint: a label image, a folder of them, or a data set. Without it masks are drawn, as --like "
             "says.",
             show_default=False,

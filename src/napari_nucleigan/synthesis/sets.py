@@ -316,7 +316,7 @@ class _SetMaker:
 
     def _noise_seed(self, pair: _Pair) -> int:
         sequence = np.random.SeedSequence([self._settings.seed, pair.index, pair.attempt])
-        return int(sequence.generate_state(1, np.uint64)[0])
+        return int(sequence.generate_state(1)[0]) >> 1  # a seed that settings take, to paint the pair by itself
 
     def _write(self, pair: _Pair) -> None:
         name = self._source.name(pair.index)

@@ -66,7 +66,7 @@ class TestKid:
         assert std == pytest.approx(0, abs=1e-12)
 
     def test_is_the_mean_over_subsets_whatever_their_size(self) -> None:
-        first, second = np.random.default_rng(0).normal(size=(2, 120, 8)) + [[[0]], [[0.5]]]
+        first, second = np.random.default_rng(0).normal(size=(2, 120, 8)) + np.reshape([0, 0.5], (2, 1, 1))
         whole = mmd2(first, second)
         for size in (20, 60):
             mean, std = kid(first, second, subsets=400, subset_size=size)
@@ -84,7 +84,7 @@ class TestKid:
 
 class TestRealOrSynthetic:
     def test_sets_far_apart_are_always_told_apart(self) -> None:
-        first, second = np.random.default_rng(0).normal(size=(2, 50, 8)) + [[[0]], [[6]]]
+        first, second = np.random.default_rng(0).normal(size=(2, 50, 8)) + np.reshape([0, 6], (2, 1, 1))
         assert real_or_synthetic(first, second) == 1
 
     def test_sets_of_one_kind_never_are(self) -> None:
@@ -109,7 +109,7 @@ class TestRealOrSynthetic:
         assert strict < 0.75
 
     def test_constant_features_do_no_harm(self) -> None:
-        first, second = np.zeros((2, 20, 3)) + [[[0]], [[1]]]
+        first, second = np.zeros((2, 20, 3)) + np.reshape([0, 1], (2, 1, 1))
         first[:, 1], second[:, 1] = 5, 5
         assert real_or_synthetic(first, second) == 1
         assert real_or_synthetic(np.ones((20, 3)), np.ones((20, 3))) == pytest.approx(0.5)

@@ -98,15 +98,17 @@ def lay_out(random: np.random.Generator, tissue: Tissue, size: tuple[float, floa
     """
     margin = min(2.5 * float(np.sqrt(np.mean(tissue.areas))), 2 * max(size))
     low, high = np.full(2, -margin), np.asarray(size) + margin
-    crowd, like, shape = (RandomField(random, tissue.reach) for _ in range(3))
-    along, across = (RandomField(random, tissue.reach, smooth=True) for _ in range(2))
-    centres = _points(random, tissue, crowd, low, high)
     apart = 0.5e3 / np.sqrt(max(tissue.density, 1.0))
     kept = _LOST * np.exp(apart / tissue.reach)
+    alike, same_shape = tissue.similarity * kept, tissue.shape_similarity * kept
+    crowd = RandomField(random, tissue.reach)
+    # More likeness than the reach allows at the distance of neighbours takes a longer one.
+    like, shape = (RandomField(random, tissue.reach * max(share, 1) ** 2) for share in (alike, same_shape))
+    along, across = (RandomField(random, tissue.reach, smooth=True) for _ in range(2))
+    centres = _points(random, tissue, crowd, low, high)
     crowded = tissue.crowding * (crowd(centres) - _drawn_mean(tissue.clustering))
-    alike = max(tissue.similarity * kept - tissue.crowding**2, 0)
-    large = crowded + _mixed(random, like(centres), alike, 1 - tissue.crowding**2)
-    long = _mixed(random, shape(centres), tissue.shape_similarity * kept)
+    large = crowded + _mixed(random, like(centres), max(alike - tissue.crowding**2, 0), 1 - tissue.crowding**2)
+    long = _mixed(random, shape(centres), same_shape)
     long = tissue.association * large + np.sqrt(1 - tissue.association**2) * long
     area, ratio = _at(tissue.areas, ndtr(large)), _at(tissue.elongations, ndtr(long))
     layout = Layout(
@@ -180,7 +182,7 @@ def _directions(
     # place, and chance.
     common = random.uniform(0, 2 * np.pi)
     chance = random.standard_normal((2, len(streams)))
-    alike = np.exp(-((apart / tissue.reach) ** 2) / 2) * 0.9
+    alike = np.exp(-((apart / tissue.reach) ** 2) / 2) * 0.9 + 1e-6
     whole = _pull(tissue.alignment)
     local = _pull(float(np.sqrt(min(max(tissue.coherence - tissue.alignment**2, 0) / alike, 1))))
     east = whole * np.cos(common) + local * np.cos(streams) + chance[0]

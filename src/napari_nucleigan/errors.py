@@ -38,5 +38,9 @@ class RunError(NucleiganError):
     """A training run that cannot be started, resumed or read."""
 
 
+class StopRequested(NucleiganError):
+    """A training that was asked from outside to stop, and has put its state in safety."""
+
+
 class OutputError(NucleiganError):
     """A result that cannot be written: read-only folder, full disk."""

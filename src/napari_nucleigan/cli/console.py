@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
+SAVED = "Stopped; the state is saved, and --resume goes on from it."
+
 _Result = TypeVar("_Result")
 
 
@@ -103,10 +105,19 @@ class Bar:
                 say(event.text)
 
 
-def drive(job: Job[_Result], view: Callable[[Event], object]) -> _Result:
+def drive(job: Job[_Result], view: Callable[[Event], object], stop: Callable[[], object] = lambda: None) -> _Result:
     """Run a job that saves its state when it is closed; Ctrl-C closes it after the present step.
 
     A second Ctrl-C does not wait.
+
+    Parameters
+    ----------
+    job : generator of events
+        What to run.
+    view : callable
+        Called with each event.
+    stop : callable
+        Called at the first Ctrl-C, for a job that can be told to come to an event sooner.
 
     Raises
     ------
@@ -120,12 +131,13 @@ def drive(job: Job[_Result], view: Callable[[Event], object]) -> _Result:
         if asked:
             raise KeyboardInterrupt
         asked = True
+        stop()
         say("Stopping after the present step; press Ctrl-C again not to wait.")
 
     def show(event: Event) -> None:
         view(event)
         if asked:
-            raise Stopped("Stopped; the state is saved, and --resume goes on from it.")
+            raise Stopped(SAVED)
 
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, ask) for number in numbers]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from napari_nucleigan.cli.console import drive, guarded
-from napari_nucleigan.errors import RecipeError
+from napari_nucleigan.cli.console import SAVED, Stopped, drive, guarded
+from napari_nucleigan.errors import NucleiganError, RecipeError, StopRequested
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,10 +131,23 @@ def _train(
     as_json: bool,
 ) -> None:
     from napari_nucleigan.cli.live import JsonLines, TrainingView
+    from napari_nucleigan.training import RunFolder
+    from napari_nucleigan.training.control import ask
+    from napari_nucleigan.training.processes import TOKEN
 
-    job = train(data, recipe, run, resume=resume, device=device, card={"name": name} if name else None)
-    with JsonLines() if as_json else TrainingView() as view:
-        best = drive(job, view)
+    folder = RunFolder(run, token=os.environ.pop(TOKEN, ""), dedicated=True)
+
+    def stop() -> None:
+        # The loop looks for requests after every step, and yields events more rarely.
+        with suppress(NucleiganError):
+            ask(folder, "stop")
+
+    job = train(data, recipe, folder, resume=resume, device=device, card={"name": name} if name else None)
+    try:
+        with JsonLines() if as_json else TrainingView() as view:
+            best = drive(job, view, stop)
+    except StopRequested as request:
+        raise Stopped(SAVED) from request
     if not as_json:
         print(best)
 

@@ -15,6 +15,7 @@ import torch
 from napari_nucleigan.errors import RunError
 from napari_nucleigan.events import Checkpoint, Event, Finished, Job, Losses, Progress
 from napari_nucleigan.training.checkpoints import load_checkpoint, save_checkpoint
+from napari_nucleigan.training.runs import PAUSED, POLL, STOPPING, TRAINING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -173,6 +174,14 @@ def train(
     try:
         with _Prefetched(batches, step, schedule.steps) as ready:
             for batch in ready:
+                if (asked := run.asked()) is not None:
+                    if asked == "pause" and step > saved:
+                        # Whatever happens during a long pause, nothing is lost.
+                        event = checkpoint()
+                        saved = step
+                        yield event
+                    with speed.paused():
+                        yield from _obey(run, step, schedule.steps)
                 scale = schedule.scale(step)
                 values = trainer.step(batch, step, scale)
                 step += 1
@@ -190,7 +199,7 @@ def train(
                         )
                     rate = batch_size * speed.per_second
                     yield Losses(step, means, lr * scale, round(rate, 2))
-                    yield Progress(step, schedule.steps, "training", speed.seconds_left)
+                    yield Progress(step, schedule.steps, TRAINING, speed.seconds_left)
                 epoch, rest = divmod(step, schedule.steps_per_epoch)
                 if rest:
                     continue
@@ -210,6 +219,15 @@ def train(
         raise
     yield Finished(step, str(run.best))
     return step
+
+
+def _obey(run: RunFolder, step: int, steps: int) -> Job[None]:
+    """Wait while a pause is asked for; a stop closes the job at the progress that is told here."""
+    while (asked := run.asked()) is not None:
+        yield Progress(step, steps, PAUSED if asked == "pause" else STOPPING)
+        if asked == "stop":
+            return
+        time.sleep(POLL / 2)
 
 
 class _Speed:

@@ -44,7 +44,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the user's own models and settings out of the tests, and the tests out of them."""
-    for variable in ("NUCLEIGAN_MODELS", "NUCLEIGAN_CONFIG"):
+    for variable in ("NUCLEIGAN_MODELS", "NUCLEIGAN_CONFIG", "NUCLEIGAN_RUNS", "NUCLEIGAN_QUEUE"):
         monkeypatch.setenv(variable, str(tmp_path_factory.mktemp(variable.lower())))
 
 

@@ -102,8 +102,8 @@ def lay_out(random: np.random.Generator, tissue: Tissue, size: tuple[float, floa
     kept = _LOST * np.exp(apart / tissue.reach)
     alike, same_shape = tissue.similarity * kept, tissue.shape_similarity * kept
     crowd = RandomField(random, tissue.reach)
-    # More likeness than the reach allows at the distance of neighbours takes a longer one.
-    like, shape = (RandomField(random, tissue.reach * max(share, 1) ** 2) for share in (alike, same_shape))
+    # More likeness than the reach allows at the distance of neighbours takes a longer one, up to three times.
+    like, shape = (RandomField(random, tissue.reach * np.clip(share, 1, 1.7) ** 2) for share in (alike, same_shape))
     along, across = (RandomField(random, tissue.reach, smooth=True) for _ in range(2))
     centres = _points(random, tissue, crowd, low, high)
     crowded = tissue.crowding * (crowd(centres) - _drawn_mean(tissue.clustering))

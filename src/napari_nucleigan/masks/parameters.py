@@ -142,10 +142,10 @@ class PolygonMasks(BaseModel):
         title="Irregularity",
         ge=0,
         le=1,
-        description="How unevenly the corners lie around the nucleus; uneven ones bring the outline away from an ellipse.",
+        description="How unevenly the corners lie around the nucleus; uneven ones lead it away from an ellipse.",
     )
     spikiness: float = Field(
-        0.1,
+        0.2,
         title="Spikiness",
         ge=0,
         le=1,

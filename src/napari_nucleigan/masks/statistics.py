@@ -230,6 +230,8 @@ def _unbiased_count(labels: NDArray[np.integer], total: int) -> int:
 
 def solidities(labels: NDArray[np.integer], ids: NDArray[np.integer]) -> NDArray[np.float64]:
     """Measure area over that of the convex hull of the nuclei `ids` (ascending); (n,)."""
+    if not ids.size:
+        return np.empty(0)
     place = np.searchsorted(ids, labels)
     known = np.append(ids, -1)[place] == labels
     compact = np.where(known, place + 1, 0)

@@ -6,13 +6,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.interpolate import CubicSpline
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _POINTS_PER_SIDE = 4
 _UNEVEN = 0.5
+_LONGEST = 0.45
 
 
 def walk(
@@ -20,7 +20,7 @@ def walk(
     count: int,
     vertices: int = 10,
     irregularity: float = 0.2,
-    spikiness: float = 0.1,
+    spikiness: float = 0.2,
     smoothed: bool = True,
 ) -> NDArray[np.float64]:
     """Walk around the origin: a step of angle, a radius, a step of angle, ...
@@ -42,19 +42,19 @@ def walk(
     spikiness : float
         In [0, 1]: standard deviation of the logarithm of the radii, in the mean over polygons.
     smoothed : bool
-        Draw a periodic cubic spline through the corners.
+        Round the polygon off by the periodic cubic B-spline whose control points are the corners.
 
     Returns
     -------
     (count, points, 2) array of float
         Row and column of the points around the centroid.
     """
-    steps = 1 + irregularity * random.uniform(-1, 1, (count, vertices))
-    # A step of half a turn or more would leave the centre outside.
-    steps = np.maximum(steps, 0.05)
-    angles = np.cumsum(steps, 1)
-    angles *= 2 * np.pi / angles[:, -1:]
-    angles += random.uniform(0, 2 * np.pi, (count, 1))
+    steps = np.maximum(1 + irregularity * random.uniform(-1, 1, (count, vertices)), 0.05)
+    steps /= steps.sum(1, keepdims=True)
+    # Steps of half a turn would leave the centre outside.
+    beyond = (_LONGEST - 1 / vertices) / np.maximum(steps.max(1, keepdims=True, initial=0) - 1 / vertices, 1e-9)
+    steps = 1 / vertices + (steps - 1 / vertices) * np.minimum(beyond, 1)
+    angles = 2 * np.pi * (np.cumsum(steps, 1) + random.uniform(size=(count, 1)))
     # Most nuclei are smooth and a few are lobed: each has its own share of the spikiness.
     own = spikiness * np.exp(_UNEVEN * np.clip(random.standard_normal((count, 1)), -2, 2) - _UNEVEN**2 / 2)
     radii = np.exp(np.clip(own * random.standard_normal((count, vertices)), -1.5, 1.5))
@@ -66,12 +66,16 @@ def walk(
 
 @lru_cache(maxsize=64)
 def _spline(vertices: int) -> NDArray[np.float64]:
-    # A spline is linear in its corners: one matrix serves every polygon.
-    corners = np.eye(vertices)
-    curve = CubicSpline(np.arange(vertices + 1), np.concatenate([corners, corners[:1]]), bc_type="periodic")
+    # A spline is linear in its corners: one matrix serves every polygon. That of B-splines is positive, and a line
+    # meets the curve no more often than the polygon: what is seen from its centre as a whole stays so.
     per_side = max(_POINTS_PER_SIDE, -(-24 // vertices))
-    points: NDArray[np.float64] = curve(np.arange(vertices * per_side) / per_side)
-    return points
+    t = np.arange(per_side)[:, None] / per_side
+    weights = np.concatenate([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], 1) / 6
+    points = np.zeros((vertices, per_side, vertices))
+    for side in range(vertices):
+        for corner in range(4):
+            points[side, :, (side + corner - 1) % vertices] += weights[:, corner]
+    return points.reshape(-1, vertices)
 
 
 def _normalised(points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,0 +1,123 @@
+"""The legend of the live charts: which curves are shown, in which colour, with which value."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QColor, QIcon, QPainter, QPen, QPixmap
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QSizePolicy, QWidget
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Key = tuple[str, str]
+"""``"loss"``, ``"score"`` or ``"run"``, and a name."""
+
+_COLUMNS = 2
+_SWATCH = 16, 10
+
+NAMES = {
+    "l1": "L1",
+    "presence": "Presence",
+    "adversarial": "Generator",
+    "discriminator": "Discriminator",
+    "penalty": "Penalty",
+    "adversarial_images": "Gen. images",
+    "adversarial_masks": "Gen. masks",
+    "discriminator_images": "Discr. images",
+    "discriminator_masks": "Discr. masks",
+    "cycle_images": "Cycle images",
+    "cycle_masks": "Cycle masks",
+    "aji": "AJI",
+    "f1": "F1",
+    "pq": "PQ",
+    "dice": "Dice",
+    "own_aji": "AJI, own masks",
+}
+"""What people call losses and scores."""
+
+
+def pretty(name: str) -> str:
+    """Write the name of a loss or a score for people."""
+    if name.startswith("train_"):
+        return f"{pretty(name[6:])} in training"
+    return NAMES.get(name, name.replace("_", " ").capitalize())
+
+
+class Legend(QWidget):
+    """A box to tick for each curve, with its colour, name and value."""
+
+    changed = Signal()
+    """Other curves are to be shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._boxes: dict[Key, QCheckBox] = {}
+        self._texts: dict[Key, str] = {}
+        self._layout = QGridLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setHorizontalSpacing(8)
+        self._layout.setVerticalSpacing(1)
+        for column in range(_COLUMNS):
+            self._layout.setColumnStretch(column, 1)
+
+    def set_entries(self, entries: Mapping[Key, tuple[str, str, bool]], checkable: bool = True) -> None:
+        """List curves.
+
+        Parameters
+        ----------
+        entries : dict
+            Text, tooltip and whether it is shown at first, of each curve. What the user has ticked stays ticked.
+        checkable : bool
+            Whether the user may hide curves.
+        """
+        if list(entries) == list(self._boxes):
+            return
+        before = {key: box.isChecked() for key, box in self._boxes.items()}
+        for box in self._boxes.values():
+            self._layout.removeWidget(box)
+            box.hide()
+            box.deleteLater()
+        self._boxes.clear()
+        for index, (key, (text, tip, shown)) in enumerate(entries.items()):
+            box = QCheckBox(text)
+            box.setChecked(before.get(key, shown) or not checkable)
+            box.setToolTip(tip)
+            # A long name is cut off rather than making the dock wider.
+            box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            if not checkable:
+                box.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+                box.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            box.toggled.connect(lambda _: self.changed.emit())
+            self._layout.addWidget(box, index // _COLUMNS, index % _COLUMNS)
+            self._boxes[key], self._texts[key] = box, text
+
+    @property
+    def shown(self) -> list[Key]:
+        """Keys of the curves that are ticked."""
+        return [key for key, box in self._boxes.items() if box.isChecked()]
+
+    def box(self, key: Key) -> QCheckBox:
+        """Return the box of a curve."""
+        return self._boxes[key]
+
+    def set_value(self, key: Key, value: str) -> None:
+        """Show a value beside a name."""
+        box = self._boxes.get(key)
+        text = f"{self._texts.get(key, '')}  {value}".strip()
+        if box is not None and box.text() != text:
+            box.setText(text)
+
+    def set_swatch(self, key: Key, colour: str, style: Qt.PenStyle = Qt.PenStyle.SolidLine) -> None:
+        """Show the colour and style of a curve."""
+        box = self._boxes.get(key)
+        if box is None:
+            return
+        pixmap = QPixmap(*_SWATCH)
+        pixmap.fill(Qt.GlobalColor.transparent)
+        painter = QPainter(pixmap)
+        painter.setPen(QPen(QColor(colour), 2.4, style))
+        painter.drawLine(0, _SWATCH[1] // 2, _SWATCH[0], _SWATCH[1] // 2)
+        painter.end()
+        box.setIcon(QIcon(pixmap))

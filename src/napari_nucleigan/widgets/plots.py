@@ -1,0 +1,314 @@
+"""Live plots of training runs: losses, validation scores and the learning rate, of one run or of several.
+
+A view and nothing more: it is given the `series.Series` of runs, and told when they have grown.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QRect, QSize, Qt, QTimer, Signal
+from qtpy.QtGui import QColor, QImage, QPainter
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFileDialog,
+    QGridLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QSplitter,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QLabeledDoubleSlider
+
+from napari_nucleigan.errors import NucleiganError, OutputError
+from napari_nucleigan.files import atomic_write
+from napari_nucleigan.widgets.charts import DARK, LIGHT, STYLES, Chart, Line, span
+from napari_nucleigan.widgets.fields import menu_button
+from napari_nucleigan.widgets.legend import Legend, pretty
+from napari_nucleigan.widgets.series import LR, Curve, Series, write_csv
+from napari_nucleigan.widgets.settings import recall, remember
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping
+
+    from napari_nucleigan.widgets.legend import Key
+
+MOST_RUNS = 10
+"""Runs that can be shown at once."""
+
+SMOOTHING = 0.9
+"""Share of the past in the running means at first."""
+
+_REDRAW_MS = 30  # after the last move of the mouse wheel
+_PICTURE = 3  # pixels of an exported picture for one on the screen
+_SHOWN = ("aji", "f1")
+
+
+class LivePlots(QWidget):
+    """Charts of the losses, scores and learning rates of up to `MOST_RUNS` runs."""
+
+    failed = Signal(object)
+    """A picture or table could not be written: a `NucleiganError`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._runs: dict[str, Series] = {}
+        self._following = True
+        self._colours = DARK
+        self._background = "#000000"
+        self.losses, self.scores, self.rates = Chart("loss"), Chart("score"), Chart("rate", floor=0.0)
+        self.charts = (self.losses, self.scores, self.rates)
+        self.names, self.run_names = Legend(), Legend()
+        self.step = QLabel()
+        self.log = QCheckBox("Log")
+        self.log.setToolTip("Show the losses on a logarithmic scale; values that are not above 0 are left out.")
+        self.smoothing = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
+        self.smoothing.setRange(0.0, 0.99)
+        self.smoothing.setDecimals(2)
+        self.smoothing.setValue(SMOOTHING)
+        self.smoothing.setToolTip("Share of the past in the running mean; 0 shows the values as they are.")
+        self.fit_button = QPushButton("Fit")
+        self.fit_button.setToolTip("Show everything again, and follow the run.")
+        self.export_button = menu_button(
+            "Export",
+            "Save what is shown as a picture, or all values as a table.",
+            {"Picture (PNG)…": self._ask_picture, "Table (CSV)…": self._ask_table},
+        )
+        self._rest = QTimer(self, singleShot=True, interval=_REDRAW_MS)
+        self._build()
+        self._connect()
+        self.set_theme("dark")
+
+    @property
+    def following(self) -> bool:
+        """Whether the charts show everything, and go on to; not after the user has zoomed."""
+        return self._following
+
+    def show_runs(self, runs: Mapping[str, Series]) -> None:
+        """Show runs, by name; the first `MOST_RUNS` of them."""
+        self._runs = dict(list(runs.items())[:MOST_RUNS])
+        for series in self._runs.values():
+            series.set_smoothing(self.smoothing.value())
+        self._following = True
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Draw what has come since."""
+        self._list()
+        if self._following:
+            begin, end = span(curve for chart in self.charts for curve in self._curves(chart))
+            self.losses.show_steps(begin, end)
+        self._draw()
+
+    def fit(self) -> None:
+        """Show everything, and follow the runs."""
+        self._following = True
+        self.refresh()
+
+    def set_theme(self, theme: str) -> None:
+        """Take the colours of a napari theme, by its name."""
+        from napari.utils.theme import get_theme
+
+        found = get_theme(theme)
+        self._colours = DARK if found.type == "dark" else LIGHT
+        self._background, text = (colour.as_hex(format="long") for colour in (found.background, found.text))
+        for chart in self.charts:
+            chart.paint_as(self._background, text)
+        self._draw()
+
+    def save_picture(self, path: str | Path) -> None:
+        """Write the charts and their legend as PNG.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        area = QRect(self.run_names.pos(), self.splitter.geometry().bottomRight())
+        image = QImage(QSize(self.width(), area.height()) * _PICTURE, QImage.Format.Format_RGB32)
+        image.fill(QColor(self._background))
+        painter = QPainter(image)
+        painter.scale(_PICTURE, _PICTURE)
+        for part in (self.run_names, self.names, self.splitter):
+            if part.isVisible():
+                part.render(painter, part.pos() - area.topLeft())
+        painter.end()
+        with atomic_write(path) as temporary:
+            if not image.save(str(temporary), "PNG"):
+                raise OutputError(f"Cannot write {path}; choose another folder, or free some space.")
+
+    def save_table(self, path: str | Path) -> None:
+        """Write all values as CSV.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        write_csv(Path(path), self._runs)
+
+    def _build(self) -> None:
+        buttons = QGridLayout()
+        buttons.setHorizontalSpacing(6)
+        buttons.addWidget(self.log, 0, 0)
+        buttons.addWidget(QLabel("Smooth"), 0, 1)
+        buttons.addWidget(self.smoothing, 0, 2)
+        buttons.addWidget(self.fit_button, 0, 3)
+        buttons.addWidget(self.export_button, 0, 4)
+        buttons.setColumnStretch(2, 1)
+        self.splitter = QSplitter(Qt.Orientation.Vertical)
+        self.splitter.setChildrenCollapsible(False)
+        for chart, least, share in zip(self.charts, (110, 90, 70), (5, 3, 2), strict=True):
+            chart.setMinimumHeight(least)
+            self.splitter.addWidget(chart)
+            self.splitter.setStretchFactor(self.splitter.count() - 1, share)
+        self.splitter.setMinimumHeight(280)
+        for chart in self.charts[1:]:
+            chart.getPlotItem().setXLink(self.losses.getPlotItem())
+        self.step.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addLayout(buttons)
+        for part in (self.run_names, self.names, self.splitter, self.step):
+            layout.addWidget(part, 1 if part is self.splitter else 0)
+        self.run_names.hide()
+
+    def _connect(self) -> None:
+        self.log.toggled.connect(self._log_toggled)
+        self.smoothing.valueChanged.connect(self._smooth)
+        self.fit_button.clicked.connect(self.fit)
+        self.names.changed.connect(self.refresh)
+        self._rest.timeout.connect(self._draw)
+        for chart in self.charts:
+            chart.hovered.connect(self._hover)
+            chart.touched.connect(self._touched)
+        self.losses.ranged.connect(self._ranged)
+
+    def _groups(self, chart: Chart) -> list[dict[str, Curve]]:
+        if chart is self.losses:
+            return [series.losses for series in self._runs.values()]
+        if chart is self.scores:
+            return [series.scores for series in self._runs.values()]
+        return [{LR: series.rates[LR]} if LR in series.rates else {} for series in self._runs.values()]
+
+    def _kind(self, chart: Chart) -> str:
+        return "loss" if chart is self.losses else "score"
+
+    def _curves(self, chart: Chart) -> list[Curve]:
+        return [curve for group in self._groups(chart) for curve in group.values()]
+
+    def _names(self, chart: Chart) -> list[str]:
+        return list(dict.fromkeys(name for group in self._groups(chart) for name in group))
+
+    def _list(self) -> None:
+        """Bring the legends up to date with the runs."""
+        several = len(self._runs) > 1
+        entries: dict[Key, tuple[str, str, bool]] = {}
+        for chart in (self.losses, self.scores):
+            for index, name in enumerate(self._names(chart)):
+                # Ten runs of eight losses each are for nobody to read: it begins with the first loss.
+                shown = not (several and index) if chart is self.losses else any(part in name for part in _SHOWN)
+                kind = "Loss" if chart is self.losses else "Validation score"
+                entries[self._kind(chart), name] = pretty(name), f"{kind} “{name}”: show or hide it.", shown
+        if several != self.run_names.isVisibleTo(self):
+            self.names.set_entries({})  # what is ticked for one run is too much for several
+        self.names.set_entries(entries)
+        runs = {("run", name): (name, f"The run {name}.", True) for name in self._runs} if several else {}
+        self.run_names.set_entries(runs, checkable=False)
+        self.run_names.setVisible(several)
+
+    def _lines(self, chart: Chart) -> dict[Hashable, Line]:
+        several = len(self._runs) > 1
+        ticked = [name for name in self._names(chart) if (self._kind(chart), name) in self.names.shown]
+        if chart is self.rates:
+            ticked = [LR]
+        lines: dict[Hashable, Line] = {}
+        for position, (run, group) in enumerate(zip(self._runs, self._groups(chart), strict=True)):
+            for index, name in enumerate(ticked):
+                if name not in group:
+                    continue
+                place = position if several else self._names(chart).index(name)
+                colour = self._colours[place % len(self._colours)]
+                style = STYLES[index % len(STYLES)] if several else STYLES[0]
+                raw = chart is self.losses and not several and self.smoothing.value() > 0
+                lines[run, name] = Line(group[name], colour, style, raw)
+                self._swatch(chart, name, colour, style, several)
+            if several:
+                self.run_names.set_swatch(("run", run), self._colours[position % len(self._colours)])
+        return lines
+
+    def _swatch(self, chart: Chart, name: str, colour: str, style: Qt.PenStyle, several: bool) -> None:
+        if chart is not self.rates:
+            self.names.set_swatch((self._kind(chart), name), "#888888" if several else colour, style)
+
+    def _draw(self) -> None:
+        for chart in self.charts:
+            chart.draw(self._lines(chart))
+            if self._following:
+                chart.fit_values()
+        self._hover(None)
+
+    def _log_toggled(self, log: bool) -> None:
+        self.losses.set_log(log)
+        self._following = True
+        self.refresh()
+
+    def _smooth(self, smoothing: float) -> None:
+        for series in self._runs.values():
+            series.set_smoothing(smoothing)
+        self._draw()
+
+    def _touched(self) -> None:
+        self._following = False
+
+    def _ranged(self) -> None:
+        if not self._following:
+            self._rest.start()
+
+    def _hover(self, step: float | None) -> None:
+        """Show the values at a step, or the newest ones."""
+        for chart in self.charts:
+            chart.point_at(step)
+        at = step if step is not None else max((series.last_step for series in self._runs.values()), default=0)
+        parts = [f"step {max(0, round(at))}"] if self._runs else []
+        for position, series in enumerate(self._runs.values()):
+            rate = series.rates[LR].at(at) if LR in series.rates else None
+            if rate is not None and len(self._runs) == 1:
+                parts.append(f"rate {rate:.3g}")
+            for kind, group in (("loss", series.losses), ("score", series.scores)):
+                for name, curve in group.items() if not position else ():
+                    value, smooth = curve.at(at), curve.at(at, smooth=True)
+                    text = "" if smooth is None else f"{smooth:.3g}"
+                    if step is not None and value != smooth and value is not None:
+                        text += f" ({value:.3g})"
+                    self.names.set_value((kind, name), text if len(self._runs) == 1 else "")
+            if len(self._runs) > 1:
+                self.run_names.set_value(("run", list(self._runs)[position]), self._values(series, at))
+        self.step.setText(" · ".join(parts))
+
+    def _values(self, series: Series, step: float) -> str:
+        groups = {"loss": series.losses, "score": series.scores}
+        found = [groups[kind][name].at(step, smooth=True) for kind, name in self.names.shown if name in groups[kind]]
+        return ", ".join(f"{value:.3g}" for value in found if value is not None)
+
+    def _ask_picture(self) -> None:
+        self._ask("Save the plots", "plots.png", "Pictures (*.png)", self.save_picture)
+
+    def _ask_table(self) -> None:
+        self._ask("Save the values", "values.csv", "Tables (*.csv)", self.save_table)
+
+    def _ask(self, title: str, name: str, pattern: str, save: Callable[[str], None]) -> None:
+        run = next(iter(self._runs), "")
+        start = Path(recall("plots", "")) / (f"{run} {name}".strip())
+        path, _ = QFileDialog.getSaveFileName(self, title, str(start), pattern)
+        if not path:
+            return
+        remember("plots", str(Path(path).parent))
+        try:
+            save(path)
+        except NucleiganError as error:
+            self.failed.emit(error)

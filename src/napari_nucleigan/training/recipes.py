@@ -102,6 +102,9 @@ class SegmenterRecipe(Recipe):
     adversarial_interval: int = Field(2, ge=1, description="Steps from one adversarial update to the next.")
     l1_weight: float = Field(35.0, ge=0, description="Weight of the distance to the true field.")
     presence_weight: float = Field(35.0, ge=0, description="Weight of cross-entropy and Dice of interior and contour.")
+    synthetic_share: float = Field(
+        0.0, ge=0, lt=1, description="Share of the crops that are cut from synthetic pairs; the others are real."
+    )
     blur: float = Field(1.2, ge=0, le=10, description="Largest blur of a crop in pixels.")
     noise: float = Field(0.03, ge=0, le=1, description="Largest noise as a share of white.")
     warmup_steps: int = Field(100, ge=0, description="Steps in which the learning rate rises from 0.")
@@ -141,7 +144,7 @@ class SynthesizerRecipe(Recipe):
     pool: int = Field(50, ge=0, description="Earlier fakes kept for each discriminator.")
     adversarial_weight: float = Field(1.0, ge=0, description="Weight of both adversarial losses.")
     cycle_images: float = Field(10.0, ge=0, description="lambda_n: weight of the image that comes back.")
-    cycle_masks: float = Field(10.0, ge=0, description="lambda_m: weight of the mask that comes back.")
+    cycle_masks: float = Field(2.0, ge=0, description="lambda_m: weight of the mask that comes back.")
     cycle_blur: int = Field(
         4,
         ge=1,

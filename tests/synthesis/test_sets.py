@@ -37,7 +37,10 @@ def test_a_set_in_the_layout_of_a_data_set(tmp_path: Path, model: Model) -> None
     assert (report.made, report.kept, report.dropped, report.failed) == (20, 0, (), {})
     data = Dataset.open(tmp_path / "out")
     assert len(data) == 20
-    assert set(data.organs.values()) == {"liver", "breast"}  # what the styles are called
+    lines = [json.loads(line) for line in (tmp_path / "out" / "pairs.jsonl").read_text().splitlines()]
+    assert set(data.organs.values()) == {"breast", "kidney", "liver", "prostate"}
+    styles = {line["organ"]: line["style"] for line in lines}
+    assert (styles["breast"], styles["liver"]) == ("breast", "liver")
     image, labels = data.pair(data.names[0])
     assert image.pixels.shape == (64, 64, 3)
     assert labels.max() > 0
@@ -48,7 +51,6 @@ def test_a_set_in_the_layout_of_a_data_set(tmp_path: Path, model: Model) -> None
     record = json.loads((tmp_path / "out" / "provenance.json").read_text())
     assert record["model"] == "painter"
     assert record["sha256"] == model.card.sha256
-    lines = [json.loads(line) for line in (tmp_path / "out" / "pairs.jsonl").read_text().splitlines()]
     assert [line["index"] for line in lines] == list(range(20))
     assert lines[0]["nuclei"] == labels.max()
 

@@ -37,8 +37,13 @@ class TestDrawn:
         assert source.count is None
 
     def test_a_preset_lends_its_name(self) -> None:
-        assert open_source(None, SetSettings(like="liver"), 0.25).organ(0) == "liver"
-        assert open_source(None, SetSettings(), 0.25).organ(0) == ""
+        assert {open_source(None, SetSettings(like="liver"), 0.25).organ(index) for index in range(9)} == {"liver"}
+
+    def test_all_organs_take_turns(self) -> None:
+        source = open_source(None, SetSettings(), 0.25)
+        assert [source.organ(index) for index in range(5)] == ["breast", "kidney", "liver", "prostate", "breast"]
+        nuclei = [source.mask(index, 0).labels.max() for index in range(40)]
+        assert np.mean(nuclei[1::4]) > np.mean(nuclei[2::4])  # kidney is more crowded than liver
 
     def test_like_a_folder(self, folder: Path, mask: Callable[..., np.ndarray]) -> None:
         for path in (folder / "labels").iterdir():
@@ -51,7 +56,8 @@ class TestDrawn:
     def test_by_statistics(self) -> None:
         source = open_source(PolygonMasks(density=0), SetSettings(), 0.25)
         assert not source.mask(0, 0).labels.any()
-        assert source.record()["drawn"]["density"] == 0
+        assert source.record()["drawn"][""]["density"] == 0
+        assert source.organ(0) == ""
 
     def test_the_scale_of_the_settings_counts(self) -> None:
         coarse = open_source(preset("liver"), SetSettings(mpp=0.5), 0.25).mask(0, 0)

@@ -45,6 +45,12 @@ def test_by_name(model: Model) -> None:
     np.testing.assert_allclose(code, [1, -1, 1, -1])
 
 
+def test_a_mask_of_an_organ_is_painted_as_it_where_that_is_left_open(model: Model) -> None:
+    assert {Styles.of("random", model).draw(seed, "liver")[0] for seed in range(20)} == {"liver"}
+    assert {Styles.of("random", model).draw(seed, "spleen")[0] for seed in range(20)} == {"liver", "breast"}
+    assert Styles.of("breast", model).draw(0, "liver")[0] == "breast"
+
+
 def test_an_unknown_style_names_those_that_there_are(model: Model) -> None:
     with pytest.raises(RecipeError, match=r"no style .spleen.*random, breast, liver"):
         Styles.of("spleen", model)

@@ -256,7 +256,7 @@ class _SetMaker:
 
     def _paint(self, pairs: list[_Pair]) -> Job[None]:
         studio = self._studio
-        styles = [studio.styles.draw([self._settings.seed, pair.index])[1] for pair in pairs]
+        styles = [self._style(pair)[1] for pair in pairs]
         seeds = [self._noise_seed(pair) for pair in pairs]
         if len(pairs) > 1 and max(pairs[0].field.shape) <= studio.painter.tile:
             parts = zip(pairs, seeds, styles, strict=True)
@@ -296,7 +296,7 @@ class _SetMaker:
                 pair.consistency = round(float(score), 4)
 
     def _record(self, pair: _Pair) -> dict[str, Any]:
-        style, _ = self._studio.styles.draw([self._settings.seed, pair.index])
+        style, _ = self._style(pair)
         share = self._settings.validation
         held = int((pair.index + 1) * share) > int(pair.index * share)
         named = style if style in self._studio.card.styles else "synthetic"
@@ -313,6 +313,9 @@ class _SetMaker:
             "consistency": pair.consistency,
         }
         return record | ({"dropped": True} if _poor(pair, self._settings.min_consistency) else {})
+
+    def _style(self, pair: _Pair) -> tuple[str, NDArray[np.float32]]:
+        return self._studio.styles.draw([self._settings.seed, pair.index], self._source.organ(pair.index))
 
     def _noise_seed(self, pair: _Pair) -> int:
         sequence = np.random.SeedSequence([self._settings.seed, pair.index, pair.attempt])

@@ -43,8 +43,8 @@ class SynthesisSettings(BaseModel):
         "random",
         title="Style",
         min_length=1,
-        description="Colours and texture: random (drawn by the seed), a style of the model, often an organ, or an H&E "
-        "image or folder of them to take after.",
+        description="Colours and texture: random (drawn by the seed; in sets, the mask's organ where it is known), a "
+        "style of the model, often an organ, or an H&E image or folder of them to take after.",
     )
     restain: str = Field(
         "",

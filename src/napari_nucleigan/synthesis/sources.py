@@ -73,36 +73,34 @@ class DrawnMasks:
 
     Parameters
     ----------
-    statistics : PolygonMasks
-        What they are like.
+    statistics : dict of str to PolygonMasks
+        What they are like, by the organ; the organs take turns.
     settings : SetSettings
         Size and seed.
     mpp : float
         Microns per pixel.
-    organ : str
-        What they are called after.
     """
 
     count: int | None = None
     steady = True
 
-    def __init__(self, statistics: PolygonMasks, settings: SetSettings, mpp: float, organ: str = "") -> None:
+    def __init__(self, statistics: dict[str, PolygonMasks], settings: SetSettings, mpp: float) -> None:
         side = settings.size or SIZE
-        self._statistics, self._shape, self._mpp, self._organ = statistics, (side, side), mpp, organ
+        self._statistics, self._shape, self._mpp = statistics, (side, side), mpp
         self._start = int(np.random.SeedSequence(settings.seed).generate_state(1)[0])
 
     def mask(self, index: int, attempt: int) -> Mask:
         """Draw the mask of a pair; another attempt keeps the tissue."""
         seed = self._start + index + attempt * _RETRY
-        return Mask(sample(self._statistics, self._shape, self._mpp, seed), self._mpp)
+        return Mask(sample(self._statistics[self.organ(index)], self._shape, self._mpp, seed), self._mpp)
 
     def name(self, index: int) -> str:
         """Return the name of a pair."""
         return f"pair-{index + 1:05d}"
 
     def organ(self, index: int) -> str:
-        """Return the organ of the preset."""
-        return self._organ
+        """Return the organ whose turn it is; empty where masks are like those of no organ."""
+        return list(self._statistics)[index % len(self._statistics)]
 
     def split(self, index: int) -> str:
         """Return nothing: any pair may be of any part."""
@@ -114,7 +112,7 @@ class DrawnMasks:
 
     def record(self) -> dict[str, Any]:
         """Return the statistics."""
-        return {"drawn": self._statistics.model_dump(mode="json")}
+        return {"drawn": {organ: each.model_dump(mode="json") for organ, each in self._statistics.items()}}
 
 
 class GivenMasks:
@@ -207,12 +205,13 @@ def open_source(masks: Path | PolygonMasks | None, settings: SetSettings, model_
     """
     mpp = settings.mpp or model_mpp
     if isinstance(masks, PolygonMasks):
-        return DrawnMasks(masks, settings, mpp)
+        return DrawnMasks({"": masks}, settings, mpp)
     if masks is not None:
         return GivenMasks(masks, settings)
     if settings.like in PRESETS:
-        organ = "" if settings.like == "all" else settings.like
-        return DrawnMasks(preset(settings.like), settings, mpp, organ)
+        # Organ by organ, "all" is the same tissue, but each mask can be painted as what it is.
+        organs = [name for name in PRESETS if settings.like in (name, "all") and name != "all"]
+        return DrawnMasks({name: preset(name) for name in organs}, settings, mpp)
     path = Path(settings.like).expanduser()
     if not path.exists():
         raise RecipeError(
@@ -220,7 +219,8 @@ def open_source(masks: Path | PolygonMasks | None, settings: SetSettings, model_
             f"{', '.join(PRESETS)}, or a folder of label images."
         )
     files = label_files(path)
-    return DrawnMasks(fit([read_labels(file) for file in files], read_mpp(files[0]) or mpp), settings, mpp)
+    fitted = fit([read_labels(file) for file in files], read_mpp(files[0]) or mpp)
+    return DrawnMasks({"": fitted}, settings, mpp)
 
 
 def label_files(masks: Path) -> list[Path]:

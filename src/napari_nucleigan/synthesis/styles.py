@@ -89,13 +89,15 @@ class Styles:
         codes, notes = _of_images(path, network, model.card)
         return cls({path.stem: codes}, size, notes)
 
-    def draw(self, seed: int | Sequence[int]) -> tuple[str, NDArray[np.float32]]:
+    def draw(self, seed: int | Sequence[int], organ: str = "") -> tuple[str, NDArray[np.float32]]:
         """Draw a style: a name, and a mixture of two of its codes.
 
         Parameters
         ----------
         seed : int or sequence of int
             The same seed draws the same style.
+        organ : str
+            What the mask shows; if there is a style of that name, it is taken.
 
         Returns
         -------
@@ -109,6 +111,7 @@ class Styles:
             code = random.standard_normal(self.size, dtype=np.float32)
             return "", _level(code, 1.0)
         name = str(random.choice(sorted(self.codes)))
+        name = organ if organ in self.codes else name
         codes = self.codes[name]
         one, other = codes[random.integers(len(codes), size=2)]
         share = np.float32(random.random())

@@ -70,7 +70,7 @@ def tiny_recipe() -> Callable[..., SegmenterRecipe]:
     return lambda **changes: SegmenterRecipe(**{**TINY, **changes})
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_synthesizer() -> Callable[..., SynthesizerRecipe]:
     """Return a maker of tiny recipes of synthesizers; its arguments change fields."""
     return lambda **changes: SynthesizerRecipe(**{**TINY_SYNTHESIZER, **changes})

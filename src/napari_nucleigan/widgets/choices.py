@@ -115,6 +115,19 @@ class Choices:
         assert mask is not None
         return Order(mask_reader(mask), self.look(), mask_mpp(mask))
 
+    def key(self) -> Hashable:
+        """Return what two orders share that paint the same mask alike.
+
+        Raises
+        ------
+        RecipeError
+            If a setting is not valid.
+        """
+        mask, look = self.mask, self.look()
+        assert mask is not None
+        boxes = self._form.style_box.value, self._form.restain.value
+        return mask.unique_id, look.settings.model_dump_json(), boxes, mask_mpp(mask)
+
     def set_order(self, out: Path, masks: str, values: dict[str, Any]) -> SetOrder:
         """Return a data set as the form asks to paint it.
 

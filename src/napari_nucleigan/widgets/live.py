@@ -121,7 +121,7 @@ class Live(QObject):
         self._runner.start(follow(self._canvas, mask_reader(self._mask)), "painting what was edited")
 
     def _finished(self, result: Any) -> None:
-        if self._canvas is None:
+        if self.beginning:
             self._canvas = result
             self.begun.emit(result)
         elif isinstance(result, Reshaped):

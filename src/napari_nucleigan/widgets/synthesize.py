@@ -65,6 +65,8 @@ class SynthesizeWidget(QWidget):
         self._shelf = paint_work.Shelf()
         self._order: paint_work.Order | None = None
         self._running_on: MaskLayer | None = None
+        self._live_key: Any = None
+        self._shown: Picture | None = None  # the picture that live mode keeps in step
 
         self.form = PaintForm()
         self._choices = Choices(napari_viewer, self.form, self._preferences.tile)
@@ -105,10 +107,9 @@ class SynthesizeWidget(QWidget):
     def reset_choices(self, event: object = None) -> None:
         """List the layers anew; napari calls this when layers come, go or are renamed."""
         self._choices.refresh()
-        picture = self._pictures.of(self._live.mask) if self._live.mask is not None else None
         if self._live.mask is not None and self._live.mask not in self._choices.masks:
             self._end_live("The mask was removed: live mode is off.")
-        elif self._live.mask is not None and picture is None and not self._live.beginning:
+        elif self._shown is not None and self._shown.image not in self._viewer.layers:
             self._end_live("The picture was removed: live mode is off.")
         self._mask_chosen()
 
@@ -230,8 +231,7 @@ class SynthesizeWidget(QWidget):
         return bool(super().event(event))
 
     def _shut_down(self) -> None:
-        self._rest.stop()
-        self._live.stop()
+        self._stop_live()
         for runner in (self._runner, self._surveyor, self.saver, self.sets):
             runner.cancel()
         self._pictures.clear()
@@ -251,7 +251,7 @@ class SynthesizeWidget(QWidget):
 
     def _changed(self) -> None:
         """Follow a change of the form."""
-        if self.form.live.isChecked():
+        if self.form.live.isChecked() and (self.problem() or self._choices.key() != self._live_key):
             self._rest.start()
         self._update()
 
@@ -282,8 +282,8 @@ class SynthesizeWidget(QWidget):
             show_warning(event.text)
 
     def _failed(self, error: NucleiganError) -> None:
-        if self.form.live.isChecked() and self._live.mask is None:
-            self._untick()
+        if self._live.mask is None:
+            self.form.live.setChecked(False)
         self.bar.note(str(error))
         self._update()
         self._show_error(error)
@@ -329,15 +329,15 @@ class SynthesizeWidget(QWidget):
         if on:
             self._begin_live()
         else:
-            self._rest.stop()
-            self._live.stop()
+            self._stop_live()
             self._update()
 
     def _begin_live(self) -> None:
-        mask = self.mask
-        if mask is None or self.problem():
-            self._end_live("")
+        mask, problem = self.mask, self.problem()
+        if mask is None or problem:
+            self._end_live(f"Live mode is off. {problem}")
             return
+        self._live_key = self._choices.key()
         if not self._live.beginning:
             self.bar.begin()
         self._order = self._choices.order()
@@ -345,40 +345,39 @@ class SynthesizeWidget(QWidget):
         self._update()
 
     def _end_live(self, reason: str) -> None:
-        self._live.stop()
-        self._untick()
+        self._stop_live()
+        self.form.live.setChecked(False)
         if reason:
             self.bar.note(reason)
         self._update()
 
-    def _untick(self) -> None:
+    def _stop_live(self) -> None:
         self._rest.stop()
-        self.form.live.setChecked(False)
+        self._live.stop()
+        self._shown = None
 
     def _begun(self, canvas: LiveCanvas) -> None:
         mask, order = self._live.mask, self._order
         assert mask is not None
         assert order is not None
         provenance = order.look.described(canvas.provenance())
-        self._show(mask, canvas.pixels.copy(), canvas.labels.copy(), canvas.mpp, provenance, True)
+        self._shown = self._show(mask, canvas.pixels.copy(), canvas.labels.copy(), canvas.mpp, provenance, True)
         say(self.bar.figures, f"{_size(canvas.labels)} · live · {provenance['model']}")
         self._update()
 
     def _patched(self, patch: paint_work.Patch) -> None:
-        picture = self._pictures.of(self._live.mask)
-        if picture is None:
-            self._end_live("The picture was removed: live mode is off.")
-        else:
-            picture.patch(patch)
+        if self._shown is not None:
+            self._shown.patch(patch)
 
     def _followed(self, seconds: float) -> None:
-        if (picture := self._pictures.of(self._live.mask)) is not None:
-            say(self.bar.figures, f"{_size(picture.labels)} · live · {seconds:.2f} s after the edit")
+        if self._shown is not None:
+            say(self.bar.figures, f"{_size(self._shown.labels)} · live · {seconds:.2f} s after the edit")
         self.followed.emit(seconds)
 
     def _saved(self, path: Path) -> None:
         self.bar.note(f"Saved {path} and its mask.")
         show_info(f"Saved {path} and its mask.")
+        self._update()
 
 
 def _size(labels: Any) -> str:

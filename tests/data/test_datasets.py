@@ -167,6 +167,47 @@ def test_files_that_cannot_be_read_are_told(tmp_path):
         dataset.labels("a")
 
 
+# -- without labels ------------------------------------------------------------------------------
+
+
+def test_labels_need_not_be_there(tmp_path):
+    write(tmp_path, ["a", "b", "c"], "name,organ,split\na,liver,train\nb,liver,test\n")
+    assert Dataset.open(tmp_path, labelled=False).labelled
+    (tmp_path / "labels" / "b.tif").unlink()
+    dataset = Dataset.open(tmp_path, labelled=False)
+    assert dataset.names == ("a", "b", "c")
+    assert not dataset.labelled
+    # Those that are used may have all of theirs.
+    assert dataset.subset("train").labelled
+    assert (dataset.image("b").pixels == 1).all()
+
+
+def test_a_plain_folder_of_images_is_a_data_set_without_labels(tmp_path):
+    folder = write(tmp_path, ["a", "b"]) / "images"
+    (folder / "split.csv").write_text("name,organ,split\na,liver,val\n")
+    dataset = Dataset.open(folder, labelled=False)
+    assert dataset.names == ("a", "b")
+    assert not dataset.labelled
+    assert dataset.organs == {"a": "liver", "b": "unknown"}
+    assert dataset.subset("val").names == ("a",)
+    assert (dataset.image("b").pixels == 1).all()
+    with pytest.raises(DatasetError, match="no folder 'images'"):
+        Dataset.open(folder)
+
+
+def test_images_are_looked_for_in_their_folder_first(tmp_path):
+    write(tmp_path, ["a"])
+    imsave(tmp_path / "overview.png", np.zeros((9, 9, 3), np.uint8), check_contrast=False)
+    assert Dataset.open(tmp_path, labelled=False).names == ("a",)
+
+
+def test_what_is_no_folder_of_images_is_told(tmp_path):
+    with pytest.raises(DatasetError, match="There is no folder"):
+        Dataset.open(tmp_path / "nowhere", labelled=False)
+    with pytest.raises(DatasetError, match="no PNG, JPEG or TIFF images"):
+        Dataset.open(tmp_path, labelled=False)
+
+
 # -- holding out ---------------------------------------------------------------------------------
 
 

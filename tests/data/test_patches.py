@@ -313,3 +313,62 @@ def test_half_of_the_crops_get_noise():
     noisy = deviations > 1e-6
     assert 18 <= int(noisy.sum()) <= 42
     assert deviations.max() < 0.055
+
+
+# -- crops with another of the same image --------------------------------------------------------
+
+
+def two_colours():
+    """Two images of one stain each, in random amounts, whose fields say which of them it is."""
+    images, fields = [], []
+    for index, density in enumerate(UNIT):
+        amounts = np.random.default_rng(index).uniform(0.2, 0.8, (80, 80, 1))
+        images.append(np.rint(255 * np.exp(-amounts * density)).astype(np.uint8))
+        fields.append(np.full((3, 80, 80), 2.0 * index - 1))
+    return images, fields
+
+
+def test_a_styled_batch_depends_on_seed_and_step_alone():
+    first, second = (sampler(painted(), jitter=EVERYTHING, seed=3) for _ in range(2))
+    later = second.styled_batch(7, 3)
+    np.random.seed(1)
+    for step, expected in ((2, second.styled_batch(2, 3)), (7, later)):
+        *tensors, indices = first.styled_batch(step, 3)
+        assert indices == expected[-1]
+        for before, after in zip(tensors, expected, strict=False):
+            assert before.shape == (3, 3, 32, 32)
+            assert before.dtype == torch.float32
+            assert before.abs().max() <= 1
+            assert torch.equal(before, after)
+    assert torch.equal(first.styled_batch(4, 2)[0], first.styled_batch(4, 5)[0][:2])
+    assert not torch.equal(first.styled_batch(0, 2)[0], sampler(painted(), jitter=EVERYTHING).styled_batch(0, 2)[0])
+
+
+def test_the_other_crop_is_of_the_same_image_and_elsewhere():
+    images, fields = two_colours()
+    patches = PatchSampler(images, fields, [RUIFROK] * 2, 32)
+    found, masks, others, indices = patches.styled_batch(0, 40)
+    assert set(indices) == {0, 1}
+    for crop, mask, other, index in zip(found, masks, others, indices, strict=True):
+        assert mask.mean() == pytest.approx(2 * index - 1, abs=0.01)
+        assert not torch.equal(crop, other)
+        for part in (crop, other):
+            vector = densities(part[None])[0].mean(axis=0)
+            assert vector / np.linalg.norm(vector) == pytest.approx(UNIT[index], abs=0.03)
+
+
+def test_image_and_field_stay_aligned_in_a_styled_batch():
+    image, field = places(90, 90)
+    crops, fields, others, _ = sampler(image, field, jitter=Jitter((0.75, 1.4), rotation=40.0)).styled_batch(0, 12)
+    assert torch.allclose(crops, fields, atol=1e-5)
+    assert (others - fields).abs().mean(dim=(1, 2, 3)).min() > 0.05
+
+
+def test_the_other_crop_gets_the_same_stain():
+    # An image of one colour: whatever happens to that colour happens to both crops.
+    plain = np.full((60, 60, 3), (180, 110, 190), np.uint8)
+    jitter = Jitter(stain=0.3, hue=0.1, light=0.1)
+    crops, _, others, _ = sampler(plain, jitter=jitter).styled_batch(0, 20)
+    colours = crops.mean(dim=(2, 3))
+    assert torch.allclose(colours, others.mean(dim=(2, 3)), atol=1e-5)
+    assert colours.std(dim=0).min() > 0.05

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from napari_nucleigan.cli import models as models_command
+from napari_nucleigan.cli import runs as runs_command
 from napari_nucleigan.cli import train as train_command
 from napari_nucleigan.cli.console import FAILED, Bar, answer, guarded, say
 from napari_nucleigan.cli.masks import masks
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(models_command.app, name="models")
 app.add_typer(train_command.app, name="train")
+app.add_typer(runs_command.app, name="runs")
 
 Out = Annotated[
     Path,

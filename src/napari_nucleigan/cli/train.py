@@ -5,32 +5,62 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from napari_nucleigan.cli.console import SAVED, Stopped, drive, guarded
-from napari_nucleigan.errors import NucleiganError, RecipeError, StopRequested
+from napari_nucleigan.cli.console import SAVED, USAGE, Stopped, drive, guarded, say
+from napari_nucleigan.errors import NucleiganError, RecipeError, RunError, StopRequested
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_nucleigan.events import Job
-    from napari_nucleigan.training.recipes import Recipe
+    from napari_nucleigan.events import Event, Job
+    from napari_nucleigan.training.queues import Place
+    from napari_nucleigan.training.recipes import Recipe, SegmenterRecipe, SynthesizerRecipe
+
+DEFAULT_SHARE = 0.5
+"""Share of the crops that are synthetic where a folder of synthetic pairs is named and no share."""
 
 _Kind = TypeVar("_Kind", bound="Recipe")
 
-app = typer.Typer(help="Train a network.", no_args_is_help=True)
+app = typer.Typer(help="Train a network.")
+
+Json = Annotated[bool, typer.Option("--json", help="Write every event as a line of JSON on stdout.")]
 
 
-@app.callback()
-def _callback() -> None:
-    """Train a network."""
+@app.callback(invoke_without_command=True)
+@guarded
+def _callback(
+    context: typer.Context,
+    watch: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Show a run as it trains: its folder, or its name among the runs."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a network, or watch a run that another process trains."""
+    if watch is None and context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit(USAGE)
+    if watch is not None and context.invoked_subcommand is not None:
+        raise typer.BadParameter("--watch shows a run that is there; it cannot start one as well.")
+    if watch is None and as_json:
+        raise typer.BadParameter("--json stands behind the command that it belongs to.")
+    if watch is not None:
+        _watch(watch, as_json)
 
 
 Run = Annotated[
-    Path, typer.Option("--run", help="Folder of the run: checkpoints, events, best model.", show_default=False)
+    Path | None, typer.Option("--run", help="Folder of the run: checkpoints, events, best model.", show_default=False)
+]
+Queue = Annotated[
+    bool, typer.Option("--queue", help="Wait until the trainings that started earlier on the device have ended.")
+]
+Estimate = Annotated[
+    bool, typer.Option("--estimate", help="Only tell how many images, steps, how much time and memory it would take.")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")]
 Changes = Annotated[
@@ -39,7 +69,6 @@ Changes = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, mps.")]
 Name = Annotated[str | None, typer.Option(help="Name on the model's card. By default the folder's name.")]
-Json = Annotated[bool, typer.Option("--json", help="Write every event as a line of JSON on stdout.")]
 
 
 @app.command()
@@ -53,21 +82,42 @@ def segmenter(
             show_default=False,
         ),
     ],
-    run: Run,
+    run: Run = None,
     recipe: Annotated[
         str | None, typer.Option(help="Name or JSON file of a recipe. By default compact-segmenter.")
+    ] = None,
+    synthetic: Annotated[
+        Path | None,
+        typer.Option(help="Data set of synthetic pairs to mix in, as `nucleigan synthesize` makes it."),
+    ] = None,
+    synthetic_share: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=0.99, help="Share of the crops that are synthetic. By default the recipe's, or half of them."
+        ),
     ] = None,
     resume: Resume = False,
     changes: Changes = None,
     device: Device = "auto",
     name: Name = None,
+    queue: Queue = False,
+    estimate: Estimate = False,
     as_json: Json = False,
 ) -> None:
     """Train a conditional GAN to segment nuclei; stops with Ctrl-C, goes on with --resume."""
     from napari_nucleigan.training import SegmenterRecipe, train_segmenter
 
-    chosen = _recipe(SegmenterRecipe, recipe, run, resume, changes or [], name)
-    _train(train_segmenter, data, chosen, run, resume, device, name, as_json)
+    given = [*(changes or [])]
+    if synthetic_share is not None:
+        given.append(f"synthetic_share={synthetic_share}")
+    chosen = _recipe(SegmenterRecipe, recipe, run, resume, given, name)
+    if synthetic is not None and synthetic_share is None and not chosen.synthetic_share and not resume:
+        chosen = chosen.model_copy(update={"synthetic_share": DEFAULT_SHARE})
+    if estimate:
+        _estimate(data, chosen, device, synthetic, as_json)
+        return
+    train = partial(train_segmenter, synthetic=synthetic) if synthetic is not None else train_segmenter
+    _train(train, data, chosen, run, resume, device, name, queue, as_json)
 
 
 @app.command()
@@ -80,7 +130,7 @@ def synthesizer(
             show_default=False,
         ),
     ],
-    run: Run,
+    run: Run = None,
     masks: Annotated[
         str | None,
         typer.Option(
@@ -96,6 +146,8 @@ def synthesizer(
     changes: Changes = None,
     device: Device = "auto",
     name: Name = None,
+    queue: Queue = False,
+    estimate: Estimate = False,
     as_json: Json = False,
 ) -> None:
     """Train a cycleGAN to paint H&E from masks; stops with Ctrl-C, goes on with --resume."""
@@ -103,11 +155,14 @@ def synthesizer(
 
     given = [*(changes or []), *([f"masks={json.dumps(masks)}"] if masks else [])]
     chosen = _recipe(SynthesizerRecipe, recipe, run, resume, given, name)
-    _train(train_synthesizer, data, chosen, run, resume, device, name, as_json)
+    if estimate:
+        _estimate(data, chosen, device, None, as_json)
+        return
+    _train(train_synthesizer, data, chosen, run, resume, device, name, queue, as_json)
 
 
 def _recipe(
-    kind: type[_Kind], recipe: str | None, run: Path, resume: bool, changes: list[str], name: str | None
+    kind: type[_Kind], recipe: str | None, run: Path | None, resume: bool, changes: list[str], name: str | None
 ) -> _Kind:
     if resume and (recipe or changes or name):
         raise typer.BadParameter("--resume goes on with the run's own recipe and name; leave the others out.")
@@ -115,7 +170,7 @@ def _recipe(
 
     from napari_nucleigan.training import RunFolder, read_recipe
 
-    if resume and RunFolder(run).exists:
+    if resume and run is not None and RunFolder(run).exists:
         return read_recipe(run / "recipe.json", None, kind)
     return read_recipe(recipe or str(kind.model_fields["name"].default), given, kind)
 
@@ -124,16 +179,21 @@ def _train(
     train: Callable[..., Job[Path]],
     data: Path,
     recipe: Recipe,
-    run: Path,
+    run: Path | None,
     resume: bool,
     device: str,
     name: str | None,
+    queue: bool,
     as_json: bool,
 ) -> None:
+    if run is None:
+        raise typer.BadParameter("Say with --run in which folder the run is to be kept.")
     from napari_nucleigan.cli.live import JsonLines, TrainingView
+    from napari_nucleigan.devices import choose_device
     from napari_nucleigan.training import RunFolder
     from napari_nucleigan.training.control import ask
     from napari_nucleigan.training.processes import TOKEN
+    from napari_nucleigan.training.queues import place
 
     folder = RunFolder(run, token=os.environ.pop(TOKEN, ""), dedicated=True)
 
@@ -142,14 +202,60 @@ def _train(
         with suppress(NucleiganError):
             ask(folder, "stop")
 
-    job = train(data, recipe, folder, resume=resume, device=device, card={"name": name} if name else None)
+    def job(line: Place) -> Job[Path]:
+        if queue and line.ahead():
+            yield from folder.waiting(line.wait())
+        card = {"name": name} if name else None
+        return (yield from train(data, recipe, folder, resume=resume, device=device, card=card))
+
     try:
-        with JsonLines() if as_json else TrainingView() as view:
-            best = drive(job, view, stop)
+        # Those who do not wait stand in the line all the same: others may wait for them.
+        with place(device if device == "cpu" else choose_device(device)) as line:
+            with JsonLines() if as_json else TrainingView() as view:
+                best = drive(job(line), view if as_json else _quietly(view), stop)
     except StopRequested as request:
         raise Stopped(SAVED) from request
     if not as_json:
         print(best)
+
+
+def _quietly(view: Callable[[Event], object]) -> Callable[[Event], object]:
+    def show(event: Event) -> None:
+        # A log that cannot be written, on a full disk say, is no reason to end the training.
+        with suppress(OSError):
+            view(event)
+
+    return show
+
+
+def _watch(name: str, as_json: bool) -> None:
+    from napari_nucleigan.cli.live import JsonLines, TrainingView
+    from napari_nucleigan.training.control import RunState, state_of, watch
+    from napari_nucleigan.training.shelf import find_run
+
+    run = find_run(name)
+    with JsonLines() if as_json else TrainingView() as view:
+        for event in watch(run):
+            view(event)
+    status = state_of(run)
+    if status.state is RunState.FAILED:
+        raise RunError(f"{run} has failed: {status.message}")
+    say(status.message)
+
+
+def _estimate(
+    data: Path, recipe: SegmenterRecipe | SynthesizerRecipe, device: str, synthetic: Path | None, as_json: bool
+) -> None:
+    from napari_nucleigan.cli.console import Bar, answer
+    from napari_nucleigan.events import run
+    from napari_nucleigan.training.estimates import estimate
+
+    with Bar() as bar:
+        found = run(estimate(data, recipe, device=device, synthetic=synthetic), bar)
+    if as_json:
+        answer(found.to_json())
+    else:
+        print(found)
 
 
 def _changes(pairs: list[str]) -> dict[str, Any]:

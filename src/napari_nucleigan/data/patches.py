@@ -112,7 +112,7 @@ class PatchSampler:
         images, fields : (count, 3, size, size) float32 tensors
             Both in [-1, 1].
         """
-        crops = [self._crop(np.random.default_rng([self._seed, step, i])) for i in range(count)]
+        crops = [self.crop(np.random.default_rng([self._seed, step, i])) for i in range(count)]
         both = torch.stack(crops)
         return both[:, :3].contiguous(), both[:, 3:].contiguous()
 
@@ -147,7 +147,8 @@ class PatchSampler:
         stacked = torch.stack(crops)
         return stacked[:, :3].contiguous(), stacked[:, 3:].contiguous(), torch.stack(others), indices
 
-    def _crop(self, random: np.random.Generator) -> torch.Tensor:
+    def crop(self, random: np.random.Generator) -> torch.Tensor:
+        """Draw one crop, (6, size, size) float32 in [-1, 1]: three channels of the image, three of its field."""
         index = int(random.integers(len(self._pairs)))
         crop = self._warp(self._pairs[index], random)
         crop[:3] = self._restain(crop[:3], self._stains[index], random)
@@ -202,6 +203,41 @@ class PatchSampler:
             noise = random.standard_normal(crop.shape, dtype=np.float32)
             crop = crop + deviation * torch.from_numpy(noise)
         return crop.clamp(0, 1)
+
+
+class MixedSampler:
+    """Draws crops from real and from synthetic pairs, as deterministic as `PatchSampler`.
+
+    Parameters
+    ----------
+    real, synthetic : PatchSampler
+        Where the crops come from; both of one size.
+    share : float
+        Probability, in [0, 1], that a crop is synthetic.
+    seed : int
+        Seed of everything.
+    """
+
+    def __init__(self, real: PatchSampler, synthetic: PatchSampler, share: float, seed: int = 0) -> None:
+        self._real = real
+        self._synthetic = synthetic
+        self._share = share
+        self._seed = seed
+
+    @property
+    def crops_per_epoch(self) -> int:
+        """How many crops fit side by side into the real images: an epoch stays what it is without synthetic ones."""
+        return self._real.crops_per_epoch
+
+    def batch(self, step: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draw the batch of a step, as `PatchSampler.batch` does."""
+        crops = []
+        for i in range(count):
+            random = np.random.default_rng([self._seed, step, i])
+            source = self._synthetic if random.random() < self._share else self._real
+            crops.append(source.crop(random))
+        both = torch.stack(crops)
+        return both[:, :3].contiguous(), both[:, 3:].contiguous()
 
 
 def _window(pair: torch.Tensor, side: int, random: np.random.Generator) -> torch.Tensor:

@@ -10,18 +10,20 @@ import threading
 import time
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan.errors import RunError
 from napari_nucleigan.events import Event, Progress
 from napari_nucleigan.files import write_text
-from napari_nucleigan.training.runs import CONTROL, EVENTS, LOG, PAUSED, RunFolder
+from napari_nucleigan.training.occupancy import CONTROL, LOG, PAUSED
+from napari_nucleigan.training.runs import RunFolder
+from napari_nucleigan.training.tails import Tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from napari_nucleigan.training.runs import Request
+    from napari_nucleigan.training.occupancy import Request
 
 LOG_TAIL = 20
 """Lines of ``log.txt`` that a status holds."""
@@ -31,8 +33,6 @@ LOG_HEAD = "==="
 
 SILENCE = 120.0
 """Seconds without a sign of life after which a process on another machine counts as gone."""
-
-_CHUNK = 1 << 20
 
 
 class RunState(StrEnum):
@@ -139,72 +139,6 @@ class RunStatus:
             "model": model,
             "log": list(self.log),
         }
-
-
-class Told(NamedTuple):
-    """An event of ``events.jsonl`` and when it was written, in seconds since 1970."""
-
-    time: float
-    event: Event
-
-
-class Tail:
-    """Reads ``events.jsonl`` as it grows.
-
-    Parameters
-    ----------
-    run : str, Path or RunFolder
-        The run; its folder and the file need not be there yet.
-
-    Attributes
-    ----------
-    restarts : int
-        How often the story was taken back: a resumed run forgets what came after its checkpoint. `read` then begins
-        anew, so whoever has kept earlier events must drop them when this number has changed.
-    """
-
-    def __init__(self, run: str | Path | RunFolder) -> None:
-        self._run = run if isinstance(run, RunFolder) else RunFolder(run)
-        self._offset = 0
-        self._last = b""
-        self.restarts = 0
-
-    def read(self) -> list[Told]:
-        """Return the events since the last call, about a megabyte of them at most; none where nothing is new."""
-        told = []
-        for line in self.lines():
-            event = self._run.parse(line)
-            if event is not None:
-                told.append(Told(float(json.loads(line).get("time", 0.0)), event))
-        return told
-
-    def lines(self) -> list[bytes]:
-        """Return the whole lines since the last call, unparsed; a torn last line waits until it is whole."""
-        try:
-            with (self._run.path / EVENTS).open("rb") as handle:
-                # What was read last must still be there: the file may have been cut, and have grown again.
-                handle.seek(max(0, self._offset - len(self._last)))
-                if handle.read(len(self._last)) != self._last:
-                    self._restart()
-                    handle.seek(0)
-                content = handle.read(_CHUNK)
-                while content and b"\n" not in content and (more := handle.read(_CHUNK)):
-                    content += more
-        except OSError:
-            if self._offset:
-                self._restart()
-            return []
-        end = content.rfind(b"\n") + 1
-        if not end:
-            return []
-        self._offset += end
-        *lines, _ = content[:end].split(b"\n")
-        self._last = lines[-1] + b"\n"
-        return lines
-
-    def _restart(self) -> None:
-        self._offset, self._last = 0, b""
-        self.restarts += 1
 
 
 def watch(run: str | Path | RunFolder, *, poll: float = 0.2) -> Iterator[Event]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import secrets
 import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -48,7 +47,7 @@ class ProcessRecord:
     error: str = ""
 
     @classmethod
-    def of(cls, pid: int | None = None, token: str = "", dedicated: bool = False) -> ProcessRecord:
+    def of(cls, token: str, *, pid: int | None = None, dedicated: bool = False) -> ProcessRecord:
         """Describe a process of this machine; by default this one.
 
         Raises
@@ -57,7 +56,7 @@ class ProcessRecord:
             If there is none of that number.
         """
         process = psutil.Process(pid)
-        return cls(process.pid, process.create_time(), platform.node(), token or secrets.token_hex(8), dedicated)
+        return cls(process.pid, process.create_time(), platform.node(), token, dedicated)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> ProcessRecord:

@@ -15,7 +15,7 @@ import torch
 from napari_nucleigan.errors import RunError
 from napari_nucleigan.events import Checkpoint, Event, Finished, Job, Losses, Progress
 from napari_nucleigan.training.checkpoints import load_checkpoint, save_checkpoint
-from napari_nucleigan.training.runs import PAUSED, POLL, STOPPING, TRAINING
+from napari_nucleigan.training.occupancy import PAUSED, POLL, STOPPING, TRAINING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -147,11 +147,15 @@ def train(
     """
     step = saved = stale = 0
     sums: dict[str, list[float]] = defaultdict(list)
+    # What a checkpoint in the middle of a validation holds: it is repeated as if it had never begun.
+    unvalidated: dict[str, Any] | None = None
+    due = False
     if resume and (found := load_checkpoint(run.checkpoints)) is not None:
         step, tensors, state = found
         trainer.restore(tensors, state["trainer"])
         validate.restore(state["validation"])
         stale = int(state["stale"])
+        due = bool(state.get("due", False))
         sums.update(state["sums"])
         run.rewind(int(state["events"]))
         saved = step
@@ -166,13 +170,36 @@ def train(
             "stale": stale,
             "sums": sums,
             "events": run.events_size,
+            **(unvalidated or {}),
         }
         path = save_checkpoint(run.checkpoints, step, tensors, state)
         return Checkpoint(step, str(path))
 
+    def end_epoch() -> Generator[Event, None, bool]:
+        """Validate and save where that is due; tell whether to go on."""
+        nonlocal stale, saved, unvalidated
+        epoch = step // schedule.steps_per_epoch
+        if epoch % schedule.validate_every == 0 or step == schedule.steps:
+            unvalidated = {
+                "validation": validate.state(),
+                "stale": stale,
+                "events": run.events_size,
+                "due": True,
+            }
+            with speed.paused():
+                better = yield from validate(step)
+            unvalidated = None
+            stale = 0 if better else stale + 1
+        if epoch % schedule.checkpoint_every == 0 or step == schedule.steps:
+            event = checkpoint()
+            saved = step
+            yield event
+        return not (schedule.patience and stale >= schedule.patience)
+
     speed = _Speed(schedule.steps - step)
     try:
-        with _Prefetched(batches, step, schedule.steps) as ready:
+        more = (yield from end_epoch()) if due else True
+        with _Prefetched(batches, step, schedule.steps if more else step) as ready:
             for batch in ready:
                 if (asked := run.asked()) is not None:
                     if asked == "pause" and step > saved:
@@ -200,18 +227,7 @@ def train(
                     rate = batch_size * speed.per_second
                     yield Losses(step, means, lr * scale, round(rate, 2))
                     yield Progress(step, schedule.steps, TRAINING, speed.seconds_left)
-                epoch, rest = divmod(step, schedule.steps_per_epoch)
-                if rest:
-                    continue
-                if epoch % schedule.validate_every == 0 or step == schedule.steps:
-                    with speed.paused():
-                        better = yield from validate(step)
-                    stale = 0 if better else stale + 1
-                if epoch % schedule.checkpoint_every == 0 or step == schedule.steps:
-                    event = checkpoint()
-                    saved = step
-                    yield event
-                if schedule.patience and stale >= schedule.patience:
+                if step % schedule.steps_per_epoch == 0 and not (yield from end_epoch()):
                     break
     except GeneratorExit:
         if step > saved:

@@ -20,8 +20,9 @@ from napari_nucleigan.errors import OutputError, RecipeError, RunError
 from napari_nucleigan.files import output_error, write_text
 from napari_nucleigan.training.control import LOG_HEAD, RunState, RunStatus, ask, kind_of, state_of, watch
 from napari_nucleigan.training.identity import ProcessRecord
+from napari_nucleigan.training.occupancy import CONTROL, LOG, ORDER
 from napari_nucleigan.training.recipes import RECIPES, Recipe, SegmenterRecipe, SynthesizerRecipe
-from napari_nucleigan.training.runs import CONTROL, LOG, ORDER, RunFolder
+from napari_nucleigan.training.runs import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -337,7 +338,7 @@ def _launch(folder: RunFolder, order: dict[str, Any], *, again: bool) -> RunProc
             psutil.Process(child.pid).nice(NICENESS if os.name != "nt" else psutil.BELOW_NORMAL_PRIORITY_CLASS)
         with suppress(psutil.NoSuchProcess):
             # Until the child takes the lock and writes its own.
-            folder.write_process(ProcessRecord.of(child.pid, token, dedicated=True))
+            folder.write_process(ProcessRecord.of(token, pid=child.pid, dedicated=True))
     return RunProcess(folder)
 
 

@@ -12,9 +12,10 @@ from skimage.io import imsave
 
 from napari_nucleigan import __version__, metrics
 from napari_nucleigan.data.datasets import Dataset
+from napari_nucleigan.data.patches import MixedSampler
 from napari_nucleigan.devices import choose_device, usable_cores
-from napari_nucleigan.errors import RecipeError, RunError
-from napari_nucleigan.events import Event, Job, Note, Preview, Scores
+from napari_nucleigan.errors import DatasetError, RecipeError, RunError
+from napari_nucleigan.events import Event, Job, Note, Preview, Progress, Scores
 from napari_nucleigan.files import atomic_write
 from napari_nucleigan.masks.encoding import THRESHOLD, decode, encode
 from napari_nucleigan.models import ModelCard, load_model, save_model
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from napari_nucleigan.data.patches import PatchSampler
 
 SMOOTHING = 1.25
 """Gaussian on the predicted distance, in pixels: what a network paints is never as smooth as what `encode` makes."""
@@ -54,6 +57,7 @@ def train_segmenter(
     resume: bool = False,
     device: str = "auto",
     card: Mapping[str, Any] | None = None,
+    synthetic: str | Path | Dataset | None = None,
 ) -> Job[Path]:
     """Train a conditional GAN that segments nuclei.
 
@@ -72,6 +76,9 @@ def train_segmenter(
         ``"auto"``, ``"cpu"``, ``"cuda"``, ...
     card : mapping, optional
         Fields of the model's card: name, training_data, data_licence, licence, notes.
+    synthetic : str, Path or Dataset, optional
+        Synthetic pairs, of which ``recipe.synthetic_share`` of the crops are cut; only those of the split ``"train"``.
+        They never validate. With `resume` it is only needed if the folder has moved.
 
     Yields
     ------
@@ -98,17 +105,21 @@ def train_segmenter(
             parts = folder.data()
             training, validation = dataset.only(parts["train"]), dataset.only(parts["val"])
             card = parts["card"]
+            mixed = _resumed_pairs(parts.get("synthetic"), synthetic)
         else:
             training, validation = split(dataset, recipe)
+            mixed = _synthetic_pairs(synthetic, recipe)
             parts = {
                 "folder": str(dataset.folder.resolve()),
                 "train": list(training.names),
                 "val": list(validation.names),
                 "card": dict(card or {}),
             }
+            if mixed is not None:
+                parts["synthetic"] = {"folder": str(mixed.folder.resolve()), "names": list(mixed.names)}
             folder.start(recipe, parts)
         # Recorded here and not in the loop, so that events reach the file before anyone who listens.
-        job = _train(training, validation, recipe, folder, chosen, resume, dict(card or {}))
+        job = _train(training, validation, mixed, recipe, folder, chosen, resume, dict(card or {}))
         result = yield from folder.recorded(job)
     return result
 
@@ -116,6 +127,7 @@ def train_segmenter(
 def _train(
     training: Dataset,
     validation: Dataset,
+    mixed: Dataset | None,
     recipe: SegmenterRecipe,
     run: RunFolder,
     device: str,
@@ -141,8 +153,13 @@ def _train(
         f"{len(training)} images train, {len(validation)} validate, on {device} in "
         f"{'bfloat16' if in_bfloat16(recipe, device) else 'float32'}."
     )
-    tiles = [prepare(training, name, recipe) for name in training.names]
-    crops_of = sampler(tiles, recipe, recipe.blur, recipe.noise)
+    tiles = yield from _prepared(training, recipe)
+    real = sampler(tiles, recipe, recipe.blur, recipe.noise)
+    crops_of: PatchSampler | MixedSampler = real
+    if mixed is not None:
+        yield Note(f"{recipe.synthetic_share:.0%} of the crops are cut from {len(mixed)} synthetic images.")
+        pairs = sampler((yield from _prepared(mixed, recipe)), recipe, recipe.blur, recipe.noise)
+        crops_of = MixedSampler(real, pairs, recipe.synthetic_share, recipe.seed)
     crops = recipe.crops_per_epoch or crops_of.crops_per_epoch
     schedule = Schedule(
         steps_per_epoch=-(-crops // recipe.batch),
@@ -153,7 +170,7 @@ def _train(
         checkpoint_every=recipe.checkpoint_every,
         patience=recipe.patience,
     )
-    held = [prepare(validation, name, recipe) for name in validation.names]
+    held = yield from _prepared(validation, recipe)
     validator = _Validator(gan, recipe, run, held or tiles[:1], bool(held), card, decoding)
     yield from train(
         gan,
@@ -168,6 +185,40 @@ def _train(
     if held:
         yield from validator.calibrate()
     return run.best
+
+
+def _prepared(dataset: Dataset, recipe: SegmenterRecipe) -> Job[list[Tile]]:
+    tiles = []
+    for number, name in enumerate(dataset.names):
+        yield Progress(number, len(dataset), "preparing images")
+        tiles.append(prepare(dataset, name, recipe))
+    return tiles
+
+
+def _synthetic_pairs(source: str | Path | Dataset | None, recipe: SegmenterRecipe) -> Dataset | None:
+    if source is None:
+        if recipe.synthetic_share:
+            raise RecipeError(
+                f"The recipe asks for {recipe.synthetic_share:.0%} synthetic crops (synthetic_share), but no folder of "
+                "synthetic pairs was given; name one, or set synthetic_share to 0."
+            )
+        return None
+    if not recipe.synthetic_share:
+        raise RecipeError(
+            "A folder of synthetic pairs was given, but synthetic_share is 0; set it to the share of the crops that "
+            "are to be synthetic."
+        )
+    pairs = (source if isinstance(source, Dataset) else Dataset.open(source)).subset("train")
+    if not len(pairs):
+        raise DatasetError(f"{pairs.folder} has no images to train on: split.csv calls none of them 'train'.")
+    return pairs
+
+
+def _resumed_pairs(record: Mapping[str, Any] | None, source: str | Path | Dataset | None) -> Dataset | None:
+    if record is None:
+        return None
+    found = source if source is not None else record["folder"]
+    return (found if isinstance(found, Dataset) else Dataset.open(found)).only(record["names"])
 
 
 class _Validator:
@@ -193,7 +244,12 @@ class _Validator:
         self._best = -1.0
 
     def __call__(self, step: int) -> Generator[Event, None, bool]:
-        fields = [self._gan.predict(tile.pixels) for tile in self._tiles]
+        fields = []
+        for number, tile in enumerate(self._tiles):
+            # Told often, so that a stop need not wait for the last image.
+            yield Progress(number, len(self._tiles), "validating")
+            fields.append(self._gan.predict(tile.pixels))
+        yield Progress(len(self._tiles), len(self._tiles), "validating")
         scores = self._scores(fields, self._decoding)
         # Without validation images nothing may select: the newest is the model.
         better = not self._selects or scores["aji"] > self._best
@@ -220,7 +276,11 @@ class _Validator:
         ]
         if self._recipe.encoding != "distance":
             trials = [{"threshold": threshold} for threshold in CALIBRATION["threshold"]]
-        found = max(trials, key=lambda trial: self._scores(fields, trial)["aji"])
+        reached = []
+        for number, trial in enumerate(trials):
+            yield Progress(number, len(trials), "choosing the decoding")
+            reached.append(self._scores(fields, trial)["aji"])
+        found = trials[int(np.argmax(reached))]
         scores = self._scores(fields, found)
         yield Note(f"Decoding chosen on the validation images: {found}, AJI {scores['aji']:.4f}.")
         self._save(best.network.state_dict(), scores, {**self._decoding, **found})

@@ -39,6 +39,13 @@ def test_segment_is_in_the_menus(manifest: PluginManifest) -> None:
     assert "Segment nuclei" in [widget.display_name for widget in contributions.widgets]
 
 
+def test_masks_are_in_the_menus(manifest: PluginManifest) -> None:
+    contributions = manifest.contributions
+    for menu in ("napari/layers/annotate", "napari/file/new_layer"):
+        assert [item.command for item in contributions.menus[menu]] == ["napari-nucleigan.masks"]
+    assert "Draw masks" in [widget.display_name for widget in contributions.widgets]
+
+
 def test_synthesize_is_in_the_menus(manifest: PluginManifest) -> None:
     contributions = manifest.contributions
     assert [item.command for item in contributions.menus["napari/layers/filter"]] == ["napari-nucleigan.synthesize"]

@@ -49,7 +49,8 @@ class TestDrawn:
         for path in (folder / "labels").iterdir():
             write_labels(path, mask(400, 400, 200), 0.25)
         source = open_source(None, SetSettings(like=str(folder), size=400), 0.25)
-        drawn = describe([source.mask(0, 0).labels][0], 0.25)
+        assert [source.organ(index) for index in range(3)] == ["", "liver", ""]
+        drawn = describe(source.mask(0, 0).labels, 0.25)
         given = describe(mask(400, 400, 200), 0.25)
         assert abs(np.median(drawn.area) / np.median(given.area) - 1) < 0.3
 

@@ -70,6 +70,16 @@ def test_of_an_image_or_a_folder_of_them(
     np.testing.assert_allclose(_length(one.draw(0)[1]), 1, atol=1e-3)
 
 
+def test_of_a_data_set_by_its_organs(
+    tmp_path: Path, model: Model, tiny_he: Callable[..., tuple[np.ndarray, np.ndarray]]
+) -> None:
+    for index, name in enumerate("abc"):
+        write_image(tmp_path / "mine" / "images" / f"{name}.png", tiny_he(80, 80, 8, index)[0], 0.25)
+    (tmp_path / "mine" / "split.csv").write_text("name,organ,split\na,liver,train\nb,skin,train\n")
+    for path in (tmp_path / "mine", tmp_path / "mine" / "images"):
+        assert set(Styles.of(str(path), model).codes) == {"liver", "skin", path.name}
+
+
 def test_an_image_of_unknown_scale_is_said(
     tmp_path: Path, model: Model, tiny_he: Callable[..., tuple[np.ndarray, np.ndarray]]
 ) -> None:

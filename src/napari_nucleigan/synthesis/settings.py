@@ -44,7 +44,7 @@ class SynthesisSettings(BaseModel):
         title="Style",
         min_length=1,
         description="Colours and texture: random (drawn by the seed; in sets, the mask's organ where it is known), a "
-        "style of the model, often an organ, or an H&E image or folder of them to take after.",
+        "style of the model, often an organ, or an H&E image, folder of them or data set to take after.",
     )
     restain: str = Field(
         "",

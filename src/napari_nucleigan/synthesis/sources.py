@@ -219,8 +219,15 @@ def open_source(masks: Path | PolygonMasks | None, settings: SetSettings, model_
             f"{', '.join(PRESETS)}, or a folder of label images."
         )
     files = label_files(path)
-    fitted = fit([read_labels(file) for file in files], read_mpp(files[0]) or mpp)
-    return DrawnMasks({"": fitted}, settings, mpp)
+    rows = read_split(path / "split.csv") if path.is_dir() else {}
+    by_organ: dict[str, list[Path]] = {}
+    for file in files:
+        by_organ.setdefault(rows.get(file.stem, {}).get("organ") or "", []).append(file)
+    fitted = {
+        organ: fit([read_labels(file) for file in alike], read_mpp(alike[0]) or mpp)
+        for organ, alike in sorted(by_organ.items())
+    }
+    return DrawnMasks(fitted, settings, mpp)
 
 
 def label_files(masks: Path) -> list[Path]:

@@ -56,7 +56,7 @@ class Styles:
         Parameters
         ----------
         style : str
-            ``"random"``, a style on the model's card, an H&E image file, or a folder of them.
+            ``"random"``, a style on the model's card, an H&E image file, a folder of them or a data set.
         model : Model
             A synthesizer.
 
@@ -87,7 +87,7 @@ class Styles:
                 f"{names}, or the path of an H&E image."
             )
         codes, notes = _of_images(path, network, model.card)
-        return cls({path.stem: codes}, size, notes)
+        return cls(codes, size, notes)
 
     def draw(self, seed: int | Sequence[int], organ: str = "") -> tuple[str, NDArray[np.float32]]:
         """Draw a style: a name, and a mixture of two of its codes.
@@ -133,21 +133,29 @@ def _on_card(card: ModelCard, size: int) -> dict[str, NDArray[np.float32]]:
     return found
 
 
-def _of_images(path: Path, network: Synthesizer, card: ModelCard) -> tuple[NDArray[np.float32], tuple[Note, ...]]:
+def _of_images(
+    path: Path, network: Synthesizer, card: ModelCard
+) -> tuple[dict[str, NDArray[np.float32]], tuple[Note, ...]]:
+    """Read the codes of images: by organ where they are a data set that names organs, else by the path's name."""
+    from napari_nucleigan.data.datasets import read_split
     from napari_nucleigan.data.images import list_images, read_image
 
-    paths = list_images(path) if path.is_dir() else [path]
+    folder = path / "images" if (path / "images").is_dir() else path
+    paths = list_images(folder) if folder.is_dir() else [folder]
     if not paths:
-        raise RecipeError(f"There are no images in {path} to take the style of; choose another folder.")
-    codes, notes = [], []
+        raise RecipeError(f"There are no images in {folder} to take the style of; choose another folder.")
+    rows = read_split(folder.parent / "split.csv") if folder.name == "images" else {}
+    codes: dict[str, list[NDArray[np.float32]]] = {}
+    notes = []
     for one in paths:
         image = read_image(one)
         if image.mpp is None:
             notes.append(
                 Note(f"{one.name} does not say its microns per pixel; {card.mpp:g} was taken for its style.", "warning")
             )
-        codes.append(encode_style(image.pixels, image.mpp or card.mpp, network, card.mpp))
-    return np.stack(codes), tuple(notes)
+        name = rows.get(one.stem, {}).get("organ") or path.stem
+        codes.setdefault(name, []).append(encode_style(image.pixels, image.mpp or card.mpp, network, card.mpp))
+    return {name: np.stack(each) for name, each in codes.items()}, tuple(notes)
 
 
 def encode_style(pixels: NDArray[np.uint8], mpp: float, network: Synthesizer, model_mpp: float) -> NDArray[np.float32]:

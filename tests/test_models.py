@@ -91,6 +91,37 @@ def test_a_read_only_target_is_one_clear_error(tmp_path: Path, network: torch.nn
         models.save_model(tmp_path / "file" / "x.safetensors", network.state_dict(), _card())
 
 
+PAINTER = {"name": "painter", "widths": [4, 4, 4], "style_size": 2}
+
+
+def _painter(path: Path, **values: object) -> torch.nn.Module:
+    """Save a small synthesizer of random weights."""
+    network = networks.build_synthesizer(PAINTER)
+    models.save_model(path, network.state_dict(), _card(kind="synthesizer", architecture=PAINTER, **values))
+    return network.eval()
+
+
+def test_a_synthesizer_comes_back_as_it_was_saved(folder: Path) -> None:
+    styles = {"liver": [[1.0, -1.0], [0.5, -0.5]], "breast": [[-1.0, 1.0]]}
+    network = _painter(folder / "paint.safetensors", name="paint", styles=styles)
+    model = models.load_model("paint", "synthesizer")
+    assert model.card.styles == styles
+    fields = torch.rand(1, 3, 16, 16) * 2 - 1
+    noise, style = network.draw_noise(fields), torch.tensor(styles["breast"])
+    with torch.no_grad():
+        torch.testing.assert_close(model.network(fields, noise, style), network(fields, noise, style), rtol=0, atol=0)
+    assert not model.network.training
+    assert not any(parameter.requires_grad for parameter in model.network.parameters())
+    assert models.read_card(models.export_model("paint", folder / "copy")) == model.card
+
+
+def test_styles_are_optional_and_checked(folder: Path) -> None:
+    _painter(folder / "plain.safetensors", name="plain")
+    assert models.read_card(folder / "plain.safetensors").styles == {}
+    with pytest.raises(ValueError, match="styles"):
+        _card(styles={"liver": ["dark"]})
+
+
 class TestBadFiles:
     def test_missing(self, folder: Path) -> None:
         with pytest.raises(ModelError, match="no model file"):
@@ -138,6 +169,14 @@ class TestBadFiles:
     def test_for_another_task(self, path: Path) -> None:
         with pytest.raises(ModelError, match="is a segmenter, but a synthesizer is needed"):
             models.load_model(path, "synthesizer")
+        _painter(path.with_name("paint.safetensors"), name="paint")
+        with pytest.raises(ModelError, match="is a synthesizer, but a segmenter is needed"):
+            models.load_model("paint", "segmenter")
+
+    def test_a_segmenter_that_says_it_paints(self, path: Path, network: torch.nn.Module) -> None:
+        models.save_model(path, network.state_dict(), _card(kind="synthesizer"))
+        with pytest.raises(ModelError, match="cannot build"):
+            models.load_model(path)
 
     @pytest.mark.parametrize("architecture", [{"name": "no-such-net"}, {}, {"name": "compact-unet", "depth": "?"}])
     def test_an_unknown_network(self, path: Path, network: torch.nn.Module, architecture: dict[str, object]) -> None:

@@ -66,18 +66,31 @@ def fit(labels: Iterable[NDArray[np.integer]], mpp: float = 0.25) -> PolygonMask
         raise LabelsError("No label image holds a nucleus that lies wholly inside it; there is nothing to learn from.")
     images.sort(key=lambda image: image.count / image.square_um)
     groups = np.array_split(np.arange(len(images)), min(MOST_TISSUES, len(images)))
-    learnt = [_tissue([images[i] for i in group], mpp) for group in groups]
-    tissues = tuple(each for each in learnt if each is not None)
+    tissues = _tissues([[images[i] for i in group] for group in groups], mpp)
     values = {name: float(f"{value:.5g}") for name, value in means(tissues).items()}
     spikiness = _spikiness(tissues, float(np.concatenate(solid).mean()), mpp)
     return PolygonMasks.checked(**values, spikiness=spikiness, tissues=tissues)
 
 
-def _tissue(images: Sequence[Seen], mpp: float) -> Tissue | None:
-    square_um = sum(image.square_um for image in images)
+def _tissues(groups: Sequence[Sequence[Seen]], mpp: float) -> tuple[Tissue, ...]:
+    learnt: list[Tissue] = []
+    thin: list[dict[str, float]] = []
+    for images in groups:
+        square_um = sum(image.square_um for image in images)
+        own = {
+            "share": float(f"{square_um * 1e-6:.6g}"),
+            "density": round(sum(image.count for image in images) / square_um * 1e6, 1),
+        }
+        if any(image.found.whole.any() for image in images):
+            learnt.append(_tissue(images, mpp, own))
+        else:
+            thin.append(own)
+    # Images with no whole nucleus still say how few there are; what they would look like the thinnest others tell.
+    return (*(learnt[0].model_copy(update=own) for own in thin), *learnt)
+
+
+def _tissue(images: Sequence[Seen], mpp: float, own: dict[str, float]) -> Tissue:
     weight = np.concatenate([_weights(image) for image in images])
-    if not weight.size:
-        return None
 
     def values(name: str) -> NDArray[np.float64]:
         return np.concatenate([getattr(image.found, name)[image.found.whole] for image in images])
@@ -102,11 +115,10 @@ def _tissue(images: Sequence[Seen], mpp: float) -> Tissue | None:
     if meets.sum() >= _FEWEST:
         tables["contacts"] = _table(gap[meets], weight[meets])
     return Tissue(
-        share=float(f"{square_um * 1e-6:.6g}"),
-        density=round(sum(image.count for image in images) / square_um * 1e6, 1),
         areas=_table(area, weight),
         elongations=_table(ratio, weight),
         spacings=_table(gap[apart], weight[apart]) if apart.sum() >= _FEWEST else (),
+        **own,
         **tables,
         **{name: round(value, 4) for name, value in learnt.items()},
     )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_nucleigan.masks.encoding import decode, encode
     from napari_nucleigan.metrics import evaluate
     from napari_nucleigan.models import list_models, load_model
+    from napari_nucleigan.quality import evaluate_synthetic
     from napari_nucleigan.segmentation import Segmentation, SegmentSettings, refilter, segment
     from napari_nucleigan.synthesis import (
         LiveCanvas,
@@ -52,6 +53,7 @@ __all__ = [
     "decode",
     "encode",
     "evaluate",
+    "evaluate_synthetic",
     "list_models",
     "load_model",
     "read_image",
@@ -82,6 +84,7 @@ _MODULES = {
     "decode": "masks.encoding",
     "encode": "masks.encoding",
     "evaluate": "metrics",
+    "evaluate_synthetic": "quality",
     "list_models": "models",
     "load_model": "models",
     "read_image": "data.images",

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
-from napari_nucleigan.errors import RunError
-from napari_nucleigan.events import Checkpoint, Event, Finished, Losses, Scores, run
+from napari_nucleigan.errors import RunError, StopRequested
+from napari_nucleigan.events import Checkpoint, Event, Finished, Losses, Progress, Scores, run
+from napari_nucleigan.training.control import RunState, ask, state_of
 from napari_nucleigan.training.loop import Schedule, train
+from napari_nucleigan.training.occupancy import PAUSED, POLL
 from napari_nucleigan.training.runs import RunFolder
 
 if TYPE_CHECKING:
@@ -154,3 +157,91 @@ def test_closing_saves_and_resuming_goes_on(stop_at: int, tmp_path: Path) -> Non
         return [(event.step, event.values) for event in run_folder.events() if isinstance(event, Losses)]
 
     assert curve(folder) == curve(whole)
+
+
+def _story(folder: RunFolder) -> list[tuple[str, int]]:
+    return [(type(event).__name__, event.step) for event in folder.events() if not isinstance(event, Checkpoint)]
+
+
+def test_a_validation_that_was_cut_short_is_repeated(tmp_path: Path) -> None:
+    schedule = Schedule(steps_per_epoch=5, constant=4, decay=0, checkpoint_every=9, patience=2)
+    scores = [0.5, 0.6, 0.1, 0.7]
+    whole, folder = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "stopped")
+    for run_folder in (whole, folder):
+        run_folder.path.mkdir()
+    run(_train(whole, schedule, judge=Judge(scores)))
+
+    judge = Judge(scores)
+    job = _train(folder, schedule, judge=judge)
+    for event in job:
+        # The second validation has found a better model, and said so, when the stop comes.
+        if isinstance(event, Scores) and event.step == 10:
+            break
+    job.close()
+    again = Judge(scores)
+    again.calls = [5]
+    run(_train(folder, schedule, resume=True, judge=again))
+    assert again.calls == [5, 10, 15, 20]
+    assert _story(folder) == _story(whole)
+    assert [event for event in folder.events() if isinstance(event, Scores)] == [
+        event for event in whole.events() if isinstance(event, Scores)
+    ]
+
+
+def test_a_stop_is_obeyed_after_the_present_step(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    trainer = Counter()
+    with pytest.raises(StopRequested), folder.locked():
+        for event in _train(folder, Schedule(1000, 1000, 0, validate_every=1000), trainer=trainer):
+            if isinstance(event, Losses) and event.step == 10:
+                ask(folder, "stop")
+    steps = int(trainer.count)
+    assert state_of(folder).state is RunState.STOPPED
+    assert state_of(folder).checkpoint == steps
+    assert isinstance(folder.events()[-1], Checkpoint)
+
+
+def test_a_paused_training_saves_waits_and_goes_on(tmp_path: Path) -> None:
+    folder, whole = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "whole")
+    whole.path.mkdir()
+    schedule = Schedule(steps_per_epoch=40, constant=1, decay=0)
+    run(_train(whole, schedule))
+    waited = 0
+    with folder.locked():
+        for event in _train(folder, schedule):
+            if isinstance(event, Losses) and event.step == 10:
+                ask(folder, "pause")
+                time.sleep(POLL)  # or the training might be over before it looks
+            if isinstance(event, Progress) and event.what == PAUSED:
+                waited += 1
+                if waited > 2:
+                    ask(folder, None)
+                    continue
+                assert state_of(folder).state is RunState.PAUSED
+                assert state_of(folder).checkpoint == event.done
+    assert waited > 2
+    assert _story(folder) == _story(whole)
+    assert state_of(folder).state is RunState.FINISHED
+
+
+def test_a_pause_may_end_in_a_stop(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    with pytest.raises(StopRequested), folder.locked():
+        for event in _train(folder, Schedule(100_000, 1, 0)):
+            if isinstance(event, Losses) and event.step == 10:
+                ask(folder, "pause")
+            if isinstance(event, Progress) and event.what == PAUSED:
+                ask(folder, "stop")
+    assert state_of(folder).state is RunState.STOPPED
+
+
+def test_requests_to_another_process_are_not_obeyed(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    (tmp_path / "control.json").write_text('{"ask": "stop", "token": "of yesterday"}')
+    with folder.locked():
+        assert not (tmp_path / "control.json").exists()
+        (tmp_path / "control.json").write_text('{"ask": "stop", "token": "of yesterday"}')
+        job = _train(folder, Schedule(40, 1, 0))
+        next(job)
+        time.sleep(POLL)
+        assert run(job) == 40

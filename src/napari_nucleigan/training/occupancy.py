@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -32,6 +33,7 @@ POLL = 0.2
 """Seconds between two looks at ``control.json``, and between two writings of ``progress.json``."""
 
 _PATIENCE = 2.0  # seconds in which the lock is tried again: who asks whether it is held, holds it for a moment
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _ROOM = 2048  # bytes of process.json, so that a failure can still be written into it when the disk is full
 
 
@@ -182,8 +184,10 @@ class Occupancy:
         text = json.dumps({**record.to_json(), "error": record.error[: _ROOM // 4]}).ljust(_ROOM)
         try:
             write_text(path, text)
-        except OutputError:
-            # On a full disk there is no room aside, but the room of the old record can be had again.
+        except OutputError as refusal:
+            if not (isinstance(refusal.__cause__, OSError) and refusal.__cause__.errno in _FULL):
+                raise
+            # There is no room aside, but the room of the old record can be had again.
             try:
                 with path.open("r+b") as handle:
                     handle.write(text.encode())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import nn
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from torch import Tensor
+
+
+Padding = Literal["zeros", "replicate"]
 
 
 class Synthesizer(nn.Module):
@@ -116,8 +119,12 @@ class Painter(Synthesizer):
         # At the coarsest scale, where fibres, lumens and fat are laid out, there is most to decide.
         self.noise = (*((1, 2**level) for level in range(depth)), (8, 2**depth))
         # The contour channel stays unread: a network that sees it draws it, as a halo round each nucleus.
-        self.stem = nn.Conv2d(2, widths[0], 3, padding=1)
-        self.down = nn.ModuleList([nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise(widths)])
+        # Zeros around the image would tell deep layers how far its border is: crops are nearly all border, large images
+        # nearly all interior, and the two would look different. The last layers see a few pixels only, and are costly.
+        self.stem = nn.Conv2d(2, widths[0], 3, padding=1, padding_mode="replicate")
+        self.down = nn.ModuleList(
+            [nn.Conv2d(a, b, 4, stride=2, padding=1, padding_mode="replicate") for a, b in pairwise(widths)]
+        )
         self.inner = nn.ModuleList(
             [_Styled(widths[-1] + 8, widths[-1], style_size), _Styled(widths[-1], widths[-1], style_size)]
         )
@@ -126,8 +133,9 @@ class Painter(Synthesizer):
         self.refine = nn.ModuleList()
         for outer, before in zip(widths[-2::-1], widths[:0:-1], strict=True):
             self.up.append(nn.Conv2d(before, outer, 1))
-            self.merge.append(_Styled(2 * outer + 1, outer, style_size))
-            self.refine.append(_Styled(outer, outer, style_size))
+            padding: Padding = "replicate" if len(self.up) < depth - 1 else "zeros"
+            self.merge.append(_Styled(2 * outer + 1, outer, style_size, padding))
+            self.refine.append(_Styled(outer, outer, style_size, padding))
         self.head = nn.Conv2d(widths[0], 3, 3, padding=1)
         self.style = nn.ModuleList(
             [nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise((3, widths[0], widths[1], widths[2]))]
@@ -194,9 +202,9 @@ class NoisyResNet(Synthesizer):
 class _Styled(nn.Module):
     """Convolution, normalisation at each pixel, modulation by the style, leaky ReLU."""
 
-    def __init__(self, before: int, channels: int, style_size: int) -> None:
+    def __init__(self, before: int, channels: int, style_size: int, padding: Padding = "replicate") -> None:
         super().__init__()
-        self.convolution = nn.Conv2d(before, channels, 3, padding=1)
+        self.convolution = nn.Conv2d(before, channels, 3, padding=1, padding_mode=padding)
         self.modulation = nn.Linear(style_size, 2 * channels)
 
     def forward(self, features: Tensor, style: Tensor) -> Tensor:

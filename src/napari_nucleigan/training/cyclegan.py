@@ -78,9 +78,11 @@ class CycleGAN:
         self.painter = build_synthesizer(recipe.generator)
         self.segmenter = build(recipe.segmenter)
         width, depth = recipe.discriminator_width, recipe.discriminator_layers
-        norms = (recipe.spectral, recipe.instance_norm)
-        self.image_judge = MultiScale(recipe.discriminator_scales, 3, width, depth, *norms)
-        self.mask_judge = MultiScale(1, 3, max(1, width // 2), depth, *norms)
+        self.image_judge = MultiScale(
+            recipe.discriminator_scales, 3, width, depth, recipe.spectral, recipe.instance_norm
+        )
+        # Drawn masks are told from true ones by their soft edges all too soon: D_M needs no help.
+        self.mask_judge = MultiScale(1, 3, max(1, width // 2), depth, recipe.spectral)
         initialise(self.painter, recipe.initial_weights, recipe.seed)
         initialise(self.segmenter, recipe.initial_weights, recipe.seed + 1)
         for number, judge in enumerate((self.image_judge, self.mask_judge)):

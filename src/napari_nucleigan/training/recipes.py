@@ -139,7 +139,7 @@ class SynthesizerRecipe(Recipe):
         2, ge=1, le=4, description="Scales at which D_N looks: 1, 1/2, ... of the resolution."
     )
     instance_norm: bool = Field(
-        True, description="Instance normalisation in D_N and D_M; without it they learn some twenty times slower."
+        True, description="Instance normalisation in D_N; without it D_N learns some twenty times slower."
     )
     pool: int = Field(50, ge=0, description="Earlier fakes kept for each discriminator.")
     adversarial_weight: float = Field(1.0, ge=0, description="Weight of both adversarial losses.")

@@ -239,7 +239,8 @@ def state_of(run: str | Path | RunFolder) -> RunStatus:
     checkpoint = _checkpoint(folder)
     if resumes and folder.exists:
         begin = "the beginning" if checkpoint is None else f"step {checkpoint}"
-        message += f" Resume goes on from {begin}."
+        stop = "" if message.endswith((".", "!", "?")) else "."
+        message += f"{stop} Resume goes on from {begin}."
     steps = [value for value in (progress.get("step"), digest.step) if value is not None]
     return RunStatus(
         path=folder.path,
@@ -357,7 +358,9 @@ class _Digest:
     time: float = 0.0
 
     def update(self) -> None:
-        while lines := self.tail.lines():
+        lines: list[bytes] | None = None
+        while lines is None or lines:
+            lines = self.tail.lines()
             if self.tail.restarts != self.restarts:
                 self.restarts = self.tail.restarts
                 self.step, self.best, self.best_step, self.finished = None, {}, None, False

@@ -35,6 +35,7 @@ def main() -> None:
         os.environ["NAPARI_CONFIG"] = str(Path(folder) / "napari.yaml")
         for theme in ("dark", "light"):
             segment(out, theme)
+            synthesize(out, theme)
         menus(out)
 
 
@@ -72,6 +73,44 @@ def segment(out: Path, theme: str) -> None:
         widget.form.min_area.setValue(20)
         settle(3.0)
         save(out / "filters.png", viewer)
+    viewer.close()
+
+
+def synthesize(out: Path, theme: str) -> None:
+    """Show the Synthesize widget in live mode, after a nucleus was painted, and its page of data sets."""
+    import napari
+
+    from napari_nucleigan.masks.polygons import preset, sample
+    from napari_nucleigan.widgets.settings import PLUGIN
+
+    viewer = napari.Viewer(show=True)
+    viewer.theme = theme
+    viewer.window.resize(*WINDOW)
+    labels = sample(preset("breast"), (512, 512), 0.25, seed=4)
+    mask = viewer.add_labels(labels, name="breast mask", scale=(0.25, 0.25), units=("um", "um"))
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Synthesize H&E")
+    wait_for(lambda: widget.form.model.count() > 0)
+    widget.failed.connect(fail)
+    widget.form.style_box.choose("breast")
+    begun: list[Any] = []
+    widget.live.begun.connect(begun.append)
+    widget.form.live.click()
+    wait_for(lambda: bool(begun))
+    viewer.reset_view()
+    viewer.scene.camera.zoom *= 1.4
+    mask.mode, mask.brush_size, mask.selected_label = "paint", 20, int(labels.max()) + 1
+    followed: list[float] = []
+    widget.followed.connect(followed.append)
+    for step in range(12):
+        mask.paint((240 + step, 240 + 2 * step), mask.selected_label)
+        settle(0.05)
+    wait_for(lambda: bool(followed) and not widget.live.behind)
+    save(out / f"synthesize-{theme}.png", viewer)
+    widget.tabs.setCurrentWidget(widget.sets)
+    widget.sets.folder.line.setText(str(Path.home() / "tiles" / "breast"))
+    if theme == "light":
+        settle(0.5)
+        write(out / "synthesize-set.png", widget.grab().toImage())
     viewer.close()
 
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 _RANDOM = {"Drawn by the seed": "random"}
 _RESTAIN = {"As painted": "", "Typical H&E section": "reference"}
 LARGEST_SEED = 2**31 - 1
+BUTTON = 62
+"""Least width of the buttons beside fields, in pixels, so that the fields end in one line."""
 
 
 def tip(field: str) -> str:
@@ -74,6 +76,8 @@ class PaintForm(QWidget):
         self.dice.setToolTip("Draw a new seed: other texture, and another look where the style is drawn by the seed.")
         self.style_box = ReferenceBox(_RANDOM, tip("style"))
         self.restain = ReferenceBox(_RESTAIN, tip("restain"))
+        for button in (self.more_models, self.dice, self.style_box.button, self.restain.button):
+            button.setMinimumWidth(BUTTON)
         self.result = combo(
             {"Replace the picture": REPLACE, "Add a new layer": ADD},
             "What a run does where the mask has a picture already: paint it anew, or add another Image layer.",
@@ -204,7 +208,7 @@ class PaintForm(QWidget):
     def _model_chosen(self) -> None:
         card = self.card()
         styles = getattr(card, "styles", None) or {}
-        self.style_box.set_named(_RANDOM | {f"{name} (of the model)": name for name in styles})
+        self.style_box.set_named(_RANDOM | {name.capitalize(): name for name in styles})
         if card is not None:
             self.model.setToolTip(f"{tip('model')}<br><br>{model_details(card)}")
         say(self.model_info, model_summary(card) if card else "")

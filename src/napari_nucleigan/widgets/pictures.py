@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_nucleigan.widgets.layers import METADATA_KEY, labels_place
 from napari_nucleigan.widgets.mask_layers import is_labels
-from napari_nucleigan.widgets.results import CONTOUR
+from napari_nucleigan.widgets.results import CONTOUR, nuclei_colormap
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from napari_nucleigan.widgets.mask_layers import MaskLayer
     from napari_nucleigan.widgets.paint_work import Patch
+
+_USUAL = "label_colormap"
+"""What napari calls the colours that it gives to labels by itself."""
 
 
 @dataclass(eq=False)
@@ -121,22 +124,28 @@ class Pictures:
 
 
 class Outlines:
-    """Shows masks as outlines while their pictures are looked at, and gives them back as they were."""
+    """Shows masks as bright outlines while their pictures are looked at, and gives them back as they were."""
 
     def __init__(self) -> None:
-        self._before: dict[int, tuple[MaskLayer, int]] = {}
+        self._before: dict[MaskLayer, dict[str, Any]] = {}
 
     def show(self, mask: MaskLayer) -> None:
-        """Draw a mask as outlines, unless the user draws it so already."""
-        if is_labels(mask) and mask.contour == 0:
-            self._before[id(mask)] = mask, mask.contour
-            mask.contour = CONTOUR
+        """Draw a Labels layer as outlines, unless the user draws it so already."""
+        if not is_labels(mask) or mask.contour:
+            return
+        drawn: dict[str, Any] = {"contour": CONTOUR, "opacity": 1.0}
+        if mask.colormap.name == _USUAL:  # colours that the user chose have a meaning
+            drawn["colormap"] = nuclei_colormap()
+        self._before[mask] = {name: getattr(mask, name) for name in drawn}
+        for name, value in drawn.items():
+            setattr(mask, name, value)
 
     def hide(self) -> None:
-        """Fill all nuclei again that were filled before."""
-        for mask, contour in self._before.values():
+        """Draw all masks as they were before, but those whose outlines the user has changed since."""
+        for mask, before in self._before.items():
             if mask.contour == CONTOUR:
-                mask.contour = contour
+                for name, value in before.items():
+                    setattr(mask, name, value)
         self._before.clear()
 
     def forget(self) -> None:

@@ -362,7 +362,7 @@ class SynthesizeWidget(QWidget):
         assert order is not None
         provenance = order.look.described(canvas.provenance())
         self._shown = self._show(mask, canvas.pixels.copy(), canvas.labels.copy(), canvas.mpp, provenance, True)
-        say(self.bar.figures, f"{_size(canvas.labels)} · live · {provenance['model']}")
+        say(self.bar.figures, f"Live · {_size(canvas.labels)} · {provenance['model']}")
         self._update()
 
     def _patched(self, patch: paint_work.Patch) -> None:
@@ -371,7 +371,7 @@ class SynthesizeWidget(QWidget):
 
     def _followed(self, seconds: float) -> None:
         if self._shown is not None:
-            say(self.bar.figures, f"{_size(self._shown.labels)} · live · {seconds:.2f} s after the edit")
+            say(self.bar.figures, f"Live · {seconds:.2f} s after the edit")
         self.followed.emit(seconds)
 
     def _saved(self, path: Path) -> None:

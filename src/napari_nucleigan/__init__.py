@@ -29,8 +29,9 @@ if TYPE_CHECKING:
         synthesize,
         synthesize_set,
     )
-    from napari_nucleigan.training.recipes import RECIPES, SegmenterRecipe
+    from napari_nucleigan.training.recipes import RECIPES, SegmenterRecipe, SynthesizerRecipe
     from napari_nucleigan.training.segmenter import train_segmenter
+    from napari_nucleigan.training.synthesizer import train_synthesizer
 
 # Threads of torch that spin while they wait for one another make a busy machine up to twenty times slower. The
 # variable is read when torch is loaded, hence here; whoever has set it keeps the last word.
@@ -50,6 +51,7 @@ __all__ = [
     "SetSettings",
     "Synthesis",
     "SynthesisSettings",
+    "SynthesizerRecipe",
     "decode",
     "encode",
     "evaluate",
@@ -65,6 +67,7 @@ __all__ = [
     "synthesize",
     "synthesize_set",
     "train_segmenter",
+    "train_synthesizer",
     "write_image",
     "write_labels",
 ]
@@ -81,6 +84,7 @@ _MODULES = {
     "SetSettings": "synthesis",
     "Synthesis": "synthesis",
     "SynthesisSettings": "synthesis",
+    "SynthesizerRecipe": "training.recipes",
     "decode": "masks.encoding",
     "encode": "masks.encoding",
     "evaluate": "metrics",
@@ -95,6 +99,7 @@ _MODULES = {
     "synthesize": "synthesis",
     "synthesize_set": "synthesis",
     "train_segmenter": "training.segmenter",
+    "train_synthesizer": "training.synthesizer",
     "write_image": "data.images",
     "write_labels": "data.images",
 }

@@ -165,6 +165,20 @@ def test_the_contour_channel_is_not_read():
     assert gradient[:, 2].any()
 
 
+def test_of_the_distance_only_the_first_quarter_is_read():
+    network = painter()
+    fields, noise, style = inputs(network, 32, 32)
+    with torch.no_grad():
+        pictures = []
+        for distance in (-1.0, -0.75, -0.5, 0.0, 1.0):
+            fields[:, 2] = distance
+            pictures.append(network(fields, noise, style))
+    border, near, *hearts = pictures
+    assert (border - near).abs().mean() > 1e-3
+    assert (near - hearts[0]).abs().mean() > 1e-3
+    assert all(torch.equal(heart, hearts[0]) for heart in hearts)
+
+
 def test_no_layer_looks_at_a_whole_tile():
     kinds = {type(layer) for layer in Painter().modules()}
     assert kinds <= {Painter, nn.Conv2d, nn.Linear, nn.ModuleList, *(type(block) for block in Painter().inner)}

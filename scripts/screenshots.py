@@ -107,10 +107,12 @@ def synthesize(out: Path, theme: str) -> None:
     wait_for(lambda: bool(followed) and not widget.live.behind)
     save(out / f"synthesize-{theme}.png", viewer)
     widget.tabs.setCurrentWidget(widget.sets)
-    widget.sets.folder.line.setText(str(Path.home() / "tiles" / "breast"))
-    if theme == "light":
-        settle(0.5)
-        write(out / "synthesize-set.png", widget.grab().toImage())
+    widget.sets.folder.line.setText("/data/tiles/breast")
+    settle(0.5)
+    tabs = widget.tabs
+    shown = widget.rect()
+    shown.setBottom(tabs.mapTo(widget, tabs.rect().bottomLeft()).y() + 6)
+    write(out / f"synthesize-set-{theme}.png", widget.grab(shown).toImage())
     viewer.close()
 
 

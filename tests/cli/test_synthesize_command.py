@@ -82,6 +82,18 @@ class TestBrokenOff:
         assert set(data.organs.values()) == {"breast", "kidney", "liver", "prostate"}
 
 
+def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
+    code = (
+        "import sys\nfrom napari_nucleigan.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n"
+        "    print('imported:', {'torch', 'napari', 'scipy', 'skimage', 'numpy'} & sys.modules.keys())\n"
+    )
+    arguments = [sys.executable, "-c", code, "synthesize", "--help"]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert "imported: set()" in done.stdout
+    assert "--min-consistency" in done.stdout
+
+
 def test_drawn_masks(tmp_path: Path, nucleigan: Callable[..., Result]) -> None:
     done = nucleigan("synthesize", "-o", tmp_path / "out", "-n", 3, "--size", 48, "--like", "liver", *PAINT)
     assert done.exit_code == 0, done.stderr

@@ -258,7 +258,8 @@ class _SetMaker:
         studio = self._studio
         styles = [self._style(pair)[1] for pair in pairs]
         seeds = [self._noise_seed(pair) for pair in pairs]
-        if len(pairs) > 1 and max(pairs[0].field.shape) <= studio.painter.tile:
+        # One by one where batches bring nothing, so that the work can be stopped after each.
+        if pairs and studio.painter.batch > 1 and max(pairs[0].field.shape) <= studio.painter.tile:
             parts = zip(pairs, seeds, styles, strict=True)
             windows = [Window(pair.field, seed, style) for pair, seed, style in parts]
             pictures = studio.painter.windows(windows)

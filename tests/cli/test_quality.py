@@ -43,7 +43,9 @@ def _command(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
 
 
-def test_the_real_command_prints_two_tables(tiny_model: Path, data: Callable[..., Path]) -> None:
+def test_the_command_prints_two_tables_or_json(
+    tiny_model: Path, data: Callable[..., Path], nucleigan: Callable[..., Result]
+) -> None:
     sets = data("made", 8, 0), data("real", 8, 100)
     options = ("--synthetic", "--segmenter", "tiny", "--features", tiny_model, "--crop", 64, "--device", "cpu")
     done = _command(*sets, *options)
@@ -51,7 +53,7 @@ def test_the_real_command_prints_two_tables(tiny_model: Path, data: Callable[...
     assert "do not say their microns per pixel" in done.stderr
     for words in ("consistency (AJI)", "diversity of colour", "grid of 4 pixels", "KID", "told apart", "half to half"):
         assert words in done.stdout
-    answer = json.loads(_command(*sets, *options, "--json").stdout)
+    answer = json.loads(nucleigan("evaluate", *sets, *options, "--json").stdout)
     assert answer["synthetic"]["crops"] == 32
     assert answer["provenance"]["features"]["name"] == "tiny"
     assert answer["provenance"]["settings"]["crop"] == 64

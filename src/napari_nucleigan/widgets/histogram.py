@@ -5,50 +5,97 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-import pyqtgraph as pg
-from qtpy.QtCore import Qt
+import numpy as np
+from qtpy.QtCore import QPointF, QRectF, Qt
+from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from napari_nucleigan.masks.sizes import bin_edges
 from napari_nucleigan.widgets.fields import small_label
 
 if TYPE_CHECKING:
-    from napari_nucleigan.masks.sizes import Sizes
+    from qtpy.QtGui import QPaintEvent
 
-_HEIGHT = 130
-_MASK, _TISSUE = "#2f9e8f", "#e8871e"
+    from napari_nucleigan.masks.sizes import Floats, Sizes
+
+MASK, TISSUE = "#2f9e8f", "#e8871e"
 """Colours that can be told apart on dark and on light, also by the colour-blind."""
+_HEIGHT = 120
+_STEPS = (1.0, 2.0, 5.0, 10.0)
+_TICK = 3
 
 
-class SizeHistogram(QWidget):
-    """A histogram of areas in µm²: bars for the mask, a line for the tissue."""
+class Bars(QWidget):
+    """Bars for the mask and a line for the tissue.
+
+    Painted here rather than by pyqtgraph, whose plots leave menus behind when they are closed.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.plot = pg.PlotWidget()
-        self.plot.setFixedHeight(_HEIGHT)
-        # Its own wish is as wide as a figure.
-        self.plot.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.plot.setLimits(yMin=0)
-        self.plot.setMouseEnabled(False, False)
-        self.plot.setMenuEnabled(False)
-        self.plot.hideButtons()
-        self.plot.setToolTip("Areas of the nuclei in square microns, and their share in percent.")
-        self.plot.setLabel("bottom", "area (µm²)")
-        self.plot.setLabel("left", "%")
-        self.plot.getAxis("left").setWidth(42)
-        nothing = {"x": [0.0, 1.0], "y": [0.0], "stepMode": "center"}
-        self._bars = pg.PlotCurveItem(**nothing, fillLevel=0, brush=_MASK, pen=pg.mkPen(_MASK))
-        self._line = pg.PlotCurveItem(**nothing, pen=pg.mkPen(_TISSUE, width=2))
-        self.plot.addItem(self._bars)
-        self.plot.addItem(self._line)
+        self.edges: Floats = np.array([0.0, 1.0])
+        self.mask: Floats | None = None
+        self.tissue: Floats | None = None
+        self.text = QColor("#888888")
+        self.setFixedHeight(_HEIGHT)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setToolTip("How large nuclei are: percent of them by area in square microns; the last bar has no end.")
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the axes, the bars and the line."""
+        painter = QPainter(self)
+        metrics = painter.fontMetrics()
+        shares = [each for each in (self.mask, self.tissue) if each is not None]
+        top = max([1e-3, *(float(each.max()) for each in shares)]) * 1.05
+        left, line = metrics.horizontalAdvance("100%") + 2 * _TICK, metrics.height()
+        area = QRectF(left, line / 2, self.width() - left - _TICK, self.height() - 2.6 * line)
+        painter.setPen(self.text)
+        painter.drawLine(area.bottomLeft(), area.bottomRight())
+        painter.drawLine(area.topLeft(), area.bottomLeft())
+        for value in _ticks(100 * top, 3):
+            y = area.bottom() - area.height() * value / (100 * top)
+            painter.drawLine(QPointF(left - _TICK, y), QPointF(left, y))
+            box = QRectF(0, y - line / 2, left - 2 * _TICK, line)
+            painter.drawText(box, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, f"{value:g}%")
+        for value in _ticks(self.edges[-1], max(2, int(area.width() / 60))):
+            x = area.left() + area.width() * value / self.edges[-1]
+            painter.drawLine(QPointF(x, area.bottom()), QPointF(x, area.bottom() + _TICK))
+            box = QRectF(x - 40, area.bottom() + _TICK, 80, line)
+            painter.drawText(box, Qt.AlignmentFlag.AlignHCenter, f"{value:g}")
+        box = QRectF(area.left(), area.bottom() + line, area.width(), 1.2 * line)
+        painter.drawText(box, Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignBottom, "area (µm²)")
+        for heights, colour, filled in ((self.mask, MASK, True), (self.tissue, TISSUE, False)):
+            if heights is None:
+                continue
+            points = [QPointF(area.left(), area.bottom())]
+            for at, height in enumerate(heights):
+                y = area.bottom() - area.height() * height / top
+                for edge in (self.edges[at], self.edges[at + 1]):
+                    points.append(QPointF(area.left() + area.width() * edge / self.edges[-1], y))
+            points.append(QPointF(area.right(), area.bottom()))
+            if filled:
+                painter.setPen(Qt.PenStyle.NoPen)
+                painter.setBrush(QColor(colour))
+                painter.drawPolygon(QPolygonF(points))
+            else:
+                painter.setPen(QPen(QColor(colour), 2))
+                painter.drawPolyline(QPolygonF(points))
+        painter.end()
+
+
+class SizeHistogram(QWidget):
+    """A histogram of areas in µm², and the figures in words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bars = Bars()
         self.legend = small_label()
         self.legend.setTextFormat(Qt.TextFormat.RichText)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
         layout.addWidget(self.legend)
-        layout.addWidget(self.plot)
+        layout.addWidget(self.bars)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def show_sizes(self, mask: Sizes | None, tissue: Sizes | None, name: str) -> None:
@@ -61,27 +108,28 @@ class SizeHistogram(QWidget):
         name : str
             Name of the tissue.
         """
-        edges = bin_edges(mask, tissue)
-        for curve, sizes in ((self._bars, mask), (self._line, tissue)):
-            shares = 100 * sizes.histogram(edges) if sizes is not None else 0 * edges[1:]
-            curve.setData(edges, shares)
-            curve.setVisible(sizes is not None)
-        self.plot.setXRange(0, edges[-1], padding=0)
-        lines = []
-        if mask is not None:
-            lines.append(_line(_MASK, "Mask", mask))
+        bars = self.bars
+        bars.edges = bin_edges(mask, tissue)
+        bars.mask, bars.tissue = (each.histogram(bars.edges) if each is not None else None for each in (mask, tissue))
+        bars.update()
+        lines = [_line(MASK, "Mask", mask)] if mask is not None else []
         if tissue is not None:
-            lines.append(_line(_TISSUE, name, tissue))
+            lines.append(_line(TISSUE, name, tissue))
         self.legend.setText("<br>".join(lines))
         self.legend.setVisible(bool(lines))
 
-    def set_theme(self, text: str, background: str) -> None:
-        """Use the colours of a theme."""
-        self.plot.setBackground(background)
-        for side in ("left", "bottom"):
-            axis = self.plot.getAxis(side)
-            axis.setPen(text)
-            axis.setTextPen(text)
+    def set_theme(self, text: str) -> None:
+        """Use the colour of a theme's text."""
+        self.bars.text = QColor(text)
+        self.bars.update()
+
+
+def _ticks(end: float, most: int) -> list[float]:
+    """Round numbers from 0 to `end`, about `most` of them."""
+    raw = end / max(most, 1)
+    scale = 10 ** np.floor(np.log10(raw))
+    step = next(scale * each for each in _STEPS if scale * each >= raw * 0.999)
+    return [float(f"{value:.6g}") for value in np.arange(0, end + step * 1e-6, step)]
 
 
 def _line(colour: str, name: str, sizes: Sizes) -> str:

@@ -59,7 +59,11 @@ class MaskBench(QObject):
     @property
     def mpp(self) -> float | None:
         """Microns per pixel of the chosen mask; None where nobody knows."""
-        return self.scales.of(self.mask)[0] if self.mask is not None else None
+        return self.scale(self.mask)[0]
+
+    def scale(self, mask: Labels | None) -> tuple[float | None, str]:
+        """Microns per pixel of a mask, and where they come from."""
+        return (None, "") if mask is None or mask_problem(mask) else self.scales.of(mask)
 
     def keeps(self, sync: MaskSync | None) -> bool:
         """Whether the layers of a mask are still there and kept alike."""

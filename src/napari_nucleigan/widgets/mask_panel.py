@@ -37,7 +37,7 @@ class MaskPanel(QWidget):
         from napari.utils.theme import get_theme
 
         theme = get_theme(name)
-        self.histogram.set_theme(theme.text.as_hex(), theme.background.as_hex())
+        self.histogram.set_theme(theme.text.as_hex())
         style = warning_style(name)
         labels = (self.mpp_source, self.canvas_form.problem_label, self.fill_form.problem_label, self.remark)
         for label in labels:

@@ -226,7 +226,7 @@ class MaskSync(QObject):
     def selection(self) -> list[int]:
         """Nuclei that are selected: shapes, or the label that is picked where the Labels layer is the active one."""
         active = self.viewer.layers.selection.active
-        if self.shapes is not None and active is not self.labels:
+        if self.shapes is not None and active != self.labels:
             ids = self._shape_ids()
             return sorted(ids[at] for at in self.shapes.selected_data if at < len(ids) and ids[at] > 0)
         picked = int(self.labels.selected_label)
@@ -234,7 +234,7 @@ class MaskSync(QObject):
 
     def select(self, ids: Collection[int]) -> None:
         """Select nuclei."""
-        if self.shapes is not None and self.viewer.layers.selection.active is not self.labels:
+        if self.shapes is not None and self.viewer.layers.selection.active != self.labels:
             self.shapes.selected_data = set(self._positions(ids))
         elif len(ids) == 1:
             self.labels.selected_label = next(iter(ids))
@@ -354,7 +354,8 @@ class MaskSync(QObject):
                 setattr(self.shapes, name, getattr(self.labels, name))
 
     def _removed(self, event: Any) -> None:
-        if event.value is self.shapes:
+        # A layer that a plugin sees is wrapped; compared, not identical.
+        if self.shapes is not None and self.shapes == event.value:
             self._let_go()
             self.document.forget_polygons()
             self.selected.emit()

@@ -115,6 +115,7 @@ class MasksWidget(MaskPanel):
             return
         shape = form.height.value(), form.width_.value()
         self.select_mask(self.bench.create(self._over(), shape, form.mpp.value()))
+        self._show_mask()
         self.tabs.setCurrentIndex(FILL)
 
     def fill(self) -> None:
@@ -148,7 +149,7 @@ class MasksWidget(MaskPanel):
 
     def fit(self, layer: Labels) -> None:
         """Learn the fields of the Fill tab from the nuclei of a Labels layer."""
-        mpp, _ = self.bench.scales.of(layer)
+        mpp, _ = self.bench.scale(layer)
         if self.running:
             return
         if text := mask_problem(layer):
@@ -259,7 +260,7 @@ class MasksWidget(MaskPanel):
         self._show_mask()
 
     def _show_mask(self) -> None:
-        mpp, source = self.bench.scales.of(self.mask) if self.mask is not None else (None, "")
+        mpp, source = self.bench.scale(self.mask)
         if abs(self.mpp.value() - (mpp or 0.0)) > 1e-9:
             with silent(self.mpp):
                 self.mpp.setValue(mpp or 0.0)

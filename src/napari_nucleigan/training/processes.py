@@ -7,7 +7,6 @@ import os
 import secrets
 import subprocess
 import sys
-import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -40,9 +39,8 @@ KILLED_WITHIN = 15.0
 
 Kind: TypeAlias = Literal["segmenter", "synthesizer"]
 
-# Kept, so that Python neither warns of children that outlive it nor leaves them as zombies.
-_children: dict[int, subprocess.Popen[bytes]] = {}
-_starting = threading.Lock()
+# Numbers of the processes started here: the system keeps those that have ended until somebody asks for them.
+_children: set[int] = set()
 
 
 class RunProcess:
@@ -307,10 +305,14 @@ def command(order: dict[str, Any], run: Path, *, again: bool) -> list[str]:
 
 
 def reap() -> None:
-    """Take notice of the children that have ended."""
-    for pid, child in list(_children.items()):
-        if child.poll() is not None:
-            _children.pop(pid, None)
+    """Take notice of the children that have ended, which the system keeps as zombies otherwise."""
+    for pid in list(_children):
+        try:
+            gone = os.name == "nt" or os.waitpid(pid, os.WNOHANG) != (0, 0)
+        except ChildProcessError:
+            gone = True
+        if gone:
+            _children.discard(pid)
 
 
 def _launch(folder: RunFolder, order: dict[str, Any], *, again: bool) -> RunProcess:
@@ -331,23 +333,24 @@ def _launch(folder: RunFolder, order: dict[str, Any], *, again: bool) -> RunProc
                 stamp = time.strftime("%Y-%m-%d %H:%M:%S")
                 log.write(f"{LOG_HEAD} {stamp} nucleigan {subprocess.list2cmdline(words)}\n".encode())
                 log.flush()
-                child = _spawn(line, log, {**os.environ, TOKEN: token, "PYTHONUNBUFFERED": "1"})
+                pid = _spawn(line, log, {**os.environ, TOKEN: token, "PYTHONUNBUFFERED": "1"})
         except OSError as error:
             raise output_error(folder.path / LOG, error) from error
         with suppress(psutil.Error):
-            psutil.Process(child.pid).nice(NICENESS if os.name != "nt" else psutil.BELOW_NORMAL_PRIORITY_CLASS)
+            psutil.Process(pid).nice(NICENESS if os.name != "nt" else psutil.BELOW_NORMAL_PRIORITY_CLASS)
         with suppress(psutil.NoSuchProcess):
             # Until the child takes the lock and writes its own.
-            folder.write_process(ProcessRecord.of(token, pid=child.pid, dedicated=True))
+            folder.write_process(ProcessRecord.of(token, pid=pid, dedicated=True))
     return RunProcess(folder)
 
 
-def _spawn(line: list[str], log: Any, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+def _spawn(line: list[str], log: Any, environment: dict[str, str]) -> int:
     detached: dict[str, Any] = {"start_new_session": True}
     if os.name == "nt":
         flags = subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP  # type: ignore[attr-defined]
         detached = {"creationflags": flags}
-    with _starting:
-        child = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, **detached)
-        _children[child.pid] = child
-    return child
+    child = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, **detached)
+    # It outlives this program: nobody here waits for it, and Python need not warn of that.
+    child.returncode = 0
+    _children.add(child.pid)
+    return child.pid

@@ -260,11 +260,11 @@ def _settled(layout: Layout, goal: NDArray[np.float64], touch: NDArray[np.bool_]
         mine[order], touches[order] = goal, touch
         least = APART * contact + gap
         wanted = np.maximum(np.where(touches, 0, mine)[:, None] * contact, least)
-        # A pair that shall touch is left to: the one for whose sake it touches draws both together.
+        # A pair touches for the sake of one of them, by its goal.
         partner = np.where(touches, index[everyone, first], -1)
-        paired = (partner[:, None] == index) | (partner[index] == everyone[:, None])
         own = partner[:, None] == index
-        wanted = np.where(own | paired, np.where(own, mine[:, None], mine[index]) * contact, wanted)
+        paired = own | (partner[index] == everyone[:, None])
+        wanted = np.where(paired, np.where(own, mine[:, None], mine[index]) * contact, wanted)
         lacking = wanted - distance
         drawn = paired | ((index == index[everyone, first][:, None]) & (mine > 0)[:, None])
         move = np.where((lacking > 0) | drawn, lacking, 0)

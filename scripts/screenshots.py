@@ -36,6 +36,7 @@ def main() -> None:
         for theme in ("dark", "light"):
             segment(out, theme)
             synthesize(out, theme)
+            masks(out, theme)
         menus(out)
 
 
@@ -113,6 +114,37 @@ def synthesize(out: Path, theme: str) -> None:
     shown = widget.rect()
     shown.setBottom(tabs.mapTo(widget, tabs.rect().bottomLeft()).y() + 6)
     write(out / f"synthesize-set-{theme}.png", widget.grab(shown).toImage())
+    viewer.close()
+
+
+def masks(out: Path, theme: str) -> None:
+    """Show the Masks widget after a fill, and with polygons that are being edited."""
+    import napari
+
+    from napari_nucleigan.widgets import demo
+    from napari_nucleigan.widgets.mask_panel import EDIT
+
+    viewer = napari.Viewer(show=True)
+    viewer.theme = theme
+    viewer.window.resize(*WINDOW)
+    _, widget = viewer.window.add_plugin_dock_widget(demo.PLUGIN, "Draw masks")
+    done: list[Any] = []
+    widget.done.connect(done.append)
+    widget.failed.connect(fail)
+    widget.create()
+    widget.fill_form.organ.setCurrentIndex(widget.fill_form.organ.findData("breast"))
+    widget.fill()
+    wait_for(lambda: bool(done))
+    viewer.reset_view()
+    save(out / f"masks-{theme}.png", viewer)
+    widget.tabs.setCurrentIndex(EDIT)
+    widget.draw_polygons()
+    shapes = widget.sync.shapes
+    shapes.mode = "select"
+    middle = [abs(corners.mean(axis=0) - 256).sum() for corners in shapes.data]
+    shapes.selected_data = {middle.index(min(middle))}
+    viewer.scene.camera.zoom *= 3
+    save(out / f"masks-edit-{theme}.png", viewer)
     viewer.close()
 
 

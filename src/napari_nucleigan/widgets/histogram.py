@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MASK, TISSUE = "#2f9e8f", "#e8871e"
 """Colours that can be told apart on dark and on light, also by the colour-blind."""
-_HEIGHT = 120
+_HEIGHT = 125
 _STEPS = (1.0, 2.0, 5.0, 10.0)
 _TICK = 3
 
@@ -48,7 +48,7 @@ class Bars(QWidget):
         shares = [each for each in (self.mask, self.tissue) if each is not None]
         top = max([1e-3, *(float(each.max()) for each in shares)]) * 1.05
         left, line = metrics.horizontalAdvance("100%") + 2 * _TICK, metrics.height()
-        area = QRectF(left, line / 2, self.width() - left - _TICK, self.height() - 2.6 * line)
+        area = QRectF(left, line / 2, self.width() - left - _TICK, self.height() - 2.9 * line)
         painter.setPen(self.text)
         painter.drawLine(area.bottomLeft(), area.bottomRight())
         painter.drawLine(area.topLeft(), area.bottomLeft())
@@ -62,8 +62,8 @@ class Bars(QWidget):
             painter.drawLine(QPointF(x, area.bottom()), QPointF(x, area.bottom() + _TICK))
             box = QRectF(x - 40, area.bottom() + _TICK, 80, line)
             painter.drawText(box, Qt.AlignmentFlag.AlignHCenter, f"{value:g}")
-        box = QRectF(area.left(), area.bottom() + line, area.width(), 1.2 * line)
-        painter.drawText(box, Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignBottom, "area (µm²)")
+        box = QRectF(area.left(), area.bottom() + _TICK + line, area.width(), 1.2 * line)
+        painter.drawText(box, Qt.AlignmentFlag.AlignHCenter, "area (µm²)")
         for heights, colour, filled in ((self.mask, MASK, True), (self.tissue, TISSUE, False)):
             if heights is None:
                 continue

@@ -496,6 +496,24 @@ class TestSets:
         assert "another mask" in app.errors()[0]
         assert "another mask" in sets.bar.notes.text()
 
+    def test_a_folder_of_something_else_stays_as_it_is(self, app: App, mask: Any, tmp_path: Path) -> None:
+        app.viewer.add_labels(mask, name="mask", **MICRONS)
+        (tmp_path / "set" / "images").mkdir(parents=True)
+        (tmp_path / "set" / "images" / "mine.png").write_bytes(b"mine")
+        sets = self.prepare(app, tmp_path / "set", ITSELF)
+        with app.qtbot.waitSignal(app.widget.failed, timeout=LONG):
+            app.click(sets.bar.run_button)
+        assert "choose another folder" in app.errors()[0]
+        found = {path.relative_to(tmp_path / "set").as_posix() for path in (tmp_path / "set").rglob("*")}
+        assert found == {"images", "images/mine.png"}
+
+    def test_an_empty_mask_can_be_no_model_for_others(self, app: App, tmp_path: Path) -> None:
+        app.viewer.add_labels(np.zeros((64, 64), int), name="mask", **MICRONS)
+        sets = self.prepare(app, tmp_path / "set", FIT)
+        with app.qtbot.waitSignal(app.widget.failed, timeout=LONG):
+            app.click(sets.bar.run_button)
+        assert "nothing to learn from" in sets.bar.notes.text()
+
     def test_what_is_missing_is_said(self, app: App, mask: Any, tmp_path: Path) -> None:
         sets = self.prepare(app, tmp_path, "all")
         assert sets.bar.run_button.isEnabled()  # drawn masks need no layer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from napari_nucleigan.data.images import read_labels, write_labels
 from napari_nucleigan.errors import OutputError
 from napari_nucleigan.events import Job, Progress
+from napari_nucleigan.synthesis.ledger import PROVENANCE
 from napari_nucleigan.synthesis.settings import SetSettings
 from napari_nucleigan.widgets.paint_work import file_name
 
@@ -72,20 +74,26 @@ def make_set(order: SetOrder, shelf: Shelf) -> Job[SetReport]:
 
     yield Progress(0, 1, "loading the model")
     model = shelf.load(order.look.settings.model)
-    values = order.look.written(order.out / "references").model_dump() | {"mpp": None} | order.values
     mpp = order.mpp or model.card.mpp
-    masks: PolygonMasks | Path | None = None
-    if order.read is None:
-        values["like"] = order.masks
-    elif order.masks == FIT:
-        from napari_nucleigan.masks.polygons import fit
+    references, kept = order.out / "references", order.out / f"{file_name(order.name)}.tif"
+    new = [path for path in (references, kept) if not path.exists()]
+    try:
+        values = order.look.written(references).model_dump() | {"mpp": None} | order.values
+        masks: PolygonMasks | Path | None = None
+        if order.read is None:
+            values["like"] = order.masks
+        elif order.masks == FIT:
+            from napari_nucleigan.masks.polygons import fit
 
-        yield Progress(0, 1, "learning from the mask")
-        masks, values["mpp"] = fit([order.read()], mpp), mpp
-    else:
-        masks = _kept(order.out / f"{file_name(order.name)}.tif", np.array(order.read()), mpp)
-        values["size"] = None
-    return (yield from synthesize_set(order.out, SetSettings.checked(**values), masks, model))
+            yield Progress(0, 1, "learning from the mask")
+            masks, values["mpp"] = fit([order.read()], mpp), mpp
+        else:
+            masks = _kept(kept, np.array(order.read()), mpp)
+            values["size"] = None
+        return (yield from synthesize_set(order.out, SetSettings.checked(**values), masks, model))
+    finally:
+        if not (order.out / PROVENANCE).is_file():  # the folder was no place for it
+            _remove(new)
 
 
 def _kept(path: Path, labels: np.ndarray[Any, Any], mpp: float) -> Path:
@@ -94,3 +102,11 @@ def _kept(path: Path, labels: np.ndarray[Any, Any], mpp: float) -> Path:
     elif not np.array_equal(read_labels(path), labels):
         raise OutputError(f"{path} is another mask: the data set was begun with it; choose another folder.")
     return path
+
+
+def _remove(paths: list[Path]) -> None:
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

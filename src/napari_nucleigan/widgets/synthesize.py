@@ -366,8 +366,12 @@ class SynthesizeWidget(QWidget):
         self._update()
 
     def _patched(self, patch: paint_work.Patch) -> None:
-        if self._shown is not None:
+        if self._shown is None:
+            return
+        if self._shown.image.data.shape[:2] == self._shown.labels.shape:
             self._shown.patch(patch)
+        else:
+            self._end_live("The picture was given other data: live mode is off.")
 
     def _followed(self, seconds: float) -> None:
         if self._shown is not None:

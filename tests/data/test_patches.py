@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_nucleigan.data.patches import Jitter, PatchSampler
+from napari_nucleigan.data.patches import Jitter, MixedSampler, PatchSampler
 from napari_nucleigan.stains import RUIFROK
 
 EVERYTHING = Jitter((0.75, 1.4), True, 30.0, 0.25, 0.06, 0.04, 1.2, 0.03)
@@ -372,3 +372,22 @@ def test_the_other_crop_gets_the_same_stain():
     colours = crops.mean(dim=(2, 3))
     assert torch.allclose(colours, others.mean(dim=(2, 3)), atol=1e-5)
     assert colours.std(dim=0).min() > 0.05
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_synthetic_crops_come_in_the_given_share(share: float) -> None:
+    dark, bright = (_flat(value) for value in (20, 240))
+    mixed = MixedSampler(dark, bright, share, seed=3)
+    assert mixed.crops_per_epoch == dark.crops_per_epoch
+    images = torch.cat([mixed.batch(step, 8)[0] for step in range(100)])
+    found = float((images.mean(dim=(1, 2, 3)) > 0).float().mean())
+    assert abs(found - share) < 0.05
+    if share in (0.0, 1.0):
+        assert found == share
+    again = MixedSampler(dark, bright, share, seed=3)
+    assert all(torch.equal(a, b) for a, b in zip(mixed.batch(7, 4), again.batch(7, 4), strict=True))
+
+
+def _flat(value: int) -> PatchSampler:
+    pixels = np.full((64, 64, 3), value, np.uint8)
+    return PatchSampler([pixels], [np.zeros((3, 64, 64))], [RUIFROK], 32, Jitter(), seed=3)

@@ -14,9 +14,10 @@ from skimage.io import imread, imsave
 
 from napari_nucleigan.data.datasets import Dataset
 from napari_nucleigan.errors import DatasetError, DeviceError, RecipeError, RunError
-from napari_nucleigan.events import Checkpoint, Finished, Losses, Note, Preview, Scores, run
+from napari_nucleigan.events import Checkpoint, Finished, Losses, Note, Preview, Progress, Scores, run
 from napari_nucleigan.models import load_model, read_card
 from napari_nucleigan.training import RunFolder, train_segmenter
+from napari_nucleigan.training.control import RunState, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,3 +196,54 @@ def on_event(event):
     subprocess.run([sys.executable, "-c", TRAIN, *arguments], check=True, timeout=100)
     run(train_segmenter(dataset, tiny_recipe(), tmp_path / "whole"))
     assert _curve(folder) == _curve(tmp_path / "whole")
+
+
+def test_synthetic_pairs_train_and_never_validate(dataset: Path, tiny_recipe: Recipes, tmp_path: Path) -> None:
+    run(train_segmenter(dataset, tiny_recipe(), tmp_path / "real"))
+    mixed = tiny_recipe(synthetic_share=0.5)
+    run(train_segmenter(dataset, mixed, tmp_path / "mixed", synthetic=dataset))
+    assert _curve(tmp_path / "mixed") != _curve(tmp_path / "real")
+    assert _curve(tmp_path / "mixed")[-1][0] == _curve(tmp_path / "real")[-1][0]
+    data = RunFolder(tmp_path / "mixed").data()
+    # Test images stay out, in a synthetic data set too.
+    assert data["synthetic"] == {"folder": str(dataset.resolve()), "names": [f"tile{n}" for n in range(4)]}
+    plain = RunFolder(tmp_path / "real").data()
+    assert plain.items() <= data.items()
+    assert "synthetic" not in plain
+
+
+def test_synthetic_pairs_and_their_share_belong_together(dataset: Path, tiny_recipe: Recipes, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="no folder of synthetic pairs"):
+        run(train_segmenter(dataset, tiny_recipe(synthetic_share=0.5), tmp_path / "run"))
+    with pytest.raises(RecipeError, match="synthetic_share is 0"):
+        run(train_segmenter(dataset, tiny_recipe(), tmp_path / "run", synthetic=dataset))
+    with pytest.raises(DatasetError, match="no folder 'images'"):
+        run(train_segmenter(dataset, tiny_recipe(synthetic_share=0.5), tmp_path / "run", synthetic=tmp_path))
+    assert not RunFolder(tmp_path / "run").exists
+
+
+@pytest.mark.parametrize("what", ["preparing images", "validating", "choosing the decoding"])
+def test_a_stop_in_the_middle_of_anything_is_made_good(
+    dataset: Path, tiny_recipe: Recipes, tmp_path: Path, what: str
+) -> None:
+    run(train_segmenter(dataset, tiny_recipe(), tmp_path / "whole"))
+    job = train_segmenter(dataset, tiny_recipe(), tmp_path / "run")
+    for event in job:
+        if isinstance(event, Progress) and event.what == what and event.done == event.total - 1:
+            break
+    job.close()
+    assert state_of(tmp_path / "run").state is RunState.STOPPED
+    run(train_segmenter(dataset, tiny_recipe(), tmp_path / "run", resume=True))
+    assert state_of(tmp_path / "run").state is RunState.FINISHED
+
+    def told(folder: Path) -> list[object]:
+        return [event for event in RunFolder(folder).events() if isinstance(event, Losses | Scores | Finished)]
+
+    def figures(folder: Path) -> list[tuple[object, ...]]:
+        return [(type(e), e.step, getattr(e, "values", None), getattr(e, "best", None)) for e in told(folder)]
+
+    assert figures(tmp_path / "run") == figures(tmp_path / "whole")
+    assert (
+        read_card(tmp_path / "run" / "best.safetensors").decode
+        == read_card(tmp_path / "whole" / "best.safetensors").decode
+    )

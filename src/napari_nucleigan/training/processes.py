@@ -278,6 +278,7 @@ def kill(run: str | Path | RunFolder) -> None:
         if time.monotonic() > end:
             raise RunError(f"The process {record.pid} was killed but does not end; its device may be hanging.")
         time.sleep(0.01)
+    reap()
     with suppress(OutputError):
         folder.write_process(replace(record, ended="killed"))
 

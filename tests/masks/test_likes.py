@@ -7,8 +7,8 @@ import pytest
 
 from napari_nucleigan.data.images import write_labels
 from napari_nucleigan.errors import LabelsError, OutputError, RecipeError
-from napari_nucleigan.masks.likes import learn, save
-from napari_nucleigan.masks.polygons import PolygonMasks, preset, sample
+from napari_nucleigan.masks.likes import label_files, learn, learn_by_organ, save
+from napari_nucleigan.masks.polygons import PRESETS, PolygonMasks, preset, sample
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,3 +60,38 @@ def test_what_masks_cannot_be_like(tmp_path: Path) -> None:
         learn(str(tmp_path / "bad.json"))
     with pytest.raises(OutputError):
         save(PolygonMasks(), tmp_path / "empty")
+
+
+def test_organ_by_organ(folder: Path, tmp_path: Path) -> None:
+    assert tuple(learn_by_organ("all")) == PRESETS[1:]
+    assert learn_by_organ("liver") == {"liver": preset("liver")}
+    save(preset("liver"), tmp_path / "mine.json")
+    assert learn_by_organ(str(tmp_path / "mine.json")) == {"": preset("liver")}
+    (folder / "split.csv").write_text("name,organ,split\n1,skin,train\n")
+    found = learn_by_organ(str(folder))
+    assert list(found) == ["", "skin"]
+    assert found[""] == learn(str(folder / "labels" / "0.tif"))
+
+
+def test_nothing_is_learnt_from_test_images(folder: Path) -> None:
+    (folder / "split.csv").write_text("name,organ,split\n0,skin,train\n1,liver,test\n")
+    assert learn(str(folder)) == learn(str(folder / "labels" / "0.tif"))
+    assert list(learn_by_organ(str(folder))) == ["skin"]
+    (folder / "split.csv").write_text("name,organ,split\n0,skin,test\n1,liver,test\n")
+    assert list(learn_by_organ(str(folder))) == ["liver", "skin"]
+
+
+def test_an_organ_without_nuclei_is_named(folder: Path) -> None:
+    write_labels(folder / "labels" / "none.tif", np.zeros((50, 50), np.int32), 0.25)
+    (folder / "split.csv").write_text("name,organ,split\nnone,skin,train\n")
+    learn(str(folder))
+    with pytest.raises(LabelsError, match="skin: No label image holds a nucleus"):
+        learn_by_organ(str(folder))
+
+
+def test_label_files_of_a_file_a_folder_and_a_data_set(folder: Path, tmp_path: Path) -> None:
+    files = [folder / "labels" / "0.tif", folder / "labels" / "1.tif"]
+    assert label_files(folder) == label_files(folder / "labels") == files
+    assert label_files(files[0]) == files[:1]
+    with pytest.raises(LabelsError, match="no masks at"):
+        label_files(tmp_path / "x")

@@ -7,9 +7,10 @@ import pytest
 
 from napari_nucleigan.data.images import write_labels
 from napari_nucleigan.errors import LabelsError, RecipeError
+from napari_nucleigan.masks.likes import save
 from napari_nucleigan.masks.polygons import PolygonMasks, describe, preset
 from napari_nucleigan.synthesis.settings import SetSettings
-from napari_nucleigan.synthesis.sources import label_files, open_source
+from napari_nucleigan.synthesis.sources import open_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +49,7 @@ class TestDrawn:
     def test_like_a_folder(self, folder: Path, mask: Callable[..., np.ndarray]) -> None:
         for path in (folder / "labels").iterdir():
             write_labels(path, mask(400, 400, 200), 0.25)
+        (folder / "split.csv").write_text("name,organ,split\na,liver,train\n")
         source = open_source(None, SetSettings(like=str(folder), size=400), 0.25)
         assert [source.organ(index) for index in range(3)] == ["", "liver", ""]
         drawn = describe(source.mask(0, 0).labels, 0.25)
@@ -65,8 +67,15 @@ class TestDrawn:
         assert coarse.mpp == 0.5
         assert coarse.labels.max() > open_source(preset("liver"), SetSettings(), 0.25).mask(0, 0).labels.max()
 
+    def test_by_saved_statistics(self, tmp_path: Path) -> None:
+        save(preset("liver").changed(density=3000), tmp_path / "mine.json")
+        like = open_source(None, SetSettings(like=str(tmp_path / "mine.json")), 0.25)
+        given = open_source(tmp_path / "mine.json", SetSettings(), 0.25)
+        assert like.count is given.count is None
+        np.testing.assert_array_equal(like.mask(3, 0).labels, given.mask(3, 0).labels)
+
     def test_like_nothing(self) -> None:
-        with pytest.raises(RecipeError, match=r"'spleen' .* all, breast"):
+        with pytest.raises(RecipeError, match=r"'spleen': .* all, breast"):
             open_source(None, SetSettings(like="spleen"), 0.25)
 
 
@@ -113,6 +122,6 @@ class TestGiven:
 
     def test_nothing_there(self, tmp_path: Path) -> None:
         with pytest.raises(LabelsError, match="no label images"):
-            label_files(tmp_path)
+            open_source(tmp_path, SetSettings(), 0.25)
         with pytest.raises(LabelsError, match="no masks at"):
-            label_files(tmp_path / "x")
+            open_source(tmp_path / "x", SetSettings(), 0.25)

@@ -88,6 +88,18 @@ def test_an_image_of_unknown_scale_is_said(
     assert "does not say its microns per pixel" in note.text
 
 
+def test_no_style_is_read_off_test_images(
+    tmp_path: Path, model: Model, tiny_he: Callable[..., tuple[np.ndarray, np.ndarray]]
+) -> None:
+    for index, name in enumerate("abc"):
+        write_image(tmp_path / "images" / f"{name}.png", tiny_he(80, 80, 8, index)[0])
+    (tmp_path / "split.csv").write_text("name,organ,split\na,liver,train\nb,skin,test\nc,liver,val\n")
+    styles = Styles.of(str(tmp_path), model)
+    assert {name: len(codes) for name, codes in styles.codes.items()} == {"liver": 2}
+    (note,) = styles.notes
+    assert note.text.startswith("2 images, a.png first, do not say their microns per pixel")
+
+
 def test_what_is_no_image_is_refused(tmp_path: Path, model: Model) -> None:
     (tmp_path / "a.png").write_bytes(b"nothing")
     with pytest.raises(ImageError, match=r"a\.png"):

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from napari_nucleigan.data.images import write_labels
-from napari_nucleigan.errors import DatasetError, LabelsError, RecipeError
+from napari_nucleigan.errors import LabelsError, RecipeError
 from napari_nucleigan.masks.encoding import encode
+from napari_nucleigan.masks.likes import save
 from napari_nucleigan.masks.polygons import PRESETS, preset
 from napari_nucleigan.training.mask_source import MaskSource, check_masks, open_masks
 from napari_nucleigan.training.tiles import Tile
@@ -140,6 +141,24 @@ def test_a_folder_of_label_images(part: str, tmp_path: Path, tiny_synthesizer: R
     assert {int(source.draw(step, ["any"])[0].max()) for step in range(30)} == {1, 2, 3}
 
 
+def test_label_images_are_brought_to_the_scale_of_the_recipe(tmp_path: Path, tiny_synthesizer: Recipes) -> None:
+    write_labels(tmp_path / "coarse.tif", _places(40, 40), 0.5)
+    recipe = tiny_synthesizer(masks=str(tmp_path / "coarse.tif"), mpp=0.25)
+    check_masks(recipe, labelled=False)
+    crop = open_masks(recipe, []).draw(0, ["any"], 80)[0]
+    assert np.array_equal(np.unique(crop, return_counts=True)[1], np.full(1600, 4))
+
+
+def test_saved_statistics(tmp_path: Path, tiny_synthesizer: Recipes) -> None:
+    save(preset("liver"), tmp_path / "mine.json")
+    recipe = tiny_synthesizer(masks=str(tmp_path / "mine.json"))
+    check_masks(recipe, labelled=False)
+    assert _same(open_masks(recipe, []).draw(1, ["a"]), MaskSource({"x": preset("liver")}, recipe).draw(1, ["b"]))
+    (tmp_path / "mine.json").write_text("{")
+    with pytest.raises(RecipeError, match="does not hold the statistics of masks"):
+        check_masks(recipe, labelled=False)
+
+
 @pytest.mark.parametrize("masks", ["fit", "labels"])
 def test_masks_cannot_come_from_labels_that_are_not_there(masks: str, tiny_synthesizer: Recipes) -> None:
     check_masks(tiny_synthesizer(masks=masks), labelled=True)
@@ -148,7 +167,7 @@ def test_masks_cannot_come_from_labels_that_are_not_there(masks: str, tiny_synth
 
 
 def test_what_is_no_source_is_one_clear_error(tmp_path: Path, tiny_synthesizer: Recipes) -> None:
-    with pytest.raises(RecipeError, match="'lung' is neither a folder nor one of fit, labels, all"):
+    with pytest.raises(RecipeError, match="'lung' is neither a file nor a folder, nor one of fit, labels, all"):
         check_masks(tiny_synthesizer(masks="lung"), labelled=True)
-    with pytest.raises(DatasetError, match="holds no label images"):
+    with pytest.raises(LabelsError, match="no label images in"):
         check_masks(tiny_synthesizer(masks=str(tmp_path)), labelled=True)

@@ -32,8 +32,8 @@ def synthesize(
         Path | None,
         typer.Argument(
             metavar="MASKS",
-            help="What to paint: a label image, a folder of them, or a data set. Without it masks are drawn, as --like "
-            "says.",
+            help="What to paint: a label image, a folder of them, or a data set. Without it masks are drawn by the "
+            "polygon sampler, as --like says.",
             show_default=False,
         ),
     ] = None,

@@ -134,8 +134,9 @@ def synthesizer(
     masks: Annotated[
         str | None,
         typer.Option(
-            help="What to paint: fit (random polygons like the data's labels), a preset of the polygon sampler, a "
-            "folder of label images, or labels (the data's own). By default the recipe's, which is fit.",
+            help="What to paint: fit (random polygons like the data's labels), a preset of the polygon sampler (all, "
+            "breast, kidney, liver, prostate), statistics that `nucleigan masks` saved, a folder of label images, or "
+            "labels (the data's own). By default the recipe's, which is fit.",
             show_default=False,
         ),
     ] = None,

@@ -114,8 +114,8 @@ class SetSettings(SynthesisSettings):
         "all",
         title="Like",
         min_length=1,
-        description="What drawn masks are like: a preset (all, breast, kidney, liver, prostate), or the label image, "
-        "folder of label images or data set to learn them from.",
+        description="What drawn masks are like: a preset (all, breast, kidney, liver, prostate), statistics that were "
+        "saved, or the label image, folder of label images or data set to learn them from.",
     )
     min_consistency: float | None = Field(
         None,

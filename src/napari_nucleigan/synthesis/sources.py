@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from napari_nucleigan.data.datasets import read_split
-from napari_nucleigan.data.images import list_images, read_labels, read_mpp
-from napari_nucleigan.errors import LabelsError, RecipeError
-from napari_nucleigan.masks.polygons import PRESETS, PolygonMasks, fit, preset, sample
+from napari_nucleigan.data.images import read_labels, read_mpp
+from napari_nucleigan.errors import LabelsError
+from napari_nucleigan.masks.likes import is_statistics, label_files, learn_by_organ, open_statistics
+from napari_nucleigan.masks.polygons import PolygonMasks, sample
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from napari_nucleigan.synthesis.settings import SetSettings
@@ -190,7 +192,7 @@ def open_source(masks: Path | PolygonMasks | None, settings: SetSettings, model_
     Parameters
     ----------
     masks : Path, PolygonMasks or None
-        Label images, or what drawn masks are like; None draws those that the settings name.
+        Label images, or what drawn masks are like, or the file of it; None draws those that the settings name.
     settings : SetSettings
         Size, seed and what drawn masks are like.
     model_mpp : float
@@ -206,44 +208,8 @@ def open_source(masks: Path | PolygonMasks | None, settings: SetSettings, model_
     mpp = settings.mpp or model_mpp
     if isinstance(masks, PolygonMasks):
         return DrawnMasks({"": masks}, settings, mpp)
+    if masks is not None and is_statistics(masks):
+        return DrawnMasks({"": open_statistics(masks)}, settings, mpp)
     if masks is not None:
         return GivenMasks(masks, settings)
-    if settings.like in PRESETS:
-        # Organ by organ, "all" is the same tissue, but each mask can be painted as what it is.
-        organs = [name for name in PRESETS if settings.like in (name, "all") and name != "all"]
-        return DrawnMasks({name: preset(name) for name in organs}, settings, mpp)
-    path = Path(settings.like).expanduser()
-    if not path.exists():
-        raise RecipeError(
-            f"There is no preset and no folder {settings.like!r} that masks could be like; choose one of "
-            f"{', '.join(PRESETS)}, or a folder of label images."
-        )
-    files = label_files(path)
-    rows = read_split(path / "split.csv") if path.is_dir() else {}
-    by_organ: dict[str, list[Path]] = {}
-    for file in files:
-        by_organ.setdefault(rows.get(file.stem, {}).get("organ") or "", []).append(file)
-    fitted = {
-        organ: fit([read_labels(file) for file in alike], read_mpp(alike[0]) or mpp)
-        for organ, alike in sorted(by_organ.items())
-    }
-    return DrawnMasks(fitted, settings, mpp)
-
-
-def label_files(masks: Path) -> list[Path]:
-    """List the label images that a path means: itself, those of a data set, or those of a folder.
-
-    Raises
-    ------
-    LabelsError
-        If there are none.
-    """
-    if not masks.exists():
-        raise LabelsError(f"There are no masks at {masks}; check the path.")
-    if not masks.is_dir():
-        return [masks]
-    folder = masks / "labels" if (masks / "labels").is_dir() else masks
-    files = list_images(folder)
-    if not files:
-        raise LabelsError(f"There are no label images in {folder}; choose another folder.")
-    return files
+    return DrawnMasks(learn_by_organ(settings.like, mpp), settings, mpp)

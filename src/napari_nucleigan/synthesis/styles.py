@@ -56,7 +56,8 @@ class Styles:
         Parameters
         ----------
         style : str
-            ``"random"``, a style on the model's card, an H&E image file, a folder of them or a data set.
+            ``"random"``, a style on the model's card, an H&E image file, a folder of them or a data set; of a data
+            set, images that ``split.csv`` calls ``"test"`` are left out where there are others.
         model : Model
             A synthesizer.
 
@@ -145,17 +146,22 @@ def _of_images(
     if not paths:
         raise RecipeError(f"There are no images in {folder} to take the style of; choose another folder.")
     rows = read_split(folder.parent / "split.csv") if folder.name == "images" else {}
+    # Test images are for the final figure: neither masks nor colours of training data are learnt from them.
+    paths = [one for one in paths if rows.get(one.stem, {}).get("split") != "test"] or paths
     codes: dict[str, list[NDArray[np.float32]]] = {}
-    notes = []
+    bare = []
     for one in paths:
         image = read_image(one)
         if image.mpp is None:
-            notes.append(
-                Note(f"{one.name} does not say its microns per pixel; {card.mpp:g} was taken for its style.", "warning")
-            )
+            bare.append(one.name)
         name = rows.get(one.stem, {}).get("organ") or path.stem
         codes.setdefault(name, []).append(encode_style(image.pixels, image.mpp or card.mpp, network, card.mpp))
-    return {name: np.stack(each) for name, each in codes.items()}, tuple(notes)
+    notes: tuple[Note, ...] = ()
+    if bare:
+        which = bare[0] if len(bare) == 1 else f"{len(bare)} images, {bare[0]} first,"
+        does = "does not say its" if len(bare) == 1 else "do not say their"
+        notes = (Note(f"{which} {does} microns per pixel; {card.mpp:g} was taken for the style.", "warning"),)
+    return {name: np.stack(each) for name, each in codes.items()}, notes
 
 
 def encode_style(pixels: NDArray[np.uint8], mpp: float, network: Synthesizer, model_mpp: float) -> NDArray[np.float32]:

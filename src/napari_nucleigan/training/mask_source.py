@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_nucleigan.data.images import list_images, read_labels
-from napari_nucleigan.errors import DatasetError, LabelsError, RecipeError
+from napari_nucleigan.data.images import read_labels, read_mpp
+from napari_nucleigan.errors import LabelsError, RecipeError
 from napari_nucleigan.masks.encoding import encode
+from napari_nucleigan.masks.likes import is_statistics, label_files, open_statistics
 from napari_nucleigan.masks.polygons import PRESETS, PolygonMasks, fit, preset, sample
+from napari_nucleigan.training.tiles import rescaled_labels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -94,8 +96,9 @@ def check_masks(recipe: SynthesizerRecipe, labelled: bool) -> None:
     Raises
     ------
     RecipeError
-        If the masks are to come from labels that are not there, or from nothing that is known.
-    DatasetError
+        If the masks are to come from labels that are not there, or from nothing that is known, or a file does not
+        hold statistics.
+    LabelsError
         If a folder holds no label images.
     """
     if recipe.masks in _OWN and not labelled:
@@ -103,8 +106,13 @@ def check_masks(recipe: SynthesizerRecipe, labelled: bool) -> None:
             f"The images have no labels, so masks cannot be taken from them (masks = {recipe.masks!r}); give a "
             f"folder of label images or a preset: {', '.join(PRESETS)}."
         )
-    if recipe.masks not in (*_OWN, *PRESETS):
-        _label_images(recipe.masks)
+    if recipe.masks in (*_OWN, *PRESETS):
+        return
+    path = _there(recipe.masks)
+    if is_statistics(path):
+        open_statistics(path)
+    else:
+        label_files(path)
 
 
 def open_masks(recipe: SynthesizerRecipe, tiles: Sequence[Tile]) -> MaskSource:
@@ -119,10 +127,9 @@ def open_masks(recipe: SynthesizerRecipe, tiles: Sequence[Tile]) -> MaskSource:
 
     Raises
     ------
-    RecipeError, DatasetError
-        As `check_masks`.
-    LabelsError
-        If masks are to be like those of the tiles, and none has nuclei.
+    RecipeError, LabelsError
+        As `check_masks`; or if masks are to be like those of the tiles, and none has nuclei, or a label image is
+        damaged.
     """
     if recipe.masks == "labels":
         return MaskSource({tile.name: [tile.labels] for tile in tiles}, recipe)
@@ -130,7 +137,10 @@ def open_masks(recipe: SynthesizerRecipe, tiles: Sequence[Tile]) -> MaskSource:
         return MaskSource(_fits(tiles, recipe.mpp), recipe)
     if recipe.masks in PRESETS:
         return MaskSource({recipe.masks: preset(recipe.masks)}, recipe)
-    return MaskSource({"all": [read_labels(path) for path in _label_images(recipe.masks)]}, recipe)
+    path = _there(recipe.masks)
+    if is_statistics(path):
+        return MaskSource({"all": open_statistics(path)}, recipe)
+    return MaskSource({"all": [_read(file, recipe.mpp) for file in label_files(path)]}, recipe)
 
 
 def _fits(tiles: Sequence[Tile], mpp: float) -> dict[str, PolygonMasks | Sequence[NDArray[np.integer]]]:
@@ -147,11 +157,14 @@ def _fits(tiles: Sequence[Tile], mpp: float) -> dict[str, PolygonMasks | Sequenc
     return found
 
 
-def _label_images(masks: str) -> list[Path]:
-    folder = Path(masks)
-    if not folder.is_dir():
-        raise RecipeError(f"masks = {masks!r} is neither a folder nor one of {', '.join((*_OWN, *PRESETS))}.")
-    images = list_images(folder / "labels" if (folder / "labels").is_dir() else folder)
-    if not images:
-        raise DatasetError(f"{folder} holds no label images; choose the folder that holds them.")
-    return images
+def _there(masks: str) -> Path:
+    path = Path(masks).expanduser()
+    if not path.exists():
+        raise RecipeError(
+            f"masks = {masks!r} is neither a file nor a folder, nor one of {', '.join((*_OWN, *PRESETS))}."
+        )
+    return path
+
+
+def _read(path: Path, mpp: float) -> NDArray[np.int32]:
+    return rescaled_labels(read_labels(path), (read_mpp(path) or mpp) / mpp)

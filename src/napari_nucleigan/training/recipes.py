@@ -130,7 +130,7 @@ class SynthesizerRecipe(Recipe):
     masks: str = Field(
         "fit",
         description="Masks to paint: 'fit' (random polygons like the data's labels), a preset of the polygon sampler, "
-        "a folder of label images, or 'labels' (the data's own).",
+        "statistics that 'nucleigan masks' saved, a folder of label images, or 'labels' (the data's own).",
     )
     paired: bool = Field(True, description="Use the labels of the images as pairs; without labels there are none.")
 

@@ -68,15 +68,24 @@ def prepare(dataset: Dataset, name: str, recipe: Recipe) -> Tile:
         labels = np.zeros(image.pixels.shape[:2], dtype=np.int32)
     pixels = image.pixels
     zoom = (image.mpp or recipe.mpp) / recipe.mpp
-    if abs(zoom - 1) > 0.05:
-        shape = [max(1, round(length * zoom)) for length in labels.shape]
-        pixels = resize(pixels, shape, order=1, anti_aliasing=zoom < 1, preserve_range=True)
+    labels = rescaled_labels(labels, zoom)
+    if pixels.shape[:2] != labels.shape:
+        pixels = resize(pixels, labels.shape, order=1, anti_aliasing=zoom < 1, preserve_range=True)
         pixels = np.rint(pixels).astype(np.uint8)
-        labels = resize(labels, shape, order=0, anti_aliasing=False, preserve_range=True)
-        labels = labels.astype(np.int32)
     if recipe.normalize != "none":
         pixels = stains.normalize(pixels, stain_reference(recipe), stains.fit(pixels, recipe.normalize))
     return Tile(name, dataset.organs[name], pixels, labels)
+
+
+def rescaled_labels(labels: NDArray[np.int32], zoom: float) -> NDArray[np.int32]:
+    """Make a label image larger or smaller by the nearest pixel; by less than 5 %, leave it as it is."""
+    if abs(zoom - 1) <= 0.05:
+        return labels
+    shape = [max(1, round(length * zoom)) for length in labels.shape]
+    resized: NDArray[np.int32] = resize(labels, shape, order=0, anti_aliasing=False, preserve_range=True).astype(
+        np.int32
+    )
+    return resized
 
 
 def sampler(tiles: Sequence[Tile], recipe: Recipe, blur: float = 0.0, noise: float = 0.0) -> PatchSampler:

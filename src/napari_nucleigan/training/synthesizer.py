@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 CODES = 4
 """Style codes kept on the card for each training image; each is read off another part of it."""
 
+LENDERS = 64
+"""Training images of each organ whose styles are kept; more would say little that is new."""
+
 PAINTED = 8
 """Masks that a validation paints."""
 
@@ -194,7 +197,9 @@ class _Validator:
         self._card = card
         random = np.random.default_rng([recipe.seed, 1])
         self._parts = {
-            organ: torch.cat([_cut(tile, recipe.patch, random) for tile in tiles if tile.organ == organ])
+            organ: torch.cat(
+                [_cut(tile, recipe.patch, random) for tile in [t for t in tiles if t.organ == organ][:LENDERS]]
+            )
             for organ in sorted({tile.organ for tile in tiles})
         }
         # Held-out images lend their style to the pictures and are shown beside them.

@@ -18,7 +18,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "_sample_data"
 def synthetic_he() -> tuple[HEImage, npt.NDArray[np.int32]]:
     """Load the bundled synthetic H&E picture with its true labels.
 
-    It was painted by ``scripts/make_sample.py`` from random numbers, and shows no real section.
+    The bundled synthesizer painted it from a random mask (``scripts/make_sample.py``); it shows no real section.
 
     Returns
     -------

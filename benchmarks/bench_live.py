@@ -59,7 +59,7 @@ def _measure(viewer: Any) -> list[Row]:
     still = _Ticks()
     _settle(1000)
     still.stop()
-    ticks, waits = _Ticks(), []
+    ticks, waits, spent = _Ticks(), [], []
     for stroke in range(STROKES):
         label = int(labels.max()) + 1 + stroke
         at = np.random.default_rng(stroke).integers(60, SIDE - 60, 2)
@@ -69,9 +69,10 @@ def _measure(viewer: Any) -> list[Row]:
                 _settle(PAUSE_MS)
         # The last part of the stroke: what the user waits for.
         mask.paint(at + 2 * STEPS, label)
-        ended = time.perf_counter()
+        ended, before = time.perf_counter(), time.process_time()
         _wait(lambda: not widget.live.behind)
         waits.append(time.perf_counter() - ended)
+        spent.append(time.process_time() - before)
         assert (widget.picture.labels == mask.data).all()
         _settle(100)
     ticks.stop()
@@ -80,6 +81,13 @@ def _measure(viewer: Any) -> list[Row]:
         Row("live: from the end of a stroke to its picture, median", float(np.median(waits)), "s", "<= 0.3", note),
         Row("live: from the end of a stroke to its picture, worst", max(waits), "s", "", note),
         Row("live: from the end of a stroke to its picture, best", min(waits), "s", "", note),
+        Row(
+            "live: processor time of that, median",
+            float(np.median(spent)),
+            "s",
+            "",
+            "of all threads; tells more where busy",
+        ),
         Row("live: worst standstill of the viewer", ticks.worst(), "s", "<= 0.1", "between ticks of a 5 ms timer"),
         Row("live: 95 % of standstills", ticks.usual(), "s", "", "while strokes are painted and followed"),
         Row("the viewer alone: worst standstill", still.worst(), "s", "", "the same, with nothing to do"),

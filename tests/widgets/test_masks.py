@@ -194,22 +194,26 @@ def test_fill_is_what_the_sampler_draws(app: App) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in PolygonMasks.model_fields if name != "tissues"])
-def test_each_field_reaches_the_sampler(app: App, name: str) -> None:
-    field = app.fill.sampler.fields[name]
-    before = app.fill.statistics()
+def test_each_field_reaches_the_sampler(qtbot: QtBot, name: str) -> None:
+    form = sampler_form.FillForm()
+    qtbot.addWidget(form)
+    form.sampler.more.expand(animate=False)
+    form.show()
+    field = form.sampler.fields[name]
+    before = form.statistics()
     assert before == preset("all")
     assert field.toolTip() == PolygonMasks.model_fields[name].description
     if isinstance(field, QCheckBox):
-        app.qtbot.mouseClick(field, Qt.MouseButton.LeftButton, pos=QPoint(5, field.height() // 2))
+        qtbot.mouseClick(field, Qt.MouseButton.LeftButton, pos=QPoint(5, field.height() // 2))
         value: Any = not getattr(before, name)
     else:
         value = round((field.minimum() + 3 * field.value()) / 4, 0 if name == "density" else 2) or 0.5
         value = 7 if name == "vertices" else round(value, field.decimals())
         editor = field.lineEdit()
         editor.selectAll()
-        app.qtbot.keyClicks(editor, f"{value:g}")
-        app.qtbot.keyClick(editor, Qt.Key.Key_Return)
-    after = app.fill.statistics()
+        qtbot.keyClicks(editor, f"{value:g}")
+        qtbot.keyClick(editor, Qt.Key.Key_Return)
+    after = form.statistics()
     assert getattr(after, name) == pytest.approx(value)
     changed = {each for each in PolygonMasks.model_fields if getattr(after, each) != getattr(before, each)}
     assert changed == {name}
@@ -391,6 +395,21 @@ def test_a_pasted_polygon_is_a_nucleus_of_its_own(app: App) -> None:
     app.alike()
 
 
+def test_deleting_a_shape_and_undoing_it_by_key(filled: App) -> None:
+    filled.click(filled.edit.show_polygons)
+    before = filled.data.copy()
+    gone = int(filled.shapes.features[ID][1])
+    filled.shapes.remove([1])
+    filled.settle()
+    assert gone not in filled.ids
+    keys = {str(key): call for key, call in filled.shapes.keymap.items()}
+    keys["Ctrl+Z"](filled.shapes)
+    np.testing.assert_array_equal(filled.data, before)
+    keys["Ctrl+Shift+Z"](filled.shapes)
+    assert gone not in filled.ids
+    filled.alike()
+
+
 def test_hiding_and_removing_polygons_loses_nothing(filled: App) -> None:
     before = filled.data.copy()
     filled.click(filled.edit.show_polygons)
@@ -452,6 +471,10 @@ def test_edits_of_the_picked_label(filled: App) -> None:
     filled.click(filled.edit.buttons["delete"])
     assert filled.ids == []
     assert "no nuclei" in filled.edit.selection_label.text()
+    updates: list[object] = []
+    filled.widget.bench.selected.connect(lambda: updates.append(1))
+    filled.qtbot.wait(300)
+    assert updates == []  # at rest nothing goes round
 
 
 def test_an_amount_below_a_pixel_cannot_be_used(filled: App) -> None:

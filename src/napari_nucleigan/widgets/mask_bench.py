@@ -133,7 +133,6 @@ class MaskBench(QObject):
         """All nuclei of the chosen mask, or those whose centre is in view."""
         if self.sync is None:
             return []
-        self.sync.sync()
         box = self.view() if in_view else None
         return self.sync.document.ids if box is None else inside(self.sync.document.labels, box)
 

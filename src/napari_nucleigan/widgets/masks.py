@@ -130,8 +130,13 @@ class MasksWidget(MaskPanel):
 
     def edit(self, name: str) -> None:
         """Change the nuclei that the Edit tab names: jitter, grow, shrink, copy, split or delete them."""
-        sync, ids = self.sync, self.chosen()
-        if self.running or sync is None or not ids or self._work_problem():
+        sync = self.sync
+        if self.running or sync is None or self._work_problem():
+            return
+        sync.sync()
+        ids = self.chosen()
+        if not ids:
+            self._say("There is no nucleus to change: none is selected, or none is in view.")
             return
         if name == "delete":
             sync.delete(ids)
@@ -190,10 +195,8 @@ class MasksWidget(MaskPanel):
 
     def take_shapes(self, layer: Shapes) -> None:
         """Add what is drawn in another Shapes layer."""
-        if self.sync is None:
-            return
         try:
-            count = self.bench.take_shapes(layer)
+            count = self.bench.take_shapes(layer) if self.sync is not None else 0
         except NucleiganError as error:
             self._failed(error)
             return
@@ -304,12 +307,14 @@ class MasksWidget(MaskPanel):
         self.fill_form.set_state(problem or self.fill_form.problem())
         self.choice.setEnabled(not running)
         self.mpp.setEnabled(self.mask is not None)
-        ids = self.chosen() if not running else []
-        said = f"{len(ids)} nucle{'us' if len(ids) == 1 else 'i'} to change."
-        if not problem and not ids:
-            problem = "No nucleus is selected: select shapes, or pick a label."
-            problem = problem if self.edit_form.scope.currentData() == SELECTED else "There are no nuclei there."
-            said = problem
+        scope = self.edit_form.scope.currentData()
+        said = "All nuclei in view are changed." if scope == VIEW else "All nuclei are changed."
+        if scope == SELECTED:
+            count = len(self.chosen())
+            said = f"{count} nucle{'us' if count == 1 else 'i'} to change."
+            problem = problem or ("" if count else "No nucleus is selected: select shapes, or pick a label.")
+        elif sync is not None and not sync.document.areas.size:
+            problem = problem or "There are no nuclei yet."
         problems = dict.fromkeys(self.edit_form.buttons, problem)
         if not problem:
             pixel = self.bench.mpp or 0.0

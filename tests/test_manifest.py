@@ -66,7 +66,7 @@ def test_every_command_is_used_and_every_use_is_a_command(manifest: PluginManife
     assert used == {command.id for command in contributions.commands}
 
 
-@pytest.mark.parametrize("widget", ["segment", "synthesize"])
+@pytest.mark.parametrize("widget", ["masks", "segment", "synthesize"])
 def test_the_widget_loads_without_torch(widget: str) -> None:
     pytest.importorskip("qtpy.QtWidgets")
     code = f"import napari_nucleigan.widgets.{widget}, sys; sys.exit('torch' in sys.modules)"

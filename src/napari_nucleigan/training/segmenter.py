@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from napari_nucleigan.training.runs import RunFolder
 from napari_nucleigan.training.tiles import Tile, in_bfloat16, prepare, sampler, split, stain_reference
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping
+    from collections.abc import Generator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -244,13 +245,8 @@ class _Validator:
         self._best = -1.0
 
     def __call__(self, step: int) -> Generator[Event, None, bool]:
-        fields = []
-        for number, tile in enumerate(self._tiles):
-            # Told often, so that a stop need not wait for the last image.
-            yield Progress(number, len(self._tiles), "validating")
-            fields.append(self._gan.predict(tile.pixels))
-        yield Progress(len(self._tiles), len(self._tiles), "validating")
-        scores = self._scores(fields, self._decoding)
+        fields = yield from self._fields(2 * len(self._tiles))
+        scores = yield from self._scores(fields, self._decoding, Progress(len(fields), 2 * len(fields), "validating"))
         # Without validation images nothing may select: the newest is the model.
         better = not self._selects or scores["aji"] > self._best
         if better:
@@ -268,7 +264,7 @@ class _Validator:
         """Choose the decoding on the validation images, and write it and their scores on the card."""
         best = load_model(self._run.best)
         self._gan.average.load_state_dict(best.network.state_dict())
-        fields = [self._gan.predict(tile.pixels) for tile in self._tiles]
+        fields = yield from self._fields(len(self._tiles))
         trials = [
             {"threshold": threshold, "prominence": prominence}
             for threshold in CALIBRATION["threshold"]
@@ -278,10 +274,10 @@ class _Validator:
             trials = [{"threshold": threshold} for threshold in CALIBRATION["threshold"]]
         reached = []
         for number, trial in enumerate(trials):
-            yield Progress(number, len(trials), "choosing the decoding")
-            reached.append(self._scores(fields, trial)["aji"])
-        found = trials[int(np.argmax(reached))]
-        scores = self._scores(fields, found)
+            begun = Progress(number * len(fields), len(trials) * len(fields), "choosing the decoding")
+            reached.append((yield from self._scores(fields, trial, begun)))
+        best_trial = int(np.argmax([scores["aji"] for scores in reached]))
+        found, scores = trials[best_trial], reached[best_trial]
         yield Note(f"Decoding chosen on the validation images: {found}, AJI {scores['aji']:.4f}.")
         self._save(best.network.state_dict(), scores, {**self._decoding, **found})
 
@@ -291,9 +287,20 @@ class _Validator:
     def restore(self, state: Mapping[str, Any]) -> None:
         self._best = float(state["best"])
 
-    def _scores(self, fields: Iterable[NDArray[np.float32]], decoding: Mapping[str, Any]) -> dict[str, float]:
+    def _fields(self, total: int) -> Job[list[NDArray[np.float32]]]:
+        fields = []
+        for number, tile in enumerate(self._tiles):
+            # Told for each image, so that a stop need not wait for the last one.
+            yield Progress(number, total, "validating")
+            fields.append(self._gan.predict(tile.pixels))
+        return fields
+
+    def _scores(
+        self, fields: Sequence[NDArray[np.float32]], decoding: Mapping[str, Any], begun: Progress
+    ) -> Job[dict[str, float]]:
         rows = []
-        for tile, field in zip(self._tiles, fields, strict=True):
+        for number, (tile, field) in enumerate(zip(self._tiles, fields, strict=True)):
+            yield replace(begun, done=begun.done + number)
             found = self._decode(field, decoding)
             rows.append(metrics.evaluate(tile.labels, found, hausdorff=False))
         names = ("aji", "f1", "pq", "dice")

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from napari_nucleigan.errors import OutputError, RunError
+from napari_nucleigan.errors import OutputError, RunError, StopRequested
 from napari_nucleigan.events import Job, Losses, Note, Progress, run
+from napari_nucleigan.training.control import RunState, ask, state_of
 from napari_nucleigan.training.recipes import RECIPES
 from napari_nucleigan.training.runs import RunFolder
 
@@ -96,3 +98,63 @@ def test_a_folder_that_is_no_run_is_one_clear_error(content: str | None, tmp_pat
         (tmp_path / "recipe.json").write_text(content)
     with pytest.raises(RunError, match="not a training run"):
         RunFolder(tmp_path).recipe()
+
+
+def test_a_run_that_waits_can_be_stopped_before_it_begins(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+
+    def wait() -> Job[None]:
+        while True:
+            yield Progress(0, 1, "Waiting for another run on this device")
+
+    with pytest.raises(StopRequested, match="before it began"):
+        for _ in folder.waiting(wait()):
+            if state_of(folder).state is RunState.QUEUED:
+                assert state_of(folder).message == "Waiting for another run on this device."
+                ask(folder, "stop")
+    assert (state_of(folder).state, state_of(folder).message) == (RunState.STOPPED, "Stopped before it began.")
+    folder.start(RECIPE, {})
+    with folder.claimed(), pytest.raises(RunError, match="Another process"):
+        next(RunFolder(tmp_path).waiting(wait()))
+
+
+def test_what_a_killed_process_was_writing_is_swept_away(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    # Killed between the two files that begin a run.
+    for name in ("data.json", ".recipe.0a1b2c3d.part.json", "lock", "log.txt"):
+        (tmp_path / name).touch()
+    folder.start(RECIPE, {})
+    for path in (folder.previews, folder.checkpoints):
+        path.mkdir()
+    left = [tmp_path / ".best.0a1b2c3d.part.safetensors", folder.previews / ".00000004.0a1b2c3d.part.png"]
+    kept = [folder.best, folder.previews / "00000004.png", folder.checkpoints / "00000004.json"]
+    for path in (*left, *kept):
+        path.touch()
+    with folder.locked():
+        assert not any(path.exists() for path in left)
+        assert all(path.exists() for path in kept)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits are set as POSIX has them")
+def test_half_a_line_does_not_stay(tmp_path: Path) -> None:
+    # No file may grow beyond 150 bytes for a while: a full disk, as a process meets it.
+    code = """
+import resource, signal, sys
+from napari_nucleigan.errors import OutputError
+from napari_nucleigan.events import Note
+from napari_nucleigan.training.runs import RunFolder
+folder = RunFolder(sys.argv[1])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+folder.record(Note("whole"))
+resource.setrlimit(resource.RLIMIT_FSIZE, (150, resource.RLIM_INFINITY))
+try:
+    folder.record(Note("torn" * 100))
+except OutputError:
+    print("refused")
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+folder.record(Note("after"))
+"""
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
+    assert done.stdout == "refused\n"
+    assert (tmp_path / "events.jsonl").read_text().count("\n") == 2
+    assert RunFolder(tmp_path).events() == [Note("whole"), Note("after")]

@@ -215,7 +215,7 @@ def _train(
             with JsonLines() if as_json else TrainingView() as view:
                 best = drive(job(line), view if as_json else _quietly(view), stop)
     except StopRequested as request:
-        raise Stopped(SAVED) from request
+        raise Stopped(SAVED if folder.exists else str(request)) from request
     if not as_json:
         print(best)
 

@@ -315,7 +315,7 @@ def _judge(
     if record.ended == "finished":
         return RunState.FINISHED, "Finished."
     if record.ended == "stopped":
-        return RunState.STOPPED, "Stopped; its state is saved."
+        return RunState.STOPPED, "Stopped; its state is saved." if folder.exists else "Stopped before it began."
     if record.ended == "killed":
         return RunState.INTERRUPTED, "Killed; the steps since the last checkpoint are lost."
     if record.ended == "failed":

@@ -76,6 +76,7 @@ def test_goes_on_where_it_was_broken_off_and_leaves_other_labels_alone(
         (("--like", "lung"), 1, "no such preset"),
         (("--size", "12y"), 2, "height x width"),
         (("--size", "0"), 2, "height x width"),
+        (("--size", "100000"), 2, "up to 16384"),
         (("--touching", "2"), 2, "touching"),
         (("--density", "50000", "--area", "90"), 2, "would cover"),
         (("--mpp", "0"), 1, "above 0"),

@@ -144,7 +144,7 @@ def test_masks_to_paint_are_named_on_the_command_line(
     ("arguments", "code", "reason"),
     [
         ((), 1, "give a folder of label images or a preset: all, breast, kidney"),
-        (("--masks", "lung"), 1, "'lung' is neither a folder nor one of fit, labels, all"),
+        (("--masks", "lung"), 1, "'lung' is neither a file nor a folder, nor one of fit, labels, all"),
         (("--recipe", "compact-segmenter"), 1, "another kind of network; choose compact-synthesizer"),
         (("--set", "l1_weight=3"), 1, "l1_weight"),
         (("--set", "patch=32"), 1, "crops of 32 pixels are too small"),

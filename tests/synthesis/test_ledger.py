@@ -56,13 +56,25 @@ def test_pairs_that_were_given_up_need_no_files_and_are_no_part_of_the_set(tmp_p
 
 
 def test_other_settings_are_refused(tmp_path: Path) -> None:
-    Ledger(tmp_path, _provenance(), False)
+    ledger = Ledger(tmp_path, _provenance(), False)
+    ledger.add([_pair(ledger, 0)])
     with pytest.raises(OutputError, match="another seed: 0 there, 7 now"):
         Ledger(tmp_path, _provenance(seed=7), False)
-    with pytest.raises(OutputError, match="another masks"):
+    with pytest.raises(OutputError, match="made from other masks; choose"):
         Ledger(tmp_path, _provenance() | {"masks": {"given": "x"}}, False)
     with pytest.raises(OutputError, match="another sha256"):
         Ledger(tmp_path, _provenance() | {"sha256": "t"}, False)
+
+
+@pytest.mark.parametrize("left", ["images/p0.png", "labels/p0.tif"])
+def test_an_attempt_that_came_to_nothing_is_no_obstacle(tmp_path: Path, left: str) -> None:
+    Ledger(tmp_path, _provenance(), False).close()
+    Ledger(tmp_path, _provenance(seed=7), False).close()
+    # Killed after its first file: the same settings go on, others are refused.
+    (tmp_path / left).write_bytes(b"x")
+    assert not Ledger(tmp_path, _provenance(seed=7), False).records
+    with pytest.raises(OutputError, match="another seed"):
+        Ledger(tmp_path, _provenance(), False)
 
 
 def test_a_damaged_provenance_is_not_written_over(tmp_path: Path) -> None:

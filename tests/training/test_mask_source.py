@@ -171,3 +171,6 @@ def test_what_is_no_source_is_one_clear_error(tmp_path: Path, tiny_synthesizer: 
         check_masks(tiny_synthesizer(masks="lung"), labelled=True)
     with pytest.raises(LabelsError, match="no label images in"):
         check_masks(tiny_synthesizer(masks=str(tmp_path)), labelled=True)
+    (tmp_path / "a.png").write_bytes(b"nothing")
+    with pytest.raises(LabelsError, match=r"a\.png"):
+        check_masks(tiny_synthesizer(masks=str(tmp_path)), labelled=True)

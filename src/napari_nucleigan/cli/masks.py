@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 RECORD = "masks.json"
 """Says what the masks of a folder were drawn from."""
 
+LARGEST = 16384
+"""Largest side of a mask in pixels: with more, memory may not do."""
+
 
 @dataclass(frozen=True)
 class MaskReport:
@@ -133,8 +136,10 @@ def _given(**values: object) -> dict[str, object]:
 
 def _shape(size: str) -> tuple[int, int]:
     sides = size.lower().split("x")
-    if len(sides) > 2 or not all(side.strip().isdecimal() and int(side) for side in sides):
-        raise typer.BadParameter(f"--size is a number of pixels, or height x width such as 256x512, not {size!r}.")
+    if len(sides) > 2 or not all(side.strip().isdecimal() and 0 < int(side) <= LARGEST for side in sides):
+        raise typer.BadParameter(
+            f"--size is a number of pixels up to {LARGEST}, or height x width such as 256x512, not {size!r}."
+        )
     return int(sides[0]), int(sides[-1])
 
 

@@ -47,8 +47,14 @@ class Ledger:
         self.out = out
         self.records: dict[int, dict[str, Any]] = {}
         if (out / PROVENANCE).is_file():
-            self._check(provenance)
-            self.records = {record["index"]: record for record in self._read() if self._is_there(record)}
+            differs = self._difference(provenance)
+            found = self._read()
+            # Where an attempt with other settings came to nothing, nothing would be mixed.
+            if differs and (found or _holds(out / "images") or (_holds(out / "labels") and not own_labels)):
+                raise OutputError(
+                    f"The pairs of {out} were made {differs}; choose another folder, or the same settings to go on."
+                )
+            self.records = {record["index"]: record for record in found if self._is_there(record)}
         else:
             held = [name for name in ("images", "labels", SPLIT) if _holds(out / name)]
             if held and not (own_labels and "images" not in held):
@@ -123,7 +129,8 @@ class Ledger:
             return True
         return self.image(record["name"]).is_file() and self.labels(record["name"]).is_file()
 
-    def _check(self, provenance: dict[str, Any]) -> None:
+    def _difference(self, provenance: dict[str, Any]) -> str:
+        """Say in what the set that is there was made otherwise; nothing where it was not."""
         try:
             before = json.loads((self.out / PROVENANCE).read_text(encoding="utf-8"))
             old, new = _comparable(before), _comparable(provenance)
@@ -132,13 +139,10 @@ class Ledger:
                 f"{self.out / PROVENANCE} is damaged, so it cannot be told how the pairs of {self.out} were made; "
                 "choose another folder."
             ) from error
-        for key in sorted(old.keys() | new.keys()):
-            if old.get(key) != new.get(key):
-                told = "" if key == "masks" else f": {old.get(key)!r} there, {new.get(key)!r} now"
-                raise OutputError(
-                    f"The pairs of {self.out} were made with another {key.replace('_', ' ')}{told}; choose another "
-                    "folder, or the same settings to go on."
-                )
+        key = next((key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)), None)
+        if key is None or key == "masks":
+            return "from other masks" if key else ""
+        return f"with another {key.replace('_', ' ')}: {old.get(key)!r} there, {new.get(key)!r} now"
 
 
 def _comparable(provenance: dict[str, Any]) -> dict[str, Any]:

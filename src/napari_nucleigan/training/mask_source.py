@@ -99,7 +99,7 @@ def check_masks(recipe: SynthesizerRecipe, labelled: bool) -> None:
         If the masks are to come from labels that are not there, or from nothing that is known, or a file does not
         hold statistics.
     LabelsError
-        If a folder holds no label images.
+        If a folder holds no label images, or its first is none.
     """
     if recipe.masks in _OWN and not labelled:
         raise RecipeError(
@@ -112,7 +112,7 @@ def check_masks(recipe: SynthesizerRecipe, labelled: bool) -> None:
     if is_statistics(path):
         open_statistics(path)
     else:
-        label_files(path)
+        read_labels(label_files(path)[0])
 
 
 def open_masks(recipe: SynthesizerRecipe, tiles: Sequence[Tile]) -> MaskSource:

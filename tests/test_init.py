@@ -25,7 +25,7 @@ def test_import_brings_in_nothing_heavy() -> None:
 def test_light_names_do_without_torch_and_viewer() -> None:
     code = (
         "import sys;"
-        "from napari_nucleigan import read_image, evaluate, encode, run, stains, list_models;"
+        "from napari_nucleigan import read_image, evaluate, encode, run, stains, polygons, list_models;"
         "print([m for m in ('torch', 'napari', 'qtpy') if m in sys.modules])"
     )
     assert in_fresh_python(code) == "[]"
@@ -37,7 +37,7 @@ def test_every_public_name_resolves(name: str) -> None:
 
 
 def test_names_and_homes_agree() -> None:
-    assert set(napari_nucleigan.__all__) == {*napari_nucleigan._MODULES, "stains"}
+    assert set(napari_nucleigan.__all__) == {*napari_nucleigan._MODULES, *napari_nucleigan._WHOLE}
     assert set(napari_nucleigan.__all__) <= set(dir(napari_nucleigan))
 
 

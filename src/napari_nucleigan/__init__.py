@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from napari_nucleigan.data.images import HEImage, read_image, read_labels, write_image, write_labels
     from napari_nucleigan.errors import NucleiganError
     from napari_nucleigan.events import run
+    from napari_nucleigan.masks import polygons
     from napari_nucleigan.masks.encoding import decode, encode
+    from napari_nucleigan.masks.parameters import PolygonMasks
     from napari_nucleigan.metrics import evaluate
     from napari_nucleigan.models import list_models, load_model
-    from napari_nucleigan.quality import evaluate_synthetic
+    from napari_nucleigan.quality import QualitySettings, evaluate_synthetic
     from napari_nucleigan.segmentation import Segmentation, SegmentSettings, refilter, segment
     from napari_nucleigan.synthesis import (
         LiveCanvas,
@@ -45,6 +47,8 @@ __all__ = [
     "HEImage",
     "LiveCanvas",
     "NucleiganError",
+    "PolygonMasks",
+    "QualitySettings",
     "SegmentSettings",
     "Segmentation",
     "SegmenterRecipe",
@@ -58,6 +62,7 @@ __all__ = [
     "evaluate_synthetic",
     "list_models",
     "load_model",
+    "polygons",
     "read_image",
     "read_labels",
     "refilter",
@@ -72,12 +77,17 @@ __all__ = [
     "write_labels",
 ]
 
+_WHOLE = {"polygons": "masks.polygons", "stains": "stains"}
+"""Modules that are offered as such."""
+
 _MODULES = {
     "RECIPES": "training.recipes",
     "Dataset": "data.datasets",
     "HEImage": "data.images",
     "LiveCanvas": "synthesis",
     "NucleiganError": "errors",
+    "PolygonMasks": "masks.parameters",
+    "QualitySettings": "quality",
     "SegmentSettings": "segmentation",
     "Segmentation": "segmentation",
     "SegmenterRecipe": "training.recipes",
@@ -106,8 +116,8 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "stains":
-        return import_module("napari_nucleigan.stains")
+    if name in _WHOLE:
+        return import_module(f"{__name__}.{_WHOLE[name]}")
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

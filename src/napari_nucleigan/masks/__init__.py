@@ -1,1 +1,1 @@
-"""The mask domain: label images as fields that a network can learn, and back."""
+"""Masks: the domain that networks learn in, random polygons like those of a tissue, and masks that users draw."""

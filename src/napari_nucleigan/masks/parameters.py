@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from napari_nucleigan.errors import RecipeError
+from napari_nucleigan.settings import Settings
 
 FULL = 0.9
 """Largest share of a mask that nuclei may cover."""
@@ -51,14 +51,12 @@ class Tissue(BaseModel):
     reach: float = Field(gt=0)
 
 
-class PolygonMasks(BaseModel):
+class PolygonMasks(Settings):
     """How random masks are drawn.
 
     The fields are explained by their descriptions, which the forms and the command line show. A fit adds `tissues`,
     of which each mask shows one; the other fields are then their means, and changing one changes every tissue.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     density: float = Field(
         8000, title="Density", ge=0, le=60000, description="Nuclei per square millimetre. 0 leaves the mask empty."
@@ -163,24 +161,6 @@ class PolygonMasks(BaseModel):
                 "lower the density or the area"
             )
         return self
-
-    @classmethod
-    def checked(cls, **values: Any) -> PolygonMasks:
-        """Make settings from what a user gave.
-
-        Raises
-        ------
-        RecipeError
-            If a value is not valid.
-        """
-        try:
-            return cls(**values)
-        except ValidationError as error:
-            faults = "; ".join(
-                ": ".join(filter(None, (".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, "))))
-                for fault in error.errors()
-            )
-            raise RecipeError(f"These settings of masks are not valid: {faults}.") from error
 
     def changed(self, **values: Any) -> PolygonMasks:
         """Return a copy with some fields changed, checked as `checked` does."""

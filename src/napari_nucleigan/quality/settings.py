@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pydantic import Field
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from napari_nucleigan.errors import RecipeError
 from napari_nucleigan.models.registry import DEFAULT_SEGMENTER
+from napari_nucleigan.settings import Settings
 
 
-class QualitySettings(BaseModel):
+class QualitySettings(Settings):
     """How a set of synthetic images is judged."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     segmenter: str = Field(
         DEFAULT_SEGMENTER,
@@ -56,20 +52,3 @@ class QualitySettings(BaseModel):
         description="Crops of each set in a subset. By default half of the smallest set, at most 1000.",
     )
     seed: int = Field(0, title="Seed", ge=0, description="Seed of the subsets, the halves and the folds.")
-
-    @classmethod
-    def checked(cls, **values: Any) -> QualitySettings:
-        """Make settings from what a user gave.
-
-        Raises
-        ------
-        RecipeError
-            If a value is not valid.
-        """
-        try:
-            return cls(**values)
-        except ValidationError as error:
-            faults = "; ".join(
-                f"{'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg']}" for fault in error.errors()
-            )
-            raise RecipeError(f"These settings are not valid: {faults}.") from error

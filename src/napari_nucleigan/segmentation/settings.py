@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from napari_nucleigan.errors import RecipeError
 from napari_nucleigan.models.registry import DEFAULT_SEGMENTER
 from napari_nucleigan.networks.hosting import Precision
+from napari_nucleigan.settings import Settings
 
 Normalize = Literal["model", "none", "vahadane", "macenko", "reinhard"]
 VIEWS = (1, 2, 4, 8)
 """Numbers of views of an image that the network can be averaged over."""
 
 
-class SegmentSettings(BaseModel):
+class SegmentSettings(Settings):
     """How an image is segmented.
 
     The fields are explained by their descriptions, which the command line and the forms show. None
     stands for what the model, the device or the image asks for.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     model: str = Field(
         DEFAULT_SEGMENTER,
@@ -112,20 +110,3 @@ class SegmentSettings(BaseModel):
         if self.views not in (None, *VIEWS):
             raise ValueError("views are 1, 2, 4 or 8")
         return self
-
-    @classmethod
-    def checked(cls, **values: Any) -> SegmentSettings:
-        """Make settings from what a user gave.
-
-        Raises
-        ------
-        RecipeError
-            If a value is not valid.
-        """
-        try:
-            return cls(**values)
-        except ValidationError as error:
-            faults = "; ".join(
-                f"{'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg']}" for fault in error.errors()
-            )
-            raise RecipeError(f"These settings are not valid: {faults}.") from error

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from pydantic import Field
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from napari_nucleigan.errors import RecipeError
 from napari_nucleigan.models.registry import DEFAULT_SEGMENTER, DEFAULT_SYNTHESIZER
 from napari_nucleigan.networks.hosting import Precision
+from napari_nucleigan.settings import Settings
 
 
-class SynthesisSettings(BaseModel):
+class SynthesisSettings(Settings):
     """How H&E is painted from a mask.
 
     The fields are explained by their descriptions, which the command line and the forms show. None
     stands for what the model, the device or the mask asks for.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     model: str = Field(
         DEFAULT_SYNTHESIZER,
@@ -72,23 +68,6 @@ class SynthesisSettings(BaseModel):
         title="Precision",
         description="Arithmetic of the network; 'auto' takes bfloat16 where the device computes in it.",
     )
-
-    @classmethod
-    def checked(cls, **values: Any) -> Self:
-        """Make settings from what a user gave.
-
-        Raises
-        ------
-        RecipeError
-            If a value is not valid.
-        """
-        try:
-            return cls(**values)
-        except ValidationError as error:
-            faults = "; ".join(
-                f"{'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg']}" for fault in error.errors()
-            )
-            raise RecipeError(f"These settings are not valid: {faults}.") from error
 
 
 class SetSettings(SynthesisSettings):

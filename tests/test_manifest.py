@@ -52,6 +52,13 @@ def test_synthesize_is_in_the_menus(manifest: PluginManifest) -> None:
     assert "Synthesize H&E" in [widget.display_name for widget in contributions.widgets]
 
 
+def test_train_is_a_widget_of_its_own(manifest: PluginManifest) -> None:
+    # Its data may come from a folder, so it belongs to no menu of layers; Plugins and the palette have it.
+    contributions = manifest.contributions
+    assert "Train a model" in [widget.display_name for widget in contributions.widgets]
+    assert "Train a model (NucleiGAN)" in [command.title for command in contributions.commands]
+
+
 def test_preferences_have_their_fields(manifest: PluginManifest) -> None:
     fields = {
         f"{group}.{name}" for group, page in manifest.contributions.configurations.items() for name in page.properties
@@ -66,7 +73,7 @@ def test_every_command_is_used_and_every_use_is_a_command(manifest: PluginManife
     assert used == {command.id for command in contributions.commands}
 
 
-@pytest.mark.parametrize("widget", ["masks", "segment", "synthesize"])
+@pytest.mark.parametrize("widget", ["masks", "segment", "synthesize", "train"])
 def test_the_widget_loads_without_torch(widget: str) -> None:
     pytest.importorskip("qtpy.QtWidgets")
     code = f"import napari_nucleigan.widgets.{widget}, sys; sys.exit('torch' in sys.modules)"

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("qtpy.QtWidgets")
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QImage
-from qtpy.QtWidgets import QFileDialog, QWidget
+from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QWidget
 
 from napari_nucleigan.errors import OutputError
 from napari_nucleigan.events import Losses, Scores
@@ -213,6 +213,7 @@ def test_a_hundred_thousand_points_stay_fluid(plots: LivePlots) -> None:
 
 def test_fifty_leave_nothing(qtbot: QtBot) -> None:
     alive: weakref.WeakSet[QWidget] = weakref.WeakSet()
+    windows = len(QApplication.topLevelWidgets())
     for _ in range(50):
         widget = LivePlots()
         alive.add(widget)
@@ -223,3 +224,8 @@ def test_fifty_leave_nothing(qtbot: QtBot) -> None:
     qtbot.wait(20)
     gc.collect()
     assert len(alive) == 0
+    assert len(QApplication.topLevelWidgets()) <= windows
+
+
+def test_the_menus_of_the_plots_stay_hidden(plots: LivePlots) -> None:
+    assert not any(menu.isVisible() for menu in plots.findChildren(QMenu))

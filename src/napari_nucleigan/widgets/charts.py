@@ -21,7 +21,9 @@ LIGHT = "#0b62c4 #c25a00 #14803c #c4122f #7a2bc9 #857000 #00787a #b0187f #555d68
 STYLES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine, Qt.PenStyle.DashDotLine)
 _PALE = 70  # of 255: raw values behind their running mean
 _OUTLIERS = 0.02  # share of the raw values at either end that may lie outside of the chart
-_AXIS = 52  # pixels, so that charts above each other begin at the same place
+_DOT = 5  # pixels
+_MOST_DOTS = 60
+_AXIS = 60  # pixels, so that charts above each other begin at the same place
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,15 @@ class Line:
         Solid, dashed, ...
     raw : bool
         Whether the values show behind their running mean.
+    dots : bool
+        Whether each value shows as a dot, where they are few.
     """
 
     curve: Curve
     colour: str
     style: Qt.PenStyle = Qt.PenStyle.SolidLine
     raw: bool = False
+    dots: bool = False
 
 
 class _Axis(pg.AxisItem):
@@ -76,14 +81,16 @@ class Chart(pg.PlotWidget):
     """Another part of the steps is shown: the curves must be thinned anew."""
 
     def __init__(self, title: str, floor: float | None = None) -> None:
-        super().__init__(axisItems={"left": _Axis("left")})
+        super().__init__(axisItems={"left": _Axis("left")}, enableMenu=False)
         self._title, self._floor = title, floor
         self._log = False
         self._items: dict[tuple[Hashable, bool], pg.PlotCurveItem] = {}
+        self._dots = pg.ScatterPlotItem(size=_DOT, pen=None, pxMode=True)
         self._bounds: list[tuple[float, float]] = []
         self._text = "#888888"
         plot = self.getPlotItem()
-        plot.setMenuEnabled(False)
+        # A menu that nobody opens, but that would outlive the chart.
+        plot.ctrlMenu.setParent(self, plot.ctrlMenu.windowFlags())
         plot.hideButtons()
         plot.showGrid(x=True, y=True, alpha=0.15)
         plot.getAxis("left").setWidth(_AXIS)
@@ -92,6 +99,7 @@ class Chart(pg.PlotWidget):
         self._cursor = pg.InfiniteLine(angle=90, movable=False)
         self._cursor.hide()
         plot.addItem(self._cursor, ignoreBounds=True)
+        plot.addItem(self._dots, ignoreBounds=True)
         plot.disableAutoRange()
         plot.vb.sigRangeChangedManually.connect(lambda _: self.touched.emit())
         plot.vb.sigXRangeChanged.connect(lambda *_: self.ranged.emit())
@@ -119,6 +127,7 @@ class Chart(pg.PlotWidget):
         columns = max(50, self.width() - _AXIS)
         wanted: set[tuple[Hashable, bool]] = set()
         self._bounds = []
+        dots: list[dict[str, object]] = []
         for key, line in lines.items():
             for raw in (True, False) if line.raw else (False,):
                 wanted.add((key, raw))
@@ -130,10 +139,13 @@ class Chart(pg.PlotWidget):
                 item = self._items.get((key, raw)) or self._add((key, raw))
                 item.setPen(self._pen(line, raw))
                 item.setData(steps, values)
+                if line.dots and len(steps) <= _MOST_DOTS:
+                    dots += [{"pos": place, "brush": line.colour} for place in zip(steps, values, strict=True)]
                 if len(values):
                     ends = (_OUTLIERS, 1 - _OUTLIERS) if raw else (0.0, 1.0)
                     low, high = np.quantile(values, ends)
                     self._bounds.append((float(low), float(high)))
+        self._dots.setData(dots)
         for key_ in self._items.keys() - wanted:
             self.getPlotItem().removeItem(self._items.pop(key_))
 

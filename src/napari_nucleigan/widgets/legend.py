@@ -15,13 +15,13 @@ Key = tuple[str, str]
 """``"loss"``, ``"score"`` or ``"run"``, and a name."""
 
 _COLUMNS = 2
-_SWATCH = 16, 10
+_SWATCH = 12, 10
 
 NAMES = {
     "l1": "L1",
     "presence": "Presence",
     "adversarial": "Generator",
-    "discriminator": "Discriminator",
+    "discriminator": "Discr.",
     "penalty": "Penalty",
     "adversarial_images": "Gen. images",
     "adversarial_masks": "Gen. masks",

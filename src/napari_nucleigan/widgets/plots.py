@@ -235,7 +235,7 @@ class LivePlots(QWidget):
                 colour = self._colours[place % len(self._colours)]
                 style = STYLES[index % len(STYLES)] if several else STYLES[0]
                 raw = chart is self.losses and not several and self.smoothing.value() > 0
-                lines[run, name] = Line(group[name], colour, style, raw)
+                lines[run, name] = Line(group[name], colour, style, raw, dots=chart is self.scores)
                 self._swatch(chart, name, colour, style, several)
             if several:
                 self.run_names.set_swatch(("run", run), self._colours[position % len(self._colours)])
@@ -287,7 +287,8 @@ class LivePlots(QWidget):
                         text += f" ({value:.3g})"
                     self.names.set_value((kind, name), text if len(self._runs) == 1 else "")
             if len(self._runs) > 1:
-                self.run_names.set_value(("run", list(self._runs)[position]), self._values(series, at))
+                hovered = "" if step is None else self._values(series, at)
+                self.run_names.set_value(("run", list(self._runs)[position]), hovered)
         self.step.setText(" · ".join(parts))
 
     def _values(self, series: Series, step: float) -> str:

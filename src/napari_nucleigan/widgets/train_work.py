@@ -1,0 +1,231 @@
+"""What the Train widget has done in threads: data written, runs started and asked; nothing here touches Qt."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from napari_nucleigan.data.datasets import Dataset
+from napari_nucleigan.data.images import write_image, write_labels
+from napari_nucleigan.devices import Device, devices
+from napari_nucleigan.errors import LabelsError, RunError
+from napari_nucleigan.events import Job, Note, Progress
+from napari_nucleigan.models import list_models
+from napari_nucleigan.models.cards import Kind
+from napari_nucleigan.widgets.layers import he_image
+from napari_nucleigan.widgets.paint_work import file_name
+
+if TYPE_CHECKING:
+    from napari_nucleigan.models import ModelFile
+    from napari_nucleigan.training.estimates import Estimate
+    from napari_nucleigan.training.recipes import Recipe
+    from napari_nucleigan.widgets.mask_layers import Reader
+    from napari_nucleigan.widgets.work import Source
+
+DATA = ".data"
+"""Folder beside the runs, for the data sets that are made of layers."""
+
+Action = Literal["pause", "resume", "stop", "kill", "rename", "delete"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An open image and its nuclei.
+
+    Attributes
+    ----------
+    image : Source
+        The image.
+    labels : callable
+        Makes the label image.
+    """
+
+    image: Source
+    labels: Reader
+
+
+@dataclass(frozen=True)
+class TrainOrder:
+    """A training to be started.
+
+    Attributes
+    ----------
+    kind : {"segmenter", "synthesizer"}
+        What is trained.
+    recipe : Recipe
+        How.
+    name : str
+        Name of the run.
+    runs : Path
+        Folder of the runs.
+    device : str
+        Where to compute.
+    data : Path or tuple of Pair
+        A data set, or what one is made of.
+    synthetic : Path or None
+        Synthetic pairs to mix in.
+    queue : bool
+        Whether it waits for other runs on the device.
+    """
+
+    kind: Literal["segmenter", "synthesizer"]
+    recipe: Recipe
+    name: str
+    runs: Path
+    device: str
+    data: Path | tuple[Pair, ...]
+    synthetic: Path | None = None
+    queue: bool = False
+
+
+def begin(order: TrainOrder) -> Job[Path]:
+    """Start a training in a process of its own; open layers are written as a data set first.
+
+    Returns
+    -------
+    Path
+        Folder of the run.
+    """
+    from napari_nucleigan.training.processes import start
+    from napari_nucleigan.training.shelf import new_folder
+
+    run = new_folder(order.name, order.runs)
+    if isinstance(order.data, Path):
+        data = order.data
+    else:
+        data = new_folder(run.name, order.runs / DATA)
+        yield from write_pairs(order.data, data)
+    yield Progress(0, 0, "starting the process")
+    start(
+        order.kind,
+        data,
+        order.recipe,
+        run,
+        device=order.device,
+        synthetic=order.synthetic,
+        queue=order.queue,
+    )
+    return run
+
+
+def reckon(order: TrainOrder) -> Job[Estimate]:
+    """Estimate what a training will take, by a few steps of it in a process of its own."""
+    from napari_nucleigan.training.estimates import estimate_apart
+
+    with tempfile.TemporaryDirectory(prefix="nucleigan-") as folder:
+        data = Path(folder)
+        if isinstance(order.data, Path):
+            data = order.data
+        else:
+            yield from write_pairs(order.data, data)
+        job = estimate_apart(data, order.recipe, device=order.device, synthetic=order.synthetic)  # type: ignore[arg-type]
+        return (yield from job)
+
+
+def write_pairs(pairs: tuple[Pair, ...], folder: Path) -> Job[Path]:
+    """Write open layers as a data set.
+
+    Raises
+    ------
+    LabelsError
+        If a layer has no nuclei, or does not fit its image.
+    OutputError
+        If it cannot be written.
+    """
+    taken: set[str] = set()
+    for number, pair in enumerate(pairs):
+        source = pair.image
+        yield Progress(number, len(pairs), f"writing {source.name}")
+        image = he_image(source.data, source.name, source.mpp, source.box, source.channel_first)
+        for note in image.notes:
+            yield Note(f"{source.name}: {note}")
+        labels = np.asarray(pair.labels())
+        if labels.shape != image.pixels.shape[:2]:
+            raise LabelsError(
+                f"The nuclei of “{source.name}” are {labels.shape[1]} x {labels.shape[0]} pixels large, the image is "
+                f"{image.pixels.shape[1]} x {image.pixels.shape[0]}; choose labels that were made for it."
+            )
+        if not labels.any():
+            raise LabelsError(f"The labels of “{source.name}” hold no nuclei; paint some, or untick the pair.")
+        name = base = file_name(source.name)
+        while name.lower() in taken:
+            name = f"{base} {len(taken) + 1}"
+        taken.add(name.lower())
+        write_image(folder / "images" / f"{name}.tif", image.pixels, image.mpp)
+        write_labels(folder / "labels" / f"{name}.tif", labels, image.mpp)
+    return folder
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a folder holds, as a line for people."""
+
+    path: Path
+    text: str
+
+
+def look_into(path: Path, labelled: bool) -> Job[Contents]:
+    """Open a data set, to say what is in it.
+
+    Raises
+    ------
+    DatasetError
+        If it is none.
+    """
+    yield from ()
+    dataset = Dataset.open(path, labelled=labelled)
+    splits = [dataset.splits[name] for name in dataset.names]
+    counts = {name: splits.count(name) for name in dict.fromkeys(splits)}
+    parts = ", ".join(f"{count} {name}" for name, count in counts.items())
+    return Contents(path, f"{len(dataset)} image{'s' * (len(dataset) != 1)}: {parts}.")
+
+
+def act(path: Path, action: Action, name: str = "") -> Job[Path]:
+    """Do to a run what the user asks.
+
+    Returns
+    -------
+    Path
+        Where it is now.
+    """
+    from napari_nucleigan.training import shelf
+    from napari_nucleigan.training.processes import RunProcess
+
+    yield from ()
+    if action == "rename":
+        return shelf.rename(path, name)
+    if action == "delete":
+        return shelf.delete(path)
+    process = RunProcess(path)
+    {"pause": process.pause, "resume": process.resume, "stop": process.stop, "kill": process.kill}[action]()
+    return path
+
+
+def stop_all(paths: list[Path]) -> None:
+    """Ask runs to save their state and end; those that have ended meanwhile are passed over."""
+    from napari_nucleigan.training.processes import RunProcess
+
+    for path in paths:
+        with suppress(RunError):
+            RunProcess(path).stop()
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Models by their kind, and devices."""
+
+    models: dict[str, list[ModelFile]]
+    devices: list[Device]
+
+
+def survey() -> Job[Survey]:
+    """Look for models of both kinds and for devices; a job, because it imports torch, which takes seconds."""
+    yield Progress(0, 2, "looking for models")
+    models = {kind: list_models(kind) for kind in get_args(Kind)}
+    yield Progress(1, 2, "looking for devices")
+    return Survey(models, devices())

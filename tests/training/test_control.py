@@ -177,6 +177,16 @@ def test_requests_are_shown_until_they_are_obeyed(folder: RunFolder) -> None:
             assert state_of(folder).state is RunState.STOPPING
 
 
+def test_what_an_earlier_process_was_doing_is_forgotten(folder: RunFolder, sleeper: ProcessRecord) -> None:
+    with folder.locked():
+        folder.tell(Progress(30, 90, TRAINING, 5.0))
+        assert state_of(folder).what == TRAINING
+    folder.write_process(replace(sleeper, time=time.time() + 1))
+    status = state_of(folder)
+    assert (status.state, status.message) == (RunState.QUEUED, "Starting.")
+    assert (status.step, status.steps, status.what, status.seconds_left) == (30, 90, "", None)
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": 1}', '{"pid": 1, "colour": 2}', "\x00" * 100])
 def test_damaged_files_beside_a_run_do_no_harm(folder: RunFolder, content: str) -> None:
     for name in ("process.json", "progress.json", "control.json", "order.json"):

@@ -231,6 +231,9 @@ def state_of(run: str | Path | RunFolder) -> RunStatus:
         raise RunError(f"{folder.path} is not a training run; check the path.")
     digest = _digest(folder)
     progress = folder.progress()
+    if record is not None and float(progress.get("time") or 0) < record.time:
+        # Of an earlier process: how far it came still holds, what it was doing does not.
+        progress |= {"what": "", "seconds_left": None}
     activity = max(float(progress.get("time") or 0), digest.time, record.time if record else 0.0)
     log = log_tail(folder)
     state, message = _judge(folder, held, digest, progress, activity, log)
@@ -310,8 +313,7 @@ def _judge(
     if not record.ended and record.find() is not None:
         if asked == "stop":
             return RunState.STOPPING, "Stopping."
-        waits = float(progress.get("time") or 0) > record.time
-        return RunState.QUEUED, f"{progress['what']}." if waits else "Starting."
+        return RunState.QUEUED, f"{progress['what']}." if progress.get("what") else "Starting."
     if record.ended == "finished":
         return RunState.FINISHED, "Finished."
     if record.ended == "stopped":

@@ -6,15 +6,15 @@ All of it is read from the run's folder, so it does not matter who started a run
 from __future__ import annotations
 
 import json
-import threading
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan.errors import RunError
 from napari_nucleigan.events import Event, Progress
 from napari_nucleigan.files import write_text
+from napari_nucleigan.training.digests import digest_of
 from napari_nucleigan.training.occupancy import CONTROL, LOG, PAUSED
 from napari_nucleigan.training.runs import RunFolder
 from napari_nucleigan.training.tails import Tail
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from napari_nucleigan.training.digests import Digest
     from napari_nucleigan.training.occupancy import Request
 
 LOG_TAIL = 20
@@ -229,7 +230,7 @@ def state_of(run: str | Path | RunFolder) -> RunStatus:
     record, order = folder.process(), folder.order()
     if not (folder.exists or record or order or held):
         raise RunError(f"{folder.path} is not a training run; check the path.")
-    digest = _digest(folder)
+    digest = digest_of(folder)
     progress = folder.progress()
     if record is not None and float(progress.get("time") or 0) < record.time:
         # Of an earlier process: how far it came still holds, what it was doing does not.
@@ -289,7 +290,7 @@ def log_tail(run: RunFolder, lines: int = LOG_TAIL) -> tuple[str, ...]:
 def _judge(
     folder: RunFolder,
     held: bool,
-    digest: _Digest,
+    digest: Digest,
     progress: dict[str, Any],
     activity: float,
     log: tuple[str, ...],
@@ -345,59 +346,3 @@ def _recipe(folder: RunFolder, order: dict[str, Any] | None) -> dict[str, Any]:
 def _checkpoint(folder: RunFolder) -> int | None:
     steps = [int(path.stem) for path in folder.checkpoints.glob("*.json") if path.stem.isdigit()]
     return max(steps, default=None)
-
-
-@dataclass
-class _Digest:
-    """What a status needs of ``events.jsonl``; read on from where it was."""
-
-    tail: Tail
-    restarts: int = 0
-    step: int | None = None
-    best: dict[str, float] = field(default_factory=dict)
-    best_step: int | None = None
-    finished: bool = False
-    time: float = 0.0
-
-    def update(self) -> None:
-        lines: list[bytes] | None = None
-        while lines is None or lines:
-            lines = self.tail.lines()
-            if self.tail.restarts != self.restarts:
-                self.restarts = self.tail.restarts
-                self.step, self.best, self.best_step, self.finished = None, {}, None, False
-            # Only few lines are worth the parsing.
-            for line in lines:
-                if b'"event": "scores"' in line:
-                    self._scores(line)
-                elif b'"event": "finished"' in line:
-                    self.finished = True
-            losses = next((line for line in reversed(lines) if b'"step": ' in line), None)
-            if losses is not None:
-                values = _values(losses)
-                self.step, self.time = values.get("step", self.step), float(values.get("time") or self.time)
-
-    def _scores(self, line: bytes) -> None:
-        values = _values(line)
-        if values.get("best"):
-            self.best, self.best_step = dict(values.get("values", {})), values.get("step")
-
-
-def _values(line: bytes) -> dict[str, Any]:
-    try:
-        values = json.loads(line)
-    except ValueError:
-        return {}
-    return values if isinstance(values, dict) else {}
-
-
-_digests: dict[Path, _Digest] = {}
-_digesting = threading.Lock()
-
-
-def _digest(folder: RunFolder) -> _Digest:
-    key = folder.path.absolute()
-    with _digesting:
-        digest = _digests.setdefault(key, _Digest(Tail(folder)))
-        digest.update()
-        return replace(digest)

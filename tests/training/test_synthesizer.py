@@ -166,7 +166,7 @@ def test_masks_from_a_folder(unlabelled: Path, tiny_synthesizer: Recipes, tmp_pa
     ("changes", "reason"),
     [
         ({"masks": "labels"}, "have no labels"),
-        ({"masks": "lung"}, "neither a folder nor one of"),
+        ({"masks": "lung"}, "neither a file nor a folder"),
         ({"masks": "breast", "segmenter": {"name": "unet-256", "width": 1}}, "choose a multiple of 256"),
         ({"masks": "breast", "generator": {"name": "painter", "widths": [4] * 7}}, "choose a multiple of 64"),
         ({"masks": "breast", "generator": {"name": "compact-unet"}}, "choose one of noisy-resnet, painter"),

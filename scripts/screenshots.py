@@ -158,7 +158,8 @@ def menus(out: Path) -> None:
     viewer.window.resize(900, 600)
     settle(1.0)
     for menu in QApplication.allWidgets():
-        if isinstance(menu, QMenu) and menu.title() == "NucleiGAN" and len(menu.actions()) > 2:
+        # The plugin's menus all have its name; the one of the samples holds this sample.
+        if isinstance(menu, QMenu) and any("Synthetic H&E" in action.text() for action in menu.actions()):
             menu.popup(menu.pos())
             settle(0.5)
             write(out / "samples.png", menu.grab().toImage())

@@ -159,7 +159,7 @@ def menus(out: Path) -> None:
     settle(1.0)
     for menu in QApplication.allWidgets():
         # The plugin's menus all have its name; the one of the samples holds this sample.
-        if isinstance(menu, QMenu) and any("Synthetic H&E" in action.text() for action in menu.actions()):
+        if isinstance(menu, QMenu) and any("true nuclei" in action.text() for action in menu.actions()):
             menu.popup(menu.pos())
             settle(0.5)
             write(out / "samples.png", menu.grab().toImage())

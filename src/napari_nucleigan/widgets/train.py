@@ -28,6 +28,7 @@ from napari_nucleigan.events import Note
 from napari_nucleigan.training.control import RunState, state_of
 from napari_nucleigan.training.shelf import default_folder
 from napari_nucleigan.widgets import settings, train_work
+from napari_nucleigan.widgets.activity import Activity
 from napari_nucleigan.widgets.closing import Closing
 from napari_nucleigan.widgets.fields import say, small_label, warning_style
 from napari_nucleigan.widgets.jobs import Runner
@@ -95,6 +96,7 @@ class TrainWidget(QWidget):
         self._surveyor, self._estimator, self._actor = Runner(self), Runner(self), Runner(self)
         self._starter = Runner(self, activity=True)
         self._preview = PreviewLayer(napari_viewer)
+        self._activity = Activity()
         # The dock that the widget is put into is in no window yet at that moment.
         self._docked = QTimer(self, singleShot=True, interval=0)
         self._closing = Closing(self, self._running, train_work.stop_all)
@@ -254,6 +256,7 @@ class TrainWidget(QWidget):
         self._docked.stop()
         self._closing.detach()
         self.monitor.stop()
+        self._activity.clear()
         self.form.cancel()
         for runner in (self._surveyor, self._starter, self._estimator, self._actor):
             runner.cancel()
@@ -332,6 +335,8 @@ class TrainWidget(QWidget):
 
     def _listed(self, statuses: list[RunStatus]) -> None:
         self.list.set_statuses(statuses)
+        for path in self._activity.update(statuses):
+            self.act(path, "stop")
         for status in statuses:
             before = self._states.get(status.path)
             if before is not None and before.alive and not status.state.alive:

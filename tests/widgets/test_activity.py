@@ -1,0 +1,39 @@
+"""Runs in napari's activity dock."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("qtpy.QtWidgets")
+
+from napari_nucleigan.training.control import RunState, RunStatus
+from napari_nucleigan.widgets.activity import Activity
+
+RUN = RunStatus(Path("runs/mine"), RunState.RUNNING, "", step=20, steps=100)
+
+
+def test_a_bar_for_each_run_that_trains() -> None:
+    activity = Activity()
+    other = replace(RUN, path=Path("runs/other"), state=RunState.FINISHED)
+    assert activity.update([RUN, other]) == []
+    (bar,) = activity.bars
+    assert (bar.n, bar.total) == (20, 100)
+    assert "mine" in str(bar.desc)
+    activity.update([replace(RUN, step=30), other])
+    assert bar.n == 30
+    activity.update([replace(RUN, state=RunState.FINISHED), other])
+    assert not activity.bars
+
+
+def test_its_cancel_stops_the_run_once() -> None:
+    activity = Activity()
+    activity.update([RUN])
+    activity.bars[0].cancel()
+    assert activity.update([RUN]) == [RUN.path]
+    assert activity.update([replace(RUN, state=RunState.STOPPING)]) == []
+    assert len(activity.bars) == 1
+    activity.clear()
+    assert not activity.bars

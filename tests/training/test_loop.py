@@ -113,6 +113,15 @@ def test_patience_ends_the_training(tmp_path: Path) -> None:
     assert run(_train(RunFolder(tmp_path), schedule, judge=Judge([0.9, 0.1, 0.1, 0.1, 0.1]))) == 4
 
 
+def test_a_training_that_patience_has_ended_does_not_go_on(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    schedule = Schedule(steps_per_epoch=1, constant=50, decay=0, patience=3)
+    scores = [0.9, 0.1, 0.1, 0.1, 0.1]
+    run(_train(folder, schedule, judge=Judge(scores)))
+    # Killed while the decoding was chosen, after the last checkpoint.
+    assert run(_train(folder, schedule, resume=True, judge=Judge(scores))) == 4
+
+
 def test_losses_that_are_no_numbers_end_the_training(tmp_path: Path) -> None:
     class Astray(Counter):
         def step(self, *_: Any) -> dict[str, float]:

@@ -175,6 +175,9 @@ def train(
         path = save_checkpoint(run.checkpoints, step, tensors, state)
         return Checkpoint(step, str(path))
 
+    def hopeful() -> bool:
+        return not (schedule.patience and stale >= schedule.patience)
+
     def end_epoch() -> Generator[Event, None, bool]:
         """Validate and save where that is due; tell whether to go on."""
         nonlocal stale, saved, unvalidated
@@ -190,15 +193,17 @@ def train(
                 better = yield from validate(step)
             unvalidated = None
             stale = 0 if better else stale + 1
+            yield Progress(step, schedule.steps, TRAINING, speed.seconds_left)
         if epoch % schedule.checkpoint_every == 0 or step == schedule.steps:
             event = checkpoint()
             saved = step
             yield event
-        return not (schedule.patience and stale >= schedule.patience)
+        return hopeful()
 
     speed = _Speed(schedule.steps - step)
     try:
-        more = (yield from end_epoch()) if due else True
+        more = (yield from end_epoch()) if due else hopeful()
+        yield Progress(step, schedule.steps, TRAINING)
         with _Prefetched(batches, step, schedule.steps if more else step) as ready:
             for batch in ready:
                 if (asked := run.asked()) is not None:

@@ -32,11 +32,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         # Pictures must not depend on what the user has chosen before, nor change it.
         os.environ["NUCLEIGAN_CONFIG"] = folder
+        os.environ["NUCLEIGAN_RUNS"] = str(Path(folder) / "runs")
         os.environ["NAPARI_CONFIG"] = str(Path(folder) / "napari.yaml")
         for theme in ("dark", "light"):
             segment(out, theme)
             synthesize(out, theme)
             masks(out, theme)
+            train(out, theme)
         menus(out)
 
 
@@ -145,6 +147,52 @@ def masks(out: Path, theme: str) -> None:
     shapes.selected_data = {middle.index(min(middle))}
     viewer.scene.camera.zoom *= 3
     save(out / f"masks-edit-{theme}.png", viewer)
+    viewer.close()
+
+
+def train(out: Path, theme: str) -> None:
+    """Train on the sample twice, then show the form, the run, and both runs side by side."""
+    import napari
+
+    from napari_nucleigan.widgets import demo
+
+    viewer = napari.Viewer(show=True)
+    viewer.theme = theme
+    viewer.window.resize(*WINDOW)
+    image = demo.open_sample(viewer)
+    viewer.reset_view()
+    _, widget = viewer.window.add_plugin_dock_widget(demo.PLUGIN, "Train a model")
+    widget.failed.connect(fail)
+    wait_for(lambda: widget.form.start.count() > 1 and bool(widget.form.data.pairs))
+    ended: list[Any] = []
+    widget.ended.connect(ended.append)
+    form = widget.form
+    changes = {"epochs_constant": 5, "epochs_decay": 1, "batch": 2, "crops_per_epoch": 40, "validate_every": 1}
+    for name, start in (("from scratch", 0), ("fine-tuned", 1)) if theme == "dark" else ():
+        widget.tabs.setCurrentIndex(0)
+        form.start.setCurrentIndex(start)
+        form.current.set_values(changes)
+        form.name.setText(f"{image.name} {name}")
+        settle(0.5)
+        if start:
+            write(out / "train-form.png", widget.grab().toImage())
+        count = len(ended)
+        widget.bar.run_button.click()
+        wait_for(lambda count=count: len(ended) > count)
+    wait_for(lambda: len(widget.list.paths) == 2)
+    newest = widget.list.paths[0]
+    widget.open_run(newest)
+    wait_for(lambda: f"{newest.name} preview" in viewer.layers)
+    viewer.reset_view()
+    settle(1.0)
+    save(out / f"train-run-{theme}.png", viewer)
+    if theme == "dark":
+        widget.compare(widget.list.paths)
+        settle(1.5)
+        write(out / "train-compare.png", widget.grab().toImage())
+        widget.tabs.setCurrentWidget(widget.list)
+        settle(0.5)
+        write(out / "train-runs.png", widget.grab().toImage())
     viewer.close()
 
 

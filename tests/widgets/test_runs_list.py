@@ -54,8 +54,8 @@ def test_runs_are_listed_with_what_matters(runs: RunsList, tmp_path: Path, train
     assert not runs.empty.isVisible()
     rows = [[runs.tree.topLevelItem(row).text(column) for column in range(len(COLUMNS))] for row in range(2)]
     assert rows == [
-        ["second", "Interrupted", "0.625", "compact-segmenter", "now"],
-        ["first", "Finished", "0.500", "compact-segmenter", "now"],
+        ["second", "Interrupted", "0.625", "now", "compact-segmenter"],
+        ["first", "Finished", "0.500", "now", "compact-segmenter"],
     ]
     assert "step 50" in runs.tree.topLevelItem(0).toolTip(0)
     assert enabled(runs) == set()

@@ -15,6 +15,7 @@ Key = tuple[str, str]
 """``"loss"``, ``"score"`` or ``"run"``, and a name."""
 
 _COLUMNS = 2
+_FEW = 4  # entries that may have a row each, where their names are long
 _SWATCH = 12, 10
 
 NAMES = {
@@ -41,26 +42,31 @@ NAMES = {
 def pretty(name: str) -> str:
     """Write the name of a loss or a score for people."""
     if name.startswith("train_"):
-        return f"{pretty(name[6:])} in training"
+        return f"{pretty(name[6:])} (train)"
     return NAMES.get(name, name.replace("_", " ").capitalize())
 
 
 class Legend(QWidget):
-    """A box to tick for each curve, with its colour, name and value."""
+    """A box to tick for each curve, with its colour, name and value.
+
+    Parameters
+    ----------
+    long_names : bool
+        Whether few entries get a whole row each.
+    """
 
     changed = Signal()
     """Other curves are to be shown."""
 
-    def __init__(self) -> None:
+    def __init__(self, long_names: bool = False) -> None:
         super().__init__()
+        self._long_names = long_names
         self._boxes: dict[Key, QCheckBox] = {}
         self._texts: dict[Key, str] = {}
         self._layout = QGridLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setHorizontalSpacing(8)
         self._layout.setVerticalSpacing(1)
-        for column in range(_COLUMNS):
-            self._layout.setColumnStretch(column, 1)
 
     def set_entries(self, entries: Mapping[Key, tuple[str, str, bool]], checkable: bool = True) -> None:
         """List curves.
@@ -80,7 +86,11 @@ class Legend(QWidget):
             box.hide()
             box.deleteLater()
         self._boxes.clear()
+        columns = 1 if self._long_names and len(entries) <= _FEW else _COLUMNS
+        for column in range(_COLUMNS):
+            self._layout.setColumnStretch(column, int(column < columns))
         for index, (key, (text, tip, shown)) in enumerate(entries.items()):
+            text = text.replace("&", "&&")  # Qt underlines what follows a single one
             box = QCheckBox(text)
             box.setChecked(before.get(key, shown) or not checkable)
             box.setToolTip(tip)
@@ -90,7 +100,7 @@ class Legend(QWidget):
                 box.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
                 box.setFocusPolicy(Qt.FocusPolicy.NoFocus)
             box.toggled.connect(lambda _: self.changed.emit())
-            self._layout.addWidget(box, index // _COLUMNS, index % _COLUMNS)
+            self._layout.addWidget(box, index // columns, index % columns)
             self._boxes[key], self._texts[key] = box, text
 
     @property

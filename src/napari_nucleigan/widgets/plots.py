@@ -61,7 +61,7 @@ class LivePlots(QWidget):
         self._background = "#000000"
         self.losses, self.scores, self.rates = Chart("loss"), Chart("score"), Chart("rate", floor=0.0)
         self.charts = (self.losses, self.scores, self.rates)
-        self.names, self.run_names = Legend(), Legend()
+        self.names, self.run_names = Legend(), Legend(long_names=True)
         self.step = QLabel()
         self.log = QCheckBox("Log")
         self.log.setToolTip("Show the losses on a logarithmic scale; values that are not above 0 are left out.")

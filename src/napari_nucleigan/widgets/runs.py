@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from napari_nucleigan.training.control import RunStatus
 
-COLUMNS = ("Run", "State", "Best", "Recipe", "Active")
+COLUMNS = ("Run", "State", "Best", "Active", "Recipe")
 _PATH = Qt.ItemDataRole.UserRole
 _NAME = 130  # pixels of the first column
 
@@ -100,6 +100,11 @@ class RunsList(QWidget):
         items = [self.tree.topLevelItem(row) for row in range(self.tree.topLevelItemCount())]
         return [item.data(0, _PATH) for item in items if item is not None and item.isSelected()]
 
+    @property
+    def paths(self) -> list[Path]:
+        """Paths of all runs, from top to bottom."""
+        return list(self._statuses)
+
     def status(self, path: Path) -> RunStatus | None:
         """Tell what is known of a run."""
         return self._statuses.get(path)
@@ -146,8 +151,8 @@ class RunsList(QWidget):
             status.name,
             word(status.state),
             f"{best[1]:.3f}" if best else "",
-            status.recipe,
             ago(status.activity),
+            status.recipe,
         )
         for column, text in enumerate(texts):
             if item.text(column) != text:

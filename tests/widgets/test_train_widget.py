@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import shutil
 import threading
 import time
 import weakref
@@ -16,7 +17,16 @@ import pytest
 pytest.importorskip("qtpy.QtWidgets")
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QPoint, Qt, QThreadPool
-from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QLineEdit, QMessageBox, QPushButton, QWidget
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QCheckBox,
+    QComboBox,
+    QInputDialog,
+    QLineEdit,
+    QMessageBox,
+    QPushButton,
+    QWidget,
+)
 from run_folders import make_run, tell_preview
 
 from napari_nucleigan.data.images import write_labels
@@ -436,6 +446,47 @@ def test_the_model_is_used_at_once(app: App, runs: Path, trained_file: Path) -> 
     app.click(app.panel.use_button)
     assert opened == [("napari-nucleigan", "Segment nuclei")]
     assert used == [path / "best.safetensors"]
+
+
+def test_runs_are_renamed_deleted_and_compared(app: App, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = make_run(runs, "first"), make_run(runs, "second", 8, finished=False)
+    app.widget.monitor.look()
+    app.wait(lambda: len(app.widget.list.paths) == 2)
+    listing = app.widget.list
+    listing.select([first])
+    app.click(listing.buttons["open"])
+    app.wait(lambda: app.panel.plots.step.text().startswith("step 50"))
+    monkeypatch.setattr(QInputDialog, "getText", lambda *_, **__: ("better", True))
+    with app.qtbot.waitSignal(app.widget.acted, timeout=LONG):
+        app.click(listing.buttons["rename"])
+    app.wait(lambda: app.panel.status is not None and app.panel.status.name == "better")
+    assert app.panel.plots.step.text().startswith("step 50")
+    app.wait(lambda: runs / "better" in listing.paths)
+    listing.select([runs / "better", second])
+    app.click(listing.buttons["compare"])
+    app.wait(lambda: app.panel.plots.step.text().startswith("step 80"))
+    assert set(app.panel.paths) == {runs / "better", second}
+    listing.select([runs / "better"])
+    with app.qtbot.waitSignal(app.widget.acted, timeout=LONG):
+        app.click(listing.buttons["delete"])
+    app.wait(lambda: listing.paths == [second])
+    assert app.panel.paths == [second]
+    assert [path.name.startswith("better") for path in (runs / ".trash").iterdir()] == [True]
+    shutil.rmtree(second)  # by hand, behind our back
+    app.wait(lambda: not app.panel.paths)
+    assert "No run is open" in app.panel.title.text()
+    assert not app.errors()
+
+
+def test_a_run_folder_that_cannot_be_written_is_said(app: App, data: Path, runs: Path) -> None:
+    of_folder(app, data)
+    app.recipe()
+    runs.write_text("in the way")
+    with app.qtbot.waitSignal(app.widget.failed, timeout=LONG):
+        app.click(app.widget.bar.run_button)
+    assert "Cannot write" in app.errors()[0]
+    assert "Cannot write" in app.widget.bar.notes.text()
+    assert app.widget.bar.run_button.isEnabled()
 
 
 def test_the_preview_is_one_layer_that_the_user_may_refuse(app: App, runs: Path) -> None:

@@ -197,34 +197,28 @@ def test_an_empty_target_found_empty_costs_nothing():
 
 def test_logits_of_zero_have_a_known_cost():
     truth = -torch.ones(1, 3, 10, 10, dtype=torch.float64)
-    truth[:, :2, :4] = 1
+    truth[:, :, :4] = 1
     # Every probability is one half: 40 of 100 pixels are present, half of each is found.
     dice = (2 * 20 + 1) / (100 / 4 + 40 + 1)
     expected = math.log(2) + 1 - dice
     assert float(presence_loss(torch.zeros_like(truth), truth)) == pytest.approx(expected)
 
 
-@given(st.integers(0, 1000), st.floats(0, 10))
+@given(st.integers(0, 1000))
 @steady
-def test_channels_are_weighed(seed, weight):
+def test_channels_weigh_alike(seed):
     truth = target(seed)
     found = torch.randn(truth.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    interior, contour = (float(presence_loss(found[:, c], truth[:, c], 1)) for c in ([0, 0, 2], [1, 1, 2]))
-    assert float(presence_loss(found, truth, weight)) == pytest.approx((interior + weight * contour) / (1 + weight))
-    swapped = [1, 0, 2]
-    assert float(presence_loss(found[:, swapped], truth[:, swapped])) == pytest.approx(
-        float(presence_loss(found, truth))
-    )
+    each = [float(presence_loss(found[:, c : c + 1], truth[:, c : c + 1])) for c in range(3)]
+    assert float(presence_loss(found, truth)) == pytest.approx(sum(each) / 3)
 
 
-def test_the_distance_is_not_its_business():
+def test_it_pulls_towards_the_truth():
     truth = target()
     found = torch.zeros_like(truth, requires_grad=True)
     presence_loss(found, truth).backward()
-    assert not found.grad[:, 2].any()
-    assert (found.grad[:, :2] != 0).all()
     # Where something is present the logit is pulled up, elsewhere down.
-    assert torch.equal(found.grad[:, :2] < 0, truth[:, :2] > 0)
+    assert torch.equal(found.grad < 0, truth > 0)
 
 
 def test_the_probability_is_that_of_the_tanh_field():

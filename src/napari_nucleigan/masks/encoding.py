@@ -1,7 +1,8 @@
 """Label images as fields that a network can learn, and fields back as label images.
 
 The project's own encoding, ``"distance"``, keeps touching nuclei apart, so `decode` inverts `encode`.
-The paper's encodings, ``"binary"`` and ``"contour"``, are here by name for comparison.
+The others are here by name for comparison: ``"binary"`` and ``"contour"`` are the paper's, ``"three-class"`` is that of
+CNN3 (Kumar et al., IEEE TMI 2017) and ``"pixel-distance"`` that of DIST (Naylor et al., IEEE TMI 2019).
 """
 
 from __future__ import annotations
@@ -12,13 +13,19 @@ import numpy as np
 from scipy import ndimage
 
 from napari_nucleigan.errors import LabelsError, RecipeError
-from napari_nucleigan.masks.splitting import split_by_prominence
+from napari_nucleigan.masks.splitting import grow_seeds, split_by_prominence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-ENCODINGS = ("distance", "binary", "contour")
+PRESENCE_CHANNELS = {"distance": 2, "binary": 3, "contour": 3, "three-class": 3, "pixel-distance": 0}
+"""Leading channels of each encoding that tell what is present, as probabilities; the others are distances."""
+
+ENCODINGS = tuple(PRESENCE_CHANNELS)
 """Names of the encodings; the first is the project's own."""
+
+FARTHEST = 24.0
+"""Distance in pixels that is 1 in the encoding ``"pixel-distance"``; larger ones are cut off."""
 
 THRESHOLD = 0.5
 """Default probability of a pixel to lie inside a nucleus from which it counts as inside."""
@@ -40,12 +47,15 @@ def encode(labels: NDArray[np.integer], encoding: str = "distance") -> NDArray[n
     ----------
     labels : (H, W) array of integers
         0 is background, every other value is one nucleus. Values need not be consecutive.
-    encoding : {"distance", "binary", "contour"}
+    encoding : {"distance", "binary", "contour", "three-class", "pixel-distance"}
         ``"distance"``: interior, contour and normalised distance. The distance grows from 0 on the
         outermost pixels of each nucleus to 1 at its heart.
         ``"binary"``: the filled nuclei, three times.
         ``"contour"``: outlines about two pixels wide, three times; the target that the published
         code was trained on.
+        ``"three-class"``: inside, boundary and background; the boundary is the outermost two pixels of each
+        nucleus, unless nothing else would be left of it.
+        ``"pixel-distance"``: distance in pixels to the outside of each nucleus, by `FARTHEST`, three times.
 
     Returns
     -------
@@ -68,6 +78,11 @@ def encode(labels: NDArray[np.integer], encoding: str = "distance") -> NDArray[n
         field = np.broadcast_to(labels > 0, (3, *labels.shape))
     elif encoding == "contour":
         field = np.broadcast_to(_outlines(labels), (3, *labels.shape))
+    elif encoding == "three-class":
+        inside = _insides(labels)
+        field = np.stack([inside, (labels > 0) & ~inside, labels == 0])
+    elif encoding == "pixel-distance":
+        field = np.broadcast_to(np.minimum(_pixel_distance(labels) / FARTHEST, 1), (3, *labels.shape))
     else:
         raise _unknown(encoding)
     return (2.0 * field - 1.0).astype(np.float32)
@@ -93,16 +108,17 @@ def decode(
     ----------
     field : (3, H, W) array of float
         Values in [-1, 1], as `encode` makes and as the networks predict them.
-    encoding : {"distance", "binary", "contour"}
+    encoding : {"distance", "binary", "contour", "three-class", "pixel-distance"}
         How the field was encoded.
     threshold : float
-        Interior probability in [0, 1].
+        Probability of the interior in [0, 1]; of the inside, where seeds are, in ``"three-class"``; a distance by
+        `FARTHEST` in ``"pixel-distance"``.
     prominence : float
         Least dip of the distance between two nuclei, in [0, 1]; smaller values cut more. Used by
-        ``"distance"`` only.
+        ``"distance"`` and ``"pixel-distance"``.
     smoothing : float
         Standard deviation in pixels of a Gaussian on the distance before it is cut; it takes the noise of a
-        network away. Used by ``"distance"`` only.
+        network away. Used by the same.
     min_area : int
         Nuclei of fewer pixels are dropped.
 
@@ -129,17 +145,31 @@ def decode(
         labels = ndimage.label(field.mean(axis=0) >= cut)[0].astype(np.int32)
     elif encoding == "contour":
         labels = _fill_outlines(field.mean(axis=0) >= cut)
+    elif encoding == "three-class":
+        labels = _grow_insides(field, cut)
+    elif encoding == "pixel-distance":
+        mean = np.broadcast_to(field.mean(axis=0), field.shape)
+        labels = _cut_by_distance(mean, cut, prominence, smoothing, lowest=0.0)
     else:
         raise _unknown(encoding)
     return _drop_small(labels, min_area)
 
 
-def _cut_by_distance(field: NDArray[np.floating], cut: float, prominence: float, smoothing: float) -> NDArray[np.int32]:
+def _cut_by_distance(
+    field: NDArray[np.floating], cut: float, prominence: float, smoothing: float, lowest: float = LOWEST_PEAK
+) -> NDArray[np.int32]:
     foreground = _fill_pinholes(field[0] >= cut)
     distance = (field[2].astype(np.float32) + 1) / 2
     if smoothing:
         distance = ndimage.gaussian_filter(distance, smoothing, truncate=3.0)
-    return split_by_prominence(distance, foreground, prominence, LOWEST_PEAK)
+    return split_by_prominence(distance, foreground, prominence, lowest)
+
+
+def _grow_insides(field: NDArray[np.floating], cut: float) -> NDArray[np.int32]:
+    """Give each connected inside a number, and let it grow over the boundary class."""
+    foreground = _fill_pinholes(field[2] < np.maximum(field[0], field[1]))
+    seeds = ndimage.label(foreground & (field[0] >= cut))[0].astype(np.int32)
+    return grow_seeds(field[0].astype(np.float32), seeds, foreground)
 
 
 def _fill_pinholes(foreground: NDArray[np.bool_], largest: int = 12) -> NDArray[np.bool_]:
@@ -184,6 +214,27 @@ def _normalised_distance(labels: NDArray[np.int32]) -> NDArray[np.float32]:
             own = labels[grown] == index
             alone = own & ~ndimage.binary_dilation((labels[grown] > 0) & ~own, _SQUARE)
             distance[grown][alone if alone.any() else own] = 1.0
+    return distance
+
+
+def _insides(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+    inside = (labels > 0) & ~_contour_band(labels)
+    for index, box in enumerate(ndimage.find_objects(labels), start=1):
+        if box is None or (inside[box] & (labels[box] == index)).any():
+            continue
+        own = labels[box] == index
+        # Too thin for a boundary of two pixels: its innermost pixels are its inside.
+        depth = ndimage.distance_transform_edt(np.pad(own, 1))[1:-1, 1:-1]
+        inside[box] |= own & (depth >= depth.max())
+    return inside
+
+
+def _pixel_distance(labels: NDArray[np.int32]) -> NDArray[np.float32]:
+    distance = np.zeros(labels.shape, dtype=np.float32)
+    for index, box in enumerate(ndimage.find_objects(labels), start=1):
+        if box is not None:
+            inside = labels[box] == index
+            distance[box][inside] = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1][inside]
     return distance
 
 

@@ -49,10 +49,7 @@ def split_by_prominence(
     (H, W) array of int32
         0 outside of all objects; other values are not consecutive.
     """
-    # Equal heights leave it to the order of the flood who gets a pixel. The ripple settles it alike in every
-    # tile that lies on the same grid.
-    repeats = [-(-length // GRID) for length in relief.shape]
-    relief = relief + np.tile(_TIE_BREAK, repeats)[: relief.shape[0], : relief.shape[1]]
+    relief = _without_ties(relief)
     tops = foreground & (ndimage.maximum_filter(relief, size=3) == relief)
     rows, columns = np.nonzero(tops)
     seeds = np.zeros(relief.shape, dtype=np.int32)
@@ -63,6 +60,35 @@ def split_by_prominence(
     owner[peaks[owner] < lowest] = 0
     labels: NDArray[np.int32] = owner[basins]
     return labels
+
+
+def grow_seeds(
+    relief: NDArray[np.float32], seeds: NDArray[np.int32], foreground: NDArray[np.bool_]
+) -> NDArray[np.int32]:
+    """Let seeds grow over a foreground, from the heights of a relief down.
+
+    Parameters
+    ----------
+    relief : (H, W) array of float32
+        High where an object is surest.
+    seeds : (H, W) array of int32
+        0 or the number of an object.
+    foreground : (H, W) array of bool
+        What is to be shared out; connected parts without a seed are dropped.
+
+    Returns
+    -------
+    (H, W) array of int32
+        0, or the number of the seed that reached the pixel first.
+    """
+    return _flood(_without_ties(relief), seeds, foreground)
+
+
+def _without_ties(relief: NDArray[np.float32]) -> NDArray[np.float32]:
+    # Equal heights leave it to the order of the flood who gets a pixel. The ripple settles it alike in every
+    # tile that lies on the same grid.
+    repeats = [-(-length // GRID) for length in relief.shape]
+    return relief + np.tile(_TIE_BREAK, repeats)[: relief.shape[0], : relief.shape[1]]
 
 
 def _flood(relief: NDArray[np.float32], seeds: NDArray[np.int32], foreground: NDArray[np.bool_]) -> NDArray[np.int32]:

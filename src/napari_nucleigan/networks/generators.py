@@ -187,10 +187,7 @@ class CompactUNet(Generator):
         widths: Sequence[int] = (32, 64, 128, 192, 256),
     ) -> None:
         super().__init__()
-        self.stem = _conv_bn(in_channels, widths[0], 4, stride=2)
-        self.down = nn.ModuleList([_Residual(widths[0], widths[0])])
-        for before, channels in pairwise(widths):
-            self.down.append(nn.Sequential(_conv_bn(before, channels, 2, stride=2), _Residual(channels, channels)))
+        self.stem, self.down = _encoder(in_channels, widths)
         self.up = nn.ModuleList()
         self.merge = nn.ModuleList()
         for channels, outer in zip(widths[:0:-1], widths[-2::-1], strict=True):
@@ -200,17 +197,79 @@ class CompactUNet(Generator):
 
     def logits(self, images: Tensor) -> Tensor:
         """Return the output before the hyperbolic tangent."""
-        inner = self.stem(images)
-        skips = []
-        for block in self.down:
-            inner = block(inner)
-            skips.append(inner)
-        skips.pop()
+        skips = _levels(self.stem, self.down, images)
+        inner = skips.pop()
         for up, merge in zip(self.up, self.merge, strict=True):
             # The 1x1 convolution first: it commutes with the resizing and is four times cheaper there.
             inner = nn.functional.interpolate(up(inner), scale_factor=2, mode="nearest")
             inner = merge(torch.cat([inner, skips.pop()], dim=1))
         return nn.functional.pixel_shuffle(self.head(inner), 2)
+
+
+class FCN(Generator):
+    """A fully convolutional network without a learned decoder: scores of three levels, summed.
+
+    The encoder is that of `CompactUNet`. A 1x1 convolution scores the levels at 1/8, 1/16 and 1/32 of the
+    resolution; from the coarsest on the scores are resized bilinearly to the next finer level and added, and the
+    sum is resized to the image. What is finer than 8 pixels can only be guessed from there.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Channels of the images.
+    widths : sequence of int
+        Channels at 1/2, 1/4, ... of the resolution; five.
+
+    Notes
+    -----
+    The skips of FCN-8s of Long, Shelhamer and Darrell, "Fully Convolutional Networks for Semantic Segmentation",
+    CVPR 2015.
+    """
+
+    stride = 32
+    halo = 192
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        widths: Sequence[int] = (32, 64, 128, 192, 256),
+    ) -> None:
+        super().__init__()
+        if len(widths) != 5:
+            raise TypeError(f"widths are five numbers, not {len(widths)}")
+        self.stem, self.down = _encoder(in_channels, widths)
+        self.scores = nn.ModuleList([nn.Conv2d(channels, out_channels, 1) for channels in widths[:1:-1]])
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Return the output before the hyperbolic tangent."""
+        levels = _levels(self.stem, self.down, images)
+        total = self.scores[0](levels.pop())
+        for score in self.scores[1:]:
+            total = _resized(total, 2) + score(levels.pop())
+        return _resized(total, 8)
+
+
+def _encoder(in_channels: int, widths: Sequence[int]) -> tuple[nn.Module, nn.ModuleList]:
+    """Make the strided stem and the residual levels below it."""
+    down = nn.ModuleList([_Residual(widths[0], widths[0])])
+    for before, channels in pairwise(widths):
+        down.append(nn.Sequential(_conv_bn(before, channels, 2, stride=2), _Residual(channels, channels)))
+    return _conv_bn(in_channels, widths[0], 4, stride=2), down
+
+
+def _levels(stem: nn.Module, down: nn.ModuleList, images: Tensor) -> list[Tensor]:
+    """Return what the encoder makes of the images, at 1/2, 1/4, ... of the resolution."""
+    inner = stem(images)
+    levels = []
+    for block in down:
+        inner = block(inner)
+        levels.append(inner)
+    return levels
+
+
+def _resized(images: Tensor, factor: int) -> Tensor:
+    return nn.functional.interpolate(images, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
 class _Residual(nn.Module):
@@ -261,6 +320,7 @@ GENERATORS: dict[str, Callable[..., Generator]] = {
     "unet-256": UNet256,
     "resnet": ResNet,
     "compact-unet": CompactUNet,
+    "fcn": FCN,
 }
 """Generators by the name that recipes and model cards use."""
 

@@ -110,33 +110,30 @@ def gradient_penalty(
     return (torch.sqrt(squared + 1e-12) - 1).square().mean()
 
 
-def presence_loss(logits: Tensor, target: Tensor, contour_weight: float = 1.0) -> Tensor:
-    """Cross-entropy and soft Dice of the interior and contour channels.
+def presence_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy and soft Dice of channels that tell what is present.
 
     Parameters
     ----------
-    logits : (N, 3, H, W) tensor
+    logits : (N, C, H, W) tensor
         Output of a generator before its hyperbolic tangent.
-    target : (N, 3, H, W) tensor
-        Field of the mask domain in [-1, 1].
-    contour_weight : float
-        Weight of the contour channel relative to the interior.
+    target : (N, C, H, W) tensor
+        The same channels of the true field in [-1, 1].
 
     Returns
     -------
     scalar tensor
+        Mean over the channels.
 
     Notes
     -----
     ``tanh(x) = 2 sigmoid(2 x) - 1``, so the probability of presence is ``sigmoid(2 x)``.
     Soft Dice: Milletari et al., "V-Net", 3DV 2016.
     """
-    truth = (target[:, :2] + 1) / 2
-    entropy = functional.binary_cross_entropy_with_logits(2 * logits[:, :2], truth, reduction="none").mean(
-        dim=(0, 2, 3)
-    )
-    presence = torch.sigmoid(2 * logits[:, :2])
+    truth = (target + 1) / 2
+    entropy = functional.binary_cross_entropy_with_logits(2 * logits, truth, reduction="none").mean(dim=(0, 2, 3))
+    presence = torch.sigmoid(2 * logits)
     overlap = (presence * truth).sum(dim=(0, 2, 3))
     total = presence.square().sum(dim=(0, 2, 3)) + truth.square().sum(dim=(0, 2, 3))
     loss = entropy + 1 - (2 * overlap + 1) / (total + 1)
-    return (loss[0] + contour_weight * loss[1]) / (1 + contour_weight)
+    return loss.mean()

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
+from napari_nucleigan.masks.encoding import PRESENCE_CHANNELS
 from napari_nucleigan.networks import build
 from napari_nucleigan.networks import objectives as losses
 from napari_nucleigan.networks.discriminators import PatchGAN
@@ -135,7 +136,8 @@ class ConditionalGAN:
         values: dict[str, float] = {}
         parts = {"l1": (recipe.l1_weight, (fake - fields).abs().mean())}
         if recipe.presence_weight:
-            presence = losses.presence_loss(logits, fields)
+            told = PRESENCE_CHANNELS[recipe.encoding]
+            presence = losses.presence_loss(logits[:, :told], fields[:, :told])
             parts["presence"] = (recipe.presence_weight, presence)
         if self.discriminator is not None and step % recipe.adversarial_interval == 0:
             values |= self._judge(images, fields, fake.detach(), step, scale)

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
+from napari_nucleigan.masks.encoding import PRESENCE_CHANNELS
 from napari_nucleigan.networks import build, build_synthesizer
 from napari_nucleigan.networks import objectives as losses
 from napari_nucleigan.networks.discriminators import MultiScale
@@ -159,7 +160,8 @@ class CycleGAN:
         parts["adversarial_masks"] = (recipe.adversarial_weight, self._fool(seen_masks))
         if self.paired:
             parts["features"] = (recipe.features_weight, _features_apart(seen, real_features, len(images)))
-            supervised = (drawn - fields).abs().mean() + losses.presence_loss(logits, fields)
+            told = PRESENCE_CHANNELS[recipe.encoding]
+            supervised = (drawn - fields).abs().mean() + losses.presence_loss(logits[:, :told], fields[:, :told])
             parts["supervised"] = (recipe.supervised, supervised)
         if recipe.identity:
             parts["identity"] = (recipe.identity, self._identity(images, masks, style, random))

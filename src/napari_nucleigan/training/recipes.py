@@ -30,7 +30,7 @@ class Recipe(BaseModel):
         "he", description="'normal': N(0, 0.02) as in the paper; 'he': scaled to each layer."
     )
     start_from: str = Field("", description="Model name or file whose weights training starts from; empty for none.")
-    encoding: Literal["distance", "binary", "contour"] = Field(
+    encoding: Literal["distance", "binary", "contour", "three-class", "pixel-distance"] = Field(
         "distance", description="How masks are written as images for the networks."
     )
     mpp: float = Field(0.25, gt=0, le=10, description="Microns per pixel at which the network works.")
@@ -101,15 +101,23 @@ class SegmenterRecipe(Recipe):
     adversarial_weight: float = Field(1.0, ge=0, description="Weight of the adversarial loss.")
     adversarial_interval: int = Field(2, ge=1, description="Steps from one adversarial update to the next.")
     l1_weight: float = Field(35.0, ge=0, description="Weight of the distance to the true field.")
-    presence_weight: float = Field(35.0, ge=0, description="Weight of cross-entropy and Dice of interior and contour.")
+    presence_weight: float = Field(
+        35.0, ge=0, description="Weight of cross-entropy and Dice of what the encoding calls present, as the interior."
+    )
     synthetic_share: float = Field(
-        0.0, ge=0, lt=1, description="Share of the crops that are cut from synthetic pairs; the others are real."
+        0.0, ge=0, le=1, description="Share of the crops that are cut from synthetic pairs; the others are real."
     )
     blur: float = Field(1.2, ge=0, le=10, description="Largest blur of a crop in pixels.")
     noise: float = Field(0.03, ge=0, le=1, description="Largest noise as a share of white.")
     warmup_steps: int = Field(100, ge=0, description="Steps in which the learning rate rises from 0.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay.")
     patience: int = Field(0, ge=0, description="Validations without a better score before training ends; 0: never.")
+
+    @model_validator(mode="after")
+    def _learns(self) -> Self:
+        if self.encoding == "pixel-distance" and self.presence_weight:
+            raise ValueError("the encoding 'pixel-distance' tells distances only: set presence_weight to 0")
+        return self
 
 
 class SynthesizerRecipe(Recipe):
@@ -120,6 +128,9 @@ class SynthesizerRecipe(Recipe):
     """
 
     name: str = Field("compact-synthesizer", description="Name of the recipe.")
+    encoding: Literal["distance", "binary", "contour"] = Field(
+        "distance", description="How masks are written as images for the networks."
+    )
     generator: dict[str, Any] = Field(
         default_factory=lambda: {"name": "painter"}, description="Network G that paints: its name and arguments."
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import replace
+import itertools
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from napari_nucleigan.devices import choose_device, usable_cores
 from napari_nucleigan.errors import DatasetError, RecipeError, RunError
 from napari_nucleigan.events import Event, Job, Note, Preview, Progress, Scores
 from napari_nucleigan.files import atomic_write
-from napari_nucleigan.masks.encoding import THRESHOLD, decode, encode
+from napari_nucleigan.masks.encoding import FARTHEST, THRESHOLD, decode, encode
 from napari_nucleigan.models import ModelCard, load_model, save_model
 from napari_nucleigan.training.cgan import ConditionalGAN
 from napari_nucleigan.training.loop import Schedule, train
@@ -40,14 +41,44 @@ SMOOTHING = 1.25
 MIN_AREA = 2.5
 """Smallest nucleus in square microns; the smallest that anyone annotates by hand is about that large."""
 
-SPLITTING = 0.16
-"""Prominence before it is chosen on validation images; what a network paints dips less than what `encode` makes."""
 
-CALIBRATION = {
-    "threshold": (0.35, 0.4, 0.45, 0.5, 0.55, 0.6),
-    "prominence": (0.08, 0.12, 0.16, 0.2, 0.25, 0.3),
+@dataclass(frozen=True)
+class Decoding:
+    """How fields of an encoding are cut before validation images decide, and what is tried on these then.
+
+    Attributes
+    ----------
+    start : dict
+        ``threshold`` and ``prominence`` at first.
+    trials : dict
+        Values to try of each.
+    """
+
+    start: Mapping[str, float]
+    trials: Mapping[str, Sequence[float]]
+
+
+_PROBABILITIES = {"threshold": (0.35, 0.4, 0.45, 0.5, 0.55, 0.6)}
+_SURFACES = Decoding({"threshold": THRESHOLD}, _PROBABILITIES)
+
+DECODINGS = {
+    # What a network paints dips less between two nuclei than what `encode` makes.
+    "distance": Decoding(
+        {"threshold": THRESHOLD, "prominence": 0.16},
+        {**_PROBABILITIES, "prominence": (0.08, 0.12, 0.16, 0.2, 0.25, 0.3)},
+    ),
+    "binary": _SURFACES,
+    "contour": _SURFACES,
+    "three-class": _SURFACES,
+    "pixel-distance": Decoding(
+        {"threshold": 1 / FARTHEST, "prominence": 1 / FARTHEST},
+        {
+            name: tuple(pixels / FARTHEST for pixels in (0.5, 0.75, 1, 1.5, 2, 3))
+            for name in ("threshold", "prominence")
+        },
+    ),
 }
-"""Decoding parameters tried on the validation images when training is over."""
+"""By encoding."""
 
 
 def train_segmenter(
@@ -265,13 +296,8 @@ class _Validator:
         best = load_model(self._run.best)
         self._gan.average.load_state_dict(best.network.state_dict())
         fields = yield from self._fields(len(self._tiles))
-        trials = [
-            {"threshold": threshold, "prominence": prominence}
-            for threshold in CALIBRATION["threshold"]
-            for prominence in CALIBRATION["prominence"]
-        ]
-        if self._recipe.encoding != "distance":
-            trials = [{"threshold": threshold} for threshold in CALIBRATION["threshold"]]
+        tried = DECODINGS[self._recipe.encoding].trials
+        trials = [dict(zip(tried, values, strict=True)) for values in itertools.product(*tried.values())]
         reached = []
         for number, trial in enumerate(trials):
             begun = Progress(number * len(fields), len(trials) * len(fields), "choosing the decoding")
@@ -308,11 +334,11 @@ class _Validator:
 
     def _decode(self, field: NDArray[np.float32], decoding: Mapping[str, Any]) -> NDArray[np.int32]:
         recipe = self._recipe
+        known = DECODINGS[recipe.encoding].start.keys() & decoding.keys()
         return decode(
             field,
             recipe.encoding,
-            threshold=decoding.get("threshold", THRESHOLD),
-            prominence=decoding.get("prominence", SPLITTING),
+            **{**DECODINGS[recipe.encoding].start, **{name: decoding[name] for name in known}},
             smoothing=SMOOTHING,
             min_area=round(MIN_AREA / recipe.mpp**2),
         )
@@ -340,8 +366,7 @@ class _Validator:
                 "mpp": recipe.mpp,
                 "stain": stain_reference(recipe).to_json() if recipe.normalize != "none" else None,
                 "decode": {
-                    "threshold": THRESHOLD,
-                    "prominence": SPLITTING,
+                    **DECODINGS[recipe.encoding].start,
                     "smoothing": SMOOTHING,
                     "min_area_um2": MIN_AREA,
                     **decoding,

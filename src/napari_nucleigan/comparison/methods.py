@@ -1,0 +1,168 @@
+"""The methods that are compared: what each changes in one recipe, and how it departs from the published one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from napari_nucleigan.training.recipes import SegmenterRecipe, read_recipe
+
+Source = Literal["real", "synthetic", "both"]
+"""What a method is trained on."""
+
+SHARES: dict[Source, float] = {"real": 0.0, "synthetic": 1.0, "both": 0.5}
+"""Share of the crops that are synthetic."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the comparison.
+
+    Attributes
+    ----------
+    name : str
+        Key of `METHODS`, and name of the run's folder.
+    title : str
+        What the report calls it.
+    published : str or None
+        The method of the paper's table that it stands for.
+    data : {"real", "synthetic", "both"}
+        What it is trained on.
+    changes : dict
+        Fields of the recipe ``compact-segmenter`` that are different.
+    differences : str
+        How it departs from the published method.
+    """
+
+    name: str
+    title: str
+    published: str | None = None
+    data: Source = "real"
+    changes: dict[str, Any] = field(default_factory=dict)
+    differences: str = ""
+
+
+_PLAIN = {"discriminator_width": 0, "l1_weight": 0.0}
+_ENCODER = "The encoder is the compact residual one that all rows share, not VGG-16 trained on ImageNet"
+_CGAN = (
+    "A compact residual U-Net (4.4 M parameters instead of 54.4 M) that predicts interior, contour and normalised "
+    "distance instead of an outline image; cross-entropy and Dice beside L1; hinge loss; colour jitter instead of "
+    "stain normalisation"
+)
+
+METHODS = {
+    method.name: method
+    for method in (
+        Method(
+            "fcn",
+            "FCN",
+            "FCN",
+            changes={**_PLAIN, "generator": {"name": "fcn"}, "encoding": "binary"},
+            differences=f"{_ENCODER}; scores at 1/8, 1/16 and 1/32 are summed as in FCN-8s; cross-entropy and Dice; "
+            "nuclei are the connected parts of the foreground.",
+        ),
+        Method(
+            "u-net",
+            "U-Net",
+            "U-Net",
+            changes={"discriminator_width": 0},
+            differences="The generator of the conditional GAN with its losses and decoding, without the adversary; the "
+            "published network has no residual blocks and no normalisation, predicts foreground only and weights the "
+            "gaps between nuclei.",
+        ),
+        Method(
+            "mask-rcnn",
+            "Mask R-CNN",
+            "Mask R-CNN",
+            changes={**_PLAIN, "generator": {"name": "mask-rcnn"}},
+            differences="torchvision's, with a ResNet-50 and a feature pyramid, without weights of COCO.",
+        ),
+        Method(
+            "dist",
+            "DIST",
+            changes={"discriminator_width": 0, "encoding": "pixel-distance", "presence_weight": 0.0},
+            differences="The compact U-Net regresses the distance in pixels by L1 instead of squared error, up to 24 "
+            "pixels; the watershed drops peaks by their dynamics, as published.",
+        ),
+        Method(
+            "cnn3",
+            "CNN3",
+            changes={**_PLAIN, "encoding": "three-class"},
+            differences="The three classes inside, boundary and background are predicted for all pixels at once by the "
+            "compact U-Net, each by its own sigmoid, not pixel by pixel from patches of 51x51; regions grow from the "
+            "insides over the boundary class.",
+        ),
+        Method("cgan", "conditional GAN", "proposed cGAN", differences=f"{_CGAN}; real pairs only."),
+        Method(
+            "cgan-synthetic",
+            "conditional GAN, synthetic pairs",
+            data="synthetic",
+            differences=f"{_CGAN}; synthetic pairs of the bundled generator only, real ones for validation.",
+        ),
+        Method(
+            "cgan-both",
+            "conditional GAN, real + synthetic",
+            "proposed cGAN",
+            data="both",
+            differences=f"{_CGAN}; half of the crops are synthetic.",
+        ),
+        Method(
+            "u-net-both",
+            "U-Net, real + synthetic",
+            data="both",
+            changes={"discriminator_width": 0},
+            differences="As U-Net; half of the crops are synthetic.",
+        ),
+        Method(
+            "cgan-vahadane",
+            "conditional GAN, stain normalisation",
+            changes={"normalize": "vahadane"},
+            differences="As the conditional GAN; every image is brought to one reference by Vahadane's method first.",
+        ),
+        Method(
+            "cgan-no-spectral",
+            "conditional GAN, no spectral normalisation",
+            changes={"spectral": False},
+            differences="As the conditional GAN, its discriminator without spectral normalisation.",
+        ),
+        Method(
+            "cgan-r1",
+            "conditional GAN, gradient penalty",
+            changes={"penalty": "r1", "penalty_interval": 8},
+            differences="As the conditional GAN, its discriminator with the penalty R1 at every eighth update.",
+        ),
+    )
+}
+"""Methods by name, in the order of the report."""
+
+
+def recipe_of(
+    method: str, epochs_constant: int, epochs_decay: int, changes: dict[str, Any] | None = None
+) -> SegmenterRecipe:
+    """Return the recipe of a method.
+
+    Parameters
+    ----------
+    method : str
+        A key of `METHODS`.
+    epochs_constant, epochs_decay : int
+        The budget, the same for all that are compared.
+    changes : dict, optional
+        Fields to change for all of them, as the seed.
+
+    Returns
+    -------
+    SegmenterRecipe
+
+    Raises
+    ------
+    RecipeError
+        If a value is not valid.
+    """
+    chosen = METHODS[method]
+    common = {
+        "epochs_constant": epochs_constant,
+        "epochs_decay": epochs_decay,
+        "synthetic_share": SHARES[chosen.data],
+    }
+    return read_recipe("compact-segmenter", {**common, **(changes or {}), **chosen.changes})

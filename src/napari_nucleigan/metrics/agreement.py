@@ -64,12 +64,16 @@ def aji(table: Overlaps) -> float:
     float
         0 to 1. It is not symmetric in truth and prediction.
     """
+    return _ratio(*aji_parts(table))
+
+
+def aji_parts(table: Overlaps) -> tuple[int, int]:
+    """Return the numerator and the denominator of `aji`, in pixels."""
     pairs = table.best(table.ious, table.intersections)
-    shared = table.intersections[pairs].sum()
-    covered = table.unions[pairs].sum()
+    covered = int(table.unions[pairs].sum())
     covered += _area_of_others(table.truth_areas, table.truth_index[pairs])
     covered += _area_of_others(table.pred_areas, table.pred_index[pairs])
-    return _ratio(shared, covered)
+    return int(table.intersections[pairs].sum()), covered
 
 
 def aji_plus(table: Overlaps) -> float:
@@ -88,16 +92,21 @@ def aji_plus(table: Overlaps) -> float:
     float
         0 to 1; symmetric.
     """
+    return _ratio(*aji_plus_parts(table))
+
+
+def aji_plus_parts(table: Overlaps) -> tuple[int, int]:
+    """Return the numerator and the denominator of `aji_plus`, in pixels."""
     shared = int(table.intersections[_assign(table)].sum())
     # Each nucleus lies in just one union, or outside all: the unions follow from the areas.
-    return _ratio(shared, int(table.truth_areas.sum() + table.pred_areas.sum()) - shared)
+    return shared, int(table.truth_areas.sum() + table.pred_areas.sum()) - shared
 
 
 def panoptic_quality(table: Overlaps, threshold: float = 0.5) -> PanopticQuality:
     r"""Compute panoptic quality, and with it object F1, precision and recall.
 
     A true nucleus and a prediction are a pair where their IoU is *above* the threshold; for 0.5 and
-    more, that is one to one by itself.
+    more, that is one to one by itself, below it the pairs are those of `pairs_above`.
 
     .. math:: \mathrm{DQ} = \mathrm{F_1} = \frac{2 TP}{2 TP + FP + FN}, \qquad
         \mathrm{SQ} = \frac{1}{TP} \sum_{TP} \mathrm{IoU}, \qquad
@@ -108,7 +117,7 @@ def panoptic_quality(table: Overlaps, threshold: float = 0.5) -> PanopticQuality
     table : Overlaps
         From `overlaps`.
     threshold : float
-        At least 0.5 and below 1.
+        At least 0 and below 1.
 
     Returns
     -------
@@ -120,9 +129,7 @@ def panoptic_quality(table: Overlaps, threshold: float = 0.5) -> PanopticQuality
     ValueError
         If the threshold is out of range.
     """
-    if not 0.5 <= threshold < 1:
-        raise ValueError(f"the IoU threshold must be at least 0.5 and below 1, not {threshold}")
-    ious = table.ious[table.ious > threshold]
+    ious = table.ious[pairs_above(table, threshold)]
     tp, n_truth, n_pred = len(ious), table.n_truth, table.n_pred
     dq = _ratio(2 * tp, n_truth + n_pred)
     nothing = n_truth + n_pred == 0
@@ -139,6 +146,36 @@ def panoptic_quality(table: Overlaps, threshold: float = 0.5) -> PanopticQuality
     )
 
 
+def pairs_above(table: Overlaps, threshold: float) -> Int64Array:
+    """Pair true nuclei and predictions, one to one, whose IoU is above a threshold.
+
+    From 0.5 on no nucleus can have two such partners. Below, as many pairs are made as can be; of
+    several such sets the one with the largest sum of IoU is taken.
+
+    Parameters
+    ----------
+    table : Overlaps
+        From `overlaps`.
+    threshold : float
+        At least 0 and below 1.
+
+    Returns
+    -------
+    ndarray of int64
+        Indices into the pairs of the table, rising.
+
+    Raises
+    ------
+    ValueError
+        If the threshold is out of range.
+    """
+    if not 0 <= threshold < 1:
+        raise ValueError(f"the IoU threshold must be at least 0 and below 1, not {threshold}")
+    above = np.flatnonzero(table.ious > threshold)
+    # A pair more outweighs what all others can gain in IoU.
+    return above if threshold >= 0.5 else np.sort(_assign(table, above, reward=min(table.n_truth, table.n_pred) + 1.0))
+
+
 def dice(table: Overlaps) -> float:
     """Compute the Dice coefficient of the pixels: twice the shared foreground over the sum of both.
 
@@ -152,8 +189,12 @@ def dice(table: Overlaps) -> float:
     float
         0 to 1; symmetric.
     """
-    areas = int(table.truth_areas.sum() + table.pred_areas.sum())
-    return _ratio(2 * int(table.intersections.sum()), areas)
+    return _ratio(*dice_parts(table))
+
+
+def dice_parts(table: Overlaps) -> tuple[int, int]:
+    """Return the numerator and the denominator of `dice`, in pixels."""
+    return 2 * int(table.intersections.sum()), int(table.truth_areas.sum() + table.pred_areas.sum())
 
 
 def _ratio(part: float, whole: float) -> float:
@@ -166,33 +207,35 @@ def _area_of_others(areas: Int64Array, chosen: Int64Array) -> int:
     return int(areas[other].sum())
 
 
-def _assign(table: Overlaps) -> Int64Array:
+def _assign(table: Overlaps, among: Int64Array | None = None, reward: float = 0.0) -> Int64Array:
     """Pairs of the one-to-one assignment of largest total IoU, as indices into the pairs.
 
     Nuclei that meet in no chain of overlaps cannot compete, so each connected group is solved
-    alone; most have one pair and need no solving.
+    alone; most have one pair and need no solving. Only pairs of `among` are taken; `reward` is what
+    a pair is worth beside its IoU.
     """
-    n_truth, n_pred, k = table.n_truth, table.n_pred, len(table.intersections)
-    nodes = (table.truth_index, n_truth + table.pred_index)
+    among = np.arange(len(table.intersections)) if among is None else among
+    n_truth, n_pred, k = table.n_truth, table.n_pred, len(among)
+    nodes = (table.truth_index[among], n_truth + table.pred_index[among])
     graph = coo_array((np.ones(k, dtype=np.int8), nodes), shape=(n_truth + n_pred,) * 2)
     _, group = connected_components(graph, directed=False)
-    group = group[table.truth_index]
+    group = group[nodes[0]]
     order = np.argsort(group, kind="stable")
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
     sizes = np.diff(starts, append=k)
-    chosen = [order[starts[sizes == 1]]]
+    chosen = [among[order[starts[sizes == 1]]]]
     for start, size in zip(starts[sizes > 1], sizes[sizes > 1], strict=True):
-        pairs = order[start : start + size]
-        chosen.append(pairs[_assign_group(table, pairs)])
+        pairs = among[order[start : start + size]]
+        chosen.append(pairs[_assign_group(table, pairs, reward)])
     return np.concatenate(chosen)
 
 
-def _assign_group(table: Overlaps, pairs: Int64Array) -> Int64Array:
+def _assign_group(table: Overlaps, pairs: Int64Array, reward: float) -> Int64Array:
     rows_of, rows = np.unique(table.truth_index[pairs], return_inverse=True)
     columns_of, columns = np.unique(table.pred_index[pairs], return_inverse=True)
     shared = table.intersections[pairs]
-    # The second term decides between sums of IoU that are equal.
-    gain: Float64Array = table.ious[pairs] + 1e-9 * shared / shared.max()
+    # The last term decides between sums of IoU that are equal.
+    gain: Float64Array = reward + table.ious[pairs] + 1e-9 * shared / shared.max()
     if len(rows_of) == 1 or len(columns_of) == 1:
         return np.array([gain.argmax()])
     weights = np.zeros((len(rows_of), len(columns_of)))

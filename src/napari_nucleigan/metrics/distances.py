@@ -82,12 +82,25 @@ def hausdorff(truth: LabelArray, pred: LabelArray, table: Overlaps | None = None
     """
     checked(truth, pred)
     table = overlaps(truth, pred) if table is None else table
-    pairs = table.best(table.intersections, table.ious)
+    pairs = table.closest
+    return summarise(table, *pair_distances(truth, pred, table, pairs))
+
+
+def pair_distances(
+    truth: LabelArray, pred: LabelArray, table: Overlaps, pairs: Int64Array
+) -> tuple[Float64Array, Float64Array]:
+    """Hausdorff and average Hausdorff distance of each of some pairs of a table, in pixels."""
     maxima, averages = np.zeros(len(pairs)), np.zeros(len(pairs))
     for i, (a, b) in enumerate(_crops(truth, pred, table, pairs)):
         forth, back = distance_transform_edt(~b)[a], distance_transform_edt(~a)[b]
         maxima[i] = max(forth.max(), back.max())
         averages[i] = (forth.mean() + back.mean()) / 2
+    return maxima, averages
+
+
+def summarise(table: Overlaps, maxima: Float64Array, averages: Float64Array) -> HausdorffDistances:
+    """Average the distances of the pairs `Overlaps.closest` as `hausdorff` defines it."""
+    pairs = table.closest
     charges = _diameters(table.truth_areas)
     charges[table.truth_index[pairs]] = np.minimum(averages, charges[table.truth_index[pairs]])
     alone = np.setdiff1d(np.arange(table.n_pred), table.pred_index[pairs])

@@ -69,6 +69,11 @@ class Overlaps:
         """Intersection over union of each pair, shape (k,), in (0, 1]."""
         return self.intersections / self.unions
 
+    @cached_property
+    def closest(self) -> Int64Array:
+        """For each true nucleus that meets a prediction, its pair of most shared pixels (then largest IoU)."""
+        return self.best(self.intersections, self.ious)
+
     def best(self, *keys: npt.NDArray[Any]) -> Int64Array:
         """For each true nucleus that meets a prediction, find the best pair.
 
@@ -107,31 +112,70 @@ def overlaps(truth: LabelArray, pred: LabelArray) -> Overlaps:
     LabelsError
         If the shapes differ, or an image is not of integers or holds negative ones.
     """
+    return tabulate(runs(truth, pred))
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """Stretches of a row along which neither of two label images changes.
+
+    Neighbours along a row mostly agree: what can be counted in runs needs no second look at the pixels.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of the images.
+    starts, lengths : ndarray of int64, shape (r,)
+        First pixel of each run, counted row by row, and its number of pixels.
+    truth, pred : ndarray of int64, shape (r,)
+        Number of the nucleus, from 1 in the order of the first pixel; 0 for background.
+    truth_ids, pred_ids : ndarray of int, shapes (n,) and (m,)
+        Label of each nucleus.
+    """
+
+    shape: tuple[int, ...]
+    starts: Int64Array
+    lengths: Int64Array
+    truth: Int64Array
+    pred: Int64Array
+    truth_ids: LabelArray
+    pred_ids: LabelArray
+
+
+def runs(truth: LabelArray, pred: LabelArray) -> Runs:
+    """Cut two label images into runs; takes and raises what `overlaps` does."""
     checked(truth, pred)
     t, p = truth.ravel(), pred.ravel()
-    # Neighbours along a row mostly agree: count runs of equal pairs of labels, not pixels.
-    changes = np.flatnonzero((t[1:] != t[:-1]) | (p[1:] != p[:-1])) + 1
-    starts = np.concatenate([[0], changes])[: t.size]
-    lengths = np.diff(starts, append=t.size)
-    truth_ids, t = _number(t[starts])
-    pred_ids, p = _number(p[starts])
-    width = len(pred_ids) + 1
-    cells = (len(truth_ids) + 1) * width
-    joint = t * width + p
+    begins = np.ones(truth.shape, dtype=np.bool_)
+    if truth.size:
+        flat = begins.reshape(-1)
+        flat[1:] = (t[1:] != t[:-1]) | (p[1:] != p[:-1])
+        begins[..., 0] = True
+    starts = np.flatnonzero(begins)
+    truth_ids, first = _number(t[starts])
+    pred_ids, second = _number(p[starts])
+    return Runs(truth.shape, starts, np.diff(starts, append=t.size), first, second, truth_ids, pred_ids)
+
+
+def tabulate(cut: Runs) -> Overlaps:
+    """Sum runs to the table of intersections."""
+    width = len(cut.pred_ids) + 1
+    cells = (len(cut.truth_ids) + 1) * width
+    joint = cut.truth * width + cut.pred
     if cells <= _DENSE_CELLS:
-        table = _sums(joint, lengths, cells)
+        table = _sums(joint, cut.lengths, cells)
         found = np.flatnonzero(table)
         counts = table[found]
     else:
         found, place = np.unique(joint, return_inverse=True)
-        counts = _sums(place, lengths, len(found))
+        counts = _sums(place, cut.lengths, len(found))
     rows, columns = np.divmod(found, width)
     both = (rows > 0) & (columns > 0)
     return Overlaps(
-        truth_ids=truth_ids,
-        pred_ids=pred_ids,
-        truth_areas=_sums(t, lengths, len(truth_ids) + 1)[1:],
-        pred_areas=_sums(p, lengths, width)[1:],
+        truth_ids=cut.truth_ids,
+        pred_ids=cut.pred_ids,
+        truth_areas=_sums(cut.truth, cut.lengths, len(cut.truth_ids) + 1)[1:],
+        pred_areas=_sums(cut.pred, cut.lengths, width)[1:],
         truth_index=rows[both] - 1,
         pred_index=columns[both] - 1,
         intersections=counts[both],

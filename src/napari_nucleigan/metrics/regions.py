@@ -1,0 +1,93 @@
+"""Where nuclei lie: areas, centres and boxes, from runs of pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+if TYPE_CHECKING:
+    from napari_nucleigan.metrics.table import Float64Array, Int64Array, Runs
+
+_STRIPS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """Area, centre and box of each of some regions.
+
+    Attributes
+    ----------
+    areas : ndarray of int64, shape (n,)
+        Pixels.
+    centres : ndarray of float64, shape (n, 2)
+        Mean row and column of the pixels.
+    boxes : ndarray of int64, shape (n, 4)
+        First row, last row + 1, first column, last column + 1.
+    """
+
+    areas: Int64Array
+    centres: Float64Array
+    boxes: Int64Array
+
+
+def regions(cut: Runs, index: Int64Array, count: int) -> Regions:
+    """Measure the regions that runs make up.
+
+    Parameters
+    ----------
+    cut : Runs
+        Of 2-D images.
+    index : ndarray of int64, shape (r,)
+        Region of each run, from 1; 0 for none.
+    count : int
+        Number of regions; each has to have a pixel.
+
+    Returns
+    -------
+    Regions
+    """
+    inside = np.flatnonzero(index)
+    order = inside[np.argsort(index[inside], kind="stable")]
+    region, lengths = index[order] - 1, cut.lengths[order]
+    rows, first = np.divmod(cut.starts[order], max(cut.shape[1], 1))
+    areas = np.bincount(region, lengths, count)
+    sums = [np.bincount(region, lengths * at, count) for at in (rows, first + (lengths - 1) / 2)]
+    begins = np.flatnonzero(np.diff(region, prepend=-1))
+    boxes = np.zeros((count, 4), np.int64)
+    if count:
+        edges = (np.minimum, rows), (np.maximum, rows + 1), (np.minimum, first), (np.maximum, first + lengths)
+        boxes = np.stack([extreme.reduceat(at, begins) for extreme, at in edges], axis=1)
+    return Regions(areas.astype(np.int64), np.stack(sums, axis=1) / areas[:, None], boxes)
+
+
+def crowding(points: Float64Array, centres: Float64Array, radius: float, shape: tuple[int, ...]) -> Float64Array:
+    """Count the centres around each point, as if the image went on in the same way beyond its border.
+
+    Parameters
+    ----------
+    points, centres : ndarray of float64, shapes (n, 2) and (m, 2)
+        Rows and columns.
+    radius : float
+        How far is near, in pixels.
+    shape : (int, int)
+        Height and width of the image.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        Number of centres within the radius over the part of the disc that lies in the image.
+    """
+    if not len(points) or not len(centres):
+        return np.zeros(len(points))
+    near = cKDTree(centres).query_ball_point(points, radius, return_length=True)
+    # The disc in thin strips along the columns, each cut off at the border.
+    offsets = radius * ((np.arange(_STRIPS) + 0.5) / _STRIPS * 2 - 1)
+    reach = np.sqrt(radius**2 - offsets**2)
+    rows, columns = points[:, :1] + 0.5 + offsets, points[:, 1:] + 0.5
+    chords = np.minimum(columns + reach, shape[1]) - np.maximum(columns - reach, 0)
+    inside = np.where((rows >= 0) & (rows <= shape[0]), chords, 0).sum(1) / (2 * reach.sum())
+    counted: Float64Array = near / inside
+    return counted

@@ -199,7 +199,7 @@ class TestEvaluate:
         table = nucleigan("evaluate", pred, truth, "--csv", tmp_path / "scores.csv")
         assert table.exit_code == 0
         assert "mean of 2" in table.stdout
-        assert (tmp_path / "scores.csv").read_text().startswith("image,AJI,")
+        assert (tmp_path / "scores.csv").read_text().startswith("level,name,")
         report = json.loads(nucleigan("evaluate", pred, truth, "--json").stdout)
         assert report["mean"]["f1"] == pytest.approx(2 / 3)
 
@@ -217,7 +217,7 @@ class TestEvaluate:
         write_labels(truth / "b.tif", read_labels(truth / "c.tif"))
         done = nucleigan("evaluate", pred, truth)
         assert done.exit_code == 1
-        assert "1 images could not be compared" in done.stderr
+        assert "1 of 2 pairs could not be compared" in done.stderr
         assert "without a prediction: c" in done.stderr
         assert "mean of 1" in done.stdout
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_nucleigan.errors import LabelsError
-from napari_nucleigan.metrics import aji, evaluate, hausdorff, overlaps, pool
+from napari_nucleigan.metrics import aji, evaluate, hausdorff, overlaps
 
 
 def test_scores_are_those_of_the_single_metrics(label_pairs):
@@ -37,16 +37,3 @@ def test_json_holds_numbers_or_null():
 def test_other_shapes_are_refused():
     with pytest.raises(LabelsError):
         evaluate(np.zeros((2, 2), int), np.zeros((2, 3), int))
-
-
-def test_nothing_pooled_is_empty():
-    found = pool([])
-    assert (found.aji, found.n_truth, found.hausdorff) == (1, 0, 0)
-
-
-def test_pooled_images_without_matches_have_no_distance():
-    some, empty = np.ones((3, 3), int), np.zeros((3, 3), int)
-    pairs = [(some, empty), (empty, some)]
-    found = pool([(overlaps(*pair), evaluate(*pair)) for pair in pairs])
-    assert (found.hausdorff, found.missed, found.spurious) == (None, 1, 1)
-    assert found.average_hausdorff_penalised == pytest.approx(2 * np.sqrt(9 / np.pi))

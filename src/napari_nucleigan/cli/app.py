@@ -12,11 +12,10 @@ from napari_nucleigan.cli import models as models_command
 from napari_nucleigan.cli import runs as runs_command
 from napari_nucleigan.cli import train as train_command
 from napari_nucleigan.cli.console import FAILED, Bar, answer, guarded, say
+from napari_nucleigan.cli.evaluate import evaluate
 from napari_nucleigan.cli.masks import masks
 from napari_nucleigan.cli.options import with_options
-from napari_nucleigan.cli.quality import Crop, Device, Features, Segmenter, Synthetic, judge
 from napari_nucleigan.cli.synthesize import synthesize
-from napari_nucleigan.cli.tables import print_table, write_table
 from napari_nucleigan.errors import RecipeError
 from napari_nucleigan.events import run
 from napari_nucleigan.segmentation.settings import SegmentSettings
@@ -181,54 +180,4 @@ def normalize(
 
 app.command()(masks)
 app.command()(synthesize)
-
-
-@app.command()
-@guarded
-def evaluate(
-    pred: Annotated[Path, typer.Argument(help="Predicted labels: a file or a folder.", show_default=False)],
-    truth: Annotated[
-        Path,
-        typer.Argument(help="True labels: a file, a folder, or a data set with labels/.", show_default=False),
-    ],
-    by: Annotated[
-        Literal["image", "organ"], typer.Option(help="A row of the table for each image or organ.")
-    ] = "image",
-    split: Annotated[
-        str | None, typer.Option(help="Only the images of this split of the data set's split.csv.")
-    ] = None,
-    csv: Annotated[Path | None, typer.Option(help="Also write the table there.")] = None,
-    as_json: Json = False,
-    synthetic: Synthetic = False,
-    segmenter: Segmenter = None,
-    features: Features = None,
-    crop: Crop = None,
-    device: Device = None,
-) -> None:
-    """Compare predicted nuclei with true ones, or synthetic images with real ones."""
-    options = {"segmenter": segmenter, "features": features, "crop": crop, "device": device}
-    if synthetic:
-        if csv is not None or by != "image":
-            raise typer.BadParameter("--csv and --by do not go with --synthetic; for machines there is --json.")
-        judge(pred, truth, split, as_json, options)
-        return
-    if given := [name for name, value in options.items() if value is not None]:
-        raise typer.BadParameter(f"--{given[0]} goes with --synthetic only.")
-    from napari_nucleigan.evaluation import evaluate_folders
-
-    with Bar() as bar:
-        report = run(evaluate_folders(pred, truth, split=split), bar)
-    header, rows = report.table(by)
-    if csv is not None:
-        write_table(csv, header, rows)
-    if as_json:
-        answer(report.to_json())
-    else:
-        print_table(header, rows)
-    for names, what in ((report.missing, "without a prediction"), (report.extra, "without true labels")):
-        if names:
-            say(f"Left out, {what}: {', '.join(names)}")
-    if report.failed:
-        first = report.failed[0]
-        say(f"Error: {len(report.failed)} images could not be compared; the first, {first.name}: {first.reason}")
-        raise typer.Exit(FAILED)
+app.command()(evaluate)

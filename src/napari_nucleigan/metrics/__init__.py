@@ -20,27 +20,37 @@ from napari_nucleigan.metrics.agreement import (
     dice,
     panoptic_quality,
 )
+from napari_nucleigan.metrics.binning import Bins
 from napari_nucleigan.metrics.distances import (
     HausdorffDistances,
     hausdorff,
     sahasrabudhe_hausdorff,
 )
-from napari_nucleigan.metrics.scores import Scores, evaluate, pool
-from napari_nucleigan.metrics.table import Overlaps, concatenate, overlaps
+from napari_nucleigan.metrics.inspection import Inspection, Nuclei, inspect
+from napari_nucleigan.metrics.outcomes import OUTCOMES
+from napari_nucleigan.metrics.pooling import Tally, pool, tally
+from napari_nucleigan.metrics.scores import Scores, evaluate
+from napari_nucleigan.metrics.table import Overlaps, overlaps
 
 __all__ = [
+    "OUTCOMES",
+    "Bins",
     "HausdorffDistances",
+    "Inspection",
+    "Nuclei",
     "Overlaps",
     "PanopticQuality",
     "Scores",
+    "Tally",
     "aji",
     "aji_plus",
-    "concatenate",
     "dice",
     "evaluate",
     "hausdorff",
+    "inspect",
     "overlaps",
     "panoptic_quality",
     "pool",
     "sahasrabudhe_hausdorff",
+    "tally",
 ]

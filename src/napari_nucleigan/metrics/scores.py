@@ -6,13 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from napari_nucleigan.metrics.agreement import aji, aji_plus, dice, panoptic_quality
-from napari_nucleigan.metrics.distances import HausdorffDistances
 from napari_nucleigan.metrics.distances import hausdorff as hausdorff_distances
-from napari_nucleigan.metrics.table import concatenate, overlaps
+from napari_nucleigan.metrics.table import overlaps
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from napari_nucleigan.metrics.distances import HausdorffDistances
     from napari_nucleigan.metrics.table import LabelArray, Overlaps
 
 
@@ -25,9 +23,10 @@ class Scores:
     aji, aji_plus : float
         Aggregated Jaccard index of MoNuSeg, and with pairs one to one; 0 to 1.
     dq, sq, pq : float
-        Detection, segmentation and panoptic quality at IoU above 0.5; 0 to 1.
+        Detection, segmentation and panoptic quality at IoU above the threshold (0.5 where no other
+        is asked for); 0 to 1.
     f1, precision, recall : float
-        Of objects, at IoU above 0.5; F1 is DQ by another name.
+        Of objects, at that IoU; F1 is DQ by another name.
     dice : float
         Of pixels; 0 to 1.
     hausdorff, average_hausdorff : float or None
@@ -38,7 +37,7 @@ class Scores:
     n_truth, n_pred : int
         True and predicted nuclei.
     tp, fp, fn : int
-        Pairs, spurious predictions and missed nuclei at IoU above 0.5.
+        Pairs, spurious predictions and missed nuclei at that IoU.
     matched, missed, spurious : int or None
         True nuclei that some prediction overlaps or none does, and predictions that are no true
         nucleus's match: what the distances are made of.
@@ -70,7 +69,9 @@ class Scores:
         return asdict(self)
 
 
-def evaluate(truth: LabelArray, pred: LabelArray, hausdorff: bool = True, table: Overlaps | None = None) -> Scores:
+def evaluate(
+    truth: LabelArray, pred: LabelArray, hausdorff: bool = True, table: Overlaps | None = None, iou: float = 0.5
+) -> Scores:
     """Measure everything.
 
     Parameters
@@ -81,6 +82,8 @@ def evaluate(truth: LabelArray, pred: LabelArray, hausdorff: bool = True, table:
         Whether to measure the distances, which cost most of the time.
     table : Overlaps, optional
         Their overlaps, where they are known already.
+    iou : float
+        What the IoU of a pair has to be above, at least 0 and below 1.
 
     Returns
     -------
@@ -90,54 +93,16 @@ def evaluate(truth: LabelArray, pred: LabelArray, hausdorff: bool = True, table:
     ------
     LabelsError
         If the shapes differ, or an image is not of integers or holds negative ones.
+    ValueError
+        If `iou` is out of range.
     """
     table = overlaps(truth, pred) if table is None else table
-    return _scores(table, hausdorff_distances(truth, pred, table) if hausdorff else None)
+    return combine(table, hausdorff_distances(truth, pred, table) if hausdorff else None, iou)
 
 
-def pool(images: Sequence[tuple[Overlaps, Scores]]) -> Scores:
-    """Score the nuclei of several images as if they lay in one.
-
-    Unlike the mean over images, each nucleus weighs the same here (in the pixel metrics: each
-    pixel).
-
-    Parameters
-    ----------
-    images : sequence of (Overlaps, Scores)
-        The table of each image, and what `evaluate` found.
-
-    Returns
-    -------
-    Scores
-        Its distances are None where those of any image are not measured.
-    """
-    distances = None
-    scores = [found for _, found in images]
-    if all(found.matched is not None for found in scores):
-        matched = [found.matched or 0 for found in scores]
-        spurious = [found.spurious or 0 for found in scores]
-        charged = [found.n_truth + more for found, more in zip(scores, spurious, strict=True)]
-        distances = HausdorffDistances(
-            hausdorff=_weighted([found.hausdorff for found in scores], matched, charged),
-            average=_weighted([found.average_hausdorff for found in scores], matched, charged),
-            penalised=_weighted([found.average_hausdorff_penalised for found in scores], charged) or 0.0,
-            matched=sum(matched),
-            missed=sum(found.missed or 0 for found in scores),
-            spurious=sum(spurious),
-        )
-    return _scores(concatenate([table for table, _ in images]), distances)
-
-
-def _weighted(values: Sequence[float | None], weights: Sequence[int], nuclei: Sequence[int] = ()) -> float | None:
-    """Weighted mean; without any weight 0 if there are no nuclei, else None."""
-    if not sum(weights):
-        return None if sum(nuclei) else 0.0
-    pairs = zip(values, weights, strict=True)
-    return sum(value * weight for value, weight in pairs if value is not None) / sum(weights)
-
-
-def _scores(table: Overlaps, distances: HausdorffDistances | None) -> Scores:
-    quality = panoptic_quality(table)
+def combine(table: Overlaps, distances: HausdorffDistances | None, iou: float = 0.5) -> Scores:
+    """Score a table of overlaps, with the distances where they are measured."""
+    quality = panoptic_quality(table, iou)
     return Scores(
         aji=aji(table),
         aji_plus=aji_plus(table),

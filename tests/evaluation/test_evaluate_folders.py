@@ -7,7 +7,7 @@ import pytest
 
 from napari_nucleigan.data.images import write_labels
 from napari_nucleigan.errors import DatasetError, LabelsError
-from napari_nucleigan.evaluation import AVERAGED, COLUMNS, evaluate_folders, evaluate_pair
+from napari_nucleigan.evaluation import AVERAGED, evaluate_folders, evaluate_pair
 from napari_nucleigan.events import Note, Progress, run
 from napari_nucleigan.metrics import evaluate
 
@@ -126,23 +126,6 @@ def test_distances_can_be_left_out(folders):
     report = run(evaluate_folders(pred, truth, hausdorff=False))
     assert report.mean["hausdorff"] is None
     assert report.pooled.matched is None
-    _, rows = report.table()
-    assert "-" in rows[-1]
-
-
-def test_tables(folders):
-    pred, truth, _ = folders
-    report = run(evaluate_folders(pred, truth))
-    header, rows = report.table()
-    assert header[0] == "image"
-    assert len(header) == len(COLUMNS) + 3
-    assert {len(row) for row in rows} == {len(header)}
-    assert [row[0] for row in rows] == ["a", "b", "mean of 2", "pooled"]
-    assert rows[0][1] == "1.000"
-    header, rows = report.table(by="organ")
-    assert [row[0] for row in rows] == ["liver (2)", "mean of 2", "pooled"]
-    with pytest.raises(ValueError, match="magic"):
-        report.table(by="magic")
 
 
 def test_one_pair(folders):

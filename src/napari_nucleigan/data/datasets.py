@@ -46,7 +46,8 @@ class Dataset:
         ----------
         folder : str or Path
             Holds ``images/NAME.(png|tif|...)``, ``labels/NAME.tif`` (0 = background, one integer for each
-            nucleus) and optionally ``split.csv`` with the columns ``name,organ,split``.
+            nucleus) and optionally ``split.csv`` with the columns ``name,organ,split`` and ``regions/NAME.tif`` (see
+            `regions`).
         labelled : bool
             Whether labels must be there. Where they need not, a plain folder of images will do as well.
 
@@ -127,6 +128,25 @@ class Dataset:
                 f"{image.pixels.shape[:2]} and {labels.shape}."
             )
         return image, labels
+
+    def regions(self, name: str) -> NDArray[np.bool_] | None:
+        """Read where the labels of an image are known to be right.
+
+        ``regions/NAME.tif`` is an image of integers, of the size of the labels; where it is 0, nobody has looked at
+        them, and nothing is learnt or scored there.
+
+        Returns
+        -------
+        (H, W) bool array or None
+            None where there is no such file: the labels are right everywhere.
+
+        Raises
+        ------
+        LabelsError
+            If the file is no image of integers.
+        """
+        path = self.folder / "regions" / f"{name}.tif"
+        return read_labels(path) > 0 if path.is_file() else None
 
     def subset(self, split: str) -> Dataset:
         """Return the images of one split, as ``split.csv`` names it."""

@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+TRIES = 8
+"""Windows that are drawn at most until one shows enough of what is known."""
+
+LEAST_KNOWN = 0.25
+"""Share of a crop that should be known."""
+
+_FIELD = torch.tensor([False, False, False, True, True, True])[:, None, None]
+
 
 @dataclass(frozen=True)
 class Jitter:
@@ -71,6 +79,8 @@ class PatchSampler:
         How much the crops vary.
     seed : int
         Seed of everything.
+    known : sequence of (H, W) bool arrays or None, optional
+        Where each image's field is known; None for everywhere. In the crops, it is NaN elsewhere.
     """
 
     def __init__(
@@ -81,10 +91,19 @@ class PatchSampler:
         size: int = 256,
         jitter: Jitter | None = None,
         seed: int = 0,
+        known: Sequence[NDArray[np.bool_] | None] | None = None,
     ) -> None:
         self._pairs = [
-            torch.from_numpy(np.concatenate([np.moveaxis(image, -1, 0), np.rint((field + 1) * 127.5).astype(np.uint8)]))
-            for image, field in zip(images, fields, strict=True)
+            torch.from_numpy(
+                np.concatenate(
+                    [
+                        np.moveaxis(image, -1, 0),
+                        np.rint((field + 1) * 127.5).astype(np.uint8),
+                        *(() if where is None else (where[None] * np.uint8(255),)),
+                    ]
+                )
+            )
+            for image, field, where in zip(images, fields, known or [None] * len(images), strict=True)
         ]
         # Vectors that are nearly parallel cannot be told apart; typical ones take their place.
         self._stains = [_with_residual(matrix if _apart(np.asarray(matrix)) else RUIFROK) for matrix in stains]
@@ -150,9 +169,16 @@ class PatchSampler:
     def crop(self, random: np.random.Generator) -> torch.Tensor:
         """Draw one crop, (6, size, size) float32 in [-1, 1]: three channels of the image, three of its field."""
         index = int(random.integers(len(self._pairs)))
-        crop = self._warp(self._pairs[index], random)
+        pair = self._pairs[index]
+        crop = self._warp(pair, random)
+        for _ in range(TRIES if len(pair) > 6 else 0):
+            if float(crop[6].mean()) >= LEAST_KNOWN:
+                break
+            crop = self._warp(pair, random)
         crop[:3] = self._restain(crop[:3], self._stains[index], random)
-        return crop.mul_(2.0).sub_(1.0)
+        crop.mul_(2.0).sub_(1.0)
+        # Beside the edge of what is known, a pixel is a mixture with what is not.
+        return crop if len(pair) == 6 else crop[:6].masked_fill_((crop[6] < 0.99) & _FIELD, torch.nan)
 
     def _warp(self, pair: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
         jitter = self._jitter

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from napari_nucleigan.training.recipes import SegmenterRecipe
 
 
+ABSENT = -12.0
+"""Logit that stands for -1: its hyperbolic tangent is that to the last digit, and it has no gradient."""
+
+
 class ImagePool:
     """Keeps earlier generated pairs, so that the discriminator does not forget them.
 
@@ -114,7 +118,7 @@ class ConditionalGAN:
         Parameters
         ----------
         batch : two (N, 3, H, W) float32 tensors
-            Crops and their true fields in [-1, 1].
+            Crops and their true fields in [-1, 1]; pixels of the field that are NaN count for nothing.
         step : int
             Number of the step; it seeds the pool and the penalty.
         scale : float
@@ -131,7 +135,9 @@ class ConditionalGAN:
         set_lr(self.generator_optimizer, recipe.lr * scale)
         with self._autocast():
             logits = self.generator.logits(images)
-        logits = logits.float()
+        # Where nobody knows the truth (it is not a number there) all agree that there is nothing.
+        unknown = fields.isnan()
+        logits, fields = logits.float().masked_fill(unknown, ABSENT), fields.masked_fill(unknown, -1.0)
         fake = torch.tanh(logits)
         values: dict[str, float] = {}
         parts = {"l1": (recipe.l1_weight, (fake - fields).abs().mean())}

@@ -74,6 +74,8 @@ class Schedule:
         Epochs between validations and between checkpoints.
     patience : int
         Validations without a better score before training ends; 0 for never.
+    minutes : float
+        Minutes of training, without pauses and validations, after which it ends; 0 for no limit.
     """
 
     steps_per_epoch: int
@@ -83,6 +85,7 @@ class Schedule:
     validate_every: int = 1
     checkpoint_every: int = 1
     patience: int = 0
+    minutes: float = 0.0
 
     @property
     def steps(self) -> int:
@@ -146,6 +149,7 @@ def train(
         If a file cannot be written.
     """
     step = saved = stale = 0
+    spent = 0.0
     sums: dict[str, list[float]] = defaultdict(list)
     # What a checkpoint in the middle of a validation holds: it is repeated as if it had never begun.
     unvalidated: dict[str, Any] | None = None
@@ -156,6 +160,7 @@ def train(
         validate.restore(state["validation"])
         stale = int(state["stale"])
         due = bool(state.get("due", False))
+        spent = float(state.get("spent", 0.0))
         sums.update(state["sums"])
         run.rewind(int(state["events"]))
         saved = step
@@ -169,6 +174,7 @@ def train(
             "validation": validate.state(),
             "stale": stale,
             "sums": sums,
+            "spent": speed.spent,
             "events": run.events_size,
             **(unvalidated or {}),
         }
@@ -176,13 +182,19 @@ def train(
         return Checkpoint(step, str(path))
 
     def hopeful() -> bool:
-        return not (schedule.patience and stale >= schedule.patience)
+        return not (schedule.patience and stale >= schedule.patience) and not speed.over
+
+    def last() -> bool:
+        return step == schedule.steps or speed.over
+
+    def progress() -> Progress:
+        return Progress(step, step + speed.steps_left, TRAINING, speed.seconds_left)
 
     def end_epoch() -> Generator[Event, None, bool]:
         """Validate and save where that is due; tell whether to go on."""
         nonlocal stale, saved, unvalidated
         epoch = step // schedule.steps_per_epoch
-        if epoch % schedule.validate_every == 0 or step == schedule.steps:
+        if epoch % schedule.validate_every == 0 or last():
             unvalidated = {
                 "validation": validate.state(),
                 "stale": stale,
@@ -193,17 +205,17 @@ def train(
                 better = yield from validate(step)
             unvalidated = None
             stale = 0 if better else stale + 1
-            yield Progress(step, schedule.steps, TRAINING, speed.seconds_left)
-        if epoch % schedule.checkpoint_every == 0 or step == schedule.steps:
+            yield progress()
+        if epoch % schedule.checkpoint_every == 0 or last():
             event = checkpoint()
             saved = step
             yield event
         return hopeful()
 
-    speed = _Speed(schedule.steps - step)
+    speed = _Speed(schedule.steps - step, spent, 60 * schedule.minutes)
     try:
         more = (yield from end_epoch()) if due else hopeful()
-        yield Progress(step, schedule.steps, TRAINING)
+        yield progress()
         with _Prefetched(batches, step, schedule.steps if more else step) as ready:
             for batch in ready:
                 if (asked := run.asked()) is not None:
@@ -220,7 +232,7 @@ def train(
                 speed.tick()
                 for name, value in values.items():
                     sums[name].append(value)
-                if step % LOG_EVERY == 0 or step == schedule.steps:
+                if step % LOG_EVERY == 0 or last():
                     means = {name: sum(v) / len(v) for name, v in sums.items()}
                     sums.clear()
                     if not all(math.isfinite(value) for value in means.values()):
@@ -231,8 +243,8 @@ def train(
                         )
                     rate = batch_size * speed.per_second
                     yield Losses(step, means, lr * scale, round(rate, 2))
-                    yield Progress(step, schedule.steps, TRAINING, speed.seconds_left)
-                if step % schedule.steps_per_epoch == 0 and not (yield from end_epoch()):
+                    yield progress()
+                if (step % schedule.steps_per_epoch == 0 or last()) and not (yield from end_epoch()):
                     break
     except GeneratorExit:
         if step > saved:
@@ -252,15 +264,23 @@ def _obey(run: RunFolder, step: int, steps: int) -> Job[None]:
 
 
 class _Speed:
-    """Steps per second of late, and the time to the end; validations do not count."""
+    """Steps per second of late, the time spent, and that to the end; pauses and validations do not count."""
 
-    def __init__(self, steps_left: int) -> None:
+    def __init__(self, steps_left: int, spent: float = 0.0, limit: float = 0.0) -> None:
+        self.spent = spent
+        self._limit = limit
         self._left = steps_left
         self._times = [time.perf_counter()]
 
     def tick(self) -> None:
+        now = time.perf_counter()
+        self.spent += now - self._times[-1]
         self._left -= 1
-        self._times = [*self._times[-50:], time.perf_counter()]
+        self._times = [*self._times[-50:], now]
+
+    @property
+    def over(self) -> bool:
+        return 0 < self._limit <= self.spent
 
     @property
     def per_second(self) -> float:
@@ -269,7 +289,16 @@ class _Speed:
 
     @property
     def seconds_left(self) -> float | None:
-        return self._left / self.per_second if self.per_second else None
+        if not self.per_second:
+            return None
+        left = self._left / self.per_second
+        return min(left, max(0.0, self._limit - self.spent)) if self._limit else left
+
+    @property
+    def steps_left(self) -> int:
+        """Steps still to be made, as far as can be told: fewer than all where the time is limited."""
+        left = self.seconds_left
+        return self._left if left is None or not self._limit else min(self._left, math.ceil(left * self.per_second))
 
     def paused(self) -> _Pause:
         return _Pause(self._times)

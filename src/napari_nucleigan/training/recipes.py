@@ -7,11 +7,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_nucleigan.errors import RecipeError
+
+if TYPE_CHECKING:
+    from napari_nucleigan.models import ModelCard
+
+
+FINE_TUNING = "fine-tune-segmenter"
+"""Name of the recipe that goes on from a trained segmenter."""
 
 
 class Recipe(BaseModel):
@@ -71,6 +78,9 @@ class Recipe(BaseModel):
     validation: float = Field(0.25, ge=0, lt=1, description="Share of the images held out, of every organ alike.")
     validate_every: int = Field(10, ge=1, description="Epochs from one validation to the next.")
     checkpoint_every: int = Field(5, ge=1, description="Epochs from one checkpoint to the next.")
+    minutes: float = Field(
+        0.0, ge=0, description="Minutes of training after which it ends, whatever is left of the epochs; 0: no limit."
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Arithmetic; 'auto' takes bfloat16 where the device computes in it."
     )
@@ -203,6 +213,26 @@ class SynthesizerRecipe(Recipe):
 
 RECIPES: dict[str, SegmenterRecipe | SynthesizerRecipe] = {
     "compact-segmenter": SegmenterRecipe(),
+    # A model that knows nuclei learns a new look within some hundred small steps. There is no adversary, which would
+    # have to learn from nothing first, and little jitter of scale and stain: the look is what is to be learnt.
+    FINE_TUNING: SegmenterRecipe(
+        name=FINE_TUNING,
+        start_from="nucleigan-he",
+        discriminator_width=0,
+        zoom=(0.9, 1.1),
+        rotation=15.0,
+        stain=0.1,
+        hue=0.02,
+        light=0.02,
+        lr=3e-4,
+        warmup_steps=20,
+        ema=0.99,
+        crops_per_epoch=80,
+        epochs_constant=20,
+        epochs_decay=20,
+        validation=0.0,
+        minutes=5.0,
+    ),
     "paper-segmenter": SegmenterRecipe(
         name="paper-segmenter",
         generator={"name": "unet-256", "width": 64},
@@ -306,6 +336,36 @@ def read_recipe(
             f"{'.'.join(map(str, fault['loc'])) or 'recipe'}: {fault['msg']}" for fault in error.errors()
         )
         raise RecipeError(f"The recipe {name_or_file} is not valid: {faults}.") from error
+
+
+def as_model(model: str | Path) -> dict[str, Any]:
+    """Return the fields of a recipe that the model decides from which training starts.
+
+    Parameters
+    ----------
+    model : str or Path
+        Name or file of a model, or a run.
+
+    Returns
+    -------
+    dict
+        To be given to `read_recipe` as changes.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model.
+    """
+    from napari_nucleigan.models import read_card, resolve
+
+    return {"start_from": str(resolve(model).absolute()), **fixed_by(read_card(resolve(model)))}
+
+
+def fixed_by(card: ModelCard) -> dict[str, Any]:
+    """Return the fields of a recipe that a model's card decides for those who go on with the model."""
+    fields = {"generator": card.architecture, "encoding": card.encoding, "mpp": card.mpp}
+    learnt = {name: card.recipe[name] for name in ("l1_weight", "presence_weight") if name in card.recipe}
+    return {**fields, "normalize": card.recipe.get("normalize", "none"), **learnt}
 
 
 def _read_json(path: Path, names: list[str]) -> dict[str, Any]:

@@ -201,6 +201,7 @@ def _train(
         validate_every=recipe.validate_every,
         checkpoint_every=recipe.checkpoint_every,
         patience=recipe.patience,
+        minutes=recipe.minutes,
     )
     held = yield from _prepared(validation, recipe)
     validator = _Validator(gan, recipe, run, held or tiles[:1], bool(held), card, decoding)
@@ -328,7 +329,7 @@ class _Validator:
         for number, (tile, field) in enumerate(zip(self._tiles, fields, strict=True)):
             yield replace(begun, done=begun.done + number)
             found = self._decode(field, decoding)
-            rows.append(metrics.evaluate(tile.labels, found, hausdorff=False))
+            rows.append(metrics.evaluate(tile.certain(tile.labels), tile.certain(found), hausdorff=False))
         names = ("aji", "f1", "pq", "dice")
         return {name: float(np.mean([getattr(row, name) for row in rows])) for name in names}
 

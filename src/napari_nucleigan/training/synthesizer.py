@@ -166,6 +166,7 @@ def _train(
         decay=recipe.epochs_decay,
         validate_every=recipe.validate_every,
         checkpoint_every=recipe.checkpoint_every,
+        minutes=recipe.minutes,
     )
     held = [prepare(validation, name, recipe) for name in validation.names] or tiles
 

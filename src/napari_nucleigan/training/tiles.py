@@ -35,12 +35,19 @@ class Tile:
         H&E at the recipe's microns per pixel and stain.
     labels : (H, W) int32 array
         Its nuclei; all 0 where the data set has no labels.
+    known : (H, W) bool array or None
+        Where these are known to be right; None for everywhere.
     """
 
     name: str
     organ: str
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int32]
+    known: NDArray[np.bool_] | None = None
+
+    def certain(self, labels: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Return labels of the image with background wherever the true ones are not known."""
+        return labels if self.known is None else np.where(self.known, labels, 0)
 
 
 def split(dataset: Dataset, recipe: Recipe) -> tuple[Dataset, Dataset]:
@@ -69,12 +76,20 @@ def prepare(dataset: Dataset, name: str, recipe: Recipe) -> Tile:
     pixels = image.pixels
     zoom = (image.mpp or recipe.mpp) / recipe.mpp
     labels = rescaled_labels(labels, zoom)
+    known = dataset.regions(name)
+    if known is not None and known.shape != image.pixels.shape[:2]:
+        raise DatasetError(
+            f"In {dataset.folder}, image and regions of {name!r} differ in size: {image.pixels.shape[:2]} and "
+            f"{known.shape}."
+        )
+    if known is not None:
+        known = rescaled_labels(known.astype(np.int32), zoom) > 0
     if pixels.shape[:2] != labels.shape:
         pixels = resize(pixels, labels.shape, order=1, anti_aliasing=zoom < 1, preserve_range=True)
         pixels = np.rint(pixels).astype(np.uint8)
     if recipe.normalize != "none":
         pixels = stains.normalize(pixels, stain_reference(recipe), stains.fit(pixels, recipe.normalize))
-    return Tile(name, dataset.organs[name], pixels, labels)
+    return Tile(name, dataset.organs[name], pixels, labels, known)
 
 
 def rescaled_labels(labels: NDArray[np.int32], zoom: float) -> NDArray[np.int32]:
@@ -97,6 +112,8 @@ def sampler(tiles: Sequence[Tile], recipe: Recipe, blur: float = 0.0, noise: flo
         recipe.patch,
         Jitter(recipe.zoom, recipe.turns, recipe.rotation, recipe.stain, recipe.hue, recipe.light, blur, noise),
         recipe.seed,
+        # Only a segmenter learns pixel by pixel; what paints learns whole images.
+        [tile.known for tile in tiles] if isinstance(recipe, SegmenterRecipe) else None,
     )
 
 

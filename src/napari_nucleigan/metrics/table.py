@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_nucleigan.errors import LabelsError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 LabelArray = npt.NDArray[np.integer[Any]]
 Int64Array = npt.NDArray[np.int64]
@@ -179,37 +176,6 @@ def tabulate(cut: Runs) -> Overlaps:
         truth_index=rows[both] - 1,
         pred_index=columns[both] - 1,
         intersections=counts[both],
-    )
-
-
-def concatenate(tables: Sequence[Overlaps]) -> Overlaps:
-    """Put the nuclei of several images into one table, to pool them.
-
-    Parameters
-    ----------
-    tables : sequence of Overlaps
-        One of each image.
-
-    Returns
-    -------
-    Overlaps
-        Its labels are new ones, from 1: those of different images may be equal.
-    """
-    first = np.cumsum([0, *(table.n_truth for table in tables)])
-    second = np.cumsum([0, *(table.n_pred for table in tables)])
-    none = np.zeros(0, dtype=np.int64)
-
-    def joined(parts: Iterable[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-        return np.concatenate([none, *parts])
-
-    return Overlaps(
-        truth_ids=np.arange(1, first[-1] + 1),
-        pred_ids=np.arange(1, second[-1] + 1),
-        truth_areas=joined(table.truth_areas for table in tables),
-        pred_areas=joined(table.pred_areas for table in tables),
-        truth_index=joined(t.truth_index + start for t, start in zip(tables, first, strict=False)),
-        pred_index=joined(t.pred_index + start for t, start in zip(tables, second, strict=False)),
-        intersections=joined(table.intersections for table in tables),
     )
 
 

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from napari_nucleigan.data.datasets import Dataset
 from napari_nucleigan.errors import LabelsError, RecipeError
-from napari_nucleigan.masks.encoding import ENCODINGS, decode, encode
+from napari_nucleigan.masks.encoding import ENCODINGS, FARTHEST, decode, encode
 from napari_nucleigan.masks.splitting import GRID
 from napari_nucleigan.metrics import aji, overlaps
 
@@ -122,6 +122,33 @@ def test_separate_nuclei_come_back_in_every_encoding(encoding, tiny_he):
     assert found.max() == labels.max()
     # Outlines lose the corner pixels that meet the inside only diagonally.
     assert agreement(labels, found) >= (0.95 if encoding == "contour" else 1)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_empty_glass_has_no_nuclei_in_any_encoding(encoding):
+    # What is never shown to a network is absence in every channel.
+    assert not decode(np.full((3, 20, 30), -1, np.float32), encoding).any()
+
+
+def test_three_classes_share_out_the_image():
+    labels = np.zeros((20, 20), np.int32)
+    labels[2:10, 2:10], labels[2:10, 10:18], labels[15, 3:9] = 1, 2, 3
+    inside, boundary, background = encode(labels, "three-class") > 0
+    assert np.array_equal(inside.astype(int) + boundary + background, np.ones_like(labels))
+    assert np.array_equal(background, labels == 0)
+    # Two pixels of boundary on every side, also where two nuclei touch; a sliver is all inside.
+    assert inside[4:8, 4:8].all() and inside[:12].sum() == 2 * 16
+    assert inside[15, 3:9].all()
+    assert np.array_equal(decode(encode(labels, "three-class"), "three-class") > 0, labels > 0)
+    assert decode(encode(labels, "three-class"), "three-class").max() == 3
+
+
+def test_pixel_distances_grow_from_the_rim_and_are_cut_off():
+    labels = np.zeros((80, 80), np.int32)
+    labels[5:75, 5:75] = 4
+    distance = (encode(labels, "pixel-distance")[0] + 1) / 2 * FARTHEST
+    assert distance[40, 4:9] == pytest.approx([0, 1, 2, 3, 4], abs=1e-4)
+    assert distance.max() == FARTHEST
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +274,7 @@ def test_the_contour_encoding_takes_the_widest_region_for_background():
 def test_background_alone_has_no_nuclei(shape, encoding):
     field = encode(np.zeros(shape, np.uint8), encoding)
     assert field.shape == (3, *shape)
-    assert (field == -1).all()
+    assert (field == -1).all() or encoding == "three-class"
     found = decode(field, encoding)
     assert found.shape == shape
     assert found.dtype == np.int32

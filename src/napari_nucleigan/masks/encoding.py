@@ -92,8 +92,8 @@ def decode(
     field: NDArray[np.floating],
     encoding: str = "distance",
     *,
-    threshold: float = THRESHOLD,
-    prominence: float = PROMINENCE,
+    threshold: float | None = None,
+    prominence: float | None = None,
     smoothing: float = 0.0,
     min_area: int = 0,
 ) -> NDArray[np.int32]:
@@ -110,12 +110,12 @@ def decode(
         Values in [-1, 1], as `encode` makes and as the networks predict them.
     encoding : {"distance", "binary", "contour", "three-class", "pixel-distance"}
         How the field was encoded.
-    threshold : float
+    threshold : float, optional
         Probability of the interior in [0, 1]; of the inside, where seeds are, in ``"three-class"``; a distance by
-        `FARTHEST` in ``"pixel-distance"``.
-    prominence : float
+        `FARTHEST` in ``"pixel-distance"``. By default `THRESHOLD`, or half a pixel.
+    prominence : float, optional
         Least dip of the distance between two nuclei, in [0, 1]; smaller values cut more. Used by
-        ``"distance"`` and ``"pixel-distance"``.
+        ``"distance"`` and ``"pixel-distance"``. By default `PROMINENCE`, or one pixel.
     smoothing : float
         Standard deviation in pixels of a Gaussian on the distance before it is cut; it takes the noise of a
         network away. Used by the same.
@@ -138,6 +138,9 @@ def decode(
         raise LabelsError(f"A field of the mask domain has the shape (3, height, width), not {field.shape}.")
     if not field.size:
         return np.zeros(field.shape[1:], dtype=np.int32)
+    in_pixels = encoding == "pixel-distance"
+    threshold = (0.5 / FARTHEST if in_pixels else THRESHOLD) if threshold is None else threshold
+    prominence = (1.0 / FARTHEST if in_pixels else PROMINENCE) if prominence is None else prominence
     cut = 2.0 * threshold - 1.0
     if encoding == "distance":
         labels = _cut_by_distance(field, cut, prominence, smoothing)

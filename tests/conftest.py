@@ -32,6 +32,13 @@ settings.register_profile("search", deadline=None, max_examples=1000)
 settings.load_profile("steady")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests that open windows in one process: they share the clipboard, the focus and the napari theme."""
+    for item in items:
+        if "widgets" in item.path.parts:
+            item.add_marker(pytest.mark.xdist_group("windows"))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip the tests marked ``gpu`` where torch finds no CUDA device."""
     if item.get_closest_marker("gpu") is not None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from napari_nucleigan.metrics.table import Float64Array, Int64Array, LabelArray, Overlaps
 
+    Boxes = tuple[Int64Array, Int64Array]
     Crops = Iterator[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]
 
 
@@ -87,11 +88,14 @@ def hausdorff(truth: LabelArray, pred: LabelArray, table: Overlaps | None = None
 
 
 def pair_distances(
-    truth: LabelArray, pred: LabelArray, table: Overlaps, pairs: Int64Array
+    truth: LabelArray, pred: LabelArray, table: Overlaps, pairs: Int64Array, boxes: Boxes | None = None
 ) -> tuple[Float64Array, Float64Array]:
-    """Hausdorff and average Hausdorff distance of each of some pairs of a table, in pixels."""
+    """Measure the Hausdorff and the average Hausdorff distance of each of some pairs of a table, in pixels.
+
+    Boxes are those of the true nuclei and of the predictions, as `Regions.boxes`, where they are known already.
+    """
     maxima, averages = np.zeros(len(pairs)), np.zeros(len(pairs))
-    for i, (a, b) in enumerate(_crops(truth, pred, table, pairs)):
+    for i, (a, b) in enumerate(_crops(truth, pred, table, pairs, boxes)):
         forth, back = distance_transform_edt(~b)[a], distance_transform_edt(~a)[b]
         maxima[i] = max(forth.max(), back.max())
         averages[i] = (forth.mean() + back.mean()) / 2
@@ -150,15 +154,23 @@ def sahasrabudhe_hausdorff(truth: LabelArray, pred: LabelArray, table: Overlaps 
     return _mean(met, np.zeros(table.n_truth + table.n_pred))
 
 
-def _crops(truth: LabelArray, pred: LabelArray, table: Overlaps, pairs: Int64Array) -> Crops:
+def _crops(
+    truth: LabelArray, pred: LabelArray, table: Overlaps, pairs: Int64Array, boxes: Boxes | None = None
+) -> Crops:
     """Masks of the two nuclei of each pair, in the window that holds both."""
-    first, second = renumber(truth, table.truth_ids), renumber(pred, table.pred_ids)
-    boxes, others = find_objects(first), find_objects(second)
-    for i, j in zip(table.truth_index[pairs], table.pred_index[pairs], strict=True):
-        window = tuple(
-            slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(boxes[i], others[j], strict=True)
-        )
-        yield first[window] == i + 1, second[window] == j + 1
+    first, second = boxes or (_boxes(truth, table.truth_ids), _boxes(pred, table.pred_ids))
+    i, j = table.truth_index[pairs], table.pred_index[pairs]
+    low, high = np.minimum(first[i, ::2], second[j, ::2]), np.maximum(first[i, 1::2], second[j, 1::2])
+    for (top, left), (bottom, right), a, b in zip(
+        low.tolist(), high.tolist(), table.truth_ids[i], table.pred_ids[j], strict=True
+    ):
+        window = slice(top, bottom), slice(left, right)
+        yield truth[window] == a, pred[window] == b
+
+
+def _boxes(labels: LabelArray, ids: LabelArray) -> Int64Array:
+    found = find_objects(renumber(labels, ids))
+    return np.array([[edge for side in box for edge in (side.start, side.stop)] for box in found]).reshape(-1, 4)
 
 
 def _diameters(areas: Int64Array) -> Float64Array:

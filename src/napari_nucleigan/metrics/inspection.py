@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_nucleigan.errors import LabelsError
 from napari_nucleigan.metrics.agreement import pairs_above
 from napari_nucleigan.metrics.binning import Bins, binned
 from napari_nucleigan.metrics.distances import pair_distances, summarise
@@ -242,19 +243,21 @@ def inspect(
         raise ValueError(f"the IoU threshold must be {IOU_RANGE[0]} to {IOU_RANGE[1]}, not {iou}")
     truth, pred = np.array(truth), np.array(pred)
     cut = runs(truth, pred)
+    if len(cut.shape) != 2:
+        raise LabelsError(f"Label images of one plane are compared, not of shape {cut.shape}; choose a plane.")
     table = tabulate(cut)
     matched = pairs_above(table, iou)
     found = events(table, matched)
     picture, found = _picture(cut, found)
     best = _best_pairs(table, found, matched)
+    sides = regions(cut, cut.truth, table.n_truth), regions(cut, cut.pred, table.n_pred)
     distances: dict[tuple[int, int], tuple[float, float]] = {}
     summary = None
     if hausdorff:
         wanted = np.union1d(table.closest, best[best >= 0])
-        distances = _distances(truth, pred, table, wanted, previous)
+        distances = _distances((truth, pred), table, wanted, sides, previous)
         values = np.array([distances[pair] for pair in _ids(table, table.closest)]).reshape(-1, 2)
         summary = summarise(table, values[:, 0], values[:, 1])
-    sides = regions(cut, cut.truth, table.n_truth), regions(cut, cut.pred, table.n_pred)
     radius = DENSITY_RADIUS / (mpp or _MPP)
     centres = sides[0].centres
     density = crowding(centres, centres, radius, cut.shape), crowding(sides[1].centres, centres, radius, cut.shape)
@@ -315,20 +318,24 @@ def _ids(table: Overlaps, pairs: Int64Array) -> list[tuple[int, int]]:
 
 
 def _distances(
-    truth: LabelArray, pred: LabelArray, table: Overlaps, pairs: Int64Array, previous: Inspection | None
+    images: tuple[LabelArray, LabelArray],
+    table: Overlaps,
+    pairs: Int64Array,
+    sides: tuple[Regions, Regions],
+    previous: Inspection | None,
 ) -> dict[tuple[int, int], tuple[float, float]]:
     """Hausdorff distances of pairs by their labels, known ones taken from before."""
     names = _ids(table, pairs)
     known: dict[tuple[int, int], tuple[float, float]] = {}
-    if previous is not None and previous.truth.shape == truth.shape:
-        changed = _changed(previous.truth, truth), _changed(previous.pred, pred)
+    if previous is not None and previous.truth.shape == images[0].shape:
+        changed = _changed(previous.truth, images[0]), _changed(previous.pred, images[1])
         known = {
             pair: previous._distances[pair]
             for pair in names
             if pair in previous._distances and pair[0] not in changed[0] and pair[1] not in changed[1]
         }
     new = [place for place, name in enumerate(names) if name not in known]
-    measured = pair_distances(truth, pred, table, pairs[new])
+    measured = pair_distances(*images, table, pairs[new], (sides[0].boxes, sides[1].boxes))
     return known | {names[place]: (a, b) for place, a, b in zip(new, *(m.tolist() for m in measured), strict=True)}
 
 

@@ -7,9 +7,9 @@ figures are averaged, and what the intervals mean, is on the page on metrics of 
 from __future__ import annotations
 
 from napari_nucleigan.evaluation.folders import evaluate_folders, evaluate_pair
-from napari_nucleigan.evaluation.groups import AVERAGED, Group, ImageScores
+from napari_nucleigan.evaluation.groups import AVERAGED, Failure, Group, ImageScores
 from napari_nucleigan.evaluation.intervals import Bootstrap, Interval, bootstrap_means
-from napari_nucleigan.evaluation.report import Failure, Report
+from napari_nucleigan.evaluation.report import Report
 
 __all__ = [
     "AVERAGED",

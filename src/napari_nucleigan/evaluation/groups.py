@@ -43,6 +43,14 @@ class ImageScores:
     tally: Tally = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An image that could not be compared, and why."""
+
+    name: str
+    reason: str
+
+
 @dataclass(frozen=True)
 class Group:
     """Images that are averaged: those of one organ, or all.

@@ -1,147 +1,161 @@
-"""Work spread over processes: results as they come, stopped at once, and a crash costs one piece of work only."""
+"""Comparisons spread over processes: stopped at once, and a crash costs one pair only.
+
+Not `concurrent.futures`: its processes run the main script again, and a script that opens a viewer without a guard
+would open another one in each.
+"""
 
 from __future__ import annotations
 
+import json
 import os
-import signal
+import queue
+import subprocess
+import sys
 import threading
 from collections import deque
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
-from multiprocessing import get_context
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from napari_nucleigan.evaluation.comparing import found_from_json
+from napari_nucleigan.evaluation.groups import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
-    from multiprocessing.connection import Connection
+    from collections.abc import Generator, Sequence
 
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
+    from napari_nucleigan.evaluation.comparing import Comparison, Found
 
 TICK = 0.2
 """Seconds after which `in_processes` gives a sign of life, so that whoever drives it can stop."""
 
-_MOST = 61  # processes that Windows can wait for
+_COMMAND = ("-P", "-m", "napari_nucleigan.evaluation.worker")
+_READY = "ready\n"
+_CRASHED = "The process that compared it was ended, perhaps for lack of memory."
 
 
 class CannotStart(Exception):
     """No process can be started here at all."""
 
 
-class Crashed:
-    """Stands for the result of a piece of work that ended its process."""
+def in_processes(comparisons: Sequence[Comparison], workers: int) -> Generator[tuple[int, Found] | None, None, None]:
+    """Compare pairs of files, several at a time, each in a process of its own.
 
-
-def in_processes(
-    function: Callable[[_Item], _Result], items: Sequence[_Item], workers: int
-) -> Generator[tuple[int, _Result | Crashed] | None, None, None]:
-    """Call a function for each item, several at a time, each in a process of its own.
-
-    To close the generator ends the processes at once, whatever they are doing; so does the end of this process, however
-    it comes about.
+    To close the generator ends the processes at once, whatever they are doing.
 
     Parameters
     ----------
-    function : callable
-        Found by its name in its module, as pickle finds functions.
-    items : sequence
-        Each small: it is sent to the process.
+    comparisons : sequence of Comparison
+        What to compare.
     workers : int
         Number of processes, at least 1.
 
     Yields
     ------
-    tuple of (int, result) or None
-        The place of an item and what the function gave, as they come; `Crashed` where it ended its process (out of
-        memory, a fault in a library). None every `TICK` seconds without any.
+    tuple of (int, Found) or None
+        The place of a comparison and what it found, as they come. None every `TICK` seconds without any.
 
     Raises
     ------
     CannotStart
-        If processes cannot be started: a script that is not guarded by ``if __name__ == "__main__":`` is one reason.
+        If no process can be started, or none any more.
     """
-    left = deque(range(len(items)))
-    while left:
-        suspects = yield from _until_broken(function, items, left, min(workers, len(left), _MOST))
-        if suspects and not (yield from _can_start()):
-            raise CannotStart
-        # Which of them broke the pool shows when each is alone.
-        for index in suspects:
-            if (yield from _until_broken(function, items, deque([index]), 1)):
-                yield index, Crashed()
-
-
-def _until_broken(
-    function: Callable[[_Item], _Result], items: Sequence[_Item], left: deque[int], workers: int
-) -> Generator[tuple[int, _Result | Crashed] | None, None, list[int]]:
-    """Work off what is left; return what was under way when a process died, if one did."""
-    running: dict[Future[_Result], int] = {}
-    with _pool(workers) as executor:
-        while left or running:
+    crew = _Crew(comparisons)
+    threads = [threading.Thread(target=crew.tend, daemon=True) for _ in range(min(workers, len(comparisons)))]
+    try:
+        for thread in threads:
+            thread.start()
+        missing = len(comparisons)
+        while missing:
+            at_work = any(thread.is_alive() for thread in threads)
             try:
-                # One more than there are processes, so that none waits for the next item.
-                while left and len(running) <= workers:
-                    running[_submit(executor, function, items[left[0]])] = left[0]
-                    left.popleft()
-            except BrokenProcessPool:
-                return sorted(running.values())
-            done, _ = wait(running, TICK, FIRST_COMPLETED)
-            if not done:
+                found = crew.found.get(timeout=TICK if at_work else 0)
+            except queue.Empty:
+                if not at_work:
+                    raise CannotStart from None
                 yield None
-            for future in done:
-                try:
-                    result = future.result()
-                except BrokenProcessPool:
-                    return sorted(running.values())
-                yield running.pop(future), result
-    return []
-
-
-def _can_start() -> Generator[None, None, bool]:
-    with _pool(1) as executor:
-        try:
-            asked = _submit(executor, abs, 0)
-            while not wait([asked], TICK).done:
-                yield None
-            asked.result()
-        except (BrokenProcessPool, OSError):
-            return False
-    return True
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    # spawn: a fork of a process with threads, as the viewer is, may hang.
-    context = get_context("spawn")
-    watched, held = context.Pipe(duplex=False)
-    executor = ProcessPoolExecutor(workers, context, _begin, (watched,))
-    try:
-        yield executor
+                continue
+            missing -= 1
+            yield found
     finally:
-        held.close()
-        executor.shutdown(wait=True, cancel_futures=True)
-        watched.close()
+        crew.dismiss()
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
 
 
-def _begin(watched: Connection) -> None:
-    """Prepare a process: leave Ctrl-C to the parent, and end when the parent lets go of its end of the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(watched,), daemon=True).start()
+class _Crew:
+    """Processes, each tended by a thread that hands it one pair after the other."""
+
+    def __init__(self, comparisons: Sequence[Comparison]) -> None:
+        self.found: queue.SimpleQueue[tuple[int, Found]] = queue.SimpleQueue()
+        self._comparisons = comparisons
+        self._left = deque(range(len(comparisons)))
+        self._lock = threading.Lock()
+        self._processes: set[subprocess.Popen[str]] = set()
+        self._dismissed = False
+
+    def tend(self) -> None:
+        """Work off what is left, with another process where one has died; called in a thread."""
+        while self._left and (process := self._start()) is not None:
+            with process:
+                died = self._feed(process)
+                with self._lock:
+                    self._processes.discard(process)
+            if not died:
+                return
+
+    def dismiss(self) -> None:
+        """End all processes."""
+        with self._lock:
+            self._dismissed = True
+            self._left.clear()
+            for process in self._processes:
+                process.kill()
+
+    def _start(self) -> subprocess.Popen[str] | None:
+        """Start a process and wait until it is ready; None where that fails."""
+        with self._lock:
+            if self._dismissed:
+                return None
+            try:
+                process = subprocess.Popen(
+                    [sys.executable, *_COMMAND],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    encoding="utf-8",
+                    **_apart(),
+                )
+            except OSError:
+                return None
+            self._processes.add(process)
+        assert process.stdout is not None
+        if process.stdout.readline() == _READY:
+            return process
+        with process, self._lock:
+            self._processes.discard(process)
+        return None
+
+    def _feed(self, process: subprocess.Popen[str]) -> bool:
+        """Hand pairs to a process until none is left; tell whether it has died."""
+        assert process.stdin is not None and process.stdout is not None
+        while True:
+            try:
+                index = self._left.popleft()
+            except IndexError:
+                return False
+            comparison = self._comparisons[index]
+            answer = ""
+            with suppress(OSError):  # a broken pipe: no answer, either
+                print(json.dumps(comparison.to_json()), file=process.stdin, flush=True)
+                answer = process.stdout.readline()
+            if not answer.endswith("\n"):
+                self.found.put((index, Failure(comparison.pair.name, _CRASHED)))
+                return True
+            self.found.put((index, found_from_json(json.loads(answer))))
 
 
-def _end_with(watched: Connection) -> None:
-    with suppress(OSError, EOFError):
-        watched.recv_bytes()
-    os._exit(0)
-
-
-def _submit(executor: ProcessPoolExecutor, function: Callable[[_Item], _Result], item: _Item) -> Future[_Result]:
-    """Hand in a piece of work; processes that this starts do not hear Ctrl-C, not even before `_begin`."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        return executor.submit(function, item)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        return executor.submit(function, item)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def _apart() -> dict[str, Any]:
+    """Options that keep Ctrl-C from a process: the program that has started it decides what becomes of it."""
+    if os.name == "nt":
+        flags = subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP  # type: ignore[attr-defined]
+        return {"creationflags": flags}
+    return {"start_new_session": True}

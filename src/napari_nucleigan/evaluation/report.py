@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan.evaluation import tables
-from napari_nucleigan.evaluation.groups import Group, ImageScores
+from napari_nucleigan.evaluation.groups import Failure, Group, ImageScores
 from napari_nucleigan.evaluation.intervals import Bootstrap
 
 if TYPE_CHECKING:
@@ -16,14 +16,6 @@ if TYPE_CHECKING:
 
 UNKNOWN = "unknown"
 """The organ of images that ``split.csv`` names none of, where it names that of others."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An image that could not be compared, and why."""
-
-    name: str
-    reason: str
 
 
 @dataclass(frozen=True)

@@ -125,18 +125,37 @@ def read_geojson(path: str | Path, shape: tuple[int, int] | None = None) -> npt.
         If the file is missing or damaged, or holds something else than polygons.
     """
     path = Path(path)
+    polygons, labels, known = _read(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        found = _features(content)
-        polygons = [list(_polygons(feature)) for feature in found]
-        labels = np.zeros(shape or _shape(content, polygons), dtype=np.int32)
-    except OSError as error:
-        raise LabelsError(f"Cannot read {path}: {(error.strerror or str(error)).lower()}.") from error
-    except (ValueError, TypeError, KeyError, RecursionError, MemoryError) as error:
-        raise LabelsError(f"Cannot read {path}: it is damaged, or no GeoJSON of polygons ({error}).") from error
-    values = np.repeat(_labels(found), [len(parts) for parts in polygons])
-    draw(labels, list(chain.from_iterable(polygons)), values.tolist())
-    return labels
+        canvas = np.zeros(shape or known or _extent(polygons), dtype=np.int32)
+    except (ValueError, MemoryError) as error:
+        raise _damaged(path, error) from error
+    values = np.repeat(labels, [len(parts) for parts in polygons])
+    draw(canvas, list(chain.from_iterable(polygons)), values.tolist())
+    return canvas
+
+
+def read_polygons(path: str | Path) -> tuple[list[list[list[npt.NDArray[np.float64]]]], list[int]]:
+    """Read the polygons that `read_geojson` draws.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    nuclei : list of lists of lists of ndarray of float, shape (n, 2)
+        The polygons of each feature; a polygon is an outer ring of corners (x, y) and its holes.
+    labels : list of int
+        The number of each.
+
+    Raises
+    ------
+    LabelsError
+        If the file is missing or damaged, or holds something else than polygons.
+    """
+    return _read(Path(path))[:2]
 
 
 def read_mpp(path: str | Path) -> float | None:
@@ -146,6 +165,27 @@ def read_mpp(path: str | Path) -> float | None:
         return float(mpp) if mpp else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def _read(
+    path: Path,
+) -> tuple[list[list[list[npt.NDArray[np.float64]]]], list[int], tuple[int, int] | None]:
+    """Polygons, labels, and height and width where the file says them."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        found = _features(content)
+        polygons = [list(_polygons(feature)) for feature in found]
+        known = content.get("nucleigan") if isinstance(content, dict) else None
+        shape = (int(known["height"]), int(known["width"])) if known else None
+    except OSError as error:
+        raise LabelsError(f"Cannot read {path}: {(error.strerror or str(error)).lower()}.") from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, MemoryError) as error:
+        raise _damaged(path, error) from error
+    return polygons, _labels(found), shape
+
+
+def _damaged(path: Path, error: Exception) -> LabelsError:
+    return LabelsError(f"Cannot read {path}: it is damaged, or no GeoJSON of polygons ({error}).")
 
 
 def _geometry(polygons: list[Polygon]) -> dict[str, Any]:
@@ -196,10 +236,7 @@ def _labels(features: list[dict[str, Any]]) -> list[int]:
     return list(range(1, len(features) + 1))
 
 
-def _shape(content: Any, polygons: list[list[list[npt.NDArray[np.float64]]]]) -> tuple[int, int]:
-    known = content.get("nucleigan") if isinstance(content, dict) else None
-    if known:
-        return int(known["height"]), int(known["width"])
+def _extent(polygons: list[list[list[npt.NDArray[np.float64]]]]) -> tuple[int, int]:
     corners = [ring.max(axis=0) for parts in polygons for rings in parts for ring in rings]
     if not corners:
         return 1, 1

@@ -32,6 +32,7 @@ __all__ = [
     "list_images",
     "read_image",
     "read_labels",
+    "read_mask",
     "read_mpp",
     "to_rgb",
     "write_image",
@@ -144,6 +145,32 @@ def read_labels(path: str | Path) -> npt.NDArray[np.int32]:
     path = Path(path)
     values = _guarded(path, _read_stored, LabelsError)
     return check_labels(values, path.name).astype(np.int32)
+
+
+def read_mask(path: str | Path) -> npt.NDArray[np.bool_]:
+    """Read an image that tells one thing from background: True where it is not 0, nor black.
+
+    Parameters
+    ----------
+    path : str or Path
+        A TIFF or PNG file; transparency means nothing.
+
+    Returns
+    -------
+    ndarray of bool, shape (H, W)
+
+    Raises
+    ------
+    LabelsError
+        If the file is missing, damaged or a stack.
+    """
+    values = _guarded(Path(path), _read_stored, LabelsError)
+    if values.ndim == 3 and values.shape[-1] in (1, 2, 3, 4):
+        values = np.any(values[..., : 1 if values.shape[-1] < 3 else 3], axis=-1, keepdims=True)[..., 0]
+    if values.ndim != 2:
+        raise LabelsError(f"{path} is no mask: its shape is {values.shape}, not (height, width).")
+    mask: npt.NDArray[np.bool_] = values != 0
+    return mask
 
 
 def read_mpp(path: str | Path) -> float | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 Ring = list[list[int]]
 """Corners [x, y] of a closed ring; the first corner is not repeated."""
@@ -18,7 +18,9 @@ Polygon = list[Ring]
 
 _Loop = tuple[Ring, float, tuple[int, int]]  # ring, signed area, a pixel inwards of it
 Ints = npt.NDArray[np.int64]
-_BATCH = 4096  # polygons drawn in one pass
+Floats = npt.NDArray[np.float64]
+_BATCH = 4096  # polygons prepared in one pass
+_AREA = 2**24  # pixels of their boxes that are filled in one pass
 
 # Edges of a pixel in the order top, right, bottom, left, walked so that the nucleus is at the same
 # hand throughout: rightwards, downwards, leftwards, upwards.
@@ -81,26 +83,48 @@ def draw(labels: npt.NDArray[Any], polygons: Sequence[Sequence[npt.ArrayLike]], 
     values : sequence of int
         One for each polygon.
     """
+    for row, column, one in pixels(polygons, (labels.shape[0], labels.shape[1])):
+        labels[row, column] = np.asarray(values)[one]
+
+
+def pixels(polygons: Sequence[Sequence[npt.ArrayLike]], shape: tuple[int, int]) -> Iterator[tuple[Ints, Ints, Ints]]:
+    """List the pixels whose centres lie in polygons, by the even-odd rule.
+
+    Parameters
+    ----------
+    polygons : sequence of sequences of array-like, shape (n, 2)
+        As for `draw`.
+    shape : (int, int)
+        Height and width of the canvas; what lies outside is cut off.
+
+    Yields
+    ------
+    row, column, polygon : ndarray of int64, shape (n,)
+        Pixels of some of the polygons, sorted by the index of the polygon; later batches have later polygons.
+    """
     for start in range(0, len(polygons), _BATCH):
-        part = slice(start, start + _BATCH)
-        _draw(labels, polygons[part], np.asarray(values[part]))
+        part = polygons[start : start + _BATCH]
+        rings = [np.asarray(ring, dtype=np.float64) for polygon in part for ring in polygon]
+        lengths = np.array([len(ring) for ring in rings])
+        begin = np.concatenate(rings)
+        of = np.repeat(np.repeat(np.arange(len(part)), [len(one) for one in part]), lengths)
+        firsts = np.searchsorted(of, np.arange(len(part)))
+        # The box of pixels that each polygon can reach; one more column takes what crosses behind it.
+        limit = np.array([shape[1], shape[0]])
+        low = np.floor(np.minimum.reduceat(begin, firsts)).clip(0, limit).astype(np.int64)
+        high = np.ceil(np.maximum.reduceat(begin, firsts)).clip(low, limit).astype(np.int64)
+        end = begin[_rotated(lengths, 1)]
+        # Boxes are filled together as long as they fit into memory.
+        group = np.cumsum(np.prod(high - low + 1, axis=1)) // _AREA
+        for first, after in pairwise([0, *np.flatnonzero(np.diff(group)) + 1, len(part)]):
+            corners = slice(firsts[first], firsts[after] if after < len(part) else None)
+            row, column, one = _filled(
+                begin[corners], end[corners], of[corners] - first, low[first:after], high[first:after]
+            )
+            yield row, column, one + start + first
 
 
-def _draw(
-    labels: npt.NDArray[Any],
-    polygons: Sequence[Sequence[npt.ArrayLike]],
-    values: npt.NDArray[Any],
-) -> None:
-    rings = [np.asarray(ring, dtype=np.float64) for polygon in polygons for ring in polygon]
-    lengths = np.array([len(ring) for ring in rings])
-    begin = np.concatenate(rings)
-    end = begin[_rotated(lengths, 1)]
-    of = np.repeat(np.repeat(np.arange(len(polygons)), [len(one) for one in polygons]), lengths)
-    firsts = np.searchsorted(of, np.arange(len(polygons)))
-    # The box of pixels that each polygon can reach; one more column takes what crosses behind it.
-    limit = np.array([labels.shape[1], labels.shape[0]])
-    low = np.floor(np.minimum.reduceat(begin, firsts)).clip(0, limit).astype(np.int64)
-    high = np.ceil(np.maximum.reduceat(begin, firsts)).clip(low, limit).astype(np.int64)
+def _filled(begin: Floats, end: Floats, of: Ints, low: Ints, high: Ints) -> tuple[Ints, Ints, Ints]:
     width, height = (high - low).T
     offset = np.concatenate([[0], np.cumsum((width + 1) * height)])
     # An edge crosses the rows whose centre lies at or below its upper end and above its lower end,
@@ -118,7 +142,7 @@ def _draw(
     inside = np.flatnonzero(np.cumsum(crossings) % 2)
     one = np.searchsorted(offset, inside, side="right") - 1
     row, column = np.divmod(inside - offset[one], width[one] + 1)
-    labels[row + low[one, 1], column + low[one, 0]] = values[one]
+    return row + low[one, 1], column + low[one, 0], one
 
 
 def _rotated(lengths: npt.NDArray[Any], step: int) -> Ints:

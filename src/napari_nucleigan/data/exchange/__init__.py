@@ -1,0 +1,1 @@
+"""Data sets as others publish them, in and out."""

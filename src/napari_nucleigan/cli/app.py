@@ -13,6 +13,7 @@ from napari_nucleigan.cli import runs as runs_command
 from napari_nucleigan.cli import train as train_command
 from napari_nucleigan.cli.console import FAILED, Bar, answer, guarded, say
 from napari_nucleigan.cli.evaluate import evaluate
+from napari_nucleigan.cli.exchange import export, import_
 from napari_nucleigan.cli.masks import masks
 from napari_nucleigan.cli.options import with_options
 from napari_nucleigan.cli.synthesize import synthesize
@@ -180,4 +181,6 @@ def normalize(
 
 app.command()(masks)
 app.command()(synthesize)
+app.command("import")(import_)
+app.command()(export)
 app.command()(evaluate)

@@ -116,26 +116,30 @@ class PatchSampler:
         """How many crops fit side by side into the images."""
         return sum(-(-pair.shape[1] // self._size) * -(-pair.shape[2] // self._size) for pair in self._pairs)
 
-    def batch(self, step: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw the batch of a step.
+    def batch(self, step: int, count: int, first: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draw the batch of a step, or a part of it.
 
         Parameters
         ----------
         step : int
             Which batch.
         count : int
-            Crops in it.
+            Crops to draw.
+        first : int
+            Number in the batch of the first of them.
 
         Returns
         -------
         images, fields : (count, 3, size, size) float32 tensors
             Both in [-1, 1].
         """
-        crops = [self.crop(np.random.default_rng([self._seed, step, i])) for i in range(count)]
+        crops = [self.crop(np.random.default_rng([self._seed, step, i])) for i in range(first, first + count)]
         both = torch.stack(crops)
         return both[:, :3].contiguous(), both[:, 3:].contiguous()
 
-    def styled_batch(self, step: int, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[int]]:
+    def styled_batch(
+        self, step: int, count: int, first: int = 0
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[int]]:
         """Draw the batch of a step, and beside each crop another one of the same image and stain.
 
         Parameters
@@ -143,7 +147,9 @@ class PatchSampler:
         step : int
             Number of the step.
         count : int
-            Crops in it.
+            Crops to draw.
+        first : int
+            Number in the batch of the first of them.
 
         Returns
         -------
@@ -153,7 +159,7 @@ class PatchSampler:
             Image of each crop.
         """
         crops, others, indices = [], [], []
-        for i in range(count):
+        for i in range(first, first + count):
             random = np.random.default_rng([self._seed, step, i])
             index = int(random.integers(len(self._pairs)))
             crop, other = self._warp(self._pairs[index], random), self._warp(self._pairs[index], random)
@@ -255,10 +261,10 @@ class MixedSampler:
         """How many crops fit side by side into the real images: an epoch stays what it is without synthetic ones."""
         return self._real.crops_per_epoch
 
-    def batch(self, step: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def batch(self, step: int, count: int, first: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
         """Draw the batch of a step, as `PatchSampler.batch` does."""
         crops = []
-        for i in range(count):
+        for i in range(first, first + count):
             random = np.random.default_rng([self._seed, step, i])
             source = self._synthetic if random.random() < self._share else self._real
             crops.append(source.crop(random))

@@ -71,7 +71,7 @@ def gradient_penalty(
     real: Tensor,
     fake: Tensor,
     kind: str,
-    random: torch.Generator | None = None,
+    mix: Tensor | None = None,
 ) -> Tensor:
     """Penalty on the gradient of a discriminator with respect to its input.
 
@@ -85,8 +85,8 @@ def gradient_penalty(
         ``"r1"``: half the mean squared norm at the real pairs (Mescheder et al. 2018).
         ``"wgan-gp"``: mean of (norm - 1) squared at random points between real and generated pairs
         (Gulrajani et al. 2017).
-    random : torch.Generator, optional
-        Source of the mixing weights.
+    mix : (N, 1, 1, 1) tensor, optional
+        Shares of the real pairs in these points, in [0, 1]; by default drawn at random.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def gradient_penalty(
     if kind == "r1":
         points = real.detach()
     elif kind == "wgan-gp":
-        mix = torch.rand(len(real), 1, 1, 1, generator=random).to(real)
+        mix = (torch.rand(len(real), 1, 1, 1) if mix is None else mix).to(real)
         points = mix * real.detach() + (1 - mix) * fake.detach()
     else:
         raise ValueError(f"no gradient penalty {kind!r}")
@@ -110,7 +110,9 @@ def gradient_penalty(
     return (torch.sqrt(squared + 1e-12) - 1).square().mean()
 
 
-def presence_loss(logits: Tensor, target: Tensor) -> Tensor:
+def presence_loss(
+    logits: Tensor, target: Tensor, total_of: Callable[[Tensor], Tensor] = lambda sums: sums
+) -> Tensor:
     """Cross-entropy and soft Dice of channels that tell what is present.
 
     Parameters
@@ -119,6 +121,8 @@ def presence_loss(logits: Tensor, target: Tensor) -> Tensor:
         Output of a generator before its hyperbolic tangent.
     target : (N, C, H, W) tensor
         The same channels of the true field in [-1, 1].
+    total_of : callable, optional
+        Adds sums up over all processes that train together: Dice is one figure for the whole batch.
 
     Returns
     -------
@@ -133,7 +137,7 @@ def presence_loss(logits: Tensor, target: Tensor) -> Tensor:
     truth = (target + 1) / 2
     entropy = functional.binary_cross_entropy_with_logits(2 * logits, truth, reduction="none").mean(dim=(0, 2, 3))
     presence = torch.sigmoid(2 * logits)
-    overlap = (presence * truth).sum(dim=(0, 2, 3))
-    total = presence.square().sum(dim=(0, 2, 3)) + truth.square().sum(dim=(0, 2, 3))
+    overlap = total_of((presence * truth).sum(dim=(0, 2, 3)))
+    total = total_of(presence.square().sum(dim=(0, 2, 3)) + truth.square().sum(dim=(0, 2, 3)))
     loss = entropy + 1 - (2 * overlap + 1) / (total + 1)
     return loss.mean()

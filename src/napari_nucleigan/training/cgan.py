@@ -18,6 +18,7 @@ from napari_nucleigan.training.checkpoints import (
     restore_optimizer,
     strip_prefix,
 )
+from napari_nucleigan.training.ranks import ALONE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from napari_nucleigan.training.ranks import Ranks
     from napari_nucleigan.training.recipes import SegmenterRecipe
 
 
@@ -106,6 +108,14 @@ class ConditionalGAN:
             network.to(self.device)
             convert_conv2d_weight_memory_format(network, torch.channels_last)
         self.pool = ImagePool(recipe.pool)
+        self.join(ALONE)
+
+    def join(self, ranks: Ranks) -> None:
+        """Train with other processes, each of which makes its share of every batch."""
+        self._ranks = ranks
+        # The same networks, as they are called for the losses of an update.
+        self._draws = ranks.setup(self.generator, "logits")
+        self._judges = None if self.discriminator is None else ranks.setup(self.discriminator)
 
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
         """Begin with the weights of a trained generator."""
@@ -118,7 +128,8 @@ class ConditionalGAN:
         Parameters
         ----------
         batch : two (N, 3, H, W) float32 tensors
-            Crops and their true fields in [-1, 1]; pixels of the field that are NaN count for nothing.
+            Crops and their true fields in [-1, 1]; pixels of the field that are NaN count for nothing. Of several
+            processes, the share of this one.
         step : int
             Number of the step; it seeds the pool and the penalty.
         scale : float
@@ -134,7 +145,7 @@ class ConditionalGAN:
         self.generator.train()
         set_lr(self.generator_optimizer, recipe.lr * scale)
         with self._autocast():
-            logits = self.generator.logits(images)
+            logits = self._draws.logits(images)
         # Where nobody knows the truth (it is not a number there) all agree that there is nothing.
         unknown = fields.isnan()
         logits, fields = logits.float().masked_fill(unknown, ABSENT), fields.masked_fill(unknown, -1.0)
@@ -143,7 +154,7 @@ class ConditionalGAN:
         parts = {"l1": (recipe.l1_weight, (fake - fields).abs().mean())}
         if recipe.presence_weight:
             told = PRESENCE_CHANNELS[recipe.encoding]
-            presence = losses.presence_loss(logits[:, :told], fields[:, :told])
+            presence = losses.presence_loss(logits[:, :told], fields[:, :told], self._ranks.total)
             parts["presence"] = (recipe.presence_weight, presence)
         if self.discriminator is not None and step % recipe.adversarial_interval == 0:
             values |= self._judge(images, fields, fake.detach(), step, scale)
@@ -214,22 +225,24 @@ class ConditionalGAN:
         torch.set_rng_state(tensors["random"].cpu())
 
     def _judge(self, images: Tensor, fields: Tensor, fake: Tensor, step: int, scale: float) -> dict[str, float]:
-        recipe, discriminator = self.recipe, self.discriminator
-        optimizer = self.discriminator_optimizer
-        assert discriminator is not None and optimizer is not None
+        recipe, ranks = self.recipe, self._ranks
+        judge, discriminator, optimizer = self._judges, self.discriminator, self.discriminator_optimizer
+        assert judge is not None and discriminator is not None and optimizer is not None
         random = np.random.default_rng([recipe.seed, step, 1 << 20])
         set_lr(optimizer, recipe.discriminator_lr * scale)
         real_pairs = torch.cat([images, fields], dim=1)
-        fake_pairs = self.pool.exchange(torch.cat([images, fake], dim=1), random)
+        # Every process keeps the same pool, of the fakes of all.
+        fake_pairs = ranks.own(self.pool.exchange(ranks.whole(torch.cat([images, fake], dim=1)), random))
         with self._autocast():
-            real, false = discriminator(real_pairs), discriminator(fake_pairs)
+            real, false = judge(real_pairs), judge(fake_pairs)
         loss = losses.discriminator_loss(real.float(), false.float(), recipe.adversarial)
         values = {"discriminator": float(loss.detach())}
         update = step // recipe.adversarial_interval
         if recipe.penalty != "none" and update % recipe.penalty_interval == 0:
             mixing = torch.Generator().manual_seed(int(random.integers(2**31)))
+            mix = ranks.own(torch.rand(len(ranks.widened(real_pairs)), 1, 1, 1, generator=mixing))
             # Second derivatives are taken in float32: bfloat16 has too few digits for them.
-            penalty = losses.gradient_penalty(discriminator, real_pairs, fake_pairs, recipe.penalty, mixing)
+            penalty = losses.gradient_penalty(discriminator, real_pairs, fake_pairs, recipe.penalty, mix)
             loss = loss + recipe.penalty_weight * recipe.penalty_interval * penalty
             values["penalty"] = float(penalty.detach())
         optimizer.zero_grad(set_to_none=True)

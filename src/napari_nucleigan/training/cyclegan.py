@@ -16,12 +16,14 @@ from napari_nucleigan.networks.discriminators import MultiScale
 from napari_nucleigan.networks.generators import initialise
 from napari_nucleigan.training.cgan import ImagePool, follow, set_lr
 from napari_nucleigan.training.checkpoints import flatten_optimizer, restore_optimizer, strip_prefix
+from napari_nucleigan.training.ranks import ALONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from torch import Tensor
 
+    from napari_nucleigan.training.ranks import Ranks
     from napari_nucleigan.training.recipes import SynthesizerRecipe
 
 
@@ -106,6 +108,15 @@ class CycleGAN:
         )
         self.image_pool = ImagePool(recipe.pool)
         self.mask_pool = ImagePool(recipe.pool)
+        self.join(ALONE)
+
+    def join(self, ranks: Ranks) -> None:
+        """Train with other processes, each of which makes its share of every batch."""
+        self._ranks = ranks
+        # The same networks, as they are called for the losses of an update.
+        self._paints = ranks.setup(self.painter, "encode_style")
+        self._draws = ranks.setup(self.segmenter, "logits")
+        self._judge_images, self._judge_masks = ranks.setup(self.image_judge), ranks.setup(self.mask_judge)
 
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
         """Begin with the weights of a trained synthesizer."""
@@ -118,7 +129,7 @@ class CycleGAN:
         Parameters
         ----------
         batch : CycleBatch
-            Images and masks.
+            Images and masks: of several processes, the share of this one.
         step : int
             Number of the step; it seeds the noise, the pools and torch.
         scale : float
@@ -136,14 +147,14 @@ class CycleGAN:
         self.painter.train()
         self.segmenter.train()
         with self._autocast():
-            style = self.painter.encode_style(others)
-            logits = self.segmenter.logits(images).float()
+            style = self._paints.encode_style(others)
+            logits = self._draws.logits(images).float()
             drawn = torch.tanh(logits)
             starts = torch.cat([masks, fields if self.paired else drawn])
-            noise = self.painter.draw_noise(starts, random)
-            painted = self.painter(starts, noise, torch.cat([style, style])).float()
+            noise = self._noise(starts, random, 2)
+            painted = self._paints(starts, noise, torch.cat([style, style])).float()
             fake, back = painted.chunk(2)
-            returned = self.segmenter(self._disturb(fake, random)).float()
+            returned = self._draws(self._disturb(fake, random)).float()
         # Where the way back begins at a true mask, what comes back is a fake like any other.
         fakes = painted if self.paired else fake
         real_features, values = self._judge(images, masks, fakes.detach(), drawn.detach(), step, scale)
@@ -161,8 +172,8 @@ class CycleGAN:
         if self.paired:
             parts["features"] = (recipe.features_weight, _features_apart(seen, real_features, len(images)))
             told = PRESENCE_CHANNELS[recipe.encoding]
-            supervised = (drawn - fields).abs().mean() + losses.presence_loss(logits[:, :told], fields[:, :told])
-            parts["supervised"] = (recipe.supervised, supervised)
+            presence = losses.presence_loss(logits[:, :told], fields[:, :told], self._ranks.total)
+            parts["supervised"] = (recipe.supervised, (drawn - fields).abs().mean() + presence)
         if recipe.identity:
             parts["identity"] = (recipe.identity, self._identity(images, masks, style, random))
         total = torch.stack([weight * loss for weight, loss in parts.values()]).sum()
@@ -246,9 +257,11 @@ class CycleGAN:
         total = torch.zeros((), device=self.device)
         values: dict[str, float] = {}
         features: list[list[Tensor]] = []
+        false_images = self._exchange(self.image_pool, fakes, random, 1 + self.paired)
+        false_masks = self._exchange(self.mask_pool, drawn, random)
         for name, judge, real, false in (
-            ("discriminator_images", self.image_judge, images, self.image_pool.exchange(fakes, random)),
-            ("discriminator_masks", self.mask_judge, masks, self.mask_pool.exchange(drawn, random)),
+            ("discriminator_images", self._judge_images, images, false_images),
+            ("discriminator_masks", self._judge_masks, masks, false_masks),
         ):
             with self._autocast():
                 seen = judge(torch.cat([real, false]))
@@ -282,12 +295,21 @@ class CycleGAN:
         # CycleGANs hide the mask in the image as a faint signal (Chu et al., 2017); noise drowns it.
         if not self.recipe.hiding_noise:
             return fake
-        return fake + 2 * self.recipe.hiding_noise * torch.randn(fake.shape, generator=random).to(fake)
+        noise = self._ranks.own(torch.randn(self._ranks.widened(fake).shape, generator=random))
+        return fake + 2 * self.recipe.hiding_noise * noise.to(fake)
+
+    def _noise(self, fields: Tensor, random: torch.Generator, parts: int = 1) -> list[Tensor]:
+        drawn = self.painter.draw_noise(self._ranks.widened(fields), random)
+        return [self._ranks.own(noise, parts) for noise in drawn]
+
+    def _exchange(self, pool: ImagePool, fakes: Tensor, random: np.random.Generator, parts: int = 1) -> Tensor:
+        # Every process keeps the same pool, of the fakes of all.
+        return self._ranks.own(pool.exchange(self._ranks.whole(fakes, parts), random), parts)
 
     def _identity(self, images: Tensor, masks: Tensor, style: Tensor, random: torch.Generator) -> Tensor:
         with self._autocast():
-            same = self.painter(images, self.painter.draw_noise(images, random), style).float()
-            same_masks = self.segmenter(masks).float()
+            same = self._paints(images, self._noise(images, random), style).float()
+            same_masks = self._draws(masks).float()
         apart: Tensor = (same_masks - masks).abs().mean()
         return self._distance(same, images) + apart
 

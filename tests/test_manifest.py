@@ -52,6 +52,12 @@ def test_synthesize_is_in_the_menus(manifest: PluginManifest) -> None:
     assert "Synthesize H&E" in [widget.display_name for widget in contributions.widgets]
 
 
+def test_evaluate_is_in_the_menus(manifest: PluginManifest) -> None:
+    contributions = manifest.contributions
+    assert [item.command for item in contributions.menus["napari/layers/measure"]] == ["napari-nucleigan.evaluate"]
+    assert "Evaluate" in [widget.display_name for widget in contributions.widgets]
+
+
 def test_train_is_a_widget_of_its_own(manifest: PluginManifest) -> None:
     # Its data may come from a folder, so it belongs to no menu of layers; Plugins and the palette have it.
     contributions = manifest.contributions
@@ -73,7 +79,7 @@ def test_every_command_is_used_and_every_use_is_a_command(manifest: PluginManife
     assert used == {command.id for command in contributions.commands}
 
 
-@pytest.mark.parametrize("widget", ["masks", "segment", "synthesize", "train"])
+@pytest.mark.parametrize("widget", ["evaluate", "masks", "segment", "synthesize", "train"])
 def test_the_widget_loads_without_torch(widget: str) -> None:
     pytest.importorskip("qtpy.QtWidgets")
     code = f"import napari_nucleigan.widgets.{widget}, sys; sys.exit('torch' in sys.modules)"

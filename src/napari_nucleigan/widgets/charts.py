@@ -89,9 +89,7 @@ class Chart(pg.PlotWidget):
         self._bounds: list[tuple[float, float]] = []
         self._text = "#888888"
         plot = self.getPlotItem()
-        # A menu that nobody opens, but that would outlive the chart.
-        plot.ctrlMenu.setParent(self, plot.ctrlMenu.windowFlags())
-        plot.hideButtons()
+        strip(plot, self)
         plot.showGrid(x=True, y=True, alpha=0.15)
         plot.getAxis("left").setWidth(_AXIS)
         plot.getAxis("left").enableAutoSIPrefix(False)
@@ -192,6 +190,12 @@ class Chart(pg.PlotWidget):
         box = self.getPlotItem().vb
         if box.sceneBoundingRect().contains(position):
             self.hovered.emit(float(box.mapSceneToView(position).x()))
+
+
+def strip(plot: pg.PlotItem, owner: pg.PlotWidget) -> None:
+    """Take away what pyqtgraph adds to every plot: its buttons, and a menu that would outlive the plot."""
+    plot.ctrlMenu.setParent(owner, plot.ctrlMenu.windowFlags())
+    plot.hideButtons()
 
 
 def span(curves: Iterable[Curve]) -> tuple[float, float]:

@@ -10,13 +10,16 @@ import numpy as np
 from napari_nucleigan.data.images import HEImage, to_rgb
 
 if TYPE_CHECKING:
-    from napari.layers import Image
+    from napari.layers import Image, Layer
     from napari.viewer import Viewer
 
     from napari_nucleigan.segmentation import Segmentation
 
 METADATA_KEY = "nucleigan"
 """Where layers carry what this plugin knows about them."""
+
+VIEW_KEY = "view"
+"""Below `METADATA_KEY`: says of a layer that it only shows something about others, and what."""
 
 Box = tuple[int, int, int, int]
 """First row, last row + 1, first column, last column + 1."""
@@ -27,6 +30,12 @@ def image_layers(viewer: Viewer) -> list[Image]:
     from napari.layers import Image
 
     return [layer for layer in reversed(viewer.layers) if isinstance(layer, Image)]
+
+
+def view_kind(layer: Layer) -> str | None:
+    """Tell what a layer shows about others; None where it holds something of its own, such as nuclei."""
+    known = layer.metadata.get(METADATA_KEY)
+    return known.get(VIEW_KEY) if isinstance(known, dict) else None
 
 
 def layer_problem(layer: Image) -> str:

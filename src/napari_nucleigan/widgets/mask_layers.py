@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from napari_nucleigan.masks.shapes import as_polygon, polygons_to_labels
-from napari_nucleigan.widgets.layers import layer_mpp, pixels
+from napari_nucleigan.widgets.layers import layer_mpp, pixels, view_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ def mask_layers(viewer: Viewer) -> list[MaskLayer]:
     """All layers of a viewer that may hold a mask: Labels, then Shapes, the topmost first."""
     from napari.layers import Labels, Shapes
 
-    layers = list(reversed(viewer.layers))
+    layers = [layer for layer in reversed(viewer.layers) if view_kind(layer) is None]
     return [layer for kind in (Labels, Shapes) for layer in layers if isinstance(layer, kind)]
 
 

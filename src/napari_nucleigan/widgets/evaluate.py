@@ -1,0 +1,70 @@
+"""The Evaluate widget: predicted nuclei against true ones, of two layers or of two folders."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import QApplication, QFrame, QScrollArea, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
+
+from napari_nucleigan.widgets.evaluate_layers import EvaluateLayers
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+
+class EvaluateWidget(QWidget):
+    """Measure how well nuclei were segmented, and see it on the image.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        The viewer whose layers are compared.
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self.layers = EvaluateLayers(napari_viewer)
+        self.tabs = QTabWidget()
+        self._build()
+        self._viewer.events.theme.connect(self._theme)
+        # A docked widget never sees a close event; `event` below and this are what there is.
+        app = QApplication.instance()
+        assert app is not None
+        app.aboutToQuit.connect(self._shut_down)
+        self._theme()
+        self.layers.attach()
+
+    def reset_choices(self, event: object = None) -> None:
+        """List the layers anew; napari calls this when layers come, go or are renamed."""
+        self.layers.reset_choices()
+
+    def event(self, event: QEvent) -> bool:
+        """Stop all work when the widget leaves its window."""
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parent() is None:
+                self._shut_down()
+            else:
+                self.layers.attach()
+        return bool(super().event(event))
+
+    def _build(self) -> None:
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(self.layers)
+        self.tabs.addTab(scroll, "Layers")
+        self.tabs.setTabToolTip(0, "Compare two Labels layers, on the image.")
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(self.tabs)
+        self.setMinimumWidth(340)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+
+    def _shut_down(self) -> None:
+        self.layers.shut_down()
+
+    def _theme(self, event: object = None) -> None:
+        self.layers.set_theme(self._viewer.theme)

@@ -1,0 +1,173 @@
+"""The layers that show a comparison: the coloured nuclei, and the outlines of the truth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_nucleigan.widgets.evaluate_colours import OUTLINE, iou_colormap, outcome_colormap, rgba
+from napari_nucleigan.widgets.evaluate_form import IOU, NOTHING
+from napari_nucleigan.widgets.layers import METADATA_KEY, VIEW_KEY, view_kind
+from napari_nucleigan.widgets.world import grid_place
+
+if TYPE_CHECKING:
+    import numpy as np
+    from napari.layers import Labels
+    from napari.viewer import Viewer
+
+    from napari_nucleigan.widgets.evaluate_work import Comparison
+
+_OUTCOMES, _OUTLINES = "outcomes", "outlines"
+_OPACITY = 0.55
+
+
+class Overlay:
+    """Shows comparisons, each in place of the one before.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where they are shown.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer = viewer
+        self._layers: dict[str, Labels] = {}
+        self._comparison: Comparison | None = None
+        self._colormaps = {False: outcome_colormap(), True: iou_colormap()}
+
+    @property
+    def outcomes(self) -> Labels | None:
+        """The layer of coloured nuclei, while it is in the viewer."""
+        return self._present(_OUTCOMES)
+
+    @property
+    def outlines(self) -> Labels | None:
+        """The layer of the outlines, while it is in the viewer."""
+        return self._present(_OUTLINES)
+
+    def show(self, comparison: Comparison, anchor: Labels, look: str, outlines: bool) -> None:
+        """Show a comparison.
+
+        Parameters
+        ----------
+        comparison : Comparison
+            What to show.
+        anchor : Labels
+            The layer in whose units the picture lies.
+        look : str
+            ``"outcome"``, ``"iou"`` or ``"nothing"``: how the nuclei are coloured.
+        outlines : bool
+            Whether the outlines of the truth are drawn.
+        """
+        place = grid_place(comparison.grid, anchor)
+        order = comparison.order
+        if look == NOTHING:
+            self._remove(_OUTCOMES)
+        else:
+            name = f"{order.pred_name} against {order.truth_name}"
+            layer = self._put(_OUTCOMES, name, comparison.painted, self._colormaps[look == IOU], _OPACITY, place)
+            layer.features = comparison.features
+            self._describe(layer, comparison)
+        if outlines:
+            white = _single(OUTLINE)
+            self._put(_OUTLINES, f"{order.truth_name} outlines", comparison.outlines, white, 1.0, place)
+        else:
+            self._remove(_OUTLINES)
+        self._comparison = comparison
+
+    def clear(self) -> None:
+        """Take the layers out of the viewer."""
+        for kind in (_OUTCOMES, _OUTLINES):
+            self._remove(kind)
+        self._comparison = None
+
+    def forget(self) -> None:
+        """Let go of the layers; they stay as they are."""
+        self._layers.clear()
+        self._comparison = None
+
+    def missing(self, look: str, outlines: bool) -> tuple[bool, bool]:
+        """Tell whether the user has removed the coloured nuclei, and the outlines."""
+        shown = self._comparison is not None
+        return (
+            shown and look != NOTHING and self.outcomes is None,
+            shown and outlines and self.outlines is None,
+        )
+
+    def _present(self, kind: str) -> Labels | None:
+        layer = self._layers.get(kind)
+        return layer if layer is not None and layer in self._viewer.layers else None
+
+    def _put(
+        self, kind: str, name: str, data: np.ndarray, colormap: Any, opacity: float, place: dict[str, Any]
+    ) -> Labels:
+        """Show labels in the layer of a kind; each change of a layer costs a redraw, so only what differs is set."""
+        layer = self._present(kind) or self._left_behind(kind)
+        if layer is not None and layer.data.shape != data.shape:
+            self._viewer.layers.remove(layer)
+            layer = None
+        if layer is None:
+            layer = self._add(name, data, colormap, opacity, place)
+            layer.metadata = {METADATA_KEY: {VIEW_KEY: kind}}
+        else:
+            layer.data = data
+            if layer.colormap is not colormap and kind == _OUTCOMES:
+                layer.colormap = colormap
+            _move(layer, place)
+            if layer.name != name and not layer.name.startswith(f"{name} ["):
+                layer.name = name
+        self._layers[kind] = layer
+        return layer
+
+    def _add(self, name: str, data: np.ndarray, colormap: Any, opacity: float, place: dict[str, Any]) -> Labels:
+        layers = self._viewer.layers
+        selected, active = set(layers.selection), layers.selection.active
+        layer = self._viewer.add_labels(data, name=name, opacity=opacity, colormap=colormap, **place)
+        layer.editable = False
+        # The user goes on painting in the layer that was in hand.
+        if selected:
+            layers.selection = selected
+            layers.selection.active = active
+        return layer
+
+    def _left_behind(self, kind: str) -> Labels | None:
+        """Find the layer of an Evaluate widget that was closed before."""
+        return next((layer for layer in self._viewer.layers if view_kind(layer) == kind), None)
+
+    def _describe(self, layer: Labels, comparison: Comparison) -> None:
+        found, order = comparison.inspection, comparison.order
+        layer.metadata = {
+            METADATA_KEY: {
+                VIEW_KEY: _OUTCOMES,
+                "prediction": order.pred_name,
+                "truth": order.truth_name,
+                "iou": order.iou,
+                "counts": dict(found.counts),
+                "scores": found.scores.to_json(),
+                "notes": list(order.alignment.notes),
+            }
+        }
+
+    def _remove(self, kind: str) -> None:
+        if (layer := self._present(kind)) is not None:
+            self._viewer.layers.remove(layer)
+        self._layers.pop(kind, None)
+
+
+def _single(colour: str) -> Any:
+    from napari.utils.colormaps import DirectLabelColormap
+
+    return DirectLabelColormap(color_dict={None: (0, 0, 0, 0), 0: (0, 0, 0, 0), 1: rgba(colour)})
+
+
+def _move(layer: Labels, place: dict[str, Any]) -> None:
+    import numpy as np
+
+    neutral = {"scale": np.ones(2), "translate": np.zeros(2), "rotate": np.eye(2), "shear": np.zeros(1)}
+    wanted = {**neutral, "affine": np.eye(3), **place}
+    for name, value in wanted.items():
+        before = getattr(layer, name)
+        before = before.affine_matrix if name == "affine" else before
+        same = before == value if name in ("units", "axis_labels") else np.array_equal(before, value)
+        if not same:
+            setattr(layer, name, value)

@@ -353,6 +353,16 @@ def test_fine_tuning_takes_what_the_model_decides(app: App, data: Path, models: 
     recipe = app.form.order(tmp_path).recipe
     assert recipe.start_from == str(model)
     assert recipe.generator == {"name": "compact-unet", "widths": [8, 16, 16]}
+    # The recipe that suits a model comes by itself, unless another one was chosen.
+    assert (recipe.name, recipe.minutes) == ("fine-tune-segmenter", 5)
+    app.form.recipe.setCurrentText("paper-segmenter")
+    assert app.form.order(tmp_path).recipe.generator == {"name": "compact-unet", "widths": [8, 16, 16]}
+    app.choose(app.form.start, "")
+    assert app.form.recipe.currentText() == "paper-segmenter"
+    app.form.recipe.setCurrentText("fine-tune-segmenter")
+    app.wait(lambda: "choose one under Start from" in app.widget.problem())
+    app.choose(app.form.start, str(model))
+    assert not app.widget.problem()
     editor = app.form.current.editor("generator").widget
     assert not editor.isEnabled()
     assert "decides it" in editor.toolTip()

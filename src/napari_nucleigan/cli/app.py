@@ -14,6 +14,7 @@ from napari_nucleigan.cli import train as train_command
 from napari_nucleigan.cli.console import FAILED, Bar, answer, guarded, say
 from napari_nucleigan.cli.evaluate import evaluate
 from napari_nucleigan.cli.exchange import export, import_
+from napari_nucleigan.cli.corrections import corrections
 from napari_nucleigan.cli.masks import masks
 from napari_nucleigan.cli.options import with_options
 from napari_nucleigan.cli.synthesize import synthesize
@@ -180,6 +181,7 @@ def normalize(
 
 
 app.command()(masks)
+app.command()(corrections)
 app.command()(synthesize)
 app.command("import")(import_)
 app.command()(export)

@@ -83,8 +83,21 @@ def segmenter(
         ),
     ],
     run: Run = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="MODEL",
+            help="Go on from a model: its name or file, or the folder of a run. Its network, encoding, pixel size and "
+            "stains are kept.",
+            show_default=False,
+        ),
+    ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="Name or JSON file of a recipe. By default compact-segmenter.")
+        str | None,
+        typer.Option(
+            help="Name or JSON file of a recipe. By default compact-segmenter, or fine-tune-segmenter with --from."
+        ),
     ] = None,
     synthetic: Annotated[
         Path | None,
@@ -110,7 +123,7 @@ def segmenter(
     given = [*(changes or [])]
     if synthetic_share is not None:
         given.append(f"synthetic_share={synthetic_share}")
-    chosen = _recipe(SegmenterRecipe, recipe, run, resume, given, name)
+    chosen = _recipe(SegmenterRecipe, recipe, run, resume, given, name, start)
     if synthetic is not None and synthetic_share is None and not chosen.synthetic_share and not resume:
         chosen = chosen.model_copy(update={"synthetic_share": DEFAULT_SHARE})
     if estimate:
@@ -163,9 +176,15 @@ def synthesizer(
 
 
 def _recipe(
-    kind: type[_Kind], recipe: str | None, run: Path | None, resume: bool, changes: list[str], name: str | None
+    kind: type[_Kind],
+    recipe: str | None,
+    run: Path | None,
+    resume: bool,
+    changes: list[str],
+    name: str | None,
+    start: str | None = None,
 ) -> _Kind:
-    if resume and (recipe or changes or name):
+    if resume and (recipe or changes or name or start):
         raise typer.BadParameter("--resume goes on with the run's own recipe and name; leave the others out.")
     given = _changes(changes)
 
@@ -173,7 +192,12 @@ def _recipe(
 
     if resume and run is not None and RunFolder(run).exists:
         return read_recipe(run / "recipe.json", None, kind)
-    return read_recipe(recipe or str(kind.model_fields["name"].default), given, kind)
+    usual = str(kind.model_fields["name"].default)
+    if start is not None:
+        from napari_nucleigan.training.recipes import FINE_TUNING, as_model
+
+        given, usual = {**as_model(start), **given}, FINE_TUNING
+    return read_recipe(recipe or usual, given, kind)
 
 
 def _train(

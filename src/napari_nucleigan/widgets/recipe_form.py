@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
-MAIN = ("epochs_constant", "epochs_decay", "batch", "patch", "lr", "validation")
+MAIN = ("epochs_constant", "epochs_decay", "minutes", "batch", "patch", "lr", "validation")
 """Fields in sight; the others are under Advanced."""
 
 FIXED_BY_MODEL = ("generator", "encoding", "mpp", "normalize")
@@ -47,7 +47,7 @@ _WORDS = {
     "l1": "L1",
     "epochs": "epochs,",
 }
-_UNITS = {"mpp": " µm", "patch": " pixels", "rotation": "°"}
+_UNITS = {"minutes": " min", "mpp": " µm", "patch": " pixels", "rotation": "°"}
 _MOST = 1_000_000_000
 _DECIMALS = 9
 

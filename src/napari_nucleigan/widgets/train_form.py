@@ -13,7 +13,15 @@ from qtpy.QtWidgets import QCheckBox, QFileDialog, QLineEdit, QSpacerItem, QVBox
 from napari_nucleigan.errors import ModelError, NucleiganError, RecipeError
 from napari_nucleigan.masks.polygons import PRESETS
 from napari_nucleigan.models import ModelFile, read_card
-from napari_nucleigan.training.recipes import RECIPES, Recipe, SegmenterRecipe, SynthesizerRecipe, read_recipe
+from napari_nucleigan.training.recipes import (
+    FINE_TUNING,
+    RECIPES,
+    Recipe,
+    SegmenterRecipe,
+    SynthesizerRecipe,
+    fixed_by,
+    read_recipe,
+)
 from napari_nucleigan.widgets.fields import add_row, combo, form_layout, menu_button, say, silent, small_label, spin
 from napari_nucleigan.widgets.forms import GAP
 from napari_nucleigan.widgets.pickers import ask_model_file, model_details, model_summary, show_devices
@@ -32,6 +40,7 @@ if TYPE_CHECKING:
 
 SEGMENTER, SYNTHESIZER = "segmenter", "synthesizer"
 KINDS: dict[str, type[Recipe]] = {SEGMENTER: SegmenterRecipe, SYNTHESIZER: SynthesizerRecipe}
+USUAL = {SEGMENTER: "compact-segmenter", SYNTHESIZER: "compact-synthesizer"}
 _HELD = "The model that training starts from decides it."
 _MASKS = {"Random, like the nuclei of the data": "fit", "The nuclei of the data themselves": "labels"}
 
@@ -118,6 +127,8 @@ class TrainForm(QWidget):
             return text
         if self.kind.currentData() == SEGMENTER and self.share.value() > 0 and (text := self.synthetic.problem()):
             return f"Synthetic pairs: {text}"
+        if self.recipe.currentText() == FINE_TUNING and not self.start.currentData():
+            return "This recipe goes on from a model: choose one under Start from, or another recipe."
         try:
             self._recipe()
         except RecipeError as error:
@@ -203,7 +214,7 @@ class TrainForm(QWidget):
 
     def _connect(self) -> None:
         self.kind.currentIndexChanged.connect(lambda _: self._kind_chosen())
-        self.start.currentIndexChanged.connect(lambda _: self._start_chosen())
+        self.start.currentIndexChanged.connect(lambda _: self._start_picked())
         self.recipe.currentIndexChanged.connect(lambda _: self._recipe_chosen())
         self.share.valueChanged.connect(lambda _: self._share_changed())
         for box in (self.masks, self.device):
@@ -266,17 +277,26 @@ class TrainForm(QWidget):
             self.start.setCurrentIndex(max(0, self.start.findData(before)))
         self._start_chosen()
 
+    def _start_picked(self) -> None:
+        """Take the recipe that suits the start, unless the user has chosen one of their own."""
+        if self.kind.currentData() == SEGMENTER and self.recipe.currentText() in (USUAL[SEGMENTER], FINE_TUNING):
+            suited = FINE_TUNING if self.start.currentData() else USUAL[SEGMENTER]
+            with silent(self.recipe):
+                self.recipe.setCurrentIndex(self.recipe.findText(suited))
+            self._recipe_chosen()
+        else:
+            self._start_chosen()
+
     def _start_chosen(self) -> None:
         card: ModelCard | None = self.start.currentData(_CARD)
         fields = self.current
         fields.lock(FIXED_BY_MODEL if card else (), _HELD)
         recipe = self.recipe.currentData()
         if card is not None:
-            values = {"generator": card.architecture, "encoding": card.encoding, "mpp": card.mpp}
-            fields.set_values({**values, "normalize": card.recipe.get("normalize", "none")})
+            fields.set_values(fixed_by(card))
             self.start.setToolTip(model_details(card))
         elif recipe is not None:
-            fields.set_values({name: recipe.model_dump(mode="json")[name] for name in FIXED_BY_MODEL})
+            fields.set_recipe(recipe)
         say(self.start_info, model_summary(card) if card else "")
         self.changed.emit()
 

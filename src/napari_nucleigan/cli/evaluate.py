@@ -9,8 +9,7 @@ import typer
 
 from napari_nucleigan.cli.console import FAILED, Bar, Stopped, answer, guarded, say
 from napari_nucleigan.cli.quality import Crop, Device, Features, Segmenter, Synthetic, judge
-from napari_nucleigan.cli.tables import print_table, write_table
-from napari_nucleigan.errors import OutputError
+from napari_nucleigan.cli.tables import print_table
 from napari_nucleigan.events import run
 from napari_nucleigan.files import write_text
 
@@ -103,10 +102,8 @@ def evaluate(
 
 def _show(report: Report, by: str, csv: Path | None, markdown: Path | None, as_json: bool) -> None:
     if csv is not None:
-        write_table(csv, *report.to_csv())
+        write_text(csv, report.to_csv())
     if markdown is not None:
-        if markdown.is_dir():
-            raise OutputError(f"Cannot write {markdown}: a folder of that name is in the way; choose another name.")
         write_text(markdown, report.to_markdown(by))
     if as_json:
         answer(report.to_json())

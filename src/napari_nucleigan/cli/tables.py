@@ -1,32 +1,8 @@
-"""Tables on the terminal and in files."""
+"""Tables on the terminal."""
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
-from typing import TYPE_CHECKING
-
-from napari_nucleigan.errors import OutputError
-from napari_nucleigan.files import write_text
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-
-def write_table(path: Path, header: list[str], rows: list[list[str]]) -> None:
-    """Write a table as CSV, whole or not at all.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written.
-    """
-    if path.is_dir():
-        raise OutputError(f"Cannot write {path}: a folder of that name is in the way; choose another name.")
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    write_text(path, text.getvalue())
 
 
 def print_table(header: list[str], rows: list[list[str]]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -129,19 +131,21 @@ class Report:
         """Lay the scores out as a Markdown table; below it how they are averaged, and what was left out."""
         return tables.markdown(self, by)
 
-    def to_csv(self) -> tuple[list[str], list[list[str]]]:
-        """Lay everything out as a table for machines, at full precision.
+    def to_csv(self) -> str:
+        """Lay everything out as CSV for machines, at full precision.
 
         Returns
         -------
-        header : list of str
-            ``level`` (image, organ, overall), ``name``, ``organ``, ``averaging`` (mean over images, pooled),
-            ``images``; each metric with the ends of its interval, ``METRIC_low`` and ``METRIC_high``; counts of nuclei;
-            ``note``.
-        rows : list of list of str
-            Images that were left out have no figures, and a note that says why.
+        str
+            A row for each image, for each average of each organ, and for each average of all. The columns: ``level``
+            (image, organ, overall), ``name``, ``organ``, ``averaging`` (mean over images, pooled), ``images``; each
+            metric with the ends of its interval, ``METRIC_low`` and ``METRIC_high``; counts of nuclei; ``note``, which
+            says of images without figures why they were left out.
         """
-        return tables.csv_table(self)
+        text = io.StringIO()
+        header, rows = tables.csv_table(self)
+        csv.writer(text, lineterminator="\n").writerows([header, *rows])
+        return text.getvalue()
 
 
 def _averages(group: Group) -> dict[str, Any]:

@@ -1,0 +1,227 @@
+"""A report on two folders, on show: overall, by organ and image, and what was left out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QListWidget,
+    QTableWidget,
+    QTableWidgetItem,
+    QTabWidget,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_nucleigan.evaluation import AVERAGED
+from napari_nucleigan.metrics.definitions import DEFINITIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari_nucleigan.evaluation import Group, Interval, Report
+
+IMAGE_COLUMNS = (
+    *("aji", "aji_plus", "pq", "f1", "precision", "recall", "dice"),
+    *("average_hausdorff_penalised", "average_hausdorff", "n_truth", "n_pred"),
+)
+NONE = "-"
+_NAME = 120  # pixels of the first column of the tree
+_VALUE, _IMAGE = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
+_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+_MEAN = "Mean over images: each image weighs the same."
+_POOLED = "All nuclei as if they lay in one image: each nucleus weighs the same."
+
+
+class ReportView(QWidget):
+    """Pages of a report."""
+
+    opened = Signal(str)
+    """Name of an image that the user wants to see."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.overall = _overall_table()
+        self.images = _image_tree()
+        self.left_out = QListWidget()
+        self.left_out.setWordWrap(True)
+        self.left_out.setToolTip("What was not compared, and so counts in no figure.")
+        self.tabs = QTabWidget()
+        for part, title, tip in (
+            (self.overall, "Overall", "Averages over all images."),
+            (self.images, "Images", "Organs and their images; a click on a heading sorts, a double click opens."),
+            (self.left_out, "Left out", "What was not compared, and why."),
+        ):
+            self.tabs.addTab(part, title)
+            self.tabs.setTabToolTip(self.tabs.count() - 1, tip)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.tabs)
+        self.images.itemDoubleClicked.connect(lambda item, _: self._open(item))
+        self.show_report(None)
+
+    @property
+    def image(self) -> str | None:
+        """Name of the image that is chosen in the list."""
+        item = self.images.currentItem()
+        return item.data(0, _IMAGE) if item is not None and item.isSelected() else None
+
+    def choose(self, name: str) -> None:
+        """Choose an image in the list."""
+        for item in self.images.findItems(name, Qt.MatchFlag.MatchExactly | Qt.MatchFlag.MatchRecursive):
+            if item.data(0, _IMAGE) == name:
+                self.images.setCurrentItem(item)
+
+    def show_report(self, report: Report | None) -> None:
+        """Show a report, or dashes."""
+        self._show_overall(report)
+        self._show_images(report)
+        self.left_out.clear()
+        if report is not None:
+            self.left_out.addItems([f"{name}: no prediction" for name in report.missing])
+            self.left_out.addItems([f"{name}: no true labels" for name in report.extra])
+            self.left_out.addItems([f"{bad.name}: {bad.reason}" for bad in report.failed])
+        count = self.left_out.count()
+        self.tabs.setTabText(2, f"Left out ({count})" if count else "Left out")
+
+    def _show_overall(self, report: Report | None) -> None:
+        group = report.overall if report is not None else None
+        level = f"{group.bootstrap.level:.0%}".replace("%", " %") if group is not None else "95 %"
+        self.overall.setHorizontalHeaderLabels(["", "Mean", level, "Pooled", level])
+        pooled = group.pooled.to_json() if group is not None else {}
+        columns: tuple[Mapping[str, float | Interval | None], ...] = (
+            (group.mean, group.mean_intervals, pooled, group.pooled_intervals) if group is not None else ({},) * 4
+        )
+        for row, name in enumerate(AVERAGED):
+            for column, values in enumerate(columns, start=1):
+                item = self.overall.item(row, column)
+                assert item is not None
+                item.setText(_text(name, values.get(name)))
+
+    def _show_images(self, report: Report | None) -> None:
+        tree = self.images
+        tree.setSortingEnabled(False)
+        tree.clear()
+        if report is None:
+            return
+        parents: dict[str, QTreeWidgetItem] = {}
+        for group in report.groups:
+            parents[group.name] = _group_item(group)
+            tree.addTopLevelItem(parents[group.name])
+            parents[group.name].setExpanded(True)
+        for group in report.groups or (report.overall,):
+            for image in group.images:
+                item = _Row()
+                item.fill(image.name, image.scores.to_json())
+                item.setData(0, _IMAGE, image.name)
+                if group.name in parents:
+                    parents[group.name].addChild(item)
+                else:
+                    tree.addTopLevelItem(item)
+        tree.setRootIsDecorated(bool(parents))
+        tree.setSortingEnabled(True)
+
+    def _open(self, item: QTreeWidgetItem) -> None:
+        name = item.data(0, _IMAGE)
+        if name:
+            self.opened.emit(name)
+
+
+class _Row(QTreeWidgetItem):
+    """A row that sorts by its numbers; where there is none it comes first."""
+
+    def fill(self, name: str, values: Mapping[str, float | int | None]) -> None:
+        self.setText(0, name)
+        for column, key in enumerate(IMAGE_COLUMNS, start=1):
+            value = values.get(key)
+            self.setText(column, _text(key, value))
+            self.setData(column, _VALUE, value)
+            self.setTextAlignment(column, _RIGHT)
+
+    def __lt__(self, other: QTreeWidgetItem) -> bool:
+        tree = self.treeWidget()
+        column = tree.sortColumn() if tree is not None else 0
+        if column == 0:
+            return self.text(0) < other.text(0)
+        mine, its = self.data(column, _VALUE), other.data(column, _VALUE)
+        return (mine is not None, mine or 0.0) < (its is not None, its or 0.0)
+
+
+def _group_item(group: Group) -> QTreeWidgetItem:
+    item = _Row()
+    item.fill(f"{group.name} ({len(group.images)})", {**group.mean, "n_truth": group.n_truth, "n_pred": group.n_pred})
+    font = item.font(0)
+    font.setBold(True)
+    for column, name in enumerate(("", *IMAGE_COLUMNS)):
+        item.setFont(column, font)
+        interval = group.mean_intervals.get(name)
+        if interval is not None:
+            item.setToolTip(column, f"{_MEAN} {group.bootstrap.level:.0%} interval: {_text(name, interval)}")
+    item.setToolTip(0, f"{len(group.images)} images. {_MEAN}")
+    return item
+
+
+def _overall_table() -> QTableWidget:
+    table = QTableWidget(len(AVERAGED), 5)
+    for row, name in enumerate(AVERAGED):
+        definition = DEFINITIONS[name]
+        unit = f" ({definition.unit})" if definition.unit else ""
+        for column in range(5):
+            item = QTableWidgetItem(f"{definition.heading}{unit}" if column == 0 else "")
+            item.setToolTip(definition.text)
+            item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
+            if column:
+                item.setTextAlignment(_RIGHT)
+            table.setItem(row, column, item)
+    interval = "The interval that holds so many of the means of other draws of as many images: how far chance may go."
+    table.setHorizontalHeaderLabels([""] * 5)
+    for column, tip in enumerate(("", _MEAN, interval, _POOLED, interval)):
+        header = table.horizontalHeaderItem(column)
+        assert header is not None
+        header.setToolTip(tip)
+    table.verticalHeader().hide()
+    table.verticalHeader().setDefaultSectionSize(table.fontMetrics().height() + 6)
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    resize = QHeaderView.ResizeMode
+    for column in range(5):
+        table.horizontalHeader().setSectionResizeMode(column, resize.Stretch if column else resize.ResizeToContents)
+    table.horizontalHeader().setHighlightSections(False)
+    table.setMinimumHeight(140)
+    return table
+
+
+def _image_tree() -> QTreeWidget:
+    tree = QTreeWidget()
+    tree.setHeaderLabels(["Name", *(DEFINITIONS[name].heading for name in IMAGE_COLUMNS)])
+    for column, name in enumerate(IMAGE_COLUMNS, start=1):
+        header = tree.headerItem()
+        assert header is not None
+        header.setToolTip(column, DEFINITIONS[name].text)
+        header.setTextAlignment(column, _RIGHT)
+    tree.setUniformRowHeights(True)
+    tree.setIndentation(12)
+    tree.setStyleSheet("QTreeWidget::item { padding: 2px; }")
+    tree.header().setStretchLastSection(False)
+    tree.header().setMinimumSectionSize(30)
+    tree.header().resizeSection(0, _NAME)
+    for column in range(1, len(IMAGE_COLUMNS) + 1):
+        tree.header().setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+    tree.setMinimumHeight(140)
+    tree.sortByColumn(0, Qt.SortOrder.AscendingOrder)
+    return tree
+
+
+def _text(name: str, value: float | int | Interval | None) -> str:
+    if value is None:
+        return NONE
+    if isinstance(value, int):
+        return str(value)
+    digits = 2 if DEFINITIONS[name].unit else 3
+    if isinstance(value, float):
+        return f"{value:.{digits}f}"
+    return f"{value.low:.{digits}f}-{value.high:.{digits}f}"

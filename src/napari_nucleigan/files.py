@@ -61,7 +61,7 @@ def make_folder(path: str | Path) -> Path:
 
 
 @contextmanager
-def atomic_write(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path, *, flush: bool = True) -> Iterator[Path]:
     """Write a file aside, then move it into place.
 
     The block receives a temporary path in the same folder. When the block ends well the file is
@@ -72,6 +72,9 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     ----------
     path : str or Path
         The file to write.
+    flush : bool
+        Whether it must survive a power cut. What is of no use after one need not wait for the disk, which takes seconds
+        while other programs write much.
 
     Yields
     ------
@@ -89,10 +92,12 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     temporary = target.with_name(f".{target.stem[:40]}.{token_hex(4)}.part{target.suffix}")
     try:
         yield temporary
-        with temporary.open("rb+") as handle:
-            os.fsync(handle.fileno())
+        if flush:
+            with temporary.open("rb+") as handle:
+                os.fsync(handle.fileno())
         os.replace(temporary, target)
-        _sync_folder(target.parent)
+        if flush:
+            _sync_folder(target.parent)
     except OSError as error:
         raise output_error(target, error) from error
     finally:
@@ -101,15 +106,15 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def write_bytes(path: str | Path, content: bytes) -> None:
+def write_bytes(path: str | Path, content: bytes, *, flush: bool = True) -> None:
     """Write `content` to `path`, whole or not at all."""
-    with atomic_write(path) as temporary:
+    with atomic_write(path, flush=flush) as temporary:
         temporary.write_bytes(content)
 
 
-def write_text(path: str | Path, content: str) -> None:
+def write_text(path: str | Path, content: str, *, flush: bool = True) -> None:
     """Write `content` as UTF-8 to `path`, whole or not at all."""
-    write_bytes(path, content.encode("utf-8"))
+    write_bytes(path, content.encode("utf-8"), flush=flush)
 
 
 def _sync_folder(folder: Path) -> None:

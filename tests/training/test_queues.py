@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from napari_nucleigan.events import Progress
+from napari_nucleigan.training.occupancy import PAUSED
 from napari_nucleigan.training.queues import place, queue_folder
 
 if TYPE_CHECKING:
@@ -35,6 +36,28 @@ def test_who_comes_later_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     with place("cpu") as last:
         assert last.ahead() == 0
         assert list(last.wait()) == []
+    assert not list(queue_folder("cpu").iterdir())
+
+
+def test_who_pauses_lets_others_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_nucleigan.training.queues.LOOK", 0.01)
+    paused = False
+    with place("cpu") as first, place("cpu") as second, place("cpu") as third:
+        waiting = second.wait(lambda: paused)
+        assert next(waiting).what == "Waiting for another run on this device"
+        assert third.ahead() == 2
+        paused = True
+        assert next(waiting) == next(waiting) == Progress(0, 0, PAUSED)
+        assert third.ahead() == 1
+        first.leave()
+        assert third.ahead() == 0
+        assert next(waiting).what == PAUSED
+        paused = False
+        assert next(waiting) == Progress(0, 1, "Waiting for another run on this device")
+        assert (second.ahead(), third.ahead()) == (1, 0)
+        third.leave()
+        assert list(waiting) == []
+        assert second.ahead() == 0
     assert not list(queue_folder("cpu").iterdir())
 
 

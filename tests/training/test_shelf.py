@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -10,12 +11,12 @@ from napari_nucleigan.events import Note, Scores
 from napari_nucleigan.training.control import state_of
 from napari_nucleigan.training.recipes import RECIPES
 from napari_nucleigan.training.runs import RunFolder
-from napari_nucleigan.training.shelf import default_folder, delete, find_run, list_runs, new_folder, rename
+from napari_nucleigan.training.shelf import DATA, default_folder, delete, find_run, list_runs, new_folder, rename
 
 
-def _run(name: str) -> RunFolder:
+def _run(name: str, **data: str) -> RunFolder:
     folder = RunFolder(default_folder() / name)
-    folder.start(RECIPES["compact-segmenter"], {})
+    folder.start(RECIPES["compact-segmenter"], data)
     folder.record(Note(name))
     return folder
 
@@ -87,6 +88,24 @@ def test_deleted_runs_are_only_put_away() -> None:
         assert RunFolder(put_away).events() == [Note("run")]
         assert list_runs() == []
     assert len(list((default_folder() / ".trash").iterdir())) == 2
+
+
+def test_data_that_were_made_for_a_run_go_with_it(tmp_path: Path) -> None:
+    made, foreign = default_folder() / DATA / "mine", tmp_path / "theirs"
+    for folder in (made, foreign):
+        (folder / "images").mkdir(parents=True)
+    first, second, third = (_run(str(number), folder=str(made)) for number in range(3))
+    other = _run("other", folder=str(foreign))
+    assert not (delete(first.path) / "data").exists()
+    delete(other.path)
+    (second.path / "recipe.json").unlink()  # stopped before it began: only its order tells
+    (second.path / "order.json").write_text(json.dumps({"data": str(made)}))
+    assert made.is_dir()
+    assert foreign.is_dir()
+    delete(third.path)
+    assert made.is_dir()
+    assert (delete(second.path) / "data" / "images").is_dir()
+    assert not made.exists()
 
 
 def test_a_run_that_is_trained_stays_where_it_is() -> None:

@@ -33,12 +33,11 @@ from napari_nucleigan.data.images import write_labels
 from napari_nucleigan.training.control import RunState, state_of
 from napari_nucleigan.training.processes import RunProcess, reap
 from napari_nucleigan.training.runs import RunFolder
-from napari_nucleigan.training.shelf import list_runs
+from napari_nucleigan.training.shelf import DATA, list_runs
 from napari_nucleigan.widgets import closing
 from napari_nucleigan.widgets.train import TrainWidget
 from napari_nucleigan.widgets.train_data import FOLDER, LAYERS
 from napari_nucleigan.widgets.train_form import SEGMENTER, SYNTHESIZER
-from napari_nucleigan.widgets.train_work import DATA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

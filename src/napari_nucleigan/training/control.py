@@ -204,7 +204,8 @@ def ask(run: str | Path | RunFolder, request: Request | None) -> None:
     if request is None:
         (folder.path / CONTROL).unlink(missing_ok=True)
     else:
-        write_text(folder.path / CONTROL, json.dumps({"ask": request, "token": record.token}))
+        # Not flushed: after a power cut there is nobody to be asked any more.
+        write_text(folder.path / CONTROL, json.dumps({"ask": request, "token": record.token}), flush=False)
 
 
 def state_of(run: str | Path | RunFolder) -> RunStatus:
@@ -232,7 +233,8 @@ def state_of(run: str | Path | RunFolder) -> RunStatus:
         raise RunError(f"{folder.path} is not a training run; check the path.")
     digest = digest_of(folder)
     progress = folder.progress()
-    if record is not None and float(progress.get("time") or 0) < record.time:
+    # The times of progress are rounded to milliseconds.
+    if record is not None and float(progress.get("time") or 0) + 0.001 < record.time:
         # Of an earlier process: how far it came still holds, what it was doing does not.
         progress |= {"what": "", "seconds_left": None}
     activity = max(float(progress.get("time") or 0), digest.time, record.time if record else 0.0)
@@ -314,6 +316,10 @@ def _judge(
     if not record.ended and record.find() is not None:
         if asked == "stop":
             return RunState.STOPPING, "Stopping."
+        if asked == "pause" and progress.get("what") == PAUSED:
+            return RunState.PAUSED, "Paused before its turn; others go first."
+        if asked == "pause":
+            return RunState.QUEUED, "Starting; it will pause before its first step."
         return RunState.QUEUED, f"{progress['what']}." if progress.get("what") else "Starting."
     if record.ended == "finished":
         return RunState.FINISHED, "Finished."

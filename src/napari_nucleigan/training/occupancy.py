@@ -183,7 +183,8 @@ class Occupancy:
         path = self.path / PROCESS
         text = json.dumps({**record.to_json(), "error": record.error[: _ROOM // 4]}).ljust(_ROOM)
         try:
-            write_text(path, text)
+            # Not flushed: that the machine went down is told by the process being gone.
+            write_text(path, text, flush=False)
         except OutputError as refusal:
             if not (isinstance(refusal.__cause__, OSError) and refusal.__cause__.errno in _FULL):
                 raise
@@ -233,7 +234,7 @@ class Occupancy:
             told = {**to_json(event), "time": round(time.time(), 3)}
             del told["event"]
             steps: dict[str, Any] = {"step": event.done, "steps": event.total}
-            if event.what not in (TRAINING, PAUSED, STOPPING):
+            if event.what not in (TRAINING, PAUSED, STOPPING) or not event.total:
                 before = self._told or self.progress()
                 steps = {name: before.get(name) for name in steps}
             changed = event.what != self._told.get("what")

@@ -11,13 +11,14 @@ import platform
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from napari_nucleigan.events import Job, Progress
 from napari_nucleigan.training.locks import try_lock
+from napari_nucleigan.training.occupancy import PAUSED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 LOOK = 0.5
 """Seconds between two looks at the line."""
@@ -43,12 +44,36 @@ class Place:
 
     Parameters
     ----------
-    path : Path or None
-        Its file; None where no line can be kept, which lets everybody pass.
+    folder : Path
+        Folder of the places; where it cannot be written to there is no line, and everybody passes.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path: Path | None = None
+        self._handle: IO[bytes] | None = None
+
+    def take(self) -> None:
+        """Take the last place."""
+        path = self._folder / f"{time.time_ns():020d}-{os.getpid()}.place"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._handle = path.open("xb")
+        except OSError:
+            # To wait in a line is a courtesy; without a folder for it the training goes on all the same.
+            return
         self._path = path
+        # Who counts the line holds the lock for a moment.
+        while not try_lock(self._handle.fileno()):
+            time.sleep(0.01)
+
+    def leave(self) -> None:
+        """Give the place up."""
+        if self._path is not None and self._handle is not None:
+            with suppress(OSError):
+                self._path.unlink()
+            self._handle.close()
+        self._path = self._handle = None
 
     def ahead(self) -> int:
         """Count the processes that came earlier and are still there."""
@@ -56,13 +81,26 @@ class Place:
             return 0
         return sum(_taken(path) for path in self._path.parent.glob("*.place") if path.name < self._path.name)
 
-    def wait(self) -> Job[None]:
-        """Wait for one's turn; closing the job gives up waiting."""
+    def wait(self, paused: Callable[[], bool] = bool) -> Job[None]:
+        """Wait for one's turn; closing the job gives up waiting.
+
+        Parameters
+        ----------
+        paused : callable
+            Tells whether all others are to go first until further notice.
+        """
         first = ahead = self.ahead()
         while ahead:
             runs = "another run" if ahead == 1 else f"{ahead} other runs"
             yield Progress(first - ahead, first, f"Waiting for {runs} on this device")
             time.sleep(LOOK)
+            if paused():
+                self.leave()
+                while paused():
+                    yield Progress(0, 0, PAUSED)
+                    time.sleep(LOOK)
+                self.take()
+                first = self.ahead()
             ahead = self.ahead()
 
 
@@ -79,24 +117,12 @@ def place(device: str) -> Iterator[Place]:
     ------
     Place
     """
-    folder = queue_folder(device)
-    path = folder / f"{time.time_ns():020d}-{os.getpid()}.place"
+    taken = Place(queue_folder(device))
+    taken.take()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = path.open("xb")
-    except OSError:
-        # To wait in a line is a courtesy; without a folder for it the training goes on all the same.
-        yield Place(None)
-        return
-    with handle:
-        # Who counts the line holds the lock for a moment.
-        while not try_lock(handle.fileno()):
-            time.sleep(0.01)
-        try:
-            yield Place(path)
-        finally:
-            with suppress(OSError):
-                path.unlink()
+        yield taken
+    finally:
+        taken.leave()
 
 
 def _taken(path: Path) -> bool:

@@ -15,6 +15,9 @@ from napari_nucleigan.training.runs import RunFolder
 TRASH = ".trash"
 """Folder, beside the runs, that deleted runs are moved to."""
 
+DATA = ".data"
+"""Folder, beside the runs, for the data sets that were made for one run."""
+
 # Windows forbids these; a run may be copied there.
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
 _LONGEST = 120
@@ -129,6 +132,8 @@ def rename(run: str | Path, name: str) -> Path:
 def delete(run: str | Path) -> Path:
     """Move a run to the trash folder beside it; whoever wants the room empties that folder by hand.
 
+    A data set in the folder `DATA` goes along, into ``data`` in the run, unless another run was trained on it.
+
     Parameters
     ----------
     run : str or Path
@@ -148,8 +153,12 @@ def delete(run: str | Path) -> Path:
     """
     path = Path(run)
     _at_rest(path, "deleted")
+    own = _own_data(path)
     stamp = time.strftime("%Y-%m-%d %H.%M.%S")
-    return _move(path, _free(make_folder(path.parent / TRASH) / f"{path.name} {stamp}"))
+    target = _move(path, _free(make_folder(path.parent / TRASH) / f"{path.name} {stamp}"))
+    if own is not None:
+        _move(own, _free(target / "data"))
+    return target
 
 
 def _root(folder: str | Path | None) -> Path:
@@ -159,6 +168,24 @@ def _root(folder: str | Path | None) -> Path:
 def _is_run(path: Path) -> bool:
     folder = RunFolder(path)
     return folder.exists or folder.order() is not None or folder.process() is not None
+
+
+def _own_data(path: Path) -> Path | None:
+    data = _data(path)
+    if data is None or data.parent != (path.parent / DATA).resolve() or not data.is_dir():
+        return None
+    others = [other for other in path.parent.iterdir() if other != path and not other.name.startswith(".")]
+    return None if any(_data(other) == data for other in others) else data
+
+
+def _data(path: Path) -> Path | None:
+    """Return the data set of a run, if `path` is one that says so."""
+    folder = RunFolder(path)
+    try:
+        data = folder.data().get("folder") if folder.exists else (folder.order() or {}).get("data")
+    except RunError:
+        return None
+    return Path(data).resolve() if isinstance(data, str) else None
 
 
 def _checked(name: str) -> str:

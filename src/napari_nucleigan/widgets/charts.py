@@ -92,8 +92,10 @@ class Chart(pg.PlotWidget):
         strip(plot, self)
         plot.showGrid(x=True, y=True, alpha=0.15)
         plot.getAxis("left").setWidth(_AXIS)
-        plot.getAxis("left").enableAutoSIPrefix(False)
-        plot.getAxis("bottom").enableAutoSIPrefix(False)
+        for name in ("left", "bottom"):
+            plot.getAxis(name).enableAutoSIPrefix(False)
+            # Painting a third level of ticks and grid lines takes longer than all curves.
+            plot.getAxis(name).setStyle(maxTickLevel=1)
         self._cursor = pg.InfiniteLine(angle=90, movable=False)
         self._cursor.hide()
         plot.addItem(self._cursor, ignoreBounds=True)

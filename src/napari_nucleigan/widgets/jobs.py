@@ -124,6 +124,9 @@ class Runner(QObject):
         The widget that owns it.
     activity : bool
         Whether jobs show in napari's activity dock and in its question on closing.
+    apart : bool
+        Whether a job begins at once, in a thread of its own, however many others are on their way. Qt's pool has as
+        many threads as the machine has cores; on a small one, what must not wait would wait for a model to be loaded.
     poll_ms : int
         Milliseconds between two looks at what the thread has to say.
     """
@@ -139,9 +142,17 @@ class Runner(QObject):
     stopped = Signal()
     """The job was cancelled."""
 
-    def __init__(self, parent: QObject | None = None, *, activity: bool = False, poll_ms: int = POLL_MS) -> None:
+    def __init__(
+        self,
+        parent: QObject | None = None,
+        *,
+        activity: bool = False,
+        apart: bool = False,
+        poll_ms: int = POLL_MS,
+    ) -> None:
         super().__init__(parent)
         self._activity = activity
+        self._apart = apart
         self._tasks: set[Task] = set()
         self._task: Task | None = None
         self._bar: cancelable_progress | None = None
@@ -179,6 +190,8 @@ class Runner(QObject):
             self._bar = cancelable_progress(total=0, desc=what, file=io.StringIO())
             task.worker = create_worker(task, _start_thread=False)
             task.worker.start()
+        elif self._apart:
+            threading.Thread(target=task, name=what, daemon=True).start()
         else:
             _start(task)
         self._timer.start()

@@ -48,7 +48,7 @@ def allowed(status: RunStatus) -> set[str]:
     """Tell what can be done with a run now, of pause, resume, stop, kill, rename and delete."""
     state = status.state
     if state in (RunState.RUNNING, RunState.QUEUED):
-        return {"pause", "stop", "kill"} if state is RunState.RUNNING else {"stop", "kill"}
+        return {"pause", "stop", "kill"}
     if state is RunState.PAUSED:
         return {"resume", "stop", "kill"}
     if state is RunState.STOPPING:

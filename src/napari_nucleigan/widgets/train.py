@@ -82,7 +82,8 @@ class TrainWidget(QWidget):
         self.folder = Path(chosen).expanduser() if chosen else default_folder()
         self._states: dict[Path, RunState] = {}
         self._found = False
-        self._acting: tuple[Path, str] | None = None
+        self._actors: set[Runner] = set()
+        self._killed: set[Path] = set()
         self._pictures: dict[Path, Picture] = {}
 
         self.form = TrainForm(napari_viewer)
@@ -93,7 +94,7 @@ class TrainWidget(QWidget):
         self.list = RunsList(self.folder)
         self.tabs = QTabWidget()
         self.monitor = Monitor(self.folder, self)
-        self._surveyor, self._estimator, self._actor = Runner(self), Runner(self), Runner(self)
+        self._surveyor, self._estimator = Runner(self), Runner(self)
         self._starter = Runner(self, activity=True)
         self._preview = PreviewLayer(napari_viewer)
         self._activity = Activity()
@@ -154,8 +155,17 @@ class TrainWidget(QWidget):
 
     def act(self, path: Path, what: str, name: str = "") -> None:
         """Pause, resume, stop, kill, rename or delete a run."""
-        self._acting = path, what
-        self._actor.start(train_work.act(path, what, name), f"{what} {path.name}")  # type: ignore[arg-type]
+        # Each at once and by itself: none may wait for another, or take its place.
+        actor = Runner(self, apart=True)
+        self._actors.add(actor)
+        if what == "kill":
+            self._killed.add(path)
+        actor.finished.connect(lambda after: self._acted(path, what, after))
+        actor.failed.connect(self._failed)
+        actor.failed.connect(lambda _: self._killed.discard(path))
+        for over in (actor.finished, actor.failed):
+            over.connect(lambda _: self._dismiss(actor))
+        actor.start(train_work.act(path, what, name), f"{what} {path.name}")  # type: ignore[arg-type]
 
     def use_model(self, path: Path) -> None:
         """Open the widget that uses the model of a run, and choose it there."""
@@ -225,8 +235,7 @@ class TrainWidget(QWidget):
         self._estimator.finished.connect(self._estimated)
         self._estimator.stopped.connect(lambda: say(self.estimate, ""))
         self._estimator.failed.connect(lambda error: say(self.estimate, f"No estimate: {error}"))
-        self._actor.finished.connect(self._acted)
-        for runner in (self._surveyor, self._starter, self._actor):
+        for runner in (self._surveyor, self._starter):
             runner.failed.connect(self._failed)
         self._docked.timeout.connect(self._closing.attach)
         self._viewer.events.theme.connect(self._theme)
@@ -258,7 +267,7 @@ class TrainWidget(QWidget):
         self.monitor.stop()
         self._activity.clear()
         self.form.cancel()
-        for runner in (self._surveyor, self._starter, self._estimator, self._actor):
+        for runner in (self._surveyor, self._starter, self._estimator):
             runner.cancel()
 
     def _theme(self, event: object = None) -> None:
@@ -318,16 +327,18 @@ class TrainWidget(QWidget):
         self.monitor.look()
         self.failed.emit(error)
 
-    def _acted(self, path: Path) -> None:
-        assert self._acting is not None
-        before, what = self._acting
+    def _acted(self, path: Path, what: str, after: Path) -> None:
         if what == "rename":
-            self.panel.renamed(before, path)
+            self.panel.renamed(path, after)
             self.monitor.watch(self.panel.paths)
         elif what == "delete":
-            self._gone(before)
+            self._gone(path)
         self.monitor.look()
-        self.acted.emit(path)
+        self.acted.emit(after)
+
+    def _dismiss(self, actor: Runner) -> None:
+        self._actors.discard(actor)
+        actor.deleteLater()
 
     def _gone(self, path: Path) -> None:
         self.panel.show_runs([other for other in self.panel.paths if other != path])
@@ -356,8 +367,9 @@ class TrainWidget(QWidget):
             show_info(f"“{status.name}” has finished training.{score}")
         elif status.state is RunState.FAILED:
             show_error(f"“{status.name}” has failed: {status.message}")
-        elif status.state is RunState.INTERRUPTED and (self._acting or ("",))[-1] != "kill":
+        elif status.state is RunState.INTERRUPTED and status.path not in self._killed:
             show_warning(f"“{status.name}”: {status.message}")
+        self._killed.discard(status.path)
 
     def _pictured(self, path: Path, picture: Picture) -> None:
         if path != self.panel.path:

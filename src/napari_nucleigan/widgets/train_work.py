@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from napari_nucleigan.errors import LabelsError, RunError
 from napari_nucleigan.events import Job, Note, Progress
 from napari_nucleigan.models import list_models
 from napari_nucleigan.models.cards import Kind
+from napari_nucleigan.training.corrections import write_corrections
 from napari_nucleigan.widgets.layers import he_image
 from napari_nucleigan.widgets.paint_work import file_name
 
@@ -26,9 +28,6 @@ if TYPE_CHECKING:
     from napari_nucleigan.training.recipes import Recipe
     from napari_nucleigan.widgets.mask_layers import Reader
     from napari_nucleigan.widgets.work import Source
-
-DATA = ".data"
-"""Folder beside the runs, for the data sets that are made of layers."""
 
 Action = Literal["pause", "resume", "stop", "kill", "rename", "delete"]
 
@@ -43,10 +42,13 @@ class Pair:
         The image.
     labels : callable
         Makes the label image.
+    regions : callable or None
+        Makes an image that is 0 where the labels are not known to be right; None where they are so everywhere.
     """
 
     image: Source
     labels: Reader
+    regions: Reader | None = None
 
 
 @dataclass(frozen=True)
@@ -92,24 +94,31 @@ def begin(order: TrainOrder) -> Job[Path]:
         Folder of the run.
     """
     from napari_nucleigan.training.processes import start
-    from napari_nucleigan.training.shelf import new_folder
+    from napari_nucleigan.training.shelf import DATA, new_folder
 
     run = new_folder(order.name, order.runs)
-    if isinstance(order.data, Path):
-        data = order.data
-    else:
-        data = new_folder(run.name, order.runs / DATA)
-        yield from write_pairs(order.data, data)
-    yield Progress(0, 0, "starting the process")
-    start(
-        order.kind,
-        data,
-        order.recipe,
-        run,
-        device=order.device,
-        synthetic=order.synthetic,
-        queue=order.queue,
-    )
+    made: Path | None = None
+    try:
+        if isinstance(order.data, Path):
+            data = order.data
+        else:
+            data = made = new_folder(run.name, order.runs / DATA)
+            yield from write_pairs(order.data, data)
+        yield Progress(0, 0, "starting the process")
+        start(
+            order.kind,
+            data,
+            order.recipe,
+            run,
+            device=order.device,
+            synthetic=order.synthetic,
+            queue=order.queue,
+        )
+    except BaseException:
+        # Nobody will learn from it.
+        if made is not None:
+            shutil.rmtree(made, ignore_errors=True)
+        raise
     return run
 
 
@@ -156,6 +165,9 @@ def write_pairs(pairs: tuple[Pair, ...], folder: Path) -> Job[Path]:
         while name.lower() in taken:
             name = f"{base} {len(taken) + 1}"
         taken.add(name.lower())
+        if pair.regions is not None:
+            yield from write_corrections(image, labels, pair.regions(), folder, name)
+            continue
         write_image(folder / "images" / f"{name}.tif", image.pixels, image.mpp)
         write_labels(folder / "labels" / f"{name}.tif", labels, image.mpp)
     return folder

@@ -11,10 +11,11 @@ import typer
 from napari_nucleigan.cli import models as models_command
 from napari_nucleigan.cli import runs as runs_command
 from napari_nucleigan.cli import train as train_command
+from napari_nucleigan.cli.benchmark import benchmark
 from napari_nucleigan.cli.console import FAILED, Bar, answer, guarded, say
+from napari_nucleigan.cli.corrections import corrections
 from napari_nucleigan.cli.evaluate import evaluate
 from napari_nucleigan.cli.exchange import export, import_
-from napari_nucleigan.cli.corrections import corrections
 from napari_nucleigan.cli.masks import masks
 from napari_nucleigan.cli.options import with_options
 from napari_nucleigan.cli.synthesize import synthesize
@@ -183,6 +184,7 @@ def normalize(
 app.command()(masks)
 app.command()(corrections)
 app.command()(synthesize)
+app.command()(benchmark)
 app.command("import")(import_)
 app.command()(export)
 app.command()(evaluate)

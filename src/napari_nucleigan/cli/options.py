@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -69,3 +70,23 @@ def _parameter(name: str, field: Any) -> inspect.Parameter:
         default=field.default,
         annotation=Annotated[field.annotation, option],
     )
+
+
+def parse_changes(pairs: list[str] | None) -> dict[str, Any]:
+    """Read what ``--set KEY=VALUE`` was given; a value may be JSON, else it is text.
+
+    Raises
+    ------
+    typer.BadParameter
+        If a pair is none.
+    """
+    changes: dict[str, Any] = {}
+    for pair in pairs or []:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise typer.BadParameter(f"--set needs KEY=VALUE, not {pair!r}.")
+        try:
+            changes[key.strip()] = json.loads(value)
+        except ValueError:
+            changes[key.strip()] = value
+    return changes

@@ -7,11 +7,12 @@ import os
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from napari_nucleigan.cli.console import SAVED, USAGE, Stopped, drive, guarded, say
+from napari_nucleigan.cli.options import parse_changes
 from napari_nucleigan.errors import NucleiganError, RecipeError, RunError, StopRequested
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def _recipe(
 ) -> _Kind:
     if resume and (recipe or changes or name or start):
         raise typer.BadParameter("--resume goes on with the run's own recipe and name; leave the others out.")
-    given = _changes(changes)
+    given = parse_changes(changes)
 
     from napari_nucleigan.training import RunFolder, read_recipe
 
@@ -281,19 +282,6 @@ def _estimate(
         answer(found.to_json())
     else:
         print(found)
-
-
-def _changes(pairs: list[str]) -> dict[str, Any]:
-    changes: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise typer.BadParameter(f"--set needs KEY=VALUE, not {pair!r}.")
-        try:
-            changes[key.strip()] = json.loads(value)
-        except ValueError:
-            changes[key.strip()] = value
-    return changes
 
 
 @app.command()

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_nucleigan.comparison.experiment import compare
     from napari_nucleigan.comparison.methods import METHODS, Method, recipe_of
-    from napari_nucleigan.comparison.published import published
+    from napari_nucleigan.comparison.paper import published
     from napari_nucleigan.comparison.report import markdown, write_report
-    from napari_nucleigan.comparison.results import Budget, Comparison, Outcome, Trial, bootstrap
+    from napari_nucleigan.comparison.results import Budget, Comparison, Outcome, Trial
 
 __all__ = [
     "METHODS",
@@ -21,7 +21,6 @@ __all__ = [
     "Method",
     "Outcome",
     "Trial",
-    "bootstrap",
     "compare",
     "markdown",
     "published",
@@ -32,9 +31,9 @@ __all__ = [
 _HOMES = {
     "experiment": ("compare",),
     "methods": ("METHODS", "Method", "recipe_of"),
-    "published": ("published",),
+    "paper": ("published",),
     "report": ("markdown", "write_report"),
-    "results": ("Budget", "Comparison", "Outcome", "Trial", "bootstrap"),
+    "results": ("Budget", "Comparison", "Outcome", "Trial"),
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}
 

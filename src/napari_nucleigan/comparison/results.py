@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_nucleigan.comparison.published import published
+from napari_nucleigan.comparison.paper import published
+from napari_nucleigan.evaluation import bootstrap_means
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nucleigan.comparison.methods import Method
+    from napari_nucleigan.evaluation import Interval
     from napari_nucleigan.metrics import Scores
 
 METRICS = (
@@ -30,9 +32,6 @@ METRICS = (
     "average_hausdorff_penalised",
 )
 """Metrics of which means are given."""
-
-DRAWS = 10_000
-"""Draws of a bootstrap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,16 +127,20 @@ class Outcome:
         One for each seed that was trained to the end.
     reason : str
         Why there is none, or not one for each seed; empty where all is there.
+    failed : bool
+        Whether a training has failed just now.
     """
 
     method: Method
     trials: tuple[Trial, ...] = ()
     reason: str = ""
+    failed: bool = False
 
     def values(self, metric: str, names: Sequence[str]) -> NDArray[np.float64]:
         """Scores of some images, each a mean over the seeds; nan where an image has none."""
         table = [[getattr(trial.images[name], metric) for name in names] for trial in self.trials]
-        return np.array(table, dtype=float).mean(0)
+        means: NDArray[np.float64] = np.array(table, dtype=np.float64).mean(0)
+        return means
 
 
 @dataclass(frozen=True)
@@ -182,15 +185,16 @@ class Comparison:
         known = values[np.isfinite(values)]
         return float(known.mean()) if known.size else None
 
-    def interval(self, outcome: Outcome, metric: str) -> tuple[float, float]:
-        """95 % interval of the mean over images: images are drawn anew, with replacement."""
-        return bootstrap(outcome.values(metric, self.names()))
+    def interval(self, outcome: Outcome, metric: str) -> Interval | None:
+        """95 % interval of the mean over images, as `nucleigan evaluate` makes it; None for a single image."""
+        return _interval(outcome.values(metric, self.names()))
 
-    def gain(self, outcome: Outcome, base: Outcome, metric: str) -> tuple[float, float, float]:
+    def gain(self, outcome: Outcome, base: Outcome, metric: str) -> tuple[float | None, Interval | None]:
         """Mean difference to another method on the same images, and its 95 % interval."""
         names = self.names()
         gaps = outcome.values(metric, names) - base.values(metric, names)
-        return (float(np.nanmean(gaps)), *bootstrap(gaps))
+        known = gaps[np.isfinite(gaps)]
+        return (float(known.mean()) if known.size else None), _interval(gaps)
 
     def to_json(self) -> dict[str, Any]:
         """Represent the comparison by dictionaries, lists, numbers and strings."""
@@ -215,7 +219,7 @@ class Comparison:
             organs = sorted(set(self.organs.values()))
             found |= {
                 "mean": {metric: self.mean(outcome, metric) for metric in METRICS},
-                "interval": {metric: list(self.interval(outcome, metric)) for metric in METRICS},
+                "interval": {metric: _ends(self.interval(outcome, metric)) for metric in METRICS},
                 "organs": {organ: {m: self.mean(outcome, m, organ) for m in METRICS} for organ in organs},
                 "trials": [trial.to_json() for trial in outcome.trials],
             }
@@ -225,24 +229,9 @@ class Comparison:
         return found
 
 
-def bootstrap(values: NDArray[np.float64], seed: int = 0) -> tuple[float, float]:
-    """95 % interval of a mean: percentiles over `DRAWS` samples drawn from the values with replacement.
+def _interval(values: NDArray[np.float64]) -> Interval | None:
+    return bootstrap_means(values[:, None])[0]
 
-    Parameters
-    ----------
-    values : ndarray of float64, shape (n,)
-        One for each image; nan ones do not count.
-    seed : int
-        Seed of the draws.
 
-    Returns
-    -------
-    low, high : float
-        Nan where there are no values.
-    """
-    known = values[np.isfinite(values)]
-    if not known.size:
-        return float("nan"), float("nan")
-    drawn = np.random.default_rng(seed).integers(known.size, size=(DRAWS, known.size))
-    low, high = np.percentile(known[drawn].mean(1), (2.5, 97.5))
-    return float(low), float(high)
+def _ends(interval: Interval | None) -> list[float] | None:
+    return None if interval is None else [interval.low, interval.high]

@@ -1,0 +1,407 @@
+"""Train the methods with one budget, test them on the same images, and set them side by side.
+
+::
+
+    FOLDER/synthetic/           pairs of the bundled synthesizer, where a method trains on such
+    FOLDER/runs/NAME/           the training run of a method; NAME-seedN for other seeds than 0
+    FOLDER/predictions/NAME/    its nuclei in the test images, and which model found them
+    FOLDER/results.json, report.md, report.png
+
+Each part is kept: what is there is not done again, and what was broken off goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from napari_nucleigan import __version__
+from napari_nucleigan.comparison.methods import METHODS, Method, recipe_of
+from napari_nucleigan.comparison.results import Budget, Comparison, Outcome, Trial
+from napari_nucleigan.data.datasets import Dataset
+from napari_nucleigan.data.images import write_labels
+from napari_nucleigan.devices import usable_cores
+from napari_nucleigan.errors import DatasetError, NucleiganError, OutputError, RecipeError, RunError, StopRequested
+from napari_nucleigan.evaluation import evaluate_folders
+from napari_nucleigan.events import Finished, Job, Losses, Note, Progress
+from napari_nucleigan.files import make_folder, write_text
+from napari_nucleigan.models import load_model, read_card
+from napari_nucleigan.networks import build
+from napari_nucleigan.segmentation import SegmentSettings, segment
+from napari_nucleigan.synthesis import SetSettings, synthesize_set
+from napari_nucleigan.training import RunFolder, SegmenterRecipe, read_recipe, train_segmenter
+from napari_nucleigan.training.control import RunState, state_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+EPOCHS = (20, 24)
+"""Epochs at the full learning rate and epochs in which it falls, where neither the caller nor a run tells."""
+
+PAIRS = SetSettings(count=256, size=512)
+"""The synthetic pairs: as many pixels as four times the 16 training tiles of the Kumar split."""
+
+# Fields that decide where and how often something is written, but not what is learnt.
+_FREE = {"name", "checkpoint_every", "precision"}
+_MODEL = "model.json"
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """One training that is wanted."""
+
+    method: Method
+    recipe: SegmenterRecipe
+    run: RunFolder
+
+    @property
+    def name(self) -> str:
+        return self.run.path.name
+
+
+def compare(
+    data: str | Path | Dataset,
+    folder: str | Path,
+    methods: Sequence[str] | None = None,
+    *,
+    epochs: tuple[int, int] | None = None,
+    seeds: Sequence[int] = (0,),
+    synthetic: str | Path | None = None,
+    changes: Mapping[str, Any] | None = None,
+    split: str = "test",
+    device: str = "auto",
+    train: bool = True,
+) -> Job[Comparison]:
+    """Train methods with one budget, and test them on the same images.
+
+    No test image trains or validates, and none is segmented before all trainings have ended.
+
+    Parameters
+    ----------
+    data : str, Path or Dataset
+        The data set; its ``split.csv`` must call some images `split`.
+    folder : str or Path
+        Where runs, predictions and results are kept. What is there already is used.
+    methods : sequence of str, optional
+        Keys of `METHODS`; by default all.
+    epochs : (int, int), optional
+        Epochs at the full learning rate and epochs in which it falls, the same for all. By default those of the runs
+        that are there, else `EPOCHS`.
+    seeds : sequence of int
+        Each method is trained once for each.
+    synthetic : str or Path, optional
+        Data set of synthetic pairs; by default one is made of `PAIRS` where a method needs it.
+    changes : mapping, optional
+        Fields of the recipe to change for all methods.
+    split : str
+        Split to test on.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ...
+    train : bool
+        Whether to train what is missing. Without, only what is finished is compared.
+
+    Yields
+    ------
+    Event
+        Of the trainings and of all else. Closing the generator stops the work; what is finished is kept.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    RecipeError
+        If there is no such method, or a value is not valid.
+    DatasetError
+        If there is nothing to test on, or a run has seen test images.
+    RunError
+        If a run in the folder was trained otherwise than is asked for here, or is being trained.
+    OutputError
+        If a file cannot be written.
+    """
+    dataset = data if isinstance(data, Dataset) else Dataset.open(data)
+    test = dataset.subset(split)
+    if not len(test):
+        raise DatasetError(f"{dataset.folder} has no images to test on: split.csv calls none of them {split!r}.")
+    root = Path(folder)
+    plans = _plans(root, methods, seeds, epochs, dict(changes or {}))
+    for plan in plans:
+        _refuse_tested(plan, test)
+    failed: dict[str, str] = {}
+    if train:
+        for plan in plans:
+            _refuse_other(plan)
+        failed = yield from _train(plans, dataset, root, synthetic, device)
+    outcomes = []
+    for method in dict.fromkeys(plan.method.name for plan in plans):
+        own = [plan for plan in plans if plan.method.name == method]
+        reasons = {plan.name: failed.get(plan.name) or _unfinished(plan) for plan in own}
+        trials = []
+        for plan in own:
+            if not reasons[plan.name]:
+                trials.append((yield from _tested(plan, test, root, split, device)))
+        reason = "; ".join(dict.fromkeys(filter(None, reasons.values())))
+        outcomes.append(Outcome(METHODS[method], tuple(trials), reason, failed=bool(failed.keys() & reasons.keys())))
+    notes = _notes(outcomes, plans)
+    provenance = {
+        "version": __version__,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "data": dataset.folder.resolve().name,
+        "seeds": list(seeds),
+        "tested_on": f"{device}, {usable_cores()} cores" if device != "auto" else f"{usable_cores()} cores",
+        "training": {plan.name: plan.run.data()["train"] for plan in plans if plan.run.exists},
+        "validation": {plan.name: plan.run.data()["val"] for plan in plans if plan.run.exists},
+    }
+    organs = {name: test.organs[name] for name in test.names}
+    return Comparison(tuple(outcomes), organs, split, provenance, tuple(notes))
+
+
+def runs_here(folder: str | Path) -> list[RunFolder]:
+    """Return the runs of a comparison's folder."""
+    return [RunFolder(path) for path in sorted((Path(folder) / "runs").glob("*")) if path.is_dir()]
+
+
+def _plans(
+    root: Path,
+    methods: Sequence[str] | None,
+    seeds: Sequence[int],
+    epochs: tuple[int, int] | None,
+    changes: dict[str, Any],
+) -> list[_Plan]:
+    names = list(METHODS) if methods is None else list(dict.fromkeys(methods))
+    unknown = [name for name in names if name not in METHODS]
+    if unknown:
+        raise RecipeError(f"There is no method {unknown[0]!r}; choose of {', '.join(METHODS)}.")
+    if not names or not seeds:
+        raise RecipeError("There is nothing to compare; name a method and a seed.")
+    folders = {
+        (name, seed): RunFolder(root / "runs" / (name if seed == 0 else f"{name}-seed{seed}"))
+        for name in names
+        for seed in dict.fromkeys(seeds)
+    }
+    if epochs is None:
+        there = next((run.recipe() for run in folders.values() if run.exists), {})
+        epochs = (there["epochs_constant"], there["epochs_decay"]) if there else EPOCHS
+    return [
+        _Plan(METHODS[name], recipe_of(name, *epochs, {**changes, "seed": seed}), run)
+        for (name, seed), run in folders.items()
+    ]
+
+
+def _refuse_tested(plan: _Plan, test: Dataset) -> None:
+    """Refuse a run that has seen test images."""
+    if not plan.run.exists:
+        return
+    parts = plan.run.data()
+    seen = sorted({*parts["train"], *parts["val"]} & set(test.names))
+    if seen:
+        raise DatasetError(
+            f"{plan.run.path} has trained or validated on {len(seen)} of the test images, {seen[0]!r} first; remove "
+            "the run, or test on another split."
+        )
+
+
+def _refuse_other(plan: _Plan) -> None:
+    """Refuse a run that is not what is asked for, or that another process trains."""
+    if not plan.run.exists:
+        return
+    if state_of(plan.run).state.alive:
+        raise RunError(f"{plan.run.path} is being trained already; wait for it, or only report what is finished.")
+    other = _differences(plan)
+    if other:
+        name, (here, asked) = next(iter(other.items()))
+        raise RunError(
+            f"{plan.run.path} was trained otherwise than is asked for: {name} is {here}, not {asked}. Ask for the "
+            "same, choose another folder, or only report what is finished."
+        )
+
+
+def _differences(plan: _Plan) -> dict[str, tuple[Any, Any]]:
+    """Fields of the run's recipe that are not what is asked for."""
+    here = read_recipe(plan.run.path / "recipe.json", None, SegmenterRecipe).model_dump(mode="json")
+    asked = plan.recipe.model_dump(mode="json")
+    return {name: (here[name], asked[name]) for name in asked if name not in _FREE and here[name] != asked[name]}
+
+
+def _train(
+    plans: Sequence[_Plan], dataset: Dataset, root: Path, synthetic: str | Path | None, device: str
+) -> Job[dict[str, str]]:
+    """Train what is not finished; return why some could not be."""
+    failed: dict[str, str] = {}
+    missing = [plan for plan in plans if _unfinished(plan)]
+    for number, plan in enumerate(missing):
+        prefix = f"{plan.name} ({number + 1} of {len(missing)}): "
+        if obstacle := _obstacle(plan):
+            yield Note(f"{prefix}not run: {obstacle}", "warning")
+            continue
+        try:
+            pairs = None
+            if plan.recipe.synthetic_share:
+                pairs = synthetic or (yield from _told(_pairs(root, device), prefix))
+            resume = plan.run.exists
+            card = {"name": plan.method.name, "training_data": dataset.folder.name, "notes": plan.method.differences}
+            job = train_segmenter(
+                dataset, plan.recipe, plan.run, resume=resume, device=device, card=card, synthetic=pairs
+            )
+            yield from _told(job, prefix)
+        except StopRequested:
+            raise
+        except OutputError:  # a full disk fails whatever comes next as well
+            raise
+        except NucleiganError as error:
+            failed[plan.name] = str(error)
+            yield Note(f"{prefix}{error}", "warning")
+    return failed
+
+
+def _pairs(root: Path, device: str) -> Job[Path]:
+    """Make the synthetic pairs; those that are there are kept."""
+    out = root / "synthetic"
+    yield from synthesize_set(out, PAIRS.model_copy(update={"device": device}))
+    return out
+
+
+def _told(job: Job[_Result], prefix: str) -> Job[_Result]:
+    """Pass a job's events on, and say of which part they tell."""
+    with contextlib.closing(job):
+        while True:
+            try:
+                event = next(job)
+            except StopIteration as stop:
+                result: _Result = stop.value
+                return result
+            match event:
+                case Progress():
+                    event = replace(event, what=prefix + event.what)
+                case Note():
+                    event = replace(event, text=prefix + event.text)
+            yield event
+
+
+def _unfinished(plan: _Plan) -> str:
+    """Tell why a training has no result; nothing where it has one."""
+    if not plan.run.exists:
+        return _obstacle(plan) or "its training has not been started"
+    status = state_of(plan.run)
+    if status.state is not RunState.FINISHED:
+        far = "" if status.step is None else f" after {status.step} steps"
+        return f"its training is {status.state}{far}"
+    if not plan.run.best.is_file():
+        return "its model is missing"
+    return ""
+
+
+def _obstacle(plan: _Plan) -> str:
+    """Tell why a method cannot be had here; nothing where it can."""
+    try:
+        build(plan.recipe.generator)
+    except RecipeError as error:
+        return str(error)
+    return ""
+
+
+def _tested(plan: _Plan, test: Dataset, root: Path, split: str, device: str) -> Job[Trial]:
+    """Segment the test images with the best model of a run, and score what it finds."""
+    found = root / "predictions" / plan.name
+    yield from _told(_predicted(plan, test, found, device), f"{plan.name}: ")
+    report = yield from _told(evaluate_folders(found, test.folder, split=split, workers=1), f"{plan.name}: ")
+    images = {image.name: image.scores for image in report.images}
+    left = [name for name in test.names if name not in images]
+    if left:
+        reason = next((bad.reason for bad in report.failed if bad.name == left[0]), "it has no prediction")
+        raise DatasetError(f"The test image {left[0]!r} cannot be scored for {plan.name}: {reason}")
+    card = read_card(plan.run.best)
+    return Trial(
+        seed=plan.recipe.seed,
+        images=images,
+        pooled=report.pooled,
+        budget=_budget(plan),
+        parameters=sum(each.numel() for each in build(card.architecture).parameters()),
+        sha256=card.sha256,
+        decoding=card.decode,
+        validation=card.scores,
+        differences=_differences(plan),
+    )
+
+
+def _predicted(plan: _Plan, test: Dataset, out: Path, device: str) -> Job[None]:
+    """Write the nuclei that a run's best model finds in the test images; those of this very model are kept."""
+    record = {"sha256": read_card(plan.run.best).sha256, "version": __version__}
+    make_folder(out)
+    marker = out / _MODEL
+    if not marker.is_file() or json.loads(marker.read_text("utf-8")) != record:
+        for path in out.glob("*.tif"):
+            path.unlink()
+        write_text(marker, json.dumps(record, indent=2))
+    missing = [name for name in test.names if not (out / f"{name}.tif").is_file()]
+    model = load_model(plan.run.path, "segmenter") if missing else None
+    for number, name in enumerate(missing):
+        yield Progress(number, len(missing), f"segmenting {name}")
+        image = test.image(name)
+        # Images that do not say their scale are taken to be at the model's, as in training.
+        settings = SegmentSettings(model=str(plan.run.path), device=device, mpp=image.mpp or plan.recipe.mpp)
+        result = yield from _quiet(
+            segment(image, settings, model), Progress(number, len(missing), f"segmenting {name}")
+        )
+        write_labels(out / f"{name}.tif", result.labels, result.mpp)
+
+
+def _quiet(job: Job[_Result], now: Progress) -> Job[_Result]:
+    """Pass a job's notes on; its progress is that of one image only."""
+    with contextlib.closing(job):
+        while True:
+            try:
+                event = next(job)
+            except StopIteration as stop:
+                result: _Result = stop.value
+                return result
+            yield now if isinstance(event, Progress) else event
+
+
+def _budget(plan: _Plan) -> Budget:
+    recipe = read_recipe(plan.run.path / "recipe.json", None, SegmenterRecipe)
+    parts = plan.run.data()
+    steps, seconds, before, where = 0, 0.0, 0, ""
+    for event in plan.run.events():
+        match event:
+            case Losses():
+                seconds += (event.step - before) * recipe.batch / max(event.images_per_second, 1e-9)
+                before = event.step
+            case Finished():
+                steps = event.step
+            case Note() if " validate, on " in event.text and not where:
+                where = event.text.split(" validate, on ")[1].rstrip(".")
+    return Budget(
+        epochs=recipe.epochs_constant + recipe.epochs_decay,
+        steps=steps,
+        crops=steps * recipe.batch,
+        seconds=round(seconds, 1),
+        training=len(parts["train"]),
+        validation=len(parts["val"]),
+        synthetic=len(parts.get("synthetic", {}).get("names", ())),
+        where=where,
+    )
+
+
+def _notes(outcomes: Sequence[Outcome], plans: Sequence[_Plan]) -> list[str]:
+    """Say where the methods were not treated alike."""
+    notes = []
+    for outcome in outcomes:
+        for trial in outcome.trials:
+            for name, (here, asked) in trial.differences.items():
+                notes.append(f"{outcome.method.title}, seed {trial.seed}: {name} is {here}, not {asked}.")
+    budgets = {(t.budget.steps, t.budget.crops) for outcome in outcomes for t in outcome.trials}
+    if len(budgets) > 1:
+        notes.append("The methods were not trained for the same number of steps and crops; see the table of costs.")
+    parts = {
+        (tuple(data["train"]), tuple(data["val"])) for plan in plans if plan.run.exists for data in [plan.run.data()]
+    }
+    if len(parts) > 1:
+        notes.append("The methods were not trained and validated on the same images.")
+    return notes

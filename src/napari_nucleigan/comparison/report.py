@@ -1,0 +1,283 @@
+"""A comparison as Markdown, in the form of the paper's table."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import TYPE_CHECKING
+
+from napari_nucleigan.comparison.chart import draw
+from napari_nucleigan.comparison.columns import COLUMNS, Column, best, ends, number
+from napari_nucleigan.comparison.paper import OVERALL, SOURCE, published
+from napari_nucleigan.events import duration
+from napari_nucleigan.files import atomic_write, write_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_nucleigan.comparison.results import Comparison, Trial
+
+
+_MORE = (
+    Column("aji_plus", "AJI+"),
+    Column("pq", "PQ"),
+    Column("dice", "Dice"),
+    Column("hausdorff", "HD px", 2, lower=True),
+    Column("average_hausdorff", "AHD px", 2, lower=True),
+    Column("average_hausdorff_penalised", "AHDp px", 2, lower=True),
+)
+_BASE = "cgan"  # what ablations are held against
+
+
+def write_report(comparison: Comparison, folder: Path) -> tuple[Path, Path, Path]:
+    """Write ``results.json``, ``report.md`` and ``report.png``.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        What was found.
+    folder : Path
+        Where the files go.
+
+    Returns
+    -------
+    tuple of Path
+        The three files.
+
+    Raises
+    ------
+    OutputError
+        If one cannot be written.
+    """
+    files = folder / "results.json", folder / "report.md", folder / "report.png"
+    write_text(files[0], json.dumps(comparison.to_json(), indent=2, allow_nan=False) + "\n")
+    with atomic_write(files[2]) as temporary:
+        draw(comparison).save(temporary, "PNG", optimize=True)
+    write_text(files[1], markdown(comparison, files[2].name))
+    return files
+
+
+def markdown(comparison: Comparison, picture: str | None = None) -> str:
+    """Lay a comparison out as Markdown.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        What was found.
+    picture : str, optional
+        File of its picture, to be shown.
+
+    Returns
+    -------
+    str
+    """
+    parts = ["# Nuclei segmentation methods side by side", _about(comparison)]
+    if picture:
+        parts.append(f"![AJI, average Hausdorff distance and F1 of every method by organ]({picture})")
+    parts += ["## Overall", _overall(comparison)]
+    for column in COLUMNS:
+        parts += [f"## {column.title[0].upper()}{column.title[1:]} by organ", _organs(comparison, column)]
+    if gains := _gains(comparison):
+        parts += ["## What each ingredient changes", gains]
+    parts += ["## More figures", _more(comparison), "## Costs", _costs(comparison)]
+    parts += ["## The methods, and how they differ from the published ones", _methods(comparison)]
+    parts += ["## How to read this", _reading(comparison)]
+    return "\n\n".join(parts) + "\n"
+
+
+def summary(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+    """Lay the means over all test images out as text.
+
+    Returns
+    -------
+    header : list of str
+    rows : list of list of str
+        One for each method; published figures stand behind ours.
+    """
+    header = ["method", "AJI", "95 %", "paper", "AHDp px", "paper", "F1", "paper"]
+    rows = []
+    for outcome in comparison.outcomes:
+        if not outcome.trials:
+            rows.append([outcome.method.title, "not run", *[""] * (len(header) - 2)])
+            continue
+        cells = []
+        for column in COLUMNS:
+            cells.append(number(comparison.mean(outcome, column.metric), column.digits))
+            if column.metric == "aji":
+                cells.append(ends(comparison.interval(outcome, "aji"), partial(number, digits=3)).strip())
+            theirs = published(outcome.method.published, column.published) if column.published else None
+            cells.append(number(theirs, column.digits))
+        rows.append([outcome.method.title, *cells])
+    return header, rows
+
+
+def _about(comparison: Comparison) -> str:
+    organs = sorted(set(comparison.organs.values()))
+    provenance = comparison.provenance
+    seeds = ", ".join(map(str, provenance.get("seeds", ())))
+    text = (
+        f"Every method was trained on the same images with the same budget and tested once on the "
+        f"{len(comparison.organs)} images of the split `{comparison.split}` of the data set "
+        f"`{provenance.get('data', '?')}` "
+        f"({', '.join(f'{organ} {len(comparison.names(organ))}' for organ in organs)}). Figures are means over images; "
+        f"in brackets their 95 % interval (bootstrap over images). *In italics: what the paper published.* "
+        f"Seed {seeds}; napari-nucleigan {provenance.get('version', '')}, {provenance.get('date', '')}."
+    )
+    return "\n\n".join([text, *(f"**Note.** {note}" for note in comparison.notes)])
+
+
+def _overall(comparison: Comparison) -> str:
+    rows = []
+    for outcome in comparison.outcomes:
+        method = outcome.method
+        if not outcome.trials:
+            rows.append([method.title, method.data, f"not run: {outcome.reason}", *[""] * (len(COLUMNS) - 1)])
+            continue
+        cells = []
+        for column in COLUMNS:
+            write = partial(number, digits=column.digits)
+            mean = write(comparison.mean(outcome, column.metric))
+            theirs = published(method.published, column.published) if column.published else None
+            cells.append(mean + ends(comparison.interval(outcome, column.metric), write) + _theirs(theirs))
+        rows.append([method.title, method.data, *cells])
+    return _table(["method", "trained on", *(column.title for column in COLUMNS)], rows)
+
+
+def _organs(comparison: Comparison, column: Column) -> str:
+    shown = comparison.run
+    rows = []
+    for organ in [*sorted(set(comparison.organs.values())), None]:
+        values = [comparison.mean(outcome, column.metric, organ) for outcome in shown]
+        cells = []
+        for outcome, value in zip(shown, values, strict=True):
+            text = number(value, column.digits)
+            if value is not None and value == best(values, column.lower):
+                text = f"**{text}**"
+            theirs = None
+            if column.published:
+                theirs = published(outcome.method.published, column.published, organ or OVERALL)
+            cells.append(text + _theirs(theirs))
+        rows.append([f"**{OVERALL}**" if organ is None else f"{organ} ({len(comparison.names(organ))})", *cells])
+    return _table(["organ (images)", *(outcome.method.title for outcome in shown)], rows)
+
+
+def _gains(comparison: Comparison) -> str:
+    base = next((outcome for outcome in comparison.run if outcome.method.name == _BASE), None)
+    others = [outcome for outcome in comparison.run if outcome is not base]
+    if base is None or not others:
+        return ""
+    rows = []
+    for outcome in others:
+        cells = []
+        for column in COLUMNS:
+            mean, interval = comparison.gain(outcome, base, column.metric)
+            write = partial(_signed, digits=column.digits)
+            cells.append(write(mean) + ends(interval, write))
+        rows.append([outcome.method.title, *cells])
+    lead = (
+        f"Difference to *{base.method.title}* on the same images: mean, and its 95 % interval. An interval that holds "
+        "0 shows no difference. Intervals tell of the choice of images, not of that of the seed."
+    )
+    return lead + "\n\n" + _table(["method", *(column.title for column in COLUMNS)], rows)
+
+
+def _more(comparison: Comparison) -> str:
+    rows = []
+    for outcome in comparison.run:
+        cells = [number(comparison.mean(outcome, column.metric), column.digits) for column in _MORE]
+        pooled = [trial.pooled for trial in outcome.trials]
+        found = sum(scores.n_pred for scores in pooled) / len(pooled)
+        cells.append(number(sum(scores.aji for scores in pooled) / len(pooled), 3))
+        cells += [str(pooled[0].n_truth), f"{found:.0f}"]
+        rows.append([outcome.method.title, *cells])
+    header = ["method", *(column.title for column in _MORE), "AJI, pooled", "nuclei", "found"]
+    return _table(header, rows)
+
+
+def _costs(comparison: Comparison) -> str:
+    rows = []
+    for outcome in comparison.run:
+        for trial in outcome.trials:
+            budget = trial.budget
+            images = f"{budget.training} + {budget.validation}"
+            rows.append(
+                [
+                    outcome.method.title,
+                    str(trial.seed),
+                    images,
+                    str(budget.synthetic or "-"),
+                    str(budget.epochs),
+                    str(budget.steps),
+                    str(budget.crops),
+                    duration(budget.seconds),
+                    budget.where or "-",
+                    f"{trial.parameters / 1e6:.1f} M",
+                    _validated(trial),
+                ]
+            )
+    header = [
+        "method",
+        "seed",
+        "images (train + validate)",
+        "synthetic pairs",
+        "epochs",
+        "steps",
+        "crops",
+        "time",
+        "on",
+        "parameters",
+        "AJI on validation",
+    ]
+    return _table(header, rows)
+
+
+def _methods(comparison: Comparison) -> str:
+    lines = []
+    for outcome in comparison.outcomes:
+        method = outcome.method
+        stands = f" Stands for *{method.published}* of the paper." if method.published else ""
+        lines.append(f"- **{method.title}** (`{method.name}`).{stands} {method.differences}")
+    return "\n".join(lines)
+
+
+def _reading(comparison: Comparison) -> str:
+    base = comparison.provenance
+    lines = [
+        f"- Published figures: {SOURCE}; the table as its authors' slides give it. They were measured on another test "
+        "set (with ovary and esophagus), after other trainings, and with an F1 and an average Hausdorff distance that "
+        "are not defined there: read them beside ours, not against them.",
+        "- Ours: AJI as MoNuSeg has it, F1 of objects at IoU above 0.5, the average Hausdorff distance with missed "
+        "and spurious nuclei charged (AHDp). AHD without this charge, and HD (the mean over nuclei of the Hausdorff "
+        "distance), are under *More figures*. The documentation's page on metrics defines all.",
+        "- Means are over images, each organ's over its own; *pooled* counts all nuclei as if they lay in one image.",
+        "- Weights and decoding of each method were chosen on the validation images, which are training images held "
+        "out; the test images were segmented when all trainings had ended.",
+        "- Time is that of the updates alone, by the clock, on a machine that may have had other work to do.",
+    ]
+    if any(outcome.method.data != "real" for outcome in comparison.run):
+        lines.append(
+            "- The bundled synthesizer, which paints the synthetic pairs where no others are given, was itself trained "
+            "on all training images of the Kumar split, those held out here for validation included, and on no test "
+            "image. So validation may flatter methods trained on such pairs; the test figures are free of this."
+        )
+    if len(base.get("seeds", ())) < 2:
+        lines.append("- One seed: what another seed would change is not in the intervals.")
+    return "\n".join(lines)
+
+
+def _theirs(value: float | None) -> str:
+    return "" if value is None else f" *{value:.3f}*"
+
+
+def _signed(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:+.{digits}f}"
+
+
+def _validated(trial: Trial) -> str:
+    scores = next((found for found in trial.validation.values() if isinstance(found, dict) and "aji" in found), {})
+    return number(scores.get("aji"), 3)
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -1,0 +1,62 @@
+"""A data set and a budget so small that methods train in a second each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import tifffile
+from skimage.io import imsave
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari_nucleigan.comparison import Comparison
+
+
+@pytest.fixture(scope="session")
+def tested_set(tmp_path_factory: pytest.TempPathFactory, tiny_he: Callable[..., Any]) -> Path:
+    """Four images to train on, three to test on, of two organs."""
+    root = tmp_path_factory.mktemp("tested")
+    (root / "images").mkdir()
+    (root / "labels").mkdir()
+    rows = ["name,organ,split"]
+    for seed in range(7):
+        image, labels = tiny_he(seed=seed)
+        imsave(root / "images" / f"tile{seed}.png", image, check_contrast=False)
+        tifffile.imwrite(root / "labels" / f"tile{seed}.tif", labels)
+        rows.append(f"tile{seed},{'liver' if seed % 2 else 'colon'},{'train' if seed < 4 else 'test'}")
+    (root / "split.csv").write_text("\n".join(rows))
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_changes() -> dict[str, Any]:
+    """Fields of the recipe that make a training short."""
+    return {
+        "generator": {"name": "compact-unet", "widths": [8, 8, 16]},
+        "discriminator_width": 4,
+        "discriminator_layers": 1,
+        "patch": 32,
+        "batch": 2,
+        "crops_per_epoch": 4,
+        "warmup_steps": 0,
+        "validate_every": 2,
+        "checkpoint_every": 1,
+        "precision": "float32",
+    }
+
+
+@pytest.fixture(scope="session")
+def compared(
+    tmp_path_factory: pytest.TempPathFactory, tested_set: Path, tiny_changes: dict[str, Any]
+) -> tuple[Path, Comparison]:
+    """Three methods, compared in a folder of their own."""
+    from napari_nucleigan.comparison import compare
+    from napari_nucleigan.events import run
+
+    folder = tmp_path_factory.mktemp("comparison")
+    methods = ("fcn", "cgan", "cgan-both")
+    job = compare(tested_set, folder, methods, epochs=(1, 1), synthetic=tested_set, changes=tiny_changes)
+    return folder, run(job)

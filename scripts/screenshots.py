@@ -30,16 +30,20 @@ def main() -> None:
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        # Pictures must not depend on what the user has chosen before, nor change it.
-        os.environ["NUCLEIGAN_CONFIG"] = folder
-        os.environ["NUCLEIGAN_RUNS"] = str(Path(folder) / "runs")
-        os.environ["NAPARI_CONFIG"] = str(Path(folder) / "napari.yaml")
+        own_settings(Path(folder))
         for theme in ("dark", "light"):
             segment(out, theme)
             synthesize(out, theme)
             masks(out, theme)
             train(out, theme)
         menus(out)
+
+
+def own_settings(folder: Path) -> None:
+    """Let pictures not depend on what the user has chosen before, nor change it."""
+    os.environ["NUCLEIGAN_CONFIG"] = str(folder)
+    os.environ["NUCLEIGAN_RUNS"] = str(folder / "runs")
+    os.environ["NAPARI_CONFIG"] = str(folder / "napari.yaml")
 
 
 def segment(out: Path, theme: str) -> None:
@@ -262,15 +266,15 @@ def write_pixels(path: Path, pixels: np.ndarray) -> None:
     print(f"{path} ({len(buffer.getvalue()) // 1000} kB)")
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
+def wait_for(condition: Callable[[], bool], longest: float = LONGEST_S) -> None:
     """Let Qt work until a condition holds."""
     import time
 
     begin = time.monotonic()
     while not condition():
         settle(0.05)
-        if time.monotonic() - begin > LONGEST_S:
-            raise SystemExit("a scene did not come up within five minutes")
+        if time.monotonic() - begin > longest:
+            raise SystemExit(f"a scene did not come up within {longest:.0f} s")
 
 
 def settle(seconds: float) -> None:

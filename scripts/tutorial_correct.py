@@ -1,0 +1,118 @@
+"""Follow the tutorial "Correct, learn, segment again" in the real viewer, and take its pictures.
+
+    python scripts/tutorial_correct.py [--out FOLDER] [--minutes M]
+
+The image is the bundled sample in other stains and at another scale, which the bundled model knows badly; the
+corrections are the sample's true nuclei. How much better the rest of the image becomes is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from screenshots import FOLDER, WINDOW, fail, own_settings, save, settle, wait_for, write
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+    from napari.viewer import Viewer
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+
+MPP = 0.25
+TOP, LEFT, SIDE = 500, 500, 500
+"""The region that is corrected."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Follow the tutorial of corrections, and take its pictures.")
+    parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the pictures")
+    parser.add_argument("--minutes", type=float, default=5.0, help="how long it learns (default: 5)")
+    parser.add_argument("--theme", choices=("dark", "light"), default="light", help="napari's theme")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        own_settings(Path(folder))
+        before, after = follow(arguments.out, arguments.minutes, arguments.theme)
+    print(f"AJI of the rest of the image: {before:.3f} before, {after:.3f} after.")
+
+
+def follow(out: Path, minutes: float, theme: str) -> tuple[float, float]:
+    """Go through the steps of the page; return the AJI outside of the region before and after."""
+    import napari
+
+    from _looks import other_look
+    from napari_nucleigan.data.sample_images import synthetic_he
+    from napari_nucleigan.widgets import demo
+
+    image, labels, *_ = synthetic_he()
+    pixels, truth = other_look(image.pixels, labels)
+    viewer = napari.Viewer(show=True)
+    viewer.theme = theme
+    viewer.window.resize(*WINDOW)
+    viewer.add_image(pixels, name="slide 7", scale=(MPP, MPP), units=("um", "um"))
+    _, widget = viewer.window.add_plugin_dock_widget(demo.PLUGIN, demo.WIDGET)
+    done: list[Any] = []
+    widget.done.connect(done.append)
+    widget.failed.connect(fail)
+    wait_for(lambda: widget.form.model.count() > 0)
+    viewer.reset_view()
+    widget.bar.run_button.click()
+    wait_for(lambda: bool(done))
+    save(out / "correct-before.png", viewer)
+    before = rest(truth, done[0][0].labels)
+    correct(viewer, widget, done[0][0].labels, truth)
+    save(out / "correct-region.png", viewer)
+    panel = widget.corrections
+    panel.minutes.setValue(minutes)
+    told: list[Any] = []
+    panel.ended.connect(told.append)
+    panel.bar.run_button.click()
+    wait_for(lambda: "training" in panel.bar.progress.text() or bool(told))
+    settle(1.0)
+    write(out / "correct-learning.png", panel.grab().toImage())
+    wait_for(lambda: len(done) == 2, 60 * (minutes + 60))
+    done[0][0].labels.visible = False
+    viewer.reset_view()
+    save(out / "correct-after.png", viewer)
+    after = rest(truth, done[1][0].labels)
+    viewer.close()
+    return before, after
+
+
+def correct(viewer: Viewer, widget: Any, layer: Labels, truth: np.ndarray) -> None:
+    """Do with a few lines what a user does with the brush: make the nuclei of the region right, then name it."""
+    region = slice(TOP, TOP + SIDE), slice(LEFT, LEFT + SIDE)
+    wrong, right = (np.unique(labels[region]) for labels in (layer.data, truth))
+    labels = np.where(np.isin(layer.data, wrong), 0, layer.data)
+    inside = np.isin(truth, right[right > 0])
+    layer.data = np.where(inside, truth + labels.max(), labels).astype(np.int32)
+    panel = widget.corrections
+    panel.button.click()
+    panel.draw.click()
+    corners = [(TOP, LEFT), (TOP, LEFT + SIDE), (TOP + SIDE, LEFT + SIDE), (TOP + SIDE, LEFT)]
+    viewer.layers.selection.active.add_rectangles(np.array(corners) - 0.5)
+    settle(0.5)
+    for scroll in widget.findChildren(type(widget.layout().itemAt(0).widget())):
+        scroll.ensureWidgetVisible(panel)
+    viewer.scene.camera.center = tuple(MPP * (start + SIDE / 2) for start in (TOP, LEFT))
+    viewer.scene.camera.zoom *= 1.8
+
+
+def rest(truth: np.ndarray, layer: Labels) -> float:
+    """Score the nuclei outside of the region."""
+    from napari_nucleigan import metrics
+
+    parts = [np.array(labels) for labels in (truth, layer.data)]
+    for part in parts:
+        part[TOP : TOP + SIDE, LEFT : LEFT + SIDE] = 0
+    return metrics.evaluate(*parts, hausdorff=False).aji
+
+
+if __name__ == "__main__":
+    main()

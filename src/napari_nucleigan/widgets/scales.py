@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_nucleigan.segmentation.scaling import COARSEST, FINEST
 from napari_nucleigan.widgets.layers import layer_folder, layer_mpp, layer_problem
 from napari_nucleigan.widgets.settings import recall_mpp, remember_mpp
 
@@ -40,6 +41,21 @@ class Scales:
         if remembered is not None:
             return remembered, "Not in the image; as you last typed for this folder."
         return None, "Not in the image: please type it."
+
+    def problem(self, layer: Image) -> str:
+        """Say why nuclei cannot be segmented at the scale of a layer; empty where they can."""
+        mpp, _ = self.of(layer)
+        if mpp is None:
+            return (
+                f"“{layer.name}” does not say its microns per pixel: type them above, or choose the objective that it "
+                "was scanned with."
+            )
+        if not FINEST <= mpp <= COARSEST:
+            return (
+                f"“{layer.name}” has {mpp:.4g} microns per pixel, but nuclei can be segmented from {FINEST} to "
+                f"{COARSEST}: type the right value above."
+            )
+        return ""
 
     def give(self, layer: Image, mpp: float) -> None:
         """Take what the user typed, and remember it for the folder; 0 takes it back."""

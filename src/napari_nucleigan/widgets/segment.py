@@ -12,21 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QEvent, Qt, QTimer, Signal
-from qtpy.QtWidgets import (
-    QApplication,
-    QFrame,
-    QScrollArea,
-    QSizePolicy,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QApplication, QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_nucleigan._layers import image_layer
 from napari_nucleigan.errors import NucleiganError
 from napari_nucleigan.events import Note, Progress
 from napari_nucleigan.models import ModelFile, list_models, read_card
-from napari_nucleigan.segmentation.scaling import COARSEST, FINEST
 from napari_nucleigan.widgets import forms, layers, settings, work
+from napari_nucleigan.widgets.corrections import Corrections
 from napari_nucleigan.widgets.fields import warning_style
 from napari_nucleigan.widgets.jobs import Runner
 from napari_nucleigan.widgets.results import Result, Results, run_key
@@ -79,6 +72,7 @@ class SegmentWidget(QWidget):
 
         self.form = forms.SegmentForm()
         self.bar = RunBar("Segment the nuclei.")
+        self.corrections = Corrections(napari_viewer, self._preferences.run_folder)
         self._runner = Runner(self, activity=True)
         self._opener = Runner(self, activity=True)
         self._surveyor = Runner(self)
@@ -115,6 +109,7 @@ class SegmentWidget(QWidget):
         self.form.set_images([layer.name for layer in self._images], chosen)
         self._results.prune()
         self._image_chosen()
+        self.corrections.reset_choices()
 
     def select_image(self, layer: Image) -> None:
         """Choose an image layer in the form."""
@@ -171,21 +166,8 @@ class SegmentWidget(QWidget):
         if not chosen:
             return "Open an H&E image: with Open beside Image, or by dropping files on the canvas."
         for layer in chosen:
-            if text := layers.layer_problem(layer):
+            if text := layers.layer_problem(layer) or self._scales.problem(layer):
                 return text
-        for layer in chosen:
-            if self._scales.of(layer)[0] is None:
-                return (
-                    f"“{layer.name}” does not say its microns per pixel: type them above, or choose "
-                    "the objective that it was scanned with."
-                )
-        for layer in chosen:
-            mpp, _ = self._scales.of(layer)
-            if mpp is not None and not FINEST <= mpp <= COARSEST:
-                return (
-                    f"“{layer.name}” has {mpp:.4g} microns per pixel, but nuclei can be segmented from "
-                    f"{FINEST} to {COARSEST}: type the right value above."
-                )
         if self._surveyor.running and self.form.model.count() == 0:
             return "Looking for models and devices…"
         return self.form.problem()
@@ -196,6 +178,7 @@ class SegmentWidget(QWidget):
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addWidget(self.form)
         layout.addWidget(self.bar)
+        layout.addWidget(self.corrections)
         layout.addStretch()
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
@@ -231,6 +214,8 @@ class SegmentWidget(QWidget):
         self._runner.failed.connect(self._failed_run)
         self._refilterer.finished.connect(self._refiltered)
         self._refilterer.failed.connect(self._failed)
+        self.corrections.model_made.connect(self._learnt)
+        self.corrections.failed.connect(self._failed)
         self._viewer.events.theme.connect(self._theme)
         # A docked widget never sees a close event; `event` below and this are what there is.
         app = QApplication.instance()
@@ -252,11 +237,13 @@ class SegmentWidget(QWidget):
         self._rest.stop()
         for runner in (self._runner, self._opener, self._surveyor, self._refilterer):
             runner.cancel()
+        self.corrections.shut_down()
         self._results.clear()
 
     def _theme(self, event: object = None) -> None:
         for label in (self.bar.problem, self.form.mpp_source):
             label.setStyleSheet(warning_style(self._viewer.theme))
+        self.corrections.set_theme(self._viewer.theme)
 
     def _selected(self) -> list[Image]:
         data = self.form.image.currentData()
@@ -287,6 +274,17 @@ class SegmentWidget(QWidget):
         self.form.setEnabled(not running)
         self.form.region.setEnabled(self.form.image.currentData() != forms.ALL_IMAGES)
         self.bar.set_state(running, "" if running else self.problem())
+        chosen = self._selected()
+        image = chosen[0] if len(chosen) == 1 else None
+        self.corrections.look(image, self._scales.of(image)[0] if image else None, self.form)
+
+    def _learnt(self, model: Path, at_once: bool) -> None:
+        """Take the model that was made of the user's corrections."""
+        image = self.corrections.image
+        self.add_model_file(model)
+        if at_once and not self.running and image in self._images:
+            self.select_image(image)
+            self.run()
 
     def _next(self) -> None:
         if not self._queue:

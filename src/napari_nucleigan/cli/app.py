@@ -184,7 +184,7 @@ def normalize(
 app.command()(masks)
 app.command()(corrections)
 app.command()(synthesize)
-app.command()(benchmark)
 app.command("import")(import_)
 app.command()(export)
+app.command()(benchmark)
 app.command()(evaluate)

@@ -13,6 +13,7 @@ from napari_nucleigan.data.patches import Jitter, PatchSampler
 from napari_nucleigan.devices import computes_bfloat16
 from napari_nucleigan.errors import DatasetError
 from napari_nucleigan.masks.encoding import encode
+from napari_nucleigan.training.recipes import SegmenterRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

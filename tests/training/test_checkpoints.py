@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from napari_nucleigan.training import checkpoints
 
@@ -87,3 +88,34 @@ def test_an_optimizer_goes_on_as_if_never_stopped(kind: type[torch.optim.Adam]) 
     checkpoints.restore_optimizer("adam", second_optimizer, tensors, state)
     step(second, second_optimizer)
     assert _same(dict(first.state_dict()), dict(second.state_dict()))
+
+
+def test_tensors_of_every_kind_come_back_by_anyone_who_reads_safetensors(tmp_path: Path) -> None:
+    random = torch.Generator().manual_seed(0)
+    tensors = {
+        "scalar": torch.tensor(3.5),
+        "step": torch.tensor(7),
+        "none": torch.zeros(0, 3),
+        "layers/0": torch.randn(2, 3, 4, 5, generator=random).to(memory_format=torch.channels_last),
+        "turned": torch.randn(4, 6, generator=random).T,
+        "part": torch.arange(10, dtype=torch.int32)[::3],
+        "half": torch.randn(3, generator=random).half(),
+        "bfloat": torch.randn(5, generator=random).bfloat16(),
+        "random": torch.get_rng_state(),
+        "flags": torch.tensor([True, False, True]),
+        "double, “ä”": torch.randn(2, generator=random).double(),
+        "learnt": torch.nn.Parameter(torch.randn(3, generator=random)),
+    }
+    path = checkpoints.save_checkpoint(tmp_path, 1, tensors, {})
+    found = checkpoints.load_checkpoint(tmp_path)
+    assert found is not None
+    for read in (found[1], load_file(path.with_suffix(".safetensors"))):
+        assert read.keys() == tensors.keys()
+        for name, value in tensors.items():
+            assert read[name].dtype == value.dtype
+            assert torch.equal(read[name], value), name
+
+
+def test_a_checkpoint_without_tensors_is_one_too(tmp_path: Path) -> None:
+    checkpoints.save_checkpoint(tmp_path, 1, {}, {"a": 1})
+    assert checkpoints.load_checkpoint(tmp_path) == (1, {}, {"a": 1})

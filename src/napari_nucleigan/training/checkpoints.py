@@ -10,13 +10,26 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load, save
+from safetensors.torch import load
 
-from napari_nucleigan.files import write_bytes, write_text
+from napari_nucleigan.files import atomic_write, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+_TYPES = {
+    torch.float64: "F64",
+    torch.int64: "I64",
+    torch.float32: "F32",
+    torch.int32: "I32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int16: "I16",
+    torch.uint8: "U8",
+    torch.int8: "I8",
+    torch.bool: "BOOL",
+}
 
 KEEP = 2
 """Checkpoints kept: the newest, and one before it in case that the newest is damaged."""
@@ -46,10 +59,10 @@ def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, torch.Tensor]
     OutputError
         If it cannot be written; earlier checkpoints stay.
     """
-    content = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
     stem = f"{step:08d}"
-    write_bytes(folder / f"{stem}.safetensors", content)
-    record = {"step": step, "sha256": hashlib.sha256(content).hexdigest(), "state": state}
+    with atomic_write(folder / f"{stem}.safetensors") as temporary:
+        digest = _write(temporary, tensors)
+    record = {"step": step, "sha256": digest, "state": state}
     write_text(folder / f"{stem}.json", json.dumps(record))
     for old in sorted(folder.glob("*.json"))[:-KEEP]:
         old.unlink()
@@ -85,6 +98,33 @@ def load_checkpoint(
         if whole:
             return int(record["step"]), load(content), record["state"]
     return None
+
+
+def _write(path: Path, tensors: Mapping[str, torch.Tensor]) -> str:
+    """Write tensors in the format of safetensors, and return the checksum of the file.
+
+    Its own writer first copies them all, twice: with a gigabyte, who stopped a training waited for eight seconds.
+    """
+    # The widest first, so that each lies where its type may be read from.
+    names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
+    header, offset = {}, 0
+    for name in names:
+        end = offset + tensors[name].nbytes
+        shape = list(tensors[name].shape)
+        header[name] = {"dtype": _TYPES[tensors[name].dtype], "shape": shape, "data_offsets": [offset, end]}
+        offset = end
+    head = json.dumps(header).encode()
+    head = head.ljust(-(-len(head) // 8) * 8)
+    digest = hashlib.sha256()
+    with path.open("wb") as handle:
+        for part in (len(head).to_bytes(8, "little"), head):
+            handle.write(part)
+            digest.update(part)
+        for name in names:
+            values: Any = tensors[name].detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
+            handle.write(values)
+            digest.update(values)
+    return digest.hexdigest()
 
 
 def flatten_optimizer(prefix: str, optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

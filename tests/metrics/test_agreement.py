@@ -168,7 +168,7 @@ def test_a_merged_blob_serves_two_nuclei_in_aji_only():
 def test_an_iou_of_just_one_half_is_no_pair():
     table = overlaps(np.array([[1, 1, 0]]), np.array([[1, 0, 0]]))
     assert panoptic_quality(table).tp == 0
-    with pytest.raises(ValueError, match="1.0"):
+    with pytest.raises(ValueError, match=r"1\.0"):
         panoptic_quality(table, 1.0)
 
 

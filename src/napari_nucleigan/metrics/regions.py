@@ -83,11 +83,12 @@ def crowding(points: Float64Array, centres: Float64Array, radius: float, shape: 
     if not len(points) or not len(centres):
         return np.zeros(len(points))
     near = cKDTree(centres).query_ball_point(points, radius, return_length=True)
-    # The disc in thin strips along the columns, each cut off at the border.
-    offsets = radius * ((np.arange(_STRIPS) + 0.5) / _STRIPS * 2 - 1)
-    reach = np.sqrt(radius**2 - offsets**2)
-    rows, columns = points[:, :1] + 0.5 + offsets, points[:, 1:] + 0.5
-    chords = np.minimum(columns + reach, shape[1]) - np.maximum(columns - reach, 0)
-    inside = np.where((rows >= 0) & (rows <= shape[0]), chords, 0).sum(1) / (2 * reach.sum())
-    counted: Float64Array = near / inside
+    # What of the disc lies in the image, in thin strips.
+    row, column = points[:, :1] + 0.5, points[:, 1:] + 0.5
+    top, bottom = np.maximum(row - radius, 0), np.minimum(row + radius, shape[0])
+    strips = top + (np.arange(_STRIPS) + 0.5) / _STRIPS * (bottom - top)
+    reach = np.sqrt(radius**2 - (strips - row) ** 2)
+    chords = np.minimum(column + reach, shape[1]) - np.maximum(column - reach, 0)
+    inside = chords.mean(1) * (bottom - top)[:, 0] / (np.pi * radius**2)
+    counted: Float64Array = near / np.minimum(inside, 1)
     return counted

@@ -41,5 +41,5 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1
 torch=$(grep '^torch==' constraints.txt)
 # torch comes first and by itself, so that the build chosen here stays.
 .venv/bin/python -m pip install -c constraints.txt ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} "$torch"
-.venv/bin/python -m pip install -c constraints.txt -e '.[all,dev,docs]'
+.venv/bin/python -m pip install -c constraints.txt -e '.[all,dev,docs,slides]'
 touch .venv/.complete

@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 PROJECT = "napari-nucleigan"
-EXTRAS = ("all", "dev", "docs")
+EXTRAS = ("all", "dev", "docs", "slides")
 OLDEST_PYTHON = "3.11.0"  # a pin must install there: Debian 12 has 3.11.2, this machine perhaps 3.11.9
 HEADER = "# The versions that `make env` installs, written by `make pin` from a working environment.\n"
 

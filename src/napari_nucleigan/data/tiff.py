@@ -122,8 +122,8 @@ def _inspect(tif: tifffile.TiffFile) -> tuple[tifffile.TiffPageSeries, str | Non
     error = too_large(page.imagelength, page.imagewidth)
     if error:
         raise error
-    channel = _channel(series)
-    _refuse_cut_short(series, tif.filehandle.size)
+    channel = colour_axis(series)
+    refuse_cut_short(series, tif.filehandle.size)
     photometric = _PHOTOMETRIC.get(int(page.photometric))
     if photometric == "ycbcr" and int(page.compression) in _JPEG:
         photometric = "rgb"  # the JPEG decoder has converted it
@@ -184,8 +184,24 @@ def _other_pictures(tif: tifffile.TiffFile, chosen: tifffile.TiffPageSeries) -> 
     return tuple(notes)
 
 
-def _channel(series: tifffile.TiffPageSeries) -> str | None:
-    """Name the axis of the colours, once all other axes are known to be rows, columns or single."""
+def colour_axis(series: tifffile.TiffPageSeries) -> str | None:
+    """Name the axis of the colours, once all other axes are known to be rows, columns or single.
+
+    Parameters
+    ----------
+    series : tifffile.TiffPageSeries
+        A picture, or a level of one.
+
+    Returns
+    -------
+    str or None
+        A letter of its ``axes``; None where it is grey.
+
+    Raises
+    ------
+    ImageError
+        If it is a stack, or has another number of colours.
+    """
     sizes = dict(zip(series.axes, series.shape, strict=True))
     channel = None
     for axis, size in sizes.items():
@@ -218,7 +234,14 @@ def _two_dimensional(values: npt.NDArray[Any], axes: str, channel: str | None) -
     return values.transpose(order)
 
 
-def _refuse_cut_short(series: tifffile.TiffPageSeries, size: int) -> None:
+def refuse_cut_short(series: tifffile.TiffPageSeries, size: int) -> None:
+    """Make sure that all of a picture lies within its file of `size` bytes.
+
+    Raises
+    ------
+    ImageError
+        If it does not.
+    """
     # The decoder fills strips and tiles that are missing with zeros and says nothing.
     for page in series.pages:
         if page is None:

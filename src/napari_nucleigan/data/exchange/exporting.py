@@ -85,7 +85,9 @@ def export_dataset(form: str, source: str | Path, out: str | Path, *, split: str
     if not len(chosen):
         there = ", ".join(sorted(set(data.splits.values())))
         raise DatasetError(f"{source} has no images of the split {split!r}; its splits are {there}.")
-    work = claim(out, "exporting", {"software": SOFTWARE, "format": form, "source": str(source), "split": split})
+    work = claim(
+        out, "exporting", {"software": SOFTWARE, "format": form, "source": str(source), "split": split}, afresh=True
+    )
     nuclei = 0
 
     def pairs() -> Pairs:

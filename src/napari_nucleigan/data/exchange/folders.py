@@ -13,7 +13,7 @@ from napari_nucleigan.data.exchange.canvas import Canvas, renumbered
 from napari_nucleigan.data.exchange.entries import Entry, Found, Tile, files_below, split_of
 from napari_nucleigan.data.images import IMAGE_SUFFIXES, read_image, read_mask, write_image
 from napari_nucleigan.errors import DatasetError
-from napari_nucleigan.files import write_bytes
+from napari_nucleigan.files import make_folder, write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,6 +30,9 @@ def find(source: Path) -> Found:
         kind = {"images": images, "masks": masks}.get(path.parent.name.lower())
         if kind is not None and path.suffix.lower() in IMAGE_SUFFIXES:
             kind.setdefault(path.parent.parent, []).append(path)
+    for folder in images:
+        if (folder / "masks").is_dir():
+            masks.setdefault(folder, [])  # an image without nuclei
     if not masks:
         raise DatasetError(f"{source} holds no folders NAME/masks with an image for each nucleus; check the path.")
     entries: list[Entry] = []
@@ -45,7 +48,7 @@ def find(source: Path) -> Found:
             Entry(
                 name=shown,
                 read=partial(read, pictures[0], found),
-                files=(pictures[0], folder / found[0].parent.name),
+                files=(pictures[0], *found, found[0].parent if found else folder / "masks"),
                 split=split_of(parts[:-1]),
             )
         )
@@ -79,6 +82,7 @@ def write(folder: Path, pairs: Pairs) -> Iterator[str]:
     """Write ``NAME/images/NAME.png`` and ``NAME/masks/NUMBER.png``, with 255 in the nucleus."""
     for name, image, labels in pairs:
         write_image(folder / name / "images" / f"{name}.png", image.pixels, image.mpp)
+        make_folder(folder / name / "masks")
         numbers = renumbered(labels)
         for number, box in enumerate(find_objects(numbers), 1):
             mask = np.zeros(labels.shape, np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -232,7 +233,7 @@ class _Import:
             return
         name, reason = next(iter(self._broken.items()))
         what = f"{len(self._broken)} of {total} pairs cannot be imported; the first, {name}: " if total > 1 else ""
-        advice = " Repair them, or leave them out with skip_broken (--skip-broken)." if done else ""
+        advice = " Repair them, or leave them out (--skip-broken)." if done else ""
         raise DatasetError(f"{what}{reason.rstrip('.')}.{advice}")
 
     def _report(self, lines: list[dict[str, Any]], kept: int) -> ImportReport:
@@ -274,10 +275,10 @@ class _Import:
         return text.getvalue()
 
 
-def _stamp(entry: Entry) -> list[list[int]]:
-    """Size and time of the files of an entry: a pair is made anew where they have changed."""
+def _stamp(entry: Entry) -> str:
+    """Digest of size and time of the files of an entry: a pair is made anew where they have changed."""
     states = [os.stat(path) for path in entry.files]
-    return [[state.st_size, state.st_mtime_ns] for state in states]
+    return hashlib.sha256(repr([(state.st_size, state.st_mtime_ns) for state in states]).encode()).hexdigest()[:16]
 
 
 def _reason(error: Exception) -> str:

@@ -16,7 +16,7 @@ RECORD = "provenance.json"
 """Where the content of a folder comes from."""
 
 
-def claim(out: Path, doing: str, record: dict[str, Any]) -> Path:
+def claim(out: Path, doing: str, record: dict[str, Any], *, afresh: bool = False) -> Path:
     """Make the folder in which another one is prepared, or find the one of an earlier attempt.
 
     Parameters
@@ -27,6 +27,8 @@ def claim(out: Path, doing: str, record: dict[str, Any]) -> Path:
         What is done, for the name of the hidden folder.
     record : dict
         Ready for JSON. An earlier attempt is taken up if its record is the same, else removed.
+    afresh : bool
+        Whether it is removed in any case.
 
     Returns
     -------
@@ -43,7 +45,7 @@ def claim(out: Path, doing: str, record: dict[str, Any]) -> Path:
             raise OutputError(f"{out} is there and holds something; choose another folder, or remove it.")
         make_folder(out.parent)
         work = out.with_name(f".{out.name}.{doing}")
-        if work.exists() and _record(work) != record:
+        if work.exists() and (afresh or _record(work) != record):
             if any(work.iterdir()) and not (work / RECORD).is_file():
                 raise OutputError(f"{work} is in the way and is not this program's; remove it.")
             shutil.rmtree(work)

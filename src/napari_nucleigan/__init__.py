@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_nucleigan import stains
     from napari_nucleigan.data.datasets import Dataset
+    from napari_nucleigan.data.exchange.exporting import export_dataset
+    from napari_nucleigan.data.exchange.importing import import_dataset
     from napari_nucleigan.data.images import HEImage, read_image, read_labels, write_image, write_labels
     from napari_nucleigan.errors import NucleiganError
     from napari_nucleigan.events import run
@@ -60,6 +62,8 @@ __all__ = [
     "encode",
     "evaluate",
     "evaluate_synthetic",
+    "export_dataset",
+    "import_dataset",
     "list_models",
     "load_model",
     "polygons",
@@ -99,6 +103,8 @@ _MODULES = {
     "encode": "masks.encoding",
     "evaluate": "metrics",
     "evaluate_synthetic": "quality",
+    "export_dataset": "data.exchange.exporting",
+    "import_dataset": "data.exchange.importing",
     "list_models": "models",
     "load_model": "models",
     "read_image": "data.images",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -216,11 +217,22 @@ def _train(
         raise typer.BadParameter("Say with --run in which folder the run is to be kept.")
     from napari_nucleigan.cli.live import JsonLines, TrainingView
     from napari_nucleigan.devices import choose_device
+    from napari_nucleigan.events import run as finish
     from napari_nucleigan.training import RunFolder
     from napari_nucleigan.training.control import ask
     from napari_nucleigan.training.processes import TOKEN
     from napari_nucleigan.training.queues import place
+    from napari_nucleigan.training.ranks import started
 
+    number, size = started()
+    if queue and size > 1:
+        raise typer.BadParameter("--queue is for a single process; let the cluster's own queue start several.")
+    if number:
+        # The leader speaks for all, and dismisses the others when it is asked to stop.
+        for request in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(request, signal.SIG_IGN)
+        finish(train(data, recipe, run, resume=resume, device=device))
+        return
     folder = RunFolder(run, token=os.environ.pop(TOKEN, ""), dedicated=True)
 
     def stop() -> None:
@@ -230,7 +242,7 @@ def _train(
 
     def job(line: Place) -> Job[Path]:
         if queue and line.ahead():
-            yield from folder.waiting(line.wait())
+            yield from folder.waiting(line.wait(lambda: folder.asked() == "pause"))
         card = {"name": name} if name else None
         return (yield from train(data, recipe, folder, resume=resume, device=device, card=card))
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import queue
-import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import torch
 
@@ -16,12 +14,15 @@ from napari_nucleigan.errors import RunError
 from napari_nucleigan.events import Checkpoint, Event, Finished, Job, Losses, Progress
 from napari_nucleigan.training.checkpoints import load_checkpoint, save_checkpoint
 from napari_nucleigan.training.occupancy import PAUSED, POLL, STOPPING, TRAINING
+from napari_nucleigan.training.prefetching import Prefetched
+from napari_nucleigan.training.ranks import ALONE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from torch import Tensor
 
+    from napari_nucleigan.training.ranks import Ranks
     from napari_nucleigan.training.runs import RunFolder
 
 LOG_EVERY = 10
@@ -112,8 +113,9 @@ def train(
     batch_size: int,
     lr: float,
     resume: bool = False,
+    ranks: Ranks = ALONE,
 ) -> Job[int]:
-    """Train until the schedule ends.
+    """Train until the schedule ends, as the leader of those processes that `follow`.
 
     Closing the generator stops the training after the present step and saves a checkpoint first.
 
@@ -135,6 +137,8 @@ def train(
         Full learning rate, for the plots.
     resume : bool
         Whether to go on from the newest checkpoint.
+    ranks : Ranks
+        The processes that train together.
 
     Returns
     -------
@@ -144,7 +148,7 @@ def train(
     Raises
     ------
     RunError
-        If the losses are no longer numbers.
+        If the losses are no longer numbers, or another process is gone.
     OutputError
         If a file cannot be written.
     """
@@ -154,7 +158,8 @@ def train(
     # What a checkpoint in the middle of a validation holds: it is repeated as if it had never begun.
     unvalidated: dict[str, Any] | None = None
     due = False
-    if resume and (found := load_checkpoint(run.checkpoints)) is not None:
+    found = load_checkpoint(run.checkpoints) if resume else None
+    if found is not None:
         step, tensors, state = found
         trainer.restore(tensors, state["trainer"])
         validate.restore(state["validation"])
@@ -166,6 +171,7 @@ def train(
         saved = step
     elif resume:
         run.rewind(0)
+    ranks.tell(_Start(step, None if found is None else (tensors, state["trainer"]), torch.get_rng_state()))
 
     def checkpoint() -> Checkpoint:
         tensors, rest = trainer.state()
@@ -216,7 +222,7 @@ def train(
     try:
         more = (yield from end_epoch()) if due else hopeful()
         yield progress()
-        with _Prefetched(batches, step, schedule.steps if more else step) as ready:
+        with Prefetched(batches, step, schedule.steps if more else step) as ready:
             for batch in ready:
                 if (asked := run.asked()) is not None:
                     if asked == "pause" and step > saved:
@@ -227,7 +233,8 @@ def train(
                     with speed.paused():
                         yield from _obey(run, step, schedule.steps)
                 scale = schedule.scale(step)
-                values = trainer.step(batch, step, scale)
+                ranks.go()
+                values = ranks.average(trainer.step(batch, step, scale))
                 step += 1
                 speed.tick()
                 for name, value in values.items():
@@ -250,8 +257,49 @@ def train(
         if step > saved:
             run.record(checkpoint())
         raise
+    except RuntimeError as error:
+        ranks.explain(error)
+        raise
     yield Finished(step, str(run.best))
     return step
+
+
+def follow(trainer: Trainer[Batch], batches: Callable[[int], Batch], schedule: Schedule, ranks: Ranks) -> None:
+    """Make this process's share of the steps that the leader announces, until it dismisses all.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        The networks and their update.
+    batches : callable
+        Maps a step to this process's share of its batch.
+    schedule : Schedule
+        As the leader's.
+    ranks : Ranks
+        The processes that train together.
+
+    Raises
+    ------
+    Dismissed
+        At the end.
+    """
+    start: _Start = ranks.hear()
+    if start.state is not None:
+        trainer.restore(*start.state)
+    torch.set_rng_state(start.random)
+    with Prefetched(batches, start.step, schedule.steps) as ready:
+        for step, batch in enumerate(ready, start.step):
+            ranks.go()
+            ranks.average(trainer.step(batch, step, schedule.scale(step)))
+    ranks.go()
+
+
+class _Start(NamedTuple):
+    """Where a training begins, for all processes."""
+
+    step: int
+    state: tuple[Mapping[str, Tensor], Mapping[str, Any]] | None
+    random: Tensor
 
 
 def _obey(run: RunFolder, step: int, steps: int) -> Job[None]:
@@ -314,46 +362,3 @@ class _Pause:
     def __exit__(self, *_: object) -> None:
         gap = time.perf_counter() - self._start
         self._times[:] = [moment + gap for moment in self._times]
-
-
-class _Prefetched(Generic[Batch]):
-    """Make the next batches in a thread of their own, while the networks compute."""
-
-    def __init__(self, batches: Callable[[int], Batch], start: int, stop: int) -> None:
-        self._batches = batches
-        self._range = range(start, stop)
-        self._ready: queue.Queue[Batch | BaseException] = queue.Queue(2)
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._fill, name="crops", daemon=True)
-
-    def __enter__(self) -> Iterator[Batch]:
-        self._thread.start()
-        return self._take()
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _fill(self) -> None:
-        # Crops are small: one core makes them faster than two that wait for each other.
-        torch.set_num_threads(1)
-        for step in self._range:
-            try:
-                item: Batch | BaseException = self._batches(step)
-            except Exception as error:  # handed over to the thread that waits for the batch
-                item = error
-            while not self._ended.is_set():
-                try:
-                    self._ready.put(item, timeout=0.1)
-                    break
-                except queue.Full:
-                    continue
-            if self._ended.is_set() or isinstance(item, BaseException):
-                return
-
-    def _take(self) -> Iterator[Batch]:
-        for _ in self._range:
-            item = self._ready.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item

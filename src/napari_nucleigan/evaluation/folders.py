@@ -137,13 +137,13 @@ def _compare_all(comparisons: Sequence[Comparison], workers: int | None) -> Job[
         found[index] = comparison()
     rest = range(len(found), total)
     if rest:
-        yield Progress(len(found), total, "Comparing", left())
+        yield Progress(len(found), total, f"Comparing {total} images", left())
     try:
         with closing(in_processes([comparisons[index] for index in rest], workers or cores)) as outcomes:
             for outcome in outcomes:
                 if outcome is not None:
                     found[rest[outcome[0]]] = outcome[1]
-                yield Progress(len(found), total, "Comparing", left())
+                yield Progress(len(found), total, f"{len(found)} of {total} images compared", left())
     except CannotStart:
         yield Note("No processes can be started here; the images are compared one after the other.", "warning")
         for index in rest:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
@@ -35,6 +35,7 @@ _NAME = 120  # pixels of the first column of the tree
 _VALUE, _IMAGE = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _MEAN = "Mean over images: each image weighs the same."
+_INTERVAL = "so far chance may take it with other images of this kind (bootstrap over images)."
 _POOLED = "All nuclei as if they lay in one image: each nucleus weighs the same."
 
 
@@ -90,18 +91,23 @@ class ReportView(QWidget):
         self.tabs.setTabText(2, f"Left out ({count})" if count else "Left out")
 
     def _show_overall(self, report: Report | None) -> None:
-        group = report.overall if report is not None else None
-        level = f"{group.bootstrap.level:.0%}".replace("%", " %") if group is not None else "95 %"
-        self.overall.setHorizontalHeaderLabels(["", "Mean", level, "Pooled", level])
-        pooled = group.pooled.to_json() if group is not None else {}
-        columns: tuple[Mapping[str, float | Interval | None], ...] = (
-            (group.mean, group.mean_intervals, pooled, group.pooled_intervals) if group is not None else ({},) * 4
-        )
+        table, group = self.overall, report.overall if report is not None else None
+        columns: tuple[tuple[Mapping[str, Any], Mapping[str, Interval | None]], ...] = (({}, {}),) * 2
+        if group is not None:
+            columns = (group.mean, group.mean_intervals), (group.pooled.to_json(), group.pooled_intervals)
+        intervals = any(interval for _, found in columns for interval in found.values())
+        line = table.fontMetrics().height()
+        table.verticalHeader().setDefaultSectionSize((2 * line if intervals else line) + 6)
         for row, name in enumerate(AVERAGED):
-            for column, values in enumerate(columns, start=1):
-                item = self.overall.item(row, column)
+            for column, (values, found) in enumerate(columns, start=1):
+                item = table.item(row, column)
                 assert item is not None
-                item.setText(_text(name, values.get(name)))
+                text, interval = _text(name, values.get(name)), found.get(name)
+                item.setText(f"{text}\n{_text(name, interval)}" if interval else text)
+                item.setToolTip(DEFINITIONS[name].text)
+                if interval is not None and group is not None:
+                    tip = f"Below it the {group.bootstrap.level:.0%} interval: {_INTERVAL}".replace("%", " %")
+                    item.setToolTip(f"{DEFINITIONS[name].text}\n{tip}")
 
     def _show_images(self, report: Report | None) -> None:
         tree = self.images
@@ -167,28 +173,25 @@ def _group_item(group: Group) -> QTreeWidgetItem:
 
 
 def _overall_table() -> QTableWidget:
-    table = QTableWidget(len(AVERAGED), 5)
+    table = QTableWidget(len(AVERAGED), 3)
     for row, name in enumerate(AVERAGED):
         definition = DEFINITIONS[name]
-        unit = f" ({definition.unit})" if definition.unit else ""
-        for column in range(5):
-            item = QTableWidgetItem(f"{definition.heading}{unit}" if column == 0 else "")
+        for column in range(3):
+            unit = f" ({definition.unit})" if definition.unit else ""
+            item = QTableWidgetItem("" if column else f"{definition.heading}{unit}")
             item.setToolTip(definition.text)
             item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
             if column:
                 item.setTextAlignment(_RIGHT)
             table.setItem(row, column, item)
-    interval = "The interval that holds so many of the means of other draws of as many images: how far chance may go."
-    table.setHorizontalHeaderLabels([""] * 5)
-    for column, tip in enumerate(("", _MEAN, interval, _POOLED, interval)):
-        header = table.horizontalHeaderItem(column)
-        assert header is not None
+    for column, (title, tip) in enumerate((("", ""), ("Mean over images", _MEAN), ("All nuclei pooled", _POOLED))):
+        header = QTableWidgetItem(title)
         header.setToolTip(tip)
+        table.setHorizontalHeaderItem(column, header)
     table.verticalHeader().hide()
-    table.verticalHeader().setDefaultSectionSize(table.fontMetrics().height() + 6)
     table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
     resize = QHeaderView.ResizeMode
-    for column in range(5):
+    for column in range(3):
         table.horizontalHeader().setSectionResizeMode(column, resize.Stretch if column else resize.ResizeToContents)
     table.horizontalHeader().setHighlightSections(False)
     table.setMinimumHeight(140)

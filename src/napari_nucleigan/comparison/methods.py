@@ -80,9 +80,9 @@ METHODS = {
         Method(
             "dist",
             "DIST",
-            changes={"discriminator_width": 0, "encoding": "pixel-distance", "presence_weight": 0.0},
-            differences="The compact U-Net regresses the distance in pixels by L1 instead of squared error, up to 24 "
-            "pixels; the watershed drops peaks by their dynamics, as published.",
+            changes={**_PLAIN, "encoding": "pixel-distance"},
+            differences="The compact U-Net regresses the distance in pixels, up to 24, by cross-entropy and Dice of "
+            "the distance by 24 instead of squared error; the watershed drops peaks by their dynamics, as published.",
         ),
         Method(
             "cnn3",

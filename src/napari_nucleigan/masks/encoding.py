@@ -18,8 +18,12 @@ from napari_nucleigan.masks.splitting import grow_seeds, split_by_prominence
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PRESENCE_CHANNELS = {"distance": 2, "binary": 3, "contour": 3, "three-class": 3, "pixel-distance": 0}
-"""Leading channels of each encoding that tell what is present, as probabilities; the others are distances."""
+PRESENCE_CHANNELS = {"distance": 2, "binary": 3, "contour": 3, "three-class": 3, "pixel-distance": 3}
+"""Leading channels of each encoding that are learnt as probabilities.
+
+All but the normalised distance. A distance by `FARTHEST` is mostly near 0, where a hyperbolic tangent that is fitted
+by its value alone gets stuck.
+"""
 
 ENCODINGS = tuple(PRESENCE_CHANNELS)
 """Names of the encodings; the first is the project's own."""

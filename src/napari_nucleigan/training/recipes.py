@@ -123,12 +123,6 @@ class SegmenterRecipe(Recipe):
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay.")
     patience: int = Field(0, ge=0, description="Validations without a better score before training ends; 0: never.")
 
-    @model_validator(mode="after")
-    def _learns(self) -> Self:
-        if self.encoding == "pixel-distance" and self.presence_weight:
-            raise ValueError("the encoding 'pixel-distance' tells distances only: set presence_weight to 0")
-        return self
-
 
 class SynthesizerRecipe(Recipe):
     """How a cycleGAN learns to paint H&E from masks.

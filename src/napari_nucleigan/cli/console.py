@@ -128,8 +128,11 @@ def drive(job: Job[_Result], view: Callable[[Event], object], stop: Callable[[],
 
     def ask(number: int, frame: FrameType | None) -> None:
         nonlocal asked
-        if asked:
+        if asked and number == signal.SIGINT:
             raise KeyboardInterrupt
+        if asked:
+            # A cluster may send SIGTERM more than once.
+            return
         asked = True
         stop()
         say("Stopping after the present step; press Ctrl-C again not to wait.")

@@ -287,7 +287,10 @@ def _estimate(
     from napari_nucleigan.cli.console import Bar, answer
     from napari_nucleigan.events import run
     from napari_nucleigan.training.estimates import estimate
+    from napari_nucleigan.training.ranks import started
 
+    if started()[1] > 1:
+        raise typer.BadParameter("--estimate is for a single process.")
     with Bar() as bar:
         found = run(estimate(data, recipe, device=device, synthetic=synthetic), bar)
     if as_json:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from napari_nucleigan.errors import RunError, StopRequested
 from napari_nucleigan.events import Checkpoint, Event, Finished, Losses, Progress, Scores, run
+from napari_nucleigan.training import loop
 from napari_nucleigan.training.control import RunState, ask, state_of
 from napari_nucleigan.training.loop import Schedule, train
 from napari_nucleigan.training.occupancy import PAUSED, POLL
@@ -120,6 +122,51 @@ def test_a_training_that_patience_has_ended_does_not_go_on(tmp_path: Path) -> No
     run(_train(folder, schedule, judge=Judge(scores)))
     # Killed while the decoding was chosen, after the last checkpoint.
     assert run(_train(folder, schedule, resume=True, judge=Judge(scores))) == 4
+
+
+class Timed(Counter):
+    """A trainer whose steps take a second each, by a clock of its own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
+        self.now = 0.0
+        monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: self.now, sleep=time.sleep))
+
+    def step(self, batch: tuple[torch.Tensor, torch.Tensor], step: int, scale: float) -> dict[str, float]:
+        self.now += 1.0
+        return super().step(batch, step, scale)
+
+
+def test_the_time_is_up_before_the_epochs_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, judge = RunFolder(tmp_path), Judge([0.5])
+    schedule = Schedule(1000, 10, 0, validate_every=10, checkpoint_every=10, minutes=0.4)
+    told: list[Event] = []
+    assert run(_train(folder, schedule, trainer=Timed(monkeypatch), judge=judge), told.append) == 24
+    # It ends as any other training does: validated, saved, finished.
+    assert judge.calls == [24]
+    assert [type(event) for event in told[-2:]] == [Checkpoint, Finished]
+    assert [event.step for event in told if isinstance(event, Losses)] == [10, 20, 24]
+    progress = [event for event in told if isinstance(event, Progress)]
+    assert [(event.done, event.total, event.seconds_left) for event in progress] == [
+        (0, 10_000, None),
+        (10, 24, 14),
+        (20, 24, 4),
+        (24, 24, 0),
+        (24, 24, 0),
+    ]
+
+
+def test_what_was_spent_is_kept_when_it_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = RunFolder(tmp_path)
+    schedule = Schedule(1000, 10, 0, minutes=0.5)
+    job = _train(folder, schedule, trainer=Timed(monkeypatch))
+    assert next(event.step for event in job if isinstance(event, Losses)) == 10
+    job.close()
+    judge, trainer = Judge([0.5]), Timed(monkeypatch)
+    assert run(_train(folder, schedule, resume=True, trainer=trainer, judge=judge)) == 30
+    assert (judge.calls, trainer.now) == ([30], 20)
+    # Nor does it go on when it was saved at its end, but nobody heard that it has finished.
+    assert run(_train(folder, schedule, resume=True, trainer=Timed(monkeypatch))) == 30
 
 
 def test_losses_that_are_no_numbers_end_the_training(tmp_path: Path) -> None:

@@ -164,6 +164,9 @@ def estimate(
         step_time, crop_time, validating = _segmenter(recipe, chosen, tiles, crops_of)
     # Crops are made beside the network where there is a second core, else in its time.
     per_step = max(step_time, crop_time) if usable_cores() > 1 or chosen != "cpu" else step_time + crop_time
+    # With a limit of time there may be fewer steps, and fewer validations between them.
+    share = min(1.0, 60 * recipe.minutes / (steps * per_step)) if recipe.minutes else 1.0
+    steps, epochs = max(1, round(share * steps)), max(1, round(share * epochs))
     looks = -(-epochs // recipe.validate_every)
     shown = max(1, len(validation)) if labelled else 1
     others = len(training) + len(validation) + len(mixed or ()) - len(tiles)

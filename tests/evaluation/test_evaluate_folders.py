@@ -12,18 +12,6 @@ from napari_nucleigan.events import Note, Progress, run
 from napari_nucleigan.metrics import evaluate
 
 
-@pytest.fixture
-def folders(tmp_path, tiny_he):
-    """Three images; the first predicted exactly, the second badly, the third not at all."""
-    labels = [tiny_he(64, 64, nuclei=6, seed=seed)[1] for seed in range(3)]
-    for name, truth in zip("abc", labels, strict=True):
-        write_labels(tmp_path / "truth" / "labels" / f"{name}.tif", truth)
-    (tmp_path / "truth" / "split.csv").write_text("name,organ,split\na,liver,train\nb,liver,test\nc,colon,test\n")
-    write_labels(tmp_path / "pred" / "a.tif", labels[0])
-    write_labels(tmp_path / "pred" / "b.tif", np.where(labels[1] > 2, 1, 0).astype(np.int32))
-    return tmp_path / "pred", tmp_path / "truth", labels
-
-
 def test_rows_means_and_pooled_figures(folders):
     pred, truth, labels = folders
     events = []
@@ -134,3 +122,49 @@ def test_one_pair(folders):
     assert found == evaluate(labels[0], labels[0])
     with pytest.raises(LabelsError):
         evaluate_pair(truth=truth / "labels" / "a.tif", pred=pred / "none.tif")
+
+
+def test_the_threshold_decides_what_is_found(folders):
+    pred, truth, _ = folders
+    strict, mild = (run(evaluate_folders(pred, truth, iou=iou)) for iou in (0.9, 0.0))
+    assert mild.images[1].scores.tp == 1
+    assert strict.images[1].scores.tp == 0
+    assert (strict.iou, mild.pooled.f1 > strict.pooled.f1) == (0.9, True)
+    for wrong in ({"iou": 1.0}, {"workers": -1}):
+        with pytest.raises(ValueError, match="must be"):
+            run(evaluate_folders(pred, truth, **wrong))
+
+
+def test_only_the_names_asked_for(folders):
+    pred, truth, _ = folders
+    report = run(evaluate_folders(pred, truth, names=["b", "c"]))
+    assert ([image.name for image in report.images], report.missing) == (["b"], ("c",))
+    with pytest.raises(DatasetError, match="no labels of q"):
+        run(evaluate_folders(pred, truth, names=["a", "q"]))
+
+
+def test_a_data_set_against_a_data_set(folders, tmp_path):
+    _, truth, labels = folders
+    for name, found in zip("ab", labels, strict=False):
+        write_labels(tmp_path / "other" / "labels" / f"{name}.tif", found)
+    report = run(evaluate_folders(tmp_path / "other", truth))
+    assert report.mean["aji"] == 1
+    assert report.missing == ("c",)
+
+
+def test_predictions_that_no_split_knows_are_extra(folders):
+    pred, truth, labels = folders
+    write_labels(pred / "z.tif", labels[0])
+    (truth / "split.csv").write_text((truth / "split.csv").read_text() + "gone,colon,test\n")
+    events = []
+    report = run(evaluate_folders(pred, truth, split="test"), events.append)
+    assert report.extra == ("z",)
+    assert [event.text for event in events if isinstance(event, Note)] == [
+        "split.csv names images of the split 'test' without labels: gone."
+    ]
+
+
+def test_ome_suffixes_do_not_count(folders):
+    pred, truth, _ = folders
+    (pred / "a.tif").rename(pred / "a.ome.tif")
+    assert [image.name for image in run(evaluate_folders(pred, truth)).images] == ["a", "b"]

@@ -34,6 +34,10 @@ class RecipeError(NucleiganError):
     """A recipe or a setting with invalid values."""
 
 
+class ExtraError(RecipeError):
+    """A part that needs a package which is not installed, or does not load."""
+
+
 class RunError(NucleiganError):
     """A training run that cannot be started, resumed or read."""
 

@@ -101,7 +101,8 @@ def test_the_unet_forgets_at_its_three_levels_outside_the_innermost():
 
 
 def test_every_generator_is_tested_here():
-    assert {architecture["name"] for architecture in SMALL.values()} == set(GENERATORS)
+    # Mask R-CNN needs an extra, and is tested in its own file.
+    assert {architecture["name"] for architecture in SMALL.values()} == set(GENERATORS) - {"mask-rcnn"}
 
 
 @small

@@ -125,7 +125,7 @@ def benchmark(
 
 def _stop(out: Path) -> None:
     """Ask the run that this process trains to stop: its loop looks for requests after every step."""
-    from napari_nucleigan.comparison.experiment import runs_here
+    from napari_nucleigan.comparison.plans import runs_here
     from napari_nucleigan.training.control import ask, state_of
 
     for run in runs_here(out):

@@ -15,53 +15,44 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_nucleigan import __version__
-from napari_nucleigan.comparison.methods import METHODS, Method, recipe_of
-from napari_nucleigan.comparison.results import Budget, Comparison, Outcome, Trial
+from napari_nucleigan.comparison.methods import METHODS
+from napari_nucleigan.comparison.plans import (
+    Plan,
+    budget_of,
+    differences,
+    make_plans,
+    obstacle,
+    refuse_other,
+    refuse_tested,
+    unfinished,
+)
+from napari_nucleigan.comparison.results import Comparison, Outcome, Trial
 from napari_nucleigan.data.datasets import Dataset
 from napari_nucleigan.data.images import write_labels
 from napari_nucleigan.devices import usable_cores
-from napari_nucleigan.errors import DatasetError, NucleiganError, OutputError, RecipeError, RunError, StopRequested
+from napari_nucleigan.errors import DatasetError, NucleiganError, OutputError, StopRequested
 from napari_nucleigan.evaluation import evaluate_folders
-from napari_nucleigan.events import Finished, Job, Losses, Note, Progress
+from napari_nucleigan.events import Job, Note, Progress
 from napari_nucleigan.files import make_folder, write_text
 from napari_nucleigan.models import load_model, read_card
 from napari_nucleigan.networks import build
 from napari_nucleigan.segmentation import SegmentSettings, segment
 from napari_nucleigan.synthesis import SetSettings, synthesize_set
-from napari_nucleigan.training import RunFolder, SegmenterRecipe, read_recipe, train_segmenter
-from napari_nucleigan.training.control import RunState, state_of
+from napari_nucleigan.training import train_segmenter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-EPOCHS = (20, 24)
-"""Epochs at the full learning rate and epochs in which it falls, where neither the caller nor a run tells."""
-
 PAIRS = SetSettings(count=256, size=512)
 """The synthetic pairs: as many pixels as four times the 16 training tiles of the Kumar split."""
 
-# Fields that decide where and how often something is written, but not what is learnt.
-_FREE = {"name", "checkpoint_every", "precision"}
 _MODEL = "model.json"
 _Result = TypeVar("_Result")
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """One training that is wanted."""
-
-    method: Method
-    recipe: SegmenterRecipe
-    run: RunFolder
-
-    @property
-    def name(self) -> str:
-        return self.run.path.name
 
 
 def compare(
@@ -79,7 +70,7 @@ def compare(
 ) -> Job[Comparison]:
     """Train methods with one budget, and test them on the same images.
 
-    No test image trains or validates, and none is segmented before all trainings have ended.
+    No test image trains or validates, and none is segmented before the trainings that are made here have ended.
 
     Parameters
     ----------
@@ -130,18 +121,18 @@ def compare(
     if not len(test):
         raise DatasetError(f"{dataset.folder} has no images to test on: split.csv calls none of them {split!r}.")
     root = Path(folder)
-    plans = _plans(root, methods, seeds, epochs, dict(changes or {}))
+    plans = make_plans(root, methods, seeds, epochs, dict(changes or {}))
     for plan in plans:
-        _refuse_tested(plan, test)
+        refuse_tested(plan, test)
     failed: dict[str, str] = {}
     if train:
         for plan in plans:
-            _refuse_other(plan)
+            refuse_other(plan)
         failed = yield from _train(plans, dataset, root, synthetic, device)
     outcomes = []
     for method in dict.fromkeys(plan.method.name for plan in plans):
         own = [plan for plan in plans if plan.method.name == method]
-        reasons = {plan.name: failed.get(plan.name) or _unfinished(plan) for plan in own}
+        reasons = {plan.name: failed.get(plan.name) or unfinished(plan) for plan in own}
         trials = []
         for plan in own:
             if not reasons[plan.name]:
@@ -162,83 +153,16 @@ def compare(
     return Comparison(tuple(outcomes), organs, split, provenance, tuple(notes))
 
 
-def runs_here(folder: str | Path) -> list[RunFolder]:
-    """Return the runs of a comparison's folder."""
-    return [RunFolder(path) for path in sorted((Path(folder) / "runs").glob("*")) if path.is_dir()]
-
-
-def _plans(
-    root: Path,
-    methods: Sequence[str] | None,
-    seeds: Sequence[int],
-    epochs: tuple[int, int] | None,
-    changes: dict[str, Any],
-) -> list[_Plan]:
-    names = list(METHODS) if methods is None else list(dict.fromkeys(methods))
-    unknown = [name for name in names if name not in METHODS]
-    if unknown:
-        raise RecipeError(f"There is no method {unknown[0]!r}; choose of {', '.join(METHODS)}.")
-    if not names or not seeds:
-        raise RecipeError("There is nothing to compare; name a method and a seed.")
-    folders = {
-        (name, seed): RunFolder(root / "runs" / (name if seed == 0 else f"{name}-seed{seed}"))
-        for name in names
-        for seed in dict.fromkeys(seeds)
-    }
-    if epochs is None:
-        there = next((run.recipe() for run in folders.values() if run.exists), {})
-        epochs = (there["epochs_constant"], there["epochs_decay"]) if there else EPOCHS
-    return [
-        _Plan(METHODS[name], recipe_of(name, *epochs, {**changes, "seed": seed}), run)
-        for (name, seed), run in folders.items()
-    ]
-
-
-def _refuse_tested(plan: _Plan, test: Dataset) -> None:
-    """Refuse a run that has seen test images."""
-    if not plan.run.exists:
-        return
-    parts = plan.run.data()
-    seen = sorted({*parts["train"], *parts["val"]} & set(test.names))
-    if seen:
-        raise DatasetError(
-            f"{plan.run.path} has trained or validated on {len(seen)} of the test images, {seen[0]!r} first; remove "
-            "the run, or test on another split."
-        )
-
-
-def _refuse_other(plan: _Plan) -> None:
-    """Refuse a run that is not what is asked for, or that another process trains."""
-    if not plan.run.exists:
-        return
-    if state_of(plan.run).state.alive:
-        raise RunError(f"{plan.run.path} is being trained already; wait for it, or only report what is finished.")
-    other = _differences(plan)
-    if other:
-        name, (here, asked) = next(iter(other.items()))
-        raise RunError(
-            f"{plan.run.path} was trained otherwise than is asked for: {name} is {here}, not {asked}. Ask for the "
-            "same, choose another folder, or only report what is finished."
-        )
-
-
-def _differences(plan: _Plan) -> dict[str, tuple[Any, Any]]:
-    """Fields of the run's recipe that are not what is asked for."""
-    here = read_recipe(plan.run.path / "recipe.json", None, SegmenterRecipe).model_dump(mode="json")
-    asked = plan.recipe.model_dump(mode="json")
-    return {name: (here[name], asked[name]) for name in asked if name not in _FREE and here[name] != asked[name]}
-
-
 def _train(
-    plans: Sequence[_Plan], dataset: Dataset, root: Path, synthetic: str | Path | None, device: str
+    plans: Sequence[Plan], dataset: Dataset, root: Path, synthetic: str | Path | None, device: str
 ) -> Job[dict[str, str]]:
     """Train what is not finished; return why some could not be."""
     failed: dict[str, str] = {}
-    missing = [plan for plan in plans if _unfinished(plan)]
+    missing = [plan for plan in plans if unfinished(plan)]
     for number, plan in enumerate(missing):
         prefix = f"{plan.name} ({number + 1} of {len(missing)}): "
-        if obstacle := _obstacle(plan):
-            yield Note(f"{prefix}not run: {obstacle}", "warning")
+        if reason := obstacle(plan):
+            yield Note(f"{prefix}not run: {reason}", "warning")
             continue
         try:
             pairs = None
@@ -284,29 +208,7 @@ def _told(job: Job[_Result], prefix: str) -> Job[_Result]:
             yield event
 
 
-def _unfinished(plan: _Plan) -> str:
-    """Tell why a training has no result; nothing where it has one."""
-    if not plan.run.exists:
-        return _obstacle(plan) or "its training has not been started"
-    status = state_of(plan.run)
-    if status.state is not RunState.FINISHED:
-        far = "" if status.step is None else f" after {status.step} steps"
-        return f"its training is {status.state}{far}"
-    if not plan.run.best.is_file():
-        return "its model is missing"
-    return ""
-
-
-def _obstacle(plan: _Plan) -> str:
-    """Tell why a method cannot be had here; nothing where it can."""
-    try:
-        build(plan.recipe.generator)
-    except RecipeError as error:
-        return str(error)
-    return ""
-
-
-def _tested(plan: _Plan, test: Dataset, root: Path, split: str, device: str) -> Job[Trial]:
+def _tested(plan: Plan, test: Dataset, root: Path, split: str, device: str) -> Job[Trial]:
     """Segment the test images with the best model of a run, and score what it finds."""
     found = root / "predictions" / plan.name
     yield from _told(_predicted(plan, test, found, device), f"{plan.name}: ")
@@ -321,16 +223,16 @@ def _tested(plan: _Plan, test: Dataset, root: Path, split: str, device: str) -> 
         seed=plan.recipe.seed,
         images=images,
         pooled=report.pooled,
-        budget=_budget(plan),
+        budget=budget_of(plan),
         parameters=sum(each.numel() for each in build(card.architecture).parameters()),
         sha256=card.sha256,
         decoding=card.decode,
         validation=card.scores,
-        differences=_differences(plan),
+        differences=differences(plan),
     )
 
 
-def _predicted(plan: _Plan, test: Dataset, out: Path, device: str) -> Job[None]:
+def _predicted(plan: Plan, test: Dataset, out: Path, device: str) -> Job[None]:
     """Write the nuclei that a run's best model finds in the test images; those of this very model are kept."""
     record = {"sha256": read_card(plan.run.best).sha256, "version": __version__}
     make_folder(out)
@@ -364,32 +266,7 @@ def _quiet(job: Job[_Result], now: Progress) -> Job[_Result]:
             yield now if isinstance(event, Progress) else event
 
 
-def _budget(plan: _Plan) -> Budget:
-    recipe = read_recipe(plan.run.path / "recipe.json", None, SegmenterRecipe)
-    parts = plan.run.data()
-    steps, seconds, before, where = 0, 0.0, 0, ""
-    for event in plan.run.events():
-        match event:
-            case Losses():
-                seconds += (event.step - before) * recipe.batch / max(event.images_per_second, 1e-9)
-                before = event.step
-            case Finished():
-                steps = event.step
-            case Note() if " validate, on " in event.text and not where:
-                where = event.text.split(" validate, on ")[1].rstrip(".")
-    return Budget(
-        epochs=recipe.epochs_constant + recipe.epochs_decay,
-        steps=steps,
-        crops=steps * recipe.batch,
-        seconds=round(seconds, 1),
-        training=len(parts["train"]),
-        validation=len(parts["val"]),
-        synthetic=len(parts.get("synthetic", {}).get("names", ())),
-        where=where,
-    )
-
-
-def _notes(outcomes: Sequence[Outcome], plans: Sequence[_Plan]) -> list[str]:
+def _notes(outcomes: Sequence[Outcome], plans: Sequence[Plan]) -> list[str]:
     """Say where the methods were not treated alike."""
     notes = []
     for outcome in outcomes:

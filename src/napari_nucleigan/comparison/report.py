@@ -251,7 +251,7 @@ def _reading(comparison: Comparison) -> str:
         "distance), are under *More figures*. The documentation's page on metrics defines all.",
         "- Means are over images, each organ's over its own; *pooled* counts all nuclei as if they lay in one image.",
         "- Weights and decoding of each method were chosen on the validation images, which are training images held "
-        "out; the test images were segmented when all trainings had ended.",
+        "out; nothing was chosen by the test images.",
         "- Time is that of the updates alone, by the clock, on a machine that may have had other work to do.",
     ]
     if any(outcome.method.data != "real" for outcome in comparison.run):

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_nucleigan.errors import ModelError
+from napari_nucleigan.errors import ExtraError, ModelError
 from napari_nucleigan.files import write_bytes
 from napari_nucleigan.models.cards import (
     CARD_FORMAT,
@@ -164,6 +164,8 @@ def _build(content: bytes, card: ModelCard, path: Path) -> Any:
     try:
         build: Any = networks.build if card.kind == "segmenter" else networks.build_synthesizer
         network = build(card.architecture)
+    except ExtraError as error:
+        raise ModelError(f"{path} cannot be used here. {error}") from error
     except Exception as error:  # whatever a card from elsewhere makes a builder say
         name = card.architecture.get("name", "?")
         raise ModelError(

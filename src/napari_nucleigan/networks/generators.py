@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import nn
@@ -316,11 +316,19 @@ def _doubling(before: int, channels: int, upsampling: str) -> list[nn.Module]:
     raise TypeError(f"upsampling is 'transposed' or 'resize', not {upsampling!r}")
 
 
+def _mask_rcnn(**arguments: Any) -> Generator:
+    # Needs an extra, and half a second to import.
+    from napari_nucleigan.networks.maskrcnn import MaskRCNN
+
+    return MaskRCNN(**arguments)
+
+
 GENERATORS: dict[str, Callable[..., Generator]] = {
     "unet-256": UNet256,
     "resnet": ResNet,
     "compact-unet": CompactUNet,
     "fcn": FCN,
+    "mask-rcnn": _mask_rcnn,
 }
 """Generators by the name that recipes and model cards use."""
 

@@ -19,8 +19,7 @@ def plain_intervals(column, bootstrap):
     random, n = np.random.default_rng(bootstrap.seed), len(column)
     means = []
     for _ in range(bootstrap.resamples):
-        counts = random.multinomial(n, np.full(n, 1 / n))
-        drawn = [value for value, count in zip(column, counts, strict=True) for _ in range(count)]
+        drawn = [column[place] for place in random.integers(0, n, n)]
         known = [value for value in drawn if not math.isnan(value)]
         if known:
             means.append(math.fsum(known) / len(known))

@@ -50,8 +50,7 @@ def test_pooled_intervals_are_those_of_pooled_draws(report):
     random, n = np.random.default_rng(3), len(tallies)
     drawn = {name: [] for name in AVERAGED}
     for _ in range(200):
-        counts = random.multinomial(n, np.full(n, 1 / n))
-        found = pool([tally for tally, count in zip(tallies, counts, strict=True) for _ in range(count)])
+        found = pool([tallies[place] for place in random.integers(0, n, n)])
         for name in AVERAGED:
             drawn[name].append(getattr(found, name))
     for name in AVERAGED:

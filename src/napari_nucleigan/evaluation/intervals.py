@@ -70,12 +70,16 @@ class Bootstrap:
         ndarray of float64, shape (resamples, k)
             The same seed and n draw the same images, whatever the rows hold.
         """
-        random = np.random.default_rng(self.seed)
-        n = len(rows)
+        random, n = np.random.default_rng(self.seed), len(rows)
+        sums = np.zeros((self.resamples, rows.shape[1]))
         step = max(1, _CELLS // n)
-        sizes = [min(step, self.resamples - start) for start in range(0, self.resamples, step)]
-        parts = [random.multinomial(n, np.full(n, 1 / n), size).astype(np.float64) @ rows for size in sizes]
-        return np.concatenate(parts) if parts else np.zeros((0, rows.shape[1]))
+        for start in range(0, self.resamples, step):
+            drawn = random.integers(0, n, (min(step, self.resamples - start), n))
+            # How often each image was drawn, times what it adds.
+            cells = drawn + n * np.arange(len(drawn))[:, None]
+            times = np.bincount(cells.ravel(), minlength=cells.size).reshape(cells.shape)
+            sums[start : start + step] = times @ rows
+        return sums
 
     def intervals(self, rows: Float64Array, figures: Callable[[Float64Array], Float64Array]) -> list[Interval | None]:
         """Make the intervals of figures that follow from sums over images.

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QApplication, QFrame, QScrollArea, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
+from napari_nucleigan.widgets.evaluate_folders import EvaluateFolders
 from napari_nucleigan.widgets.evaluate_layers import EvaluateLayers
 
 if TYPE_CHECKING:
+    from napari.layers import Labels
     from napari.viewer import Viewer
 
 
@@ -26,8 +28,10 @@ class EvaluateWidget(QWidget):
         super().__init__()
         self._viewer = napari_viewer
         self.layers = EvaluateLayers(napari_viewer)
+        self.folders = EvaluateFolders(napari_viewer)
         self.tabs = QTabWidget()
         self._build()
+        self.folders.opened.connect(self._opened)
         self._viewer.events.theme.connect(self._theme)
         # A docked widget never sees a close event; `event` below and this are what there is.
         app = QApplication.instance()
@@ -50,13 +54,17 @@ class EvaluateWidget(QWidget):
         return bool(super().event(event))
 
     def _build(self) -> None:
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(self.layers)
-        self.tabs.addTab(scroll, "Layers")
-        self.tabs.setTabToolTip(0, "Compare two Labels layers, on the image.")
+        for page, title, tip in (
+            (self.layers, "Layers", "Compare two Labels layers, on the image."),
+            (self.folders, "Folders", "Compare all predictions of a folder with their truth."),
+        ):
+            scroll = QScrollArea()
+            scroll.setWidgetResizable(True)
+            scroll.setFrameShape(QFrame.Shape.NoFrame)
+            scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+            scroll.setWidget(page)
+            self.tabs.addTab(scroll, title)
+            self.tabs.setTabToolTip(self.tabs.count() - 1, tip)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(self.tabs)
@@ -65,6 +73,13 @@ class EvaluateWidget(QWidget):
 
     def _shut_down(self) -> None:
         self.layers.shut_down()
+        self.folders.shut_down()
+
+    def _opened(self, pred: Labels, truth: Labels) -> None:
+        """Show an image of the folders on the page of layers."""
+        self.tabs.setCurrentIndex(0)
+        self.layers.compare(pred, truth)
 
     def _theme(self, event: object = None) -> None:
-        self.layers.set_theme(self._viewer.theme)
+        for page in (self.layers, self.folders):
+            page.set_theme(self._viewer.theme)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _numbers = count()
 _ORDER = 1_000_000  # above all else
 _SIZE = 10
+_CORNERS = "top_left", "bottom_left"
 _BOX = "#16181dd0"
 _MARGIN = "\u2002"  # without it the box ends within the last letter
 TEXT = "#ffffff"
@@ -35,15 +36,15 @@ class CanvasText:
 
     def lines(self, lines: Sequence[tuple[str, str]]) -> None:
         """Show lines, each with its colour, at the upper left."""
-        self._show("top_left", lines)
+        self._show(_CORNERS[0], lines)
 
     def remark(self, text: str) -> None:
         """Show one line at the lower left; none where it is empty."""
-        self._show("bottom_left", [(text, TEXT)] if text else [])
+        self._show(_CORNERS[1], [(text, TEXT)] if text else [])
 
     def clear(self) -> None:
         """Take everything away."""
-        for corner in ("top_left", "bottom_left"):
+        for corner in _CORNERS:
             overlays = self._viewer.canvas.overlays
             for number in range(self._shown.pop(corner, 0)):
                 del overlays[self._key(corner, number)]
@@ -52,7 +53,7 @@ class CanvasText:
     def text(self) -> list[str]:
         """What is shown."""
         overlays = self._viewer.canvas.overlays
-        keys = [self._key(corner, number) for corner, most in self._shown.items() for number in range(most)]
+        keys = [self._key(corner, number) for corner in _CORNERS for number in range(self._shown.get(corner, 0))]
         return [overlays[key].text.strip() for key in keys if overlays[key].visible]
 
     def _show(self, corner: str, lines: Sequence[tuple[str, str]]) -> None:

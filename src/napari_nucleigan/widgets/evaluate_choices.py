@@ -39,6 +39,8 @@ class EvaluateChoices:
     def __init__(self, viewer: Viewer, form: EvaluateForm) -> None:
         self._viewer, self._form = viewer, form
         self._layers: list[Labels] = []
+        self.fixed = False
+        """Whether the user has chosen; until then a better guess may take the place of one before."""
         self._aligned: tuple[Any, Alignment] | None = None
 
     @property
@@ -55,11 +57,11 @@ class EvaluateChoices:
         """List the layers anew; what was chosen stays chosen where it is still there."""
         from napari.layers import Labels
 
-        before = self.pred, self.truth
+        before = (self.pred, self.truth) if self.fixed else (None, None)
         self._layers = [
             layer for layer in reversed(self._viewer.layers) if isinstance(layer, Labels) and view_kind(layer) is None
         ]
-        kept = [next((i for i, layer in enumerate(self._layers) if layer is old), -1) for old in before]
+        kept = [next((i for i, layer in enumerate(self._layers) if layer == old), -1) for old in before]
         pred, truth = _guess(self._layers, kept[0], kept[1])
         self._form.set_layers([layer.name for layer in self._layers], pred, truth)
 
@@ -84,7 +86,7 @@ class EvaluateChoices:
                 if len(self._layers) < 2
                 else "Choose a prediction and a truth."
             )
-        if pred is truth:
+        if pred == truth:
             raise LabelsError(f"“{pred.name}” is chosen twice: a layer always agrees with itself.")
         for layer in (pred, truth):
             if layer.ndim != 2:

@@ -143,7 +143,6 @@ class EvaluateFolders(QWidget):
         layout.addWidget(self.bar)
         layout.addWidget(self.view, 1)
         layout.addLayout(buttons)
-        self.setMinimumWidth(340)
 
     def _connect(self) -> None:
         self.form.changed.connect(self._update)

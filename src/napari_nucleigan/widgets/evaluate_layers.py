@@ -107,14 +107,14 @@ class EvaluateLayers(QWidget):
         self.choices.refresh()
         if self._comparison is not None and (self.choices.pred, self.choices.truth) != before:
             self._drop()
-        elif any(gone := self.overlay.missing(self.form.look.currentData(), self.form.outlines.isChecked())):
-            # The user has removed a layer: that is the same as not to ask for it.
+        elif any(gone := self.overlay.removed()):
+            # To remove a layer is the same as not to ask for it.
             with silent(self.form.look, self.form.outlines):
                 if gone[0]:
                     self.form.look.setCurrentIndex(self.form.look.findData(NOTHING))
                 if gone[1]:
                     self.form.outlines.setChecked(False)
-            self._write()
+            self._show()
         self._update()
 
     def run(self) -> None:
@@ -122,9 +122,16 @@ class EvaluateLayers(QWidget):
         if self._runner.running or self.choices.problem():
             return
         self.follower.stop()
+        self.choices.fixed = True
         self.bar.begin()
         self._runner.start(compare(self.choices.order()), "comparing two layers")
         self._update()
+
+    def compare(self, pred: Labels, truth: Labels) -> None:
+        """Choose two layers, and compare them."""
+        self._drop()
+        self.choices.choose(pred, truth)
+        self.run()
 
     def fly_to(self, number: int) -> None:
         """Fly the camera to a nucleus of the comparison."""
@@ -207,6 +214,7 @@ class EvaluateLayers(QWidget):
 
     def _chosen(self) -> None:
         """Follow a choice of other layers."""
+        self.choices.fixed = True
         had = self._comparison is not None
         self._drop()
         if had and self.form.live.isChecked():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from napari_nucleigan.widgets.evaluate_colours import OUTLINE, iou_colormap, outcome_colormap, rgba
 from napari_nucleigan.widgets.evaluate_form import IOU, NOTHING
@@ -10,13 +13,14 @@ from napari_nucleigan.widgets.layers import METADATA_KEY, VIEW_KEY, view_kind
 from napari_nucleigan.widgets.world import grid_place
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Iterator
+
     from napari.layers import Labels
     from napari.viewer import Viewer
 
     from napari_nucleigan.widgets.evaluate_work import Comparison
 
-_OUTCOMES, _OUTLINES = "outcomes", "outlines"
+_KINDS = _OUTCOMES, _OUTLINES = "outcomes", "outlines"
 _OPACITY = 0.55
 
 
@@ -32,8 +36,10 @@ class Overlay:
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self._layers: dict[str, Labels] = {}
-        self._comparison: Comparison | None = None
+        self._drawn: dict[str, Any] = {}
+        self._working = False
         self._colormaps = {False: outcome_colormap(), True: iou_colormap()}
+        self._white = _single(OUTLINE)
 
     @property
     def outcomes(self) -> Labels | None:
@@ -61,38 +67,44 @@ class Overlay:
         """
         place = grid_place(comparison.grid, anchor)
         order = comparison.order
-        if look == NOTHING:
-            self._remove(_OUTCOMES)
-        else:
-            name = f"{order.pred_name} against {order.truth_name}"
-            layer = self._put(_OUTCOMES, name, comparison.painted, self._colormaps[look == IOU], _OPACITY, place)
-            layer.features = comparison.features
-            self._describe(layer, comparison)
-        if outlines:
-            white = _single(OUTLINE)
-            self._put(_OUTLINES, f"{order.truth_name} outlines", comparison.outlines, white, 1.0, place)
-        else:
-            self._remove(_OUTLINES)
-        self._comparison = comparison
+        with self._at_work():
+            if look == NOTHING:
+                self._remove(_OUTCOMES)
+            else:
+                name = f"{order.pred_name} against {order.truth_name}"
+                layer = self._put(_OUTCOMES, name, comparison.painted, self._colormaps[look == IOU], _OPACITY, place)
+                layer.features = comparison.features
+                self._describe(layer, comparison)
+            if outlines:
+                name = f"{order.truth_name} outlines"
+                self._put(_OUTLINES, name, comparison.outlines, self._white, 1.0, place)
+            else:
+                self._remove(_OUTLINES)
 
     def clear(self) -> None:
         """Take the layers out of the viewer."""
-        for kind in (_OUTCOMES, _OUTLINES):
-            self._remove(kind)
-        self._comparison = None
+        with self._at_work():
+            for kind in _KINDS:
+                self._remove(kind)
 
     def forget(self) -> None:
         """Let go of the layers; they stay as they are."""
         self._layers.clear()
-        self._comparison = None
+        self._drawn.clear()
 
-    def missing(self, look: str, outlines: bool) -> tuple[bool, bool]:
-        """Tell whether the user has removed the coloured nuclei, and the outlines."""
-        shown = self._comparison is not None
-        return (
-            shown and look != NOTHING and self.outcomes is None,
-            shown and outlines and self.outlines is None,
-        )
+    def removed(self) -> tuple[bool, bool]:
+        """Tell whether somebody else has removed the coloured nuclei, and the outlines."""
+        # The viewer announces what is done here, too, and in the middle of it.
+        gone = [not self._working and kind in self._layers and self._present(kind) is None for kind in _KINDS]
+        return gone[0], gone[1]
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        self._working = True
+        try:
+            yield
+        finally:
+            self._working = False
 
     def _present(self, kind: str) -> Labels | None:
         layer = self._layers.get(kind)
@@ -107,16 +119,17 @@ class Overlay:
             self._viewer.layers.remove(layer)
             layer = None
         if layer is None:
-            layer = self._add(name, data, colormap, opacity, place)
-            layer.metadata = {METADATA_KEY: {VIEW_KEY: kind}}
+            # The metadata from the start: widgets look at the layer as soon as it is there.
+            kept = {"metadata": {METADATA_KEY: {VIEW_KEY: kind}}, **place}
+            layer = self._add(name, data, colormap, opacity, kept)
         else:
             layer.data = data
-            if layer.colormap is not colormap and kind == _OUTCOMES:
+            if self._drawn.get(kind) is not colormap:
                 layer.colormap = colormap
             _move(layer, place)
             if layer.name != name and not layer.name.startswith(f"{name} ["):
                 layer.name = name
-        self._layers[kind] = layer
+        self._layers[kind], self._drawn[kind] = layer, colormap
         return layer
 
     def _add(self, name: str, data: np.ndarray, colormap: Any, opacity: float, place: dict[str, Any]) -> Labels:
@@ -152,6 +165,7 @@ class Overlay:
         if (layer := self._present(kind)) is not None:
             self._viewer.layers.remove(layer)
         self._layers.pop(kind, None)
+        self._drawn.pop(kind, None)
 
 
 def _single(colour: str) -> Any:
@@ -161,8 +175,6 @@ def _single(colour: str) -> Any:
 
 
 def _move(layer: Labels, place: dict[str, Any]) -> None:
-    import numpy as np
-
     neutral = {"scale": np.ones(2), "translate": np.zeros(2), "rotate": np.eye(2), "shear": np.zeros(1)}
     wanted = {**neutral, "affine": np.eye(3), **place}
     for name, value in wanted.items():

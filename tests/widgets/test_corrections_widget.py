@@ -20,9 +20,11 @@ from napari_nucleigan.training.processes import RunProcess, reap
 from napari_nucleigan.training.recipes import FINE_TUNING
 from napari_nucleigan.training.runs import RunFolder
 from napari_nucleigan.training.shelf import list_runs
+from napari_nucleigan.widgets import closing
 from napari_nucleigan.widgets.layers import METADATA_KEY
 from napari_nucleigan.widgets.regions import regions_reader
 from napari_nucleigan.widgets.segment import SegmentWidget
+from napari_nucleigan.widgets.train import TrainWidget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -166,6 +168,26 @@ def test_a_run_goes_on_without_the_widget(app: App) -> None:
     app.viewer.window.remove_dock_widget(app.widget)
     app.qtbot.waitUntil(lambda: all(t.name != "training runs" for t in threading.enumerate()), timeout=LONG)
     assert state_of(path).state.alive
+
+
+def test_closing_napari_asks_once(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    train = TrainWidget(app.viewer)
+    app.viewer.window.add_dock_widget(train, name="Train a model")
+    app.segment()
+    app.draw()
+    path = app.fine_tune(600)
+    app.qtbot.waitUntil(
+        lambda: train.list.status(path) is not None and train.list.status(path).state.alive, timeout=LONG
+    )
+    asked: list[list[str]] = []
+    window = app.widget.window()
+    monkeypatch.setattr(closing, "ask", lambda _, names: asked.append(list(names)) or closing.CANCEL)
+    assert not window.close()
+    assert asked == [[path.name]]
+    monkeypatch.setattr(closing, "ask", lambda _, names: asked.append(list(names)) or closing.STOP)
+    window.close()
+    assert asked == [[path.name]] * 2
+    assert RunProcess(path).wait(LONG / 1000).state is RunState.STOPPED
 
 
 def test_a_killed_run_is_told(app: App) -> None:

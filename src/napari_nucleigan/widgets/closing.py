@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QMainWindow, QMessageBox, QWidget
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 KEEP, STOP, CANCEL = "keep", "stop", "cancel"
+
+_ONE_CLOSING = 1.0  # seconds within which two questions belong to the same closing of the window
 
 
 def ask(parent: QWidget, names: Sequence[str]) -> str:
@@ -50,6 +53,9 @@ class Closing(QObject):
         Asks runs to save their state and end.
     """
 
+    # Another widget in the window may know the same runs: nobody is asked twice about one.
+    _answered: ClassVar[dict[object, float]] = {}
+
     def __init__(
         self, widget: QWidget, running: Callable[[], dict[object, str]], stop: Callable[[list], object]
     ) -> None:
@@ -85,13 +91,16 @@ class Closing(QObject):
         window = self.window
         if event.type() != QEvent.Type.Close or window is None or watched is not window:
             return False
-        running = self._running()
+        now = time.monotonic()
+        running = {key: name for key, name in self._running().items() if now > self._answered.get(key, 0.0)}
         if not running:
             return False
         answer = ask(window, list(running.values()))
         if answer == CANCEL:
             event.ignore()
             return True
+        self._answered.clear()
+        self._answered.update(dict.fromkeys(running, time.monotonic() + _ONE_CLOSING))
         if answer == STOP:
             self._stop(list(running))
         return False

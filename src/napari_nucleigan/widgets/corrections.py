@@ -18,6 +18,7 @@ from napari_nucleigan.training.recipes import FINE_TUNING, SegmenterRecipe, fixe
 from napari_nucleigan.training.shelf import default_folder
 from napari_nucleigan.widgets import layers, train_work
 from napari_nucleigan.widgets.activity import Activity
+from napari_nucleigan.widgets.closing import Closing
 from napari_nucleigan.widgets.fields import add_row, combo, form_layout, silent, spin, warning_style
 from napari_nucleigan.widgets.jobs import Runner
 from napari_nucleigan.widgets.mask_layers import mask_reader
@@ -89,6 +90,7 @@ class Corrections(QWidget):
         self._runner, self._actor = Runner(self, activity=True), Runner(self)
         self._monitor = Monitor(self._folder, self)
         self._activity = Activity()
+        self._closing = Closing(self, self._training, train_work.stop_all)
         self._build()
         self._connect()
         self.reset_choices()
@@ -207,11 +209,9 @@ class Corrections(QWidget):
 
     def shut_down(self) -> None:
         """Look at nothing any more; a run goes on, and the Train widget finds it."""
-        self._monitor.stop()
-        self._activity.clear()
+        self._forget()
         for runner in (self._runner, self._actor):
             runner.cancel()
-        self._run = None
 
     def set_theme(self, theme: str) -> None:
         """Follow the viewer's theme."""
@@ -283,10 +283,21 @@ class Corrections(QWidget):
 
     def _started(self, path: Path) -> None:
         self._run = path
+        self._closing.attach()
         self._monitor.start()
         self._monitor.watch([path])
         self._update()
         self.started.emit(path)
+
+    def _forget(self) -> None:
+        """Watch the run no longer."""
+        self._run = None
+        self._closing.detach()
+        self._monitor.stop()
+        self._activity.clear()
+
+    def _training(self) -> dict[object, str]:
+        return {} if self._run is None else {self._run: self._run.name}
 
     def _told(self, status: RunStatus) -> None:
         if status.path != self._run:
@@ -297,9 +308,7 @@ class Corrections(QWidget):
             what = status.what or str(status.state)
             self.bar.show_progress(Progress(status.step or 0, status.steps or 0, what, status.seconds_left))
             return
-        self._run = None
-        self._monitor.stop()
-        self._activity.clear()
+        self._forget()
         if status.state is RunState.FINISHED:
             self.bar.note(f"Fine-tuned: {status.name}.")
         elif status.state is RunState.STOPPED:
@@ -318,9 +327,7 @@ class Corrections(QWidget):
 
     def _gone(self, path: Path) -> None:
         if path == self._run:
-            self._run = None
-            self._monitor.stop()
-            self._activity.clear()
+            self._forget()
             self.bar.note("The folder of the run is gone.")
             self._update()
 

@@ -97,6 +97,22 @@ def test_broken_ones_are_left_out_if_asked(folders: Path, tmp_path: Path) -> Non
     assert Dataset.open(tmp_path / "out").names == ("none",)
 
 
+def test_what_has_gone_from_the_source_is_not_in_the_set(folders: Path, tmp_path: Path) -> None:
+    job = import_dataset("png-folders", folders, tmp_path / "out")
+    for event in job:
+        if isinstance(event, Progress) and event.done == 2:
+            break
+    job.close()
+    shutil.rmtree(folders / "one")
+    report = imported("png-folders", folders, tmp_path / "out")
+    assert (report.images, report.kept) == (2, 1)
+    assert Dataset.open(tmp_path / "out").names == ("none", "two")
+    assert [json.loads(line)["name"] for line in (tmp_path / "out" / "import.jsonl").read_text().splitlines()] == [
+        "none",
+        "two",
+    ]
+
+
 def test_nothing_that_can_be_imported(folders: Path, tmp_path: Path) -> None:
     for path in folders.glob("*/images/*.png"):
         path.write_bytes(b"x")

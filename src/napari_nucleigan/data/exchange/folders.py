@@ -37,7 +37,7 @@ def find(source: Path) -> Found:
         raise DatasetError(f"{source} holds no folders NAME/masks with an image for each nucleus; check the path.")
     entries: list[Entry] = []
     broken: dict[str, str] = {}
-    for folder, found in masks.items():
+    for folder, found in sorted(masks.items()):
         parts = folder.relative_to(source).parts
         shown = "/".join(parts) or source.name
         pictures = images.get(folder, [])

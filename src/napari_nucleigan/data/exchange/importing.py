@@ -9,6 +9,7 @@ import json
 import math
 import os
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,7 +131,8 @@ def import_dataset(
     yield Progress(0, 1, f"looking through {source.name}")
     if table is not None and not Path(table).is_file():
         raise DatasetError(f"There is no file {table}; check the path.")
-    rows = read_split(Path(table) if table is not None else source / "split.csv")
+    folder = source if source.is_dir() else source.parent
+    rows = read_split(Path(table) if table is not None else folder / "split.csv")
     found = _find(form, source)
     work = claim(out, "importing", {"software": SOFTWARE, "format": form, "source": str(source), "mpp": mpp})
     return (yield from _Import(work, out, form, found, rows, mpp, skip_broken).run())
@@ -170,25 +172,28 @@ class _Import:
             made = len(done) - kept
             left = (time.perf_counter() - began) / made * (len(self._entries) - index) if made else None
             yield Progress(index, len(self._entries), f"importing {entry.name}", left)
-            line = self._lines.get(entry.name)
-            if line is not None and line["stamp"] == _stamp(entry):
-                kept += 1
-            else:
-                line = self._convert(entry)
+            line = self._convert(entry)
             if line is not None:
                 done.append((entry, line))
+                kept += line is self._lines.get(entry.name)
         self._judge(len(done))
-        report = self._report([line for _, line in done], kept)
+        lines = [line for _, line in done]
+        report = self._report(lines, kept)
+        self._tidy({entry.name for entry, _ in done})
+        write_text(self._work / LINES, "".join(json.dumps(line) + "\n" for line in lines))
         write_text(self._work / "split.csv", self._table(entry for entry, _ in done))
         land(self._work, self._out, {"report": report.to_json()})
         yield Progress(len(self._entries), len(self._entries), "imported", 0.0)
         return report
 
     def _convert(self, entry: Entry) -> dict[str, Any] | None:
-        """Write a pair and its line; None where it is broken."""
+        """Write a pair and its line, unless an earlier attempt has; None where it is broken."""
         shown = entry.files[-1]
         try:
             stamp = _stamp(entry)
+            known = self._lines.get(entry.name)
+            if known is not None and known["stamp"] == stamp:
+                return known
             tile = entry.read()
             labels = check_labels(tile.labels, entry.name)
             if tile.pixels.shape[:2] != labels.shape:
@@ -226,6 +231,12 @@ class _Import:
                 handle.write(json.dumps(line) + "\n")
         except OSError as error:
             raise output_error(path, error) from error
+
+    def _tidy(self, names: set[str]) -> None:
+        """Remove what earlier attempts have made of sources that are gone or broken now."""
+        for path in [*self._work.glob("images/*"), *self._work.glob("labels/*")]:
+            if path.stem not in names:
+                path.unlink()
 
     def _judge(self, done: int) -> None:
         total = done + len(self._broken)
@@ -290,7 +301,10 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     text = path.read_text("utf-8", errors="replace")
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        write_text(path, whole)
-    return [json.loads(line) for line in whole.splitlines()]
+    lines = []
+    for line in text.splitlines():
+        with suppress(ValueError):
+            lines.append(json.loads(line))
+    if len(lines) < len(text.splitlines()):
+        write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
+    return lines

@@ -36,6 +36,7 @@ def main() -> None:
             synthesize(out, theme)
             masks(out, theme)
             train(out, theme)
+            evaluate_folders(out, theme, Path(folder) / "evaluate")
         menus(out)
 
 
@@ -198,6 +199,68 @@ def train(out: Path, theme: str) -> None:
         settle(0.5)
         write(out / "train-runs.png", widget.grab().toImage())
     viewer.close()
+
+
+def evaluate_folders(out: Path, theme: str, folder: Path) -> None:
+    """Show the report on a folder, and one of its images as layers."""
+    import napari
+
+    from napari_nucleigan.widgets import demo
+
+    pred, truth = sample_tiles(folder)
+    viewer = napari.Viewer(show=True)
+    viewer.theme = theme
+    viewer.window.resize(*WINDOW)
+    _, widget = viewer.window.add_plugin_dock_widget(demo.PLUGIN, "Evaluate")
+    page = widget.folders
+    widget.tabs.setCurrentIndex(1)
+    page.failed.connect(fail)
+    page.form.pred.line.setText(str(pred))
+    page.form.truth.line.setText(str(truth))
+    wait_for(lambda: page.form.found is not None)
+    reported: list[Any] = []
+    page.reported.connect(reported.append)
+    page.run()
+    wait_for(lambda: bool(reported))
+    opened: list[Any] = []
+    page.opened.connect(lambda *layers: opened.append(layers))
+    page.view.tabs.setCurrentIndex(1)
+    page.view.choose("tile_2_1")
+    page.open_button.click()
+    wait_for(lambda: bool(opened))
+    widget.tabs.setCurrentIndex(1)
+    page.view.tabs.setCurrentIndex(0)
+    for layer in opened[0]:
+        layer.contour = 2
+    save(out / f"evaluate-folders-{theme}.png", viewer)
+    viewer.close()
+
+
+def sample_tiles(folder: Path) -> tuple[Path, Path]:
+    """Cut the sample into a data set of 16 tiles, and what the bundled model finds in it into predictions."""
+    from napari_nucleigan.data.images import write_image, write_labels
+    from napari_nucleigan.data.sample_images import synthetic_he
+    from napari_nucleigan.events import run
+    from napari_nucleigan.segmentation import segment
+
+    pred, truth = folder / "results", folder / "tiles"
+    if (truth / "split.csv").is_file():
+        return pred, truth
+    image, labels = synthetic_he()
+    found = run(segment(image)).labels
+    rows = ["name,organ,split"]
+    for row in range(4):
+        for column in range(4):
+            name, box = (
+                f"tile_{row}_{column}",
+                (slice(250 * row, 250 * row + 250), slice(250 * column, 250 * column + 250)),
+            )
+            write_image(truth / "images" / f"{name}.png", image.pixels[box], image.mpp)
+            write_labels(truth / "labels" / f"{name}.tif", labels[box], image.mpp)
+            write_labels(pred / f"{name}.tif", found[box], image.mpp)
+            rows.append(f"{name},{('upper', 'lower')[row // 2]} part,test")
+    (truth / "split.csv").write_text("\n".join(rows) + "\n")
+    return pred, truth
 
 
 def menus(out: Path) -> None:

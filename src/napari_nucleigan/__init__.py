@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_nucleigan.data.exchange.importing import import_dataset
     from napari_nucleigan.data.images import HEImage, read_image, read_labels, write_image, write_labels
     from napari_nucleigan.errors import NucleiganError
+    from napari_nucleigan.evaluation import evaluate_folders
     from napari_nucleigan.events import run
     from napari_nucleigan.masks import polygons
     from napari_nucleigan.masks.encoding import decode, encode
@@ -61,6 +62,7 @@ __all__ = [
     "decode",
     "encode",
     "evaluate",
+    "evaluate_folders",
     "evaluate_synthetic",
     "export_dataset",
     "import_dataset",
@@ -102,6 +104,7 @@ _MODULES = {
     "decode": "masks.encoding",
     "encode": "masks.encoding",
     "evaluate": "metrics",
+    "evaluate_folders": "evaluation",
     "evaluate_synthetic": "quality",
     "export_dataset": "data.exchange.exporting",
     "import_dataset": "data.exchange.importing",

@@ -21,6 +21,7 @@ def measure() -> list[Row]:
     full = timed(lambda: inspect(truth, pred))
     live = timed(lambda: inspect(truth, painted, previous=found))
     bare = timed(lambda: inspect(truth, pred, hausdorff=False))
+    mask = timed(lambda: inspect(truth, (pred > 0).astype(np.int32)), repeats=3)
     turned = np.array([[np.cos(0.1), -np.sin(0.1), 50], [np.sin(0.1), np.cos(0.1), -50], [0, 0, 1]])
     placed = align(Grid(truth.shape, np.eye(3), True, "truth"), Grid(pred.shape, turned, True, "pred"))
     moved = timed(lambda: (placed.truth(truth), placed.pred(pred)))
@@ -29,5 +30,6 @@ def measure() -> list[Row]:
         full.row("inspect: scores, outcomes, distances, picture", "<= 0.2", "reference pair"),
         live.row("inspect after a stroke, from what is known", "<= 0.1", "reference pair"),
         bare.row("inspect without distances", "<= 0.1", "reference pair"),
+        mask.row("inspect a mask that was taken for one nucleus", "<= 2", "all predictions of the pair with one label"),
         moved.row("bring two label images to one grid", "<= 0.1", "1000x1000, one of them turned by 6 degrees"),
     ]

@@ -62,7 +62,10 @@ def plain_sahasrabudhe(truth, pred):
     return np.mean(found) if found else None if truth or pred else 0.0
 
 
-def test_every_distance_equals_its_definition_on_200_pairs(label_pairs):
+@pytest.mark.parametrize("window", [1 << 16, 12, 0])
+def test_every_distance_equals_its_definition_on_200_pairs(label_pairs, monkeypatch, window):
+    # Up to so many pixels are measured in one window; nuclei that do not fit one are measured in other ways.
+    monkeypatch.setattr("napari_nucleigan.metrics.shapes._WINDOW", window)
     for truth, pred in label_pairs:
         found = hausdorff(truth, pred)
         sets = nuclei(truth), nuclei(pred)
@@ -129,6 +132,19 @@ def test_a_nucleus_in_two_pieces_is_one():
     pred[0, 0] = 4
     found = hausdorff(truth, pred)
     assert (found.hausdorff, found.average) == (11, 11 / 4)
+
+
+def test_a_mask_taken_for_one_nucleus_is_measured_by_a_sample():
+    truth, mask = np.zeros((400, 400), int), np.ones((400, 400), int)
+    truth[100:120, 50:80] = 1
+    found = hausdorff(truth, mask)
+    across, down = (
+        np.maximum(np.maximum(a - np.arange(400), np.arange(400) - b), 0) for a, b in ((50, 79), (100, 119))
+    )
+    outside = np.hypot(across, down[:, None])
+    assert found.average == pytest.approx(outside.mean() / 2, rel=0.01)
+    assert found.hausdorff == pytest.approx(outside.max(), rel=0.03)
+    assert found.average == pytest.approx(hausdorff(mask, truth).average)
 
 
 def test_other_shapes_are_refused_even_with_a_table():

@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import distance_transform_edt, find_objects
 
+from napari_nucleigan.metrics.shapes import Shapes, apart
 from napari_nucleigan.metrics.table import checked, overlaps, renumber
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy.typing as npt
-
     from napari_nucleigan.metrics.table import Float64Array, Int64Array, LabelArray, Overlaps
 
     Boxes = tuple[Int64Array, Int64Array]
-    Crops = Iterator[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +92,13 @@ def pair_distances(
 
     Boxes are those of the true nuclei and of the predictions, as `Regions.boxes`, where they are known already.
     """
+    first, second = boxes or (_boxes(truth, table.truth_ids), _boxes(pred, table.pred_ids))
+    true, predicted = Shapes(truth, table.truth_ids, first), Shapes(pred, table.pred_ids, second)
     maxima, averages = np.zeros(len(pairs)), np.zeros(len(pairs))
-    for i, (a, b) in enumerate(_crops(truth, pred, table, pairs, boxes)):
-        forth, back = distance_transform_edt(~b)[a], distance_transform_edt(~a)[b]
-        maxima[i] = max(forth.max(), back.max())
-        averages[i] = (forth.mean() + back.mean()) / 2
+    for place, (i, j) in enumerate(_indices(table, pairs)):
+        forth, back = apart(true, i, predicted, j)
+        maxima[place] = max(forth.max(), back.max())
+        averages[place] = (forth.mean() + back.mean()) / 2
     return maxima, averages
 
 
@@ -146,26 +146,20 @@ def sahasrabudhe_hausdorff(truth: LabelArray, pred: LabelArray, table: Overlaps 
     """
     checked(truth, pred)
     table = overlaps(truth, pred) if table is None else table
+    true = Shapes(truth, table.truth_ids, _boxes(truth, table.truth_ids))
+    predicted = Shapes(pred, table.pred_ids, _boxes(pred, table.pred_ids))
     largest = np.full(table.n_truth, -1.0)
-    every = np.arange(len(table.intersections))
-    for i, (a, b) in zip(table.truth_index, _crops(truth, pred, table, every), strict=True):
-        largest[i] = max(largest[i], distance_transform_edt(~(a & b))[a].max())
+    for i, j in _indices(table, np.arange(len(table.intersections))):
+        window = true.window(i)
+        a = true.mask(i, window)
+        largest[i] = max(largest[i], distance_transform_edt(~(a & predicted.mask(j, window)))[a].max())
     met = largest[largest >= 0]
     return _mean(met, np.zeros(table.n_truth + table.n_pred))
 
 
-def _crops(
-    truth: LabelArray, pred: LabelArray, table: Overlaps, pairs: Int64Array, boxes: Boxes | None = None
-) -> Crops:
-    """Masks of the two nuclei of each pair, in the window that holds both."""
-    first, second = boxes or (_boxes(truth, table.truth_ids), _boxes(pred, table.pred_ids))
-    i, j = table.truth_index[pairs], table.pred_index[pairs]
-    low, high = np.minimum(first[i, ::2], second[j, ::2]), np.maximum(first[i, 1::2], second[j, 1::2])
-    for (top, left), (bottom, right), a, b in zip(
-        low.tolist(), high.tolist(), table.truth_ids[i], table.pred_ids[j], strict=True
-    ):
-        window = slice(top, bottom), slice(left, right)
-        yield truth[window] == a, pred[window] == b
+def _indices(table: Overlaps, pairs: Int64Array) -> Iterator[tuple[int, int]]:
+    """Numbers of the two nuclei of each pair."""
+    return zip(table.truth_index[pairs].tolist(), table.pred_index[pairs].tolist(), strict=True)
 
 
 def _boxes(labels: LabelArray, ids: LabelArray) -> Int64Array:

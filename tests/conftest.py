@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +15,7 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -53,6 +56,38 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     """Keep the user's own models and settings out of the tests, and the tests out of them."""
     for variable in ("NUCLEIGAN_MODELS", "NUCLEIGAN_CONFIG", "NUCLEIGAN_RUNS", "NUCLEIGAN_QUEUE"):
         monkeypatch.setenv(variable, str(tmp_path_factory.mktemp(variable.lower())))
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mount a memory file system with the options given; only root may."""
+    mounted: list[Path] = []
+
+    def make(options: str) -> Path:
+        folder = tmp_path / f"mount{len(mounted)}"
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        if sys.platform != "linux" or subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("needs the right to mount a file system")
+        mounted.append(folder)
+        return folder
+
+    yield make
+    for folder in mounted:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+def small_disk(mount: Callable[[str], Path]) -> Iterator[Path]:
+    """A disk of six megabytes; what trains on it is ended with the test."""
+    from napari_nucleigan.errors import NucleiganError
+    from napari_nucleigan.training.processes import kill
+
+    disk = mount("size=6m")
+    yield disk
+    for path in disk.iterdir():
+        with suppress(NucleiganError):
+            kill(path)
 
 
 def _shared(part: str) -> Path:

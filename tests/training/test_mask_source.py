@@ -8,6 +8,7 @@ import torch
 
 from napari_nucleigan.data.images import write_labels
 from napari_nucleigan.errors import LabelsError, RecipeError
+from napari_nucleigan.events import run
 from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.masks.likes import save
 from napari_nucleigan.masks.polygons import PRESETS, preset
@@ -43,11 +44,14 @@ def _places(height: int, width: int, start: int = 1) -> NDArray[np.int32]:
 def test_masks_depend_on_seed_and_step_alone(masks: str, tiny_synthesizer: Recipes, tiny_he: Images) -> None:
     tiles = [_tile(f"t{seed}", tiny_he(seed=seed)[1]) for seed in (0, 1)]
     recipe = tiny_synthesizer(masks=masks)
-    first, second = (open_masks(recipe, tiles) for _ in range(2))
+    first, second = (run(open_masks(recipe, tiles)) for _ in range(2))
     later = second.draw(5, ["t0", "t1"])
     assert _same(first.draw(3, ["t0", "t1"]), second.draw(3, ["t0", "t1"]))
     assert _same(first.draw(5, ["t0", "t1"]), later)
-    others = [first.draw(4, ["t0", "t1"]), open_masks(tiny_synthesizer(masks=masks, seed=1), tiles).draw(3, ["t0"] * 2)]
+    others = [
+        first.draw(4, ["t0", "t1"]),
+        run(open_masks(tiny_synthesizer(masks=masks, seed=1), tiles)).draw(3, ["t0"] * 2),
+    ]
     for other in others:
         assert not _same(first.draw(3, ["t0", "t1"]), other)
 
@@ -55,7 +59,7 @@ def test_masks_depend_on_seed_and_step_alone(masks: str, tiny_synthesizer: Recip
 @pytest.mark.parametrize("masks", ["fit", "labels", "breast"])
 def test_masks_are_label_images_of_the_crops_size(masks: str, tiny_synthesizer: Recipes, tiny_he: Images) -> None:
     tiles = [_tile("a", tiny_he(seed=0)[1])]
-    source = open_masks(tiny_synthesizer(masks=masks, patch=64), tiles)
+    source = run(open_masks(tiny_synthesizer(masks=masks, patch=64), tiles))
     for labels, side in ((source.draw(0, ["a"])[0], 64), (source.draw(0, ["a"], 96)[0], 96)):
         assert labels.shape == (side, side)
         assert labels.dtype == np.int32
@@ -66,7 +70,7 @@ def test_masks_are_label_images_of_the_crops_size(masks: str, tiny_synthesizer: 
 
 @pytest.mark.parametrize("encoding", ["distance", "binary", "contour"])
 def test_fields_are_the_masks_encoded(encoding: str, tiny_synthesizer: Recipes, tiny_he: Images) -> None:
-    source = open_masks(tiny_synthesizer(masks="labels", encoding=encoding), [_tile("a", tiny_he()[1])])
+    source = run(open_masks(tiny_synthesizer(masks="labels", encoding=encoding), [_tile("a", tiny_he()[1])]))
     fields = source.fields(2, ["a", "a", "a"])
     assert fields.shape == (3, 3, 32, 32)
     assert fields.dtype == torch.float32
@@ -97,7 +101,7 @@ def test_small_labels_are_surrounded_by_background(tiny_synthesizer: Recipes) ->
 
 def test_each_image_gets_masks_like_its_own(tiny_synthesizer: Recipes) -> None:
     tiles = [_tile("a", _places(64, 64)), _tile("b", _places(64, 64, 10_000))]
-    source = open_masks(tiny_synthesizer(masks="labels"), tiles)
+    source = run(open_masks(tiny_synthesizer(masks="labels"), tiles))
     for step in range(10):
         first, second, third = source.draw(step, ["a", "b", "elsewhere"])
         assert first.max() < 10_000 <= second.min()
@@ -108,26 +112,26 @@ def test_each_image_gets_masks_like_its_own(tiny_synthesizer: Recipes) -> None:
 
 def test_fits_follow_each_tile(tiny_synthesizer: Recipes, tiny_he: Images) -> None:
     tiles = [_tile("few", tiny_he(192, 192, 4, 0)[1]), _tile("many", tiny_he(192, 192, 60, 1)[1])]
-    source = open_masks(tiny_synthesizer(masks="fit", patch=192), tiles)
+    source = run(open_masks(tiny_synthesizer(masks="fit", patch=192), tiles))
     counts = np.array([[int(labels.max()) for labels in source.draw(step, ["few", "many"])] for step in range(4)])
     assert counts[:, 0].mean() < 0.5 * counts[:, 1].mean()
 
 
 def test_a_tile_without_nuclei_does_not_stop_the_others(tiny_synthesizer: Recipes, tiny_he: Images) -> None:
     empty = np.zeros((64, 64), np.int32)
-    source = open_masks(tiny_synthesizer(masks="fit"), [_tile("empty", empty), _tile("a", tiny_he()[1])])
+    source = run(open_masks(tiny_synthesizer(masks="fit"), [_tile("empty", empty), _tile("a", tiny_he()[1])]))
     drawn = [source.draw(step, ["empty", "a"]) for step in range(8)]
     assert not any(pair[0].any() for pair in drawn)
     assert any(pair[1].any() for pair in drawn)
     with pytest.raises(LabelsError, match="nothing to learn"):
-        open_masks(tiny_synthesizer(masks="fit"), [_tile("empty", empty)])
+        run(open_masks(tiny_synthesizer(masks="fit"), [_tile("empty", empty)]))
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_need_no_labels(name: str, tiny_synthesizer: Recipes) -> None:
     recipe = tiny_synthesizer(masks=name, patch=96)
     check_masks(recipe, labelled=False)
-    source = open_masks(recipe, [])
+    source = run(open_masks(recipe, []))
     assert _same(source.draw(1, ["a"]), MaskSource({"x": preset(name)}, recipe).draw(1, ["b"]))
 
 
@@ -137,7 +141,7 @@ def test_a_folder_of_label_images(part: str, tmp_path: Path, tiny_synthesizer: R
         write_labels(tmp_path / part / f"{index}.tif", np.full((40, 40), index + 1, np.int32))
     recipe = tiny_synthesizer(masks=str(tmp_path))
     check_masks(recipe, labelled=False)
-    source = open_masks(recipe, [])
+    source = run(open_masks(recipe, []))
     assert {int(source.draw(step, ["any"])[0].max()) for step in range(30)} == {1, 2, 3}
 
 
@@ -145,7 +149,7 @@ def test_label_images_are_brought_to_the_scale_of_the_recipe(tmp_path: Path, tin
     write_labels(tmp_path / "coarse.tif", _places(40, 40), 0.5)
     recipe = tiny_synthesizer(masks=str(tmp_path / "coarse.tif"), mpp=0.25)
     check_masks(recipe, labelled=False)
-    crop = open_masks(recipe, []).draw(0, ["any"], 80)[0]
+    crop = run(open_masks(recipe, [])).draw(0, ["any"], 80)[0]
     assert np.array_equal(np.unique(crop, return_counts=True)[1], np.full(1600, 4))
 
 
@@ -153,7 +157,7 @@ def test_saved_statistics(tmp_path: Path, tiny_synthesizer: Recipes) -> None:
     save(preset("liver"), tmp_path / "mine.json")
     recipe = tiny_synthesizer(masks=str(tmp_path / "mine.json"))
     check_masks(recipe, labelled=False)
-    assert _same(open_masks(recipe, []).draw(1, ["a"]), MaskSource({"x": preset("liver")}, recipe).draw(1, ["b"]))
+    assert _same(run(open_masks(recipe, [])).draw(1, ["a"]), MaskSource({"x": preset("liver")}, recipe).draw(1, ["b"]))
     (tmp_path / "mine.json").write_text("{")
     with pytest.raises(RecipeError, match="does not hold the statistics of masks"):
         check_masks(recipe, labelled=False)

@@ -67,20 +67,6 @@ def runs(tmp_path: Path) -> Iterator[Path]:
             kill(path)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of six megabytes."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(disk)]
-    if os.name == "nt" or shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("no disk can be mounted here")
-    yield disk
-    with contextlib.suppress(NucleiganError):
-        kill(disk / "run")
-    subprocess.run(["umount", "-l", str(disk)], check=True)
-
-
 def test_a_run_outlives_who_started_it_and_obeys_whoever_asks(dataset: Path, tiny_recipe: Recipes, runs: Path) -> None:
     recipe = tiny_recipe(**ENDLESS)
     subprocess.run([sys.executable, "-c", START, dataset, runs / "run", recipe.model_dump_json()], check=True)
@@ -141,6 +127,13 @@ def test_a_queued_run_waits_then_goes_on_as_if_never_stopped(dataset: Path, tiny
         process = resume(runs / "run", device="cpu", queue=True)
         status = _until(process, lambda status: "Waiting for another run" in status.message)
         assert status.state is RunState.QUEUED
+        process.pause()
+        status = _until(process, lambda status: status.state is RunState.PAUSED)
+        assert status.message == "Paused before its turn; others go first."
+        with place("cpu") as later:
+            assert later.ahead() == 1
+        process.resume()
+        _until(process, lambda status: "Waiting for another run" in status.message)
     events = list(process.watch())
     status = process.status()
     assert status.state is RunState.FINISHED, status

@@ -16,7 +16,7 @@ from skimage.io import imread, imsave
 from napari_nucleigan.data.datasets import Dataset
 from napari_nucleigan.data.images import write_labels
 from napari_nucleigan.errors import DatasetError, DeviceError, RecipeError, RunError
-from napari_nucleigan.events import Checkpoint, Finished, Losses, Note, Preview, Scores, run
+from napari_nucleigan.events import Checkpoint, Finished, Losses, Note, Preview, Progress, Scores, run
 from napari_nucleigan.models import ModelCard, load_model, read_card, save_model
 from napari_nucleigan.networks import build_synthesizer
 from napari_nucleigan.training import RunFolder, train_segmenter, train_synthesizer
@@ -307,6 +307,29 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(
     run(train_synthesizer(dataset, tiny_synthesizer(seed=3, validation=0.0), tmp_path / "run", resume=True))
     assert _curve(tmp_path / "run") == _curve(whole)
     assert read_card(tmp_path / "run" / "best.safetensors") == read_card(whole / "best.safetensors")
+
+
+def test_a_stop_waits_for_one_image_at_most(
+    whole: Path, dataset: Path, tiny_synthesizer: Recipes, tmp_path: Path
+) -> None:
+    job = train_synthesizer(dataset, tiny_synthesizer(), tmp_path / "run", card={"training_data": "five ellipses"})
+    told: list[str] = []
+    for event in job:
+        told += [event.what] if isinstance(event, Progress) else []
+        if told.count("validating") == PAINTED + 1:
+            job.close()
+    counts = {what: told.count(what) for what in told}
+    # Two images train and two are held out; the styles of the first are read in the validation that was cut short.
+    assert counts == {
+        "preparing images": 4,
+        "fitting masks": 2,
+        "preparing crops": 2,
+        "training": counts["training"],
+        "validating": PAINTED + 1,
+    }
+    run(train_synthesizer(dataset, tiny_synthesizer(), tmp_path / "run", resume=True))
+    assert _curve(tmp_path / "run") == _curve(whole)
+    assert _of(tmp_path / "run", Scores) == _of(whole, Scores)
 
 
 def test_a_killed_run_resumes_as_if_never_stopped(dataset: Path, tiny_synthesizer: Recipes, tmp_path: Path) -> None:

@@ -5,13 +5,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from skimage.io import imsave
 
 from napari_nucleigan import stains
 from napari_nucleigan.data.datasets import Dataset
 from napari_nucleigan.data.images import write_image, write_labels
 from napari_nucleigan.errors import DatasetError
-from napari_nucleigan.training.tiles import in_bfloat16, prepare, sampler, split, stain_reference
+from napari_nucleigan.events import Progress, run
+from napari_nucleigan.training.tiles import (
+    PART,
+    in_bfloat16,
+    in_parts,
+    prepare,
+    prepare_all,
+    sampler,
+    split,
+    stain_reference,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_nucleigan.events import Event
     from napari_nucleigan.training.recipes import SegmenterRecipe, SynthesizerRecipe
 
     Recipes = Callable[..., SegmenterRecipe | SynthesizerRecipe]
@@ -101,13 +113,46 @@ def test_stains_are_brought_to_the_reference(method: str, dataset: Path, tiny_re
 def test_crops_are_cut_as_the_recipe_says(dataset: Path, tiny_recipe: Recipes) -> None:
     tiles = [prepare(Dataset.open(dataset), name, tiny_recipe()) for name in ("tile0", "tile1")]
     still = tiny_recipe(turns=False, zoom=(1.0, 1.0), stain=0.0, hue=0.0, light=0.0)
-    images, fields = sampler(tiles, still).batch(0, 4)
+    images, fields = run(sampler(tiles, still)).batch(0, 4)
     assert images.shape == fields.shape == (4, 3, 32, 32)
     whole = [np.lib.stride_tricks.sliding_window_view(tile.pixels, (32, 32), axis=(0, 1)) for tile in tiles]
     for image in np.rint((images.numpy() + 1) * 127.5):
         assert any((windows == image).all(axis=(2, 3, 4)).any() for windows in whole)
-    other = sampler(tiles, tiny_recipe(seed=1)).batch(0, 2)[0]
-    assert not torch.equal(other, sampler(tiles, tiny_recipe()).batch(0, 2)[0])
+    other = run(sampler(tiles, tiny_recipe(seed=1))).batch(0, 2)[0]
+    assert not torch.equal(other, run(sampler(tiles, tiny_recipe())).batch(0, 2)[0])
+
+
+def test_preparing_can_be_stopped_after_every_image(dataset: Path, tiny_recipe: Recipes) -> None:
+    told: list[Event] = []
+    tiles = run(prepare_all(Dataset.open(dataset), tiny_recipe()), told.append)
+    assert told == [Progress(number, 5, "preparing images") for number in range(5)]
+    assert [tile.name for tile in tiles] == [f"tile{number}" for number in range(5)]
+    told.clear()
+    run(sampler(tiles, tiny_recipe()), told.append)
+    assert told == [Progress(number, 5, "preparing crops") for number in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("shape", "stride", "count"),
+    [((37, 101), 16, 1), ((PART, PART), 2, 1), ((PART + 1, 300), 16, 2), ((2100, 1030), 4, 6)],
+)
+def test_a_field_in_parts_is_the_field_in_one(shape: tuple[int, int], stride: int, count: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    seen: list[tuple[int, ...]] = []
+
+    def blurred(window: NDArray[np.uint8]) -> NDArray[np.float32]:
+        seen.append(window.shape)
+        # Reaches two pixels, and depends on where the window begins.
+        return np.moveaxis(ndimage.uniform_filter(window.astype(np.float32), (5, 5, 0), mode="mirror"), -1, 0)
+
+    told: list[Event] = []
+    progress = Progress(1, 2, "validating")
+    field = run(in_parts(blurred, pixels, 2, stride, progress), told.append)
+    assert told == [progress] * count
+    assert len(seen) == count
+    assert np.allclose(field, blurred(pixels), atol=1e-3)
+    halo = -(-2 // stride) * stride
+    assert max(max(window) for window in seen[:count]) <= PART + 2 * halo
 
 
 def test_the_recipe_decides_the_precision(tiny_recipe: Recipes) -> None:

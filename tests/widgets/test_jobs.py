@@ -205,3 +205,17 @@ def test_widgets_may_be_destroyed_and_collected_in_any_order(qtbot: QtBot) -> No
     gc.unfreeze()
     QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
     assert not _Guard._alive
+
+
+def test_a_job_that_must_not_wait_does_not(qtbot: QtBot) -> None:
+    pool, free = QThreadPool.globalInstance(), threading.Event()
+    for _ in range(pool.maxThreadCount()):
+        pool.start(free.wait)
+    try:
+        runner = Runner(apart=True)
+        with qtbot.waitSignal(runner.finished, timeout=5000) as blocker:
+            runner.start(once(lambda: "done"), "hurrying")
+        assert blocker.args == ["done"]
+    finally:
+        free.set()
+    runner.deleteLater()

@@ -8,6 +8,7 @@ import shutil
 import threading
 import time
 import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import imagecodecs
@@ -32,6 +33,7 @@ from run_folders import make_run, tell_preview
 from napari_nucleigan.data.images import write_labels
 from napari_nucleigan.training.control import RunState, state_of
 from napari_nucleigan.training.processes import RunProcess, reap
+from napari_nucleigan.training.queues import place
 from napari_nucleigan.training.runs import RunFolder
 from napari_nucleigan.training.shelf import DATA, list_runs
 from napari_nucleigan.widgets import closing
@@ -61,6 +63,22 @@ TINY = {
     "warmup_steps": 2,
     "validate_every": 2,
     "checkpoint_every": 1,
+    "precision": "float32",
+}
+
+TINY_SYNTHESIZER = {
+    "name": "compact-synthesizer",
+    "generator": {"name": "painter", "widths": [4, 6, 8], "style_size": 4},
+    "segmenter": {"name": "compact-unet", "widths": [4, 8, 8]},
+    "discriminator_width": 4,
+    "discriminator_layers": 1,
+    "pool": 4,
+    "patch": 32,
+    "batch": 2,
+    "crops_per_epoch": 20,
+    "epochs_constant": 3,
+    "epochs_decay": 1,
+    "validate_every": 2,
     "precision": "float32",
 }
 
@@ -266,6 +284,123 @@ def test_a_failed_run_says_why_and_a_killed_one_goes_on(app: App, data: Path) ->
     assert "Killed" in app.panel.message.text()
     assert app.panel.buttons["resume"].isEnabled()
     assert len(app.errors()) == 1
+
+
+def test_a_queued_run_waits_pauses_and_is_cancelled(app: App, data: Path) -> None:
+    of_folder(app, data)
+    app.recipe()
+    app.choose(app.form.device, "cpu")
+    app.form.queue.click()
+    assert app.form.queue.isChecked()
+    with place("cpu"):
+        path = app.start()
+        app.wait(lambda: app.panel.message.text() == "Waiting for another run on this device.")
+        assert app.state is RunState.QUEUED
+        app.ask("pause")
+        app.wait_for(RunState.PAUSED)
+        assert "others go first" in app.panel.message.text()
+        with place("cpu") as later:
+            assert later.ahead() == 1
+        app.ask("resume")
+        app.wait_for(RunState.QUEUED)
+        app.ask("stop")
+        app.wait_for(RunState.STOPPED)
+        assert "before it began" in app.panel.message.text()
+        app.ask("resume")
+        app.wait(lambda: app.state is not RunState.STOPPED)
+    app.wait_for(RunState.FINISHED)
+    assert path.joinpath("best.safetensors").exists()
+    assert not app.errors()
+
+
+def test_a_stop_waits_for_no_other_thread(app: App, data: Path) -> None:
+    of_folder(app, data)
+    app.recipe(epochs_constant=4000)
+    app.start()
+    app.wait(lambda: app.panel.status and app.panel.status.step)
+    pool, free = QThreadPool.globalInstance(), threading.Event()
+    for _ in range(pool.maxThreadCount()):
+        pool.start(free.wait)
+    try:
+        app.ask("stop")
+        app.wait_for(RunState.STOPPED)
+    finally:
+        free.set()
+
+
+def test_a_full_disk_is_said_and_the_run_goes_on_when_there_is_room(
+    app: App, data: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.viewer.window.remove_dock_widget(app.widget)
+    monkeypatch.setenv("NUCLEIGAN_RUNS", str(small_disk))
+    app.open()
+    of_folder(app, data)
+    app.recipe(epochs_constant=40)
+    path = app.start()
+    app.wait(lambda: app.panel.status and app.panel.status.checkpoint)
+    app.ask("pause")
+    app.wait_for(RunState.PAUSED)
+    filler = small_disk / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as handle:
+        while handle.write(bytes(4096)):
+            pass
+    with app.qtbot.waitSignal(app.widget.failed, timeout=LONG):
+        app.click(app.panel.buttons["stop"])
+    assert "the disk is full" in app.errors()[-1]
+    app.ask("resume")
+    app.wait_for(RunState.FAILED)
+    assert "the disk is full" in app.panel.message.text()
+    assert "the disk is full" in app.errors()[-1]
+    filler.unlink()
+    with app.qtbot.waitSignal(app.widget.ended, timeout=LONG) as blocker:
+        app.ask("resume")
+    assert blocker.args[0].state is RunState.FINISHED, blocker.args[0]
+    assert (path / "best.safetensors").exists()
+
+
+def test_a_start_that_fails_leaves_no_data_behind(app: App, tiny_he: Callable, runs: Path) -> None:
+    rgb, _ = tiny_he(64, 64, 8, 1)
+    app.viewer.add_image(rgb, name="tile", **MICRONS)
+    app.viewer.add_labels(np.zeros((64, 64), int), name="tile nuclei", **MICRONS)
+    with app.qtbot.waitSignal(app.widget.failed, timeout=LONG):
+        app.click(app.widget.bar.run_button)
+    assert "hold no nuclei" in app.errors()[-1]
+    assert not any((runs / DATA).glob("*"))
+    assert list_runs(runs) == []
+
+
+def test_a_synthesizer_is_trained_from_open_layers_and_used(app: App, tiny_he: Callable, runs: Path) -> None:
+    rgb, labels = tiny_he(96, 96, 20, 3)
+    app.viewer.add_image(rgb, name="tile", **MICRONS)
+    app.viewer.add_labels(labels, name="tile nuclei", **MICRONS)
+    app.choose(app.form.kind, SYNTHESIZER)
+    (app.folder / "tiny.json").write_text(json.dumps(TINY_SYNTHESIZER))
+    app.form.set_recipe(app.folder / "tiny.json")
+    app.choose(app.form.masks, "breast")
+    path = app.start()
+    with app.qtbot.waitSignal(app.widget.ended, timeout=LONG) as blocker:
+        pass
+    assert blocker.args[0].state is RunState.FINISHED, blocker.args[0]
+    assert blocker.args[0].kind == "synthesizer"
+    app.wait_for(RunState.FINISHED)
+    app.wait(lambda: app.panel.plots.step.text().startswith("step 40"))
+    shown = dict(app.panel.plots.names.shown)
+    assert {kind for kind, _ in app.panel.plots.names.shown} == {"loss", "score"}, shown
+    named = {name for kind, name in app.panel.plots.names.shown if kind == "loss"}
+    assert {"cycle_images", "cycle_masks", "adversarial_images", "discriminator_images"} <= named
+    preview = app.viewer.layers[f"{path.name} preview"]
+    assert preview.data.shape == (4 * 32, 4 * 32, 3)
+    assert "AJI, own masks" in app.panel.message.text()
+    # its data go with it
+    app.widget.list.select([path])
+    app.wait(lambda: app.widget.list.buttons["delete"].isEnabled())
+    app.widget.tabs.setCurrentWidget(app.widget.list)
+    with app.qtbot.waitSignal(app.widget.acted, timeout=LONG):
+        app.click(app.widget.list.buttons["delete"])
+    assert not any((runs / DATA).iterdir())
+    (trashed,) = (runs / ".trash").iterdir()
+    assert (trashed / "data" / "labels" / "tile.tif").exists()
+    assert not app.errors()
 
 
 def test_what_is_missing_is_said_before_start(app: App, data: Path, tiny_he: Callable, tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def estimate(
         tiles.append(prepare(training, name, recipe))
         yield Progress(0, 3, "measuring images")
     pixels = float(np.mean([tile.labels.size for tile in tiles]))
-    crops_of = sampler(tiles, recipe)
+    crops_of = yield from sampler(tiles, recipe)
     preparing = (time.perf_counter() - began) / len(tiles)
     per_epoch = recipe.crops_per_epoch or round(crops_of.crops_per_epoch * len(training) / len(tiles))
     epochs = recipe.epochs_constant + recipe.epochs_decay

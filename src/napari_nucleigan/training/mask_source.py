@@ -10,6 +10,7 @@ import torch
 
 from napari_nucleigan.data.images import read_labels, read_mpp
 from napari_nucleigan.errors import LabelsError, RecipeError
+from napari_nucleigan.events import Progress
 from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.masks.likes import is_statistics, label_files, open_statistics
 from napari_nucleigan.masks.polygons import PRESETS, PolygonMasks, fit, preset, sample
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_nucleigan.events import Job
     from napari_nucleigan.training.recipes import SynthesizerRecipe
     from napari_nucleigan.training.tiles import Tile
 
@@ -44,7 +46,9 @@ class MaskSource:
         self._masks = masks
         self._recipe = recipe
 
-    def draw(self, step: int, images: Sequence[str], size: int | None = None) -> list[NDArray[np.int32]]:
+    def draw(
+        self, step: int, images: Sequence[str], size: int | None = None, first: int = 0
+    ) -> list[NDArray[np.int32]]:
         """Draw one label image to suit each image.
 
         Parameters
@@ -55,6 +59,8 @@ class MaskSource:
             Names of the images whose tissue the masks are to be of.
         size : int, optional
             Side in pixels; by default the recipe's patch.
+        first : int
+            Number in the batch of the first image.
 
         Returns
         -------
@@ -63,12 +69,12 @@ class MaskSource:
         side = size or self._recipe.patch
         return [
             self._one(image, np.random.default_rng([self._recipe.seed, step, i, 77]), side)
-            for i, image in enumerate(images)
+            for i, image in enumerate(images, first)
         ]
 
-    def fields(self, step: int, images: Sequence[str]) -> torch.Tensor:
+    def fields(self, step: int, images: Sequence[str], first: int = 0) -> torch.Tensor:
         """Draw masks as `draw` does, as a (N, 3, H, W) float32 tensor of fields in [-1, 1]."""
-        drawn = self.draw(step, images)
+        drawn = self.draw(step, images, first=first)
         return torch.from_numpy(np.stack([encode(labels, self._recipe.encoding) for labels in drawn]))
 
     def _one(self, image: str, random: np.random.Generator, side: int) -> NDArray[np.int32]:
@@ -115,7 +121,7 @@ def check_masks(recipe: SynthesizerRecipe, labelled: bool) -> None:
         read_labels(label_files(path)[0])
 
 
-def open_masks(recipe: SynthesizerRecipe, tiles: Sequence[Tile]) -> MaskSource:
+def open_masks(recipe: SynthesizerRecipe, tiles: Sequence[Tile]) -> Job[MaskSource]:
     """Open what the recipe calls its masks.
 
     Parameters
@@ -134,19 +140,24 @@ def open_masks(recipe: SynthesizerRecipe, tiles: Sequence[Tile]) -> MaskSource:
     if recipe.masks == "labels":
         return MaskSource({tile.name: [tile.labels] for tile in tiles}, recipe)
     if recipe.masks == "fit":
-        return MaskSource(_fits(tiles, recipe.mpp), recipe)
+        return MaskSource((yield from _fits(tiles, recipe.mpp)), recipe)
     if recipe.masks in PRESETS:
         return MaskSource({recipe.masks: preset(recipe.masks)}, recipe)
     path = _there(recipe.masks)
     if is_statistics(path):
         return MaskSource({"all": open_statistics(path)}, recipe)
-    return MaskSource({"all": [_read(file, recipe.mpp) for file in label_files(path)]}, recipe)
+    files, masks = label_files(path), []
+    for number, file in enumerate(files):
+        yield Progress(number, len(files), "reading masks")
+        masks.append(_read(file, recipe.mpp))
+    return MaskSource({"all": masks}, recipe)
 
 
-def _fits(tiles: Sequence[Tile], mpp: float) -> dict[str, PolygonMasks | Sequence[NDArray[np.integer]]]:
+def _fits(tiles: Sequence[Tile], mpp: float) -> Job[dict[str, PolygonMasks | Sequence[NDArray[np.integer]]]]:
     """Fit each tile alone, since a discriminator soon learns which nuclei go with which colours."""
     found: dict[str, PolygonMasks | Sequence[NDArray[np.integer]]] = {}
-    for tile in tiles:
+    for number, tile in enumerate(tiles):
+        yield Progress(number, len(tiles), "fitting masks")
         try:
             found[tile.name] = fit([tile.labels], mpp)
         except LabelsError:

@@ -12,17 +12,21 @@ from napari_nucleigan import stains
 from napari_nucleigan.data.patches import Jitter, PatchSampler
 from napari_nucleigan.devices import computes_bfloat16
 from napari_nucleigan.errors import DatasetError
+from napari_nucleigan.events import Progress
 from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.training.recipes import SegmenterRecipe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from napari_nucleigan.data.datasets import Dataset
+    from napari_nucleigan.events import Job
     from napari_nucleigan.training.recipes import Recipe
 
+PART = 1024
+"""Largest side, in pixels, of what a network is shown at once while it trains; larger images are seen in parts."""
 
 @dataclass(frozen=True, eq=False)
 class Tile:
@@ -93,6 +97,15 @@ def prepare(dataset: Dataset, name: str, recipe: Recipe) -> Tile:
     return Tile(name, dataset.organs[name], pixels, labels, known)
 
 
+def prepare_all(dataset: Dataset, recipe: Recipe) -> Job[list[Tile]]:
+    """Prepare the images of a data set; a stop waits for the present one at most."""
+    tiles = []
+    for number, name in enumerate(dataset.names):
+        yield Progress(number, len(dataset), "preparing images")
+        tiles.append(prepare(dataset, name, recipe))
+    return tiles
+
+
 def rescaled_labels(labels: NDArray[np.int32], zoom: float) -> NDArray[np.int32]:
     """Make a label image larger or smaller by the nearest pixel; by less than 5 %, leave it as it is."""
     if abs(zoom - 1) <= 0.05:
@@ -104,18 +117,67 @@ def rescaled_labels(labels: NDArray[np.int32], zoom: float) -> NDArray[np.int32]
     return resized
 
 
-def sampler(tiles: Sequence[Tile], recipe: Recipe, blur: float = 0.0, noise: float = 0.0) -> PatchSampler:
-    """Return the sampler that cuts crops from the tiles as the recipe says."""
+def sampler(tiles: Sequence[Tile], recipe: Recipe, blur: float = 0.0, noise: float = 0.0) -> Job[PatchSampler]:
+    """Make the sampler that cuts crops from the tiles as the recipe says."""
+    fields, matrices = [], []
+    for number, tile in enumerate(tiles):
+        yield Progress(number, len(tiles), "preparing crops")
+        fields.append(encode(tile.labels, recipe.encoding))
+        matrices.append(stains.fit(tile.pixels).matrix)
     return PatchSampler(
         [tile.pixels for tile in tiles],
-        [encode(tile.labels, recipe.encoding) for tile in tiles],
-        [stains.fit(tile.pixels).matrix for tile in tiles],
+        fields,
+        matrices,
         recipe.patch,
         Jitter(recipe.zoom, recipe.turns, recipe.rotation, recipe.stain, recipe.hue, recipe.light, blur, noise),
         recipe.seed,
         # Only a segmenter learns pixel by pixel; what paints learns whole images.
         [tile.known for tile in tiles] if isinstance(recipe, SegmenterRecipe) else None,
     )
+
+
+def in_parts(
+    predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    pixels: NDArray[np.uint8],
+    halo: int,
+    stride: int,
+    progress: Progress,
+) -> Job[NDArray[np.float32]]:
+    """Predict the field of an image; of a large one in parts, which take no more memory and can be stopped between.
+
+    Parameters
+    ----------
+    predict : callable
+        Maps an (H, W, 3) uint8 array to a (3, H, W) float32 array.
+    pixels : (H, W, 3) uint8 array
+        The image.
+    halo : int
+        Pixels around a part that are seen with it.
+    stride : int
+        Alignment of the parts in pixels.
+    progress : Progress
+        Yielded before each part.
+
+    Returns
+    -------
+    (3, H, W) float32 array
+        The field.
+    """
+    halo = -(-halo // stride) * stride
+    rows, columns = (_divide(length, stride) for length in pixels.shape[:2])
+    field = np.empty((3, *pixels.shape[:2]), np.float32)
+    for top, bottom in rows:
+        for left, right in columns:
+            yield progress
+            above, before = max(0, top - halo), max(0, left - halo)
+            found = predict(pixels[above : bottom + halo, before : right + halo])
+            field[:, top:bottom, left:right] = found[:, top - above : bottom - above, left - before : right - before]
+    return field
+
+
+def _divide(length: int, stride: int) -> list[tuple[int, int]]:
+    side = -(-length // (-(-length // PART) * stride)) * stride
+    return [(start, min(start + side, length)) for start in range(0, length, side)]
 
 
 def stain_reference(recipe: Recipe) -> stains.StainFit:

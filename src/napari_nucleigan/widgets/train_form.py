@@ -15,6 +15,7 @@ from napari_nucleigan.masks.polygons import PRESETS
 from napari_nucleigan.models import ModelFile, read_card
 from napari_nucleigan.training.recipes import (
     FINE_TUNING,
+    KEPT_WEIGHTS,
     RECIPES,
     Recipe,
     SegmenterRecipe,
@@ -230,10 +231,10 @@ class TrainForm(QWidget):
         kind = self.kind.currentData()
         for name, fields in self.fields.items():
             fields.setVisible(name == kind)
-        self.data.folder.set_labelled(kind == SEGMENTER)
         self._mixing.setRowVisible(self._masks_row, kind == SYNTHESIZER)
         self._list_recipes(None)
         self._list_models()
+        self.data.folder.set_labelled(kind == SEGMENTER)
         self._share_changed()
 
     def _share_changed(self) -> None:
@@ -290,13 +291,15 @@ class TrainForm(QWidget):
     def _start_chosen(self) -> None:
         card: ModelCard | None = self.start.currentData(_CARD)
         fields = self.current
+        released = fields.locked and card is None
         fields.lock(FIXED_BY_MODEL if card else (), _HELD)
         recipe = self.recipe.currentData()
         if card is not None:
             fields.set_values(fixed_by(card))
             self.start.setToolTip(model_details(card))
-        elif recipe is not None:
-            fields.set_recipe(recipe)
+        elif recipe is not None and released:
+            plain = recipe.model_dump(mode="json")
+            fields.set_values({name: plain[name] for name in (*FIXED_BY_MODEL, *KEPT_WEIGHTS) if name in plain})
         say(self.start_info, model_summary(card) if card else "")
         self.changed.emit()
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 FINE_TUNING = "fine-tune-segmenter"
 """Name of the recipe that goes on from a trained segmenter."""
 
+KEPT_WEIGHTS = ("l1_weight", "presence_weight")
+"""Weights of losses that stay as a model was trained with: not every encoding can have all of them."""
+
 
 class Recipe(BaseModel):
     """What the recipes of both kinds have in common.
@@ -358,8 +361,8 @@ def as_model(model: str | Path) -> dict[str, Any]:
 def fixed_by(card: ModelCard) -> dict[str, Any]:
     """Return the fields of a recipe that a model's card decides for those who go on with the model."""
     fields = {"generator": card.architecture, "encoding": card.encoding, "mpp": card.mpp}
-    learnt = {name: card.recipe[name] for name in ("l1_weight", "presence_weight") if name in card.recipe}
-    return {**fields, "normalize": card.recipe.get("normalize", "none"), **learnt}
+    weights = {name: card.recipe[name] for name in KEPT_WEIGHTS if name in card.recipe}
+    return {**fields, "normalize": card.recipe.get("normalize", "none"), **weights}
 
 
 def _read_json(path: Path, names: list[str]) -> dict[str, Any]:

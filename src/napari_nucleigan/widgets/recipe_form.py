@@ -199,6 +199,11 @@ class RecipeFields(QWidget):
         self._held, self._reason = set(names), reason
         self._hold()
 
+    @property
+    def locked(self) -> bool:
+        """Whether some fields cannot be changed."""
+        return bool(self._held)
+
     def editor(self, name: str) -> Editor:
         """Return the field of a value, wherever it is."""
         if name not in self.editors:

@@ -318,7 +318,8 @@ class SegmentWidget(QWidget):
 
     def _failed(self, error: NucleiganError) -> None:
         show_error(str(error))
-        self.bar.note(str(error))
+        if self.sender() is not self.corrections:  # they say it themselves
+            self.bar.note(str(error))
         self._update()
         self.failed.emit(error)
 

@@ -57,6 +57,6 @@ def compared(
     from napari_nucleigan.events import run
 
     folder = tmp_path_factory.mktemp("comparison")
-    methods = ("fcn", "cgan", "cgan-both")
+    methods = ("cnn3", "cgan", "cgan-both")
     job = compare(tested_set, folder, methods, epochs=(1, 1), synthetic=tested_set, changes=tiny_changes)
     return folder, run(job)

@@ -29,7 +29,7 @@ def copied(compared: Compared, tmp_path: Path) -> Path:
 
 def test_every_method_is_trained_alike_and_tested_on_the_test_images(compared: Compared, tested_set: Path) -> None:
     folder, comparison = compared
-    assert [outcome.method.name for outcome in comparison.outcomes] == ["fcn", "cgan", "cgan-both"]
+    assert [outcome.method.name for outcome in comparison.outcomes] == ["cnn3", "cgan", "cgan-both"]
     assert list(comparison.organs) == ["tile4", "tile5", "tile6"]
     for outcome in comparison.outcomes:
         (trial,) = outcome.trials
@@ -56,7 +56,7 @@ def test_what_is_there_is_not_done_again(
     before = kept.stat().st_mtime_ns
     events: list[Any] = []
     # The epochs are those of the runs that are there.
-    job = compare(tested_set, copied, ["fcn", "cgan"], changes=tiny_changes)
+    job = compare(tested_set, copied, ["cnn3", "cgan"], changes=tiny_changes)
     comparison = run(job, events.append)
     assert not [event for event in events if isinstance(event, Losses | Checkpoint)]
     assert {event.what for event in events if isinstance(event, Progress) and "segmenting" in event.what} == {
@@ -153,7 +153,7 @@ def test_runs_that_are_something_else_are_refused(
     copied: Path, tmp_path: Path, tested_set: Path, tiny_changes: dict[str, Any]
 ) -> None:
     with pytest.raises(RunError, match="epochs_constant is 1, not 5"):
-        run(compare(tested_set, copied, ["fcn"], epochs=(5, 1), changes=tiny_changes))
+        run(compare(tested_set, copied, ["cnn3"], epochs=(5, 1), changes=tiny_changes))
     with pytest.raises(RecipeError, match="no method 'vgg'; choose of fcn, u-net"):
         run(compare(tested_set, copied, ["vgg"]))
     with pytest.raises(DatasetError, match="no images to test on"):
@@ -162,7 +162,7 @@ def test_runs_that_are_something_else_are_refused(
     table = (other / "split.csv").read_text()
     (other / "split.csv").write_text(table.replace("tile1,liver,train", "tile1,liver,test"))
     with pytest.raises(DatasetError, match="trained or validated on 1 of the test images, 'tile1' first"):
-        run(compare(other, copied, ["fcn"], changes=tiny_changes, train=False))
+        run(compare(other, copied, ["cnn3"], changes=tiny_changes, train=False))
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "mask-rcnn"])

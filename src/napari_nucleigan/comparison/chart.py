@@ -76,9 +76,10 @@ class _Sheet:
         data = comparison.provenance.get("data", "")
         self._text(_EDGE, self._top, "Nuclei segmentation methods side by side", 24)
         seeds = comparison.provenance.get("seeds", [0])
+        alike = "not all trained alike, see the notes" if comparison.notes else "one budget for all"
         what = (
             f"{len(comparison.organs)} images of the split '{comparison.split}' of {data}; means over images; "
-            f"seed {', '.join(map(str, seeds))}; one budget for all."
+            f"seed {', '.join(map(str, seeds))}; {alike}."
         )
         self._text(_EDGE, self._top + 34, what, 14, _GREY)
         self._top += 62

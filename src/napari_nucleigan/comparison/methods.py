@@ -75,8 +75,8 @@ METHODS = {
             "Mask R-CNN",
             "Mask R-CNN",
             changes={**_PLAIN, "generator": {"name": "mask-rcnn"}},
-            differences="torchvision's parts with a ResNet-18 instead of a ResNet-50 or 101, smaller anchors and heads; "
-            "trained from the start, without weights of ImageNet or COCO; images are not enlarged.",
+            differences="torchvision's parts with a ResNet-18 instead of a ResNet-50 or 101, smaller anchors and "
+            "heads; trained from the start, without weights of ImageNet or COCO; images are not enlarged.",
         ),
         Method(
             "dist",

@@ -52,7 +52,7 @@ def write_report(comparison: Comparison, folder: Path) -> tuple[Path, Path, Path
     files = folder / "results.json", folder / "report.md", folder / "report.png"
     write_text(files[0], json.dumps(comparison.to_json(), indent=2, allow_nan=False) + "\n")
     with atomic_write(files[2]) as temporary:
-        draw(comparison).save(temporary, "PNG", optimize=True)
+        draw(comparison).save(temporary, "PNG")
     write_text(files[1], markdown(comparison, files[2].name))
     return files
 
@@ -115,8 +115,9 @@ def _about(comparison: Comparison) -> str:
     organs = sorted(set(comparison.organs.values()))
     provenance = comparison.provenance
     seeds = ", ".join(map(str, provenance.get("seeds", ())))
+    alike = ", but for what the notes say," if comparison.notes else ""
     text = (
-        f"Every method was trained on the same images with the same budget and tested once on the "
+        f"Every method was trained on the same images with the same budget{alike} and tested once on the "
         f"{len(comparison.organs)} images of the split `{comparison.split}` of the data set "
         f"`{provenance.get('data', '?')}` "
         f"({', '.join(f'{organ} {len(comparison.names(organ))}' for organ in organs)}). Figures are means over images; "

@@ -125,6 +125,7 @@ def _latencies(root: Path, data: Path) -> list[Row]:
     return [
         Row("start to the first step", max(starts), "s", note=what),
         Row("stop, saved and ended", max(late), "s", "<= 2", f"{what}; beyond a step of {max(steps):.2g} s"),
+        Row("the same with the step that it waits for", max(stops), "s", note=what),
         Row("kill, process gone", max(kills), "s", "<= 1", what),
     ]
 

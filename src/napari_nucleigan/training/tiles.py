@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PART = 1024
 """Largest side, in pixels, of what a network is shown at once while it trains; larger images are seen in parts."""
 
+
 @dataclass(frozen=True, eq=False)
 class Tile:
     """One image of a data set, as the networks see it.

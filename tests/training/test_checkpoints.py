@@ -119,3 +119,18 @@ def test_tensors_of_every_kind_come_back_by_anyone_who_reads_safetensors(tmp_pat
 def test_a_checkpoint_without_tensors_is_one_too(tmp_path: Path) -> None:
     checkpoints.save_checkpoint(tmp_path, 1, {}, {"a": 1})
     assert checkpoints.load_checkpoint(tmp_path) == (1, {}, {"a": 1})
+
+
+def test_what_is_not_flushed_takes_no_place_of_what_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[int] = []
+    monkeypatch.setattr("os.fsync", flushed.append)
+    for step in (1, 2, 3):
+        checkpoints.save_checkpoint(tmp_path, step, _tensors(step), {}, flush=False)
+    assert not flushed
+    found = checkpoints.load_checkpoint(tmp_path)
+    assert found is not None
+    assert found[0] == 3
+    assert len(list(tmp_path.glob("*.json"))) == 3
+    checkpoints.save_checkpoint(tmp_path, 4, _tensors(4), {})
+    assert len(flushed) >= 2
+    assert sorted(path.stem for path in tmp_path.glob("*.json")) == ["00000003", "00000004"]

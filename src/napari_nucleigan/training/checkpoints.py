@@ -35,7 +35,9 @@ KEEP = 2
 """Checkpoints kept: the newest, and one before it in case that the newest is damaged."""
 
 
-def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> Path:
+def save_checkpoint(
+    folder: Path, step: int, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any], *, flush: bool = True
+) -> Path:
     """Write a checkpoint, whole or not at all, and remove those that are no longer needed.
 
     Parameters
@@ -48,6 +50,9 @@ def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, torch.Tensor]
         All tensors.
     state : mapping
         Everything else; must be representable as JSON.
+    flush : bool
+        Whether to wait until it would survive a power cut, which takes seconds while other programs write much. Where
+        not, it would survive one half a minute later, and no earlier checkpoint is removed.
 
     Returns
     -------
@@ -60,10 +65,12 @@ def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, torch.Tensor]
         If it cannot be written; earlier checkpoints stay.
     """
     stem = f"{step:08d}"
-    with atomic_write(folder / f"{stem}.safetensors") as temporary:
+    with atomic_write(folder / f"{stem}.safetensors", flush=flush) as temporary:
         digest = _write(temporary, tensors)
     record = {"step": step, "sha256": digest, "state": state}
-    write_text(folder / f"{stem}.json", json.dumps(record))
+    write_text(folder / f"{stem}.json", json.dumps(record), flush=flush)
+    if not flush:
+        return folder / f"{stem}.json"
     for old in sorted(folder.glob("*.json"))[:-KEEP]:
         old.unlink()
     kept = {path.stem for path in folder.glob("*.json")}

@@ -173,7 +173,7 @@ def train(
         run.rewind(0)
     ranks.tell(_Start(step, None if found is None else (tensors, state["trainer"]), torch.get_rng_state()))
 
-    def checkpoint() -> Checkpoint:
+    def checkpoint(flush: bool = True) -> Checkpoint:
         tensors, rest = trainer.state()
         state = {
             "trainer": rest,
@@ -184,7 +184,7 @@ def train(
             "events": run.events_size,
             **(unvalidated or {}),
         }
-        path = save_checkpoint(run.checkpoints, step, tensors, state)
+        path = save_checkpoint(run.checkpoints, step, tensors, state, flush=flush)
         return Checkpoint(step, str(path))
 
     def hopeful() -> bool:
@@ -226,8 +226,9 @@ def train(
             for batch in ready:
                 if (asked := run.asked()) is not None:
                     if asked == "pause" and step > saved:
-                        # Whatever happens during a long pause, nothing is lost.
-                        event = checkpoint()
+                        # Whatever happens during a long pause, nothing is lost. But somebody is waiting, so the disk
+                        # may take its time.
+                        event = checkpoint(flush=False)
                         saved = step
                         yield event
                     with speed.paused():
@@ -255,7 +256,7 @@ def train(
                     break
     except GeneratorExit:
         if step > saved:
-            run.record(checkpoint())
+            run.record(checkpoint(flush=False))
         raise
     except RuntimeError as error:
         ranks.explain(error)

@@ -25,6 +25,10 @@ def test_the_estimate_counts_what_the_training_will_do(
     assert found.memory > 1e8
     assert (found.device, found.device_memory) == ("cpu", 0)
     assert run(estimate(dataset, tiny_recipe(), device="cpu")).steps == 20
+    # A limit of time leaves as many steps as it takes.
+    hour = run(estimate(dataset, tiny_recipe(epochs_constant=10**9, minutes=60), device="cpu"))
+    assert 1 < hour.steps * hour.seconds_per_step <= 3601
+    assert hour.seconds < 2 * 3600
 
 
 def test_a_synthesizer_is_estimated_too(dataset: Path, tiny_synthesizer: Callable[..., Any]) -> None:

@@ -228,6 +228,7 @@ RECIPES: dict[str, SegmenterRecipe | SynthesizerRecipe] = {
         epochs_constant=20,
         epochs_decay=20,
         validation=0.0,
+        validate_every=3,
         minutes=5.0,
     ),
     "paper-segmenter": SegmenterRecipe(

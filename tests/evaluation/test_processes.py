@@ -93,6 +93,13 @@ def test_a_process_that_dies_costs_one_pair(comparisons, stuck):
     assert [found[place].name for place in range(1, 9)] == [f"tile{place}" for place in range(8)]
 
 
+def test_processes_that_die_again_and_again_come_to_an_end(comparisons, monkeypatch):
+    monkeypatch.setattr(processes, "_COMMAND", ("-c", "print('ready', flush=True)"))
+    found = dict(outcome for outcome in in_processes(comparisons[:4], 2) if outcome is not None)
+    assert sorted(found) == [0, 1, 2, 3]
+    assert all(isinstance(failure, Failure) for failure in found.values())
+
+
 def test_where_no_process_starts_the_rest_is_done_here(many, comparisons, monkeypatch):
     monkeypatch.setattr(processes, "_COMMAND", ("-c", "raise SystemExit"))
     with pytest.raises(CannotStart):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import psutil
 import pytest
 
 pytest.importorskip("qtpy.QtWidgets", reason="no Qt binding is installed")
@@ -191,6 +192,26 @@ def test_cancel_and_run_again(filled: EvaluateFolders, qtbot) -> None:
     assert filled.report is None
     with qtbot.waitSignal(filled.reported, timeout=WAIT):
         filled.run()
+
+
+@pytest.mark.parametrize("how", ["cancel", "shut_down"])
+def test_no_process_is_left_behind(widget: EvaluateFolders, tmp_path: Path, qtbot, monkeypatch, how: str) -> None:
+    monkeypatch.setattr("napari_nucleigan.evaluation.folders._WORTHWHILE", 0)
+    monkeypatch.setattr("napari_nucleigan.evaluation.folders.usable_cores", lambda: 2)
+    labels = np.kron(np.arange(1, 10_001).reshape(100, 100), np.ones((8, 8), int)).astype(np.int32)
+    write_labels(tmp_path / "labels" / "first.tif", labels[:8, :8])  # compared here, to see how long one takes
+    for place in range(40):
+        write_labels(tmp_path / "labels" / f"then{place}.tif", labels)
+    for field in (widget.form.pred, widget.form.truth):
+        field.line.setText(str(tmp_path / "labels"))
+    qtbot.waitUntil(lambda: widget.bar.run_button.isEnabled(), timeout=WAIT)
+    before = set(psutil.Process().children())
+    widget.run()
+    qtbot.waitUntil(lambda: bool(set(psutil.Process().children()) - before), timeout=WAIT)
+    children = set(psutil.Process().children()) - before
+    getattr(widget, how)()
+    assert not widget.running
+    assert psutil.wait_procs(children, timeout=10)[1] == []
 
 
 def test_files_that_change_after_the_look_are_told(filled: EvaluateFolders, folders, qtbot, monkeypatch) -> None:

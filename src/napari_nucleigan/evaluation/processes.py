@@ -96,7 +96,8 @@ class _Crew:
     def tend(self) -> None:
         """Work off what is left, with another process where one has died; called in a thread."""
         while self._left and (process := self._start()) is not None:
-            with process:
+            died = True
+            with suppress(OSError), process:  # to close the pipe to a dead process is an error
                 died = self._feed(process)
                 with self._lock:
                     self._processes.discard(process)

@@ -44,6 +44,7 @@ docs: env
 
 screenshots: libs
 	$(VIRTUAL) $(BIN)/python scripts/screenshots.py
+	$(VIRTUAL) $(BIN)/python scripts/tutorial_correct.py
 
 bench: env
 	$(BIN)/python benchmarks/run.py

@@ -10,6 +10,8 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
+from napari_nucleigan.networks.normalisation import InstanceNorm
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -52,7 +54,7 @@ class PatchGAN(nn.Module):
         for index, (before, after) in enumerate(pairwise(channels)):
             stride = 2 if index < layers else 1
             convolution: nn.Module = nn.Conv2d(before, after, 4, stride=stride, padding=1)
-            norm: list[nn.Module] = [nn.InstanceNorm2d(after)] if instance_norm and 0 < index <= layers else []
+            norm: list[nn.Module] = [InstanceNorm(after)] if instance_norm and 0 < index <= layers else []
             steps += [convolution, *norm, nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*steps[:-1])
         self.spectral = spectral

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import nn
 
+from napari_nucleigan.networks.normalisation import InstanceNorm
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -137,20 +139,20 @@ class ResNet(Generator):
         super().__init__()
         layers: list[nn.Module] = [
             nn.Conv2d(in_channels, width, 7, padding=3, padding_mode="reflect"),
-            nn.InstanceNorm2d(width),
+            InstanceNorm(width),
             nn.ReLU(),
         ]
         for channels in (width, 2 * width):
             layers += [
                 nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1),
-                nn.InstanceNorm2d(2 * channels),
+                InstanceNorm(2 * channels),
                 nn.ReLU(),
             ]
         layers += [_PlainResidual(4 * width) for _ in range(blocks)]
         for channels in (4 * width, 2 * width):
             layers += [
                 *_doubling(channels, channels // 2, upsampling),
-                nn.InstanceNorm2d(channels // 2),
+                InstanceNorm(channels // 2),
                 nn.ReLU(),
             ]
         layers.append(nn.Conv2d(width, out_channels, 7, padding=3, padding_mode="reflect"))
@@ -288,10 +290,10 @@ class _PlainResidual(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect"),
-            nn.InstanceNorm2d(channels),
+            InstanceNorm(channels),
             nn.ReLU(),
             nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect"),
-            nn.InstanceNorm2d(channels),
+            InstanceNorm(channels),
         )
 
     def forward(self, images: Tensor) -> Tensor:

@@ -110,9 +110,7 @@ def gradient_penalty(
     return (torch.sqrt(squared + 1e-12) - 1).square().mean()
 
 
-def presence_loss(
-    logits: Tensor, target: Tensor, total_of: Callable[[Tensor], Tensor] = lambda sums: sums
-) -> Tensor:
+def presence_loss(logits: Tensor, target: Tensor, total_of: Callable[[Tensor], Tensor] = lambda sums: sums) -> Tensor:
     """Cross-entropy and soft Dice of channels that tell what is present.
 
     Parameters

@@ -21,7 +21,7 @@ class InstanceNorm(nn.InstanceNorm2d):
         """Normalise (N, C, H, W) features."""
         normalised = super().forward(features)
         if len(features) == 1 and normalised.requires_grad:
-            normalised.register_hook(_laid_out)
+            normalised.register_hook(_laid_out)  # type: ignore[no-untyped-call]
         return normalised
 
 

@@ -8,32 +8,34 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from scipy import ndimage
 from skimage.io import imsave
 
 from napari_nucleigan import __version__, metrics
 from napari_nucleigan.data.datasets import Dataset
 from napari_nucleigan.data.patches import MixedSampler
-from napari_nucleigan.devices import choose_device, usable_cores
 from napari_nucleigan.errors import DatasetError, RecipeError, RunError
 from napari_nucleigan.events import Event, Job, Note, Preview, Progress, Scores
 from napari_nucleigan.files import atomic_write
 from napari_nucleigan.masks.encoding import FARTHEST, THRESHOLD, decode, encode
 from napari_nucleigan.models import ModelCard, load_model, save_model
-from napari_nucleigan.training.cgan import ConditionalGAN
-from napari_nucleigan.training.loop import Schedule, train
+from napari_nucleigan.training.instances import trainer_of
+from napari_nucleigan.training.loop import Schedule, follow, train
+from napari_nucleigan.training.ranks import joined, the_same
 from napari_nucleigan.training.recipes import SegmenterRecipe, read_recipe
 from napari_nucleigan.training.runs import RunFolder
-from napari_nucleigan.training.tiles import Tile, in_bfloat16, prepare, sampler, split, stain_reference
+from napari_nucleigan.training.tiles import Tile, in_bfloat16, in_parts, prepare_all, sampler, split, stain_reference
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
     from pathlib import Path
 
+    import torch
     from numpy.typing import NDArray
 
     from napari_nucleigan.data.patches import PatchSampler
+    from napari_nucleigan.training.cgan import ConditionalGAN
+    from napari_nucleigan.training.ranks import Ranks
 
 SMOOTHING = 1.25
 """Gaussian on the predicted distance, in pixels: what a network paints is never as smooth as what `encode` makes."""
@@ -58,8 +60,9 @@ class Decoding:
     trials: Mapping[str, Sequence[float]]
 
 
-_PROBABILITIES = {"threshold": (0.35, 0.4, 0.45, 0.5, 0.55, 0.6)}
-_SURFACES = Decoding({"threshold": THRESHOLD}, _PROBABILITIES)
+_PROBABILITIES = {"threshold": (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8)}
+# Where nothing but the threshold parts nuclei, the best one may be high.
+_SURFACES = Decoding({"threshold": THRESHOLD}, {"threshold": (*_PROBABILITIES["threshold"], 0.9)})
 
 DECODINGS = {
     # What a network paints dips less between two nuclei than what `encode` makes.
@@ -128,48 +131,80 @@ def train_segmenter(
     """
     folder = run if isinstance(run, RunFolder) else RunFolder(run)
     dataset = data if isinstance(data, Dataset) else Dataset.open(data)
-    if resume and not folder.exists:
-        raise RunError(f"There is no run to resume in {folder.path}; start it without 'resume'.")
-    chosen = choose_device(device)
-    with folder.locked():
-        if resume:
-            recipe = read_recipe(folder.path / "recipe.json", None, SegmenterRecipe)
-            parts = folder.data()
-            training, validation = dataset.only(parts["train"]), dataset.only(parts["val"])
-            card = parts["card"]
-            mixed = _resumed_pairs(parts.get("synthetic"), synthetic)
-        else:
-            training, validation = split(dataset, recipe)
-            mixed = _synthetic_pairs(synthetic, recipe)
-            parts = {
-                "folder": str(dataset.folder.resolve()),
-                "train": list(training.names),
-                "val": list(validation.names),
-                "card": dict(card or {}),
-            }
-            if mixed is not None:
-                parts["synthetic"] = {"folder": str(mixed.folder.resolve()), "names": list(mixed.names)}
-            folder.start(recipe, parts)
-        # Recorded here and not in the loop, so that events reach the file before anyone who listens.
-        job = _train(training, validation, mixed, recipe, folder, chosen, resume, dict(card or {}))
-        result = yield from folder.recorded(job)
-    return result
+    with joined(device) as ranks:
+        if not ranks.leads:
+            yield from _help(dataset, synthetic, ranks)
+            return folder.best
+        if resume and not folder.exists:
+            raise RunError(f"There is no run to resume in {folder.path}; start it without 'resume'.")
+        with folder.locked():
+            if resume:
+                recipe = read_recipe(folder.path / "recipe.json", None, SegmenterRecipe)
+                ranks.share(recipe.batch)
+                parts = folder.data()
+            else:
+                ranks.share(recipe.batch)
+                training, validation = split(dataset, recipe)
+                synthetic = mixed = _synthetic_pairs(synthetic, recipe)
+                parts = {
+                    "folder": str(dataset.folder.resolve()),
+                    "train": list(training.names),
+                    "val": list(validation.names),
+                    "card": dict(card or {}),
+                }
+                if mixed is not None:
+                    parts["synthetic"] = {"folder": str(mixed.folder.resolve()), "names": list(mixed.names)}
+                folder.start(recipe, parts)
+            # Recorded here and not in the loop, so that events reach the file before anyone who listens.
+            yield from folder.recorded(_train(dataset, synthetic, parts, recipe, folder, ranks, resume))
+    return folder.best
 
 
 def _train(
-    training: Dataset,
-    validation: Dataset,
-    mixed: Dataset | None,
+    dataset: Dataset,
+    synthetic: str | Path | Dataset | None,
+    parts: dict[str, Any],
     recipe: SegmenterRecipe,
     run: RunFolder,
-    device: str,
+    ranks: Ranks,
     resume: bool,
-    card: dict[str, Any],
-) -> Job[Path]:
-    torch.set_num_threads(usable_cores())
-    # Asked once here, or this thread would take over the single core that the thread of the crops is given.
-    torch.get_num_threads()
-    gan = ConditionalGAN(recipe, device, in_bfloat16(recipe, device))
+) -> Job[None]:
+    ranks.take_cores()
+    training, validation = dataset.only(parts["train"]), dataset.only(parts["val"])
+    mixed = _mixed(parts, synthetic)
+    bfloat16 = in_bfloat16(recipe, ranks.device)
+    gan, decoding = _network(recipe, ranks.device, bfloat16)
+    ranks.tell((recipe, parts, bfloat16))
+    gan.join(ranks)
+    yield Note(
+        f"{len(training)} images train, {len(validation)} validate, on {ranks} in "
+        f"{'bfloat16' if bfloat16 else 'float32'}."
+    )
+    tiles, crops_of = yield from _material(training, mixed, recipe)
+    held = yield from prepare_all(validation, recipe)
+    validator = _Validator(gan, recipe, run, held or tiles[:1], bool(held), dict(parts["card"]), decoding)
+    schedule, batches = _schedule(recipe, crops_of), _batches(recipe, crops_of, ranks)
+    yield from train(gan, batches, validator, schedule, run, recipe.batch, recipe.lr, resume, ranks)
+    if held:
+        yield from validator.calibrate()
+
+
+def _help(dataset: Dataset, synthetic: str | Path | Dataset | None, ranks: Ranks) -> Job[None]:
+    """Make the share of another process in what `_train` does."""
+    ranks.take_cores()
+    recipe, parts, bfloat16 = ranks.hear()
+    gan, _ = _network(recipe, ranks.device, bfloat16)
+    gan.join(ranks)
+    training, mixed = the_same(dataset.only(parts["train"]), parts["train"]), _mixed(parts, synthetic)
+    if mixed is not None:
+        the_same(mixed, parts["synthetic"]["names"])
+    _, crops_of = yield from _material(training, mixed, recipe)
+    follow(gan, _batches(recipe, crops_of, ranks), _schedule(recipe, crops_of), ranks)
+
+
+def _network(recipe: SegmenterRecipe, device: str, bfloat16: bool) -> tuple[ConditionalGAN, dict[str, Any]]:
+    """Return the networks as they are at first, and how fields were decoded by the model that they start from."""
+    gan = trainer_of(recipe)(recipe, device, bfloat16)
     decoding: dict[str, Any] = {}
     if recipe.start_from:
         base = load_model(recipe.start_from, "segmenter")
@@ -181,19 +216,26 @@ def _train(
             )
         gan.start_from(base.network.state_dict())
         decoding = dict(base.card.decode)
-    yield Note(
-        f"{len(training)} images train, {len(validation)} validate, on {device} in "
-        f"{'bfloat16' if in_bfloat16(recipe, device) else 'float32'}."
-    )
-    tiles = yield from _prepared(training, recipe)
-    real = sampler(tiles, recipe, recipe.blur, recipe.noise)
-    crops_of: PatchSampler | MixedSampler = real
-    if mixed is not None:
-        yield Note(f"{recipe.synthetic_share:.0%} of the crops are cut from {len(mixed)} synthetic images.")
-        pairs = sampler((yield from _prepared(mixed, recipe)), recipe, recipe.blur, recipe.noise)
-        crops_of = MixedSampler(real, pairs, recipe.synthetic_share, recipe.seed)
+    return gan, decoding
+
+
+def _material(
+    training: Dataset, mixed: Dataset | None, recipe: SegmenterRecipe
+) -> Job[tuple[list[Tile], PatchSampler | MixedSampler]]:
+    """Return the training images, and what cuts crops from them and from synthetic ones."""
+    tiles = yield from prepare_all(training, recipe)
+    real = yield from sampler(tiles, recipe, recipe.blur, recipe.noise)
+    if mixed is None:
+        return tiles, real
+    yield Note(f"{recipe.synthetic_share:.0%} of the crops are cut from {len(mixed)} synthetic images.")
+    synthetic = yield from prepare_all(mixed, recipe)
+    pairs = yield from sampler(synthetic, recipe, recipe.blur, recipe.noise)
+    return tiles, MixedSampler(real, pairs, recipe.synthetic_share, recipe.seed)
+
+
+def _schedule(recipe: SegmenterRecipe, crops_of: PatchSampler | MixedSampler) -> Schedule:
     crops = recipe.crops_per_epoch or crops_of.crops_per_epoch
-    schedule = Schedule(
+    return Schedule(
         steps_per_epoch=-(-crops // recipe.batch),
         constant=recipe.epochs_constant,
         decay=recipe.epochs_decay,
@@ -203,29 +245,13 @@ def _train(
         patience=recipe.patience,
         minutes=recipe.minutes,
     )
-    held = yield from _prepared(validation, recipe)
-    validator = _Validator(gan, recipe, run, held or tiles[:1], bool(held), card, decoding)
-    yield from train(
-        gan,
-        lambda step: crops_of.batch(step, recipe.batch),
-        validator,
-        schedule,
-        run,
-        recipe.batch,
-        recipe.lr,
-        resume,
-    )
-    if held:
-        yield from validator.calibrate()
-    return run.best
 
 
-def _prepared(dataset: Dataset, recipe: SegmenterRecipe) -> Job[list[Tile]]:
-    tiles = []
-    for number, name in enumerate(dataset.names):
-        yield Progress(number, len(dataset), "preparing images")
-        tiles.append(prepare(dataset, name, recipe))
-    return tiles
+def _batches(
+    recipe: SegmenterRecipe, crops_of: PatchSampler | MixedSampler, ranks: Ranks
+) -> Callable[[int], tuple[torch.Tensor, torch.Tensor]]:
+    share = ranks.share(recipe.batch)
+    return lambda step: crops_of.batch(step, len(share), share.start)
 
 
 def _synthetic_pairs(source: str | Path | Dataset | None, recipe: SegmenterRecipe) -> Dataset | None:
@@ -247,7 +273,8 @@ def _synthetic_pairs(source: str | Path | Dataset | None, recipe: SegmenterRecip
     return pairs
 
 
-def _resumed_pairs(record: Mapping[str, Any] | None, source: str | Path | Dataset | None) -> Dataset | None:
+def _mixed(parts: Mapping[str, Any], source: str | Path | Dataset | None) -> Dataset | None:
+    record = parts.get("synthetic")
     if record is None:
         return None
     found = source if source is not None else record["folder"]
@@ -316,10 +343,12 @@ class _Validator:
 
     def _fields(self, total: int) -> Job[list[NDArray[np.float32]]]:
         fields = []
+        gan = self._gan
         for number, tile in enumerate(self._tiles):
-            # Told for each image, so that a stop need not wait for the last one.
-            yield Progress(number, total, "validating")
-            fields.append(self._gan.predict(tile.pixels))
+            # Told for each part of an image, so that a stop need not wait for the last one.
+            progress = Progress(number, total, "validating")
+            halo, stride = gan.average.halo, gan.average.stride
+            fields.append((yield from in_parts(gan.predict, tile.pixels, halo, stride, progress)))
         return fields
 
     def _scores(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,25 +11,28 @@ from skimage.io import imsave
 
 from napari_nucleigan import __version__, metrics
 from napari_nucleigan.data.datasets import Dataset
-from napari_nucleigan.devices import choose_device, usable_cores
 from napari_nucleigan.errors import RecipeError, RunError
-from napari_nucleigan.events import Event, Job, Note, Preview, Scores
+from napari_nucleigan.events import Event, Job, Note, Preview, Progress, Scores
 from napari_nucleigan.files import atomic_write
 from napari_nucleigan.masks.encoding import decode, encode
 from napari_nucleigan.models import ModelCard, load_model, save_model
 from napari_nucleigan.training.cyclegan import CycleBatch, CycleGAN
-from napari_nucleigan.training.loop import Schedule, train
+from napari_nucleigan.training.loop import Schedule, follow, train
 from napari_nucleigan.training.mask_source import MaskSource, check_masks, open_masks
+from napari_nucleigan.training.ranks import joined, the_same
 from napari_nucleigan.training.recipes import SynthesizerRecipe, read_recipe
 from napari_nucleigan.training.runs import RunFolder
-from napari_nucleigan.training.tiles import Tile, in_bfloat16, prepare, sampler, split, stain_reference
+from napari_nucleigan.training.tiles import Tile, in_bfloat16, prepare_all, sampler, split, stain_reference
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
     from torch import Tensor
+
+    from napari_nucleigan.data.patches import PatchSampler
+    from napari_nucleigan.training.ranks import Ranks
 
 CODES = 4
 """Style codes kept on the card for each training image; each is read off another part of it."""
@@ -94,36 +97,37 @@ def train_synthesizer(
     """
     folder = run if isinstance(run, RunFolder) else RunFolder(run)
     dataset = data if isinstance(data, Dataset) else Dataset.open(data, labelled=False)
-    if resume and not folder.exists:
-        raise RunError(f"There is no run to resume in {folder.path}; start it without 'resume'.")
-    chosen = choose_device(device)
-    with folder.locked():
-        if resume:
-            recipe = read_recipe(folder.path / "recipe.json", None, SynthesizerRecipe)
-            parts = folder.data()
-            training, validation = dataset.only(parts["train"]), dataset.only(parts["val"])
-            card = parts["card"]
-        else:
-            training, validation = split(dataset, recipe)
-            parts = {
-                "folder": str(dataset.folder.resolve()),
-                "train": list(training.names),
-                "val": list(validation.names),
-                "card": dict(card or {}),
-            }
-        # What cannot be is said before the folder holds a run.
-        gan = _networks(recipe, chosen, training.labelled)
-        check_masks(recipe, training.labelled)
-        if not resume:
-            folder.start(recipe, parts)
-        # Recorded here and not in the loop, so that events reach the file before anyone who listens.
-        job = _train(gan, training, validation, folder, resume, dict(card or {}))
-        result = yield from folder.recorded(job)
-    return result
+    with joined(device) as ranks:
+        if not ranks.leads:
+            yield from _help(dataset, ranks)
+            return folder.best
+        if resume and not folder.exists:
+            raise RunError(f"There is no run to resume in {folder.path}; start it without 'resume'.")
+        with folder.locked():
+            if resume:
+                recipe = read_recipe(folder.path / "recipe.json", None, SynthesizerRecipe)
+                parts = folder.data()
+            else:
+                training, validation = split(dataset, recipe)
+                parts = {
+                    "folder": str(dataset.folder.resolve()),
+                    "train": list(training.names),
+                    "val": list(validation.names),
+                    "card": dict(card or {}),
+                }
+            # What cannot be is said before the folder holds a run.
+            ranks.share(recipe.batch)
+            gan = _networks(recipe, ranks.device, in_bfloat16(recipe, ranks.device), dataset.labelled)
+            check_masks(recipe, dataset.labelled)
+            if not resume:
+                folder.start(recipe, parts)
+            # Recorded here and not in the loop, so that events reach the file before anyone who listens.
+            yield from folder.recorded(_train(gan, dataset, parts, folder, ranks, resume))
+    return folder.best
 
 
-def _networks(recipe: SynthesizerRecipe, device: str, labelled: bool) -> CycleGAN:
-    gan = CycleGAN(recipe, device, in_bfloat16(recipe, device), labelled)
+def _networks(recipe: SynthesizerRecipe, device: str, bfloat16: bool, labelled: bool) -> CycleGAN:
+    gan = CycleGAN(recipe, device, bfloat16, labelled)
     if recipe.patch % gan.painter.stride or recipe.patch % gan.segmenter.stride:
         raise RecipeError(
             f"Crops of {recipe.patch} pixels do not fit these networks; choose a multiple of "
@@ -142,25 +146,44 @@ def _networks(recipe: SynthesizerRecipe, device: str, labelled: bool) -> CycleGA
 
 
 def _train(
-    gan: CycleGAN,
-    training: Dataset,
-    validation: Dataset,
-    run: RunFolder,
-    resume: bool,
-    card: dict[str, Any],
-) -> Job[Path]:
-    torch.set_num_threads(usable_cores())
-    # Asked once here, or this thread would take over the single core that the thread of the crops is given.
-    torch.get_num_threads()
-    recipe, device = gan.recipe, str(gan.device)
+    gan: CycleGAN, dataset: Dataset, parts: dict[str, Any], run: RunFolder, ranks: Ranks, resume: bool
+) -> Job[None]:
+    ranks.take_cores()
+    recipe = gan.recipe
+    bfloat16 = in_bfloat16(recipe, ranks.device)
+    training, validation = dataset.only(parts["train"]), dataset.only(parts["val"])
+    ranks.tell((recipe, parts, bfloat16))
+    gan.join(ranks)
     yield Note(
         f"{len(training)} images train, {'with' if gan.paired else 'without'} their labels, {len(validation)} are held "
-        f"out, masks: {recipe.masks}, on {device} in {'bfloat16' if in_bfloat16(recipe, device) else 'float32'}."
+        f"out, masks: {recipe.masks}, on {ranks} in {'bfloat16' if bfloat16 else 'float32'}."
     )
-    tiles = [prepare(training, name, recipe) for name in training.names]
-    masks = open_masks(recipe, tiles)
-    crops_of = sampler(tiles, recipe)
-    schedule = Schedule(
+    tiles, masks, crops_of = yield from _material(training, recipe)
+    held = (yield from prepare_all(validation, recipe)) or tiles
+    validator = _Validator(gan, recipe, run, tiles, held, masks, dict(parts["card"]))
+    schedule, batches = _schedule(recipe, crops_of), _batches(recipe, tiles, masks, crops_of, ranks)
+    yield from train(gan, batches, validator, schedule, run, 2 * recipe.batch, recipe.lr, resume, ranks)
+
+
+def _help(dataset: Dataset, ranks: Ranks) -> Job[None]:
+    """Make the share of another process in what `_train` does."""
+    ranks.take_cores()
+    recipe, parts, bfloat16 = ranks.hear()
+    gan = _networks(recipe, ranks.device, bfloat16, dataset.labelled)
+    gan.join(ranks)
+    tiles, masks, crops_of = yield from _material(the_same(dataset.only(parts["train"]), parts["train"]), recipe)
+    follow(gan, _batches(recipe, tiles, masks, crops_of, ranks), _schedule(recipe, crops_of), ranks)
+
+
+def _material(training: Dataset, recipe: SynthesizerRecipe) -> Job[tuple[list[Tile], MaskSource, PatchSampler]]:
+    """Return the training images, the masks that are painted, and what cuts crops."""
+    tiles = yield from prepare_all(training, recipe)
+    masks = yield from open_masks(recipe, tiles)
+    return tiles, masks, (yield from sampler(tiles, recipe))
+
+
+def _schedule(recipe: SynthesizerRecipe, crops_of: PatchSampler) -> Schedule:
+    return Schedule(
         steps_per_epoch=-(-(recipe.crops_per_epoch or crops_of.crops_per_epoch) // recipe.batch),
         constant=recipe.epochs_constant,
         decay=recipe.epochs_decay,
@@ -168,15 +191,26 @@ def _train(
         checkpoint_every=recipe.checkpoint_every,
         minutes=recipe.minutes,
     )
-    held = [prepare(validation, name, recipe) for name in validation.names] or tiles
 
-    def batches(step: int) -> CycleBatch:
-        images, fields, others, indices = crops_of.styled_batch(step, recipe.batch)
-        return CycleBatch(images, fields, others, masks.fields(step, [tiles[index].name for index in indices]))
 
-    validator = _Validator(gan, recipe, run, tiles, held, masks, card)
-    yield from train(gan, batches, validator, schedule, run, 2 * recipe.batch, recipe.lr, resume)
-    return run.best
+def _batches(
+    recipe: SynthesizerRecipe, tiles: Sequence[Tile], masks: MaskSource, crops_of: PatchSampler, ranks: Ranks
+) -> Callable[[int], CycleBatch]:
+    share = ranks.share(recipe.batch)
+
+    def batch(step: int) -> CycleBatch:
+        images, fields, others, indices = crops_of.styled_batch(step, len(share), share.start)
+        names = [tiles[index].name for index in indices]
+        return CycleBatch(images, fields, others, masks.fields(step, names, share.start))
+
+    return batch
+
+
+class _Painted(NamedTuple):
+    fake: Tensor
+    returned: Tensor
+    aji: float
+    errors: tuple[float, float]
 
 
 class _Validator:
@@ -198,9 +232,7 @@ class _Validator:
         self._card = card
         random = np.random.default_rng([recipe.seed, 1])
         self._parts = {
-            organ: torch.cat(
-                [_cut(tile, recipe.patch, random) for tile in [t for t in tiles if t.organ == organ][:LENDERS]]
-            )
+            organ: [_cut(tile, recipe.patch, random) for tile in [t for t in tiles if t.organ == organ][:LENDERS]]
             for organ in sorted({tile.organ for tile in tiles})
         }
         # Held-out images lend their style to the pictures and are shown beside them.
@@ -211,24 +243,23 @@ class _Validator:
         self._fields = torch.from_numpy(np.stack([encode(labels, recipe.encoding) for labels in self._labels]))
 
     def __call__(self, step: int) -> Generator[Event, None, bool]:
-        gan, recipe = self._gan, self._recipe
-        fakes = gan.paint(self._fields, gan.style_of(self._others))
-        noise = torch.randn(fakes.shape, generator=torch.Generator().manual_seed(0)).to(fakes)
-        returned = gan.draw(fakes)
-        disturbance = 2 * max(recipe.hiding_noise, DISTURBANCE)
-        errors = [
-            float((field.cpu() - self._fields).abs().mean())
-            for field in (returned, gan.draw(fakes + disturbance * noise))
-        ]
-        found = [
-            metrics.evaluate(labels, self._decode(field), hausdorff=False).aji
-            for labels, field in zip(self._labels, returned.cpu().numpy(), strict=True)
-        ]
+        painted, total = [], PAINTED + sum(map(len, self._parts.values()))
+        for number in range(PAINTED):
+            # One at a time, so that a stop need not wait for all of them.
+            yield Progress(number, total, "validating")
+            painted.append(self._paint(number))
+        styles: dict[str, list[list[float]]] = {}
+        for organ, parts in self._parts.items():
+            styles[organ] = []
+            for part in parts:
+                yield Progress(PAINTED + sum(map(len, styles.values())) // CODES, total, "validating")
+                styles[organ] += np.round(self._gan.style_of(part).cpu().numpy().astype(float), 4).tolist()
+        errors = np.mean([one.errors for one in painted], axis=0)
         values = {
-            "own_aji": float(np.mean(found)),
-            "mask_error": errors[0],
+            "own_aji": float(np.mean([one.aji for one in painted])),
+            "mask_error": float(errors[0]),
             # Far above 1, S reads the mask off a signal that noise destroys, not off the nuclei.
-            "hidden_signal": errors[1] / max(errors[0], 1e-6),
+            "hidden_signal": float(errors[1] / max(errors[0], 1e-6)),
         }
         yield Scores(step, values, True)
         if values["hidden_signal"] > HIDES:
@@ -237,10 +268,14 @@ class _Validator:
                 "worse: the mask may be hidden in the images as a faint signal. Raise hiding_noise.",
                 "warning",
             )
-        self._save(values)
+        self._save(values, styles)
         path = self._run.previews / f"{step:08d}.png"
         with atomic_write(path) as temporary:
-            imsave(temporary, self._preview(fakes.cpu(), returned.cpu()), check_contrast=False)
+            imsave(
+                temporary,
+                self._preview([one.fake for one in painted], [one.returned for one in painted]),
+                check_contrast=False,
+            )
         yield Preview(step, str(path))
         return True
 
@@ -250,21 +285,29 @@ class _Validator:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Nothing is remembered from one validation to the next."""
 
-    def _decode(self, field: NDArray[np.float32]) -> NDArray[np.int32]:
-        return decode(field, self._recipe.encoding, prominence=PROMINENCE, smoothing=1.0)
+    def _paint(self, number: int) -> _Painted:
+        """Paint a mask, and read it back from the picture and from a noisy one."""
+        gan, field = self._gan, self._fields[number : number + 1]
+        fake = gan.paint(field, gan.style_of(self._others[number : number + 1]), seed=number)
+        noise = torch.randn(fake.shape, generator=torch.Generator().manual_seed(number)).to(fake)
+        disturbance = 2 * max(self._recipe.hiding_noise, DISTURBANCE)
+        returned, disturbed = gan.draw(fake).cpu(), gan.draw(fake + disturbance * noise).cpu()
+        found = decode(returned[0].numpy(), self._recipe.encoding, prominence=PROMINENCE, smoothing=1.0)
+        return _Painted(
+            fake[0].cpu(),
+            returned[0],
+            metrics.evaluate(self._labels[number], found, hausdorff=False).aji,
+            (float((returned - field).abs().mean()), float((disturbed - field).abs().mean())),
+        )
 
-    def _preview(self, fakes: Tensor, returned: Tensor) -> NDArray[np.uint8]:
+    def _preview(self, fakes: Sequence[Tensor], returned: Sequence[Tensor]) -> NDArray[np.uint8]:
         """Four rows of mask, fake, mask that comes back, and real image."""
         parts = (self._fields, fakes, returned, self._real)
-        columns = [np.concatenate(list(np.moveaxis(part[:4].numpy(), 1, -1))) for part in parts]
+        columns = [np.concatenate([np.moveaxis(each.numpy(), 0, -1) for each in part[:4]]) for part in parts]
         return np.rint((np.concatenate(columns, axis=1) + 1) * 127.5).astype(np.uint8)
 
-    def _save(self, scores: dict[str, float]) -> None:
+    def _save(self, scores: dict[str, float], styles: dict[str, list[list[float]]]) -> None:
         recipe, gan = self._recipe, self._gan
-        styles = {
-            organ: np.round(gan.style_of(parts).cpu().numpy().astype(float), 4).tolist()
-            for organ, parts in self._parts.items()
-        }
         card = ModelCard(
             **{
                 "name": self._run.path.name,

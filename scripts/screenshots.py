@@ -36,6 +36,7 @@ def main() -> None:
             synthesize(out, theme)
             masks(out, theme)
             train(out, theme)
+            evaluate(out, theme)
             evaluate_folders(out, theme, Path(folder) / "evaluate")
         menus(out)
 
@@ -201,6 +202,46 @@ def train(out: Path, theme: str) -> None:
     viewer.close()
 
 
+def evaluate(out: Path, theme: str) -> None:
+    """Show what the bundled model finds in the sample beside the truth: all of it, one nucleus, the plots."""
+    import napari
+
+    from napari_nucleigan.data.sample_images import synthetic_he
+    from napari_nucleigan.events import run
+    from napari_nucleigan.segmentation import SegmentSettings
+    from napari_nucleigan.segmentation import segment as segment_image
+    from napari_nucleigan.widgets import demo
+    from napari_nucleigan.widgets.evaluate_form import IOU
+
+    viewer = napari.Viewer(show=True)
+    viewer.theme = theme
+    viewer.window.resize(*WINDOW)
+    image = demo.open_sample(viewer)
+    place = {"scale": image.scale, "units": image.units}
+    # At another threshold than the model's own, so that there are errors to see.
+    labels = run(segment_image(synthetic_he()[0], SegmentSettings(threshold=0.8, prominence=0.5))).labels
+    viewer.add_labels(labels, name="Nuclei found", visible=False, **place)
+    _, widget = viewer.window.add_plugin_dock_widget(demo.PLUGIN, "Evaluate")
+    page = widget.layers
+    page.failed.connect(fail)
+    page.bar.run_button.click()
+    wait_for(lambda: page.comparison is not None and not page.follower.behind)
+    viewer.reset_view()
+    save(out / f"evaluate-{theme}.png", viewer)
+    page.tabs.setCurrentWidget(page.nuclei)
+    page.form.look.setCurrentIndex(page.form.look.findData(IOU))
+    merged = page.nuclei.kept.findData("merged")
+    page.nuclei.kept.setCurrentIndex(merged if page.comparison.inspection.counts["merged"] else 0)
+    settle(0.3)
+    page.nuclei.table.selectRow(0)
+    wait_for(lambda: not page.flight.flying)
+    save(out / f"evaluate-nucleus-{theme}.png", viewer)
+    page.tabs.setCurrentWidget(page.plots)
+    settle(0.5)
+    write(out / f"evaluate-plots-{theme}.png", page.plots.grab().toImage())
+    viewer.close()
+
+
 def evaluate_folders(out: Path, theme: str, folder: Path) -> None:
     """Show the report on a folder, and one of its images as layers."""
     import napari
@@ -228,10 +269,12 @@ def evaluate_folders(out: Path, theme: str, folder: Path) -> None:
     page.view.choose("tile_2_1")
     page.open_button.click()
     wait_for(lambda: bool(opened))
+    # The page of layers compares them at once.
+    wait_for(lambda: widget.layers.comparison is not None and not widget.layers.follower.behind)
     widget.tabs.setCurrentIndex(1)
     page.view.tabs.setCurrentIndex(0)
     for layer in opened[0]:
-        layer.contour = 2
+        layer.visible = False
     save(out / f"evaluate-folders-{theme}.png", viewer)
     viewer.close()
 
@@ -321,9 +364,16 @@ def write_pixels(path: Path, pixels: np.ndarray) -> None:
     from PIL import Image
 
     from napari_nucleigan.files import write_bytes
+    from napari_nucleigan.widgets.evaluate_colours import COLOURS, ramp, rgba
 
     buffer = io.BytesIO()
-    picture = Image.fromarray(pixels.copy()).quantize(256, dither=Image.Dither.NONE)
+    picture = Image.fromarray(pixels.copy())
+    # Colours that mean something stay as they are, however few pixels have them.
+    kept = [rgba(colour)[:3] for colour in (*COLOURS.values(), *(ramp(share / 4) for share in range(5)))]
+    common = picture.quantize(256 - len(kept), dither=Image.Dither.NONE).getpalette()[: 3 * (256 - len(kept))]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*common, *(round(255 * value) for colour in kept for value in colour)])
+    picture = picture.quantize(palette=palette, dither=Image.Dither.NONE)
     picture.save(buffer, "PNG", optimize=True)
     write_bytes(path, buffer.getvalue())
     print(f"{path} ({len(buffer.getvalue()) // 1000} kB)")

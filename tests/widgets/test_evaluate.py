@@ -34,6 +34,7 @@ from napari_nucleigan.widgets.evaluate import EvaluateWidget
 from napari_nucleigan.widgets.evaluate_form import IOU, NOTHING, OUTCOME
 from napari_nucleigan.widgets.evaluate_nuclei import EVERYTHING
 from napari_nucleigan.widgets.evaluate_table import DISTANCES, QUALITY
+from napari_nucleigan.widgets.flight import SHARE
 from napari_nucleigan.widgets.layers import METADATA_KEY
 
 if TYPE_CHECKING:
@@ -394,6 +395,8 @@ class TestNuclei:
             top, bottom, left, right = found.nuclei.boxes[number]
             centre = np.array([top + bottom - 1, left + right - 1]) / 2 * 0.25
             np.testing.assert_allclose(app.viewer.scene.camera.center[-2:], centre)
+            side = max(30, bottom - top - 1, right - left - 1) * 0.25 * app.viewer.scene.camera.zoom
+            assert side == pytest.approx(SHARE * min(app.viewer.canvas.size))
             assert app.page.pointed.text().startswith(self.cell(app, row, 0))
         app.qtbot.keyClick(app.page.nuclei.table, Qt.Key.Key_Down)
         assert app.page.flight.flying

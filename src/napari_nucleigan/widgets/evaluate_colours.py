@@ -22,11 +22,11 @@ COLOURS = {
 """Colours that stand out from H&E and from each other; they differ in lightness too."""
 
 MEANINGS = {
-    "matched": "Found: one true nucleus and one prediction, with an IoU above the threshold.",
-    "missed": "A true nucleus that no prediction fits.",
-    "spurious": "A prediction that fits no true nucleus.",
-    "split": "A true nucleus that several predictions share.",
-    "merged": "Several true nuclei that one prediction covers.",
+    "matched": "A true nucleus and a prediction that are a pair: their IoU is above the threshold.",
+    "missed": "A true nucleus without a pair that is neither split nor merged.",
+    "spurious": "A prediction without a pair that is neither a piece of a nucleus nor a merger of several.",
+    "split": "A true nucleus without a pair in which several predictions lie; or pieces cut off a matched nucleus.",
+    "merged": "Several true nuclei that lie in one prediction without a pair; or nuclei swallowed by a matched one.",
 }
 OUTLINE = "#ffffff"
 _RAMP = ("#e3242b", "#f4623a", "#fd9a56", "#fdcb82", "#fff7c4")  # rising in lightness: no matter how one sees colours

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from napari_nucleigan.widgets.evaluate_work import Comparison
 
+_LEAST_SIDE = 30  # pixels: nuclei smaller than that are not flown to any nearer
 _POINT = "Point at a nucleus to read what became of it."
 
 
@@ -138,9 +140,13 @@ class EvaluateLayers(QWidget):
         layer = self._anchor
         if self._comparison is None or layer is None or not 0 < number <= len(self._comparison.inspection.nuclei):
             return
-        top, bottom, left, right = (float(edge) for edge in self._comparison.inspection.nuclei.boxes[number - 1])
-        grid = self._comparison.grid
-        corners = [grid_to_viewer(self._viewer, layer, grid, place) for place in ((top, left), (bottom - 1, right - 1))]
+        box = self._comparison.inspection.nuclei.boxes[number - 1].reshape(2, 2) - [0, 1]
+        # What lies around a speck is worth seeing, too.
+        middle, reach = box.mean(axis=1), np.maximum(np.ptp(box, axis=1), _LEAST_SIDE) / 2
+        corners = [
+            grid_to_viewer(self._viewer, layer, self._comparison.grid, place)
+            for place in (middle - reach, middle + reach)
+        ]
         self.flight.to(*corners)
         self._tell(number)
 

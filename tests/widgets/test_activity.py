@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 pytest.importorskip("qtpy.QtWidgets")
+from qtpy.QtWidgets import QApplication, QLabel
 
 from napari_nucleigan.training.control import RunState, RunStatus
-from napari_nucleigan.widgets.activity import Activity
+from napari_nucleigan.widgets.activity import CALM, Activity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RUN = RunStatus(Path("runs/mine"), RunState.RUNNING, "", step=20, steps=100)
 
@@ -37,3 +42,17 @@ def test_its_cancel_stops_the_run_once() -> None:
     assert len(activity.bars) == 1
     activity.clear()
     assert not activity.bars
+
+
+def test_napari_spins_slowly_while_runs_train(make_napari_viewer_proxy: Callable) -> None:
+    make_napari_viewer_proxy()
+    labels = [label for window in QApplication.topLevelWidgets() for label in window.findChildren(QLabel)]
+    (spinner,) = [label.movie() for label in labels if label.movie() is not None]
+    first, second = Activity(), Activity()
+    first.update([RUN])
+    second.update([RUN])
+    assert spinner.speed() == CALM
+    first.clear()
+    assert spinner.speed() == CALM
+    second.update([])
+    assert spinner.speed() == 100

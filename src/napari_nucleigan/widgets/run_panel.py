@@ -219,7 +219,9 @@ class RunPanel(QWidget):
         if not alive:
             return
         known = bool(status.steps) and status.step is not None
-        self.progress.setRange(0, status.steps if known and status.steps else 0)
+        # A bar that swings to and fro paints the window all the time: not for a run that may wait for hours.
+        swings = 0 if status.state is RunState.RUNNING else 1
+        self.progress.setRange(0, status.steps if known and status.steps else swings)
         self.progress.setValue(status.step or 0)
         left = "" if status.seconds_left is None else f" · {duration(status.seconds_left)} left"
         count = f"step {status.step} of {status.steps}" if known else status.what or word(status.state).lower()

@@ -65,7 +65,7 @@ def benchmark(
     ] = None,
     synthetic: Annotated[
         Path | None,
-        typer.Option(help="Data set of synthetic pairs. By default 256 pairs are painted by the bundled synthesizer."),
+        typer.Option(help="Data set of synthetic pairs. By default 48 pairs are painted by the bundled synthesizer."),
     ] = None,
     changes: Annotated[
         list[str] | None,

@@ -120,6 +120,9 @@ def test_corrections_to_a_model_of_the_users_own(app: App, runs: Path) -> None:
     corrected = labels.data.copy()
     with app.qtbot.waitSignal(app.widget.done, timeout=LONG):
         path = app.fine_tune()
+        # The user looks at something else meanwhile.
+        other = app.viewer.add_image(app.image.data[::-1], name="another", **MICRONS)
+        app.widget.select_image(other)
         assert app.panel.running
         assert not app.panel.draw.isEnabled()
     assert state_of(path).state is RunState.FINISHED
@@ -138,6 +141,7 @@ def test_corrections_to_a_model_of_the_users_own(app: App, runs: Path) -> None:
     assert len(app.nuclei) == 2
     np.testing.assert_array_equal(labels.data, corrected)
     assert app.nuclei[1].metadata[METADATA_KEY]["model"] == path.name
+    assert app.nuclei[1].metadata[METADATA_KEY]["image"] == "tile"
     assert app.nuclei[1].data.any()
     assert not app.panel.running
     assert not app.errors()

@@ -54,8 +54,8 @@ class Corrections(QWidget):
     """Path of a run whose process was started."""
     ended = Signal(object)
     """The `RunStatus` of the run that has ended."""
-    model_made = Signal(object, bool)
-    """Path of the model, and whether the image is to be segmented with it now."""
+    model_made = Signal(object, object)
+    """Path of the model, and the image that is to be segmented with it now; None for none."""
     failed = Signal(object)
     """Something went wrong: a `NucleiganError`."""
 
@@ -72,6 +72,7 @@ class Corrections(QWidget):
         self._run: Path | None = None
         self.model: Path | None = None
         """The model of the last run that has one."""
+        self._learnt_from: Image | None = None
 
         self.button = QToolButton()
         self.page = QWidget()
@@ -94,11 +95,6 @@ class Corrections(QWidget):
         self._build()
         self._connect()
         self.reset_choices()
-
-    @property
-    def image(self) -> Image | None:
-        """The image that the corrections belong to."""
-        return self._image
 
     @property
     def run(self) -> Path | None:
@@ -197,6 +193,8 @@ class Corrections(QWidget):
             device=self._device,
             data=(train_work.Pair(source, mask_reader(labels), regions),),
         )
+        # Another image may be chosen before it has learnt.
+        self._learnt_from = image
         self._runner.start(train_work.begin(order), f"starting {order.name}")
         self._update()
 
@@ -249,7 +247,7 @@ class Corrections(QWidget):
         self.draw.clicked.connect(lambda: self.draw_regions())
         self.bar.run_clicked.connect(self.start)
         self.bar.cancel_clicked.connect(self.stop)
-        self.again_button.clicked.connect(lambda: self._offer(True))
+        self.again_button.clicked.connect(lambda: self._offer(self._image or self._learnt_from))
         for box in (self.labels, self.regions):
             box.currentIndexChanged.connect(lambda _: self._update())
         self._runner.progressed.connect(self.bar.show_progress)
@@ -317,13 +315,14 @@ class Corrections(QWidget):
             self._failed(NucleiganError(f"Fine-tuning has ended: {status.message}"))
         if status.model is not None:
             self.model = status.model
-            self._offer(status.state is RunState.FINISHED and self.again.isChecked())
+            at_once = status.state is RunState.FINISHED and self.again.isChecked()
+            self._offer(self._learnt_from if at_once else None)
         self._update()
         self.ended.emit(status)
 
-    def _offer(self, at_once: bool) -> None:
+    def _offer(self, image: Image | None) -> None:
         if self.model is not None:
-            self.model_made.emit(self.model, at_once)
+            self.model_made.emit(self.model, image)
 
     def _gone(self, path: Path) -> None:
         if path == self._run:

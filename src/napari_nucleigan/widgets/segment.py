@@ -278,11 +278,10 @@ class SegmentWidget(QWidget):
         image = chosen[0] if len(chosen) == 1 else None
         self.corrections.look(image, self._scales.of(image)[0] if image else None, self.form)
 
-    def _learnt(self, model: Path, at_once: bool) -> None:
+    def _learnt(self, model: Path, image: Image | None) -> None:
         """Take the model that was made of the user's corrections."""
-        image = self.corrections.image
         self.add_model_file(model)
-        if at_once and not self.running and image in self._images:
+        if not self.running and image in self._images:
             self.select_image(image)
             self.run()
 

@@ -239,10 +239,10 @@ def _segmenter(
 ) -> tuple[float, float, Callable[[float], float]]:
     from napari_nucleigan import metrics
     from napari_nucleigan.masks.encoding import decode
-    from napari_nucleigan.training.cgan import ConditionalGAN
+    from napari_nucleigan.training.instances import trainer_of
     from napari_nucleigan.training.tiles import in_bfloat16
 
-    gan = ConditionalGAN(recipe, device, in_bfloat16(recipe, device))
+    gan = trainer_of(recipe)(recipe, device, in_bfloat16(recipe, device))
     batch, crop_time = _timed(lambda: crops_of.batch(0, recipe.batch))
     step_time = _step_time(lambda step: gan.step(batch, step, 1.0), device)
     pixels, labels = tiles[0].pixels[:_SIDE, :_SIDE], tiles[0].labels[:_SIDE, :_SIDE]

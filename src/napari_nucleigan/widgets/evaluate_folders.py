@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari.utils.notifications import show_error, show_info
+from napari.utils.notifications import show_error
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_nucleigan.errors import NucleiganError
 from napari_nucleigan.evaluation import evaluate_folders
@@ -21,10 +20,11 @@ from napari_nucleigan.widgets.folder_work import read_pair
 from napari_nucleigan.widgets.jobs import Runner
 from napari_nucleigan.widgets.layers import METADATA_KEY
 from napari_nucleigan.widgets.runbar import RunBar
-from napari_nucleigan.widgets.settings import recall, remember
+from napari_nucleigan.widgets.saving import ask_and_save
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from napari.layers import Layer
     from napari.viewer import Viewer
@@ -219,19 +219,13 @@ class EvaluateFolders(QWidget):
         report = self._report
         if report is None:
             return
-        pattern = {"csv": "Tables (*.csv)", "json": "JSON (*.json)", "md": "Markdown (*.md)"}[name.split(".")[-1]]
-        start = Path(recall("evaluations", "")) / name
-        chosen, _ = QFileDialog.getSaveFileName(self, "Save", str(start), pattern)
-        if not chosen:
-            return
-        remember("evaluations", str(Path(chosen).parent))
         try:
-            save(Path(chosen), report)
+            path = ask_and_save(self, "evaluations", name, lambda chosen: save(chosen, report))
         except NucleiganError as error:
             self._complain(error)
             return
-        show_info(f"Saved {chosen}.")
-        self.saved.emit(Path(chosen))
+        if path is not None:
+            self.saved.emit(path)
 
 
 def save_csv(path: Path, report: Report) -> None:

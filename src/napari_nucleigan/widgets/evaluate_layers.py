@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.utils.notifications import show_error, show_info
+from napari.utils.notifications import show_error
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
 from napari_nucleigan.errors import NucleiganError
 from napari_nucleigan.metrics import OUTCOMES
@@ -26,11 +25,12 @@ from napari_nucleigan.widgets.fields import menu_button, say, silent, warning_st
 from napari_nucleigan.widgets.flight import Flight
 from napari_nucleigan.widgets.jobs import Runner
 from napari_nucleigan.widgets.runbar import RunBar
-from napari_nucleigan.widgets.settings import recall, remember
+from napari_nucleigan.widgets.saving import ask_and_save
 from napari_nucleigan.widgets.world import grid_to_viewer, viewer_to_grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from napari.layers import Labels
     from napari.viewer import Viewer
@@ -233,22 +233,24 @@ class EvaluateLayers(QWidget):
             self.follower.mark()
 
     def _live_toggled(self, on: bool) -> None:
-        self._watch()
+        # Nothing is followed that was never asked for.
+        if not on or self._comparison is not None:
+            self._watch()
         if on:
             self._again()
 
     def _watch(self) -> None:
-        pred, truth = self.choices.pred, self.choices.truth
-        comparison = self._comparison
-        live = self.form.live.isChecked() and pred is not None and truth is not None
-        self.follower.watch([layer for layer in (pred, truth) if layer is not None] if live else [])
-        if comparison is not None:
-            self.follower.begin(comparison)
+        both = self.choices.pred, self.choices.truth
+        live = self.form.live.isChecked()
+        self.follower.watch([layer for layer in both if layer is not None] if live else [])
+        if self._comparison is not None:
+            self.follower.begin(self._comparison)
 
     def _compared(self, comparison: Comparison) -> None:
         first = self._comparison is None
         self._comparison = comparison
         self._anchor = self.choices.anchor(comparison.grid)
+        self.bar.begin()  # what was said is of the comparison before
         if self.sender() is self._runner or first:
             self._watch()
             self.follower.mark()  # there may have been edits before the layers were watched
@@ -317,7 +319,7 @@ class EvaluateLayers(QWidget):
         self.pointed.setText(text)
         self.canvas.remark(text if number and self.form.score.isChecked() else "")
 
-    def _refused(self, reason: str) -> None:
+    def _refused(self) -> None:
         # The layers stay watched: what cannot be compared now may be the next moment.
         self._blank()
         self._update()
@@ -356,17 +358,13 @@ class EvaluateLayers(QWidget):
         comparison = self._comparison
         if comparison is None:
             return
-        start = Path(recall("evaluations", "")) / f"{comparison.order.pred_name} {name}"
-        pattern = "Tables (*.csv)" if name.endswith("csv") else "JSON (*.json)"
-        chosen, _ = QFileDialog.getSaveFileName(self, "Save", str(start), pattern)
-        if not chosen:
-            return
-        remember("evaluations", str(Path(chosen).parent))
+        # A layer may be called "a/b"; a file may not.
+        name = f"{comparison.order.pred_name} {name}".replace("/", "-")
         try:
-            save(Path(chosen), comparison)
+            path = ask_and_save(self, "evaluations", name, lambda chosen: save(chosen, comparison))
         except NucleiganError as error:
             show_error(str(error))
             self.failed.emit(error)
             return
-        show_info(f"Saved {chosen}.")
-        self.saved.emit(Path(chosen))
+        if path is not None:
+            self.saved.emit(path)

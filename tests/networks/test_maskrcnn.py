@@ -94,6 +94,7 @@ def test_crops_without_nuclei_teach_as_well(torchvision: None) -> None:
     assert all(np.isfinite(value) for value in values.values())
 
 
+@pytest.mark.timeout(600)  # a ResNet, on a CPU
 def test_it_learns_and_its_model_segments(torchvision: None, tiny_he: Callable[..., Any], tmp_path: Path) -> None:
     import tifffile
     from skimage.io import imsave

@@ -73,7 +73,11 @@ class MaskBench(QObject):
         """List the layers anew; a mask that is gone is let go."""
         from napari.layers import Labels
 
-        self.masks = [layer for layer in reversed(self.viewer.layers) if isinstance(layer, Labels)]
+        self.masks = [
+            layer
+            for layer in reversed(self.viewer.layers)
+            if isinstance(layer, Labels) and layers.view_kind(layer) is None
+        ]
         self.images = [layer for layer in layers.image_layers(self.viewer) if not layers.layer_problem(layer)]
         there = {layer.unique_id for layer in self.masks}
         for key in [key for key in self._syncs if key not in there]:

@@ -23,6 +23,7 @@ from napari_nucleigan.widgets.fields import add_row, combo, form_layout, silent,
 from napari_nucleigan.widgets.jobs import Runner
 from napari_nucleigan.widgets.mask_layers import mask_reader
 from napari_nucleigan.widgets.monitor import Monitor
+from napari_nucleigan.widgets.paint_work import file_name
 from napari_nucleigan.widgets.regions import add_regions, regions_reader, shapes_layers
 from napari_nucleigan.widgets.runbar import RunBar
 from napari_nucleigan.widgets.train_data import pairs_of
@@ -188,7 +189,7 @@ class Corrections(QWidget):
         order = train_work.TrainOrder(
             kind="segmenter",
             recipe=recipe,
-            name=f"{train_work.file_name(image.name)} fine-tuned",
+            name=f"{file_name(image.name)} fine-tuned",
             runs=self._folder,
             device=self._device,
             data=(train_work.Pair(source, mask_reader(labels), regions),),

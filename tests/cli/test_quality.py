@@ -70,8 +70,8 @@ def test_a_failure_is_one_line(data: Callable[..., Path], tmp_path: Path, nuclei
     ("options", "said"),
     [
         (("--crop", "64"), "--crop goes with --synthetic only"),
-        (("--synthetic", "--by", "organ"), "do not go with --synthetic"),
-        (("--synthetic", "--csv", "x.csv"), "do not go with --synthetic"),
+        (("--synthetic", "--by", "organ"), "--by does not go with --synthetic"),
+        (("--synthetic", "--csv", "x.csv"), "--csv does not go with --synthetic"),
         (("--synthetic", "--crop", "100"), "multiple of 32"),
     ],
 )

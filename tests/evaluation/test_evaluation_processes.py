@@ -33,8 +33,9 @@ def stuck(tmp_path):
 
 
 def workers_of():
-    lines = ((child, child.cmdline()) for child in psutil.Process().children())
-    return [child for child, line in lines if "napari_nucleigan.evaluation.worker" in line]
+    # What other tests of this process have started may be dead and not yet waited for.
+    living = (child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE)
+    return [child for child in living if "napari_nucleigan.evaluation.worker" in child.cmdline()]
 
 
 def wait_for_reader(pipe, seconds=60):

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import save_file
@@ -18,6 +19,9 @@ from napari_nucleigan.training.cyclegan import CycleBatch, CycleGAN
 from napari_nucleigan.training.ranks import Dismissed, Ranks, joined
 from napari_nucleigan.training.recipes import SegmenterRecipe, SynthesizerRecipe
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 STEPS = 3
 
 Curve = list[dict[str, float]]
@@ -25,6 +29,11 @@ Curve = list[dict[str, float]]
 
 def updates(case: dict[str, Any], ranks: Ranks) -> tuple[Curve, dict[str, torch.Tensor]]:
     """Return the losses of each step, and all that a checkpoint would hold."""
+    with nullcontext() if case["bfloat16"] else _in_double_precision():
+        return _updates(case, ranks)
+
+
+def _updates(case: dict[str, Any], ranks: Ranks) -> tuple[Curve, dict[str, torch.Tensor]]:
     torch.manual_seed(0)
     gan: ConditionalGAN | CycleGAN
     if case["kind"] == "segmenter":
@@ -37,6 +46,21 @@ def updates(case: dict[str, Any], ranks: Ranks) -> tuple[Curve, dict[str, torch.
         gan._makers, gan._judges = _plain(gan._makers), _plain(gan._judges)
     gan.join(ranks)
     return [ranks.average(gan.step(_batch(case, step, ranks), step, 1.0)) for step in range(STEPS)], gan.state()[0]
+
+
+@contextmanager
+def _in_double_precision() -> Iterator[None]:
+    # Where rounding is no excuse: in single precision a gradient that jumps where a rectified unit is all but 0 parts
+    # trainings as tiny as these within three steps, on some processors. The trainings themselves leave bfloat16 by
+    # `float`, which would bring them back to single precision here.
+    single = torch.Tensor.float
+    torch.set_default_dtype(torch.float64)
+    torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.Tensor.float = single  # type: ignore[method-assign]
 
 
 def _plain(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:

@@ -134,11 +134,14 @@ class FabricRanks(Ranks):
         self._signal(_GO)
 
     def dismiss(self) -> None:
-        """Let the others go, if this is the leader."""
-        if self.leads:
-            # Perhaps they are gone already.
-            with suppress(RuntimeError):
+        """Let the others go, if this is the leader, and leave them."""
+        # Perhaps they are gone already.
+        with suppress(RuntimeError):
+            if self.leads:
                 self._signal(_END)
+        # Threads of the exchange that outlive the interpreter abort the process now and then.
+        with suppress(RuntimeError):
+            distributed.destroy_process_group()
 
     def explain(self, error: RuntimeError) -> None:
         """Say in plain words that another process is gone, if that is it."""

@@ -78,6 +78,28 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True)
+class Painted:
+    """A part of the labels of a slide can be looked at.
+
+    Attributes
+    ----------
+    path : str
+        The pyramid that they are painted into.
+    top, bottom, left, right : int
+        First row, last row + 1, first and last column + 1 of the part.
+    nuclei : int
+        Nuclei so far.
+    """
+
+    path: str
+    top: int
+    bottom: int
+    left: int
+    right: int
+    nuclei: int
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """The state of training at `step` is safe in `path`."""
 
@@ -104,12 +126,12 @@ class Finished:
     values: dict[str, float] = field(default_factory=dict)
 
 
-Event: TypeAlias = Progress | Note | Losses | Scores | Preview | Checkpoint | Finished
+Event: TypeAlias = Progress | Note | Losses | Scores | Preview | Painted | Checkpoint | Finished
 _Result = TypeVar("_Result")
 Job: TypeAlias = Generator[Event, None, _Result]
 
 _TYPES: dict[str, type[Any]] = {
-    kind.__name__.lower(): kind for kind in (Progress, Note, Losses, Scores, Preview, Checkpoint, Finished)
+    kind.__name__.lower(): kind for kind in (Progress, Note, Losses, Scores, Preview, Painted, Checkpoint, Finished)
 }
 
 

@@ -14,7 +14,7 @@ from napari_nucleigan.errors import LabelsError
 from napari_nucleigan.files import atomic_write
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 Table = dict[str, npt.NDArray[Any]]
@@ -123,11 +123,31 @@ def write_csv(path: str | Path, table: Mapping[str, npt.NDArray[Any]]) -> None:
     OutputError
         If the file cannot be written.
     """
-    columns = [[_text(value) for value in np.asarray(column).tolist()] for column in table.values()]
+    write_csv_parts(path, [table])
+
+
+def write_csv_parts(path: str | Path, tables: Iterable[Mapping[str, npt.NDArray[Any]]]) -> None:
+    """Write tables with the same columns as one, of which only one is held at a time.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    tables : iterable of mapping of str to ndarray, shape (n,)
+        As for `write_csv`, one below the other.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
     with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(table)
-        writer.writerows(zip(*columns, strict=True))
+        for number, table in enumerate(tables):
+            if number == 0:
+                writer.writerow(table)
+            columns = [[_text(value) for value in np.asarray(column).tolist()] for column in table.values()]
+            writer.writerows(zip(*columns, strict=True))
 
 
 def _text(value: object) -> str:

@@ -7,6 +7,7 @@ import os
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
+from shutil import rmtree
 from typing import TYPE_CHECKING
 
 from napari_nucleigan.errors import OutputError
@@ -104,6 +105,48 @@ def atomic_write(path: str | Path, *, flush: bool = True) -> Iterator[Path]:
         # A folder that refuses writes refuses this too, and must not hide the error that says so.
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Fill a folder aside, then move it into place.
+
+    Like `atomic_write`, for results that are folders. What was at `path` before is removed, once the new one is there.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder to make.
+
+    Yields
+    ------
+    Path
+        An empty folder beside it, which ends in the same suffix.
+
+    Raises
+    ------
+    OutputError
+        If the system refuses the write.
+    """
+    target = Path(path)
+    make_folder(target.parent)
+    temporary = target.with_name(f".{target.stem[:40]}.{token_hex(4)}.part{target.suffix}")
+    former = temporary.with_suffix(".old")
+    try:
+        temporary.mkdir()
+        yield temporary
+        if target.exists():
+            os.replace(target, former)
+        os.replace(temporary, target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        # The former one comes back where the new one could not take its place.
+        if former.exists() and not target.exists():
+            os.replace(former, target)
+        raise output_error(target, error) from error
+    finally:
+        for folder in (temporary, former):
+            rmtree(folder, ignore_errors=True)
 
 
 def write_bytes(path: str | Path, content: bytes, *, flush: bool = True) -> None:

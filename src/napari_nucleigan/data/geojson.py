@@ -6,11 +6,13 @@ pixel, as QuPath has them; GeoJSON's own longitudes and latitudes do not apply.
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
+import zlib
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +20,14 @@ import numpy.typing as npt
 from napari_nucleigan.data.images import check_labels
 from napari_nucleigan.data.outlines import draw, outlines
 from napari_nucleigan.errors import LabelsError
-from napari_nucleigan.files import write_text
+from napari_nucleigan.files import atomic_write, write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from napari_nucleigan.data.outlines import Polygon
+
+_DAMAGES = (ValueError, TypeError, KeyError, AttributeError, EOFError, zlib.error, RecursionError, MemoryError)
 
 CLASSIFICATION = {"name": "Nucleus", "color": [80, 40, 160]}
 """Class of the nuclei in QuPath, with its colour in red, green and blue."""
@@ -60,24 +64,43 @@ def labels_to_geojson(
         If the array is no label image.
     """
     labels = check_labels(labels)
-    measurements = _measurements(features or {})
     return {
         "type": "FeatureCollection",
         "nucleigan": {"height": labels.shape[0], "width": labels.shape[1], "mpp": mpp},
-        "features": [
-            {
-                "type": "Feature",
-                "geometry": _geometry(polygons),
-                "properties": {
-                    "objectType": "detection",
-                    "name": str(label),
-                    "classification": CLASSIFICATION,
-                    "measurements": measurements.get(label, {}),
-                },
-            }
-            for label, polygons in outlines(labels).items()
-        ],
+        "features": list(_described(labels, features or {})),
     }
+
+
+def _described(
+    labels: npt.NDArray[Any],
+    features: Mapping[str, npt.NDArray[Any]],
+    origin: tuple[int, int] = (0, 0),
+    factors: tuple[float, float] = (1.0, 1.0),
+) -> Iterator[dict[str, Any]]:
+    """Describe the nuclei of a part whose first pixel is at `origin`; a pixel of it is `factors` long in the file."""
+    measurements = _measurements(features)
+    for label, polygons in outlines(labels).items():
+        placed = polygons if origin == (0, 0) and factors == (1.0, 1.0) else _placed(polygons, origin, factors)
+        yield {
+            "type": "Feature",
+            "geometry": _geometry(placed),
+            "properties": {
+                "objectType": "detection",
+                "name": str(label),
+                "classification": CLASSIFICATION,
+                "measurements": measurements.get(label, {}),
+            },
+        }
+
+
+def _placed(polygons: list[Polygon], origin: tuple[int, int], factors: tuple[float, float]) -> list[Polygon]:
+    whole = factors == (1.0, 1.0)
+
+    def place(ring: list[list[int]]) -> list[list[Any]]:
+        corners = (np.array(ring) + origin[::-1]) * (1 if whole else factors[::-1])
+        return (corners if whole else corners.round(2)).tolist()  # type: ignore[no-any-return]
+
+    return [[place(ring) for ring in polygon] for polygon in polygons]
 
 
 def write_geojson(
@@ -96,7 +119,73 @@ def write_geojson(
         If the file cannot be written.
     """
     collection = labels_to_geojson(labels, features, mpp)
-    write_text(path, json.dumps(collection, allow_nan=False, separators=(",", ":")) + "\n")
+    write_text(path, _compact(collection) + "\n")
+
+
+class GeoJSONPart(NamedTuple):
+    """The nuclei of a part of an image.
+
+    Attributes
+    ----------
+    labels : ndarray of integers, shape (h, w)
+        0 is background.
+    features : mapping of str to ndarray, shape (n,)
+        As for `labels_to_geojson`.
+    origin : (int, int)
+        Row and column of its first pixel, in such pixels.
+    """
+
+    labels: npt.NDArray[Any]
+    features: Mapping[str, npt.NDArray[Any]]
+    origin: tuple[int, int]
+
+
+def write_geojson_parts(
+    path: str | Path,
+    parts: Iterable[GeoJSONPart],
+    shape: tuple[int, int],
+    mpp: float | None = None,
+    factors: tuple[float, float] = (1.0, 1.0),
+) -> None:
+    """Write the nuclei of an image part by part, of which only one is held at a time; whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; it is compressed if its name ends in ``.gz``.
+    parts : iterable of GeoJSONPart
+        Each nucleus in one of them.
+    shape : (int, int)
+        Height and width of the image in pixels.
+    mpp : float, optional
+        Microns per pixel of the image.
+    factors : (float, float)
+        Pixels of the image that a pixel of the parts is high and wide.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    head = {"height": shape[0], "width": shape[1], "mpp": mpp}
+    with atomic_write(path) as temporary, _text_file(temporary) as handle:
+        handle.write('{"type":"FeatureCollection","nucleigan":' + _compact(head) + ',"features":[')
+        comma = ""
+        for part in parts:
+            for feature in _described(part.labels, part.features, part.origin, factors):
+                handle.write(comma + "\n" + _compact(feature))
+                comma = ","
+        handle.write("\n]}\n")
+
+
+def _text_file(path: Path) -> TextIO:
+    if path.suffix == ".gz":
+        return cast("TextIO", gzip.open(path, "wt", compresslevel=4, encoding="utf-8"))
+    return path.open("w", encoding="utf-8")
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
 
 
 def read_geojson(path: str | Path, shape: tuple[int, int] | None = None) -> npt.NDArray[np.int32]:
@@ -172,14 +261,15 @@ def _read(
 ) -> tuple[list[list[list[npt.NDArray[np.float64]]]], list[int], tuple[int, int] | None]:
     """Polygons, labels, and height and width where the file says them."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        stored = path.read_bytes()
+        content = json.loads(gzip.decompress(stored) if path.suffix == ".gz" else stored)
         found = _features(content)
         polygons = [list(_polygons(feature)) for feature in found]
         known = content.get("nucleigan") if isinstance(content, dict) else None
         shape = (int(known["height"]), int(known["width"])) if known else None
     except OSError as error:
         raise LabelsError(f"Cannot read {path}: {(error.strerror or str(error)).lower()}.") from error
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, MemoryError) as error:
+    except _DAMAGES as error:
         raise _damaged(path, error) from error
     return polygons, _labels(found), shape
 

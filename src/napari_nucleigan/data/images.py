@@ -231,7 +231,7 @@ def write_image(path: str | Path, pixels: npt.NDArray[np.uint8], mpp: float | No
             predictor=True,
             software=SOFTWARE,
             metadata=None,
-            **_density_tags(mpp),
+            **density_tags(mpp),
         )
 
 
@@ -268,11 +268,42 @@ def write_labels(path: str | Path, labels: npt.NDArray[Any], mpp: float | None =
             predictor=True,
             software=SOFTWARE,
             metadata=None,
-            **_density_tags(mpp),
+            **density_tags(mpp),
         )
 
 
-def _density_tags(mpp: float | None) -> dict[str, Any]:
+def write_map(path: str | Path, values: npt.NDArray[np.float32], mpp: float) -> None:
+    """Write a map of some quantity as TIFF (zlib), whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        A name that ends in ``.tif``.
+    values : ndarray of float32, shape (H, W)
+        The map.
+    mpp : float
+        Microns that a pixel of the map is long.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    with atomic_write(path) as temporary:
+        tifffile.imwrite(
+            temporary,
+            values,
+            photometric="minisblack",
+            compression="zlib",
+            predictor=True,
+            software=SOFTWARE,
+            metadata=None,
+            **density_tags(mpp),
+        )
+
+
+def density_tags(mpp: float | None) -> dict[str, Any]:
+    """Return the resolution tags of a TIFF, as `tifffile.imwrite` takes them."""
     return {"resolution": (1e4 / mpp, 1e4 / mpp), "resolutionunit": "CENTIMETER"} if mpp else {}
 
 

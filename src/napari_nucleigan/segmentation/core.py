@@ -199,7 +199,7 @@ def refilter(segmentation: Segmentation, settings: SegmentSettings) -> Segmentat
     shape = segmentation.image.pixels.shape
     scale = Scale.of((shape[0], shape[1]), segmentation.mpp, segmentation.card.mpp)
     labels = filter_areas(scale.labels_back(run(_cut_kept(segmentation.field, cutting))), cutting, scale)
-    used = _used(settings, cutting, segmentation.provenance["settings"]["views"])
+    used = used_settings(settings, cutting, segmentation.provenance["settings"]["views"])
     return replace(
         segmentation,
         labels=labels,
@@ -284,7 +284,7 @@ def _segment(image: HEImage, settings: SegmentSettings, model: Model) -> Job[Seg
         "model": card.name,
         "sha256": card.sha256,
         "version": __version__,
-        "settings": _used(settings, cutting, predictor.views),
+        "settings": used_settings(settings, cutting, predictor.views),
         "mpp": scale.mpp,
         "device": predictor.device,
         "precision": predictor.precision,
@@ -316,7 +316,7 @@ def stain_filter(
     image: HEImage, settings: SegmentSettings, card: ModelCard, notes: list[Note]
 ) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None:
     """Fit the stains of the whole image; return what gives a part of it the reference's."""
-    target = _reference(settings, card)
+    target = stain_reference(settings, card)
     if target is None:
         return None
     from napari_nucleigan import stains
@@ -326,7 +326,14 @@ def stain_filter(
     return lambda window: stains.normalize(window, target, source)
 
 
-def _reference(settings: SegmentSettings, card: ModelCard) -> StainFit | None:
+def stain_reference(settings: SegmentSettings, card: ModelCard) -> StainFit | None:
+    """Return the stains that an image is brought to, or None where it is left as it is.
+
+    Raises
+    ------
+    ModelError
+        If the model's card holds something else.
+    """
     if settings.normalize == "none" or (settings.normalize == "model" and card.stain is None):
         return None
     from napari_nucleigan import stains
@@ -368,7 +375,7 @@ def _features(labels: NDArray[np.int32], image: HEImage, scale: Scale) -> dict[s
     return measure(labels, image.pixels, scale.mpp)
 
 
-def _used(settings: SegmentSettings, cutting: Cutting, views: int) -> dict[str, Any]:
+def used_settings(settings: SegmentSettings, cutting: Cutting, views: int) -> dict[str, Any]:
     """Return the settings as they were used, ready for JSON."""
     return settings.model_dump(mode="json") | {
         "threshold": cutting.decoding["threshold"],

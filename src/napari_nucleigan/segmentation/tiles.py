@@ -147,30 +147,44 @@ def cut_tile(field: NDArray[np.floating], tile: Tile, decoding: Mapping[str, Any
         The nuclei whose centroid lies in the core, or at most `BAND` pixels beside it.
     """
     labels = decode(field.astype(np.float32), **decoding)
-    owned = _owned(labels, tile)
+    mine = owned(labels, tile)
     corners: list[tuple[int, int]] = []
     masks: list[NDArray[np.bool_]] = []
     for index, box in enumerate(ndimage.find_objects(labels), start=1):
-        if owned[index]:
+        if mine[index]:
             corners.append((tile.window.top + box[0].start, tile.window.left + box[1].start))
             masks.append(labels[box] == index)
     return Instances(np.array(corners, dtype=np.intp).reshape(-1, 2), tuple(masks))
 
 
-def _owned(labels: NDArray[np.int32], tile: Tile) -> NDArray[np.bool_]:
-    owned = np.ones(int(labels.max(initial=0)) + 1, dtype=bool)
+def owned(labels: NDArray[np.int32], tile: Tile) -> NDArray[np.bool_]:
+    """Tell which nuclei belong to a tile: those whose centroid lies in its core, or at most `BAND` pixels beside it.
+
+    Parameters
+    ----------
+    labels : ndarray of int32, shape (H, W)
+        Labels of the tile's window.
+    tile : Tile
+        Where it lies.
+
+    Returns
+    -------
+    ndarray of bool, shape (n + 1,)
+        By label, the background's included.
+    """
+    mine = np.ones(int(labels.max(initial=0)) + 1, dtype=bool)
     if tile.core == tile.window:
-        return owned
+        return mine
     rows, columns = np.nonzero(labels)
     names = labels[rows, columns]
-    areas = np.maximum(np.bincount(names, minlength=owned.size), 1)
+    areas = np.maximum(np.bincount(names, minlength=mine.size), 1)
     for coordinates, start, first, last in (
         (rows, tile.window.top, tile.core.top, tile.core.bottom),
         (columns, tile.window.left, tile.core.left, tile.core.right),
     ):
-        centroids = start + np.bincount(names, coordinates, minlength=owned.size) / areas
-        owned &= (centroids >= first - BAND) & (centroids < last + BAND)
-    return owned
+        centroids = start + np.bincount(names, coordinates, minlength=mine.size) / areas
+        mine &= (centroids >= first - BAND) & (centroids < last + BAND)
+    return mine
 
 
 class Mosaic:

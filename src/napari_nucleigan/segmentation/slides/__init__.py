@@ -1,0 +1,8 @@
+"""Whole slides to nuclei: tiles with halos, each nucleus once, in constant memory, here or on a cluster."""
+
+from __future__ import annotations
+
+from napari_nucleigan.segmentation.slides.core import LostTile, SlideResult, segment_slide
+from napari_nucleigan.segmentation.slides.outputs import FORMATS
+
+__all__ = ["FORMATS", "LostTile", "SlideResult", "segment_slide"]

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dask.array as da
-import numpy as np
 import tifffile
 from oracle import picture
 
 from napari_nucleigan.data.slides import Slide
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 

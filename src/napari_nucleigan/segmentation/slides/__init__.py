@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from napari_nucleigan.segmentation.slides.core import LostTile, SlideResult, segment_slide
+from napari_nucleigan.segmentation.slides.core import segment_slide
 from napari_nucleigan.segmentation.slides.outputs import FORMATS
+from napari_nucleigan.segmentation.slides.results import LostTile, SlideResult
 
 __all__ = ["FORMATS", "LostTile", "SlideResult", "segment_slide"]

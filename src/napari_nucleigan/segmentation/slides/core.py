@@ -8,9 +8,8 @@ import math
 import shutil
 import time
 from collections import deque
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field
+from concurrent.futures import wait
+from contextlib import closing, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan import __version__
@@ -23,7 +22,9 @@ from napari_nucleigan.segmentation.core import stain_reference, used_settings
 from napari_nucleigan.segmentation.settings import SegmentSettings
 from napari_nucleigan.segmentation.slides import crews, outputs
 from napari_nucleigan.segmentation.slides.assembly import Assembly, stamp
+from napari_nucleigan.segmentation.slides.dispatch import TICK, TRIES, segmented
 from napari_nucleigan.segmentation.slides.records import Shelf
+from napari_nucleigan.segmentation.slides.results import LostTile, SlideResult
 from napari_nucleigan.segmentation.slides.tissue import find_tissue, tissue_samples
 from napari_nucleigan.segmentation.slides.worker import Order, TileWorker
 from napari_nucleigan.segmentation.tiles import plan_tiles
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from napari_nucleigan.data.slides import Slide
     from napari_nucleigan.data.slides.pyramids import LabelPyramid
     from napari_nucleigan.models import Model
-    from napari_nucleigan.segmentation.slides.records import TileRecord
     from napari_nucleigan.segmentation.slides.tissue import Tissue
     from napari_nucleigan.segmentation.slides.worker import Region
     from napari_nucleigan.segmentation.tiles import Tile
@@ -44,69 +44,10 @@ if TYPE_CHECKING:
 CORE = 2048
 """Side of the cores of the tiles, in pixels at the model's scale."""
 
-TRIES = 3
-"""Times that a tile is tried before it is given up."""
+HOPELESS = 3
+"""If so many tiles fail before one is done, none will be."""
 
-_TICK = 0.2  # seconds between looks at whether the job is still wanted
 _FREE = {"device", "batch"}  # settings that change nothing of what is found
-
-
-@dataclass(frozen=True)
-class LostTile:
-    """A part of a slide that could not be segmented.
-
-    Attributes
-    ----------
-    top, bottom, left, right : int
-        First row, last row + 1, first and last column + 1, in pixels of the slide.
-    error : str
-        Why.
-    """
-
-    top: int
-    bottom: int
-    left: int
-    right: int
-    error: str
-
-    def __str__(self) -> str:
-        """Say it to people."""
-        return f"x {self.left} to {self.right}, y {self.top} to {self.bottom}: {self.error}"
-
-
-@dataclass(frozen=True)
-class SlideResult:
-    """What became of a slide.
-
-    Attributes
-    ----------
-    name : str
-        Name of the slide.
-    outputs : tuple of Path
-        What was written.
-    nuclei : int
-        How many were found.
-    lost : tuple of LostTile
-        Parts that could not be segmented, after several tries; all else was delivered.
-    tiles, resumed : int
-        Tiles with tissue, and how many of them an earlier run had done.
-    notes : tuple of str
-        What the user should know.
-    provenance : dict
-        Model, checksum, version, settings as used, device, precision and seconds; ready for JSON.
-    seconds : float
-        Time that it took, without loading the model.
-    """
-
-    name: str
-    outputs: tuple[Path, ...]
-    nuclei: int
-    lost: tuple[LostTile, ...] = ()
-    tiles: int = 0
-    resumed: int = 0
-    notes: tuple[str, ...] = ()
-    provenance: dict[str, Any] = field(default_factory=dict)
-    seconds: float = 0.0
 
 
 def segment_slide(
@@ -222,21 +163,18 @@ class _SlideJob:
         )
         wanted = [number for number, tile in enumerate(tiles) if self._has_tissue(tile, tissue, worker)]
         work = self._work_folder(order, tissue)
-        shelf = Shelf(work / "tiles")
-        done = shelf.numbers() & set(wanted)
-        resumed = len(done)
+        picture = self._picture(work, worker, mpp) if live else None
+        whole = _Whole(Shelf(work / "tiles"), tiles, wanted, picture)
+        resumed = len(whole.done)
         if resumed:
             yield from self._say(f"{resumed} of {len(wanted)} tiles were done already.")
-        assembly = Assembly(tiles, shelf.get)
-        picture = self._picture(work, worker, mpp) if live else None
         equipment = worker.equipment()
-        if compute and len(done) < len(wanted):
+        if compute and len(whole.done) < len(wanted):
             crew = crews.cluster(order, scheduler) if scheduler else crews.threads(worker, workers)
             with crew as hands:
                 equipment = yield from self._equipment(hands)
-                yield from self._segment(hands, equipment.batch, tiles, wanted, done, shelf, assembly, worker, picture)
-        for number in wanted:
-            yield from self._assemble(number, shelf, assembly, picture)
+                yield from self._segment(hands, equipment.batch, tiles, wanted, whole, worker)
+        yield from whole.grow(skip=True)
         seconds = time.perf_counter() - self.begun
         provenance = {
             "model": self.model.card.name,
@@ -251,7 +189,7 @@ class _SlideJob:
             "tissue": round(tissue.share, 4),
             "lost": [str(one) for one in self.lost],
         }
-        found = outputs.Findings(worker.view, assembly, mpp, provenance)
+        found = outputs.Findings(worker.view, whole.assembly, mpp, provenance)
         for count, path in enumerate(self.paths):
             yield from outputs.write_findings(path, found, count, len(self.paths))
         if compute and not self.lost:
@@ -260,7 +198,7 @@ class _SlideJob:
         return SlideResult(
             self.slide.name,
             self.paths,
-            assembly.count,
+            whole.assembly.count,
             tuple(self.lost),
             len(wanted),
             resumed,
@@ -343,7 +281,7 @@ class _SlideJob:
         future = crew.equipment()
         while not future.done():
             yield Progress(0, 1, "waiting for workers")
-            wait([future], _TICK)
+            wait([future], TICK)
         return future.result()
 
     def _segment(
@@ -352,92 +290,66 @@ class _SlideJob:
         batch: int,
         tiles: Sequence[Tile],
         wanted: Sequence[int],
-        done: set[int],
-        shelf: Shelf,
-        assembly: Assembly,
+        whole: _Whole,
         worker: TileWorker,
-        picture: LabelPyramid | None,
     ) -> Job[None]:
         """Have all tiles segmented that are not done, and take them over in their order."""
-        left = [number for number in wanted if number not in done]
-        groups = deque(tuple(left[start : start + batch]) for start in range(0, len(left), batch))
-        tries: dict[tuple[int, ...], int] = {}
-        under_way: dict[Future[list[TileRecord]], tuple[int, ...]] = {}
-        next_up = iter(wanted)
-        waiting = next(next_up, None)
-        begun, finished, nuclei = time.perf_counter(), 0, 0
-        try:
-            while groups or under_way:
-                while groups and len(under_way) < crew.room():
-                    group = groups.popleft()
-                    under_way[crew.submit([tiles[number] for number in group])] = group
-                ready, _ = wait(under_way, _TICK, FIRST_COMPLETED)
-                for future in ready:
-                    group = under_way.pop(future)
-                    try:
-                        records = future.result()
-                    except Exception as error:
-                        tries[group] = tries.get(group, 0) + 1
-                        yield from self._failed(group, error, tries, groups, tiles, done, worker)
-                        continue
-                    for number, record in zip(group, records, strict=True):
-                        shelf.put(number, record)
-                        nuclei += len(record)
-                    done.update(group)
-                    finished += len(group)
-                while waiting is not None and waiting in done:
-                    yield from self._assemble(waiting, shelf, assembly, picture)
-                    waiting = next(next_up, None)
-                spent = time.perf_counter() - begun
-                rest = spent / finished * (len(left) - finished) if finished else None
-                yield Progress(len(wanted) - len(left) + finished, len(wanted), "segmenting tiles", rest)
-        finally:
-            for future in under_way:
-                future.cancel()
+        left = [number for number in wanted if number not in whole.done]
+        before, given_up, begun = len(wanted) - len(left), 0, time.perf_counter()
+        with closing(segmented(crew, tiles, left, batch)) as dispatched:
+            for news in dispatched:
+                if news is not None:
+                    number, found = news
+                    if isinstance(found, Exception):
+                        given_up += 1
+                        if given_up == len(whole.done) - before + 1 and given_up in (HOPELESS, len(wanted)):
+                            raise found
+                        yield from self._give_up(number, tiles[number], found, worker)
+                    else:
+                        whole.shelf.put(number, found)
+                    whole.done.add(number)
+                yield from whole.grow()
+                finished = len(whole.done) - before
+                rest = (time.perf_counter() - begun) / finished * (len(left) - finished) if finished else None
+                yield Progress(before + finished, len(wanted), "segmenting tiles", rest)
 
-    def _failed(
-        self,
-        group: tuple[int, ...],
-        error: Exception,
-        tries: dict[tuple[int, ...], int],
-        groups: deque[tuple[int, ...]],
-        tiles: Sequence[Tile],
-        done: set[int],
-        worker: TileWorker,
-    ) -> Iterator[Note]:
-        """Try tiles again, each by itself, until they are given up."""
-        if tries[group] < TRIES:
-            again = [(number,) for number in group]
-            tries.update(dict.fromkeys(again, tries[group]))
-            groups.extend(again)
-            return
-        for number in group:
-            top, bottom, left, right = (round(value) for value in self._on_slide(tiles[number], worker))
-            reason = str(error) if isinstance(error, NucleiganError) else f"{type(error).__name__}: {error}"
-            lost = LostTile(top, bottom, left, right, reason)
-            self.lost.append(lost)
-            done.add(number)
-            yield from self._say(f"A tile was given up after {TRIES} tries, {lost}", level="warning")
+    def _give_up(self, number: int, tile: Tile, error: Exception, worker: TileWorker) -> Iterator[Note]:
+        top, bottom, left, right = (round(value) for value in self._on_slide(tile, worker))
+        reason = str(error) if isinstance(error, NucleiganError) else f"{type(error).__name__}: {error}"
+        self.lost.append(LostTile(top, bottom, left, right, reason))
+        yield from self._say(f"A tile was given up after {TRIES} tries, {self.lost[-1]}", level="warning")
 
-    def _assemble(
-        self, number: int, shelf: Shelf, assembly: Assembly, picture: LabelPyramid | None
-    ) -> Iterator[Painted]:
-        """Take a tile into the whole, unless it is there already, or lost."""
-        if assembly.has(number):
-            return
-        record = shelf.get(number)
-        if record is None:
-            return
-        assembly.add(number, record)
-        if picture is None or not len(record):
-            return
-        top, bottom, left, right = assembly.extents[number].tolist()
-        box = picture.levels[0][top:bottom, left:right]
-        _, _, place, masks = assembly.nuclei(number)
+
+class _Whole:
+    """The slide as it grows: tiles on the shelf, those taken over, and the live picture of them."""
+
+    def __init__(
+        self, shelf: Shelf, tiles: Sequence[Tile], wanted: Sequence[int], picture: LabelPyramid | None
+    ) -> None:
+        self.shelf = shelf
+        self.done = shelf.numbers() & set(wanted)
+        self.assembly = Assembly(tiles, shelf.get)
+        self._queue = deque(wanted)
+        self._picture = picture
+
+    def grow(self, *, skip: bool = False) -> Iterator[Painted]:
+        """Take over the tiles that are next in order, up to the first that is not done; or without it."""
+        while self._queue and (skip or self._queue[0] in self.done):
+            number = self._queue.popleft()
+            record = self.shelf.get(number)
+            if record is not None:
+                self.assembly.add(number, record)
+                if len(record) and self._picture is not None:
+                    yield self._paint(number, self._picture)
+
+    def _paint(self, number: int, picture: LabelPyramid) -> Painted:
+        top, bottom, left, right = self.assembly.extents[number].tolist()
+        part = picture.levels[0][top:bottom, left:right]
+        _, _, place, masks = self.assembly.nuclei(number)
         for value, (row, column, mask) in enumerate(masks, start=place.start + 1):
-            stamp(box, row - top, column - left, mask, value)
-        picture.update(top, left, box)
-        yield Painted(str(picture.folder), top, bottom, left, right, assembly.count)
+            stamp(part, row - top, column - left, mask, value)
+        picture.update(top, left, part)
+        return Painted(str(picture.folder), top, bottom, left, right, self.assembly.count)
 
 
 def _opened(source: str | Path | Slide) -> AbstractContextManager[Slide]:

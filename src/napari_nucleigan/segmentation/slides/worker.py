@@ -128,7 +128,7 @@ class TileWorker:
             If the slide cannot be read there, or the network fails; never a `RuntimeError`.
         """
         try:
-            windows = [self.view.read(tile.window) for tile in tiles]
+            windows = [self._read(tile) for tile in tiles]
             stained = [self._normalised(window) for window in windows]
             with self._turn:
                 fields = self.predictor(stained)
@@ -139,6 +139,12 @@ class TileWorker:
             raise
         except (RuntimeError, MemoryError) as error:
             raise DeviceError(f"The network failed ({error}); try a smaller tile, or the device 'cpu'.") from error
+
+    def _read(self, tile: Tile) -> NDArray[np.uint8]:
+        try:
+            return self.view.read(tile.window)
+        except NucleiganError:
+            raise
         except Exception as error:  # whatever the decoder of a damaged file says
             raise ImageError(f"the slide cannot be read there ({type(error).__name__}: {error})") from error
 

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from oracle import scatter
+
+from napari_nucleigan.errors import OutputError
+from napari_nucleigan.masks.encoding import encode
+from napari_nucleigan.segmentation.slides.assembly import Assembly, stamp
+from napari_nucleigan.segmentation.slides.records import TileRecord
+from napari_nucleigan.segmentation.tiles import Box, Mosaic, Tile, cut_tile, plan_tiles
+
+DECODING = {"encoding": "distance", "threshold": 0.5, "prominence": 0.1, "smoothing": 0.0}
+
+
+@cache
+def tile_records(
+    shape: tuple[int, int], core: int, noise: float = 0.0
+) -> tuple[list[Tile], list[TileRecord], np.ndarray]:
+    """Cut the field of labels tile by tile; noise that differs from tile to tile makes neighbours disagree."""
+    field = encode(scatter(shape, 22)).astype(np.float32)
+    tiles = plan_tiles(shape, core, 64, 32)
+    mosaic = Mosaic(shape)
+    records = []
+    for number, tile in enumerate(tiles):
+        part = field[:, *tile.window.slices]
+        random = np.random.default_rng(number)
+        found = cut_tile(part + noise * (2 * random.random(part.shape) - 1), tile, DECODING)
+        mosaic.add(found)
+        corners = [(int(row), int(column)) for row, column in found.corners]
+        records.append(TileRecord.of(corners, list(found.masks), {"x": np.arange(len(corners))}))
+    return tiles, records, mosaic.labels
+
+
+def assembled(tiles: list[Tile], records: list[TileRecord]) -> Assembly:
+    assembly = Assembly(tiles, lambda number: records[number])
+    for number, record in enumerate(records):
+        assembly.add(number, record)
+    return assembly
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.2, 0.6])
+@pytest.mark.parametrize("core", [64, 128])
+def test_it_decides_as_the_mosaic_in_memory_does(core: int, noise: float) -> None:
+    tiles, records, expected = tile_records((400, 500), core, noise)
+    assembly = assembled(tiles, records)
+    # In the order of the tiles, as the mosaic counts.
+    found = assembly.paint(Box(0, 400, 0, 500), np.arange(1, assembly.count + 1, dtype=np.uint32))
+    assert assembly.count == expected.max() > 300
+    assert np.array_equal(found, expected)
+
+
+def test_numbers_follow_the_first_pixels_whatever_the_tiles() -> None:
+    pictures = []
+    for core in (64, 96, 128, 512):
+        tiles, records, _ = tile_records((400, 500), core)
+        assembly = assembled(tiles, records)
+        pictures.append(assembly.paint(Box(0, 400, 0, 500), assembly.numbers()))
+    assert all(np.array_equal(pictures[0], other) for other in pictures[1:])
+    values, first = np.unique(pictures[0], return_index=True)
+    assert values.tolist() == list(range(assembly.count + 1))
+    assert (np.diff(first[1:]) > 0).all()
+
+
+@given(st.data())
+def test_parts_are_those_of_the_whole(data: st.DataObject) -> None:
+    tiles, records, _ = tile_records((200, 300), 64)
+    assembly = assembled(tiles, records)
+    whole = assembly.paint(Box(0, 200, 0, 300), assembly.numbers())
+    top, left = data.draw(st.integers(0, 199)), data.draw(st.integers(0, 299))
+    box = Box(top, data.draw(st.integers(top + 1, 220)), left, data.draw(st.integers(left + 1, 320)))
+    part = assembly.paint(box, assembly.numbers())
+    inside = part[: 200 - top, : 300 - left]
+    assert np.array_equal(inside, whole[box.slices])
+    assert part.sum() == inside.sum()
+
+
+def test_what_counts_is_told_tile_by_tile() -> None:
+    tiles, records, _ = tile_records((200, 300), 64, 0.6)
+    assembly = assembled(tiles, records)
+    numbers, total = assembly.numbers(), 0
+    for number in assembly.tiles():
+        record, kept, place, masks = assembly.nuclei(number)
+        assert len(kept) == len(masks) == len(numbers[place])
+        assert place.start == total
+        total = place.stop
+        for index in assembly.trimmed(number):
+            assert index in kept
+            # It gave pixels away, so its mask is smaller than what its tile saw.
+            assert masks[kept.tolist().index(index)][2].sum() < record.masks()[index].sum()
+    assert total == assembly.count
+    assert any(assembly.trimmed(number) for number in assembly.tiles())
+
+
+def test_few_records_are_held() -> None:
+    tiles, records, _ = tile_records((600, 200), 64)
+    asked: list[int] = []
+
+    def load(number: int) -> TileRecord:
+        asked.append(number)
+        return records[number]
+
+    assembly = Assembly(tiles, load)
+    for number, record in enumerate(records):
+        assembly.add(number, record)
+    assert len(assembly._recent) <= 2 * 4 + 4
+    # Neighbours were still at hand.
+    assert not asked
+    assembly.paint(Box(0, 64, 0, 200), assembly.numbers())
+    assert set(asked) <= set(range(8))
+
+
+def test_a_record_that_has_gone_is_said() -> None:
+    tiles, records, _ = tile_records((600, 200), 64)
+    assembly = Assembly(tiles, lambda _: None)
+    for number, record in enumerate(records):
+        assembly.add(number, record)
+    with pytest.raises(OutputError, match="run the same again"):
+        assembly.paint(Box(0, 64, 0, 200), assembly.numbers())
+
+
+def test_no_nuclei_at_all() -> None:
+    tiles = plan_tiles((100, 100), 64, 32, 32)
+    empty = TileRecord.of([], [], {})
+    assembly = assembled(tiles, [empty] * len(tiles))
+    assert assembly.count == 0
+    assert not assembly.paint(Box(0, 100, 0, 100), assembly.numbers()).any()
+
+
+@given(st.integers(-6, 12), st.integers(-6, 12))
+def test_stamps_are_cut_off_at_the_border(row: int, column: int) -> None:
+    canvas = np.zeros((10, 10), int)
+    stamp(canvas, row, column, np.ones((4, 3), bool), 5)
+    wide = np.zeros((40, 40), int)
+    wide[row + 15 : row + 19, column + 15 : column + 18] = 5
+    assert np.array_equal(canvas, wide[15:25, 15:25])

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from oracle import model, scatter
+from pictures import slide_of
+from shapely.geometry import shape as geometry
+
+from napari_nucleigan.data.geojson import read_geojson
+from napari_nucleigan.data.images import read_labels, read_mpp
+from napari_nucleigan.data.slides import Slide
+from napari_nucleigan.errors import OutputError
+from napari_nucleigan.events import run
+from napari_nucleigan.segmentation import SegmentSettings
+from napari_nucleigan.segmentation.slides import FORMATS, SlideResult, segment_slide
+from napari_nucleigan.segmentation.slides.outputs import USUAL, plan_outputs
+
+if TYPE_CHECKING:
+    from napari_nucleigan.data.slides.slide import Slide as AnySlide
+
+EXACT = {"device": "cpu", "precision": "float32"}
+
+
+def written(slide: AnySlide, out: Path, tile: int = 256) -> SlideResult:
+    return run(segment_slide(slide, out, SegmentSettings(tile=tile, **EXACT), FORMATS, model=model()))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("slide")
+    written(slide_of(scatter((1200, 700), 32)), out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def labels(folder: Path) -> np.ndarray:
+    return read_labels(folder / "picture.tif")
+
+
+def test_labels_are_one_image_that_anything_reads(folder: Path, labels: np.ndarray) -> None:
+    assert labels.shape == (1200, 700)
+    assert np.array_equal(np.unique(labels), np.arange(labels.max() + 1))
+    assert labels.max() > 700
+    assert read_mpp(folder / "picture.tif") == pytest.approx(0.25)
+    with tifffile.TiffFile(folder / "picture.tif") as tif:
+        assert tif.pages[0].is_tiled
+
+
+def test_the_pyramid_holds_the_same_labels(folder: Path, labels: np.ndarray) -> None:
+    group = zarr.open_group(folder / "picture.ome.zarr", mode="r")
+    assert group.metadata.zarr_format == 3
+    ome = group.attrs["ome"]
+    assert ome["version"] == "0.5"
+    assert "image-label" in ome
+    (image,) = ome["multiscales"]
+    assert [axis["name"] for axis in image["axes"]] == ["y", "x"]
+    assert {axis["unit"] for axis in image["axes"]} == {"micrometer"}
+    assert len(image["datasets"]) == 2
+    for number, entry in enumerate(image["datasets"]):
+        step = 2**number
+        assert entry["coordinateTransformations"] == [{"type": "scale", "scale": [0.25 * step] * 2}]
+        assert np.array_equal(group[entry["path"]][:], labels[::step, ::step])
+    assert group.attrs["nucleigan"]["nuclei"] == labels.max()
+    assert group.attrs["nucleigan"]["provenance"]["model"] == "oracle"
+
+
+@pytest.mark.parametrize("name", ["picture.geojson", "picture.geojson.gz"])
+def test_polygons_are_valid_and_fill_to_the_same_labels(folder: Path, labels: np.ndarray, name: str) -> None:
+    assert np.array_equal(read_geojson(folder / name), labels)
+    raw = (folder / name).read_bytes()
+    content = json.loads(gzip.decompress(raw) if name.endswith("gz") else raw)
+    assert content["type"] == "FeatureCollection"
+    assert len(content["features"]) == labels.max()
+    assert all(geometry(feature["geometry"]).is_valid for feature in content["features"])
+    feature = content["features"][0]["properties"]
+    assert feature["objectType"] == "detection"
+    assert feature["measurements"]["area_um2"] == feature["measurements"]["area_px"] / 16
+
+
+def test_the_table_has_a_row_for_each_nucleus(folder: Path, labels: np.ndarray) -> None:
+    with (folder / "picture.csv").open(newline="") as file:
+        rows = {int(row["label"]): row for row in csv.DictReader(file)}
+    assert sorted(rows) == list(range(1, labels.max() + 1))
+    areas = np.bincount(labels.ravel())
+    for label, row in rows.items():
+        assert int(row["area_px"]) == areas[label]
+    some = np.argwhere(labels == 500).mean(axis=0)
+    assert float(rows[500]["centroid_y_px"]) == pytest.approx(some[0])
+    assert float(rows[500]["centroid_x_um"]) == pytest.approx(some[1] * 0.25)
+
+
+def test_the_map_counts_every_nucleus_once(folder: Path, labels: np.ndarray) -> None:
+    density = tifffile.imread(folder / "picture.density.tif")
+    assert density.dtype == np.float32
+    assert density.shape == (5, 3)
+    sides = [np.minimum(64, np.array(length) - 64 * np.arange(count)) for length, count in ((300, 5), (175, 3))]
+    assert (density * np.outer(*sides) / 1e6).sum() == pytest.approx(labels.max(), rel=1e-5)
+    with tifffile.TiffFile(folder / "picture.density.tif") as tif:
+        tags = tif.pages[0].tags
+        assert tags["XResolution"].value[0] / tags["XResolution"].value[1] == pytest.approx(1e4 / 64)
+        assert tags["ResolutionUnit"].value == tifffile.RESUNIT.CENTIMETER
+
+
+def test_a_slide_of_another_scale_gets_its_own_pixels_and_microns(tmp_path: Path) -> None:
+    known = slide_of(scatter((400, 600), 40))
+    # The same picture with every pixel four times: half the microns per pixel.
+    doubled = known.levels[0].repeat(2, axis=0).repeat(2, axis=1)
+    slide = Slide("fine", Path("fine.svs"), (doubled,), 0.125)
+    written(slide, tmp_path)
+    with (tmp_path / "fine.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    drawn = read_geojson(tmp_path / "fine.geojson")
+    assert drawn.shape == (800, 1200)
+    areas = np.bincount(drawn.ravel())
+    for row in table:
+        assert int(row["area_px"]) == areas[int(row["label"])]
+        assert float(row["area_um2"]) == pytest.approx(areas[int(row["label"])] * 0.125**2)
+    (row,) = (row for row in table if row["label"] == "50")
+    place = float(row["centroid_y_px"]), float(row["centroid_x_px"])
+    assert place == pytest.approx(tuple(np.argwhere(drawn == 50).mean(axis=0).tolist()), abs=1e-4)
+    group = zarr.open_group(tmp_path / "fine.ome.zarr", mode="r")
+    assert group["0"].shape == (400, 600)
+    assert group.attrs["ome"]["multiscales"][0]["datasets"][0]["coordinateTransformations"][0]["scale"] == [0.25, 0.25]
+
+
+def test_files_are_planned_by_their_names(tmp_path: Path) -> None:
+    assert plan_outputs("a", tmp_path) == tuple(tmp_path / f"a{suffix}" for suffix in USUAL)
+    assert plan_outputs("a", tmp_path, ["zarr", "tiff"]) == (tmp_path / "a.ome.zarr", tmp_path / "a.tif")
+    named = tmp_path / "new" / "b.ome.zarr"
+    assert plan_outputs("a", named) == (named,)
+    assert plan_outputs("a", named, ["csv", "ome.zarr"]) == (named, named.with_name("b.csv"))
+    assert plan_outputs("a", tmp_path / "c.density.tif") == (tmp_path / "c.density.tif",)
+    with pytest.raises(OutputError, match=r"cannot be written as 'docx'; choose one of \.ome\.zarr"):
+        plan_outputs("a", tmp_path, ["docx"])
+
+
+def test_a_pyramid_is_replaced_whole(tmp_path: Path) -> None:
+    out = tmp_path / "s.ome.zarr"
+    (out / "old").mkdir(parents=True)
+    run(segment_slide(slide_of(scatter((200, 200))), out, SegmentSettings(**EXACT), model=model()))
+    assert not (out / "old").exists()
+    assert zarr.open_group(out, mode="r")["0"].shape == (200, 200)
+    assert [path.name for path in tmp_path.iterdir()] == ["s.ome.zarr"]

@@ -73,7 +73,9 @@ class Slide:
         ndarray of uint8, shape (h, w, 3)
         """
         top, bottom, left, right = box
-        return np.asarray(self.levels[level][top:bottom, left:right])
+        part = self.levels[level][top:bottom, left:right]
+        # Here, even where dask would rather have a cluster do it, which cannot be sent an open file.
+        return np.asarray(part.compute(scheduler="threads") if hasattr(part, "compute") else part)
 
     def close(self) -> None:
         """Close the file; the levels cannot be read any more."""

@@ -10,6 +10,7 @@ import time
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan.errors import ExtraError, RunError
@@ -152,6 +153,9 @@ def connect(address: str) -> Any:
             'A dask cluster needs dask.distributed, which is not installed; run: pip install "napari-nucleigan[slides]"'
         ) from error
     file = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
+    if address.endswith(".json") and not Path(address).is_file():
+        # dask would wait for it for ever.
+        raise RunError(f"The dask scheduler at {address} does not answer (there is no such file); check its path.")
     try:
         return Client(**file, timeout=_PATIENCE, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, TimeoutError, ValueError) as error:

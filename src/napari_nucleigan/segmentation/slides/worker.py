@@ -233,7 +233,7 @@ def on_slide(
 
 
 # A process of a cluster: one order, hence one slide and one copy of the model, at a time.
-_held: list[tuple[Order, TileWorker]] = []
+_held: list[tuple[Order, Slide, TileWorker]] = []
 _opening = threading.Lock()
 
 
@@ -253,12 +253,19 @@ def _worker(order: Order) -> TileWorker:
 
     with _opening:
         if not _held or _held[0][0] != order:
-            _held.clear()
+            let_go()
             model = load_model(order.model, "segmenter")
             if model.card.sha256 != order.sha256:
                 raise ImageError(
                     f"The model {order.model} is another one on a worker; all workers need the same files under the "
                     "same path."
                 )
-            _held.append((order, TileWorker(open_slide(order.slide), model, order)))
-        return _held[0][1]
+            slide = open_slide(order.slide)
+            _held.append((order, slide, TileWorker(slide, model, order)))
+        return _held[0][2]
+
+
+def let_go() -> None:
+    """Close what this process holds for others."""
+    while _held:
+        _held.pop()[1].close()

@@ -29,8 +29,8 @@ _GLASS = 244
 def tissue_tiles() -> list[NDArray[np.uint8]]:
     """Return H&E tiles of `SIDE` pixels: the Kumar training tiles, or the bundled sample where they are absent."""
     try:
-        dataset = Dataset.open(shared("data/kumar"))
-        found = [dataset.image(name).pixels for name in dataset.names_of("train")]
+        dataset = Dataset.open(shared("data/kumar")).subset("train")
+        found = [dataset.image(name).pixels for name in dataset.names]
     except Skip:
         found = [synthetic_he()[0].pixels]
     return [_extended(pixels) for pixels in found]

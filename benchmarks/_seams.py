@@ -16,7 +16,7 @@ from napari_nucleigan.data.slides import Slide
 from napari_nucleigan.events import run
 from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.masks.polygons import preset, sample
-from napari_nucleigan.metrics import evaluate_pair
+from napari_nucleigan.metrics import overlaps, panoptic_quality
 from napari_nucleigan.models import Model, ModelCard
 from napari_nucleigan.networks.generators import Generator
 from napari_nucleigan.segmentation import SegmentSettings
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIDE, TILE = 4096, 128
-REPEATS = 6
+SEEDS = (1, 3, 6, 7, 4, 9, 11, 14, 15)
 WANTED = 100_000
 
 
@@ -47,18 +47,16 @@ def seams() -> list[Row]:
     crossing = lost = doubled = cut = 0
     scores = []
     with tempfile.TemporaryDirectory() as folder:
-        for seed in range(REPEATS):
+        for seed in SEEDS:
             slide, labels = _slide(seed)
-            found = {
-                tile: _labels(slide, Path(folder), tile, model) for tile in (TILE, TILE + 32, TILE + 96, 2 * SIDE)
-            }
+            found = {tile: _labels(slide, Path(folder), tile, model) for tile in (TILE, TILE + 32, TILE + 96, 2 * SIDE)}
             whole = found.pop(2 * SIDE)
             for tile, tiled in found.items():
                 at_border = _at_borders(whole, tile)
                 crossing += at_border.size
                 cut_, lost_, doubled_ = _faults(whole, tiled, at_border)
                 cut, lost, doubled = cut + cut_, lost + lost_, doubled + doubled_
-                scores.append(evaluate_pair(truth=whole, pred=tiled).f1)
+                scores.append(panoptic_quality(overlaps(whole, tiled)).dq)
             if crossing >= WANTED:
                 break
     what = f"{crossing} nuclei that cross or touch a border of tiles of {TILE} to {TILE + 96} pixels"
@@ -95,9 +93,7 @@ def _at_borders(labels: NDArray[np.int32], tile: int) -> NDArray[np.intp]:
     return np.setdiff1d(np.concatenate(found), 0)
 
 
-def _faults(
-    whole: NDArray[np.int32], tiled: NDArray[np.int32], nuclei: NDArray[np.intp]
-) -> tuple[int, int, int]:
+def _faults(whole: NDArray[np.int32], tiled: NDArray[np.int32], nuclei: NDArray[np.intp]) -> tuple[int, int, int]:
     """Count, of some nuclei, those that are cut, lost and doubled in tiles."""
     inside = (whole > 0) & (tiled > 0)
     base = int(tiled.max()) + 1

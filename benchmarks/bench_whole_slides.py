@@ -83,9 +83,7 @@ def measure() -> list[Row]:
         Row("its peak memory", middle["peak"], "MiB", "<= 2560", "resident, a process of its own"),
         Row("a slide of 10 000 x 10 000", small["seconds"], "s", "", f"all tissue; {small['nuclei']} nuclei"),
         Row("its peak memory", small["peak"], "MiB", "<= 2560", ""),
-        Row(
-            "a slide of 40 000 x 40 000", large["seconds"], "s", "", f"a quarter is tissue; {large['nuclei']} nuclei"
-        ),
+        Row("a slide of 40 000 x 40 000", large["seconds"], "s", "", f"a quarter is tissue; {large['nuclei']} nuclei"),
         Row("its peak memory", large["peak"], "MiB", "<= 2560", ""),
         Row("memory of 40 000 over that of 10 000", large["peak"] / small["peak"], "", "<= 1.1", ""),
         Row(
@@ -121,4 +119,6 @@ def _process(program: str, *arguments: Any) -> dict[str, Any]:
 
 def _parts(found: dict[str, Any]) -> str:
     total = np.sum(list(found["spent"].values()))
-    return ", ".join(f"{what} {seconds / total:.0%}" for what, seconds in found["spent"].items() if seconds > 0.02 * total)
+    return ", ".join(
+        f"{what} {seconds / total:.0%}" for what, seconds in found["spent"].items() if seconds > 0.02 * total
+    )

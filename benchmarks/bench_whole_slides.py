@@ -12,8 +12,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from _mosaics import write_mosaic
 from _seams import seams
 from _table import Row

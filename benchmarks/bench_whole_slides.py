@@ -116,7 +116,5 @@ def _process(program: str, *arguments: Any) -> dict[str, Any]:
 
 
 def _parts(found: dict[str, Any]) -> str:
-    total = np.sum(list(found["spent"].values()))
-    return ", ".join(
-        f"{what} {seconds / total:.0%}" for what, seconds in found["spent"].items() if seconds > 0.02 * total
-    )
+    spent = {what: seconds / sum(found["spent"].values()) for what, seconds in found["spent"].items()}
+    return ", ".join(f"{what} {share:.0%}" for what, share in spent.items() if share > 0.02)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_nucleigan.models import list_models, load_model
     from napari_nucleigan.quality import QualitySettings, evaluate_synthetic
     from napari_nucleigan.segmentation import Segmentation, SegmentSettings, refilter, segment
+    from napari_nucleigan.segmentation.slides import segment_slide
     from napari_nucleigan.synthesis import (
         LiveCanvas,
         SetSettings,

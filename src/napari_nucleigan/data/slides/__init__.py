@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from napari_nucleigan.data.slides.slide import Slide
@@ -39,5 +40,8 @@ def open_slide(path: str | Path) -> Slide:
     if not path.exists():
         raise ImageError(f"Cannot open the slide {path}: there is no such file or folder.")
     if path.is_dir():
-        return zarrs.open_zarr(path) if zarrs.is_multiscale(path) else mosaics.open_mosaic(path)
-    return tiffs.open_tiff(path) if tiffs.is_tiff(path) else vendors.open_with_openslide(path)
+        return zarrs.open_zarr(path) if zarrs.image_folder(path) else mosaics.open_mosaic(path)
+    if tiffs.is_tiff(path):
+        with suppress(tiffs.OpenslideNeeded):
+            return tiffs.open_tiff(path)
+    return vendors.open_with_openslide(path)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import dask.array as da
 import numpy as np
 
 from napari_nucleigan.data.images import list_images, read_image, read_mpp
+from napari_nucleigan.data.slides.planes import Plane
 from napari_nucleigan.data.slides.slide import Slide, completed
 from napari_nucleigan.errors import ImageError
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy.typing as npt
+
+    from napari_nucleigan.data.slides.planes import Box
 
 # `slide_x2048_y1024.png`, `x=2048,y=1024`, `[x=2048,y=1024,w=512,h=512]`: pixels from the upper left corner.
 _PIXELS = re.compile(r"(?:^|[^a-z])x[=_-]?(\d+)[^0-9a-z]+y[=_-]?(\d+)", re.IGNORECASE)
@@ -74,8 +76,7 @@ def open_mosaic(path: Path) -> Slide:
         place, count = Counter((tile.row, tile.column) for tile in tiles).most_common(1)[0]
         raise ImageError(f"{count} tiles of {path} lie in one place (row {place[0]}, column {place[1]}).")
     rows, columns = (1 + max(place[axis] for place in places) for axis in (0, 1))
-    grid = [[_lazy(places.get((row, column)), height, width) for column in range(columns)] for row in range(rows)]
-    levels, notes = completed([da.block([[[tile] for tile in line] for line in grid])])
+    levels, notes = completed([_Mosaic(path.name, places, (rows, columns), (height, width))])
     if missing := rows * columns - len(places):
         notes = (*notes, f"{missing} of {rows * columns} tiles are missing; they are white.")
     return Slide(path.name, path, levels, read_mpp(files[0]), {}, notes)
@@ -105,22 +106,37 @@ def _size(tiles: list[_Tile], in_pixels: bool, first: tuple[int, int]) -> tuple[
     return steps[0], steps[1]
 
 
-def _lazy(file: Path | None, height: int, width: int) -> da.Array:
-    if file is None:
-        return da.full((height, width, 3), _WHITE, dtype=np.uint8, chunks=-1)
-    return da.map_blocks(_read, file, height, width, chunks=((height,), (width,), (3,)), dtype=np.uint8, meta=_NONE)
+class _Mosaic(Plane):
+    """Tiles in their places, by row and column."""
 
+    def __init__(
+        self, file: str, places: dict[tuple[int, int], Path], count: tuple[int, int], size: tuple[int, int]
+    ) -> None:
+        super().__init__(file, (count[0] * size[0], count[1] * size[1], 3), np.uint8, size)
+        self._places = places
 
-_NONE = np.empty((0, 0, 0), np.uint8)
+    def _read(self, box: Box) -> npt.NDArray[Any]:
+        top, bottom, left, right = box
+        height, width = self.tile
+        found = np.full((bottom - top, right - left, 3), _WHITE, np.uint8)
+        for row in range(top // height, -(-bottom // height)):
+            for column in range(left // width, -(-right // width)):
+                if (row, column) not in self._places:
+                    continue
+                pixels = _read(self._places[row, column], height, width)
+                y, x = row * height - top, column * width - left  # where its corner falls
+                part = pixels[max(0, -y) : bottom - top - y, max(0, -x) : right - left - x]
+                y, x = max(0, y), max(0, x)
+                found[y : y + part.shape[0], x : x + part.shape[1]] = part
+        return found
 
 
 def _read(file: Path, height: int, width: int) -> npt.NDArray[np.uint8]:
-    """Read a tile; what it lacks of its place, at the right and lower end, is white."""
+    """Read a tile, which may lack a part of its place at the right and lower end."""
     pixels = read_image(file).pixels
     if pixels.shape[0] > height or pixels.shape[1] > width:
         raise ImageError(
             f"The tile {file} has {pixels.shape[1]} x {pixels.shape[0]} pixels, more than its place of {width} x "
             f"{height}."
         )
-    spare = (0, height - pixels.shape[0]), (0, width - pixels.shape[1]), (0, 0)
-    return np.pad(pixels, spare, constant_values=_WHITE)
+    return pixels

@@ -1,21 +1,28 @@
-"""A slide: its levels as lazy arrays, its scale, and the pictures that came with it."""
+"""A slide: its levels, its scale, and the pictures that came with it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
+from napari_nucleigan.data.slides.planes import Held, Thinned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import dask.array as da
+    import numpy as np
     import numpy.typing as npt
+
+    from napari_nucleigan.data.slides.planes import Box, Plane
 
 OVERVIEW = 2048
 """Longest side in pixels of the smallest level: what is drawn first."""
+
+UNKNOWN_SCALE = "The file does not say its microns per pixel; give them before you segment."
+"""What is noted of a slide without a scale."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +35,8 @@ class Slide:
         For people and for the names of results.
     path : Path
         The file or folder.
-    levels : tuple of dask arrays of uint8, shape (H, W, 3)
-        RGB, the full resolution first, each smaller than the one before.
+    planes : tuple of Plane
+        The levels as they are read: RGB, the full resolution first, each smaller than the one before.
     mpp : float or None
         Microns per pixel of the full resolution; None where it is not known.
     associated : mapping of str to dask array of uint8, shape (h, w, 3)
@@ -41,25 +48,30 @@ class Slide:
 
     name: str
     path: Path
-    levels: tuple[da.Array, ...]
+    planes: tuple[Plane, ...]
     mpp: float | None = None
     associated: Mapping[str, da.Array] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     _close: Callable[[], None] = lambda: None
 
+    @cached_property
+    def levels(self) -> tuple[da.Array, ...]:
+        """The levels as lazy arrays of uint8, shape (H, W, 3)."""
+        return tuple(plane.lazy() for plane in self.planes)
+
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width in pixels."""
-        height, width = self.levels[0].shape[:2]
-        return int(height), int(width)
+        height, width = self.planes[0].shape[:2]
+        return height, width
 
     @property
     def downsamples(self) -> tuple[float, ...]:
         """How many pixels of the full resolution a pixel of each level is long."""
-        return tuple(self.shape[0] / int(level.shape[0]) for level in self.levels)
+        return tuple(self.shape[0] / plane.shape[0] for plane in self.planes)
 
-    def region(self, box: tuple[int, int, int, int], level: int = 0) -> npt.NDArray[np.uint8]:
-        """Read a part.
+    def region(self, box: Box, level: int = 0) -> npt.NDArray[np.uint8]:
+        """Read a part; several threads may at once.
 
         Parameters
         ----------
@@ -71,11 +83,14 @@ class Slide:
         Returns
         -------
         ndarray of uint8, shape (h, w, 3)
+
+        Raises
+        ------
+        ImageError
+            If the file is damaged there, or cannot be read any more.
         """
         top, bottom, left, right = box
-        part = self.levels[level][top:bottom, left:right]
-        # Here, even where dask would rather have a cluster do it, which cannot be sent an open file.
-        return np.asarray(part.compute(scheduler="threads") if hasattr(part, "compute") else part)
+        return self.planes[level][top:bottom, left:right]
 
     def close(self) -> None:
         """Close the file; the levels cannot be read any more."""
@@ -90,37 +105,40 @@ class Slide:
         self.close()
 
 
-def falling(levels: Sequence[da.Array]) -> tuple[da.Array, ...]:
+def falling(planes: Sequence[Plane]) -> tuple[Plane, ...]:
     """Order levels by size and keep of those of one size the first."""
-    ordered = sorted(levels, key=lambda level: -int(level.shape[0]))
+    ordered = sorted(planes, key=lambda plane: -plane.shape[0])
     return tuple(
-        level for number, level in enumerate(ordered) if not number or level.shape[0] < ordered[number - 1].shape[0]
+        plane for number, plane in enumerate(ordered) if not number or plane.shape[0] < ordered[number - 1].shape[0]
     )
 
 
-def completed(levels: Sequence[da.Array]) -> tuple[tuple[da.Array, ...], tuple[str, ...]]:
+def completed(planes: Sequence[Plane]) -> tuple[tuple[Plane, ...], tuple[str, ...]]:
     """Add levels below those of a file until one is small enough to be drawn at once.
 
     Parameters
     ----------
-    levels : sequence of dask arrays
+    planes : sequence of Plane
         As the file has them, falling.
 
     Returns
     -------
-    levels : tuple of dask arrays
-        Each added one has every second pixel of the one before in both directions.
+    planes : tuple of Plane
+        Each added one has every second pixel of the one before in both directions; the last is kept once it was read.
     notes : tuple of str
         Says so, where what is drawn first means that a large level is read.
     """
-    found = list(levels)
-    smallest = found[-1]
-    while max(found[-1].shape[:2]) > OVERVIEW:
-        found.append(found[-1][::2, ::2])
-    if len(found) == len(levels) or max(smallest.shape[:2]) <= 4 * OVERVIEW:
-        return tuple(found), ()
+    smallest = planes[-1]
     height, width = smallest.shape[:2]
-    return tuple(found), (
+    made: list[Plane] = []
+    while max(height, width) > OVERVIEW << len(made):
+        made.append(Thinned(smallest, 2 << len(made)))
+    if not made:
+        return tuple(planes), ()
+    made[-1] = Held(made[-1])
+    if max(height, width) <= 4 * OVERVIEW:
+        return (*planes, *made), ()
+    return (*planes, *made), (
         f"The smallest level of the file has {width} x {height} pixels: to show all of the slide they must all be "
         "read, which takes a while. A pyramid with smaller levels opens at once.",
     )

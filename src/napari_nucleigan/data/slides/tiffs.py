@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING
+import weakref
+from typing import TYPE_CHECKING, Any
 
-import dask.array as da
 import numpy as np
 import tifffile
 import zarr
 
 from napari_nucleigan.data.headers import file_kind
 from napari_nucleigan.data.resolution import checked, from_tiff
-from napari_nucleigan.data.slides.slide import Slide, completed, falling
+from napari_nucleigan.data.slides.planes import Plane, Stored, over_white
+from napari_nucleigan.data.slides.slide import UNKNOWN_SCALE, Slide, completed, falling
 from napari_nucleigan.data.tiff import colour_axis, refuse_cut_short
 from napari_nucleigan.errors import ImageError
 
@@ -21,15 +22,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    import dask.array as da
     import numpy.typing as npt
 
     from napari_nucleigan.data.resolution import Found
+    from napari_nucleigan.data.slides.planes import Box
 
 NAMES = {"label": "label", "macro": "macro", "overview": "macro", "thumbnail": "thumbnail", "map": "map"}
 """Words in the names of series, and what the pictures are."""
 
-_VENDORS = ("is_svs", "is_ndpi", "is_scn", "is_bif", "is_philips")
-_STRIP = 256  # rows at once of pictures that are stored in strips
+_LARGE_PIECE = 16 << 20  # pixels; to decode so many takes longer than a view may
+_APERIO_YCBCR = 33003  # JPEG 2000 that does not say that its colours are no RGB
+_JPEG = (6, 7)
+
+
+class OpenslideNeeded(ImageError):
+    """A TIFF whose colours openslide turns into RGB, and tifffile does not."""
 
 
 def is_tiff(path: Path) -> bool:
@@ -42,7 +50,9 @@ def is_tiff(path: Path) -> bool:
 
 
 def looks_like_slide(path: Path, pixels: int) -> bool:
-    """Tell whether a TIFF is better opened as a slide: a scanner's file, a pyramid, or of more than so many pixels.
+    """Tell whether a TIFF is an H&E image that is better opened as a slide.
+
+    That is a pyramid, an image with pictures of its glass, or one of more than so many pixels.
 
     Parameters
     ----------
@@ -52,11 +62,15 @@ def looks_like_slide(path: Path, pixels: int) -> bool:
         From how many pixels on.
     """
     with tifffile.TiffFile(path) as tif:
-        if any(getattr(tif, vendor) for vendor in _VENDORS):
-            return True
         series = _main(tif)
-        page = series.keyframe
-        return len(series.levels) > 1 or page.imagelength * page.imagewidth > pixels
+        try:
+            _colours(series)
+        except OpenslideNeeded:
+            return True
+        except ImageError:
+            return False
+        large = series.keyframe.imagelength * series.keyframe.imagewidth > pixels
+        return large or len(series.levels) > 1 or any(_kind(one) for one in tif.series if one is not series)
 
 
 def open_tiff(path: Path) -> Slide:
@@ -79,10 +93,15 @@ def open_tiff(path: Path) -> Slide:
     tif: tifffile.TiffFile | None = None
     try:
         tif = tifffile.TiffFile(path)
+        tif.filehandle.set_lock(True)
+        # A viewer lets go of the levels without a word.
+        weakref.finalize(tif, tif.filehandle.close)
         return _opened(tif, path)
     except Exception as error:
         if tif is not None:
             tif.close()
+        if isinstance(error, OpenslideNeeded):
+            raise
         if isinstance(error, ImageError):
             raise ImageError(f"{path.name} cannot be opened as a slide: {error}.") from error
         if isinstance(error, OSError) and error.strerror:
@@ -94,7 +113,14 @@ def _opened(tif: tifffile.TiffFile, path: Path) -> Slide:
     series = _main(tif)
     for level in series.levels:
         refuse_cut_short(level, tif.filehandle.size)
-    levels, notes = completed(falling([_lazy(series, level) for level in range(len(series.levels))]))
+    levels, notes = completed(falling([_plane(tif, series, level) for level in range(len(series.levels))]))
+    piece = math.prod(levels[0].tile)
+    if piece > _LARGE_PIECE:
+        notes = (
+            *notes,
+            f"The file is compressed in pieces of {piece / 1e6:.0f} million pixels, and for every view whole ones are "
+            "read, which takes a while. A tiled file is read faster.",
+        )
     mpp, said = _resolution(tif, series)
     others = _associated(tif, series)
     left = len(tif.series) - 1 - len(others)
@@ -133,46 +159,52 @@ def _associated(tif: tifffile.TiffFile, chosen: tifffile.TiffPageSeries) -> Mapp
         if series is chosen or kind is None or kind in found:
             continue
         try:
-            found[kind] = _lazy(series)
+            found[kind] = _plane(tif, series).lazy()
         except ImageError:
             continue  # a picture of focus or of scanned tiles, which is no colour image
     return found
 
 
-def _lazy(series: tifffile.TiffPageSeries, number: int = 0) -> da.Array:
-    """Make a lazy (H, W, 3) array of a level."""
-    level = series.levels[number]
+def _colours(level: tifffile.TiffPageSeries) -> str:
+    """Name the axis of the colours; an error where they are not 8-bit RGB."""
     channel = colour_axis(level)
     if level.dtype != np.uint8 or (channel and level.shape[level.axes.index(channel)] not in (3, 4)):
         raise ImageError(f"it holds {level.dtype} values on the axes {level.axes}, and slides are 8-bit RGB")
     if channel is None:
         raise ImageError("it is grey, and slides are 8-bit RGB")
-    array = da.from_zarr(zarr.open_array(series.aszarr(level=number), mode="r"))
-    single = tuple(0 if axis not in ("Y", "X", channel) else slice(None) for axis in level.axes)
-    array = array[single]
-    axes = [axis for axis in level.axes if axis in ("Y", "X", channel)]
-    array = array.transpose([axes.index(axis) for axis in ("Y", "X", channel)])
-    if not level.keyframe.is_tiled:
-        array = array.rechunk((_STRIP, -1, -1))
-    array = array.rechunk({2: -1})
-    return array if array.shape[2] == 3 else array.map_blocks(over_white, dtype=np.uint8, chunks=(*array.chunks[:2], 3))
+    page = level.keyframe
+    luma = page.photometric == tifffile.PHOTOMETRIC.YCBCR and int(page.compression) not in _JPEG
+    if luma or int(page.compression) == _APERIO_YCBCR:
+        raise OpenslideNeeded("it stores its colours as YCbCr")
+    return channel
 
 
-def over_white(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Lay colours with an alpha channel over white.
+def _plane(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, number: int = 0) -> Plane:
+    level = series.levels[number]
+    channel = _colours(level)
+    if level.dataoffset is not None and not level.keyframe.is_tiled and level.axes.endswith("YXS"):
+        return _Uncompressed(tif.filename, tif.filehandle, level)
+    # Tiles that scanners leave out show glass.
+    array = zarr.open_array(series.aszarr(level=number, fillvalue=255), mode="r")
+    return Stored(tif.filename, array, level.axes, ("Y", "X", channel))
 
-    Parameters
-    ----------
-    values : ndarray of uint8, shape (H, W, 4)
-        Red, green, blue and opacity.
 
-    Returns
-    -------
-    ndarray of uint8, shape (H, W, 3)
-    """
-    opacity = values[..., 3:].astype(np.uint16)
-    mixed = (values[..., :3] * opacity + 255 * (255 - opacity) + 127) // 255
-    return mixed.astype(np.uint8)
+class _Uncompressed(Plane):
+    """A picture that lies in its file row by row; as an array on disk it would be of one piece."""
+
+    def __init__(self, file: str, handle: tifffile.FileHandle, level: tifffile.TiffPageSeries) -> None:
+        height, width, self._samples = level.shape[-3:]
+        super().__init__(file, (height, width, 3), np.uint8, (1, width))
+        self._handle = handle
+        self._start = level.dataoffset
+
+    def _read(self, box: Box) -> npt.NDArray[Any]:
+        row = self.shape[1] * self._samples
+        with self._handle.lock:
+            self._handle.seek(self._start + box[0] * row)
+            data = self._handle.read((box[1] - box[0]) * row)
+        values = np.frombuffer(data, np.uint8).reshape(-1, self.shape[1], self._samples)[:, box[2] : box[3]]
+        return values.copy() if self._samples == 3 else over_white(values)
 
 
 def _resolution(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> Found:
@@ -186,7 +218,7 @@ def _resolution(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> Foun
         return checked(float(found[1]), float(found[1]), "Ventana header's values")
     mpp, notes = from_tiff(page, tif.ome_metadata, tif.imagej_metadata)
     if mpp is None and not notes:
-        notes = ("The file does not say its microns per pixel; give them before you segment.",)
+        notes = (UNKNOWN_SCALE,)
     return mpp, notes
 
 

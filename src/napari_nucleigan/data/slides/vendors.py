@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import dask.array as da
 import numpy as np
 
 from napari_nucleigan.data.resolution import checked
-from napari_nucleigan.data.slides.slide import Slide, completed, falling
-from napari_nucleigan.data.slides.tiffs import over_white
+from napari_nucleigan.data.slides.planes import Plane, over_white
+from napari_nucleigan.data.slides.slide import UNKNOWN_SCALE, Slide, completed, falling
 from napari_nucleigan.errors import ImageError
 
 if TYPE_CHECKING:
@@ -18,31 +17,37 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_nucleigan.data.resolution import Found
+    from napari_nucleigan.data.slides.planes import Box
 
 SUFFIXES = (".mrxs", ".vms", ".vmu", ".svslide", ".czi", ".dcm")
 """Suffixes of slides that openslide reads and tifffile does not."""
 
-_CHUNK = 1024
+_TILE = 256  # what most of these files are made of; openslide tells it of few
 
 
-class _Level:
-    """A level as an array that is read where it is sliced."""
-
-    ndim = 3
-    dtype = np.dtype(np.uint8)
-
-    def __init__(self, slide: Any, level: int) -> None:
+class _Level(Plane):
+    def __init__(self, file: str, slide: Any, level: int) -> None:
+        width, height = slide.level_dimensions[level]
+        super().__init__(file, (height, width, 3), np.uint8, (_TILE, _TILE))
         self._slide = slide
         self._level = level
-        width, height = slide.level_dimensions[level]
-        self.shape = (height, width, 3)
 
-    def __getitem__(self, parts: tuple[slice, slice, slice]) -> npt.NDArray[np.uint8]:
-        rows, columns = (part.indices(length) for part, length in zip(parts, self.shape[:2], strict=False))
+    def _read(self, box: Box) -> npt.NDArray[Any]:
         factor = self._slide.level_downsamples[self._level]
-        corner = round(columns[0] * factor), round(rows[0] * factor)
-        size = columns[1] - columns[0], rows[1] - rows[0]
-        return over_white(np.asarray(self._slide.read_region(corner, self._level, size)))
+        corner = round(box[2] * factor), round(box[0] * factor)
+        return over_white(np.asarray(self._slide.read_region(corner, self._level, (box[3] - box[2], box[1] - box[0]))))
+
+
+class _Associated(Plane):
+    def __init__(self, file: str, slide: Any, name: str) -> None:
+        width, height = (int(slide.properties[f"openslide.associated.{name}.{side}"]) for side in ("width", "height"))
+        super().__init__(file, (height, width, 3), np.uint8, (height, width))
+        self._slide = slide
+        self._name = name
+
+    def _read(self, box: Box) -> npt.NDArray[Any]:
+        picture = np.asarray(self._slide.associated_images[self._name].convert("RGBA"))
+        return over_white(picture[box[0] : box[1], box[2] : box[3]])
 
 
 def open_with_openslide(path: Path) -> Slide:
@@ -73,15 +78,8 @@ def open_with_openslide(path: Path) -> Slide:
         slide = openslide.OpenSlide(path)
     except (openslide.OpenSlideError, OSError) as error:
         raise ImageError(f"{path.name} is no slide that can be opened, or is damaged ({error}).") from error
-    found = [
-        da.from_array(_Level(slide, level), chunks=(_CHUNK, _CHUNK, 3), name=False, meta=np.empty((0, 0, 0), np.uint8))
-        for level in range(slide.level_count)
-    ]
-    levels, notes = completed(falling(found))
-    associated = {
-        name: da.from_array(over_white(np.asarray(picture.convert("RGBA"))))
-        for name, picture in slide.associated_images.items()
-    }
+    levels, notes = completed(falling([_Level(path.name, slide, level) for level in range(slide.level_count)]))
+    associated = {name: _Associated(path.name, slide, name).lazy() for name in slide.associated_images}
     mpp, said = _resolution(slide.properties)
     return Slide(path.stem, path, levels, mpp, associated, (*notes, *said), slide.close)
 
@@ -90,5 +88,5 @@ def _resolution(properties: Any) -> Found:
     try:
         x, y = float(properties["openslide.mpp-x"]), float(properties["openslide.mpp-y"])
     except (KeyError, ValueError):
-        return None, ("The file does not say its microns per pixel; give them before you segment.",)
+        return None, (UNKNOWN_SCALE,)
     return checked(x, y, "slide's values")

@@ -1,31 +1,90 @@
-"""Slides in OME-Zarr (OME-NGFF 0.4 and 0.5)."""
+"""Slides in OME-Zarr (OME-NGFF 0.4 and 0.5), and what is common to all that is kept so."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import dask.array as da
 import numpy as np
 import zarr
 
 from napari_nucleigan.data.resolution import checked, microns
-from napari_nucleigan.data.slides.slide import Slide, completed, falling
-from napari_nucleigan.data.slides.tiffs import over_white
+from napari_nucleigan.data.slides.planes import Stored
+from napari_nucleigan.data.slides.slide import UNKNOWN_SCALE, Slide, completed, falling
 from napari_nucleigan.errors import ImageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from napari_nucleigan.data.resolution import Found
 
+DAMAGE = (KeyError, IndexError, TypeError, ValueError, AttributeError, OSError)
+"""What metadata that are not as they should be raise."""
 
-def is_multiscale(path: Path) -> bool:
-    """Tell whether a folder is an image in OME-Zarr."""
+
+class Image(NamedTuple):
+    """A pyramid as its metadata tell it.
+
+    Attributes
+    ----------
+    axes : tuple of str
+        Their names.
+    paths : tuple of Path
+        Of the arrays, the full resolution first.
+    mpp : float or None
+        Microns per pixel.
+    offset : tuple of float
+        Row and column of the first pixel: in microns, or in pixels where their size is not known.
+    notes : tuple of str
+        What was made of them.
+    """
+
+    axes: tuple[str, ...]
+    paths: tuple[Path, ...]
+    mpp: float | None
+    offset: tuple[float, float]
+    notes: tuple[str, ...]
+
+
+def attributes(folder: Path) -> dict[str, Any]:
+    """Read the attributes of a group as version 0.5 has them, those of OME under ``"ome"``; empty if it is no group."""
+    # Version 0.5 keeps its metadata in Zarr 3's zarr.json, version 0.4 in Zarr 2's .zattrs.
     try:
-        return bool(_multiscales(path))
-    except (OSError, ValueError):
+        if (file := folder / "zarr.json").is_file():
+            found = json.loads(file.read_text("utf-8")).get("attributes", {})
+        elif (file := folder / ".zattrs").is_file():
+            found = json.loads(file.read_text("utf-8"))
+            found = {"ome": found, **found}
+        else:
+            return {}
+    except (OSError, ValueError, AttributeError):
+        return {}
+    return found if isinstance(found, dict) and isinstance(found.get("ome"), dict) else {}
+
+
+def image_folder(path: Path) -> Path | None:
+    """Find the image in a folder: itself, or the largest of those that bioformats2raw writes; None without one."""
+    known = attributes(path).get("ome", {})
+    if known.get("multiscales"):
+        return path
+    if "bioformats2raw.layout" not in known:
+        return None
+    found = [folder for folder in path.iterdir() if folder.name.isdecimal() and image_folder(folder) == folder]
+    return max(found, key=_pixels, default=None)
+
+
+def is_slide(path: Path) -> bool:
+    """Tell whether a folder is a colour image in OME-Zarr."""
+    folder = image_folder(path)
+    try:
+        if folder is None or "image-label" in attributes(folder)["ome"]:
+            return False
+        image = read_image(folder)
+        _plane(image, image.paths[0], path.name)
+    except (ImageError, *DAMAGE):
         return False
+    return True
 
 
 def open_zarr(path: Path) -> Slide:
@@ -46,53 +105,86 @@ def open_zarr(path: Path) -> Slide:
         As `open_slide`.
     """
     try:
-        image = _multiscales(path)[0]
-        axes = [axis["name"] if isinstance(axis, dict) else str(axis) for axis in image["axes"]]
-        found = [_lazy(path / entry["path"], axes) for entry in image["datasets"]]
-        mpp, said = _resolution(image, axes)
+        folder = image_folder(path) or path
+        image = read_image(folder)
+        found = [_plane(image, array, path.name) for array in image.paths]
     except ImageError as error:
         raise ImageError(f"{path.name} cannot be opened as a slide: {error}.") from error
-    except (KeyError, IndexError, TypeError, ValueError, OSError) as error:
+    except DAMAGE as error:
         raise ImageError(f"{path.name} is damaged, or no OME-Zarr image ({type(error).__name__}: {error}).") from error
     levels, notes = completed(falling(found))
-    return Slide(path.name.removesuffix(".zarr").removesuffix(".ome"), path, levels, mpp, {}, (*notes, *said))
+    if folder != path:
+        notes = (*notes, f"The folder may hold several pictures; the largest, {folder.name}, was taken.")
+    return Slide(bare_name(path), path, levels, image.mpp, {}, (*notes, *image.notes))
 
 
-def _multiscales(path: Path) -> list[dict[str, Any]]:
-    # Version 0.5 keeps its metadata in Zarr 3's zarr.json, version 0.4 in Zarr 2's .zattrs.
-    if (file := path / "zarr.json").is_file():
-        attributes = json.loads(file.read_text("utf-8")).get("attributes", {}).get("ome", {})
-    elif (file := path / ".zattrs").is_file():
-        attributes = json.loads(file.read_text("utf-8"))
-    else:
-        return []
-    found = attributes.get("multiscales", [])
-    return list(found) if isinstance(found, list) else []
+def bare_name(path: Path) -> str:
+    """Name of an image or labels without what says that they are OME-Zarr."""
+    return path.name.removesuffix(".zarr").removesuffix(".ome")
 
 
-def _lazy(path: Path, axes: list[str]) -> da.Array:
-    array = da.from_zarr(zarr.open_array(path, mode="r"))
+def read_image(folder: Path) -> Image:
+    """Read what the metadata of a pyramid say.
+
+    Parameters
+    ----------
+    folder : Path
+        A group with ``multiscales``; the first is taken.
+
+    Returns
+    -------
+    Image
+
+    Raises
+    ------
+    Exception
+        One of `DAMAGE` if they are not as they should be.
+    """
+    image = attributes(folder)["ome"]["multiscales"][0]
+    # Version 0.3 has names for axes, later ones descriptions.
+    axes = tuple(str(axis["name"] if isinstance(axis, dict) else axis) for axis in image["axes"])
+    sets = image["datasets"]
+    scale, offset = np.ones(len(axes)), np.zeros(len(axes))
+    for changes in (sets[0].get("coordinateTransformations", []), image.get("coordinateTransformations", [])):
+        for change in changes:
+            if change["type"] == "scale":
+                scale, offset = scale * change["scale"], offset * change["scale"]
+            elif change["type"] == "translation":
+                offset = offset + change["translation"]
+    rows, columns = axes.index("y"), axes.index("x")
+    units = [_microns(image["axes"][place]) for place in (rows, columns)]
+    found: Found = None, (UNKNOWN_SCALE,)
+    if units[0] and units[1]:
+        found = checked(units[1] * scale[columns], units[0] * scale[rows], "OME-Zarr metadata")
+    mpp, notes = found
+    place = (offset[rows] / scale[rows], offset[columns] / scale[columns])
+    paths = tuple(folder / str(entry["path"]) for entry in sets)
+    return Image(axes, paths, mpp, (float(place[0]) * (mpp or 1), float(place[1]) * (mpp or 1)), notes)
+
+
+def open_array(path: Path, axes: Sequence[str]) -> Any:
+    """Open an array of a pyramid; an error if it has planes beside rows, columns and colours."""
+    array = zarr.open_array(path, mode="r")
     sizes = dict(zip(axes, array.shape, strict=True))
-    stacked = [axis for axis, size in sizes.items() if axis not in "cyx" and size > 1]
-    if stacked or array.dtype != np.uint8 or sizes.get("c") not in (3, 4):
+    if any(size > 1 for axis, size in sizes.items() if axis not in ("c", "y", "x")):
+        raise ImageError(f"it holds planes on the axes {sizes}, and a slide has one")
+    return array
+
+
+def _plane(image: Image, path: Path, file: str) -> Stored:
+    array = open_array(path, image.axes)
+    sizes = dict(zip(image.axes, array.shape, strict=True))
+    if array.dtype != np.uint8 or sizes.get("c") not in (3, 4):
         raise ImageError(f"it holds {array.dtype} values on the axes {sizes}, and slides are 8-bit RGB on c, y and x")
-    array = array[tuple(slice(None) if axis in "cyx" else 0 for axis in axes)]
-    kept = [axis for axis in axes if axis in "cyx"]
-    array = array.transpose([kept.index(axis) for axis in "yxc"]).rechunk({2: -1})
-    return array if array.shape[2] == 3 else array.map_blocks(over_white, dtype=np.uint8, chunks=(*array.chunks[:2], 3))
+    return Stored(file, array, image.axes, ("y", "x", "c"))
 
 
-def _resolution(image: dict[str, Any], axes: list[str]) -> Found:
-    scale = [1.0] * len(axes)
-    for place in (image, image["datasets"][0]):
-        for change in place.get("coordinateTransformations", []):
-            if change.get("type") == "scale":
-                scale = [before * float(factor) for before, factor in zip(scale, change["scale"], strict=True)]
-    lengths = []
-    for name in ("x", "y"):
-        axis = image["axes"][axes.index(name)]
-        unit = microns(str(axis.get("unit", ""))) if isinstance(axis, dict) else None
-        if unit is None:
-            return None, ("The file does not say its microns per pixel; give them before you segment.",)
-        lengths.append(unit * scale[axes.index(name)])
-    return checked(lengths[0], lengths[1], "OME-Zarr metadata")
+def _pixels(folder: Path) -> int:
+    try:
+        return int(zarr.open_array(read_image(folder).paths[0], mode="r").size)
+    except DAMAGE:
+        return 0
+
+
+def _microns(axis: Any) -> float | None:
+    return microns(str(axis.get("unit", ""))) if isinstance(axis, dict) else None

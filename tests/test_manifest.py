@@ -76,6 +76,7 @@ def test_every_command_is_used_and_every_use_is_a_command(manifest: PluginManife
     contributions = manifest.contributions
     used = {item.command for item in (*contributions.widgets, *contributions.readers)}
     used |= {item.command for item in (*contributions.writers, *contributions.sample_data)}
+    used |= {item.command for menu in contributions.menus.values() for item in menu}
     assert used == {command.id for command in contributions.commands}
 
 

@@ -151,6 +151,19 @@ def from_tiff(page: Any, ome: str | None, imagej: Mapping[str, Any] | None) -> F
     return tags if tags != (None, ()) else found
 
 
+def spacing(page: Any) -> float | None:
+    """Length of a TIFF's pixels in microns by its resolution tags alone, whatever it is: of maps, not of images.
+
+    Parameters
+    ----------
+    page : tifffile.TiffPage
+        First page.
+    """
+    density = _densities(page)
+    length = {2: microns("inch"), 3: microns("cm")}.get(int(page.tags.valueof("ResolutionUnit", default=2)))
+    return float(f"{length / math.sqrt(density[0] * density[1]):.7g}") if density and length else None
+
+
 def _densities(page: Any) -> tuple[float, float] | None:
     values = []
     for name in ("XResolution", "YResolution"):

@@ -33,6 +33,15 @@ class _Tile(NamedTuple):
     file: Path
 
 
+def is_mosaic(path: Path) -> bool:
+    """Tell whether a folder holds several images whose names tell their places."""
+    try:
+        files = list_images(path)
+        return len(files) > 1 and bool(_places(path, files))
+    except ImageError:
+        return False
+
+
 def open_mosaic(path: Path) -> Slide:
     """Open a folder of tiles as a slide.
 

@@ -7,7 +7,6 @@ import threading
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-import dask.array as da
 import numpy as np
 
 from napari_nucleigan.errors import ImageError
@@ -15,6 +14,7 @@ from napari_nucleigan.errors import ImageError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import dask.array as da
     import numpy.typing as npt
 
 Box = tuple[int, int, int, int]
@@ -111,6 +111,8 @@ class Plane(ABC):
 
     def lazy(self) -> da.Array:
         """Make a dask array of the plane, of few chunks; what is sliced from one is all that is read of it."""
+        import dask.array as da
+
         meta = np.empty((0,) * self.ndim, self.dtype)
         return da.from_array(self, chunks=(*self.block, *self.shape[2:]), name=False, meta=meta, fancy=False)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_nucleigan.data.resolution import Found
     from napari_nucleigan.data.slides.planes import Box
 
-SUFFIXES = (".mrxs", ".vms", ".vmu", ".svslide", ".czi", ".dcm")
+SUFFIXES = (".mrxs", ".vms", ".vmu", ".svslide")
 """Suffixes of slides that openslide reads and tifffile does not."""
 
 _TILE = 256  # what most of these files are made of; openslide tells it of few
@@ -48,6 +48,18 @@ class _Associated(Plane):
     def _read(self, box: Box) -> npt.NDArray[Any]:
         picture = np.asarray(self._slide.associated_images[self._name].convert("RGBA"))
         return over_white(picture[box[0] : box[1], box[2] : box[3]])
+
+
+def may_open(path: Path) -> bool:
+    """Tell whether openslide reads a file, or would if it were installed: by the name alone, then."""
+    try:
+        import openslide
+    except (ImportError, OSError):
+        return path.suffix.lower() in SUFFIXES
+    try:
+        return openslide.OpenSlide.detect_format(path) is not None
+    except (openslide.OpenSlideError, OSError):
+        return False
 
 
 def open_with_openslide(path: Path) -> Slide:

@@ -1,46 +1,27 @@
 from __future__ import annotations
 
 import sys
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import tifffile
-import zarr
+from slide_files import APERIO, halved, write_pyramid, write_svs, write_zarr
 
 from napari_nucleigan.data.images import write_image
 from napari_nucleigan.data.slides import open_slide
 from napari_nucleigan.data.slides.slide import OVERVIEW
-from napari_nucleigan.data.slides.tiffs import over_white
+from napari_nucleigan.data.slides.planes import over_white
 from napari_nucleigan.errors import ImageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-APERIO = (
-    "Aperio Image Library v12.0.15\n{width}x{height} [0,0 {width}x{height}] (256x256) JPEG/RGB Q=70"
-    "|AppMag = 40|MPP = 0.2520"
-)
-
-
 @pytest.fixture
 def rgb(tiny_he: Any) -> np.ndarray:
     pixels: np.ndarray = tiny_he(300, 420, 40)[0]
     return pixels
-
-
-def halved(pixels: np.ndarray, times: int = 1) -> np.ndarray:
-    return pixels[:: 2**times, :: 2**times]
-
-
-def write_pyramid(path: Path, pixels: np.ndarray, levels: int = 3, subifds: bool = True, **options: Any) -> Path:
-    options = {"photometric": "rgb", "tile": (64, 64), **options}
-    with tifffile.TiffWriter(path, ome=path.name.endswith(".ome.tif")) as tif:
-        tif.write(pixels, subifds=levels - 1 if subifds else 0, **options)
-        options.pop("metadata", None)
-        for level in range(1, levels):
-            tif.write(halved(pixels, level), subfiletype=1, **{**options, "resolution": None})
-    return path
 
 
 # -- TIFF ----------------------------------------------------------------------------------------
@@ -116,21 +97,6 @@ def test_ome(tmp_path: Path, rgb: np.ndarray) -> None:
         assert np.array_equal(np.asarray(slide.levels[2]), halved(rgb, 2))
 
 
-def write_svs(path: Path, rgb: np.ndarray) -> Path:
-    """Write what Aperio's scanners do: tiled pages of falling size, a thumbnail after the first, glass at the end."""
-    height, width = rgb.shape[:2]
-    said = APERIO.format(width=width, height=height)
-    tiled: dict[str, Any] = {"photometric": "rgb", "tile": (64, 64), "compression": "jpeg", "metadata": None}
-    with tifffile.TiffWriter(path) as tif:
-        tif.write(rgb, description=said, **tiled)
-        tif.write(rgb[:50, :60], photometric="rgb", rowsperstrip=16, description=f"{said}\n-> 60x50 - ", metadata=None)
-        tif.write(halved(rgb, 2), description=said, **tiled)
-        glass = {"photometric": "rgb", "rowsperstrip": 16, "metadata": None}
-        tif.write(rgb[:40, :40], subfiletype=1, description="Aperio Image Library v12\nlabel 40x40", **glass)
-        tif.write(rgb[:30, :90], subfiletype=9, description="Aperio Image Library v12\nmacro 90x30", **glass)
-    return path
-
-
 def test_aperio(tmp_path: Path, rgb: np.ndarray) -> None:
     with open_slide(write_svs(tmp_path / "a.svs", rgb)) as slide:
         assert slide.mpp == 0.252
@@ -177,6 +143,35 @@ def test_a_large_picture_without_levels_says_that_it_is_slow(tmp_path: Path) -> 
         assert slide.notes[0].startswith(f"The smallest level of the file has 16 x {5 * OVERVIEW} pixels")
 
 
+def test_an_uncompressed_picture_of_one_piece_is_read_by_rows(
+    tmp_path: Path, rgb: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", rgb, photometric="rgb", rowsperstrip=300)
+    read: list[int] = []
+    original = tifffile.FileHandle.read
+    with open_slide(tmp_path / "a.tif") as slide, monkeypatch.context() as patch:
+        patch.setattr(tifffile.FileHandle, "read", lambda self, size=-1: (read.append(size), original(self, size))[1])
+        assert np.array_equal(slide.region((50, 60, 30, 90)), rgb[50:60, 30:90])
+    assert read == [10 * 420 * 3]
+
+
+def test_large_pieces_are_said_to_be_slow(tmp_path: Path) -> None:
+    pixels = np.zeros((4100, 4100, 3), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", rowsperstrip=4100, compression="zlib")
+    with open_slide(tmp_path / "a.tif") as slide:
+        assert slide.notes[0].startswith("The file is compressed in pieces of 17 million pixels")
+
+
+def test_tiles_that_a_scanner_left_out_are_white(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tif:
+        tile = zlib.compress(bytes([7]) * (64 * 64 * 3))
+        tiles = iter([tile, b"", tile, b""])
+        tif.write(tiles, shape=(128, 128, 3), dtype=np.uint8, photometric="rgb", tile=(64, 64), compression="zlib")
+    with open_slide(tmp_path / "a.tif") as slide:
+        assert (slide.region((0, 128, 64, 128)) == 255).all()
+        assert (slide.region((0, 128, 0, 64)) == 7).all()
+
+
 @pytest.mark.parametrize("kept", [4, 900, 20_000])
 def test_cut_short(tmp_path: Path, rgb: np.ndarray, kept: int) -> None:
     path = write_pyramid(tmp_path / "a.tif", rgb)
@@ -205,20 +200,6 @@ def test_missing(tmp_path: Path) -> None:
 
 
 # -- OME-Zarr ------------------------------------------------------------------------------------
-
-
-def write_zarr(path: Path, rgb: np.ndarray, version: str, unit: str | None = "micrometer") -> Path:
-    axes = [{"name": "c", "type": "channel"}, *({"name": n, "type": "space", "unit": unit} for n in "yx")]
-    group = zarr.open_group(path, mode="w", zarr_format=2 if version == "0.4" else 3)
-    datasets = []
-    for level in range(3):
-        values = np.moveaxis(halved(rgb, level), 2, 0)
-        group.create_array(str(level), data=np.ascontiguousarray(values), chunks=(1, 64, 64))
-        scale = [1, 0.25 * 2**level, 0.25 * 2**level]
-        datasets.append({"path": str(level), "coordinateTransformations": [{"type": "scale", "scale": scale}]})
-    found = {"multiscales": [{"version": version, "axes": axes, "datasets": datasets}]}
-    group.attrs.update(found if version == "0.4" else {"ome": {"version": version, **found}})
-    return path
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
@@ -319,3 +300,43 @@ def test_openslide_refuses_what_is_no_slide(tmp_path: Path) -> None:
     (tmp_path / "a.mrxs").write_bytes(b"no slide")
     with pytest.raises(ImageError, match=r"a\.mrxs is no slide that can be opened"):
         open_slide(tmp_path / "a.mrxs")
+
+
+def test_openslide_reads_the_pictures_of_the_glass(tmp_path: Path, rgb: np.ndarray) -> None:
+    pytest.importorskip("openslide")
+    from napari_nucleigan.data.slides.vendors import open_with_openslide
+
+    with open_with_openslide(write_svs(tmp_path / "a.svs", rgb)) as slide:
+        assert slide.mpp == 0.252
+        assert {"label", "macro"} <= set(slide.associated)
+        assert np.array_equal(np.asarray(slide.associated["label"]), rgb[:40, :40])
+        assert slide.associated["macro"].shape == (30, 90, 3)
+
+
+def test_aperio_jpeg_2000_of_luma_keeps_its_colours(tmp_path: Path) -> None:
+    pytest.importorskip("openslide")
+    rows, columns = np.mgrid[:300, :400]
+    rgb = np.dstack([rows * 0.8, columns * 0.6, (rows + columns) * 0.3])
+    to_luma = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
+    luma = np.rint(rgb @ to_luma.T + [0, 128, 128]).astype(np.uint8)
+    tifffile.imwrite(
+        tmp_path / "a.svs",
+        luma,
+        photometric="rgb",
+        tile=(256, 256),
+        compression=33003,
+        compressionargs={"mct": False, "reversible": True},
+        description=APERIO.format(width=400, height=300),
+        metadata=None,
+    )
+    with open_slide(tmp_path / "a.svs") as slide:
+        assert slide.mpp == 0.252
+        assert np.abs(np.asarray(slide.levels[0]).astype(int) - rgb).max() < 4
+
+
+def test_colours_that_tifffile_does_not_turn_need_openslide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openslide", None)
+    values = np.full((64, 64, 3), 128, np.uint8)
+    tifffile.imwrite(tmp_path / "a.svs", values, photometric="rgb", tile=(64, 64), compression=33003)
+    with pytest.raises(ImageError, match=r'pip install "napari-nucleigan\[slides\]"'):
+        open_slide(tmp_path / "a.svs")

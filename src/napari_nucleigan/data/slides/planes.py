@@ -82,15 +82,20 @@ class Plane(ABC):
         except Exception as error:  # decoders raise errors of many kinds
             raise ImageError(
                 f"{self.file} cannot be read in rows {box[0]} to {box[1]}, columns {box[2]} to {box[3]} of its "
-                f"{self.shape[1]} x {self.shape[0]} pixels: it is damaged there or was closed ({error}). Copy it again."
+                f"{self.shape[1]} x {self.shape[0]} pixels: it is damaged there ({error}). Copy it again."
             ) from error
 
     def __getitem__(self, parts: Any) -> npt.NDArray[Any]:
-        """Read what slices, steps and single numbers say, as numpy understands them."""
+        """Read what slices, numbers and lists of numbers say, as numpy understands them."""
         parts = parts if isinstance(parts, tuple) else (parts,)
         ends: list[int] = []
-        inner: list[int | slice] = []
+        inner: list[Any] = []
         for part, length in zip((*parts, slice(None), slice(None)), self.shape[:2], strict=False):
+            if not isinstance(part, slice) and np.ndim(part):
+                listed = np.arange(length)[part]
+                ends += [int(listed.min()), int(listed.max()) + 1] if listed.size else [0, 0]
+                inner.append(listed - ends[-2])
+                continue
             chosen = range(length)[part]
             if isinstance(chosen, int):
                 ends += [chosen, chosen + 1]
@@ -114,7 +119,7 @@ class Plane(ABC):
         import dask.array as da
 
         meta = np.empty((0,) * self.ndim, self.dtype)
-        return da.from_array(self, chunks=(*self.block, *self.shape[2:]), name=False, meta=meta, fancy=False)
+        return da.from_array(self, chunks=(*self.block, *self.shape[2:]), name=False, meta=meta)
 
 
 class Stored(Plane):

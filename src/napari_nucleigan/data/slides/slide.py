@@ -93,7 +93,7 @@ class Slide:
         return self.planes[level][top:bottom, left:right]
 
     def close(self) -> None:
-        """Close the file; the levels cannot be read any more."""
+        """Close the file; the levels are not to be read any more."""
         self._close()
 
     def __enter__(self) -> Self:

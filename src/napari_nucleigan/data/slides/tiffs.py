@@ -183,7 +183,7 @@ def _plane(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, number: int 
     level = series.levels[number]
     channel = _colours(level)
     if level.dataoffset is not None and not level.keyframe.is_tiled and level.axes.endswith("YXS"):
-        return _Uncompressed(tif.filename, tif.filehandle, level)
+        return _Uncompressed(tif, level)
     # Tiles that scanners leave out show glass.
     array = zarr.open_array(series.aszarr(level=number, fillvalue=255), mode="r")
     return Stored(tif.filename, array, level.axes, ("Y", "X", channel))
@@ -192,17 +192,18 @@ def _plane(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, number: int 
 class _Uncompressed(Plane):
     """A picture that lies in its file row by row; as an array on disk it would be of one piece."""
 
-    def __init__(self, file: str, handle: tifffile.FileHandle, level: tifffile.TiffPageSeries) -> None:
+    def __init__(self, tif: tifffile.TiffFile, level: tifffile.TiffPageSeries) -> None:
         height, width, self._samples = level.shape[-3:]
-        super().__init__(file, (height, width, 3), np.uint8, (1, width))
-        self._handle = handle
+        super().__init__(tif.filename, (height, width, 3), np.uint8, (1, width))
+        self._tif = tif
         self._start = level.dataoffset
 
     def _read(self, box: Box) -> npt.NDArray[Any]:
         row = self.shape[1] * self._samples
-        with self._handle.lock:
-            self._handle.seek(self._start + box[0] * row)
-            data = self._handle.read((box[1] - box[0]) * row)
+        file = self._tif.filehandle
+        with file.lock:
+            file.seek(self._start + box[0] * row)
+            data = file.read((box[1] - box[0]) * row)
         values = np.frombuffer(data, np.uint8).reshape(-1, self.shape[1], self._samples)[:, box[2] : box[3]]
         return values.copy() if self._samples == 3 else over_white(values)
 

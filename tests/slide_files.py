@@ -60,7 +60,6 @@ def write_zarr(path: Path, rgb: np.ndarray, version: str, unit: str | None = "mi
     return path
 
 
-
 def write_label_zarr(
     path: Path,
     labels: np.ndarray,

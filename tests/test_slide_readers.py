@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import tifffile
-from slide_files import halved, write_label_zarr, write_labels_of, write_pyramid, write_svs, write_zarr
 
 from napari_nucleigan import _readers
 from napari_nucleigan._readers import get_reader
 from napari_nucleigan.data.images import SOFTWARE, write_image
 from napari_nucleigan.errors import ImageError, LabelsError
+from slide_files import halved, write_label_zarr, write_labels_of, write_pyramid, write_svs, write_zarr
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,9 +98,7 @@ class TestSlides:
         assert np.array_equal(np.asarray(layer.data[0]), rgb)
 
     @pytest.mark.parametrize("version", ["0.4", "0.5"])
-    def test_ome_zarr_with_its_labels(
-        self, tmp_path: Path, rgb: np.ndarray, labels: np.ndarray, version: str
-    ) -> None:
+    def test_ome_zarr_with_its_labels(self, tmp_path: Path, rgb: np.ndarray, labels: np.ndarray, version: str) -> None:
         image = write_zarr(tmp_path / "a.ome.zarr", rgb, version)
         folder = write_labels_of(image, version, ["nuclei", "broken"])
         write_label_zarr(folder / "nuclei", labels, version)
@@ -179,7 +177,7 @@ class TestResults:
         own = {"features": "a.csv", "mpp": 0.25, "provenance": {"model": "nucleigan-he"}}
         path = write_label_zarr(tmp_path / "a.ome.zarr", labels, translation=(10, 20), **own)
         (layer,) = opened(path)
-        assert (type(layer).__name__, layer.name, layer.multiscale) == ("Labels", "a", True)
+        assert (type(layer).__name__, layer.name, layer.multiscale) == ("Labels", "a nuclei", True)
         assert np.array_equal(np.asarray(layer.data[0]), labels)
         assert (layer.scale.tolist(), layer.translate.tolist()) == ([0.25, 0.25], [10, 20])
         assert units(layer) == ["micrometer"] * 2

@@ -54,7 +54,8 @@ def pyramid_layer(pyramid: LabelPyramid) -> LayerData:
     """Describe a multiscale Labels layer where its slide lies; what made it goes to the metadata, as from *Segment*."""
     features = str(pyramid.features) if pyramid.features else None
     known = {**pyramid.provenance, **_known(pyramid), "features": features}
-    arguments = {"name": pyramid.name, "multiscale": True, "metadata": {"nucleigan": known}}
+    name = f"{pyramid.name} nuclei" if pyramid.provenance else pyramid.name
+    arguments = {"name": name, "multiscale": True, "metadata": {"nucleigan": known}}
     return list(pyramid.levels), arguments | _place(pyramid.mpp) | {"translate": pyramid.offset}, "labels"
 
 

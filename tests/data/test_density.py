@@ -18,7 +18,9 @@ VALUES = np.arange(12, dtype=np.float32).reshape(3, 4) * 100
 
 def write_density(path: Path, um: float | None = 100, **options: Any) -> Path:
     scale = {"resolution": (1e4 / um, 1e4 / um), "resolutionunit": "CENTIMETER"} if um else {}
-    tifffile.imwrite(path, VALUES, **{"software": SOFTWARE, "metadata": None, "compression": "zlib", **scale, **options})
+    tifffile.imwrite(
+        path, VALUES, **{"software": SOFTWARE, "metadata": None, "compression": "zlib", **scale, **options}
+    )
     return path
 
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import zarr
-from slide_files import halved, write_label_zarr, write_labels_of, write_zarr
 
 from napari_nucleigan.data.slides import open_slide
 from napari_nucleigan.data.slides.labels import is_label_pyramid, label_folders, open_label_pyramid
 from napari_nucleigan.errors import LabelsError
+from slide_files import halved, write_label_zarr, write_labels_of, write_zarr
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import tifffile
-from slide_files import write_pyramid, write_zarr
 
 from napari_nucleigan.data.images import write_image
 from napari_nucleigan.data.slides import open_slide
 from napari_nucleigan.data.slides.planes import BLOCK, Held, Plane, Thinned
 from napari_nucleigan.errors import ImageError
+from slide_files import write_pyramid, write_zarr
 
 if TYPE_CHECKING:
     from pathlib import Path

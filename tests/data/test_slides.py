@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import tifffile
-from slide_files import APERIO, halved, write_pyramid, write_svs, write_zarr
 
 from napari_nucleigan.data.images import write_image
 from napari_nucleigan.data.slides import open_slide
-from napari_nucleigan.data.slides.slide import OVERVIEW
 from napari_nucleigan.data.slides.planes import over_white
+from napari_nucleigan.data.slides.slide import OVERVIEW
 from napari_nucleigan.errors import ImageError
+from slide_files import APERIO, halved, write_pyramid, write_svs, write_zarr
 
 if TYPE_CHECKING:
     from pathlib import Path
+
 
 @pytest.fixture
 def rgb(tiny_he: Any) -> np.ndarray:

@@ -11,10 +11,10 @@ import pytest
 pytest.importorskip("qtpy.QtWidgets", reason="no Qt binding is installed")
 from npe2 import PluginManifest
 from qtpy.QtWidgets import QApplication, QMainWindow
-from slide_files import write_label_zarr, write_pyramid, write_svs
 
 import napari_nucleigan
 from napari_nucleigan._commands import SHOW_GLASS
+from slide_files import write_label_zarr, write_pyramid, write_svs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,7 +69,7 @@ def test_a_slide_and_its_results_are_drawn(viewer: Viewer, rgb: np.ndarray, tiny
     assert labels.get_value((50, 50), world=True) is not None
     assert not np.array_equal(viewer.screenshot(flash=False), slide_only)
     # Nearer, at the full resolution.
-    viewer.camera.zoom *= 8
+    viewer.scene.camera.zoom *= 8
     assert viewer.screenshot(flash=False)[..., :3].std() > 10
     assert slide.data_level == 0
 

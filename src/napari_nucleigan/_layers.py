@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from napari_nucleigan.data.images import HEImage
     from napari_nucleigan.data.slides.density import DensityMap
-    from napari_nucleigan.data.slides.labels import LabelPyramid
+    from napari_nucleigan.data.slides.labels import SlideLabels
     from napari_nucleigan.data.slides.slide import Slide
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -50,7 +50,7 @@ def labels_layer(labels: npt.NDArray[np.int32], mpp: float | None, name: str) ->
     return labels, {"name": name} | _place(mpp), "labels"
 
 
-def pyramid_layer(pyramid: LabelPyramid) -> LayerData:
+def pyramid_layer(pyramid: SlideLabels) -> LayerData:
     """Describe a multiscale Labels layer where its slide lies; what made it goes to the metadata, as from *Segment*."""
     features = str(pyramid.features) if pyramid.features else None
     known = {**pyramid.provenance, **_known(pyramid), "features": features}
@@ -75,7 +75,7 @@ def density_layer(density: DensityMap) -> LayerData:
     return density.values, _place(density.pixel_um) | arguments, "image"
 
 
-def _known(source: HEImage | Slide | LabelPyramid) -> dict[str, Any]:
+def _known(source: HEImage | Slide | SlideLabels) -> dict[str, Any]:
     return {"path": str(source.path) if source.path else None, "mpp": source.mpp, "notes": list(source.notes)}
 
 

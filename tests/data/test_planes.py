@@ -9,7 +9,7 @@ import pytest
 import tifffile
 
 from napari_nucleigan.data.images import write_image
-from napari_nucleigan.data.slides import open_slide
+from napari_nucleigan.data.slides import Slide, open_slide
 from napari_nucleigan.data.slides.planes import BLOCK, Held, Plane, Thinned
 from napari_nucleigan.errors import ImageError
 from slide_files import write_pyramid, write_zarr
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nucleigan.data.slides.planes import Box
-    from napari_nucleigan.data.slides.slide import Slide
 
 
 class Remembering(Plane):
@@ -120,6 +119,18 @@ def test_what_cannot_be_read_is_told_with_its_place() -> None:
         ImageError, match=r"a cannot be read in rows 3 to 9, columns 0 to 40 of its 40 x 30 pixels: .*no marker"
     ):
         Broken(np.zeros((30, 40), np.uint8))[3:9]
+
+
+def test_a_slide_of_arrays(tmp_path: Path, plane: Remembering) -> None:
+    import dask.array as da
+    import zarr
+
+    stored = zarr.create_array(tmp_path / "a.zarr", data=plane.values[::4, ::4].copy(), chunks=(50, 50, 3))
+    slide = Slide("a", tmp_path, (plane.values, da.from_array(plane.values[::2, ::2], chunks=64), stored))
+    assert slide.downsamples == (1, 2, 4)
+    for level, step in enumerate((1, 2, 4)):
+        assert np.array_equal(slide.region((3, 60, 5, 70), level), plane.values[::step, ::step][3:60, 5:70])
+        assert np.array_equal(np.asarray(slide.levels[level]), plane.values[::step, ::step])
 
 
 # -- of files, by threads --------------------------------------------------------------------------

@@ -305,8 +305,8 @@ def test_a_damaged_part_is_reported_with_its_place(tmp_path: Path) -> None:
     slide.write_bytes(content)
     found, result = labels_of(slide, tmp_path)
     assert result.lost
-    assert result.lost[0].top == result.lost[0].left == 0
-    assert "cannot be read there" in result.lost[0].error
+    assert (0, 0) in {(tile.top, tile.left) for tile in result.lost}
+    assert "cannot be read" in result.lost[0].error
     assert found[600:, 600:].max() > 0
 
 

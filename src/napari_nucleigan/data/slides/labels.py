@@ -24,7 +24,7 @@ OWN = "nucleigan"
 
 
 @dataclass(frozen=True, eq=False)
-class LabelPyramid:
+class SlideLabels:
     """Labels of a whole slide.
 
     Attributes
@@ -87,7 +87,7 @@ def label_folders(path: Path) -> list[Path]:
     return [folder / name for name in names if isinstance(name, str) and is_label_pyramid(folder / name)]
 
 
-def open_label_pyramid(path: str | Path) -> LabelPyramid:
+def open_label_pyramid(path: str | Path) -> SlideLabels:
     """Open a label image in OME-Zarr, without reading its pixels.
 
     Parameters
@@ -97,7 +97,7 @@ def open_label_pyramid(path: str | Path) -> LabelPyramid:
 
     Returns
     -------
-    LabelPyramid
+    SlideLabels
 
     Raises
     ------
@@ -125,9 +125,7 @@ def open_label_pyramid(path: str | Path) -> LabelPyramid:
         notes = (*notes, f"The table of its nuclei, {table.name}, is not beside it.")
         table = None
     said = tuple(note for note in image.notes if note != UNKNOWN_SCALE)
-    return LabelPyramid(
-        zarrs.bare_name(path), path, planes, image.mpp, image.offset, table, provenance, (*notes, *said)
-    )
+    return SlideLabels(zarrs.bare_name(path), path, planes, image.mpp, image.offset, table, provenance, (*notes, *said))
 
 
 def _plane(image: zarrs.Image, path: Path, file: str) -> Stored:

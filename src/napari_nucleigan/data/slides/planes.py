@@ -23,6 +23,8 @@ Box = tuple[int, int, int, int]
 BLOCK = 2048
 """About the side in pixels of what is read at once."""
 
+_TILE = 256  # where nothing is known of tiles
+
 
 class Plane(ABC):
     """An image as an array that is read where it is sliced, by any number of threads at once.
@@ -155,6 +157,30 @@ class Stored(Plane):
         return np.ascontiguousarray(values) if self._opaque else over_white(values)
 
 
+class Wrapped(Plane):
+    """An array of numpy, dask or zarr as a plane.
+
+    Parameters
+    ----------
+    file : str
+        What to call it, for errors.
+    array : array-like, shape (H, W) or (H, W, 3)
+        The array.
+    """
+
+    def __init__(self, file: str, array: Any) -> None:
+        super().__init__(file, tuple(map(int, array.shape)), array.dtype, (_TILE, _TILE))
+        self._array = array
+
+    def _read(self, box: Box) -> npt.NDArray[Any]:
+        return _here(self._array[box[0] : box[1], box[2] : box[3]])
+
+
+def plane_of(array: Any, file: str) -> Plane:
+    """Make a plane of an array that is none."""
+    return array if isinstance(array, Plane) else Wrapped(file, array)
+
+
 class Thinned(Plane):
     """Every so-manieth pixel of another plane, in both directions.
 
@@ -202,7 +228,7 @@ class Held(Plane):
     def _read(self, box: Box) -> npt.NDArray[Any]:
         with self._lock:
             if self._values is None:
-                self._values = np.asarray(self._plane.lazy())
+                self._values = _here(self._plane.lazy())
         return self._values[box[0] : box[1], box[2] : box[3]]
 
 
@@ -221,6 +247,11 @@ def over_white(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     opacity = values[..., 3:].astype(np.uint16)
     mixed = (values[..., :3] * opacity + 255 * (255 - opacity) + 127) // 255
     return mixed.astype(np.uint8)
+
+
+def _here(array: Any) -> npt.NDArray[Any]:
+    """Compute an array in this process, even where dask would rather have a cluster do it: no open file can be sent."""
+    return np.asarray(array.compute(scheduler="threads") if hasattr(array, "compute") else array)
 
 
 def _cut(start: int, stop: int, step: int) -> Iterator[tuple[int, int]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
-from napari_nucleigan.data.slides.planes import Held, Thinned
+from napari_nucleigan.data.slides.planes import Held, Thinned, plane_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +36,8 @@ class Slide:
     path : Path
         The file or folder.
     planes : tuple of Plane
-        The levels as they are read: RGB, the full resolution first, each smaller than the one before.
+        The levels as they are read: RGB, the full resolution first, each smaller than the one before. Arrays of numpy,
+        dask or zarr may be given, too.
     mpp : float or None
         Microns per pixel of the full resolution; None where it is not known.
     associated : mapping of str to dask array of uint8, shape (h, w, 3)
@@ -53,6 +54,10 @@ class Slide:
     associated: Mapping[str, da.Array] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     _close: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
+        """Make planes of arrays."""
+        object.__setattr__(self, "planes", tuple(plane_of(one, self.path.name) for one in self.planes))
 
     @cached_property
     def levels(self) -> tuple[da.Array, ...]:

@@ -27,7 +27,7 @@ PROGRAM = Path(__file__).with_name("cluster_program.py")
 @pytest.fixture
 def slide(tmp_path: Path) -> Path:
     image, _ = synthetic_he()
-    return write_slide(tmp_path / "he.tif", np.tile(image.pixels, (2, 2, 1))[:700, :700])
+    return write_slide(tmp_path / "he.tif", image.pixels[:500, :500])
 
 
 def test_two_processes_of_a_cluster_one_of_which_dies(slide: Path, tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_two_processes_of_a_cluster_one_of_which_dies(slide: Path, tmp_path: Pat
             SegmentSettings(tile=128, device="cpu", precision="float32", views=1),
         )
     )
-    assert told["nuclei"] == here.nuclei > 100
+    assert told["nuclei"] == here.nuclei > 50
     assert np.array_equal(read_labels(out), read_labels(tmp_path / "here.tif"))
 
 

@@ -259,7 +259,7 @@ run(segment_slide(slide, out, SegmentSettings(tile=128, device="cpu", precision=
 
 def test_killed_work_goes_on_where_it_was(tmp_path: Path) -> None:
     image, _ = synthetic_he()
-    slide = write_slide(tmp_path / "he.tif", np.tile(image.pixels, (2, 2, 1))[:800, :800])
+    slide = write_slide(tmp_path / "he.tif", image.pixels[:500, :500])
     command = [sys.executable, "-c", KILLED, str(slide), str(tmp_path / "out" / "he.tif")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -276,7 +276,7 @@ def test_killed_work_goes_on_where_it_was(tmp_path: Path) -> None:
     whole = run(segment_slide(slide, tmp_path / "whole.tif", settings))
     assert whole.resumed == 0
     assert np.array_equal(read_labels(out), read_labels(tmp_path / "whole.tif"))
-    assert whole.nuclei == result.nuclei > 100
+    assert whole.nuclei == result.nuclei > 50
     assert left_behind(tmp_path / "out") == []
 
 
@@ -352,7 +352,7 @@ except OutputError as error:
 
 def test_a_full_disk_is_one_error_and_loses_nothing(tmp_path: Path) -> None:
     image, _ = synthetic_he()
-    slide = write_slide(tmp_path / "he.tif", np.tile(image.pixels, (2, 2, 1))[:600, :600])
+    slide = write_slide(tmp_path / "he.tif", image.pixels[:400, :400])
     out = tmp_path / "out" / "he.csv"
     done = subprocess.run(
         [sys.executable, "-c", FULL, str(slide), str(out), "100"], capture_output=True, text=True, timeout=110

@@ -5,6 +5,10 @@ None derives from :class:`RuntimeError`: napari's generator workers swallow thos
 
 from __future__ import annotations
 
+import logging
+
+_log = logging.getLogger("napari_nucleigan")
+
 
 class NucleiganError(Exception):
     """Base of every error that this package raises on purpose."""
@@ -48,3 +52,37 @@ class StopRequested(NucleiganError):
 
 class OutputError(NucleiganError):
     """A result that cannot be written: read-only folder, full disk."""
+
+
+def explain(error: BaseException, doing: str) -> NucleiganError:
+    """Turn any error into one that says what happened, why, and what to do.
+
+    Parameters
+    ----------
+    error : BaseException
+        What was raised.
+    doing : str
+        What was being done, as in "segmenting tile_1".
+
+    Returns
+    -------
+    NucleiganError
+        `error` itself where it is one of ours.
+    """
+    if isinstance(error, NucleiganError):
+        return error
+    if isinstance(error, MemoryError):
+        return ImageError(
+            f"Out of memory while {doing}: the image is too large for this machine; choose a part of it, in the "
+            "viewer by the current view as the region, or close other programs."
+        )
+    if "out of memory" in str(error).lower():
+        return DeviceError(
+            f"The device ran out of memory while {doing}; choose the CPU or a smaller tile "
+            "size, or close other programs that use the device."
+        )
+    _log.error("unexpected error while %s", doing, exc_info=error)
+    return NucleiganError(
+        f"Unexpected error while {doing}: {type(error).__name__}: {error}. Please report it; the "
+        "details are in the terminal."
+    )

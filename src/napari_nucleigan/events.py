@@ -39,6 +39,31 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class FileState:
+    """What has become of one of many files.
+
+    Attributes
+    ----------
+    path : str
+        The file that is worked on.
+    state : str
+        ``"running"``, ``"done"``, ``"skipped"`` (an earlier run has done it) or ``"failed"``.
+    nuclei : int or None
+        How many were found.
+    seconds : float or None
+        Time that it took.
+    text : str
+        Why it failed, or what the user should know.
+    """
+
+    path: str
+    state: str
+    nuclei: int | None = None
+    seconds: float | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Losses:
     """Mean losses since the last such event.
 
@@ -126,12 +151,13 @@ class Finished:
     values: dict[str, float] = field(default_factory=dict)
 
 
-Event: TypeAlias = Progress | Note | Losses | Scores | Preview | Painted | Checkpoint | Finished
+Event: TypeAlias = Progress | Note | FileState | Losses | Scores | Preview | Painted | Checkpoint | Finished
 _Result = TypeVar("_Result")
 Job: TypeAlias = Generator[Event, None, _Result]
 
 _TYPES: dict[str, type[Any]] = {
-    kind.__name__.lower(): kind for kind in (Progress, Note, Losses, Scores, Preview, Painted, Checkpoint, Finished)
+    kind.__name__.lower(): kind
+    for kind in (Progress, Note, FileState, Losses, Scores, Preview, Painted, Checkpoint, Finished)
 }
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from shutil import rmtree
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan.errors import OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space or choose another folder",
@@ -59,6 +60,30 @@ def make_folder(path: str | Path) -> Path:
     except OSError as error:
         raise output_error(folder, error) from error
     return folder
+
+
+def check_writable(folder: str | Path) -> None:
+    """Make sure that files can be written into a folder, which is made where it is not there.
+
+    Raises
+    ------
+    OutputError
+        Where they cannot.
+    """
+    probe = make_folder(folder) / f".{token_hex(4)}.part"
+    try:
+        probe.write_bytes(b"\0")
+    except OSError as error:
+        raise output_error(folder, error) from error
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
+
+
+def disk_is_full(error: OutputError) -> bool:
+    """Tell whether a write failed for lack of room, so that others will fail like it."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -158,6 +183,57 @@ def write_bytes(path: str | Path, content: bytes, *, flush: bool = True) -> None
 def write_text(path: str | Path, content: str, *, flush: bool = True) -> None:
     """Write `content` as UTF-8 to `path`, whole or not at all."""
     write_bytes(path, content.encode("utf-8"), flush=flush)
+
+
+def append_records(path: str | Path, records: Iterable[dict[str, Any]], *, flush: bool = False) -> None:
+    """Add records to a file of JSON lines; several processes may add to one file.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; it is made where it is not there.
+    records : iterable of dict
+        One line each.
+    flush : bool
+        Whether they must survive a power cut.
+
+    Raises
+    ------
+    OutputError
+        If the system refuses; what was there stays as it was.
+    """
+    path = Path(path)
+    text = "".join(json.dumps(record) + "\n" for record in records)
+    size: int | None = None
+    try:
+        with path.open("ab+") as handle:
+            size = handle.seek(0, os.SEEK_END)
+            handle.seek(max(0, size - 1))
+            # A sudden end may have left half a line, which must not take this one along.
+            torn = handle.read(1) not in (b"", b"\n")
+            handle.write(("\n" * torn + text).encode("utf-8"))
+            if flush:
+                handle.flush()
+                os.fsync(handle.fileno())
+    except OSError as error:
+        if size is not None:
+            with suppress(OSError):
+                os.truncate(path, size)
+        raise output_error(path, error) from error
+
+
+def read_records(path: str | Path) -> list[dict[str, Any]]:
+    """Read a file of JSON lines; lines that are torn or no records are left out, and a missing file holds none."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    records = []
+    for line in lines:
+        with suppress(ValueError):
+            if isinstance(record := json.loads(line), dict):
+                records.append(record)
+    return records
 
 
 def _sync_folder(folder: Path) -> None:

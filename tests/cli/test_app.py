@@ -85,7 +85,8 @@ class TestRealCommand:
         _, stderr = process.communicate(timeout=30)
         assert process.returncode == 130, stderr
         assert "Traceback" not in stderr
-        written = sorted((tmp_path / "out").iterdir())
+        *written, report, record = sorted((tmp_path / "out").iterdir())
+        assert (report.name, record.name) == ("nucleigan-segment.csv", "nucleigan-segment.jsonl")
         assert 1 <= len(written) < 40
         for path in written:
             assert path.suffix == ".tif"

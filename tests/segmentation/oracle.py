@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_nucleigan.data.images import HEImage
-from napari_nucleigan.masks.encoding import encode
+from napari_nucleigan.data.images import HEImage, write_image
+from napari_nucleigan.masks.encoding import decode, encode
 from napari_nucleigan.models import Model, ModelCard
 from napari_nucleigan.networks.generators import Generator
 
@@ -56,6 +56,13 @@ def picture(labels: NDArray[np.int32], mpp: float | None = 0.25) -> HEImage:
     """Make an image that shows the encoded field of labels."""
     field = np.rint((np.moveaxis(encode(labels), 0, -1) + 1) * 127.5)
     return HEImage(np.ascontiguousarray(field.astype(np.uint8)), mpp, "picture")
+
+
+def save_picture(path: Path, seed: int = 0, shape: tuple[int, int] = (100, 120)) -> NDArray[np.int32]:
+    """Write an image that shows the encoded field of scattered nuclei, and return what is to be found in it."""
+    labels = scatter(shape, seed=seed)
+    write_image(path, picture(labels).pixels)
+    return decode(encode(labels))
 
 
 def scatter(shape: tuple[int, int], spacing: int = 24, seed: int = 0, touching: bool = True) -> NDArray[np.int32]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,16 +11,15 @@ from napari_nucleigan.cli import models as models_command
 from napari_nucleigan.cli import runs as runs_command
 from napari_nucleigan.cli import train as train_command
 from napari_nucleigan.cli.benchmark import benchmark
-from napari_nucleigan.cli.console import FAILED, Bar, answer, guarded, say
+from napari_nucleigan.cli.console import Bar, answer, complain, guarded
 from napari_nucleigan.cli.corrections import corrections
 from napari_nucleigan.cli.evaluate import evaluate
 from napari_nucleigan.cli.exchange import export, import_
 from napari_nucleigan.cli.masks import masks
-from napari_nucleigan.cli.options import with_options
+from napari_nucleigan.cli.options import Json, Out
+from napari_nucleigan.cli.segment import segment
 from napari_nucleigan.cli.synthesize import synthesize
-from napari_nucleigan.errors import RecipeError
 from napari_nucleigan.events import run
-from napari_nucleigan.segmentation.settings import SegmentSettings
 
 app = typer.Typer(
     name="nucleigan",
@@ -33,32 +31,6 @@ app = typer.Typer(
 app.add_typer(models_command.app, name="models")
 app.add_typer(train_command.app, name="train")
 app.add_typer(runs_command.app, name="runs")
-
-Out = Annotated[
-    Path,
-    typer.Option(
-        "--out",
-        "-o",
-        help="File for one image, its format told by the suffix; folder for several.",
-        show_default=False,
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout.")]
-
-
-class Format(StrEnum):
-    """Formats of results."""
-
-    TIF = "tif"
-    GEOJSON = "geojson"
-    CSV = "csv"
-
-
-def _settings(**values: object) -> SegmentSettings:
-    try:
-        return SegmentSettings.checked(**values)
-    except RecipeError as error:
-        raise typer.BadParameter(str(error)) from error
 
 
 def _version(asked: bool) -> None:
@@ -100,50 +72,7 @@ def demo(
     raise typer.Exit(code)
 
 
-@app.command()
-@guarded
-@with_options(SegmentSettings, _settings)
-def segment(
-    inputs: Annotated[
-        list[Path],
-        typer.Argument(metavar="INPUT", help="Images, and folders of them.", show_default=False),
-    ],
-    out: Out,
-    formats: Annotated[
-        list[Format] | None,
-        typer.Option(
-            "--format",
-            "-f",
-            help="tif: label image; geojson: polygons for QuPath; csv: a row of measurements for "
-            "each nucleus. May be given several times.",
-        ),
-    ] = None,
-    as_json: Json = False,
-    *,
-    settings: SegmentSettings,
-) -> None:
-    """Segment the nuclei of H&E images."""
-    from napari_nucleigan.segmentation import segment_files
-
-    with Bar() as bar:
-        results = run(segment_files(inputs, out, settings, formats or ()), bar)
-    failed = [result for result in results if result.error]
-    if as_json:
-        answer([result.to_json() for result in results])
-    else:
-        for result in results:
-            if not result.error:
-                record = result.provenance
-                print(
-                    f"{result.source.name}: {result.nuclei} nuclei, {record['seconds']:.1f} s, "
-                    f"{record['mpp']:.3g} µm per pixel, {record['model']} on {record['device']} -> "
-                    f"{', '.join(map(str, result.outputs))}"
-                )
-    if failed:
-        first = failed[0].error
-        rest = f"{len(failed)} of {len(results)} images failed; the first: " if len(results) > 1 else ""
-        say(f"Error: {rest}{first}")
-        raise typer.Exit(FAILED)
+app.command()(segment)
 
 
 @app.command()
@@ -174,11 +103,7 @@ def normalize(
         for result in results:
             if not result.error:
                 print(f"{result.source.name} -> {result.outputs[0]}")
-    failed = [result for result in results if result.error]
-    if failed:
-        rest = f"{len(failed)} of {len(results)} images failed; the first: " if len(results) > 1 else ""
-        say(f"Error: {rest}{failed[0].error}")
-        raise typer.Exit(FAILED)
+    complain(results)
 
 
 app.command()(masks)

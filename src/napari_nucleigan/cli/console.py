@@ -14,15 +14,17 @@ from napari_nucleigan.errors import NucleiganError
 from napari_nucleigan.events import Job, Note, Progress, duration, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import FrameType, TracebackType
 
     from napari_nucleigan.events import Event
+    from napari_nucleigan.segmentation import FileResult
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 SAVED = "Stopped; the state is saved, and --resume goes on from it."
 
+_NAMED = 10  # files that failed, by name; a report has all
 _Result = TypeVar("_Result")
 
 
@@ -58,6 +60,33 @@ def say(text: str) -> None:
 def answer(value: Any) -> None:
     """Write an answer for machines: JSON on stdout."""
     print(json.dumps(value, indent=2, allow_nan=False), flush=True)
+
+
+def complain(results: Sequence[FileResult], where: str = "") -> None:
+    """Say which files failed, and fail.
+
+    Parameters
+    ----------
+    results : sequence of FileResult
+        What became of each file.
+    where : str
+        Where all reasons are found, for people.
+
+    Raises
+    ------
+    typer.Exit
+        If any failed.
+    """
+    failed = [result for result in results if result.error]
+    if not failed:
+        return
+    text = failed[0].error
+    if len(results) > 1:
+        names = ", ".join(result.source.name for result in failed[:_NAMED])
+        more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
+        text = f"{len(failed)} of {len(results)} images failed: {names}{more}; the first: {text}{where}"
+    say(f"Error: {text}")
+    raise typer.Exit(FAILED)
 
 
 class Bar:

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from napari_nucleigan.errors import NucleiganError
-from napari_nucleigan.events import Job, Note, Progress
-from napari_nucleigan.files import make_folder
-from napari_nucleigan.models import load_model
-from napari_nucleigan.segmentation.core import Segmentation, segment
-from napari_nucleigan.segmentation.plan import FileTask, known_suffix, plan_files
+from napari_nucleigan.devices import choose_device
+from napari_nucleigan.errors import OutputError, explain
+from napari_nucleigan.events import FileState, Job, Note, Progress
+from napari_nucleigan.files import check_writable, disk_is_full
+from napari_nucleigan.models import load_model, read_card, resolve
+from napari_nucleigan.segmentation.core import Cutting, Segmentation, segment
+from napari_nucleigan.segmentation.ledger import Ledger
+from napari_nucleigan.segmentation.plan import FileTask, known_suffix, plan_files, results_folder
 from napari_nucleigan.segmentation.settings import SegmentSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_nucleigan.models import Model
+    from napari_nucleigan.events import Event
+    from napari_nucleigan.models import Model, ModelCard
 
 FORMATS = (".tif", ".geojson", ".csv")
 """What can be written: label images, polygons that QuPath opens, one row for each nucleus."""
 
 _STEPS = 100  # of progress within a file
+# What results do not depend on; the model stands for itself by its card.
+_FREE = {"model", "device", "tile", "batch", "threshold", "prominence", "min_area", "max_area", "views"}
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,10 @@ class FileResult:
         What the user should know.
     provenance : dict
         As in `Segmentation`.
+    seconds : float
+        Time that it took, with reading and writing.
+    skipped : bool
+        Whether an earlier run has done it.
     """
 
     source: Path
@@ -53,13 +64,28 @@ class FileResult:
     error: str = ""
     notes: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    skipped: bool = False
+
+    @property
+    def state(self) -> Literal["done", "skipped", "failed"]:
+        """In a word what became of it."""
+        return "failed" if self.error else "skipped" if self.skipped else "done"
+
+    @property
+    def event(self) -> FileState:
+        """What became of it, as an event."""
+        nuclei, seconds = (None, None) if self.error else (self.nuclei, self.seconds)
+        return FileState(str(self.source), self.state, nuclei, seconds, self.error or " ".join(self.notes))
 
     def to_json(self) -> dict[str, Any]:
         """Represent the result by dictionaries, lists, numbers and strings."""
         return {
             "source": str(self.source),
+            "state": self.state,
             "outputs": [str(path) for path in self.outputs],
             "nuclei": self.nuclei,
+            "seconds": round(self.seconds, 3),
             "error": self.error or None,
             "notes": list(self.notes),
             "provenance": self.provenance,
@@ -72,8 +98,15 @@ def segment_files(
     settings: SegmentSettings | None = None,
     formats: Sequence[str] = (),
     model: Model | None = None,
+    *,
+    again: bool = False,
+    recursive: bool = False,
 ) -> Job[list[FileResult]]:
-    """Segment image files, and go on where one fails.
+    """Segment image files: skip what an earlier run has done, and go on where one fails.
+
+    A folder of results keeps a record, ``nucleigan-segment.jsonl``, and a report for people, ``nucleigan-segment.csv``.
+    An image is done where all its results are there, and were written by a run with the same image (path, size, time
+    of change), model and settings. So the work can be broken off in any way and started again.
 
     Parameters
     ----------
@@ -87,10 +120,14 @@ def segment_files(
         As for `plan_files`.
     model : Model, optional
         A loaded model; by default the one that the settings name.
+    again : bool
+        Whether to do again what is done.
+    recursive : bool
+        Whether to take the images of subfolders too, and keep these in the output.
 
     Yields
     ------
-    Progress or Note
+    Progress, Note or FileState
         Over all images.
 
     Returns
@@ -101,60 +138,140 @@ def segment_files(
     Raises
     ------
     ImageError, OutputError
-        As `plan_files`, before anything is done.
-    ModelError
-        If the model cannot be used.
+        As `plan_files`, before anything is done; and `OutputError` where the disk is full or the folder takes no files,
+        which ends the work.
+    ModelError, DeviceError
+        If the model or the device cannot be used.
     """
     settings = settings or SegmentSettings()
-    tasks = plan_files(inputs, out, FORMATS, formats)
-    for folder in {task.outputs[0].parent for task in tasks}:
-        make_folder(folder)
-    yield Progress(0, _STEPS * len(tasks), "loading the model")
-    model = model or load_model(settings.model, "segmenter")
+    ledger = Ledger(results_folder(inputs, out))
+    tasks = plan_files(inputs, out, FORMATS, formats, recursive=recursive, results=ledger.results())
+    asked = _asked(settings, model.card if model else read_card(resolve(settings.model)))
+    earlier = [None if again else _earlier(task, ledger, asked) for task in tasks]
+    if None in earlier:
+        for folder in {task.outputs[0].parent for task in tasks}:
+            check_writable(folder)
+        yield Progress(0, _STEPS * len(tasks), "loading the model")
+        model = model or load_model(settings.model, "segmenter")
+        choose_device(settings.device)  # one that is not there would fail each image
     results: list[FileResult] = []
-    started = time.perf_counter()
-    for index, task in enumerate(tasks):
-        prefix = f"{index + 1} of {len(tasks)}, {task.source.name}: " if len(tasks) > 1 else ""
-        with contextlib.closing(_segment_file(task, settings, model)) as job:
+    course = _Course(tasks, earlier.count(None))
+    try:
+        for task, result in zip(tasks, earlier, strict=True):
+            if result is None:
+                assert model is not None
+                result = yield from course.follow(_attempt(task, settings, model, ledger, asked))
+                if result.error and len(tasks) > 1:
+                    yield Note(f"{task.source.name}: {result.error}", "warning")
+            results.append(result)
+            yield result.event
+            yield course.next(result)
+    except BaseException:
+        with contextlib.suppress(OutputError):
+            ledger.report()
+        raise
+    try:
+        ledger.report()
+    except OutputError as error:
+        yield Note(str(error), "warning")
+    return results
+
+
+def _asked(settings: SegmentSettings, card: ModelCard) -> str:
+    """Sum up what results depend on beside the image: the settings as they are used, and the model."""
+    used = settings.model_dump(mode="json", exclude=_FREE) | asdict(Cutting.of(settings, card))
+    views = settings.views or card.decode.get("views", 1)
+    text = json.dumps([used, views, card.sha256, card.mpp, card.stain], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _earlier(task: FileTask, ledger: Ledger, asked: str) -> FileResult | None:
+    """Return what an earlier run made of an image; None where that does not serve."""
+    record = ledger.find(task, asked)
+    if record is None:
+        return None
+    notes, known = tuple(record.get("notes", ())), record.get("provenance", {})
+    return FileResult(
+        task.source, task.outputs, record["nuclei"], "", notes, known, record.get("seconds", 0.0), skipped=True
+    )
+
+
+class _Course:
+    """Where the work over all images stands."""
+
+    def __init__(self, tasks: Sequence[FileTask], missing: int) -> None:
+        self._tasks, self._missing = tasks, missing
+        self._index = self._made = 0
+        self._started = time.perf_counter()
+
+    def follow(self, job: Job[FileResult]) -> Job[FileResult]:
+        """Pass on what a job tells of the present image, as a part of all."""
+        yield FileState(str(self._tasks[self._index].source), "running")
+        with contextlib.closing(job):
             while True:
                 try:
                     event = next(job)
                 except StopIteration as stop:
-                    results.append(stop.value)
-                    if stop.value.error and len(tasks) > 1:
-                        yield Note(f"{task.source.name}: {stop.value.error}", "warning")
-                    break
-                if isinstance(event, Note):
-                    yield replace(event, text=f"{task.source.name}: {event.text}")
-                elif isinstance(event, Progress):
-                    share = index + event.done / max(1, event.total)
-                    spent = time.perf_counter() - started
-                    left = spent / share * (len(tasks) - share) if share > 0 else event.seconds_left
-                    steps = (int(_STEPS * share), _STEPS * len(tasks))
-                    yield Progress(*steps, prefix + event.what, left)
-    return results
+                    result: FileResult = stop.value
+                    return result
+                yield self._placed(event)
+
+    def next(self, result: FileResult) -> Progress:
+        """Go on to the next image."""
+        self._made += not result.skipped
+        done = self._progress(1.0, result.state, self._left(0.0))
+        self._index += 1
+        return done
+
+    def _placed(self, event: Event) -> Event:
+        if isinstance(event, Note):
+            return replace(event, text=f"{self._tasks[self._index].source.name}: {event.text}")
+        if isinstance(event, Progress):
+            share = event.done / max(1, event.total)
+            return self._progress(share, event.what, self._left(share) or event.seconds_left)
+        return event
+
+    def _left(self, share: float) -> float | None:
+        """Seconds to the end. What is skipped takes no time, and tells nothing of the time that the others take."""
+        made = self._made + share
+        return (time.perf_counter() - self._started) / made * max(0.0, self._missing - made) if made else None
+
+    def _progress(self, share: float, what: str, left: float | None) -> Progress:
+        total = len(self._tasks)
+        prefix = f"image {self._index + 1} of {total}, {self._tasks[self._index].source.name}: " if total > 1 else ""
+        return Progress(int(_STEPS * (self._index + share)), _STEPS * total, prefix + what, left)
+
+
+def _attempt(task: FileTask, settings: SegmentSettings, model: Model, ledger: Ledger, asked: str) -> Job[FileResult]:
+    """Segment one file, and keep a record of it; only what no file would survive is raised."""
+    begun = ledger.begin(task)
+    started = time.perf_counter()
+    try:
+        result = yield from _segment_file(task, settings, model)
+    except Exception as error:
+        if isinstance(error, OutputError):
+            if disk_is_full(error):
+                raise
+            check_writable(task.outputs[0].parent)
+        result = FileResult(task.source, error=str(explain(error, f"segmenting {task.source.name}")))
+    result = replace(result, seconds=time.perf_counter() - started)
+    ledger.add(task, begun, asked, result.to_json())
+    return result
 
 
 def _segment_file(task: FileTask, settings: SegmentSettings, model: Model) -> Job[FileResult]:
+    """Segment one file; whatever it raises is a failure of this file."""
     from napari_nucleigan.data.images import read_image
 
-    try:
-        yield Progress(0, 1, "reading")
-        image = read_image(task.source)
-        for note in image.notes:
-            yield Note(note)
-        found = yield from segment(image, settings, model)
-        for path in task.outputs:
-            write_result(path, found)
-    except NucleiganError as error:
-        return FileResult(task.source, error=str(error))
-    return FileResult(
-        task.source,
-        task.outputs,
-        len(found.features["label"]),
-        notes=found.notes,
-        provenance=found.provenance,
-    )
+    yield Progress(0, 1, "reading")
+    image = read_image(task.source)
+    for note in image.notes:
+        yield Note(note)
+    found = yield from segment(image, settings, model)
+    for path in task.outputs:
+        write_result(path, found)
+    count = len(found.features["label"])
+    return FileResult(task.source, task.outputs, count, notes=found.notes, provenance=found.provenance)
 
 
 def write_result(path: str | Path, segmentation: Segmentation) -> None:

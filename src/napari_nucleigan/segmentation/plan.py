@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from napari_nucleigan.errors import ImageError, OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 _SAME_AS = {".tiff": ".tif", ".json": ".geojson"}
 
@@ -24,7 +24,13 @@ class FileTask:
 
 
 def plan_files(
-    inputs: Sequence[str | Path], out: str | Path, known: Sequence[str], formats: Sequence[str] = ()
+    inputs: Sequence[str | Path],
+    out: str | Path,
+    known: Sequence[str],
+    formats: Sequence[str] = (),
+    *,
+    recursive: bool = False,
+    results: Collection[str] = (),
 ) -> list[FileTask]:
     """Decide what is written where, and refuse what would overwrite something else.
 
@@ -39,6 +45,10 @@ def plan_files(
         Suffixes that can be written, with the dot. The first is the default in folders.
     formats : sequence of str
         Those to write, with or without the dot; beside `out` where that is a file.
+    recursive : bool
+        Whether to take the images of subfolders too, and keep these in the output. The output folder is left out.
+    results : collection of str
+        Keys, as of `file_key`, of files that are results of earlier runs: folders may hold them beside images.
 
     Returns
     -------
@@ -53,18 +63,17 @@ def plan_files(
     """
     target = Path(out)
     suffixes = list(dict.fromkeys(known_suffix(name, known) for name in formats))
-    sources = _sources(inputs)
-    one = len(inputs) == 1 and not Path(inputs[0]).is_dir()
-    if one and target.suffix and not target.is_dir():
+    sources = _sources(inputs, file_key(target) if recursive else None, results)
+    if results_folder(inputs, out) is None:
         first = known_suffix(target.suffix, known)
         others = [target.with_suffix(suffix) for suffix in suffixes if suffix != first]
-        tasks = [FileTask(sources[0], (target, *others))]
-    elif not one and _SAME_AS.get(target.suffix, target.suffix) in known:
+        tasks = [FileTask(sources[0][0], (target, *others))]
+    elif not _is_one_file(inputs) and _SAME_AS.get(target.suffix, target.suffix) in known:
         raise OutputError(f"Several images cannot be written to the one file {target}; give a folder.")
     else:
         tasks = [
-            FileTask(path, tuple(target / f"{path.stem}{suffix}" for suffix in suffixes or known[:1]))
-            for path in sources
+            FileTask(path, tuple(target / below / f"{path.stem}{suffix}" for suffix in suffixes or known[:1]))
+            for path, below in sources
         ]
     _refuse_collisions(tasks)
     return tasks
@@ -85,32 +94,60 @@ def known_suffix(name: str, known: Sequence[str]) -> str:
     return suffix
 
 
-def _sources(inputs: Sequence[str | Path]) -> list[Path]:
+def results_folder(inputs: Sequence[str | Path], out: str | Path) -> Path | None:
+    """Return the folder that results go to; None where `out` is the one file to write."""
+    target = Path(out)
+    return None if _is_one_file(inputs) and target.suffix and not target.is_dir() else target
+
+
+def file_key(path: Path) -> str:
+    """Return what two paths share that lead to the same file."""
+    return os.path.normcase(os.path.realpath(path))
+
+
+def _is_one_file(inputs: Sequence[str | Path]) -> bool:
+    return len(inputs) == 1 and not Path(inputs[0]).is_dir()
+
+
+def _sources(
+    inputs: Sequence[str | Path], recursive_but: str | None, results: Collection[str]
+) -> list[tuple[Path, Path]]:
+    """Images, and the subfolders of their inputs that they lie in."""
     from napari_nucleigan.data.images import list_images
 
-    sources: dict[str, Path] = {}
+    sources: dict[str, tuple[Path, Path]] = {}
     for item in map(Path, inputs):
-        found = list_images(item) if item.is_dir() else [item]
+        if item.is_dir():
+            folders = [item] if recursive_but is None else _folders(item, recursive_but)
+            found = [path for folder in folders for path in list_images(folder) if file_key(path) not in results]
+        else:
+            found = [item]
         if not found:
             raise ImageError(f"There are no images in {item}; choose another folder.")
         for path in found:
-            sources.setdefault(_key(path), path)
+            below = path.parent.relative_to(item) if item.is_dir() else Path()
+            sources.setdefault(file_key(path), (path, below))
     return list(sources.values())
 
 
+def _folders(top: Path, but: str) -> list[Path]:
+    """Return a folder and all below it, by name; hidden ones and one that gets the results are left out."""
+    found = []
+    for folder, names, _ in os.walk(top):
+        names[:] = sorted(name for name in names if not name.startswith(".") and file_key(Path(folder, name)) != but)
+        found.append(Path(folder))
+    return found
+
+
 def _refuse_collisions(tasks: Sequence[FileTask]) -> None:
-    sources = {_key(task.source) for task in tasks}
+    sources = {file_key(task.source) for task in tasks}
     taken: dict[str, Path] = {}
     for task in tasks:
         for path in task.outputs:
-            if _key(path) in sources:
+            if file_key(path) in sources:
                 raise OutputError(f"{path} would overwrite an input image; choose another folder or name.")
-            other = taken.setdefault(_key(path), task.source)
+            other = taken.setdefault(file_key(path), task.source)
             if other != task.source:
                 raise OutputError(
                     f"{other} and {task.source} would both be written to {path}; write them into separate folders."
                 )
-
-
-def _key(path: Path) -> str:
-    return os.path.normcase(os.path.realpath(path))

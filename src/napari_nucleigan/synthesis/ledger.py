@@ -8,7 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan.errors import OutputError
-from napari_nucleigan.files import make_folder, output_error, write_text
+from napari_nucleigan.files import append_records, make_folder, read_records, write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,11 +86,7 @@ class Ledger:
         """
         for record in records:
             self.records[record["index"]] = record
-        try:
-            with (self.out / PAIRS).open("a", encoding="utf-8") as handle:
-                handle.writelines(_line(record) for record in records)
-        except OSError as error:
-            raise output_error(self.out / PAIRS, error) from error
+        append_records(self.out / PAIRS, records)
 
     def close(self) -> None:
         """Put the records in order, and write ``split.csv``."""
@@ -110,19 +106,8 @@ class Ledger:
         write_text(self.out / PAIRS, "".join(map(_line, self._sorted())))
 
     def _read(self) -> list[dict[str, Any]]:
-        try:
-            lines = (self.out / PAIRS).read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError:
-            return []
-        records = []
-        for line in lines:
-            try:
-                record = json.loads(line)
-                if isinstance(record, dict) and isinstance(record["index"], int) and isinstance(record["name"], str):
-                    records.append(record)
-            except (ValueError, KeyError):  # a line that was cut short
-                continue
-        return records
+        records = read_records(self.out / PAIRS)
+        return [each for each in records if isinstance(each.get("index"), int) and isinstance(each.get("name"), str)]
 
     def _is_there(self, record: dict[str, Any]) -> bool:
         if record.get("dropped"):

@@ -24,14 +24,13 @@ from __future__ import annotations
 import json
 import os
 import time
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_nucleigan.errors import RunError, StopRequested
 from napari_nucleigan.events import Checkpoint, Event, Finished, Job, Preview, Progress, from_json, to_json
-from napari_nucleigan.files import make_folder, output_error, write_text
+from napari_nucleigan.files import append_records, make_folder, write_text
 from napari_nucleigan.training.occupancy import CONTROL, LOCK, LOG, ORDER, PROCESS, PROGRESS, Occupancy, is_left
 
 if TYPE_CHECKING:
@@ -130,16 +129,7 @@ class RunFolder(Occupancy):
         OutputError
             If it cannot be written; what was there stays as it was.
         """
-        line = json.dumps({"time": round(time.time(), 3), **to_json(event)}) + "\n"
-        before = self.events_size
-        try:
-            with self._events.open("a", encoding="utf-8") as handle:
-                handle.write(line)
-        except OSError as error:
-            # Half a line must not end up in the middle, should a later write succeed.
-            with suppress(OSError):
-                os.truncate(self._events, before)
-            raise output_error(self._events, error) from error
+        append_records(self._events, [{"time": round(time.time(), 3), **to_json(event)}])
 
     def recorded(self, job: Job[_Result]) -> Job[_Result]:
         """Pass a job's events on, and record all but the mere progress, which goes to ``progress.json``.

@@ -10,7 +10,6 @@ and show any other with a traceback.
 from __future__ import annotations
 
 import io
-import logging
 import queue
 import threading
 import time
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from qtpy.QtCore import QObject, QThreadPool, QTimer, Signal
 
-from napari_nucleigan.errors import DeviceError, ImageError, NucleiganError
+from napari_nucleigan.errors import explain
 from napari_nucleigan.events import Job, Progress
 
 if TYPE_CHECKING:
@@ -27,41 +26,6 @@ if TYPE_CHECKING:
     from napari.utils import cancelable_progress
 
 POLL_MS = 50
-_log = logging.getLogger("napari_nucleigan")
-
-
-def explain(error: BaseException, doing: str) -> NucleiganError:
-    """Turn any error into one that says what happened, why, and what to do.
-
-    Parameters
-    ----------
-    error : BaseException
-        What was raised.
-    doing : str
-        What was being done, as in "segmenting tile_1".
-
-    Returns
-    -------
-    NucleiganError
-        `error` itself where it is one of ours.
-    """
-    if isinstance(error, NucleiganError):
-        return error
-    if isinstance(error, MemoryError):
-        return ImageError(
-            f"Out of memory while {doing}: the image is too large for this machine; choose "
-            "the current view as the region, or close other programs."
-        )
-    if "out of memory" in str(error).lower():
-        return DeviceError(
-            f"The device ran out of memory while {doing}; choose the CPU or a smaller tile "
-            "size, or close other programs that use the device."
-        )
-    _log.error("unexpected error while %s", doing, exc_info=error)
-    return NucleiganError(
-        f"Unexpected error while {doing}: {type(error).__name__}: {error}. Please report it; the "
-        "details are in the terminal."
-    )
 
 
 class Task:

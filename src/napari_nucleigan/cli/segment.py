@@ -84,12 +84,7 @@ def segment(
 def _show(results: list[FileResult]) -> None:
     for result in results:
         if not result.error:
-            record = result.provenance
-            how = (
-                "done before"
-                if result.skipped
-                else f"{record['seconds']:.1f} s, {record['mpp']:.3g} µm per pixel, {record['model']} on {record['device']}"
-            )
+            how = "done before" if result.skipped else _how(result)
             print(f"{result.source.name}: {result.nuclei} nuclei, {how} -> {', '.join(map(str, result.outputs))}")
     if len(results) > 1:
         states = Counter(result.state for result in results)
@@ -99,3 +94,8 @@ def _show(results: list[FileResult]) -> None:
             f"{states['failed']} failed" if states["failed"] else "",
         ]
         print(f"{len(results)} images: {', '.join(filter(None, parts))}; {sum(each.nuclei for each in results)} nuclei")
+
+
+def _how(result: FileResult) -> str:
+    record = result.provenance
+    return f"{record['seconds']:.1f} s, {record['mpp']:.3g} µm per pixel, {record['model']} on {record['device']}"

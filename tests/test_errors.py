@@ -15,3 +15,9 @@ def test_every_error_is_ours_and_no_runtime_error(kind: type[Exception]) -> None
     assert issubclass(kind, errors.NucleiganError)
     assert not issubclass(kind, RuntimeError)
     assert str(kind("One clear sentence.")) == "One clear sentence."
+
+
+def test_unexpected_errors_are_logged_with_their_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    errors.explain(TypeError("odd"), "counting")
+    assert "TypeError: odd" in caplog.text
+    assert errors.explain(errors.ImageError("said"), "counting").args == ("said",)

@@ -39,6 +39,12 @@ def test_segment_is_in_the_menus(manifest: PluginManifest) -> None:
     assert "Segment nuclei" in [widget.display_name for widget in contributions.widgets]
 
 
+def test_segmenting_a_folder_is_in_the_menus(manifest: PluginManifest) -> None:
+    contributions = manifest.contributions
+    assert [item.command for item in contributions.menus["napari/file/io_utilities"]] == ["napari-nucleigan.batch"]
+    assert "Segment a folder" in [widget.display_name for widget in contributions.widgets]
+
+
 def test_masks_are_in_the_menus(manifest: PluginManifest) -> None:
     contributions = manifest.contributions
     for menu in ("napari/layers/annotate", "napari/file/new_layer"):
@@ -80,7 +86,7 @@ def test_every_command_is_used_and_every_use_is_a_command(manifest: PluginManife
     assert used == {command.id for command in contributions.commands}
 
 
-@pytest.mark.parametrize("widget", ["evaluate", "masks", "segment", "synthesize", "train"])
+@pytest.mark.parametrize("widget", ["batch", "evaluate", "masks", "segment", "synthesize", "train"])
 def test_the_widget_loads_without_torch(widget: str) -> None:
     pytest.importorskip("qtpy.QtWidgets")
     code = f"import napari_nucleigan.widgets.{widget}, sys; sys.exit('torch' in sys.modules)"

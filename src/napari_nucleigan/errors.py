@@ -73,8 +73,8 @@ def explain(error: BaseException, doing: str) -> NucleiganError:
         return error
     if isinstance(error, MemoryError):
         return ImageError(
-            f"Out of memory while {doing}: the image is too large for this machine; choose a part of it, in the "
-            "viewer by the current view as the region, or close other programs."
+            f"Out of memory while {doing}: the image is too large for this machine; choose a part of it "
+            "(in the viewer, the current view as the region), or close other programs."
         )
     if "out of memory" in str(error).lower():
         return DeviceError(

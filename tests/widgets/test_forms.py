@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from napari_nucleigan.models import ModelCard
-from napari_nucleigan.widgets.forms import model_details, model_summary
+from napari_nucleigan.widgets.pickers import model_details, model_summary
 
 
 def card(**more: Any) -> ModelCard:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import QApplication, QFrame, QScrollArea, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QApplication, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
 from napari_nucleigan.widgets.evaluate_folders import EvaluateFolders
 from napari_nucleigan.widgets.evaluate_layers import EvaluateLayers
+from napari_nucleigan.widgets.fields import scrolled
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -58,12 +59,7 @@ class EvaluateWidget(QWidget):
             (self.layers, "Layers", "Compare two Labels layers, on the image."),
             (self.folders, "Folders", "Compare all predictions of a folder with their truth."),
         ):
-            scroll = QScrollArea()
-            scroll.setWidgetResizable(True)
-            scroll.setFrameShape(QFrame.Shape.NoFrame)
-            scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-            scroll.setWidget(page)
-            self.tabs.addTab(scroll, title)
+            self.tabs.addTab(scrolled(page), title)
             self.tabs.setTabToolTip(self.tabs.count() - 1, tip)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)

@@ -18,7 +18,7 @@ from napari_nucleigan.widgets.folder_form import FolderForm
 from napari_nucleigan.widgets.folder_report import ReportView
 from napari_nucleigan.widgets.folder_work import read_pair
 from napari_nucleigan.widgets.jobs import Runner
-from napari_nucleigan.widgets.layers import METADATA_KEY
+from napari_nucleigan.widgets.layers import add_once
 from napari_nucleigan.widgets.runbar import RunBar
 from napari_nucleigan.widgets.saving import ask_and_save
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from napari.layers import Layer
     from napari.viewer import Viewer
 
     from napari_nucleigan._layers import LayerData
@@ -204,15 +203,8 @@ class EvaluateFolders(QWidget):
 
     def _add_layers(self, made: list[LayerData]) -> None:
         """Add layers that are not open yet, and show where they are."""
-        from napari.layers import Layer
-
-        layers: list[Layer] = []
-        for data, arguments, kind in made:
-            path = arguments["metadata"][METADATA_KEY]["path"]
-            there = next((layer for layer in self._viewer.layers if _path(layer) == path), None)
-            layers.append(there or self._viewer.add_layer(Layer.create(data, arguments, kind)))
+        *_, truth, pred = add_once(self._viewer, made)
         self._viewer.reset_view()
-        *_, truth, pred = layers
         self.opened.emit(pred, truth)
 
     def _ask(self, name: str, save: Callable[[Path, Report], None]) -> None:
@@ -241,8 +233,3 @@ def save_json(path: Path, report: Report) -> None:
 def save_markdown(path: Path, report: Report) -> None:
     """Write the table of organs, or of images where none is known; raises `OutputError` if it cannot be written."""
     write_text(path, report.to_markdown("organ" if report.groups else "image"))
-
-
-def _path(layer: Layer) -> str | None:
-    known = layer.metadata.get(METADATA_KEY)
-    return known.get("path") if isinstance(known, dict) else None

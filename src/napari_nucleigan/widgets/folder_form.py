@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QWidget
 
 from napari_nucleigan.widgets.fields import add_row, combo, form_layout, say, silent, small_label
 from napari_nucleigan.widgets.folder_work import look_into
 from napari_nucleigan.widgets.folders import FolderField
-from napari_nucleigan.widgets.jobs import Runner
+from napari_nucleigan.widgets.looking import Looker
 from napari_nucleigan.widgets.settings import recall, remember
 
 if TYPE_CHECKING:
-    from napari_nucleigan.errors import NucleiganError
+    from napari_nucleigan.events import Job
     from napari_nucleigan.widgets.folder_work import FolderPair
 
-_REST_MS = 300
 _MEMORY = {"pred": "evaluated_predictions", "truth": "evaluated_truth"}
 
 
@@ -45,10 +44,7 @@ class FolderForm(QWidget):
             "quality depend on it."
         )
         self.remark = small_label()
-        self._found: FolderPair | None = None
-        self._fault = ""
-        self._rest = QTimer(self, singleShot=True, interval=_REST_MS)
-        self._runner = Runner(self)
+        self._looker = Looker(self, self._look, "looking into the folders")
         form: QFormLayout = form_layout(self)
         add_row(form, "Predictions", self.pred)
         add_row(form, "Truth", self.truth)
@@ -59,15 +55,14 @@ class FolderForm(QWidget):
             field.line.setText(recall(_MEMORY[key], ""))
             field.changed.connect(self._typed)
         self.split.currentIndexChanged.connect(self._typed)
-        self._rest.timeout.connect(self._look)
-        self._runner.finished.connect(self._seen)
-        self._runner.failed.connect(self._failed)
+        self._looker.seen.connect(self._seen)
+        self._looker.failed.connect(lambda: self.changed.emit())
         self._typed()
 
     @property
     def found(self) -> FolderPair | None:
         """The two folders; None where they cannot be compared, or are being looked into."""
-        return self._found
+        return self._looker.found
 
     def problem(self) -> str:
         """Why they cannot be compared; empty where they can."""
@@ -76,9 +71,9 @@ class FolderForm(QWidget):
                 return f"Choose the folder of {what} labels."
             if not field.path.is_absolute():
                 return f"Give the whole path of the folder of {what} labels, or look for it with Browse."
-        if self._fault:
-            return self._fault
-        return "" if self._found is not None else "Looking into the folders…"
+        if self._looker.fault:
+            return self._looker.fault
+        return "" if self.found is not None else "Looking into the folders…"
 
     def remember(self) -> None:
         """Offer these folders the next time."""
@@ -91,24 +86,20 @@ class FolderForm(QWidget):
 
     def cancel(self) -> None:
         """Stop looking."""
-        self._rest.stop()
-        self._runner.cancel()
+        self._looker.cancel()
 
     def _typed(self) -> None:
-        self._found, self._fault = None, ""
         say(self.remark, "")
-        self._runner.cancel()
-        if self.pred.path is not None and self.truth.path is not None:
-            self._rest.start()
+        self._looker.look()
         self.changed.emit()
 
-    def _look(self) -> None:
+    def _look(self) -> Job[FolderPair] | None:
         pred, truth = self.pred.path, self.truth.path
-        if pred is not None and truth is not None and not self.problem().startswith("Give"):
-            self._runner.start(look_into(pred, truth, self.split.currentData()), "looking into the folders")
+        if pred is None or truth is None or self.problem().startswith("Give"):
+            return None
+        return look_into(pred, truth, self.split.currentData())
 
     def _seen(self, found: FolderPair) -> None:
-        self._found = found
         with silent(self.split):
             self.split.clear()
             self.split.addItem("All images", None)
@@ -116,8 +107,4 @@ class FolderForm(QWidget):
                 self.split.addItem(f"Split: {name}", name)
             self.split.setCurrentIndex(max(0, self.split.findData(found.split)))
         say(self.remark, found.text)
-        self.changed.emit()
-
-    def _failed(self, error: NucleiganError) -> None:
-        self._fault = str(error)
         self.changed.emit()

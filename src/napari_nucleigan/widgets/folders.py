@@ -1,4 +1,4 @@
-"""A field for the folder of a data set."""
+"""A field for a folder."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ class FolderField(QWidget):
     ----------
     tip : str
         What the folder is for.
+    title : str
+        What it is, for the window that looks for one.
     """
 
     changed = Signal()
 
-    def __init__(self, tip: str) -> None:
+    def __init__(self, tip: str, title: str = "Folder of the data set") -> None:
         super().__init__()
+        self._title = title
         self.line = QLineEdit()
         self.line.setPlaceholderText("Choose a folder")
         self.browse = QPushButton("Browse")
@@ -49,6 +52,6 @@ class FolderField(QWidget):
         return f"{path} is a file: choose a folder." if path.is_file() else ""
 
     def _browse(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Folder of the data set", self.line.text())
+        folder = QFileDialog.getExistingDirectory(self, self._title, self.line.text())
         if folder:
             self.line.setText(folder)

@@ -21,7 +21,7 @@ from napari_nucleigan.errors import explain
 from napari_nucleigan.events import Job, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from napari.utils import cancelable_progress
 
@@ -41,11 +41,11 @@ class Task:
         What it does, for people, as in "segmenting tile_1".
     """
 
-    def __init__(self, job: Job[Any], what: str) -> None:
+    def __init__(self, job: Generator[Any, None, Any], what: str) -> None:
         self.what = what
         self.messages: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self.worker: Any = None
-        self._job: Job[Any] | None = job
+        self._job: Generator[Any, None, Any] | None = job
         self._cancelled = threading.Event()
 
     def __str__(self) -> str:
@@ -132,7 +132,7 @@ class Runner(QObject):
         """Whether a job is on its way."""
         return self._task is not None
 
-    def start(self, job: Job[Any], what: str) -> None:
+    def start(self, job: Generator[Any, None, Any], what: str) -> None:
         """Start a job; one that is still running is cancelled first.
 
         Parameters

@@ -10,9 +10,12 @@ import numpy as np
 from napari_nucleigan.data.images import HEImage, to_rgb
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari.layers import Image, Layer
     from napari.viewer import Viewer
 
+    from napari_nucleigan._layers import LayerData
     from napari_nucleigan.segmentation import Segmentation
 
 METADATA_KEY = "nucleigan"
@@ -30,6 +33,36 @@ def image_layers(viewer: Viewer) -> list[Image]:
     from napari.layers import Image
 
     return [layer for layer in reversed(viewer.layers) if isinstance(layer, Image)]
+
+
+def add_once(viewer: Viewer, made: Sequence[LayerData]) -> list[Layer]:
+    """Add layers of files, those that are not open yet.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where to.
+    made : sequence of LayerData
+        Each tells by the ``"path"``, and perhaps the time when it was ``"written"``, below `METADATA_KEY` of its
+        metadata which file it shows.
+
+    Returns
+    -------
+    list of Layer
+        In the order of `made`.
+    """
+    from napari.layers import Layer
+
+    def file(metadata: dict[str, Any]) -> tuple[Any, Any]:
+        known = metadata.get(METADATA_KEY)
+        return (known.get("path"), known.get("written")) if isinstance(known, dict) else (None, None)
+
+    layers = []
+    for data, arguments, kind in made:
+        shown = file(arguments["metadata"])
+        there = next((layer for layer in viewer.layers if file(layer.metadata) == shown), None)
+        layers.append(there or viewer.add_layer(Layer.create(data, arguments, kind)))
+    return layers
 
 
 def view_kind(layer: Layer) -> str | None:

@@ -19,7 +19,7 @@ from napari_nucleigan.widgets.fields import (
     small_label,
     spin,
 )
-from napari_nucleigan.widgets.forms import MAGNIFICATIONS
+from napari_nucleigan.widgets.method_form import MAGNIFICATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -13,7 +13,8 @@ from napari_nucleigan.errors import RecipeError
 from napari_nucleigan.models import DEFAULT_SYNTHESIZER
 from napari_nucleigan.synthesis.settings import SynthesisSettings
 from napari_nucleigan.widgets.fields import add_row, combo, form_layout, menu_button, say, silent, small_label, spin
-from napari_nucleigan.widgets.forms import ADD, GAP, REPLACE
+from napari_nucleigan.widgets.forms import ADD, REPLACE
+from napari_nucleigan.widgets.method_form import GAP
 from napari_nucleigan.widgets.pickers import (
     ask_model_file,
     chosen_card,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QStandardItemModel
 from qtpy.QtWidgets import QFileDialog
 
+from napari_nucleigan.data.images import IMAGE_SUFFIXES
+from napari_nucleigan.errors import ModelError
+from napari_nucleigan.models import ModelFile, read_card
 from napari_nucleigan.widgets.fields import silent
-from napari_nucleigan.widgets.settings import preferences
+from napari_nucleigan.widgets.settings import preferences, recall
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +21,7 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QComboBox, QWidget
 
     from napari_nucleigan.devices import Device
-    from napari_nucleigan.models import ModelCard, ModelFile
+    from napari_nucleigan.models import Kind, ModelCard
 
 _CARD = Qt.ItemDataRole.UserRole + 1
 _SCORES = ("aji", "f1", "pq", "dice")
@@ -57,6 +61,32 @@ def ask_model_file(parent: QWidget) -> str:
     """Ask for a model file; empty where none is chosen."""
     path, _ = QFileDialog.getOpenFileName(parent, "Add a model", preferences().run_folder, "Models (*.safetensors)")
     return str(path)
+
+
+def own_model_file(path: str | Path, kind: Kind) -> ModelFile:
+    """Describe a model file that the user has chosen.
+
+    Raises
+    ------
+    ModelError
+        If it is none, or serves another task.
+    """
+    card = read_card(path)
+    if card.kind != kind:
+        raise ModelError(f"{path} is a {card.kind}, not a {kind}; choose another model file.")
+    return ModelFile(card.name, Path(path), False, card)
+
+
+def ask_image_files(parent: QWidget) -> list[str]:
+    """Ask for H&E images; none where none is chosen."""
+    patterns = " ".join(f"*{suffix}" for suffix in IMAGE_SUFFIXES)
+    title, names = "Open H&E images", f"Images ({patterns});;All files (*)"
+    return list(QFileDialog.getOpenFileNames(parent, title, recall("folder", ""), names)[0])
+
+
+def ask_image_folder(parent: QWidget) -> str:
+    """Ask for a folder of H&E images; empty where none is chosen."""
+    return str(QFileDialog.getExistingDirectory(parent, "Open a folder of H&E images", recall("folder", "")))
 
 
 def show_devices(box: QComboBox, devices: Sequence[Device], chosen: str, tip: str) -> None:

@@ -6,7 +6,6 @@ It shows a form (`paint_form`), runs jobs (`paint_work`, through `jobs`), keeps 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info, show_warning
@@ -15,19 +14,23 @@ from qtpy.QtWidgets import QApplication, QFrame, QPushButton, QScrollArea, QSize
 
 from napari_nucleigan.errors import NucleiganError
 from napari_nucleigan.events import Note
-from napari_nucleigan.models import ModelFile, list_models, read_card
+from napari_nucleigan.models import ModelFile, list_models
 from napari_nucleigan.widgets import forms, paint_work, settings, work
 from napari_nucleigan.widgets.choices import Choices
 from napari_nucleigan.widgets.fields import say, warning_style
 from napari_nucleigan.widgets.jobs import Runner
 from napari_nucleigan.widgets.live import Live
+from napari_nucleigan.widgets.method_form import GAP
 from napari_nucleigan.widgets.paint_form import PaintForm
+from napari_nucleigan.widgets.pickers import own_model_file
 from napari_nucleigan.widgets.pictures import Outlines, Picture, Pictures
 from napari_nucleigan.widgets.runbar import RunBar
 from napari_nucleigan.widgets.save_pair import PairSaver
 from napari_nucleigan.widgets.set_form import SetSection
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari.viewer import Viewer
 
     from napari_nucleigan.synthesis import LiveCanvas, Synthesis
@@ -124,14 +127,11 @@ class SynthesizeWidget(QWidget):
     def add_model_file(self, path: str | Path) -> None:
         """Add a model file to the list, and choose it."""
         try:
-            card = read_card(path)
-            if card.kind != "synthesizer":
-                raise NucleiganError(f"{path} is a {card.kind}, not a synthesizer; choose another model file.")
+            file = own_model_file(path, "synthesizer")
         except NucleiganError as error:
             self._failed(error)
             return
-        others = [file for file in self._extra_models if file.path != Path(path)]
-        self._extra_models = [*others, ModelFile(card.name, Path(path), False, card)]
+        self._extra_models = [*(each for each in self._extra_models if each.path != file.path), file]
         self.form.set_models([*list_models("synthesizer"), *self._extra_models], str(path))
         self._changed()
 
@@ -173,7 +173,7 @@ class SynthesizeWidget(QWidget):
         self.tabs.addTab(self.sets, "Data set")
         self.tabs.setTabToolTip(1, "Make many pairs of a mask and its picture.")
         layout.addWidget(self.form)
-        layout.addSpacing(forms.GAP)
+        layout.addSpacing(GAP)
         layout.addWidget(self.tabs)
         layout.addStretch()
         scroll = QScrollArea()

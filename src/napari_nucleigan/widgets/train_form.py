@@ -24,7 +24,7 @@ from napari_nucleigan.training.recipes import (
     read_recipe,
 )
 from napari_nucleigan.widgets.fields import add_row, combo, form_layout, menu_button, say, silent, small_label, spin
-from napari_nucleigan.widgets.forms import GAP
+from napari_nucleigan.widgets.method_form import GAP
 from napari_nucleigan.widgets.pickers import ask_model_file, model_details, model_summary, show_devices
 from napari_nucleigan.widgets.recipe_form import FIXED_BY_MODEL, RecipeFields
 from napari_nucleigan.widgets.settings import recall

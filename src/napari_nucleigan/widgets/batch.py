@@ -196,12 +196,9 @@ class BatchWidget(QWidget):
     def _finished(self, results: list[FileResult]) -> None:
         failed = sum(bool(result.error) for result in results)
         if failed:
-            text = (
-                f"{failed} of {len(results)} images failed: choose one in the table for its reason; all are in "
-                f"{self.form.order().out / REPORT}."
-            )
+            text = f"{failed} of {len(results)} images failed; choose one in the table to read why."
             self.bar.note(text)
-            show_warning(text)
+            show_warning(f"{text} All reasons are in {self.form.order().out / REPORT}.")
         self._update()
         self.done.emit(results)
 

@@ -98,7 +98,7 @@ class BatchForm(MethodForm):
             "Subfolders too", "Take the images of subfolders too; the results lie in subfolders of the same names."
         )
         self.again = _check(
-            "Do again what is done",
+            "Redo what is done",
             "Segment all images anew, and replace the results of earlier runs. Without it, images whose results are "
             "there, made from the same image with the same model and settings, are skipped.",
         )
@@ -178,7 +178,7 @@ class BatchForm(MethodForm):
         add("Images", self.images)
         add("Results", self.out)
         form.addRow("Kinds", _beside(*self.formats.values()))
-        form.addRow("", _beside(self.recursive, self.again))
+        form.addRow(_beside(self.recursive, self.again))
         form.addRow(self.remark)
         add("Pixel size", self.mpp, self.magnification)
         self._add_method(form)

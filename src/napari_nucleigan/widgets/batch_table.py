@@ -38,7 +38,6 @@ _STATES = {
     "skipped": RunState.STOPPED,
 }
 _ORDER = list(_STATES)
-_NAME = 150  # pixels of the first column
 _PLACE, _VALUE, _TEXT = (Qt.ItemDataRole.UserRole + step for step in range(3))
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
@@ -76,7 +75,7 @@ class FilesTable(QWidget):
         header.setStretchLastSection(False)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         header.setMinimumSectionSize(30)
-        self.tree.setMinimumHeight(150)
+        self.tree.setMinimumHeight(130)
         self.tree.sortByColumn(0, Qt.SortOrder.AscendingOrder)
         self.detail = small_label()
         layout = QVBoxLayout(self)
@@ -164,12 +163,13 @@ class FilesTable(QWidget):
     def _fill(
         self, row: _Row, state: str, nuclei: int | None = None, seconds: float | None = None, text: str = ""
     ) -> None:
+        self._counts.subtract([row.text(1)] if row.text(1) else [])
+        self._counts[state] += 1
+        values = (_ORDER.index(state), nuclei, seconds)
         shown = (state, "" if nuclei is None else str(nuclei), "" if seconds is None else f"{seconds:.1f}")
-        for column, (words, value) in enumerate(
-            zip(shown, (_ORDER.index(state), nuclei, seconds), strict=True), start=1
-        ):
+        for column, words in enumerate(shown, start=1):
+            row.setData(column, _VALUE, values[column - 1])
             row.setText(column, words)
-            row.setData(column, _VALUE, value)
             row.setToolTip(column, text)
             if column > 1:
                 row.setTextAlignment(column, _RIGHT)

@@ -33,6 +33,7 @@ def main() -> None:
         own_settings(Path(folder))
         for theme in ("dark", "light"):
             segment(out, theme)
+            batch(out, theme, Path(folder) / "evaluate")
             synthesize(out, theme)
             masks(out, theme)
             train(out, theme)
@@ -82,6 +83,43 @@ def segment(out: Path, theme: str) -> None:
         widget.form.min_area.setValue(20)
         settle(3.0)
         save(out / "filters.png", viewer)
+    viewer.close()
+
+
+def batch(out: Path, theme: str, folder: Path) -> None:
+    """Show a folder that was segmented, with a file that failed, and one of its images as layers."""
+    import shutil
+
+    import napari
+
+    from napari_nucleigan.widgets.settings import PLUGIN
+
+    images = folder / "tissue"
+    if not images.is_dir():
+        shutil.copytree(sample_tiles(folder)[1] / "images", images)
+        (images / "tile_4_4.png").write_bytes((images / "tile_0_0.png").read_bytes()[:9000])
+    viewer = napari.Viewer(show=True)
+    viewer.theme = theme
+    viewer.window.resize(*WINDOW)
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Segment a folder")
+    wait_for(lambda: widget.form.model.count() > 0)
+    widget.failed.connect(fail)
+    widget.form.images.set_paths([images])
+    widget.form.out.line.setText(str(folder / "nuclei"))
+    widget.form.formats[".csv"].setChecked(True)
+    wait_for(lambda: not widget.problem())
+    widget.form.again.setChecked(True)
+    finished: list[Any] = []
+    widget.done.connect(finished.append)
+    widget.bar.run_button.click()
+    wait_for(lambda: bool(finished))
+    opened: list[Any] = []
+    widget.opened.connect(opened.append)
+    widget.table.choose("tile_1_2.png")
+    widget.open_button.click()
+    wait_for(lambda: bool(opened))
+    widget.table.choose("tile_4_4.png")
+    save(out / f"batch-{theme}.png", viewer)
     viewer.close()
 
 

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from napari_nucleigan.errors import OutputError
-from napari_nucleigan.files import atomic_write, make_folder, write_bytes, write_text
+from napari_nucleigan.files import (
+    append_records,
+    atomic_write,
+    check_writable,
+    disk_is_full,
+    make_folder,
+    read_records,
+    write_bytes,
+    write_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -169,3 +178,36 @@ def test_a_killed_writer_leaves_the_old_file_whole(tmp_path: Path) -> None:
     assert path.read_bytes() == b"old"
     write_bytes(path, b"after")
     assert path.read_bytes() == b"after"
+
+
+def test_records_are_added_and_read(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    assert read_records(path) == []
+    append_records(path, [{"a": 1}, {"b": "µm"}])
+    append_records(path, [{"c": None}], flush=True)
+    assert read_records(path) == [{"a": 1}, {"b": "µm"}, {"c": None}]
+
+
+def test_half_a_record_does_not_take_the_next_one_along(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    path.write_bytes(b'{"a": 1}\n[2]\n{"b": \xff')
+    append_records(path, [{"c": 3}])
+    assert read_records(path) == [{"a": 1}, {"c": 3}]
+
+
+def test_records_that_do_not_fit_leave_those_that_are_there(mount: Callable[[str], Path]) -> None:
+    folder = mount("size=64k")
+    append_records(folder / "records.jsonl", [{"a": 1}])
+    with pytest.raises(OutputError, match="the disk is full") as caught:
+        append_records(folder / "records.jsonl", [{"b": "x" * 100_000}])
+    assert disk_is_full(caught.value)
+    append_records(folder / "records.jsonl", [{"c": 3}])
+    assert read_records(folder / "records.jsonl") == [{"a": 1}, {"c": 3}]
+
+
+def test_whether_a_folder_takes_files(tmp_path: Path, mount: Callable[[str], Path]) -> None:
+    check_writable(tmp_path / "new")
+    assert names(tmp_path / "new") == []
+    with pytest.raises(OutputError, match="the file system is read-only; choose a folder") as caught:
+        check_writable(mount("ro"))
+    assert not disk_is_full(caught.value)

@@ -5,6 +5,7 @@ It shows a form (`batch_form`) and a table of files (`batch_table`), and runs jo
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_nucleigan._layers import LayerData
+    from napari_nucleigan.events import Progress
     from napari_nucleigan.segmentation import FileResult
     from napari_nucleigan.segmentation.plan import FileTask
 
@@ -156,7 +158,7 @@ class BatchWidget(QWidget):
         self.open_button.clicked.connect(self._open_chosen)
         self._surveyor.finished.connect(self._surveyed)
         self._surveyor.failed.connect(self._failed)
-        self._runner.progressed.connect(self.bar.show_progress)
+        self._runner.progressed.connect(self._progressed)
         self._runner.noted.connect(self._noted)
         self._runner.finished.connect(self._finished)
         self._runner.failed.connect(self._failed_run)
@@ -182,6 +184,10 @@ class BatchWidget(QWidget):
         self.form.setEnabled(not self.running)
         self.bar.set_state(self.running, "" if self.running else self.problem())
         self.open_button.setEnabled(self.table.task is not None)
+
+    def _progressed(self, event: Progress) -> None:
+        # The table tells which image it is.
+        self.bar.show_progress(replace(event, what=event.what.partition(",")[0]))
 
     def _noted(self, event: object) -> None:
         if isinstance(event, FileState):

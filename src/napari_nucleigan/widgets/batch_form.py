@@ -103,7 +103,7 @@ class BatchForm(MethodForm):
             "there, made from the same image with the same model and settings, are skipped.",
         )
         self.remark = small_label()
-        self.mpp = spin(20.0, 0.01, 4, "as the images say", " µm", tooltip("mpp"))
+        self.mpp = spin(20.0, 0.01, 4, "from files", " µm", tooltip("mpp"))
         self.magnification = objective_button(self.mpp)
         self.looker = Looker(self, self._look, "looking for images")
         self._arrange()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QBrush, QColor
-from qtpy.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHeaderView, QSizePolicy, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
 
 from napari_nucleigan.events import duration
 from napari_nucleigan.training.control import RunState
@@ -38,6 +38,7 @@ _STATES = {
     "skipped": RunState.STOPPED,
 }
 _ORDER = list(_STATES)
+_WIDEST, _MARGIN = ("running", "000000", "Seconds"), 12  # what columns have room for, and pixels beside it
 _PLACE, _VALUE, _TEXT = (Qt.ItemDataRole.UserRole + step for step in range(3))
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
@@ -69,12 +70,14 @@ class FilesTable(QWidget):
         for column, tip in enumerate(COLUMNS.values()):
             titles.setToolTip(column, tip)
             if column:
-                header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+                header.resizeSection(column, self.tree.fontMetrics().horizontalAdvance(_WIDEST[column - 1]) + _MARGIN)
             if column > 1:
                 titles.setTextAlignment(column, _RIGHT)
         header.setStretchLastSection(False)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         header.setMinimumSectionSize(30)
+        # As high as there is room for, but the form comes first.
+        self.tree.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
         self.tree.setMinimumHeight(130)
         self.tree.sortByColumn(0, Qt.SortOrder.AscendingOrder)
         self.detail = small_label()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_nucleigan.models import Kind
 
 MOST_IMAGES = 100
-"""More images than this at once belong to the command line."""
+"""More images than this at once belong to the widget of folders, or the command line."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def load_images(paths: Sequence[str | Path]) -> Job[list[HEImage]]:
     if len(files) > MOST_IMAGES:
         yield Note(
             f"Only the first {MOST_IMAGES} of {len(files)} images were opened; segment so many "
-            "with “nucleigan segment FOLDER -o OUT”.",
+            "with the widget “Segment a folder”, or with “nucleigan segment FOLDER -o OUT”.",
             "warning",
         )
         files = files[:MOST_IMAGES]

@@ -105,10 +105,9 @@ def batch(out: Path, theme: str, folder: Path) -> None:
     wait_for(lambda: widget.form.model.count() > 0)
     widget.failed.connect(fail)
     widget.form.images.set_paths([images])
-    widget.form.out.line.setText(str(folder / "nuclei"))
+    widget.form.out.line.setText(str(folder / f"nuclei {theme}"))
     widget.form.formats[".csv"].setChecked(True)
     wait_for(lambda: not widget.problem())
-    widget.form.again.setChecked(True)
     finished: list[Any] = []
     widget.done.connect(finished.append)
     widget.bar.run_button.click()

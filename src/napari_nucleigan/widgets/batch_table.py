@@ -81,6 +81,8 @@ class FilesTable(QWidget):
         self.tree.setMinimumHeight(130)
         self.tree.sortByColumn(0, Qt.SortOrder.AscendingOrder)
         self.detail = small_label()
+        # It gets the height that its text needs, and does not ask for that of a narrower one.
+        self.detail.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.tree, 1)

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +15,7 @@ from napari_nucleigan.errors import OutputError, explain
 from napari_nucleigan.events import FileState, Job, Note, Progress
 from napari_nucleigan.files import check_writable, disk_is_full
 from napari_nucleigan.models import load_model, read_card, resolve
-from napari_nucleigan.segmentation.core import Cutting, Segmentation, segment
+from napari_nucleigan.segmentation.core import Cutting, Segmentation, segment, used_settings
 from napari_nucleigan.segmentation.ledger import Ledger
 from napari_nucleigan.segmentation.plan import FileTask, known_suffix, plan_files, results_folder
 from napari_nucleigan.segmentation.settings import SegmentSettings
@@ -31,7 +31,7 @@ FORMATS = (".tif", ".geojson", ".csv")
 
 _STEPS = 100  # of progress within a file
 # What results do not depend on; the model stands for itself by its card.
-_FREE = {"model", "device", "tile", "batch", "threshold", "prominence", "min_area", "max_area", "views"}
+_FREE = ("model", "device", "tile", "batch")
 
 
 @dataclass(frozen=True)
@@ -179,9 +179,10 @@ def segment_files(
 
 def _asked(settings: SegmentSettings, card: ModelCard) -> str:
     """Sum up what results depend on beside the image: the settings as they are used, and the model."""
-    used = settings.model_dump(mode="json", exclude=_FREE) | asdict(Cutting.of(settings, card))
-    views = settings.views or card.decode.get("views", 1)
-    text = json.dumps([used, views, card.sha256, card.mpp, card.stain], sort_keys=True)
+    cutting = Cutting.of(settings, card)
+    used = used_settings(settings, cutting, settings.views or int(card.decode.get("views", 1)))
+    used = {name: value for name, value in used.items() if name not in _FREE}
+    text = json.dumps([used, cutting.decoding, card.sha256, card.mpp, card.stain], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

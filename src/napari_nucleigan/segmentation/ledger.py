@@ -63,7 +63,7 @@ class Ledger:
         record: dict[str, Any] | None = None
         for path in task.outputs:
             record = self._of_result.get(self._name(path))
-            if record is None or any(record.get(key) != value for key, value in same.items()) or not path.is_file():
+            if record is None or any(record.get(key) != value for key, value in same.items()) or not path.exists():
                 return None
         return record
 
@@ -126,7 +126,7 @@ class Ledger:
         rows = csv.DictWriter(text, _COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
         rows.writeheader()
         for source, record in sorted(self._of_image.items()):
-            if all((self._folder / name).is_file() for name in record["outputs"]):
+            if all((self._folder / name).exists() for name in record["outputs"]):
                 nuclei = "" if record["state"] == FAILED else record.get("nuclei")
                 rows.writerow({**record, "image": source, "nuclei": nuclei})
         path = self._folder / REPORT

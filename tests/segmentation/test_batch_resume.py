@@ -153,7 +153,7 @@ def test_what_failed_is_tried_again(images: Path, tmp_path: Path) -> None:
     (images / "b.png").write_bytes(whole)
     assert _states(images, out) == ["skipped", "done", "skipped"]
     assert [row["state"] for row in _report(out)] == ["done"] * 3
-    assert all(int(row["nuclei"]) > 0 and float(row["seconds"]) > 0 for row in _report(out))
+    assert all(int(row["nuclei"]) > 0 and row["seconds"] for row in _report(out))
 
 
 @pytest.mark.parametrize(

@@ -249,7 +249,7 @@ def test_progress_tells_the_time_left(app: App, tiny_he: Callable) -> None:
     [
         (RuntimeError("a broken file"), "RuntimeError: a broken file"),
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "choose the CPU"),
-        (MemoryError(), "choose the current view"),
+        (MemoryError(), "the current view as the region"),
         (OSError("no such file"), "OSError: no such file"),
     ],
 )

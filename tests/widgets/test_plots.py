@@ -14,10 +14,11 @@ import pytest
 pytest.importorskip("qtpy.QtWidgets")
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QImage
-from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QWidget
+from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QToolTip, QWidget
 
 from napari_nucleigan.errors import OutputError
 from napari_nucleigan.events import Losses, Scores
+from napari_nucleigan.widgets.legend import Legend
 from napari_nucleigan.widgets.plots import MOST_RUNS, LivePlots
 from napari_nucleigan.widgets.series import Series
 
@@ -120,9 +121,45 @@ def test_values_show_at_the_pointer(plots: LivePlots) -> None:
     assert plots.names.box(("score", "aji")).text() == "AJI  0.51"
     at = np.searchsorted(series.losses["a"].steps, 1000)
     smooth, raw = series.losses["a"].smooth[at], series.losses["a"].values[at]
-    assert plots.names.box(("loss", "a")).text() == f"A  {smooth:.3g} ({raw:.3g})"
+    assert plots.names.box(("loss", "a")).text() == f"A  {smooth:.3g}"
+    assert "AJI</td><td>&nbsp;0.51<" in QToolTip.text()
+    plots.losses.hovered.emit(1004.0)
+    assert f"A</td><td>&nbsp;{smooth:.3g}&nbsp;({raw:.3g})<" in QToolTip.text()
+    plots.refresh()  # more has come; the user goes on reading
+    assert plots.step.text().startswith("step 1004")
     plots.scores.hovered.emit(None)
     assert plots.step.text().startswith("step 3000")
+
+
+def test_values_of_several_runs_show_at_the_pointer(plots: LivePlots) -> None:
+    plots.show_runs({"a & b": run(), "c": run(seed=1)})
+    plots.scores.hovered.emit(1000.0)
+    assert "a &amp; b · F1</td><td>&nbsp;0.7<" in QToolTip.text()
+    assert "c · AJI</td><td>&nbsp;0.51<" in QToolTip.text()
+    plots.scores.hovered.emit(None)
+
+
+def test_long_names_are_shortened_and_values_are_not(qtbot: QtBot) -> None:
+    legend = Legend()
+    qtbot.addWidget(legend)
+    legend.set_entries(
+        {("run", "1"): ("one & a name of forty letters or even more 1", "", True), ("run", "2"): ("2", "", True)}
+    )
+    legend.resize(320, 40)
+    legend.show()
+    qtbot.waitExposed(legend)
+    legend.set_value(("run", "1"), "-0.179")
+    box = legend.box(("run", "1"))
+    assert box.text().endswith("1  -0.179")
+    assert "…" in box.text()
+    assert box.sizeHint().width() <= box.width()
+    legend.resize(1200, 40)
+    qtbot.waitUntil(lambda: box.text() == "one && a name of forty letters or even more 1  -0.179")
+
+
+def test_numbers_of_an_axis_are_short(plots: LivePlots) -> None:
+    axis = plots.rates.getPlotItem().getAxis("left")
+    assert axis.tickStrings([0.0, 2e-4, -0.5, 0.0125, 1500.0], 1, 1) == ["0", "2e-4", "-0.5", "0.0125", "1500"]
 
 
 def test_a_logarithmic_scale_leaves_out_what_is_not_above_zero(plots: LivePlots, qtbot: QtBot) -> None:

@@ -37,6 +37,7 @@ from napari_nucleigan.training.queues import place
 from napari_nucleigan.training.runs import RunFolder
 from napari_nucleigan.training.shelf import DATA, list_runs
 from napari_nucleigan.widgets import closing
+from napari_nucleigan.widgets.layers import image_layers
 from napari_nucleigan.widgets.train import TrainWidget
 from napari_nucleigan.widgets.train_data import FOLDER, LAYERS
 from napari_nucleigan.widgets.train_form import SEGMENTER, SYNTHESIZER
@@ -639,6 +640,7 @@ def test_the_preview_is_one_layer_that_the_user_may_refuse(app: App, runs: Path)
     tell_preview(path, 10, np.full((20, 80, 3), 10, np.uint8))
     app.wait(lambda: "mine preview" in app.viewer.layers)
     layer = app.viewer.layers["mine preview"]
+    assert image_layers(app.viewer) == []  # nobody wants to segment it
     tell_preview(path, 20, np.full((20, 80, 3), 20, np.uint8))
     app.wait(lambda: layer.data[0, 0, 0] == 20)
     assert len(app.viewer.layers) == 1

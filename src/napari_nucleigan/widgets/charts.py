@@ -12,9 +12,11 @@ from qtpy.QtCore import QPointF, Qt, Signal
 from napari_nucleigan.widgets.series import Curve, thin
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Iterable
 
     from qtpy.QtCore import QEvent
+
+    Key = tuple[str, str]  # of a line: its run and its name
 
 DARK = "#4fa3ff #ff9f40 #5fd38d #ff6b81 #c58cff #e6d24a #46d9d9 #ff8ad8 #b9c1cc #cfa27a".split()
 LIGHT = "#0b62c4 #c25a00 #14803c #c4122f #7a2bc9 #857000 #00787a #b0187f #555d68 #7a4a1e".split()
@@ -57,7 +59,7 @@ class _Axis(pg.AxisItem):
     def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
         if self.logMode:
             return [f"{10**value:.3g}" for value in values]
-        return [f"{value * scale:.4g}" for value in values]
+        return [_short(value * scale) for value in values]
 
 
 class Chart(pg.PlotWidget):
@@ -84,7 +86,7 @@ class Chart(pg.PlotWidget):
         super().__init__(axisItems={"left": _Axis("left")}, enableMenu=False)
         self._title, self._floor = title, floor
         self._log = False
-        self._items: dict[tuple[Hashable, bool], pg.PlotCurveItem] = {}
+        self._items: dict[tuple[Key, bool], pg.PlotCurveItem] = {}
         self._dots = pg.ScatterPlotItem(size=_DOT, pen=None, pxMode=True)
         self._bounds: list[tuple[float, float]] = []
         self._text = "#888888"
@@ -121,11 +123,11 @@ class Chart(pg.PlotWidget):
         self._log = log
         self.getPlotItem().getAxis("left").setLogMode(y=log)
 
-    def draw(self, lines: dict[Hashable, Line]) -> None:
+    def draw(self, lines: dict[Key, Line]) -> None:
         """Draw lines in the present range of steps; those that are no longer among them go."""
         begin, end = self.getPlotItem().vb.viewRange()[0]
         columns = max(50, self.width() - _AXIS)
-        wanted: set[tuple[Hashable, bool]] = set()
+        wanted: set[tuple[Key, bool]] = set()
         self._bounds = []
         dots: list[dict[str, object]] = []
         for key, line in lines.items():
@@ -174,7 +176,7 @@ class Chart(pg.PlotWidget):
         super().leaveEvent(event)
         self.hovered.emit(None)
 
-    def _add(self, key: tuple[Hashable, bool]) -> pg.PlotCurveItem:
+    def _add(self, key: tuple[Key, bool]) -> pg.PlotCurveItem:
         item = pg.PlotCurveItem(antialias=True)
         item.setZValue(0 if key[1] else 1)
         self.getPlotItem().addItem(item)
@@ -192,6 +194,13 @@ class Chart(pg.PlotWidget):
         box = self.getPlotItem().vb
         if box.sceneBoundingRect().contains(position):
             self.hovered.emit(float(box.mapSceneToView(position).x()))
+
+
+def _short(value: float) -> str:
+    """Write a number as 0.025 or 2e-4, whichever is the shorter."""
+    plain, power = f"{value:.4g}", f"{value:.3e}"
+    digits, exponent = power.split("e")
+    return min(plain, f"{digits.rstrip('0').rstrip('.')}e{int(exponent)}", key=len)
 
 
 def strip(plot: pg.PlotItem, owner: pg.PlotWidget) -> None:

@@ -29,10 +29,10 @@ Box = tuple[int, int, int, int]
 
 
 def image_layers(viewer: Viewer) -> list[Image]:
-    """All image layers of a viewer, the topmost first."""
+    """All image layers of a viewer that hold something of their own, the topmost first."""
     from napari.layers import Image
 
-    return [layer for layer in reversed(viewer.layers) if isinstance(layer, Image)]
+    return [layer for layer in reversed(viewer.layers) if isinstance(layer, Image) and view_kind(layer) is None]
 
 
 def add_once(viewer: Viewer, made: Sequence[LayerData]) -> list[Layer]:

@@ -11,6 +11,8 @@ from qtpy.QtWidgets import QCheckBox, QGridLayout, QSizePolicy, QWidget
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from qtpy.QtGui import QResizeEvent
+
 Key = tuple[str, str]
 """``"loss"``, ``"score"`` or ``"run"``, and a name."""
 
@@ -46,6 +48,46 @@ def pretty(name: str) -> str:
     return NAMES.get(name, name.replace("_", " ").capitalize())
 
 
+class _Entry(QCheckBox):
+    """A box with a name, which is shortened where it is too long, and a value, which never is.
+
+    Parameters
+    ----------
+    name : str
+        What stands beside the box.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name, self._value = name, ""
+        # A long name makes no dock wider.
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._write()
+
+    def set_value(self, value: str) -> None:
+        if value != self._value:
+            self._value = value
+            self._write()
+
+    def set_icon(self, icon: QIcon) -> None:
+        self.setIcon(icon)
+        self._write()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._write()
+
+    def _write(self) -> None:
+        metrics = self.fontMetrics()
+        tail = f"  {self._value}" if self._value else ""
+        around = self.sizeHint().width() - metrics.horizontalAdvance(self.text().replace("&&", "&"))
+        room = self.width() - around - metrics.horizontalAdvance(tail)
+        text = metrics.elidedText(self._name, Qt.TextElideMode.ElideMiddle, max(room, 0)) + tail
+        text = text.replace("&", "&&")  # Qt underlines what follows a single one
+        if text != self.text():
+            self.setText(text)
+
+
 class Legend(QWidget):
     """A box to tick for each curve, with its colour, name and value.
 
@@ -61,8 +103,7 @@ class Legend(QWidget):
     def __init__(self, long_names: bool = False) -> None:
         super().__init__()
         self._long_names = long_names
-        self._boxes: dict[Key, QCheckBox] = {}
-        self._texts: dict[Key, str] = {}
+        self._boxes: dict[Key, _Entry] = {}
         self._layout = QGridLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setHorizontalSpacing(8)
@@ -90,18 +131,15 @@ class Legend(QWidget):
         for column in range(_COLUMNS):
             self._layout.setColumnStretch(column, int(column < columns))
         for index, (key, (text, tip, shown)) in enumerate(entries.items()):
-            text = text.replace("&", "&&")  # Qt underlines what follows a single one
-            box = QCheckBox(text)
+            box = _Entry(text)
             box.setChecked(before.get(key, shown) or not checkable)
             box.setToolTip(tip)
-            # A long name is cut off rather than making the dock wider.
-            box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             if not checkable:
                 box.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
                 box.setFocusPolicy(Qt.FocusPolicy.NoFocus)
             box.toggled.connect(lambda _: self.changed.emit())
             self._layout.addWidget(box, index // columns, index % columns)
-            self._boxes[key], self._texts[key] = box, text
+            self._boxes[key] = box
 
     @property
     def shown(self) -> list[Key]:
@@ -114,10 +152,8 @@ class Legend(QWidget):
 
     def set_value(self, key: Key, value: str) -> None:
         """Show a value beside a name."""
-        box = self._boxes.get(key)
-        text = f"{self._texts.get(key, '')}  {value}".strip()
-        if box is not None and box.text() != text:
-            box.setText(text)
+        if (box := self._boxes.get(key)) is not None:
+            box.set_value(value)
 
     def set_swatch(self, key: Key, colour: str, style: Qt.PenStyle = Qt.PenStyle.SolidLine) -> None:
         """Show the colour and style of a curve."""
@@ -130,4 +166,4 @@ class Legend(QWidget):
         painter.setPen(QPen(QColor(colour), 2.4, style))
         painter.drawLine(0, _SWATCH[1] // 2, _SWATCH[0], _SWATCH[1] // 2)
         painter.end()
-        box.setIcon(QIcon(pixmap))
+        box.set_icon(QIcon(pixmap))

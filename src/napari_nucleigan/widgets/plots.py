@@ -5,11 +5,13 @@ A view and nothing more: it is given the `series.Series` of runs, and told when 
 
 from __future__ import annotations
 
+from functools import partial
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QRect, QSize, Qt, QTimer, Signal
-from qtpy.QtGui import QColor, QImage, QPainter
+from qtpy.QtGui import QColor, QCursor, QImage, QPainter
 from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
@@ -18,6 +20,7 @@ from qtpy.QtWidgets import (
     QPushButton,
     QSizePolicy,
     QSplitter,
+    QToolTip,
     QVBoxLayout,
     QWidget,
 )
@@ -32,7 +35,7 @@ from napari_nucleigan.widgets.series import LR, Curve, Series, write_csv
 from napari_nucleigan.widgets.settings import recall, remember
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Callable, Mapping
 
     from napari_nucleigan.widgets.legend import Key
 
@@ -57,9 +60,12 @@ class LivePlots(QWidget):
         super().__init__()
         self._runs: dict[str, Series] = {}
         self._following = True
+        self._drawn: dict[Chart, dict[tuple[str, str], Line]] = {}
+        self._step: float | None = None  # under the pointer
         self._colours = DARK
         self._background = "#000000"
         self.losses, self.scores, self.rates = Chart("loss"), Chart("score"), Chart("rate", floor=0.0)
+        self.rates.getPlotItem().getAxis("left").setTickDensity(0.5)  # it is low
         self.charts = (self.losses, self.scores, self.rates)
         self.names, self.run_names = Legend(), Legend(long_names=True)
         self.step = QLabel()
@@ -184,7 +190,7 @@ class LivePlots(QWidget):
         self.names.changed.connect(self.refresh)
         self._rest.timeout.connect(self._draw)
         for chart in self.charts:
-            chart.hovered.connect(self._hover)
+            chart.hovered.connect(partial(self._pointed, chart))
             chart.touched.connect(self._touched)
         self.losses.ranged.connect(self._ranged)
 
@@ -221,12 +227,12 @@ class LivePlots(QWidget):
         self.run_names.set_entries(runs, checkable=False)
         self.run_names.setVisible(several)
 
-    def _lines(self, chart: Chart) -> dict[Hashable, Line]:
+    def _lines(self, chart: Chart) -> dict[tuple[str, str], Line]:
         several = len(self._runs) > 1
         ticked = [name for name in self._names(chart) if (self._kind(chart), name) in self.names.shown]
         if chart is self.rates:
             ticked = [LR]
-        lines: dict[Hashable, Line] = {}
+        lines: dict[tuple[str, str], Line] = {}
         for position, (run, group) in enumerate(zip(self._runs, self._groups(chart), strict=True)):
             for index, name in enumerate(ticked):
                 if name not in group:
@@ -247,10 +253,11 @@ class LivePlots(QWidget):
 
     def _draw(self) -> None:
         for chart in self.charts:
-            chart.draw(self._lines(chart))
+            self._drawn[chart] = self._lines(chart)
+            chart.draw(self._drawn[chart])
             if self._following:
                 chart.fit_values()
-        self._hover(None)
+        self._show_values()
 
     def _log_toggled(self, log: bool) -> None:
         self.losses.set_log(log)
@@ -269,32 +276,43 @@ class LivePlots(QWidget):
         if not self._following:
             self._rest.start()
 
-    def _hover(self, step: float | None) -> None:
-        """Show the values at a step, or the newest ones."""
+    def _pointed(self, chart: Chart, step: float | None) -> None:
+        """Show the values at a step, or the newest ones; those of the chart that is pointed at beside the pointer."""
+        self._step = step
+        self._show_values()
+        if step is None:
+            QToolTip.hideText()
+        else:
+            QToolTip.showText(QCursor.pos(), self._readout(chart, step), chart)
+
+    def _show_values(self) -> None:
         for chart in self.charts:
-            chart.point_at(step)
-        at = step if step is not None else max((series.last_step for series in self._runs.values()), default=0)
+            chart.point_at(self._step)
+        newest = max((series.last_step for series in self._runs.values()), default=0)
+        at = newest if self._step is None else self._step
         parts = [f"step {max(0, round(at))}"] if self._runs else []
-        for position, series in enumerate(self._runs.values()):
-            rate = series.rates[LR].at(at) if LR in series.rates else None
-            if rate is not None and len(self._runs) == 1:
+        # The legend has room for the values of one run.
+        for series in self._runs.values() if len(self._runs) == 1 else ():
+            if LR in series.rates and (rate := series.rates[LR].at(at)) is not None:
                 parts.append(f"rate {rate:.3g}")
             for kind, group in (("loss", series.losses), ("score", series.scores)):
-                for name, curve in group.items() if not position else ():
-                    value, smooth = curve.at(at), curve.at(at, smooth=True)
-                    text = "" if smooth is None else f"{smooth:.3g}"
-                    if step is not None and value != smooth and value is not None:
-                        text += f" ({value:.3g})"
-                    self.names.set_value((kind, name), text if len(self._runs) == 1 else "")
-            if len(self._runs) > 1:
-                hovered = "" if step is None else self._values(series, at)
-                self.run_names.set_value(("run", list(self._runs)[position]), hovered)
+                for name, curve in group.items():
+                    value = curve.at(at, smooth=True)
+                    self.names.set_value((kind, name), "" if value is None else f"{value:.3g}")
         self.step.setText(" · ".join(parts))
 
-    def _values(self, series: Series, step: float) -> str:
-        groups = {"loss": series.losses, "score": series.scores}
-        found = [groups[kind][name].at(step, smooth=True) for kind, name in self.names.shown if name in groups[kind]]
-        return ", ".join(f"{value:.3g}" for value in found if value is not None)
+    def _readout(self, chart: Chart, step: float) -> str:
+        """Write the values of a chart at a step: the running mean and, in brackets, the value."""
+        rows = []
+        for (run, name), line in self._drawn.get(chart, {}).items():
+            value, mean = line.curve.at(step), line.curve.at(step, smooth=True)
+            if value is None or mean is None:
+                continue
+            title = pretty(name) if len(self._runs) == 1 else f"{escape(run)} · {pretty(name)}"
+            raw = f"&nbsp;({value:.3g})" if value != mean else ""
+            cells = f"<span style='color:{line.colour}'>■</span> {title}", f"&nbsp;{mean:.3g}{raw}"
+            rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+        return f"step {max(0, round(step))}<table>{''.join(rows)}</table>" if rows else ""
 
     def _ask_picture(self) -> None:
         self._ask("Save the plots", "plots.png", "Pictures (*.png)", self.save_picture)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_nucleigan.widgets.layers import image_layers, labels_place, layer_problem
+from napari_nucleigan.widgets.layers import METADATA_KEY, VIEW_KEY, image_layers, labels_place, layer_problem
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -68,7 +68,9 @@ class PreviewLayer:
         layers = self._viewer.layers
         selected = set(layers.selection)
         active = layers.selection.active
-        self._layer = self._viewer.add_image(picture.pixels, name=name, rgb=True, **self._place())
+        # Nobody wants to segment it: it is no image that other widgets may choose.
+        known = {METADATA_KEY: {VIEW_KEY: "preview"}}
+        self._layer = self._viewer.add_image(picture.pixels, name=name, rgb=True, metadata=known, **self._place())
         # The user goes on painting in the layer that was in hand.
         if selected:
             layers.selection = selected

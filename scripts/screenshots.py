@@ -401,12 +401,14 @@ def write_pixels(path: Path, pixels: np.ndarray) -> None:
     from PIL import Image
 
     from napari_nucleigan.files import write_bytes
+    from napari_nucleigan.widgets.charts import DARK, LIGHT
     from napari_nucleigan.widgets.evaluate_colours import COLOURS, ramp, rgba
 
     buffer = io.BytesIO()
     picture = Image.fromarray(pixels.copy())
     # Colours that mean something stay as they are, however few pixels have them.
-    kept = [rgba(colour)[:3] for colour in (*COLOURS.values(), *(ramp(share / 4) for share in range(5)))]
+    meant = *COLOURS.values(), *(ramp(share / 4) for share in range(5)), *DARK, *LIGHT
+    kept = [rgba(colour)[:3] for colour in meant]
     common = picture.quantize(256 - len(kept), dither=Image.Dither.NONE).getpalette()[: 3 * (256 - len(kept))]
     palette = Image.new("P", (1, 1))
     palette.putpalette([*common, *(round(255 * value) for colour in kept for value in colour)])

@@ -35,7 +35,7 @@ from napari_nucleigan.widgets.series import LR, Curve, Series, write_csv
 from napari_nucleigan.widgets.settings import recall, remember
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from napari_nucleigan.widgets.legend import Key
 
@@ -302,17 +302,19 @@ class LivePlots(QWidget):
         self.step.setText(" · ".join(parts))
 
     def _readout(self, chart: Chart, step: float) -> str:
-        """Write the values of a chart at a step: the running mean and, in brackets, the value."""
-        rows = []
-        for (run, name), line in self._drawn.get(chart, {}).items():
-            value, mean = line.curve.at(step), line.curve.at(step, smooth=True)
-            if value is None or mean is None:
-                continue
-            title = pretty(name) if len(self._runs) == 1 else f"{escape(run)} · {pretty(name)}"
-            raw = f"&nbsp;({value:.3g})" if value != mean else ""
-            cells = f"<span style='color:{line.colour}'>■</span> {title}", f"&nbsp;{mean:.3g}{raw}"
-            rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-        return f"step {max(0, round(step))}<table>{''.join(rows)}</table>" if rows else ""
+        """Write the values of a chart at a step: a row for each curve, or for each run where there are several."""
+        lines = self._drawn.get(chart, {})
+        names = list(dict.fromkeys(name for _, name in lines))
+        if len(self._runs) > 1:
+            rows = [(run, [lines.get((run, name)) for name in names]) for run in self._runs]
+            head = f"step {round(step)}", *map(pretty, names)
+        else:
+            rows = [(pretty(name), [line]) for (_, name), line in lines.items()]
+            head = (f"step {round(step)}",)
+        known = [(title, row) for title, row in rows if any(row)]
+        table = [head, *((_title(title, row), *(_value(line, step) for line in row)) for title, row in known)]
+        html = ("</td><td>&nbsp;".join(cells) for cells in table)
+        return f"<table>{''.join(f'<tr><td>{cells}</td></tr>' for cells in html)}</table>"
 
     def _ask_picture(self) -> None:
         self._ask("Save the plots", "plots.png", "Pictures (*.png)", self.save_picture)
@@ -331,3 +333,16 @@ class LivePlots(QWidget):
             save(path)
         except NucleiganError as error:
             self.failed.emit(error)
+
+
+def _title(text: str, lines: Sequence[Line | None]) -> str:
+    colour = next(line.colour for line in lines if line is not None)
+    return f"<span style='color:{colour}'>■</span> {escape(text)}"
+
+
+def _value(line: Line | None, step: float) -> str:
+    """Write the running mean at a step and, in brackets, the value."""
+    value, mean = (line.curve.at(step), line.curve.at(step, smooth=True)) if line is not None else (None, None)
+    if value is None or mean is None:
+        return ""
+    return f"{mean:.3g}" if value == mean else f"{mean:.3g} ({value:.3g})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, ClassVar
 
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QLabel
 
 from napari_nucleigan.training.control import RunState
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari.utils import cancelable_progress
+    from qtpy.QtCore import QObject
 
     from napari_nucleigan.training.control import RunStatus
 
@@ -23,12 +25,20 @@ CALM = 2
 
 
 class Activity:
-    """One progress bar for each run that trains; its Cancel asks the run to stop."""
+    """One progress bar for each run that trains; its Cancel asks the run to stop.
+
+    Parameters
+    ----------
+    owner : QObject
+        Its bars go with it.
+    """
 
     _shown: ClassVar[int] = 0  # bars of all widgets
 
-    def __init__(self) -> None:
+    def __init__(self, owner: QObject) -> None:
         self._bars: dict[Path, cancelable_progress] = {}
+        # Not at once: the window that is being destroyed around it cannot be searched for a spinner.
+        owner.destroyed.connect(lambda: QTimer.singleShot(0, self.clear))
 
     @property
     def bars(self) -> list[cancelable_progress]:

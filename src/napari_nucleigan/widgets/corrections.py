@@ -91,7 +91,7 @@ class Corrections(QWidget):
         self.again_button = QPushButton("Segment again")
         self._runner, self._actor = Runner(self, activity=True), Runner(self)
         self._monitor = Monitor(self._folder, self)
-        self._activity = Activity()
+        self._activity = Activity(self)
         self._closing = Closing(self, self._training, train_work.stop_all)
         self._build()
         self._connect()

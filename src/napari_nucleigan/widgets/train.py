@@ -97,7 +97,7 @@ class TrainWidget(QWidget):
         self._surveyor, self._estimator = Runner(self), Runner(self)
         self._starter = Runner(self, activity=True)
         self._preview = PreviewLayer(napari_viewer)
-        self._activity = Activity()
+        self._activity = Activity(self)
         # The dock that the widget is put into is in no window yet at that moment.
         self._docked = QTimer(self, singleShot=True, interval=0)
         self._closing = Closing(self, self._running, train_work.stop_all)

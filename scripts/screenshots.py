@@ -218,6 +218,8 @@ def train(out: Path, theme: str) -> None:
         form.name.setText(f"{image.name} {name}")
         settle(0.5)
         if start:
+            widget.estimate_now()
+            wait_for(lambda: "memory" in widget.estimate.text())
             write(out / "train-form.png", widget.grab().toImage())
         count = len(ended)
         widget.bar.run_button.click()
@@ -227,13 +229,14 @@ def train(out: Path, theme: str) -> None:
     widget.open_run(newest)
     wait_for(lambda: f"{newest.name} preview" in viewer.layers)
     viewer.reset_view()
-    settle(1.0)
+    settle(6.0)  # what napari has told about the end has gone by then
     save(out / f"train-run-{theme}.png", viewer)
     if theme == "dark":
         widget.compare(widget.list.paths)
         settle(1.5)
         write(out / "train-compare.png", widget.grab().toImage())
         widget.tabs.setCurrentWidget(widget.list)
+        widget.list.select([newest])
         settle(0.5)
         write(out / "train-runs.png", widget.grab().toImage())
     viewer.close()

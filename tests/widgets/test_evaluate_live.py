@@ -165,6 +165,10 @@ def test_layers_that_are_moved(app: App, truth: Any) -> None:
     app.assert_in_step()
     assert app.page.bar.problem.text() == ""
     assert app.page.bar.notes.text() == ""
+    # the figures are the same, but not for the same reason
+    app.pred.scale, app.pred.units = (1, 1), ("pixel", "pixel")
+    app.settled()
+    assert "has no units" in app.page.bar.notes.text()
 
 
 def test_other_shapes_and_other_kinds_of_data(app: App, truth: Any) -> None:

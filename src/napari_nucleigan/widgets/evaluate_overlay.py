@@ -10,6 +10,7 @@ import numpy as np
 from napari_nucleigan.widgets.evaluate_colours import OUTLINE, iou_colormap, outcome_colormap, rgba
 from napari_nucleigan.widgets.evaluate_form import IOU, NOTHING
 from napari_nucleigan.widgets.layers import METADATA_KEY, VIEW_KEY, view_kind
+from napari_nucleigan.widgets.mask_layers import is_labels, mask_layers
 from napari_nucleigan.widgets.world import grid_place
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _KINDS = _OUTCOMES, _OUTLINES = "outcomes", "outlines"
 _OPACITY = 0.55
+_OVER_LABELS = 0.9  # or their colours, of which there are all, would pass for outcomes
 
 
 class Overlay:
@@ -72,7 +74,8 @@ class Overlay:
                 self._remove(_OUTCOMES)
             else:
                 name = f"{order.pred_name} against {order.truth_name}"
-                layer = self._put(_OUTCOMES, name, comparison.painted, self._colormaps[look == IOU], _OPACITY, place)
+                opacity = _OVER_LABELS if self._labels_shine_through() else _OPACITY
+                layer = self._put(_OUTCOMES, name, comparison.painted, self._colormaps[look == IOU], opacity, place)
                 layer.features = comparison.features
                 self._describe(layer, comparison)
             if outlines:
@@ -142,6 +145,9 @@ class Overlay:
             layers.selection = selected
             layers.selection.active = active
         return layer
+
+    def _labels_shine_through(self) -> bool:
+        return any(layer.visible for layer in mask_layers(self._viewer) if is_labels(layer))
 
     def _left_behind(self, kind: str) -> Labels | None:
         """Find the layer of an Evaluate widget that was closed before."""

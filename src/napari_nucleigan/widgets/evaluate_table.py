@@ -163,7 +163,8 @@ def definition(key: str) -> str:
     if key in MEANINGS:
         return MEANINGS[key]
     at = " Pairs are counted above the IoU that is chosen above." if key in _AT_THRESHOLD else ""
-    return f"{DEFINITIONS[key].text}{at}"
+    shown = " Shown in µm where the pixel size is known." if key in DISTANCES else ""
+    return f"{DEFINITIONS[key].text}{at}{shown}"
 
 
 def length(pixels: float, mpp: float | None) -> str:

@@ -154,8 +154,8 @@ def _features(found: Inspection, numbers: np.ndarray[Any, Any]) -> dict[str, np.
 def _unchanged(order: Order, truth: np.ndarray[Any, Any], pred: np.ndarray[Any, Any], before: Comparison) -> bool:
     past = before.order
     return (
-        (order.iou, order.mpp, order.truth_name, order.pred_name)
-        == (past.iou, past.mpp, past.truth_name, past.pred_name)
+        (order.iou, order.mpp, order.truth_name, order.pred_name, order.alignment.notes)
+        == (past.iou, past.mpp, past.truth_name, past.pred_name, past.alignment.notes)
         and np.array_equal(order.alignment.grid.matrix, past.alignment.grid.matrix)
         and np.array_equal(truth, before.inspection.truth)
         and np.array_equal(pred, before.inspection.pred)

@@ -229,7 +229,7 @@ def train(out: Path, theme: str) -> None:
     widget.open_run(newest)
     wait_for(lambda: f"{newest.name} preview" in viewer.layers)
     viewer.reset_view()
-    settle(6.0)  # what napari has told about the end has gone by then
+    settle(1.0)
     save(out / f"train-run-{theme}.png", viewer)
     if theme == "dark":
         widget.compare(widget.list.paths)

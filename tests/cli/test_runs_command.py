@@ -162,4 +162,4 @@ def test_an_estimate_tells_what_a_training_would_take(
     assert found["seconds"] > 0
     assert not list(tmp_path.glob("*.json"))
     text = nucleigan("train", "segmenter", tmp_path, "--estimate", "--device", "cpu", *changes).stdout
-    assert text.startswith("1 images train, 1 validate: 400000 crops in 400000 steps, about ")
+    assert text.startswith("1 image to train, 1 to validate: 400000 crops in 400000 steps, about ")

@@ -60,10 +60,10 @@ def test_what_hinders_the_training_hinders_its_estimate(
 def test_an_estimate_is_written_for_people() -> None:
     found = Estimate(12, 4, 0, 8000, 1000, 600.0, 1_500_000_000, 0, "cpu", 0.5)
     assert str(found) == (
-        "12 images train, 4 validate: 8000 crops in 1000 steps, about 10 minutes on cpu (0.5 s a step), "
+        "12 images to train, 4 to validate: 8000 crops in 1000 steps, about 10 minutes on cpu (0.5 s a step), "
         "1.5 GB of memory."
     )
     gpu = Estimate(12, 4, 50, 8000, 1000, 86_400.0, 1_500_000_000, 2_000_000_000, "cuda:0", 0.5)
-    for part in ("and 50 synthetic ones train", "24.0 hours", "2.0 GB of the GPU's"):
+    for part in ("and 50 synthetic to train", "24.0 hours", "2.0 GB of the GPU's"):
         assert part in str(gpu)
     assert "45 seconds" in str(Estimate(1, 0, 0, 1, 1, 45.0, 1, 0, "cpu", 0.5))

@@ -86,12 +86,13 @@ class Estimate:
         minutes = self.seconds / 60
         length = f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
         length = f"{self.seconds:.0f} seconds" if minutes < 2 else length
-        mixed = f" and {self.synthetic} synthetic ones" if self.synthetic else ""
+        images = "1 image" if self.images == 1 else f"{self.images} images"
+        mixed = f" and {self.synthetic} synthetic" if self.synthetic else ""
         memory = f"{self.memory / 1e9:.1f} GB of memory"
         if self.device_memory:
             memory += f" and {self.device_memory / 1e9:.1f} GB of the GPU's"
         return (
-            f"{self.images} images{mixed} train, {self.validation} validate: {self.patches} crops in {self.steps} "
+            f"{images}{mixed} to train, {self.validation} to validate: {self.patches} crops in {self.steps} "
             f"steps, about {length} on {self.device} ({self.seconds_per_step:.2g} s a step), {memory}."
         )
 

@@ -181,6 +181,12 @@ def of_folder(app: App, data: Path) -> None:
     app.wait(lambda: not app.form.data.problem())
 
 
+def shorten(path: Path, epochs: int) -> None:
+    """Let a run finish early: nothing but its length may be changed by hand."""
+    recipe = json.loads((path / "recipe.json").read_text())
+    (path / "recipe.json").write_text(json.dumps({**recipe, "epochs_constant": epochs, "epochs_decay": 0}))
+
+
 def test_from_open_layers_to_a_model_that_segments(app: App, tiny_he: Callable, runs: Path) -> None:
     rgb, labels = tiny_he(128, 160, 40, 7)
     app.viewer.add_image(rgb, name="my tile", **MICRONS)
@@ -247,10 +253,8 @@ def test_paused_resumed_stopped_resumed_and_finished(app: App, data: Path) -> No
     assert "Resume goes on from step" in app.panel.message.text()
     saved = app.panel.status.checkpoint
     assert saved >= step
-    # finish early: nothing but the length may be changed by hand
-    recipe = json.loads((path / "recipe.json").read_text())
     epochs = saved // 10 + 2
-    (path / "recipe.json").write_text(json.dumps({**recipe, "epochs_constant": epochs, "epochs_decay": 0}))
+    shorten(path, epochs)
     with app.qtbot.waitSignal(app.widget.ended, timeout=LONG) as blocker:
         app.ask("resume")
     assert blocker.args[0].state is RunState.FINISHED, blocker.args[0]
@@ -353,6 +357,7 @@ def test_a_full_disk_is_said_and_the_run_goes_on_when_there_is_room(
     assert "the disk is full" in app.panel.message.text()
     assert "the disk is full" in app.errors()[-1]
     filler.unlink()
+    shorten(path, app.panel.status.checkpoint // 10 + 2)
     with app.qtbot.waitSignal(app.widget.ended, timeout=LONG) as blocker:
         app.ask("resume")
     assert blocker.args[0].state is RunState.FINISHED, blocker.args[0]

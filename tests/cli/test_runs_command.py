@@ -3,6 +3,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,6 +143,14 @@ def test_a_run_is_paused_resumed_and_stopped(endless: RunFolder, nucleigan: Call
     while not (state_of(endless).step or 0) >= 10:
         assert time.monotonic() < end
         time.sleep(0.02)
+    command = [sys.executable, "-m", "napari_nucleigan", "train", "--watch", str(endless.path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as watching:
+        assert watching.stderr is not None
+        assert watching.stderr.readline()
+        watching.send_signal(signal.SIGINT)
+        assert "No longer watched" in watching.stderr.read()
+    assert watching.returncode == 130
+    assert state_of(endless).state is RunState.RUNNING
     done = nucleigan("runs", "stop", "long")
     assert done.exit_code == 0
     assert done.stdout.startswith("Stopped; its state is saved. Resume goes on from step ")

@@ -272,9 +272,12 @@ def _watch(name: str, as_json: bool) -> None:
     from napari_nucleigan.training.shelf import find_run
 
     run = find_run(name)
-    with JsonLines() if as_json else TrainingView() as view:
-        for event in watch(run):
-            view(event)
+    try:
+        with JsonLines() if as_json else TrainingView() as view:
+            for event in watch(run):
+                view(event)
+    except KeyboardInterrupt as stop:
+        raise Stopped("No longer watched; the run is as it was.") from stop
     status = state_of(run)
     if status.state is RunState.FAILED:
         raise RunError(f"{run} has failed: {status.message}")

@@ -97,7 +97,7 @@ def correct(viewer: Viewer, widget: Any, layer: Labels, truth: np.ndarray) -> No
     layer.data = np.where(inside, truth + labels.max(), labels).astype(np.int32)
     panel = widget.corrections
     panel.button.click()
-    panel.draw.click()
+    panel.regions.button.click()
     corners = [(TOP, LEFT), (TOP, LEFT + SIDE), (TOP + SIDE, LEFT + SIDE), (TOP + SIDE, LEFT)]
     viewer.layers.selection.active.add_rectangles(np.array(corners) - 0.5)
     settle(0.5)

@@ -72,7 +72,7 @@ class App:
         return [layer for layer in self.viewer.layers if layer.as_layer_data_tuple()[2] == "labels"]
 
     def draw(self, corners: Any = BOX, kind: str = "rectangle") -> Any:
-        self.click(self.panel.draw)
+        self.click(self.panel.regions.button)
         layer = self.viewer.layers.selection.active
         layer.add(corners, shape_type=kind)
         return layer
@@ -124,7 +124,7 @@ def test_corrections_to_a_model_of_the_users_own(app: App, runs: Path) -> None:
         other = app.viewer.add_image(app.image.data[::-1], name="another", **MICRONS)
         app.widget.select_image(other)
         assert app.panel.running
-        assert not app.panel.draw.isEnabled()
+        assert not app.panel.regions.button.isEnabled()
     assert state_of(path).state is RunState.FINISHED
     recipe = RunFolder(path).recipe()
     assert recipe["name"] == FINE_TUNING
@@ -265,7 +265,7 @@ def test_what_was_chosen_stays_chosen(app: App) -> None:
     app.viewer.add_labels(np.zeros_like(first.data), name="later", **MICRONS)
     app.viewer.add_shapes(None, ndim=2, name="later shapes")
     assert app.panel.labels.currentText() == first.name
-    assert app.panel.regions.currentText() == regions.name
+    assert app.panel.regions.box.currentText() == regions.name
     app.viewer.layers.remove(first)
     assert app.panel.labels.currentText() == "later"
 

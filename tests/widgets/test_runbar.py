@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_nucleigan.events import Progress
-from napari_nucleigan.widgets.runbar import RunBar, figures
+from napari_nucleigan.widgets.runbar import Figures, RunBar, figures
 
 if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
 
-def made(nuclei: int, seconds: float, mpp: float) -> Any:
-    return SimpleNamespace(features={"label": range(nuclei)}, seconds=seconds, mpp=mpp, provenance={"model": "m"})
+def made(nuclei: int, seconds: float, mpp: float) -> Figures:
+    return Figures(nuclei, seconds, mpp, "m")
 
 
 def test_figures() -> None:
@@ -21,6 +20,7 @@ def test_figures() -> None:
     assert figures([made(1, 0.44, 0.25)]) == "1 nucleus · 0.4 s · 0.25 µm per pixel · m"
     assert figures([made(0, 1, 0.2526)]) == "0 nuclei · 1.0 s · 0.253 µm per pixel · m"
     several = [made(1, 1, 0.5), made(2, 2, 0.25), made(3, 3, 1.0)]
+    assert figures([made(5, 75, 0.25)]) == "5 nuclei · 1 min 15 s · 0.25 µm per pixel · m"
     assert figures(several) == "3 images · 6 nuclei · 6.0 s · 0.25 to 1 µm per pixel · m"
 
 

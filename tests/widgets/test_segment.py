@@ -16,6 +16,7 @@ pytest.importorskip("qtpy.QtWidgets")
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtWidgets import QAbstractSlider, QAbstractSpinBox, QComboBox, QPushButton, QWidget
+from segment_app import LONG, MICRONS, App
 
 from napari_nucleigan.widgets import forms, results
 from napari_nucleigan.widgets.layers import METADATA_KEY
@@ -26,61 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytestqt.qtbot import QtBot
-
-LONG = 60_000  # milliseconds; the machine may be busy
-MICRONS = {"scale": (0.25, 0.25), "units": ("µm", "µm")}
-
-
-class App:
-    """A viewer with the widget, and the hands of a user."""
-
-    def __init__(self, viewer: Any, qtbot: QtBot) -> None:
-        self.viewer, self.qtbot = viewer, qtbot
-        self.widget = SegmentWidget(viewer)
-        viewer.window.add_dock_widget(self.widget, name="Segment nuclei")
-        with qtbot.waitSignal(self.widget.ready, timeout=LONG):
-            pass
-
-    @property
-    def form(self) -> forms.SegmentForm:
-        return self.widget.form
-
-    @property
-    def bar(self) -> Any:
-        return self.widget.bar
-
-    @property
-    def labels(self) -> list[Any]:
-        return [layer for layer in self.viewer.layers if layer.as_layer_data_tuple()[2] == "labels"]
-
-    def click_run(self) -> None:
-        self.qtbot.mouseClick(self.bar.run_button, Qt.MouseButton.LeftButton)
-
-    def run(self) -> list[Any]:
-        with self.qtbot.waitSignal(self.widget.done, timeout=LONG) as blocker:
-            self.click_run()
-        return blocker.args[0]
-
-    def move(self, change: Callable[[], None]) -> None:
-        """Move a filter and wait for the labels."""
-        before = [layer.data for layer in self.labels]
-        change()
-        self.qtbot.waitUntil(
-            lambda: (
-                any(layer.data is not old for layer, old in zip(self.labels, before, strict=False))
-                or len(self.labels) > len(before)
-            ),
-            timeout=LONG,
-        )
-
-    def choose(self, box: QComboBox, value: Any) -> None:
-        index = box.findData(value)
-        assert index >= 0
-        box.setCurrentIndex(index)
-
-    def errors(self) -> list[str]:
-        records = notification_manager.records
-        return [record.message for record in records if str(record.severity) == "error"]
 
 
 @pytest.fixture
@@ -449,13 +395,13 @@ def test_current_view(make_napari_viewer_proxy: Callable, qtbot: QtBot, models: 
     camera.zoom /= 2
     qtbot.waitUntil(lambda: tuple(image.corner_pixels[1]) == (299, 399), timeout=LONG)
     whole = app.run()[0]
-    assert whole.box is None
+    assert whole.part.box is None
     camera.zoom *= 8
     qtbot.waitUntil(lambda: tuple(image.corner_pixels[1]) != (299, 399), timeout=LONG)
     qtbot.wait(100)
     part = app.run()[0]
     assert part is not whole  # another region is another result
-    top, bottom, left, right = part.box
+    top, bottom, left, right = part.part.box
     assert 0 < top < bottom < 300
     assert 0 < left < right < 400
     labels = part.labels.data

@@ -12,6 +12,7 @@ from napari_nucleigan.errors import ImageError
 from napari_nucleigan.events import Note, run
 from napari_nucleigan.segmentation import SegmentSettings
 from napari_nucleigan.widgets import work
+from napari_nucleigan.widgets.parts import WHOLE_IMAGE, Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,9 +59,9 @@ def test_not_too_many_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_segment_and_refilter(models: Path, tiny_he: Callable) -> None:
     rgb, _ = tiny_he(90, 120, 12, 2)
     settings = SegmentSettings(model="tiny", device="cpu")
-    source = work.Source(rgb, "tile", 0.25, box=(0, 90, 20, 100))
+    source = work.Source(rgb, "tile", 0.25, Part((0, 90, 20, 100)))
     made = run(work.segment_source(source, settings))
     assert made.labels.shape == (90, 80)
     assert made.labels.max() > 2
-    fewer = run(work.refilter_job(made, settings.model_copy(update={"min_area": 1e4})))
+    fewer = run(work.refilter_job(made, settings.model_copy(update={"min_area": 1e4}), WHOLE_IMAGE))
     assert fewer.labels.max() == 0

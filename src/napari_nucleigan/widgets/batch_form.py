@@ -91,7 +91,7 @@ class BatchForm(MethodForm):
         self._proposed: Path | None = None
         self.images = ImagesField()
         self.out = FolderField(
-            "Where the results go, under the names of the images; it may be a new folder.", "Folder of the results"
+            "Where the results go, under the names of the images; it may be a new folder.", "the results"
         )
         self.formats = {suffix: _check(text, tip) for suffix, (text, tip) in _FORMATS.items()}
         self.recursive = _check(

@@ -24,13 +24,14 @@ from napari_nucleigan.widgets.jobs import Runner
 from napari_nucleigan.widgets.mask_layers import mask_reader
 from napari_nucleigan.widgets.monitor import Monitor
 from napari_nucleigan.widgets.paint_work import file_name
-from napari_nucleigan.widgets.regions import add_regions, regions_reader, shapes_layers
+from napari_nucleigan.widgets.regions import regions_reader
 from napari_nucleigan.widgets.runbar import RunBar
+from napari_nucleigan.widgets.shapes_picker import ShapesPicker
 from napari_nucleigan.widgets.train_data import pairs_of
 from napari_nucleigan.widgets.work import Source
 
 if TYPE_CHECKING:
-    from napari.layers import Image, Labels, Shapes
+    from napari.layers import Image, Labels
     from napari.viewer import Viewer
 
     from napari_nucleigan.models import ModelCard
@@ -69,7 +70,6 @@ class Corrections(QWidget):
         self._model: tuple[str, ModelCard] | None = None
         self._device = "auto"
         self._labels: list[Labels] = []
-        self._shapes: list[Shapes] = []
         self._run: Path | None = None
         self.model: Path | None = None
         """The model of the last run that has one."""
@@ -78,12 +78,12 @@ class Corrections(QWidget):
         self.button = QToolButton()
         self.page = QWidget()
         self.labels = combo({}, "The nuclei of the chosen image, with your corrections in the regions below.")
-        self.regions = combo(
-            {},
+        self.regions = ShapesPicker(
+            viewer,
+            "corrected",
             "A Shapes layer with rectangles, polygons or ellipses around what you have corrected. Every nucleus in "
             "them must be right: what is not labelled there is background. What lies outside counts for nothing.",
         )
-        self.draw = QPushButton("Draw")
         minutes = SegmenterRecipe.model_fields["minutes"].description or ""
         self.minutes = spin(600.0, 1.0, 1, "no limit", " min", minutes)
         self.again = QCheckBox("Segment again when done")
@@ -130,17 +130,13 @@ class Corrections(QWidget):
     def reset_choices(self) -> None:
         """List the layers anew; what was chosen stays chosen."""
         self._labels = [labels for image, labels in pairs_of(self._viewer) if image is self._image]
-        self._shapes = shapes_layers(self._viewer)
-        for layer in self._shapes:
-            # The first rectangle is what Fine-tune waits for.
-            layer.events.data.connect(self._drawn)
-        for box, found in ((self.labels, self._labels), (self.regions, self._shapes)):
-            before = box.currentData()
-            with silent(box):
-                box.clear()
-                for layer in found:
-                    box.addItem(layer.name, layer.unique_id)
-                box.setCurrentIndex(max(0, box.findData(before)) if found else -1)
+        before = self.labels.currentData()
+        with silent(self.labels):
+            self.labels.clear()
+            for layer in self._labels:
+                self.labels.addItem(layer.name, layer.unique_id)
+            self.labels.setCurrentIndex(max(0, self.labels.findData(before)) if self._labels else -1)
+        self.regions.reset_choices()
         self._update()
 
     def problem(self) -> str:
@@ -155,25 +151,19 @@ class Corrections(QWidget):
             return "Choose the model to be fine-tuned above."
         if not self._labels:
             return "Press Run above, then correct the nuclei of some region in the Labels layer."
-        shapes = self._chosen_regions()
-        if shapes is None or not len(shapes.data):
-            return "Press Draw, then draw a rectangle around a region in which every nucleus is right."
-        if shapes.ndim != 2:
-            return f"“{shapes.name}” has {shapes.ndim} dimensions; draw the regions in a new layer: press Draw."
-        return ""
+        return self.regions.problem("draw a rectangle around a region in which every nucleus is right.")
 
     def draw_regions(self) -> None:
         """Add a Shapes layer for the regions, with the rectangle tool at hand."""
         if self._image is not None:
-            layer = add_regions(self._viewer, self._image)
-            self.regions.setCurrentIndex(self.regions.findData(layer.unique_id))
+            self.regions.draw(self._image)
 
     def start(self) -> None:
         """Start to fine-tune."""
         if self.running or self.problem():
             return
         assert self._image is not None and self._model is not None
-        image, (path, card), shapes = self._image, self._model, self._chosen_regions()
+        image, (path, card), shapes = self._image, self._model, self.regions.chosen
         labels = self._labels[self.labels.currentIndex()]
         assert shapes is not None
         self.bar.begin()
@@ -222,7 +212,6 @@ class Corrections(QWidget):
         self.button.setCheckable(True)
         self.button.setArrowType(Qt.ArrowType.RightArrow)
         self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.draw.setToolTip("Add a layer for the regions, and draw a rectangle in it.")
         self.minutes.setMinimum(_FEWEST_MINUTES)
         self.minutes.setValue(read_recipe(FINE_TUNING).minutes)
         self.again.setChecked(True)
@@ -233,7 +222,7 @@ class Corrections(QWidget):
         self.bar.cancel_button.setToolTip("Save what was learnt so far, and end.")
         form = form_layout(self.page)
         add_row(form, "Labels", self.labels)
-        add_row(form, "Regions", self.regions, self.draw)
+        add_row(form, "Regions", self.regions)
         add_row(form, "Learning", self.minutes)
         for part in (self.again, self.bar, self.again_button):
             form.addRow(part)
@@ -245,12 +234,12 @@ class Corrections(QWidget):
 
     def _connect(self) -> None:
         self.button.toggled.connect(self._open)
-        self.draw.clicked.connect(lambda: self.draw_regions())
+        self.regions.button.clicked.connect(lambda: self.draw_regions())
         self.bar.run_clicked.connect(self.start)
         self.bar.cancel_clicked.connect(self.stop)
         self.again_button.clicked.connect(lambda: self._offer(self._image or self._learnt_from))
-        for box in (self.labels, self.regions):
-            box.currentIndexChanged.connect(lambda _: self._update())
+        self.labels.currentIndexChanged.connect(lambda _: self._update())
+        self.regions.changed.connect(self._update)
         self._runner.progressed.connect(self.bar.show_progress)
         self._runner.noted.connect(self._noted)
         self._runner.finished.connect(self._started)
@@ -266,17 +255,10 @@ class Corrections(QWidget):
         self.button.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
         self._update()
 
-    def _chosen_regions(self) -> Shapes | None:
-        row = self.regions.currentIndex()
-        return self._shapes[row] if 0 <= row < len(self._shapes) else None
-
-    def _drawn(self, event: object = None) -> None:
-        self._update()
-
     def _update(self) -> None:
-        for part in (self.labels, self.regions, self.draw, self.minutes):
+        for part in (self.labels, self.regions, self.minutes):
             part.setEnabled(not self.running)
-        self.draw.setEnabled(self._image is not None and not self.running)
+        self.regions.button.setEnabled(self._image is not None and not self.running)
         self.bar.set_state(self.running, "" if self.running else self.problem())
         self.again_button.setEnabled(self.model is not None)
 

@@ -17,15 +17,15 @@ class FolderField(QWidget):
     ----------
     tip : str
         What the folder is for.
-    title : str
-        What it is, for the window that looks for one.
+    what : str
+        Whose folder it is.
     """
 
     changed = Signal()
 
-    def __init__(self, tip: str, title: str = "Folder of the data set") -> None:
+    def __init__(self, tip: str, what: str = "the data set") -> None:
         super().__init__()
-        self._title = title
+        self._what = what
         self.line = QLineEdit()
         self.line.setPlaceholderText("Choose a folder")
         self.browse = QPushButton("Browse")
@@ -46,12 +46,12 @@ class FolderField(QWidget):
         """Why it cannot be written to; empty where it can, as far as can be told."""
         path = self.path
         if path is None:
-            return "Choose the folder of the data set: it may be a new one."
+            return f"Choose the folder of {self._what}: it may be a new one."
         if not path.is_absolute():
             return "Give the whole path of the folder, or look for it with Browse."
         return f"{path} is a file: choose a folder." if path.is_file() else ""
 
     def _browse(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, self._title, self.line.text())
+        folder = QFileDialog.getExistingDirectory(self, f"Folder of {self._what}", self.line.text())
         if folder:
             self.line.setText(folder)

@@ -24,14 +24,24 @@ from napari_nucleigan.widgets.pickers import ask_image_files, ask_image_folder
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from qtpy.QtWidgets import QWidget
+
 
 ALL_IMAGES = "all"
-WHOLE, VIEW = "whole", "view"
+WHOLE, VIEW, DRAWN = "whole", "view", "drawn"
 REPLACE, ADD = "replace", "add"
 
 
 class SegmentForm(MethodForm):
-    """All fields of the Segment widget; it knows nothing of viewers or jobs."""
+    """All fields of the Segment widget; it knows nothing of viewers or jobs.
+
+    Parameters
+    ----------
+    drawn : QWidget
+        Where drawn regions are chosen; shown for these only.
+    slide : QWidget
+        What is asked for slides.
+    """
 
     image_changed = Signal()
     """Another image was chosen."""
@@ -40,8 +50,9 @@ class SegmentForm(MethodForm):
     paths_chosen = Signal(list)
     """Image files, or a folder, to open."""
 
-    def __init__(self) -> None:
+    def __init__(self, drawn: QWidget, slide: QWidget) -> None:
         super().__init__()
+        self.drawn, self.slide = drawn, slide
         self.image = combo({}, "The image to segment. All open image layers are listed.")
         self.open = menu_button(
             "Open",
@@ -52,9 +63,9 @@ class SegmentForm(MethodForm):
         self.magnification = objective_button(self.mpp)
         self.mpp_source = small_label()
         self.region = combo(
-            {"Whole image": WHOLE, "Current view": VIEW},
-            "Segment the whole image, or only the part that the canvas shows now. That part counts "
-            "as an image of its own, also for its stains.",
+            {"Whole image": WHOLE, "Current view": VIEW, "Drawn region": DRAWN},
+            "Segment the whole image, only the part that the canvas shows now, or what you draw. Unless it is as large "
+            "as a slide, a part counts as an image of its own, also for its stains.",
         )
         self.rerun = combo(
             {"Replace the same result": REPLACE, "Add a new layer": ADD},
@@ -62,8 +73,10 @@ class SegmentForm(MethodForm):
             "microns per pixel, stain normalisation and region: replace that result, or add "
             "another layer.",
         )
+        self._rows = form_layout(self)
         self._arrange()
         self._connect()
+        self._show_drawn()
 
     def set_images(self, names: Sequence[str], chosen: int | str | None) -> None:
         """List the images.
@@ -92,12 +105,14 @@ class SegmentForm(MethodForm):
         say(self.mpp_source, source)
 
     def _arrange(self) -> None:
-        form = form_layout(self)
+        form = self._rows
         add = partial(add_row, form)
         add("Image", self.image, self.open)
         add("Pixel size", self.mpp, self.magnification)
         form.addRow(self.mpp_source)
         add("Region", self.region)
+        add("Shapes", self.drawn)
+        form.addRow(self.slide)
         self._add_method(form)
         add("Re-run", self.rerun)
 
@@ -109,6 +124,10 @@ class SegmentForm(MethodForm):
             box.currentIndexChanged.connect(lambda _: self.changed.emit())
         for signal in (self.image_changed, self.mpp_typed):
             signal.connect(lambda *_: self.changed.emit())
+        self.region.currentIndexChanged.connect(lambda _: self._show_drawn())
+
+    def _show_drawn(self) -> None:
+        self._rows.setRowVisible(self.drawn, self.region.currentData() == DRAWN)
 
     def _choose_files(self) -> None:
         if paths := ask_image_files(self):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,9 @@ VIEW_KEY = "view"
 
 Box = tuple[int, int, int, int]
 """First row, last row + 1, first column, last column + 1."""
+
+LARGE = 64_000_000
+"""Pixels above which an image is a slide: no array of its size is made."""
 
 
 def image_layers(viewer: Viewer) -> list[Image]:
@@ -106,8 +110,20 @@ def layer_mpp(layer: Image) -> float | None:
 
 def layer_folder(layer: Image) -> str:
     """Folder of the file that a layer came from; empty where that is not known."""
+    path = layer_file(layer)
+    return str(path.parent) if path else ""
+
+
+def layer_file(layer: Image) -> Path | None:
+    """File or folder that a layer came from; None where that is not known."""
     path = layer.metadata.get(METADATA_KEY, {}).get("path") or layer.source.path
-    return str(Path(path).parent) if path else ""
+    return Path(path) if path else None
+
+
+def is_large(layer: Image) -> bool:
+    """Whether no array of a layer's size should be made."""
+    height, width = image_shape(layer)
+    return height * width > LARGE
 
 
 def image_shape(layer: Image) -> tuple[int, int]:
@@ -164,8 +180,10 @@ def he_image(data: np.ndarray[Any, Any], name: str, mpp: float | None, box: Box 
     -------
     HEImage
     """
-    if data.dtype == np.uint8 and box is not None:
-        # Bytes are taken as they are, so that the part can be cut out before anything is loaded.
+    plane = data.shape[1:] if channel_first else data.shape[:2]
+    if box is not None and (data.dtype == np.uint8 or math.prod(plane) > LARGE):
+        # Bytes are taken as they are, so that the part can be cut out before anything is loaded. Of other numbers the
+        # range of the whole image counts, if that can be loaded.
         data = data[..., box[0] : box[1], box[2] : box[3]] if channel_first else data[box[0] : box[1], box[2] : box[3]]
         box = None
     rgb, notes = to_rgb(np.asarray(data), 0 if channel_first else None)
@@ -205,6 +223,34 @@ def labels_place(layer: Image) -> dict[str, Any]:
         "affine": layer.affine.set_slice(plane).affine_matrix,
         "units": tuple(layer.units[axis] for axis in plane),
         "axis_labels": tuple(layer.axis_labels[axis] for axis in plane),
+    }
+
+
+def moved(place: dict[str, Any], factors: Sequence[float], start: Sequence[float]) -> dict[str, Any]:
+    """Move what is laid over an image, and give it other pixels.
+
+    Parameters
+    ----------
+    place : dict
+        As from `labels_place`.
+    factors : (float, float)
+        Pixels of the image that a pixel is high and wide.
+    start : (float, float)
+        Where in the image the corner of the first pixel lies, in pixels from the corner of its own first.
+
+    Returns
+    -------
+    dict
+        As from `labels_place`.
+    """
+    from napari.utils.transforms import Affine
+
+    linear = Affine(scale=place["scale"], rotate=place["rotate"], shear=place["shear"], ndim=2).linear_matrix
+    # The place of a pixel is that of its middle.
+    middle = np.asarray(start) + (np.asarray(factors) - 1) / 2
+    return place | {
+        "scale": np.asarray(place["scale"]) * factors,
+        "translate": np.asarray(place["translate"]) + linear @ middle,
     }
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Shapes
     from napari.viewer import Viewer
 
+    from napari_nucleigan.masks.shapes import Points
     from napari_nucleigan.widgets.mask_layers import Reader
 
 COLOUR = "#00e5ff"
@@ -28,12 +29,12 @@ def shapes_layers(viewer: Viewer) -> list[Shapes]:
     return [layer for layer in reversed(viewer.layers) if isinstance(layer, Shapes)]
 
 
-def add_regions(viewer: Viewer, image: Image) -> Shapes:
-    """Add a layer for regions of an image, with the rectangle tool at hand."""
+def add_regions(viewer: Viewer, image: Image, what: str) -> Shapes:
+    """Add a layer for regions of an image, with the rectangle tool at hand; its name says what they are."""
     layer = viewer.add_shapes(
         None,
         ndim=2,
-        name=f"{image.name} corrected",
+        name=f"{image.name} {what}",
         edge_color=COLOUR,
         face_color="transparent",
         edge_width=max(1.0, min(image_shape(image)) / _PARTS),
@@ -46,6 +47,18 @@ def add_regions(viewer: Viewer, image: Image) -> Shapes:
 def regions_reader(shapes: Shapes, labels: Labels) -> Reader:
     """Return what draws the shapes of a layer, as they are now, on the pixels of a Labels layer.
 
+    Raises
+    ------
+    LabelsError
+        If a shape encloses nothing.
+    """
+    polygons, shape = region_polygons(shapes, labels), image_shape(labels)
+    return lambda: polygons_to_labels(polygons, shape)
+
+
+def region_polygons(shapes: Shapes, layer: Image | Labels) -> list[Points]:
+    """Return the shapes of a layer as polygons in the pixels of another one; the middle of the first is (0, 0).
+
     The two may have other scales, places and units.
 
     Raises
@@ -53,15 +66,13 @@ def regions_reader(shapes: Shapes, labels: Labels) -> Reader:
     LabelsError
         If a shape encloses nothing.
     """
-    factors = np.array([_factor(*units) for units in zip(shapes.units, labels.units, strict=True)])
-    polygons = [
-        np.array([labels.world_to_data(np.asarray(shapes.data_to_world(point)) * factors) for point in polygon])
+    factors = np.array([_factor(*units) for units in zip(shapes.units, layer.units[-2:], strict=True)])
+    return [
+        np.array([layer.world_to_data(np.asarray(shapes.data_to_world(point)) * factors)[-2:] for point in polygon])
         for polygon in (
             as_polygon(np.array(data), str(kind)) for data, kind in zip(shapes.data, shapes.shape_type, strict=True)
         )
     ]
-    shape = image_shape(labels)
-    return lambda: polygons_to_labels(polygons, shape)
 
 
 def _factor(own: Any, wanted: Any) -> float:

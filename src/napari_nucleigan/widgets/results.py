@@ -11,17 +11,22 @@ from napari_nucleigan.widgets.layers import (
     Box,
     full_labels,
     image_shape,
+    is_large,
     labels_place,
+    moved,
 )
+from napari_nucleigan.widgets.runbar import Figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    import numpy as np
     from napari.layers import Image, Labels
     from napari.utils.colormaps import CyclicLabelColormap
     from napari.viewer import Viewer
 
     from napari_nucleigan.segmentation import Segmentation, SegmentSettings
+    from napari_nucleigan.widgets.parts import Part
 
 CONTOUR = 2
 """Nuclei are drawn as outlines of so many pixels, so that the stain stays in view."""
@@ -52,8 +57,8 @@ class Result:
         The layer that shows the nuclei.
     segmentation : Segmentation
         What the labels come from; it keeps the mask, so that filters can be moved.
-    box : Box or None
-        The region; None for the whole image.
+    part : Part
+        What of the image was wanted.
     key : tuple
         What a run must have in common with this one to be the same.
     edited : bool
@@ -63,21 +68,27 @@ class Result:
     image: Image
     labels: Labels
     segmentation: Segmentation
-    box: Box | None
+    part: Part
     key: tuple[Any, ...]
     edited: bool = field(default=False)
+
+    @property
+    def figures(self) -> Figures:
+        """What is said of it."""
+        found = self.segmentation
+        return Figures(len(found.features["label"]), found.seconds, found.mpp, str(found.provenance["model"]))
 
     def mark_edited(self, _: object = None) -> None:
         """Note that the labels hold the user's own work from now on."""
         self.edited = True
 
 
-def run_key(image: Image, settings: SegmentSettings, mpp: float, box: Box | None) -> tuple[Any, ...]:
+def run_key(image: Image, settings: SegmentSettings, mpp: float, part: Part) -> tuple[Any, ...]:
     """Return what two runs share that are of the same image and settings.
 
     The filters are left out, because they can be moved on the result, and so is the device.
     """
-    return (image.unique_id, settings.model, settings.normalize, round(mpp, 6), box)
+    return (image.unique_id, settings.model, settings.normalize, round(mpp, 6), part)
 
 
 class Results:
@@ -111,7 +122,7 @@ class Results:
         image: Image,
         segmentation: Segmentation,
         key: tuple[Any, ...],
-        box: Box | None,
+        part: Part,
         replace: bool,
     ) -> Result:
         """Show a segmentation as a Labels layer.
@@ -124,8 +135,8 @@ class Results:
             Its nuclei.
         key : tuple
             As from `run_key`.
-        box : Box or None
-            The region; None for the whole.
+        part : Part
+            What of the image was wanted.
         replace : bool
             Whether a result of the same `key` is replaced; one with the user's paint never is.
 
@@ -139,16 +150,19 @@ class Results:
                 if item.key == key and not item.edited:
                     self.update(item, segmentation)
                     return item
+        place = labels_place(image)
+        if is_large(image) and part.box is not None:
+            place = moved(place, (1, 1), (part.box[0], part.box[2]))
         labels = self._viewer.add_labels(
-            full_labels(segmentation, image_shape(image), box),
+            _shown(image, segmentation, part.box),
             name=f"{image.name} nuclei",
             visible=image.visible,
             opacity=1.0,
             colormap=nuclei_colormap(),
-            **labels_place(image),
+            **place,
         )
         labels.contour = CONTOUR
-        result = Result(image, labels, segmentation, box, key)
+        result = Result(image, labels, segmentation, part, key)
         self._describe(result)
         labels.events.paint.connect(result.mark_edited)
         self._all.append(result)
@@ -158,7 +172,7 @@ class Results:
     def update(self, result: Result, segmentation: Segmentation) -> None:
         """Put other nuclei into the layer of a result."""
         result.segmentation = segmentation
-        result.labels.data = full_labels(segmentation, image_shape(result.image), result.box)
+        result.labels.data = _shown(result.image, segmentation, result.part.box)
         self._describe(result)
         self._forget()
 
@@ -173,9 +187,10 @@ class Results:
 
     def _describe(self, result: Result) -> None:
         table = dict(result.segmentation.features)
-        if result.box is not None:
+        box = result.part.box
+        if box is not None:
             mpp = result.segmentation.mpp
-            for axis, offset in (("y", result.box[0]), ("x", result.box[2])):
+            for axis, offset in (("y", box[0]), ("x", box[2])):
                 table[f"centroid_{axis}_px"] = table[f"centroid_{axis}_px"] + offset
                 table[f"centroid_{axis}_um"] = table[f"centroid_{axis}_um"] + offset * mpp
         # napari finds the row of a label by a column of this name.
@@ -185,7 +200,13 @@ class Results:
         metadata[METADATA_KEY] = {
             **result.segmentation.provenance,
             "image": result.image.name,
-            "region": result.box,
+            "region": box,
+            **({"drawn": result.part.polygons} if result.part.polygons else {}),
             "notes": list(result.segmentation.notes),
         }
         result.labels.metadata = metadata
+
+
+def _shown(image: Image, segmentation: Segmentation, box: Box | None) -> np.ndarray[Any, Any]:
+    """Labels of the size of the image; of a large one those of the region only."""
+    return segmentation.labels if is_large(image) else full_labels(segmentation, image_shape(image), box)

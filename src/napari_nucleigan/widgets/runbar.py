@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
@@ -14,7 +15,28 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_nucleigan.events import Progress
-    from napari_nucleigan.segmentation import Segmentation
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What is said of an image that was segmented.
+
+    Attributes
+    ----------
+    nuclei : int
+        How many were found.
+    seconds : float
+        Time that it took.
+    mpp : float
+        Microns per pixel of the image.
+    model : str
+        Name of the model.
+    """
+
+    nuclei: int
+    seconds: float
+    mpp: float
+    model: str
 
 
 class RunBar(QWidget):
@@ -84,25 +106,26 @@ class RunBar(QWidget):
             self._messages.append(text)
         say(self.notes, "\n".join(self._messages))
 
-    def show_figures(self, segmentations: Sequence[Segmentation]) -> None:
+    def show_figures(self, images: Sequence[Figures]) -> None:
         """Show the line of figures of a run."""
-        text = figures(segmentations)
+        text = figures(images)
         say(self.figures, text)
         self.figures_changed.emit(text)
 
 
-def figures(segmentations: Sequence[Segmentation]) -> str:
+def figures(images: Sequence[Figures]) -> str:
     """One line of figures on a run: nuclei, seconds, microns per pixel, model."""
-    if not segmentations:
+    if not images:
         return ""
-    count = sum(len(item.features["label"]) for item in segmentations)
-    scales = sorted({item.mpp for item in segmentations})
+    count = sum(one.nuclei for one in images)
+    seconds = sum(one.seconds for one in images)
+    scales = sorted({one.mpp for one in images})
     parts = [
         "1 nucleus" if count == 1 else f"{count} nuclei",
-        f"{sum(item.seconds for item in segmentations):.1f} s",
+        f"{seconds:.1f} s" if seconds < 60 else duration(seconds),
         " to ".join(f"{mpp:.3g}" for mpp in (scales[:1] + scales[1:][-1:])) + " µm per pixel",
-        str(segmentations[0].provenance["model"]),
+        images[0].model,
     ]
-    if len(segmentations) > 1:
-        parts.insert(0, f"{len(segmentations)} images")
+    if len(images) > 1:
+        parts.insert(0, f"{len(images)} images")
     return " · ".join(parts)

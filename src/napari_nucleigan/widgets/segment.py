@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info, show_warning
-from qtpy.QtCore import QEvent, Qt, QTimer, Signal
-from qtpy.QtWidgets import QApplication, QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QTimer, Signal
+from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from napari_nucleigan._layers import image_layer
 from napari_nucleigan.errors import NucleiganError
@@ -20,11 +20,17 @@ from napari_nucleigan.events import Note, Progress
 from napari_nucleigan.models import ModelFile, list_models, read_card
 from napari_nucleigan.widgets import forms, layers, settings, work
 from napari_nucleigan.widgets.corrections import Corrections
-from napari_nucleigan.widgets.fields import warning_style
+from napari_nucleigan.widgets.fields import scroll_inside, warning_style
 from napari_nucleigan.widgets.jobs import Runner
+from napari_nucleigan.widgets.parts import WHOLE_IMAGE
+from napari_nucleigan.widgets.refilter import Refilter
+from napari_nucleigan.widgets.region_choice import RegionChoice
 from napari_nucleigan.widgets.results import Result, Results, run_key
 from napari_nucleigan.widgets.runbar import RunBar
 from napari_nucleigan.widgets.scales import Scales
+from napari_nucleigan.widgets.shapes_picker import ShapesPicker
+from napari_nucleigan.widgets.slide_form import SlideFields, slide_order
+from napari_nucleigan.widgets.slide_run import SlideRun, SlideShown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +41,6 @@ if TYPE_CHECKING:
     from napari_nucleigan.data.images import HEImage
     from napari_nucleigan.segmentation import Segmentation
 
-_FILTERS = ("threshold", "prominence", "min_area", "max_area")
 REFILTER_MS = 80
 """Rest after the last move of a filter before the labels are made anew."""
 
@@ -65,19 +70,26 @@ class SegmentWidget(QWidget):
         self._extra_models: list[ModelFile] = []
         self._results = Results(napari_viewer)
         self._queue: deque[Image] = deque()
-        self._made: list[Result] = []
+        self._made: list[Result | SlideShown] = []
         self._total = 0
         self._key: tuple[Any, ...] = ()
-        self._box: layers.Box | None = None
+        self._part = WHOLE_IMAGE
 
-        self.form = forms.SegmentForm()
+        self.shapes = ShapesPicker(
+            napari_viewer,
+            "region",
+            "A Shapes layer with rectangles, polygons or ellipses. A nucleus counts if its centre lies in one of them.",
+        )
+        self.slide = SlideFields()
+        self.form = forms.SegmentForm(self.shapes, self.slide)
+        self._choice = RegionChoice(napari_viewer, self.form, self.shapes, self.slide, self._scales, self)
         self.bar = RunBar("Segment the nuclei.")
         self.corrections = Corrections(napari_viewer, self._preferences.run_folder)
         self._runner = Runner(self, activity=True)
         self._opener = Runner(self, activity=True)
         self._surveyor = Runner(self)
-        self._refilterer = Runner(self)
-        self._waiting: deque[Result] = deque()
+        self._refilterer = Refilter(self._results, self)
+        self.slides = SlideRun(napari_viewer, self)
         self._rest = QTimer(self, singleShot=True, interval=REFILTER_MS)
         self._build()
         self._connect()
@@ -88,7 +100,7 @@ class SegmentWidget(QWidget):
     @property
     def running(self) -> bool:
         """Whether images are being opened or segmented."""
-        return self._runner.running or self._opener.running
+        return self._runner.running or self._opener.running or self.slides.running
 
     @property
     def results(self) -> list[Result]:
@@ -108,6 +120,7 @@ class SegmentWidget(QWidget):
             chosen = next((i for i, layer in enumerate(self._images) if layer.unique_id in kept), 0)
         self.form.set_images([layer.name for layer in self._images], chosen)
         self._results.prune()
+        self.shapes.reset_choices()
         self._image_chosen()
         self.corrections.reset_choices()
 
@@ -144,7 +157,10 @@ class SegmentWidget(QWidget):
 
     def run(self) -> None:
         """Segment the chosen images."""
-        if self.running or self.problem():
+        if self.running:
+            return
+        if self.problem():  # what is in view may have become too much
+            self._update()
             return
         self.bar.begin()
         self._rest.stop()
@@ -157,8 +173,8 @@ class SegmentWidget(QWidget):
     def cancel(self) -> None:
         """Stop what is running; results already made stay."""
         self._queue.clear()
-        self._opener.cancel()
-        self._runner.cancel()
+        for runner in (self._opener, self._runner, self.slides):
+            runner.cancel()
 
     def problem(self) -> str:
         """Why a run is not possible now; empty where it is."""
@@ -170,7 +186,7 @@ class SegmentWidget(QWidget):
                 return text
         if self._surveyor.running and self.form.model.count() == 0:
             return "Looking for models and devices…"
-        return self.form.problem()
+        return self.form.problem() or self._choice.problem(chosen)
 
     def _build(self) -> None:
         inner = QWidget()
@@ -180,16 +196,7 @@ class SegmentWidget(QWidget):
         layout.addWidget(self.bar)
         layout.addWidget(self.corrections)
         layout.addStretch()
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(inner)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
-        self.setMinimumWidth(320)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        scroll_inside(self, inner)
 
     def _connect(self) -> None:
         form = self.form
@@ -204,18 +211,25 @@ class SegmentWidget(QWidget):
         self._rest.timeout.connect(self._refilter)
         self._surveyor.finished.connect(self._surveyed)
         self._surveyor.failed.connect(self._failed)
-        for runner in (self._runner, self._opener):
+        self.shapes.button.clicked.connect(lambda: self.shapes.draw(self._selected()[0]))
+        self.shapes.changed.connect(self._update)
+        self.slide.changed.connect(self._update)
+        for runner in (self._runner, self._opener, self.slides):
             runner.progressed.connect(self._progressed)
             runner.noted.connect(self._noted)
             runner.stopped.connect(self._stopped)
         self._opener.finished.connect(self._opened)
         self._opener.failed.connect(self._failed)
         self._runner.finished.connect(self._finished)
-        self._runner.failed.connect(self._failed_run)
-        self._refilterer.finished.connect(self._refiltered)
+        self.slides.finished.connect(self._finished_slide)
+        for runner in (self._runner, self.slides):
+            runner.failed.connect(self._failed_run)
+        self._refilterer.shown.connect(self._refiltered)
+        self._refilterer.noted.connect(self.bar.note)
         self._refilterer.failed.connect(self._failed)
         self.corrections.model_made.connect(self._learnt)
         self.corrections.failed.connect(self._failed)
+        self._choice.view_changed.connect(self._update)
         self._viewer.events.theme.connect(self._theme)
         # A docked widget never sees a close event; `event` below and this are what there is.
         app = QApplication.instance()
@@ -233,9 +247,9 @@ class SegmentWidget(QWidget):
 
     def _shut_down(self) -> None:
         self._queue.clear()
-        self._waiting.clear()
         self._rest.stop()
-        for runner in (self._runner, self._opener, self._surveyor, self._refilterer):
+        self._choice.rest()
+        for runner in (self._runner, self._opener, self.slides, self._surveyor, self._refilterer):
             runner.cancel()
         self.corrections.shut_down()
         self._results.clear()
@@ -276,6 +290,8 @@ class SegmentWidget(QWidget):
         self.bar.set_state(running, "" if running else self.problem())
         chosen = self._selected()
         image = chosen[0] if len(chosen) == 1 else None
+        self.shapes.button.setEnabled(len(chosen) == 1)
+        self.slide.look(next((layer for layer in chosen if self._choice.is_slide(layer, WHOLE_IMAGE)), None))
         self.corrections.look(image, self._scales.of(image)[0] if image else None, self.form)
 
     def _learnt(self, model: Path, image: Image | None) -> None:
@@ -293,25 +309,36 @@ class SegmentWidget(QWidget):
             return
         layer = self._queue[0]
         mpp = self._scales.of(layer)[0] or 0.0  # never 0: `problem` has asked for it
-        view = self._total == 1 and self.form.region.currentData() == forms.VIEW
-        box = layers.visible_box(layer) if view else None
+        part = self._choice.part(layer)
         chosen = self.form.settings().model_copy(update={"tile": self._preferences.tile, "mpp": mpp})
-        self._key, self._box = run_key(layer, chosen, mpp, box), box
-        source = work.Source(layers.pixels(layer), layer.name, mpp, box, layers.is_channel_first(layer))
-        self._runner.start(work.segment_source(source, chosen), f"segmenting {layer.name}")
+        if self._choice.is_slide(layer, part):
+            self.slide.remember()
+            self.slides.start(slide_order(layer, part, chosen, self.slide), layer)
+        else:
+            self._key, self._part = run_key(layer, chosen, mpp, part), part
+            source = work.Source(layers.pixels(layer), layer.name, mpp, part, layers.is_channel_first(layer))
+            self._runner.start(work.segment_source(source, chosen), f"segmenting {layer.name}")
         self._update()
 
     def _finished(self, result: Segmentation) -> None:
         layer = self._queue.popleft()
         if layer in self._viewer.layers:
             replace = self.form.rerun.currentData() == forms.REPLACE
-            self._made.append(self._results.show(layer, result, self._key, self._box, replace))
+            self._made.append(self._results.show(layer, result, self._key, self._part, replace))
             for note in result.notes:
                 self.bar.note(note)
         self._next()
 
+    def _finished_slide(self, shown: SlideShown) -> None:
+        self._queue.popleft()
+        self._made.append(shown)
+        self.bar.note(shown.remark())
+        self._next()
+
     def _failed_run(self, error: NucleiganError) -> None:
         self._failed(error)
+        if self.sender() is self.slides and (kept := self.slides.kept()):
+            self.bar.note(kept)
         self._queue.popleft()
         self._next()
 
@@ -324,7 +351,8 @@ class SegmentWidget(QWidget):
 
     def _stopped(self) -> None:
         self._queue.clear()
-        self.bar.note("Cancelled.")
+        kept = self.slides.kept() if self.sender() is self.slides else ""
+        self.bar.note(f"Cancelled. {kept}".strip())
         self._show_figures()
         self._update()
 
@@ -353,7 +381,7 @@ class SegmentWidget(QWidget):
         self._update()
 
     def _show_figures(self) -> None:
-        self.bar.show_figures([item.segmentation for item in self._made])
+        self.bar.show_figures([item.figures for item in self._made])
 
     def _surveyed(self, found: work.Survey) -> None:
         self.form.set_devices(found.devices, self._preferences.device)
@@ -362,35 +390,10 @@ class SegmentWidget(QWidget):
         self.ready.emit()
 
     def _refilter(self) -> None:
-        if self.running or self.form.problem():
-            return
-        self._refilterer.cancel()
-        model = self.form.model.currentData()
-        self._waiting = deque(self._results.latest(self._selected(), model))
-        self._refilter_next()
+        if not self.running and not self.form.problem():
+            chosen = self._results.latest(self._selected(), self.form.model.currentData())
+            self._refilterer.start(chosen, self.form.settings())
 
-    def _refilter_next(self) -> None:
-        while self._waiting and self._waiting[0].segmentation.field is None:
-            name = self._waiting.popleft().image.name
-            self.bar.note(f"The mask of “{name}” was too large to keep: press Run to apply the filters.")
-        if self._waiting:
-            item = self._waiting[0].segmentation
-            wanted = self.form.settings()
-            update = {name: getattr(wanted, name) for name in _FILTERS}
-            self._refilterer.start(
-                work.refilter_job(item, item.settings.model_copy(update=update)),
-                "filtering the nuclei",
-            )
-
-    def _refiltered(self, segmentation: Segmentation) -> None:
-        item = self._waiting.popleft()
-        if item not in self.results:
-            pass
-        elif item.edited:
-            item = self._results.show(item.image, segmentation, item.key, item.box, replace=False)
-            self.bar.note("You have painted in the labels: they were kept, a new layer was added.")
-        else:
-            self._results.update(item, segmentation)
+    def _refiltered(self, item: Result) -> None:
         self._made = [item] if item not in self._made else self._made
         self._show_figures()
-        self._refilter_next()

@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info, show_warning
-from qtpy.QtCore import QEvent, Qt, QTimer, Signal
-from qtpy.QtWidgets import QApplication, QFrame, QPushButton, QScrollArea, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QTimer, Signal
+from qtpy.QtWidgets import QApplication, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
 from napari_nucleigan.errors import NucleiganError
 from napari_nucleigan.events import Note
 from napari_nucleigan.models import ModelFile, list_models
 from napari_nucleigan.widgets import forms, paint_work, settings, work
 from napari_nucleigan.widgets.choices import Choices
-from napari_nucleigan.widgets.fields import say, warning_style
+from napari_nucleigan.widgets.fields import say, scroll_inside, warning_style
 from napari_nucleigan.widgets.jobs import Runner
 from napari_nucleigan.widgets.live import Live
 from napari_nucleigan.widgets.method_form import GAP
@@ -176,16 +176,7 @@ class SynthesizeWidget(QWidget):
         layout.addSpacing(GAP)
         layout.addWidget(self.tabs)
         layout.addStretch()
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(inner)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
-        self.setMinimumWidth(320)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        scroll_inside(self, inner)
 
     def _connect(self) -> None:
         form = self.form

@@ -150,7 +150,7 @@ def write_pairs(pairs: tuple[Pair, ...], folder: Path) -> Job[Path]:
     for number, pair in enumerate(pairs):
         source = pair.image
         yield Progress(number, len(pairs), f"writing {source.name}")
-        image = he_image(source.data, source.name, source.mpp, source.box, source.channel_first)
+        image = he_image(source.data, source.name, source.mpp, source.part.box, source.channel_first)
         for note in image.notes:
             yield Note(f"{source.name}: {note}")
         labels = np.asarray(pair.labels())

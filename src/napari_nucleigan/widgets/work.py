@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from napari_nucleigan.data.images import HEImage, list_images, read_image
 from napari_nucleigan.errors import ImageError, NucleiganError
@@ -18,12 +20,11 @@ from napari_nucleigan.segmentation import (
     refilter,
     segment,
 )
-from napari_nucleigan.widgets.layers import Box, he_image
+from napari_nucleigan.widgets.layers import he_image
+from napari_nucleigan.widgets.parts import WHOLE_IMAGE, Part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import numpy as np
 
     from napari_nucleigan.models import Kind
 
@@ -43,8 +44,8 @@ class Source:
         Name of the layer.
     mpp : float or None
         Microns per pixel; None where they are not known.
-    box : Box or None
-        The region; None for the whole.
+    part : Part
+        What of it is wanted.
     channel_first : bool
         Whether the first axis holds the colours.
     """
@@ -52,7 +53,7 @@ class Source:
     data: np.ndarray[Any, Any]
     name: str
     mpp: float | None
-    box: Box | None = None
+    part: Part = WHOLE_IMAGE
     channel_first: bool = False
 
 
@@ -126,13 +127,30 @@ def segment_source(source: Source, settings: SegmentSettings) -> Job[Segmentatio
         How.
     """
     yield Progress(0, 1, "loading the image")
-    image = he_image(source.data, source.name, source.mpp, source.box, source.channel_first)
+    image = he_image(source.data, source.name, source.mpp, source.part.box, source.channel_first)
     for note in image.notes:
         yield Note(note)
-    return (yield from segment(image, settings))
+    return _within(source.part, (yield from segment(image, settings)))
 
 
-def refilter_job(segmentation: Segmentation, settings: SegmentSettings) -> Job[Segmentation]:
-    """Cut the kept mask into nuclei anew."""
+def refilter_job(segmentation: Segmentation, settings: SegmentSettings, part: Part) -> Job[Segmentation]:
+    """Cut the kept mask of a part of an image into nuclei anew."""
     yield from ()
-    return refilter(segmentation, settings)
+    return _within(part, refilter(segmentation, settings))
+
+
+def _within(part: Part, segmentation: Segmentation) -> Segmentation:
+    """Leave out nuclei whose centroid lies in no drawn region."""
+    if not part.polygons:
+        return segmentation
+    from napari_nucleigan.segmentation.slides.worker import inside
+
+    top, _, left, _ = part.box or (0, 0, 0, 0)
+    table = segmentation.features
+    centres = np.column_stack([table["centroid_y_px"] + top, table["centroid_x_px"] + left])
+    keep = inside(centres, [np.array(polygon) for polygon in part.polygons])
+    count = int(keep.sum())
+    names = np.zeros(len(keep) + 1, np.int32)
+    names[1:][keep] = np.arange(1, count + 1)
+    features = {name: values[keep] for name, values in table.items()} | {"label": np.arange(1, count + 1)}
+    return replace(segmentation, labels=names[segmentation.labels], features=features)

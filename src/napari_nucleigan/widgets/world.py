@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_nucleigan.data.placement import Grid
+from napari_nucleigan.errors import ImageError
 from napari_nucleigan.widgets.layers import image_shape, labels_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari.layers import Labels, Layer
+    from napari.layers import Image, Labels, Layer
     from napari.viewer import Viewer
+
+    from napari_nucleigan.widgets.layers import Box
 
 _MICROMETER = "micrometer"
 
@@ -70,6 +74,37 @@ def viewer_to_grid(viewer: Viewer, layer: Layer, grid: Grid, position: Sequence[
     own = world if factors is None else world * factors
     row, column, _ = np.linalg.solve(grid.matrix, [*own, 1.0])
     return round(float(row)), round(float(column))
+
+
+def view_box(viewer: Viewer, layer: Image) -> Box | None:
+    """Part of an image that lies within the canvas; napari itself may have loaded more, whole chunks.
+
+    Returns
+    -------
+    Box or None
+        None where all of the image is in view.
+
+    Raises
+    ------
+    ImageError
+        If nothing of it is.
+    """
+    camera = viewer.scene.camera
+    reach = np.array(viewer.canvas.size) / (2 * camera.zoom)
+    factors = _factors(_units(viewer, layer)[-2:], layer.units[-2:])
+    corners = np.array(
+        [
+            layer.world_to_data((np.array(camera.center[-2:]) + reach * signs) * factors)[-2:]
+            for signs in itertools.product((-1, 1), repeat=2)
+        ]
+    )
+    height, width = image_shape(layer)
+    top, left = (max(0, int(edge)) for edge in np.floor(corners.min(axis=0) + 0.5))
+    bottom, right = (int(edge) for edge in np.ceil(corners.max(axis=0) + 0.5))
+    box = top, min(bottom, height), left, min(right, width)
+    if box[1] - top < 2 or box[3] - left < 2:
+        raise ImageError(f"Nothing of “{layer.name}” is in view: move it into the canvas, or choose another region.")
+    return None if box == (0, height, 0, width) else box
 
 
 def _units(viewer: Viewer, layer: Layer) -> Sequence[Any]:

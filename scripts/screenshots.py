@@ -33,6 +33,7 @@ def main() -> None:
         own_settings(Path(folder))
         for theme in ("dark", "light"):
             segment(out, theme)
+            slides(out, theme, Path(folder) / theme)
             batch(out, theme, Path(folder) / "evaluate")
             synthesize(out, theme)
             masks(out, theme)
@@ -120,6 +121,67 @@ def batch(out: Path, theme: str, folder: Path) -> None:
     widget.table.choose("tile_4_4.png")
     save(out / f"batch-{theme}.png", viewer)
     viewer.close()
+
+
+def slides(out: Path, theme: str, folder: Path) -> None:
+    """Show a slide while it is segmented, and its nuclei from near."""
+    import napari
+
+    from napari_nucleigan.widgets import demo
+
+    folder.mkdir()
+    viewer = napari.Viewer(show=True)
+    viewer.theme = theme
+    viewer.window.resize(*WINDOW)
+    _, widget = viewer.window.add_plugin_dock_widget(demo.PLUGIN, demo.WIDGET)
+    viewer.open(sample_slide(folder / "slide.tif"), plugin=demo.PLUGIN)
+    wait_for(lambda: widget.form.model.count() > 0)
+    widget.failed.connect(fail)
+    widget.slide.folder.line.setText(str(folder))
+    viewer.reset_view()
+    finished: list[Any] = []
+    widget.done.connect(finished.append)
+    done: list[int] = []
+    widget.slides.progressed.connect(lambda event: done.append(event.done if event.total > 10 else 0))
+    widget.run()
+    wait_for(lambda: bool(done) and done[-1] >= 10)
+    settle(1.5)
+    widget.slide.folder.line.setText("/data/results")  # the run has its folder; the picture needs no temporary one
+    save(out / f"slide-live-{theme}.png", viewer)
+    wait_for(lambda: bool(finished))
+    widget.bar.notes.setText(widget.bar.notes.text().replace(str(folder), "/data/results"))
+    viewer.scene.camera.zoom *= 12
+    save(out / f"slide-done-{theme}.png", viewer)
+    viewer.close()
+
+
+def sample_slide(path: Path) -> Path:
+    """Write a slide of 9 x 9 samples, of which a round piece of tissue is left on the glass."""
+    import numpy as np
+    import tifffile
+
+    from napari_nucleigan.data.sample_images import synthetic_he
+
+    image = synthetic_he()[0]
+    side = image.pixels.shape[0]
+    pixels = np.tile(image.pixels, (9, 9, 1))
+    rows, columns = np.ogrid[: 9 * side, : 9 * side]
+    middle = 4.5 * side
+    pixels[((rows - middle) / 0.8) ** 2 + (columns - middle) ** 2 > (2.8 * side) ** 2] = 244
+    with tifffile.TiffWriter(path) as tif:
+        for level in range(4):
+            step = 2**level
+            tif.write(
+                pixels[::step, ::step],
+                photometric="rgb",
+                tile=(512, 512),
+                compression="jpeg",
+                subifds=0 if level else 3,
+                subfiletype=int(level > 0),
+                resolution=(1e4 / image.mpp / step,) * 2,
+                resolutionunit="CENTIMETER",
+            )
+    return path
 
 
 def synthesize(out: Path, theme: str) -> None:

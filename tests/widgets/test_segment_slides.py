@@ -311,10 +311,10 @@ def test_drawn_region_of_a_slide(app: SlideApp, slide_file: Path, tmp_path: Path
 
 def test_problems_are_said_before_run(app: SlideApp, slide_file: Path, tmp_path: Path, mount: Callable) -> None:
     app.viewer.add_image(np.zeros((50, 50, 3), np.uint8), name="small", **MICRONS)
-    assert not app.widget.slide.isVisibleTo(app.widget)
+    assert not app.widget.slide.folder.isVisibleTo(app.widget)
     image = app.open(slide_file, tmp_path)
     app.widget.select_image(image)
-    assert app.widget.slide.isVisibleTo(app.widget)
+    assert app.widget.slide.folder.isVisibleTo(app.widget)
     assert app.bar.run_button.isEnabled()
     line = app.widget.slide.folder.line
     for text, words in (

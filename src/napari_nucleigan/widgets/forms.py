@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from qtpy.QtWidgets import QWidget
 
+    from napari_nucleigan.widgets.slide_form import SlideFields
+
 
 ALL_IMAGES = "all"
 WHOLE, VIEW, DRAWN = "whole", "view", "drawn"
@@ -39,8 +41,8 @@ class SegmentForm(MethodForm):
     ----------
     drawn : QWidget
         Where drawn regions are chosen; shown for these only.
-    slide : QWidget
-        What is asked for slides.
+    slide : SlideFields
+        What is asked for slides; shown for these only.
     """
 
     image_changed = Signal()
@@ -50,7 +52,7 @@ class SegmentForm(MethodForm):
     paths_chosen = Signal(list)
     """Image files, or a folder, to open."""
 
-    def __init__(self, drawn: QWidget, slide: QWidget) -> None:
+    def __init__(self, drawn: QWidget, slide: SlideFields) -> None:
         super().__init__()
         self.drawn, self.slide = drawn, slide
         self.image = combo({}, "The image to segment. All open image layers are listed.")
@@ -77,6 +79,7 @@ class SegmentForm(MethodForm):
         self._arrange()
         self._connect()
         self._show_drawn()
+        self._show_slide(False)
 
     def set_images(self, names: Sequence[str], chosen: int | str | None) -> None:
         """List the images.
@@ -112,7 +115,9 @@ class SegmentForm(MethodForm):
         form.addRow(self.mpp_source)
         add("Region", self.region)
         add("Shapes", self.drawn)
-        form.addRow(self.slide)
+        add("Results", self.slide.folder)
+        form.addRow(self.slide.replaced)
+        add("Cluster", self.slide.cluster)
         self._add_method(form)
         add("Re-run", self.rerun)
 
@@ -125,6 +130,11 @@ class SegmentForm(MethodForm):
         for signal in (self.image_changed, self.mpp_typed):
             signal.connect(lambda *_: self.changed.emit())
         self.region.currentIndexChanged.connect(lambda _: self._show_drawn())
+        self.slide.wanted.connect(self._show_slide)
+
+    def _show_slide(self, shown: bool) -> None:
+        for part in (self.slide.folder, self.slide.cluster):
+            self._rows.setRowVisible(part, shown)
 
     def _show_drawn(self) -> None:
         self._rows.setRowVisible(self.drawn, self.region.currentData() == DRAWN)

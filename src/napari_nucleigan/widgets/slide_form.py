@@ -7,12 +7,12 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLineEdit, QWidget
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QLineEdit
 
 from napari_nucleigan.segmentation.slides.outputs import USUAL
 from napari_nucleigan.widgets import layers
-from napari_nucleigan.widgets.fields import add_row, form_layout, say, small_label
+from napari_nucleigan.widgets.fields import say, small_label
 from napari_nucleigan.widgets.folders import FolderField
 from napari_nucleigan.widgets.paint_work import file_name
 from napari_nucleigan.widgets.settings import recall, remember
@@ -28,10 +28,12 @@ _MEMORY = "slide_results"
 _BYTES = 0.1  # of disk for a pixel of a slide that is tissue all over
 
 
-class SlideFields(QWidget):
-    """Folder of the results and address of a cluster."""
+class SlideFields(QObject):
+    """Folder of the results and address of a cluster; fields that a form has among its own rows."""
 
     changed = Signal()
+    wanted = Signal(bool)
+    """Whether a slide is chosen, so that they are to be shown."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,10 +52,6 @@ class SlideFields(QWidget):
         )
         self._image: Image | None = None
         self._proposed = ""
-        form = form_layout(self)
-        add_row(form, "Results", self.folder)
-        form.addRow(self.replaced)
-        add_row(form, "Cluster", self.cluster)
         for signal in (self.folder.changed, self.cluster.textChanged):
             signal.connect(self._changed)
 
@@ -64,7 +62,7 @@ class SlideFields(QWidget):
 
     def look(self, image: Image | None) -> None:
         """Take the slide that is chosen, and propose a folder for it, unless the user has named one."""
-        self.setVisible(image is not None)
+        self.wanted.emit(image is not None)
         new, self._image = image is not self._image, image
         if new and image is not None and self.folder.line.text().strip() in ("", self._proposed):
             self._proposed = _proposal(image)

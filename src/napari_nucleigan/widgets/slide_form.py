@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_nucleigan.widgets.parts import Part
 
 _MEMORY = "slide_results"
-_BYTES = 0.1  # of disk for a pixel of a slide that is tissue all over
+_BYTES = 0.2  # of disk for a pixel of a slide a third of which is tissue: results, and as much again for tiles
 
 
 class SlideFields(QObject):

@@ -149,9 +149,10 @@ def slides(out: Path, theme: str, folder: Path) -> None:
     widget.slide.folder.line.setText("/data/results")  # the run has its folder; the picture needs no temporary one
     save(out / f"slide-live-{theme}.png", viewer)
     wait_for(lambda: bool(finished))
-    widget.bar.notes.setText(widget.bar.notes.text().replace(str(folder), "/data/results"))
-    viewer.scene.camera.zoom *= 12
-    save(out / f"slide-done-{theme}.png", viewer)
+    if theme == "dark":
+        widget.bar.notes.setText(widget.bar.notes.text().replace(str(folder), "/data/results"))
+        viewer.scene.camera.zoom *= 12
+        save(out / "slide-done.png", viewer)
     viewer.close()
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -373,3 +375,30 @@ def test_errors_are_said(app: SlideApp, slide_file: Path, tmp_path: Path, monkey
         app.click_run()
     assert "does not answer" in app.errors()[0]
     assert app.bar.run_button.isEnabled()
+
+
+def test_a_cluster_does_the_work(app: SlideApp, slide_file: Path, tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    address, home = tmp_path / "scheduler.json", tmp_path / "dask"
+    home.mkdir()
+    common = ["--scheduler-file", str(address), "--no-dashboard"]
+    commands = [
+        ["scheduler", *common, "--host", "127.0.0.1", "--port", "0"],
+        ["worker", *common, "--nthreads", "1", "--nworkers", "1", "--local-directory", str(home)],
+    ]
+    parts = [
+        subprocess.Popen([sys.executable, "-m", "dask", *command], stderr=subprocess.DEVNULL, cwd=home)
+        for command in commands
+    ]
+    try:
+        app.qtbot.waitUntil(address.exists, timeout=LONG)
+        app.open(slide_file, tmp_path)
+        app.draw([(0, 0), (0, 900), (700, 900), (700, 0)])
+        app.widget.slide.cluster.setText(str(address))
+        (shown,) = app.run()
+    finally:
+        for part in parts:
+            part.terminate()
+            part.wait()
+    assert 100 < shown.findings.result.nuclei == len(shown.labels.features)
+    assert not app.errors()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -131,3 +132,30 @@ def test_asking_for_cores_does_not_load_torch():
     assert (
         python("import sys, napari_nucleigan.devices as d; d.usable_cores(); print('torch' in sys.modules)") == "False"
     )
+
+
+PAGES = """
+import resource, numpy as np
+from contextlib import nullcontext
+from napari_nucleigan.devices import kept_memory
+def faults(keep):
+    with kept_memory() if keep else nullcontext():
+        np.ones(2**26, np.uint8)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(4):
+            np.ones(2**26, np.uint8)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+plain, kept = faults(False), faults(True)
+print(plain, kept, faults(False), resident())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told")
+def test_memory_is_kept_for_what_comes_next_and_given_back() -> None:
+    done = subprocess.run([sys.executable, "-c", PAGES], capture_output=True, text=True, check=True)
+    plain, kept, after, resident = map(int, done.stdout.split())
+    assert kept < plain / 4
+    assert after > kept
+    assert resident < 2**28

@@ -17,14 +17,13 @@ from napari_nucleigan._layers import (
 from napari_nucleigan.data.geojson import read_geojson, read_mpp
 from napari_nucleigan.data.headers import file_kind, jpeg_header, png_header
 from napari_nucleigan.data.images import read_image, read_labels
+from napari_nucleigan.data.slides import EAGER_PIXELS, SCANNERS
 from napari_nucleigan.data.slides.vendors import SUFFIXES, may_open
 from napari_nucleigan.data.tiff import read_header
 from napari_nucleigan.errors import LabelsError
 
 _Reader = Callable[[str], list[LayerData]]
 _HEADER_BYTES = 1 << 20  # colour profiles and thumbnails may stand before a JPEG's size
-_EAGER_PIXELS = 8192 * 8192  # 200 MB; larger images are read where they are looked at
-_SCANNERS = (".svs", ".ndpi", ".scn", ".bif")
 
 
 def get_reader(path: str | list[str]) -> _Reader | None:
@@ -80,14 +79,14 @@ def _tiff_reader(file: Path) -> _Reader | None:
     from napari_nucleigan.data.slides import density, tiffs
 
     try:
-        if tiffs.looks_like_slide(file, _EAGER_PIXELS):
+        if tiffs.looks_like_slide(file, EAGER_PIXELS):
             return read_slide_layers
         if density.is_density(file):
             return read_density_layer
         header = read_header(file)
     except Exception:
         # Of a scanner's file it is said what is wrong.
-        return read_slide_layers if file.suffix.lower() in _SCANNERS else None
+        return read_slide_layers if file.suffix.lower() in SCANNERS else None
     if header.channels in (3, 4):
         return read_image_layer
     return read_labels_layer if header.software.startswith("napari-nucleigan") else None

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_nucleigan.errors import DeviceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Numbers of glibc's malloc.h.
+_RETURNED_FROM, _MAPPED_FROM, _ARENAS = -1, -3, -8
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +118,35 @@ def usable_cores() -> int:
     except (OSError, ValueError):
         pass
     return cores
+
+
+@contextmanager
+def kept_memory() -> Iterator[None]:
+    """Let the C library keep what is freed for what is allocated next, and give it back at the end.
+
+    By default glibc gets every array of more than 32 MB from the system and returns it, so that all its pages are
+    cleared anew: that is a third of the time that a network takes for a large tile on a CPU. Elsewhere nothing is done.
+    """
+    adjust = _adjuster()
+    if adjust is None:
+        yield
+        return
+    # All threads use one heap: each has what the others leave, and large arrays fit into it.
+    adjust.mallopt(_ARENAS, 1)
+    adjust.mallopt(_MAPPED_FROM, 2**30)
+    adjust.mallopt(_RETURNED_FROM, 2**31 - 1)
+    try:
+        yield
+    finally:
+        adjust.mallopt(_MAPPED_FROM, 2**25)
+        adjust.mallopt(_RETURNED_FROM, 2**26)
+        adjust.malloc_trim(0)
+
+
+def _adjuster() -> ctypes.CDLL | None:
+    if platform.libc_ver()[0] != "glibc":
+        return None
+    return ctypes.CDLL(None)
 
 
 def _best(found: list[Device]) -> Device:

@@ -1,4 +1,4 @@
-"""``nucleigan segment``: images and folders of them to nuclei."""
+"""``nucleigan segment``: images, whole slides and folders of them to nuclei."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from napari_nucleigan.segmentation.settings import SegmentSettings
 
 if TYPE_CHECKING:
     from napari_nucleigan.segmentation import FileResult
+    from napari_nucleigan.segmentation.slides.worker import Region
 
 
 class Format(StrEnum):
@@ -25,6 +26,9 @@ class Format(StrEnum):
     TIF = "tif"
     GEOJSON = "geojson"
     CSV = "csv"
+    OME_ZARR = "ome.zarr"
+    GEOJSON_GZ = "geojson.gz"
+    DENSITY = "density.tif"
 
 
 def _settings(**values: object) -> SegmentSettings:
@@ -39,7 +43,7 @@ def _settings(**values: object) -> SegmentSettings:
 def segment(
     inputs: Annotated[
         list[Path],
-        typer.Argument(metavar="INPUT", help="Images, and folders of them.", show_default=False),
+        typer.Argument(metavar="INPUT", help="Images, whole slides, and folders of them.", show_default=False),
     ],
     out: Out,
     formats: Annotated[
@@ -48,7 +52,8 @@ def segment(
             "--format",
             "-f",
             help="tif: label image; geojson: polygons for QuPath; csv: a row of measurements for "
-            "each nucleus. May be given several times.",
+            "each nucleus. Of slides also ome.zarr: a pyramid of labels; geojson.gz: compressed polygons; density.tif: "
+            "nuclei per square millimetre; by default these three and csv. May be given several times.",
         ),
     ] = None,
     recursive: Annotated[
@@ -57,19 +62,38 @@ def segment(
     again: Annotated[
         bool, typer.Option("--again", help="Do again what an earlier run with the same settings has done.")
     ] = False,
+    slide: Annotated[
+        bool, typer.Option("--slide", help="Take each INPUT as one slide, such as a folder of its tiles.")
+    ] = False,
+    region: Annotated[
+        Path | None,
+        typer.Option(
+            help="GeoJSON with polygons in pixels of the slide, as QuPath exports annotations: only nuclei whose "
+            "centre lies in them count. For slides.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Scheduler of a dask cluster that segments slides.")
+    ] = "",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads that segment a slide here. By default 2.", show_default=False)
+    ] = None,
     as_json: Json = False,
     *,
     settings: SegmentSettings,
 ) -> None:
-    """Segment the nuclei of H&E images. Broken off, the same command goes on with a folder."""
-    from napari_nucleigan.segmentation import segment_files
+    """Segment the nuclei of H&E images and whole slides. Broken off, the same command goes on."""
+    from napari_nucleigan.segmentation import SlideOptions, segment_files
     from napari_nucleigan.segmentation.ledger import REPORT
     from napari_nucleigan.segmentation.plan import results_folder
 
     folder = results_folder(inputs, out)
+    slides = SlideOptions(scheduler, workers, _polygons(region) if region else None, slide or region is not None)
     try:
         with Bar() as bar:
-            job = segment_files(inputs, out, settings, formats or (), again=again, recursive=recursive)
+            job = segment_files(inputs, out, settings, formats or (), again=again, recursive=recursive, slides=slides)
             results = run(job, bar)
     except KeyboardInterrupt as stop:
         on = ", and the same command goes on from it" if folder is not None else ""
@@ -79,6 +103,13 @@ def segment(
     else:
         _show(results)
     complain(results, f" All reasons are in {folder / REPORT}." if folder is not None else "")
+
+
+def _polygons(path: Path) -> Region:
+    from napari_nucleigan.data.geojson import read_polygons
+
+    features, _ = read_polygons(path)
+    return tuple(tuple((float(y), float(x)) for x, y in polygon[0]) for polygons in features for polygon in polygons)
 
 
 def _show(results: list[FileResult]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_nucleigan.devices import Device, devices
-    from napari_nucleigan.segmentation.batch import FileResult, segment_files, write_result
+    from napari_nucleigan.segmentation.batch import FileResult, SlideOptions, segment_files, write_result
     from napari_nucleigan.segmentation.core import Cutting, Segmentation, refilter, segment, segment_tiles
     from napari_nucleigan.segmentation.predictor import Predictor
     from napari_nucleigan.segmentation.settings import SegmentSettings
@@ -25,6 +25,7 @@ __all__ = [
     "Predictor",
     "SegmentSettings",
     "Segmentation",
+    "SlideOptions",
     "Tile",
     "devices",
     "plan_tiles",
@@ -37,7 +38,7 @@ __all__ = [
 
 _HOMES = {
     "devices": ("Device", "devices"),
-    "segmentation.batch": ("FileResult", "segment_files", "write_result"),
+    "segmentation.batch": ("FileResult", "SlideOptions", "segment_files", "write_result"),
     "segmentation.core": ("Cutting", "Segmentation", "refilter", "segment", "segment_tiles"),
     "segmentation.predictor": ("Predictor",),
     "segmentation.settings": ("SegmentSettings",),

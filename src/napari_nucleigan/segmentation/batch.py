@@ -19,12 +19,17 @@ from napari_nucleigan.segmentation.core import Cutting, Segmentation, segment, u
 from napari_nucleigan.segmentation.ledger import Ledger
 from napari_nucleigan.segmentation.plan import FileTask, known_suffix, plan_files, results_folder
 from napari_nucleigan.segmentation.settings import SegmentSettings
+from napari_nucleigan.segmentation.slides.core import segment_slide
+from napari_nucleigan.segmentation.slides.outputs import FORMATS as SLIDE_FORMATS
+from napari_nucleigan.segmentation.slides.outputs import format_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_nucleigan.data.slides import Slide
     from napari_nucleigan.events import Event
     from napari_nucleigan.models import Model, ModelCard
+    from napari_nucleigan.segmentation.slides.worker import Region
 
 FORMATS = (".tif", ".geojson", ".csv")
 """What can be written: label images, polygons that QuPath opens, one row for each nucleus."""
@@ -32,6 +37,28 @@ FORMATS = (".tif", ".geojson", ".csv")
 _STEPS = 100  # of progress within a file
 # What results do not depend on; the model stands for itself by its card.
 _FREE = ("model", "device", "tile", "batch")
+
+
+@dataclass(frozen=True)
+class SlideOptions:
+    """How whole slides are segmented.
+
+    Attributes
+    ----------
+    scheduler : str
+        Address of the scheduler of a dask cluster that does the work; empty for this process.
+    workers : int or None
+        Threads of this process.
+    region : tuple of polygons or None
+        Where nuclei are wanted, as `napari_nucleigan.segmentation.slides.segment_slide` takes it.
+    whole : bool
+        Whether every input is one slide, such as a folder of its tiles.
+    """
+
+    scheduler: str = ""
+    workers: int | None = None
+    region: Region | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,8 +128,9 @@ def segment_files(
     *,
     again: bool = False,
     recursive: bool = False,
+    slides: SlideOptions | None = None,
 ) -> Job[list[FileResult]]:
-    """Segment image files: skip what an earlier run has done, and go on where one fails.
+    """Segment image files and slides: skip what an earlier run has done, and go on where one fails.
 
     A folder of results keeps a record, ``nucleigan-segment.jsonl``, and a report for people, ``nucleigan-segment.csv``.
     An image is done where all its results are there, and were written by a run with the same image (path, size, time
@@ -124,6 +152,8 @@ def segment_files(
         Whether to do again what is done.
     recursive : bool
         Whether to take the images of subfolders too, and keep these in the output.
+    slides : SlideOptions, optional
+        How whole slides are segmented; their results are those of `napari_nucleigan.segmentation.slides.segment_slide`.
 
     Yields
     ------
@@ -143,10 +173,19 @@ def segment_files(
     ModelError, DeviceError
         If the model or the device cannot be used.
     """
-    settings = settings or SegmentSettings()
+    settings, slides = settings or SegmentSettings(), slides or SlideOptions()
     ledger = Ledger(results_folder(inputs, out))
-    tasks = plan_files(inputs, out, FORMATS, formats, recursive=recursive, results=ledger.results())
-    asked = _asked(settings, model.card if model else read_card(resolve(settings.model)))
+    tasks = plan_files(
+        inputs,
+        out,
+        FORMATS,
+        formats,
+        recursive=recursive,
+        results=ledger.results(),
+        slides=SLIDE_FORMATS,
+        whole=slides.whole,
+    )
+    asked = _asked(settings, model.card if model else read_card(resolve(settings.model)), slides.region)
     earlier = [None if again else _earlier(task, ledger, asked) for task in tasks]
     if None in earlier:
         for folder in {task.outputs[0].parent for task in tasks}:
@@ -160,7 +199,7 @@ def segment_files(
         for task, result in zip(tasks, earlier, strict=True):
             if result is None:
                 assert model is not None
-                result = yield from course.follow(_attempt(task, settings, model, ledger, asked))
+                result = yield from course.follow(_attempt(task, settings, model, ledger, asked, slides))
                 if result.error and len(tasks) > 1:
                     yield Note(f"{task.source.name}: {result.error}", "warning")
             results.append(result)
@@ -177,12 +216,13 @@ def segment_files(
     return results
 
 
-def _asked(settings: SegmentSettings, card: ModelCard) -> str:
+def _asked(settings: SegmentSettings, card: ModelCard, region: Region | None) -> str:
     """Sum up what results depend on beside the image: the settings as they are used, and the model."""
     cutting = Cutting.of(settings, card)
     used = used_settings(settings, cutting, settings.views or int(card.decode.get("views", 1)))
     used = {name: value for name, value in used.items() if name not in _FREE}
-    text = json.dumps([used, cutting.decoding, card.sha256, card.mpp, card.stain], sort_keys=True)
+    parts = [used, cutting.decoding, card.sha256, card.mpp, card.stain, *([region] if region else [])]
+    text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -243,12 +283,17 @@ class _Course:
         return Progress(int(_STEPS * (self._index + share)), _STEPS * total, prefix + what, left)
 
 
-def _attempt(task: FileTask, settings: SegmentSettings, model: Model, ledger: Ledger, asked: str) -> Job[FileResult]:
+def _attempt(
+    task: FileTask, settings: SegmentSettings, model: Model, ledger: Ledger, asked: str, slides: SlideOptions
+) -> Job[FileResult]:
     """Segment one file, and keep a record of it; only what no file would survive is raised."""
     begun = ledger.begin(task)
     started = time.perf_counter()
     try:
-        result = yield from _segment_file(task, settings, model)
+        segment_it = (
+            _segment_slide(task, settings, model, slides) if task.slide else _segment_file(task, settings, model)
+        )
+        result = yield from segment_it
     except Exception as error:
         if isinstance(error, OutputError):
             if disk_is_full(error):
@@ -273,6 +318,40 @@ def _segment_file(task: FileTask, settings: SegmentSettings, model: Model) -> Jo
         write_result(path, found)
     count = len(found.features["label"])
     return FileResult(task.source, task.outputs, count, notes=found.notes, provenance=found.provenance)
+
+
+def _segment_slide(task: FileTask, settings: SegmentSettings, model: Model, slides: SlideOptions) -> Job[FileResult]:
+    """Segment one slide; one that lost tiles counts as failed, though the rest is delivered."""
+    first, *others = task.outputs
+    found = yield from segment_slide(
+        _opened(task.source),
+        first,
+        settings,
+        [format_of(path) for path in others],
+        region=slides.region,
+        scheduler=slides.scheduler,
+        workers=slides.workers,
+        model=model,
+    )
+    error = ""
+    if found.lost:
+        error = (
+            f"{len(found.lost)} of {found.tiles} tiles could not be segmented, the first at {found.lost[0]} The others "
+            "are in the results; the same again tries only those that are missing."
+        )
+    return FileResult(task.source, task.outputs, found.nuclei, error, found.notes, found.provenance)
+
+
+def _opened(path: Path) -> Path | Slide:
+    """Return a slide as `segment_slide` takes it; an image that is only said to be one is read first."""
+    from napari_nucleigan.data.images import read_image
+    from napari_nucleigan.data.slides import Slide, is_slide
+    from napari_nucleigan.data.slides.planes import plane_of
+
+    if path.is_dir() or is_slide(path):
+        return path
+    image = read_image(path)
+    return Slide(image.name, path, (plane_of(image.pixels, image.name),), image.mpp, notes=image.notes)
 
 
 def write_result(path: str | Path, segmentation: Segmentation) -> None:

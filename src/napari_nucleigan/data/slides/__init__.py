@@ -8,7 +8,54 @@ from pathlib import Path
 from napari_nucleigan.data.slides.slide import Slide
 from napari_nucleigan.errors import ImageError
 
-__all__ = ["Slide", "open_slide"]
+__all__ = ["EAGER_PIXELS", "SCANNERS", "Slide", "is_slide", "list_slides", "open_slide"]
+
+EAGER_PIXELS = 8192 * 8192
+"""Pixels from which on an image is read where it is looked at: 200 MB."""
+
+SCANNERS = (".svs", ".ndpi", ".scn", ".bif")
+"""Suffixes of scanners whose files are TIFF."""
+
+
+def is_slide(path: str | Path) -> bool:
+    """Tell whether a file or folder is a slide, and no image that is read as a whole.
+
+    Parameters
+    ----------
+    path : str or Path
+        TIFFs are slides if they are pyramids, have pictures of the glass, or more than `EAGER_PIXELS`, and folders if
+        they are images in OME-Zarr; other formats are told by their names. A folder of tiles is none unless it is said
+        to be.
+    """
+    from napari_nucleigan.data.slides import tiffs, vendors, zarrs
+
+    path = Path(path)
+    if path.is_dir():
+        return zarrs.is_slide(path)
+    if path.suffix.lower() in (*SCANNERS, *vendors.SUFFIXES):
+        return True
+    # What is damaged or missing is told when it is read.
+    with suppress(Exception):
+        return tiffs.is_tiff(path) and tiffs.looks_like_slide(path, EAGER_PIXELS)
+    return False
+
+
+def list_slides(folder: str | Path) -> list[Path]:
+    """List what in a folder is a slide by its name: files of scanners, and images in OME-Zarr; hidden ones left out.
+
+    TIFFs are left to `napari_nucleigan.data.images.list_images`.
+    """
+    from napari_nucleigan.data.slides import vendors, zarrs
+
+    return sorted(
+        path
+        for path in Path(folder).iterdir()
+        if not path.name.startswith(".")
+        and (
+            (path.suffix.lower() in (*SCANNERS, *vendors.SUFFIXES) and path.is_file())
+            or (path.suffix == ".zarr" and zarrs.is_slide(path))
+        )
+    )
 
 
 def open_slide(path: str | Path) -> Slide:

@@ -13,6 +13,7 @@ from contextlib import closing, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan import __version__
+from napari_nucleigan.devices import kept_memory
 from napari_nucleigan.errors import NucleiganError, OutputError
 from napari_nucleigan.events import Job, Note, Painted, Progress
 from napari_nucleigan.files import make_folder, write_text
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from napari_nucleigan.segmentation.slides.worker import Region
     from napari_nucleigan.segmentation.tiles import Tile
 
-CORE = 2048
+CORE = 1536
 """Side of the cores of the tiles, in pixels at the model's scale."""
 
 HOPELESS = 3
@@ -171,7 +172,7 @@ class _SlideJob:
         equipment = worker.equipment()
         if compute and len(whole.done) < len(wanted):
             crew = crews.cluster(order, scheduler) if scheduler else crews.threads(worker, workers)
-            with crew as hands:
+            with kept_memory(), crew as hands:
                 equipment = yield from self._equipment(hands)
                 yield from self._segment(hands, equipment.batch, tiles, wanted, whole, worker)
         yield from whole.grow(skip=True)

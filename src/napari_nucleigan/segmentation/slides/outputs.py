@@ -147,6 +147,11 @@ def known_format(name: str) -> str:
     return suffix
 
 
+def format_of(path: Path) -> str:
+    """Return the format that the name of a file tells."""
+    return next(suffix for suffix in FORMATS if path.name.lower().endswith(suffix))
+
+
 def write_findings(path: Path, found: Findings, done: int, total: int) -> Job[None]:
     """Write one file, whole or not at all.
 
@@ -169,7 +174,7 @@ def write_findings(path: Path, found: Findings, done: int, total: int) -> Job[No
         If it cannot be written.
     """
     yield Progress(done, total, f"writing {path.name}")
-    suffix = next(one for one in FORMATS if path.name.lower().endswith(one))
+    suffix = format_of(path)
     with _explained(path):
         if suffix == ".ome.zarr":
             yield from _write_zarr(path, found, done, total)

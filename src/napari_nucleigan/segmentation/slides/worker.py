@@ -7,12 +7,14 @@ the model itself, and keeps both until it gets another order.
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
 
+from napari_nucleigan.devices import kept_memory
 from napari_nucleigan.errors import DeviceError, ImageError, NucleiganError
 from napari_nucleigan.masks.encoding import decode
 from napari_nucleigan.segmentation.core import Cutting
@@ -233,7 +235,7 @@ def on_slide(
 
 
 # A process of a cluster: one order, hence one slide and one copy of the model, at a time.
-_held: list[tuple[Order, Slide, TileWorker]] = []
+_held: list[tuple[Order, TileWorker, ExitStack]] = []
 _opening = threading.Lock()
 
 
@@ -260,12 +262,14 @@ def _worker(order: Order) -> TileWorker:
                     f"The model {order.model} is another one on a worker; all workers need the same files under the "
                     "same path."
                 )
-            slide = open_slide(order.slide)
-            _held.append((order, slide, TileWorker(slide, model, order)))
-        return _held[0][2]
+            with ExitStack() as stack:
+                slide = stack.enter_context(open_slide(order.slide))
+                stack.enter_context(kept_memory())
+                _held.append((order, TileWorker(slide, model, order), stack.pop_all()))
+        return _held[0][1]
 
 
 def let_go() -> None:
     """Close what this process holds for others."""
     while _held:
-        _held.pop()[1].close()
+        _held.pop()[2].close()

@@ -13,6 +13,7 @@ from napari_nucleigan.events import Note, run
 from napari_nucleigan.segmentation import SegmentSettings
 from napari_nucleigan.widgets import work
 from napari_nucleigan.widgets.parts import WHOLE_IMAGE, Part
+from slide_files import write_pyramid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,11 +30,22 @@ def test_loading_says_what_was_converted_and_left_out(tmp_path: Path) -> None:
     (tmp_path / "grey.png").write_bytes(imagecodecs.png_encode(np.full((9, 9), 200, np.uint8)))
     (tmp_path / "broken.png").write_bytes(b"broken")
     events: list[object] = []
-    (image,) = run(work.load_images([tmp_path]), events.append)
-    assert image.pixels.shape == (9, 9, 3)
+    ((pixels, arguments, kind),) = run(work.load_images([tmp_path]), events.append)
+    assert pixels.shape == (9, 9, 3)
+    assert (arguments["name"], kind) == ("grey", "image")
     notes = [event for event in events if isinstance(event, Note)]
     assert any("grey.png: Greyscale" in note.text for note in notes)
     assert any("broken.png" in note.text and note.level == "warning" for note in notes)
+
+
+def test_slides_are_opened_and_not_read(tmp_path: Path) -> None:
+    write_pyramid(tmp_path / "slide.svs", np.full((600, 700, 3), 200, np.uint8))
+    (tmp_path / "small.png").write_bytes(imagecodecs.png_encode(np.full((9, 9, 3), 200, np.uint8)))
+    images = run(work.load_images([tmp_path]))
+    assert [arguments["name"] for _, arguments, _ in images] == ["small", "slide"]
+    levels, arguments, _ = images[1]
+    assert arguments["multiscale"]
+    assert [level.shape[:2] for level in levels] == [(600, 700), (300, 350), (150, 175)]
 
 
 def test_loading_nothing_is_an_error(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ _FORMATS = {
     ".tif": ("Labels", "A label image (.tif) for each image: 0 is background, each nucleus has a number of its own."),
     ".geojson": ("Polygons", "The outlines of the nuclei (.geojson), which QuPath imports."),
     ".csv": ("Table", "A row of measurements for each nucleus (.csv)."),
+    ".ome.zarr": ("Pyramid", "Of whole slides: labels that are read where they are looked at (.ome.zarr)."),
 }
 
 
@@ -52,7 +53,7 @@ class ImagesField(QWidget):
             {"Folder…": self._choose_folder, "Files…": self._choose_files},
         )
         for part in (self, self.line):
-            part.setToolTip("The images to segment: a folder of PNG, JPEG or TIFF files, or chosen files.")
+            part.setToolTip("The images to segment: a folder of PNG, JPEG, TIFF or slide files, or chosen files.")
         self.setLayout(row(self.line, self.choose))
         self.line.textChanged.connect(lambda _: self.changed.emit())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from napari_nucleigan._layers import LayerData, image_layer, labels_layer
+from napari_nucleigan._layers import LayerData, density_layer, image_layer, labels_layer, pyramid_layer, slide_layer
 from napari_nucleigan.data import geojson
 from napari_nucleigan.data.images import read_image, read_labels, read_mpp
 from napari_nucleigan.errors import ImageError
@@ -13,6 +13,8 @@ from napari_nucleigan.events import Progress
 from napari_nucleigan.segmentation.batch import FORMATS, segment_files
 from napari_nucleigan.segmentation.ledger import Ledger
 from napari_nucleigan.segmentation.plan import plan_files, results_folder
+from napari_nucleigan.segmentation.slides.outputs import FORMATS as SLIDE_FORMATS
+from napari_nucleigan.segmentation.slides.outputs import format_of
 from napari_nucleigan.widgets.layers import METADATA_KEY
 
 if TYPE_CHECKING:
@@ -62,7 +64,15 @@ def look_into(order: BatchOrder) -> Job[list[FileTask]]:
         if not path.exists():
             raise ImageError(f"There is no {path}; choose a folder of images, or image files.")
     results = Ledger(results_folder(order.inputs, order.out)).results()
-    return plan_files(order.inputs, order.out, FORMATS, order.formats, recursive=order.recursive, results=results)
+    return plan_files(
+        order.inputs,
+        order.out,
+        FORMATS,
+        order.formats,
+        recursive=order.recursive,
+        results=results,
+        slides=SLIDE_FORMATS,
+    )
 
 
 def segment_order(
@@ -92,6 +102,8 @@ def read_result(task: FileTask) -> Job[list[LayerData]]:
         If a file cannot be read.
     """
     yield Progress(0, 1, f"opening {task.source.name}")
+    if task.slide:
+        return _slide_result(task)
     image = read_image(task.source)
     drawn = next((path for path in task.outputs if path.suffix != ".csv" and path.is_file()), None)
     if drawn is None:
@@ -104,3 +116,23 @@ def read_result(task: FileTask) -> Job[list[LayerData]]:
     # One that was made anew since is another result.
     known = {"path": str(drawn), "written": drawn.stat().st_mtime_ns}
     return [image_layer(replace(image, mpp=mpp)), (data, arguments | {"metadata": {METADATA_KEY: known}}, kind)]
+
+
+def _slide_result(task: FileTask) -> list[LayerData]:
+    """Open a slide, and of its results those that are read where they are looked at."""
+    from napari_nucleigan.data.slides import open_slide
+    from napari_nucleigan.data.slides.density import read_density
+    from napari_nucleigan.data.slides.labels import open_label_pyramid
+
+    layers = [slide_layer(open_slide(task.source))]
+    for path in task.outputs:
+        if not path.exists() or format_of(path) not in (".ome.zarr", ".density.tif"):
+            continue
+        pyramid = format_of(path) == ".ome.zarr"
+        data, arguments, kind = (
+            pyramid_layer(open_label_pyramid(path)) if pyramid else density_layer(read_density(path))
+        )
+        known = {**arguments.get("metadata", {}).get(METADATA_KEY, {})}
+        known |= {"path": str(path), "written": path.stat().st_mtime_ns}
+        layers.append((data, arguments | {"visible": pyramid, "metadata": {METADATA_KEY: known}}, kind))
+    return layers

@@ -10,6 +10,8 @@ from qtpy.QtGui import QStandardItemModel
 from qtpy.QtWidgets import QFileDialog
 
 from napari_nucleigan.data.images import IMAGE_SUFFIXES
+from napari_nucleigan.data.slides import SCANNERS
+from napari_nucleigan.data.slides.vendors import SUFFIXES
 from napari_nucleigan.errors import ModelError
 from napari_nucleigan.models import ModelFile, read_card
 from napari_nucleigan.widgets.fields import silent
@@ -79,7 +81,7 @@ def own_model_file(path: str | Path, kind: Kind) -> ModelFile:
 
 def ask_image_files(parent: QWidget) -> list[str]:
     """Ask for H&E images; none where none is chosen."""
-    patterns = " ".join(f"*{suffix}" for suffix in IMAGE_SUFFIXES)
+    patterns = " ".join(f"*{suffix}" for suffix in (*IMAGE_SUFFIXES, *SCANNERS, *SUFFIXES))
     title, names = "Open H&E images", f"Images ({patterns});;All files (*)"
     return list(QFileDialog.getOpenFileNames(parent, title, recall("folder", ""), names)[0])
 

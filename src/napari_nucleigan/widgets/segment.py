@@ -14,7 +14,6 @@ from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QEvent, QTimer, Signal
 from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
-from napari_nucleigan._layers import image_layer
 from napari_nucleigan.errors import NucleiganError
 from napari_nucleigan.events import Note, Progress
 from napari_nucleigan.models import ModelFile, list_models, read_card
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
-    from napari_nucleigan.data.images import HEImage
+    from napari_nucleigan._layers import LayerData
     from napari_nucleigan.segmentation import Segmentation
 
 REFILTER_MS = 80
@@ -367,11 +366,8 @@ class SegmentWidget(QWidget):
             if event.level == "warning":
                 show_warning(event.text)
 
-    def _opened(self, images: list[HEImage]) -> None:
-        added = []
-        for image in images:
-            pixels, arguments, _ = image_layer(image)
-            added.append(self._viewer.add_image(pixels, **arguments))
+    def _opened(self, images: list[LayerData]) -> None:
+        added = [self._viewer.add_image(pixels, **arguments) for pixels, arguments, _ in images]
         for layer in added[1:]:
             layer.visible = False
         self.reset_choices()

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_nucleigan._layers import LayerData, image_layer, slide_layer
 from napari_nucleigan.data.images import HEImage, list_images, read_image
+from napari_nucleigan.data.slides import Slide, is_slide, list_slides, open_slide
 from napari_nucleigan.errors import ImageError, NucleiganError
 from napari_nucleigan.events import Job, Note, Progress
 from napari_nucleigan.models import ModelFile, list_models
@@ -73,13 +75,18 @@ def survey(kind: Kind = "segmenter") -> Job[Survey]:
     return Survey(models, devices())
 
 
-def load_images(paths: Sequence[str | Path]) -> Job[list[HEImage]]:
-    """Read images; those that cannot be read are said and left out.
+def load_images(paths: Sequence[str | Path]) -> Job[list[LayerData]]:
+    """Read images, and open slides without reading them; those that cannot be read are said and left out.
 
     Parameters
     ----------
     paths : sequence of str or Path
-        Image files, or folders of them.
+        Image files and slides, or folders of them.
+
+    Returns
+    -------
+    list of LayerData
+        Images, in microns where the files know them.
 
     Raises
     ------
@@ -88,7 +95,8 @@ def load_images(paths: Sequence[str | Path]) -> Job[list[HEImage]]:
     """
     files: list[Path] = []
     for path in map(Path, paths):
-        files.extend(list_images(path) if path.is_dir() else [path])
+        inside = path.is_dir() and not is_slide(path)
+        files.extend([*list_images(path), *list_slides(path)] if inside else [path])
     if not files:
         raise ImageError(f"There are no images in {paths[0]}; choose another folder, or files.")
     if len(files) > MOST_IMAGES:
@@ -98,17 +106,17 @@ def load_images(paths: Sequence[str | Path]) -> Job[list[HEImage]]:
             "warning",
         )
         files = files[:MOST_IMAGES]
-    images = []
+    images: list[LayerData] = []
     for index, file in enumerate(files):
         yield Progress(index, len(files), f"opening {file.name}")
         try:
-            image = read_image(file)
+            image: Slide | HEImage = open_slide(file) if is_slide(file) else read_image(file)
         except NucleiganError as error:
             if len(files) == 1:
                 raise
             yield Note(str(error), "warning")
             continue
-        images.append(image)
+        images.append(slide_layer(image) if isinstance(image, Slide) else image_layer(image))
         for note in image.notes:
             yield Note(f"{file.name}: {note}")
     if not images:

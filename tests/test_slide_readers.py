@@ -92,7 +92,7 @@ class TestSlides:
     ) -> None:
         tifffile.imwrite(tmp_path / "a.tif", rgb, photometric="rgb")
         assert get_reader(str(tmp_path / "a.tif")) is _readers.read_image_layer
-        monkeypatch.setattr(_readers, "_EAGER_PIXELS", rgb[..., 0].size - 1)
+        monkeypatch.setattr(_readers, "EAGER_PIXELS", rgb[..., 0].size - 1)
         (layer,) = opened(tmp_path / "a.tif")
         assert layer.multiscale
         assert np.array_equal(np.asarray(layer.data[0]), rgb)

@@ -113,7 +113,10 @@ def test_stains_are_read_off_the_whole_slide(tmp_path: Path) -> None:
             return torch.full_like(images, -1)
 
     labels_of(slide, tmp_path, Looking(), settings={"normalize": "macenko", "tile": 2048})
-    whole, _ = run(segment_slide(slide, tmp_path / "x.csv", SegmentSettings(**EXACT), model=model(Looking()))), None
+    whole, _ = (
+        run(segment_slide(slide, tmp_path / "x.csv", SegmentSettings(tile=2048, **EXACT), model=model(Looking()))),
+        None,
+    )
     assert whole.nuclei == 0
     # Normalised once and not at all: another picture, of the same shape.
     assert seen[0].shape == seen[1].shape

@@ -72,6 +72,17 @@ def test_the_pyramid_holds_the_same_labels(folder: Path, labels: np.ndarray) -> 
     assert group.attrs["nucleigan"]["provenance"]["model"] == "oracle"
 
 
+def test_ome_zarr_reads_the_pyramid_back(folder: Path, labels: np.ndarray) -> None:
+    from ome_zarr.io import parse_url
+    from ome_zarr.reader import Reader
+
+    place = parse_url(folder / "picture.ome.zarr")
+    assert place is not None
+    (node, *_) = Reader(place)()
+    assert [np.asarray(level).shape for level in node.data] == [(1200, 700), (600, 350)]
+    assert np.array_equal(np.asarray(node.data[0]), labels)
+
+
 @pytest.mark.parametrize("name", ["picture.geojson", "picture.geojson.gz"])
 def test_polygons_are_valid_and_fill_to_the_same_labels(folder: Path, labels: np.ndarray, name: str) -> None:
     assert np.array_equal(read_geojson(folder / name), labels)

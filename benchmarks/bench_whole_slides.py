@@ -53,8 +53,8 @@ if __name__ == "__main__":
             if isinstance(event, Progress) and event.what == "segmenting tiles":
                 first.append((time.perf_counter(), event.done))
         run(segment_slide(slide, out, SegmentSettings(tile=1024, views=1), scheduler=cluster.scheduler_address), hear)
-        # From the first tiles, when all workers hold the model, to the last.
-        begun = next(place for place in first if place[1] >= 4)
+        # From when all workers hold the model, to the last.
+        begun = next(place for place in first if place[1] >= 16)
         ended = next(place for place in first if place[1] == first[-1][1])
         print(json.dumps({"rate": (ended[1] - begun[1]) / (ended[0] - begun[0])}))
 """

@@ -6,6 +6,7 @@ the model itself, and keeps both until it gets another order.
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -265,8 +266,19 @@ def _worker(order: Order) -> TileWorker:
             with ExitStack() as stack:
                 slide = stack.enter_context(open_slide(order.slide))
                 stack.enter_context(kept_memory())
-                _held.append((order, TileWorker(slide, model, order), stack.pop_all()))
+                worker = TileWorker(slide, model, order)
+                _held.append((order, worker, stack.pop_all()))
+            _share_cores()
         return _held[0][1]
+
+
+def _share_cores() -> None:
+    """Compute with as many cores as whoever started this process gave it: others have the rest."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    if given.isdecimal() and int(given):
+        import torch
+
+        torch.set_num_threads(int(given))
 
 
 def let_go() -> None:

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 CORE = 1536
 """Side of the cores of the tiles, in pixels at the model's scale."""
 
+TRIM = 8
+"""Tiles after which free memory goes back to the system, so that it does not grow with the slide."""
+
 HOPELESS = 3
 """If so many tiles fail before one is done, none will be."""
 
@@ -172,7 +175,7 @@ class _SlideJob:
         equipment = worker.equipment()
         if compute and len(whole.done) < len(wanted):
             crew = crews.cluster(order, scheduler) if scheduler else crews.threads(worker, workers)
-            with kept_memory(), crew as hands:
+            with crew as hands:
                 equipment = yield from self._equipment(hands)
                 yield from self._segment(hands, equipment.batch, tiles, wanted, whole, worker)
         yield from whole.grow(skip=True)
@@ -297,7 +300,7 @@ class _SlideJob:
         """Have all tiles segmented that are not done, and take them over in their order."""
         left = [number for number in wanted if number not in whole.done]
         before, given_up, begun = len(wanted) - len(left), 0, time.perf_counter()
-        with closing(segmented(crew, tiles, left, batch)) as dispatched:
+        with kept_memory() as give_back, closing(segmented(crew, tiles, left, batch)) as dispatched:
             for news in dispatched:
                 if news is not None:
                     number, found = news
@@ -309,6 +312,8 @@ class _SlideJob:
                     else:
                         whole.shelf.put(number, found)
                     whole.done.add(number)
+                    if len(whole.done) % TRIM == 0:
+                        give_back()
                 yield from whole.grow()
                 finished = len(whole.done) - before
                 rest = (time.perf_counter() - begun) / finished * (len(left) - finished) if finished else None

@@ -9,9 +9,9 @@ import numpy as np
 import tifffile
 
 from _table import Skip, shared
-from napari_nucleigan.data.datasets import Dataset
-from napari_nucleigan.data.images import read_image
-from napari_nucleigan.data.sample_images import synthetic_he
+from napari_nucleigan.data.datasets.dataset import Dataset
+from napari_nucleigan.data.images.files import read_image
+from napari_nucleigan.data.images.samples import synthetic_he
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from _table import Row
-from napari_nucleigan.data.images import read_labels
+from napari_nucleigan.base.events import run
+from napari_nucleigan.data.images.files import read_labels
 from napari_nucleigan.data.slides import Slide
-from napari_nucleigan.events import run
 from napari_nucleigan.masks.encoding import encode
-from napari_nucleigan.masks.polygons import preset, sample
+from napari_nucleigan.masks.sampler.sample import preset, sample
 from napari_nucleigan.metrics import overlaps, panoptic_quality
 from napari_nucleigan.models import Model, ModelCard
 from napari_nucleigan.networks.generators import Generator
@@ -84,7 +84,7 @@ def _labels(slide: Slide, folder: Path, tile: int, model: Model) -> NDArray[np.i
 
 def _at_borders(labels: NDArray[np.int32], tile: int) -> NDArray[np.intp]:
     """Return the nuclei that have a pixel beside a line between two tiles."""
-    from napari_nucleigan.segmentation.tiles import plan_tiles
+    from napari_nucleigan.tiling.tiles import plan_tiles
 
     cores = [one.core for one in plan_tiles((SIDE, SIDE), tile, 128, 32)]
     rows = sorted({core.top for core in cores} - {0})

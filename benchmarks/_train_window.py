@@ -74,9 +74,9 @@ class Hands(QObject):
 def main(mode: str, seconds: float, data: Path, folder: Path) -> None:
     import napari
 
-    from napari_nucleigan.data.datasets import Dataset
-    from napari_nucleigan.training.runs import RunFolder
-    from napari_nucleigan.widgets.train import TrainWidget
+    from napari_nucleigan.data.datasets.dataset import Dataset
+    from napari_nucleigan.training.runs.run_folder import RunFolder
+    from napari_nucleigan.widgets.train.dock import TrainWidget
 
     os.environ["NUCLEIGAN_RUNS"] = str(folder / mode)
     os.environ["NUCLEIGAN_CONFIG"] = str(folder / "config")
@@ -128,9 +128,9 @@ def train_beside(widget: Any, data: Path, folder: Path) -> None:
 
 def train_within(data: Path, run: Path) -> Any:
     """Train in a thread of this process."""
-    from napari_nucleigan.events import Losses
+    from napari_nucleigan.base.events import Losses
     from napari_nucleigan.training import read_recipe, train_segmenter
-    from napari_nucleigan.widgets.jobs import Runner
+    from napari_nucleigan.widgets.base.jobs import Runner
 
     runner = Runner()
     told: list[Any] = []
@@ -143,7 +143,7 @@ def train_within(data: Path, run: Path) -> Any:
 
 def rate_of(run: Any) -> float:
     """Return the steps a second of a run, after the first twenty; 0 where there are too few."""
-    from napari_nucleigan.training.tails import Tail
+    from napari_nucleigan.training.runs.event_log import Tail
 
     tail, told = Tail(run), []
     while part := tail.read():

@@ -20,15 +20,15 @@ import numpy as np
 from _looks import other_look
 from _table import Row, shared
 from napari_nucleigan import metrics, segment
-from napari_nucleigan.data.datasets import Dataset
-from napari_nucleigan.data.images import HEImage
-from napari_nucleigan.devices import usable_cores
-from napari_nucleigan.events import run
+from napari_nucleigan.base.devices import usable_cores
+from napari_nucleigan.base.events import run
+from napari_nucleigan.data.datasets.dataset import Dataset
+from napari_nucleigan.data.images.files import HEImage
 from napari_nucleigan.segmentation import SegmentSettings
 from napari_nucleigan.training import RunFolder, read_recipe
 from napari_nucleigan.training.corrections import write_corrections
-from napari_nucleigan.training.processes import start
 from napari_nucleigan.training.recipes import FINE_TUNING
+from napari_nucleigan.training.runs.processes import start
 
 if TYPE_CHECKING:
     import numpy.typing as npt

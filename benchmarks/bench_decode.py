@@ -9,9 +9,9 @@ import torch
 from scipy.spatial import cKDTree
 
 from _table import Row, Skip, shared, timed
-from napari_nucleigan.data.datasets import Dataset
-from napari_nucleigan.devices import computes_bfloat16, usable_cores
-from napari_nucleigan.errors import ModelError
+from napari_nucleigan.base.devices import computes_bfloat16, usable_cores
+from napari_nucleigan.base.errors import ModelError
+from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.masks.encoding import decode, encode
 from napari_nucleigan.metrics import aji, overlaps
 from napari_nucleigan.models import DEFAULT_SEGMENTER, load_model

@@ -12,7 +12,7 @@ import numpy as np
 
 from _table import Row, shared
 from _window import Ticks, need_display, settle, wait
-from napari_nucleigan.devices import usable_cores
+from napari_nucleigan.base.devices import usable_cores
 
 STROKES = 15
 STEPS = 10
@@ -34,7 +34,7 @@ def measure() -> list[Row]:
 
 
 def _measure(viewer: Any, truth: Any, pred: Any) -> list[Row]:
-    from napari_nucleigan.widgets.evaluate import EvaluateWidget
+    from napari_nucleigan.widgets.evaluate.dock import EvaluateWidget
 
     viewer.window.resize(1400, 900)
     layers = viewer.add_labels(truth, name="truth", **MICRONS), viewer.add_labels(pred, name="found", **MICRONS)

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from _table import Row, shared, timed
-from napari_nucleigan.data.images import write_labels
-from napari_nucleigan.devices import usable_cores
+from napari_nucleigan.base.devices import usable_cores
+from napari_nucleigan.base.events import run
+from napari_nucleigan.data.images.files import write_labels
 from napari_nucleigan.evaluation import Bootstrap, Group, ImageScores, evaluate_folders
-from napari_nucleigan.events import run
 
 TILES = 100
 AJI = 0.6376327430724197

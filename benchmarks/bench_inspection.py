@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from _table import Row, shared, timed
-from napari_nucleigan.data.placement import Grid, align
+from napari_nucleigan.labels.alignment import Grid, align
 from napari_nucleigan.metrics import inspect
 
 

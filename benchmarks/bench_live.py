@@ -13,8 +13,8 @@ import numpy as np
 
 from _table import Row, Skip
 from _window import Ticks, need_display, settle, wait
-from napari_nucleigan.devices import usable_cores
-from napari_nucleigan.masks.polygons import preset, sample
+from napari_nucleigan.base.devices import usable_cores
+from napari_nucleigan.masks.sampler.sample import preset, sample
 
 MODEL = os.environ.get("NUCLEIGAN_BENCH_SYNTHESIZER", "")
 SIDE = 512
@@ -35,7 +35,7 @@ def measure() -> list[Row]:
 
 
 def _measure(viewer: Any) -> list[Row]:
-    from napari_nucleigan.widgets.synthesize import SynthesizeWidget
+    from napari_nucleigan.widgets.synthesize.dock import SynthesizeWidget
 
     labels = sample(preset("breast"), (SIDE, SIDE), 0.25, seed=4)
     mask = viewer.add_labels(labels, scale=(0.25, 0.25), units=("um", "um"))

@@ -17,16 +17,16 @@ import tifffile
 from skimage.io import imsave
 
 from _table import Row, timed
-from napari_nucleigan.devices import usable_cores
-from napari_nucleigan.errors import RunError
-from napari_nucleigan.events import Losses, Scores
-from napari_nucleigan.masks.polygons import preset, sample
+from napari_nucleigan.base.devices import usable_cores
+from napari_nucleigan.base.errors import RunError
+from napari_nucleigan.base.events import Losses, Scores
+from napari_nucleigan.masks.sampler.sample import preset, sample
 from napari_nucleigan.models import read_card
-from napari_nucleigan.training.control import RunState, state_of
-from napari_nucleigan.training.processes import RunProcess, resume, start
 from napari_nucleigan.training.recipes import SegmenterRecipe
-from napari_nucleigan.training.runs import EVENTS, RunFolder
-from napari_nucleigan.training.tails import Tail
+from napari_nucleigan.training.runs.event_log import Tail
+from napari_nucleigan.training.runs.processes import RunProcess, resume, start
+from napari_nucleigan.training.runs.run_folder import EVENTS, RunFolder
+from napari_nucleigan.training.runs.status import RunState, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 
 from _table import Row, Skip, Timing, shared, timed
-from napari_nucleigan.data.images import HEImage, read_image
-from napari_nucleigan.devices import usable_cores
-from napari_nucleigan.errors import ModelError
-from napari_nucleigan.events import run
+from napari_nucleigan.base.devices import usable_cores
+from napari_nucleigan.base.errors import ModelError
+from napari_nucleigan.base.events import run
+from napari_nucleigan.data.images.files import HEImage, read_image
 from napari_nucleigan.models import Model, load_model
 from napari_nucleigan.segmentation import SegmentSettings, refilter, segment
 

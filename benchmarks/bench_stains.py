@@ -7,7 +7,7 @@ import csv
 import numpy as np
 
 from _table import Row, Skip, shared, timed
-from napari_nucleigan.data.images import read_image
+from napari_nucleigan.data.images.files import read_image
 from napari_nucleigan.stains import METHODS, REFERENCE, RUIFROK, concentrations, fit, normalize
 
 SEEDS = 6

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from _table import Row, Skip, timed
-from napari_nucleigan.devices import usable_cores
-from napari_nucleigan.errors import ModelError
-from napari_nucleigan.events import run
+from napari_nucleigan.base.devices import usable_cores
+from napari_nucleigan.base.errors import ModelError
+from napari_nucleigan.base.events import run
 from napari_nucleigan.masks.encoding import encode
-from napari_nucleigan.masks.polygons import preset, sample
+from napari_nucleigan.masks.sampler.sample import preset, sample
 from napari_nucleigan.models import Model, load_model
-from napari_nucleigan.segmentation.tiles import Box
 from napari_nucleigan.synthesis import LiveCanvas, Painter, SetSettings, SynthesisSettings, synthesize, synthesize_set
+from napari_nucleigan.tiling.tiles import Box
 
 MODEL = os.environ.get("NUCLEIGAN_BENCH_SYNTHESIZER", "nucleigan-paint")
 SETTINGS = SynthesisSettings(model=MODEL, device="cpu")

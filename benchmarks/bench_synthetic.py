@@ -12,11 +12,11 @@ from pathlib import Path
 
 from _table import Row, Skip, shared
 from bench_accuracy import nucleigan
-from napari_nucleigan.data.datasets import Dataset
-from napari_nucleigan.errors import ModelError
-from napari_nucleigan.events import run
+from napari_nucleigan.base.errors import ModelError
+from napari_nucleigan.base.events import run
+from napari_nucleigan.data.datasets.dataset import Dataset
+from napari_nucleigan.evaluation.synthetic import QualityReport, QualitySettings, evaluate_synthetic
 from napari_nucleigan.models import DEFAULT_SYNTHESIZER, resolve
-from napari_nucleigan.quality import QualityReport, QualitySettings, evaluate_synthetic
 
 PAIRS = 64
 VALIDATION = ("TCGA-38-6178", "TCGA-AR-A1AK", "TCGA-G9-6336", "TCGA-HE-7130")

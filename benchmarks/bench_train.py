@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from _table import Row, Skip, shared
-from napari_nucleigan.data.datasets import Dataset
-from napari_nucleigan.data.images import write_image, write_labels
-from napari_nucleigan.devices import usable_cores
+from napari_nucleigan.base.devices import usable_cores
+from napari_nucleigan.data.datasets.dataset import Dataset
+from napari_nucleigan.data.images.files import write_image, write_labels
 
 HERE = Path(__file__).resolve().parent
 SECONDS = float(os.environ.get("NUCLEIGAN_BENCH_SECONDS", "120"))
@@ -72,7 +72,7 @@ def _data(folder: Path) -> Path:
         source = Dataset.open(shared("data/kumar"))
         pairs = [source.pair(name) for name in TILES]
     except Skip:
-        from napari_nucleigan.data.sample_images import synthetic_he
+        from napari_nucleigan.data.images.samples import synthetic_he
 
         pairs = [synthetic_he()[:2]] * 2
     for number, (image, labels) in enumerate(pairs):
@@ -100,7 +100,7 @@ def _display() -> list[str]:
 def _terminal(seconds: float, data: Path, run: Path) -> float:
     """Train the same from a terminal; return the steps a second."""
     from _train_window import RECIPE, rate_of
-    from napari_nucleigan.training.runs import RunFolder
+    from napari_nucleigan.training.runs.run_folder import RunFolder
 
     sets = [part for key, value in RECIPE.items() if key != "name" for part in ("--set", f"{key}={json.dumps(value)}")]
     line = [sys.executable, "-m", "napari_nucleigan", "train", "segmenter", str(data), "--run", str(run), *sets]
@@ -136,9 +136,9 @@ def time_plots() -> list[tuple[str, float, str, str, str]]:
     """Time an update of the live plots, drawing included; in a process of its own, which has a display."""
     from qtpy.QtWidgets import QApplication
 
-    from napari_nucleigan.events import Losses
-    from napari_nucleigan.widgets.plots import LivePlots
-    from napari_nucleigan.widgets.series import Series
+    from napari_nucleigan.base.events import Losses
+    from napari_nucleigan.widgets.train.plots import LivePlots
+    from napari_nucleigan.widgets.train.series import Series
 
     app = QApplication([])
     random = np.random.default_rng(0)

@@ -15,11 +15,11 @@ from typing import Any
 from _mosaics import write_mosaic
 from _seams import seams
 from _table import Row
-from napari_nucleigan.devices import usable_cores
+from napari_nucleigan.base.devices import usable_cores
 
 RUN = """
 import json, resource, sys, time
-from napari_nucleigan.events import Progress, run
+from napari_nucleigan.base.events import Progress, run
 from napari_nucleigan.segmentation import SegmentSettings
 from napari_nucleigan.segmentation.slides import segment_slide
 slide, out, views = sys.argv[1:]
@@ -41,7 +41,7 @@ print(json.dumps({
 CLUSTER = """
 import json, sys
 from distributed import LocalCluster
-from napari_nucleigan.events import Progress, run
+from napari_nucleigan.base.events import Progress, run
 from napari_nucleigan.segmentation import SegmentSettings
 from napari_nucleigan.segmentation.slides import segment_slide
 if __name__ == "__main__":

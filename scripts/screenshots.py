@@ -54,8 +54,8 @@ def segment(out: Path, theme: str) -> None:
     """Show the Segment widget asking for microns, done, and from near."""
     import napari
 
-    from napari_nucleigan.data.sample_images import synthetic_he
-    from napari_nucleigan.widgets import demo
+    from napari_nucleigan.data.images.samples import synthetic_he
+    from napari_nucleigan.widgets.segment import demo
 
     viewer = napari.Viewer(show=True)
     viewer.theme = theme
@@ -93,7 +93,7 @@ def batch(out: Path, theme: str, folder: Path) -> None:
 
     import napari
 
-    from napari_nucleigan.widgets.settings import PLUGIN
+    from napari_nucleigan.widgets.base.preferences import PLUGIN
 
     images = folder / "tissue"
     if not images.is_dir():
@@ -127,7 +127,7 @@ def slides(out: Path, theme: str, folder: Path) -> None:
     """Show a slide while it is segmented, and its nuclei from near."""
     import napari
 
-    from napari_nucleigan.widgets import demo
+    from napari_nucleigan.widgets.segment import demo
 
     folder.mkdir()
     viewer = napari.Viewer(show=True)
@@ -161,7 +161,7 @@ def sample_slide(path: Path) -> Path:
     import numpy as np
     import tifffile
 
-    from napari_nucleigan.data.sample_images import synthetic_he
+    from napari_nucleigan.data.images.samples import synthetic_he
 
     image = synthetic_he()[0]
     side = image.pixels.shape[0]
@@ -189,8 +189,8 @@ def synthesize(out: Path, theme: str) -> None:
     """Show the Synthesize widget in live mode, after a nucleus was painted, and its page of data sets."""
     import napari
 
-    from napari_nucleigan.masks.polygons import preset, sample
-    from napari_nucleigan.widgets.settings import PLUGIN
+    from napari_nucleigan.masks.sampler.sample import preset, sample
+    from napari_nucleigan.widgets.base.preferences import PLUGIN
 
     viewer = napari.Viewer(show=True)
     viewer.theme = theme
@@ -229,8 +229,8 @@ def masks(out: Path, theme: str) -> None:
     """Show the Masks widget after a fill, and with polygons that are being edited."""
     import napari
 
-    from napari_nucleigan.widgets import demo
-    from napari_nucleigan.widgets.mask_panel import EDIT
+    from napari_nucleigan.widgets.masks.panel import EDIT
+    from napari_nucleigan.widgets.segment import demo
 
     viewer = napari.Viewer(show=True)
     viewer.theme = theme
@@ -260,7 +260,7 @@ def train(out: Path, theme: str) -> None:
     """Train on the sample twice, then show the form, the run, and both runs side by side."""
     import napari
 
-    from napari_nucleigan.widgets import demo
+    from napari_nucleigan.widgets.segment import demo
 
     viewer = napari.Viewer(show=True)
     viewer.theme = theme
@@ -309,12 +309,12 @@ def evaluate(out: Path, theme: str) -> None:
     """Show what the bundled model finds in the sample beside the truth: all of it, one nucleus, the plots."""
     import napari
 
-    from napari_nucleigan.data.sample_images import synthetic_he
-    from napari_nucleigan.events import run
+    from napari_nucleigan.base.events import run
+    from napari_nucleigan.data.images.samples import synthetic_he
     from napari_nucleigan.segmentation import SegmentSettings
     from napari_nucleigan.segmentation import segment as segment_image
-    from napari_nucleigan.widgets import demo
-    from napari_nucleigan.widgets.evaluate_form import IOU
+    from napari_nucleigan.widgets.evaluate.form import IOU
+    from napari_nucleigan.widgets.segment import demo
 
     viewer = napari.Viewer(show=True)
     viewer.theme = theme
@@ -349,7 +349,7 @@ def evaluate_folders(out: Path, theme: str, folder: Path) -> None:
     """Show the report on a folder, and one of its images as layers."""
     import napari
 
-    from napari_nucleigan.widgets import demo
+    from napari_nucleigan.widgets.segment import demo
 
     pred, truth = sample_tiles(folder)
     viewer = napari.Viewer(show=True)
@@ -384,9 +384,9 @@ def evaluate_folders(out: Path, theme: str, folder: Path) -> None:
 
 def sample_tiles(folder: Path) -> tuple[Path, Path]:
     """Cut the sample into a data set of 16 tiles, and what the bundled model finds in it into predictions."""
-    from napari_nucleigan.data.images import write_image, write_labels
-    from napari_nucleigan.data.sample_images import synthetic_he
-    from napari_nucleigan.events import run
+    from napari_nucleigan.base.events import run
+    from napari_nucleigan.data.images.files import write_image, write_labels
+    from napari_nucleigan.data.images.samples import synthetic_he
     from napari_nucleigan.segmentation import segment
 
     pred, truth = folder / "results", folder / "tiles"
@@ -466,9 +466,9 @@ def write_pixels(path: Path, pixels: np.ndarray) -> None:
     """Write a palette PNG."""
     from PIL import Image
 
-    from napari_nucleigan.files import write_bytes
-    from napari_nucleigan.widgets.charts import DARK, LIGHT
-    from napari_nucleigan.widgets.evaluate_colours import COLOURS, ramp, rgba
+    from napari_nucleigan.base.files import write_bytes
+    from napari_nucleigan.widgets.base.palette import DARK, LIGHT
+    from napari_nucleigan.widgets.evaluate.colours import COLOURS, ramp, rgba
 
     buffer = io.BytesIO()
     picture = Image.fromarray(pixels.copy())

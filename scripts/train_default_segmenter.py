@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_nucleigan import Dataset, SegmentSettings, load_model, metrics, segment
-from napari_nucleigan.events import Event, Losses, Progress, run
+from napari_nucleigan.base.events import Event, Losses, Progress, run
 from napari_nucleigan.models import ModelCard, read_card, save_model
 from napari_nucleigan.training import RunFolder, SegmenterRecipe, read_recipe, train_segmenter
 

@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 
 from napari_nucleigan import load_model
-from napari_nucleigan.events import Event, Losses, Progress, run
+from napari_nucleigan.base.events import Event, Losses, Progress, run
 from napari_nucleigan.models import DEFAULT_SYNTHESIZER, ModelCard, save_model
 from napari_nucleigan.training import RunFolder, SynthesizerRecipe, read_recipe, train_synthesizer
 

@@ -50,8 +50,8 @@ def follow(out: Path, minutes: float, theme: str) -> tuple[float, float]:
     import napari
 
     from _looks import other_look
-    from napari_nucleigan.data.sample_images import synthetic_he
-    from napari_nucleigan.widgets import demo
+    from napari_nucleigan.data.images.samples import synthetic_he
+    from napari_nucleigan.widgets.segment import demo
 
     image, labels, *_ = synthetic_he()
     pixels, truth = other_look(image.pixels, labels)

@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from napari_nucleigan.data.datasets import Dataset
+from napari_nucleigan.data.datasets.dataset import Dataset
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/guide/tutorial-tiles.md"
 MADE = ("tiles", "checked")

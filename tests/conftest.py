@@ -80,8 +80,8 @@ def mount(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 @pytest.fixture
 def small_disk(mount: Callable[[str], Path]) -> Iterator[Path]:
     """A disk of six megabytes; what trains on it is ended with the test."""
-    from napari_nucleigan.errors import NucleiganError
-    from napari_nucleigan.training.processes import kill
+    from napari_nucleigan.base.errors import NucleiganError
+    from napari_nucleigan.training.runs.processes import kill
 
     disk = mount("size=6m")
     yield disk

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from napari_nucleigan import __version__
-from napari_nucleigan.data.images import read_image, read_labels, write_labels
+from napari_nucleigan.base.version import __version__
+from napari_nucleigan.data.images.files import read_image, read_labels, write_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable

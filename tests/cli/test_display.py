@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.cli import display
-from napari_nucleigan.errors import NucleiganError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from napari_nucleigan.base.events import Checkpoint, Losses, Note, Progress, Scores
 from napari_nucleigan.cli.console import Bar
 from napari_nucleigan.cli.live import TrainingView
-from napari_nucleigan.events import Checkpoint, Losses, Note, Progress, Scores
 
 if TYPE_CHECKING:
     import pytest

@@ -14,10 +14,10 @@ import imagecodecs
 import psutil
 import pytest
 
-from napari_nucleigan.data.images import write_labels
-from napari_nucleigan.events import Losses, Note, Scores
+from napari_nucleigan.base.events import Losses, Note, Scores
+from napari_nucleigan.data.images.files import write_labels
 from napari_nucleigan.training import RunFolder
-from napari_nucleigan.training.control import RunState, ask, state_of
+from napari_nucleigan.training.runs.status import RunState, ask, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import imagecodecs
 import pytest
 
-from napari_nucleigan.data.images import write_labels
+from napari_nucleigan.data.images.files import write_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -53,8 +53,8 @@ def compared(
     tmp_path_factory: pytest.TempPathFactory, tested_set: Path, tiny_changes: dict[str, Any]
 ) -> tuple[Path, Comparison]:
     """Three methods, compared in a folder of their own."""
+    from napari_nucleigan.base.events import run
     from napari_nucleigan.comparison import compare
-    from napari_nucleigan.events import run
 
     folder = tmp_path_factory.mktemp("comparison")
     methods = ("cnn3", "cgan", "cgan-both")

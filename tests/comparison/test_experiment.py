@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import tifffile
 
+from napari_nucleigan.base.errors import DatasetError, RecipeError, RunError
+from napari_nucleigan.base.events import Checkpoint, Losses, Note, Progress, run
 from napari_nucleigan.comparison import METHODS, Comparison, compare, experiment
-from napari_nucleigan.errors import DatasetError, RecipeError, RunError
 from napari_nucleigan.evaluation import evaluate_folders
-from napari_nucleigan.events import Checkpoint, Losses, Note, Progress, run
 from napari_nucleigan.models import load_model
 from napari_nucleigan.synthesis import SetSettings
 from napari_nucleigan.training import RunFolder
-from napari_nucleigan.training.control import RunState, state_of
+from napari_nucleigan.training.runs.status import RunState, state_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from napari_nucleigan.data.images import write_labels
+from napari_nucleigan.data.images.files import write_labels
 
 if TYPE_CHECKING:
     from pathlib import Path

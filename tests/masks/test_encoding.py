@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from napari_nucleigan.data.datasets import Dataset
-from napari_nucleigan.errors import LabelsError, RecipeError
+from napari_nucleigan.base.errors import LabelsError, RecipeError
+from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.masks.encoding import ENCODINGS, FARTHEST, decode, encode
 from napari_nucleigan.masks.splitting import GRID
 from napari_nucleigan.metrics import aji, overlaps

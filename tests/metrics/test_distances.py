@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_nucleigan.errors import LabelsError
+from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.metrics import hausdorff, overlaps, sahasrabudhe_hausdorff
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_nucleigan.errors import LabelsError
+from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.metrics import OUTCOMES, aji, evaluate, hausdorff, inspect, overlaps
 
 COLUMNS = ("id", "outcome", "iou", "hausdorff", "average_hausdorff", "row", "column", "area", "density", "host")

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from napari_nucleigan.errors import LabelsError
+from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.metrics import aji, evaluate, hausdorff, overlaps
 
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_nucleigan.errors import LabelsError
+from napari_nucleigan.base.errors import LabelsError
+from napari_nucleigan.labels.runs import renumber
 from napari_nucleigan.metrics import overlaps
-from napari_nucleigan.metrics.table import renumber
 
 
 def test_the_table_equals_sets_of_pixels(label_pairs, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from napari_nucleigan.errors import ModelError, RecipeError
+from napari_nucleigan.base.errors import ModelError, RecipeError
 from napari_nucleigan.models import DEFAULT_SEGMENTER, load_model
 from napari_nucleigan.networks import build
 from napari_nucleigan.networks.generators import GENERATORS, Generator, initialise

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_nucleigan.errors import ExtraError, ModelError, RecipeError
-from napari_nucleigan.events import Losses, run
+from napari_nucleigan.base.errors import ExtraError, ModelError, RecipeError
+from napari_nucleigan.base.events import Losses, run
 from napari_nucleigan.masks.encoding import decode
 from napari_nucleigan.models import ModelCard, load_model, save_model
 from napari_nucleigan.networks import build

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from napari_nucleigan.errors import RecipeError
+from napari_nucleigan.base.errors import RecipeError
 from napari_nucleigan.networks import build_synthesizer
 from napari_nucleigan.networks.generators import initialise
 from napari_nucleigan.networks.synthesizers import Painter, Synthesizer

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
-from oracle import Contextual, Oracle
 
-from napari_nucleigan.errors import DeviceError
+from napari_nucleigan.base.errors import DeviceError
 from napari_nucleigan.segmentation.predictor import Predictor, is_blank
+from oracle import Contextual, Oracle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,7 +124,7 @@ class _OnAccelerator(Hungry):
 
 
 def test_when_single_tiles_are_too_much_the_cpu_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_nucleigan.networks.hosting.choose_device", lambda name: name)
+    monkeypatch.setattr("napari_nucleigan.networks.network_runner.choose_device", lambda name: name)
     network = _OnAccelerator()
     predictor = Predictor(network, "cpu:0", batch=2)
     windows = _windows((32, 32), (32, 32), (32, 64))
@@ -157,7 +157,7 @@ def test_other_faults_are_not_taken_for_lack_of_memory() -> None:
 
 
 def test_the_model_itself_stays_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_nucleigan.networks.hosting.choose_device", lambda name: name)
+    monkeypatch.setattr("napari_nucleigan.networks.network_runner.choose_device", lambda name: name)
     network = _OnAccelerator()
     Predictor(network, "cpu:0")
     assert next(network.parameters()).device.type == "cpu"

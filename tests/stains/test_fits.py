@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from skimage.io import imread
 
-from napari_nucleigan.errors import ImageError
+from napari_nucleigan.base.errors import ImageError
 from napari_nucleigan.stains import METHODS, REFERENCE, RUIFROK, StainFit, fit
 from napari_nucleigan.stains.separation import angles_between
 

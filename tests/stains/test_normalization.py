@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_nucleigan.errors import ImageError
+from napari_nucleigan.base.errors import ImageError
 from napari_nucleigan.stains import METHODS, REFERENCE, StainFit, concentrations, fit, normalize
 
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from napari_nucleigan.data.images import write_image
-from napari_nucleigan.errors import ImageError, ModelError, RecipeError
+from napari_nucleigan.base.errors import ImageError, ModelError, RecipeError
+from napari_nucleigan.data.images.files import write_image
 from napari_nucleigan.models import load_model
 from napari_nucleigan.synthesis.styles import Styles, encode_style
 

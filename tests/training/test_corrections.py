@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from napari_nucleigan.data.datasets import Dataset
-from napari_nucleigan.data.images import HEImage, write_labels
-from napari_nucleigan.data.patches import Jitter
-from napari_nucleigan.errors import DatasetError, LabelsError, ModelError, OutputError
-from napari_nucleigan.events import Finished, Losses, Progress, Scores, run
+from napari_nucleigan.base.errors import DatasetError, LabelsError, ModelError, OutputError
+from napari_nucleigan.base.events import Finished, Losses, Progress, Scores, run
+from napari_nucleigan.data.datasets.dataset import Dataset
+from napari_nucleigan.data.datasets.patches import Jitter
+from napari_nucleigan.data.images.files import HEImage, write_labels
 from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.models import ModelCard, read_card, save_model
 from napari_nucleigan.networks import build
 from napari_nucleigan.training import RECIPES, RunFolder, read_recipe, train_segmenter
 from napari_nucleigan.training.cgan import ConditionalGAN
 from napari_nucleigan.training.corrections import write_corrections
+from napari_nucleigan.training.images import Tile, prepare, sampler
 from napari_nucleigan.training.recipes import FINE_TUNING, as_model
-from napari_nucleigan.training.tiles import Tile, prepare, sampler
 
 if TYPE_CHECKING:
     from collections.abc import Callable

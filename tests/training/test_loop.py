@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from napari_nucleigan.errors import RunError, StopRequested
-from napari_nucleigan.events import Checkpoint, Event, Finished, Losses, Progress, Scores, run
+from napari_nucleigan.base.errors import RunError, StopRequested
+from napari_nucleigan.base.events import Checkpoint, Event, Finished, Losses, Progress, Scores, run
 from napari_nucleigan.training import loop
-from napari_nucleigan.training.control import RunState, ask, state_of
 from napari_nucleigan.training.loop import Schedule, train
-from napari_nucleigan.training.occupancy import PAUSED, POLL
-from napari_nucleigan.training.runs import RunFolder
+from napari_nucleigan.training.runs.run_folder import RunFolder
+from napari_nucleigan.training.runs.run_lock import PAUSED, POLL
+from napari_nucleigan.training.runs.status import RunState, ask, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from napari_nucleigan.data.images import write_labels
-from napari_nucleigan.errors import LabelsError, RecipeError
-from napari_nucleigan.events import run
+from napari_nucleigan.base.errors import LabelsError, RecipeError
+from napari_nucleigan.base.events import run
+from napari_nucleigan.data.images.files import write_labels
 from napari_nucleigan.masks.encoding import encode
-from napari_nucleigan.masks.likes import save
-from napari_nucleigan.masks.polygons import PRESETS, preset
+from napari_nucleigan.masks.sampler.presets import save
+from napari_nucleigan.masks.sampler.sample import PRESETS, preset
+from napari_nucleigan.training.images import Tile
 from napari_nucleigan.training.mask_source import MaskSource, check_masks, open_masks
-from napari_nucleigan.training.tiles import Tile
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from napari_nucleigan.errors import RecipeError
+from napari_nucleigan.base.errors import RecipeError
 from napari_nucleigan.training.recipes import RECIPES, SegmenterRecipe, SynthesizerRecipe, read_recipe
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ import pytest
 import tifffile
 from skimage.io import imread, imsave
 
-from napari_nucleigan.data.datasets import Dataset
-from napari_nucleigan.errors import DatasetError, DeviceError, RecipeError, RunError
-from napari_nucleigan.events import Checkpoint, Finished, Losses, Note, Preview, Progress, Scores, run
+from napari_nucleigan.base.errors import DatasetError, DeviceError, RecipeError, RunError
+from napari_nucleigan.base.events import Checkpoint, Finished, Losses, Note, Preview, Progress, Scores, run
+from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.models import load_model, read_card
 from napari_nucleigan.training import RunFolder, train_segmenter
-from napari_nucleigan.training.control import RunState, state_of
+from napari_nucleigan.training.runs.status import RunState, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 TRAIN = """
 import sys
-from napari_nucleigan.events import run
+from napari_nucleigan.base.events import run
 from napari_nucleigan.training import RunFolder, SegmenterRecipe, train_segmenter
 data, folder, recipe = sys.argv[1:]
 folder = RunFolder(folder)
@@ -179,7 +179,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(dataset: Path, tiny_recipe: Recip
     # From the second checkpoint on, no file may grow beyond a few bytes: a full disk, as a process meets it.
     full = """
 import resource, signal
-from napari_nucleigan.events import Checkpoint
+from napari_nucleigan.base.events import Checkpoint
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 def on_event(event):
     if isinstance(event, Checkpoint) and event.step == 8:

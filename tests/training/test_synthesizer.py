@@ -13,10 +13,10 @@ import pytest
 import torch
 from skimage.io import imread, imsave
 
-from napari_nucleigan.data.datasets import Dataset
-from napari_nucleigan.data.images import write_labels
-from napari_nucleigan.errors import DatasetError, DeviceError, RecipeError, RunError
-from napari_nucleigan.events import Checkpoint, Finished, Losses, Note, Preview, Progress, Scores, run
+from napari_nucleigan.base.errors import DatasetError, DeviceError, RecipeError, RunError
+from napari_nucleigan.base.events import Checkpoint, Finished, Losses, Note, Preview, Progress, Scores, run
+from napari_nucleigan.data.datasets.dataset import Dataset
+from napari_nucleigan.data.images.files import write_labels
 from napari_nucleigan.models import ModelCard, load_model, read_card, save_model
 from napari_nucleigan.networks import build_synthesizer
 from napari_nucleigan.training import RunFolder, train_segmenter, train_synthesizer
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 TRAIN = """
 import sys
-from napari_nucleigan.events import run
+from napari_nucleigan.base.events import run
 from napari_nucleigan.training import RunFolder, SynthesizerRecipe, train_synthesizer
 data, folder, recipe = sys.argv[1:]
 folder = RunFolder(folder)

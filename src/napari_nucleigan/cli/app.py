@@ -7,19 +7,19 @@ from typing import Annotated, Literal
 
 import typer
 
+from napari_nucleigan.base.events import run
 from napari_nucleigan.cli import models as models_command
 from napari_nucleigan.cli import runs as runs_command
 from napari_nucleigan.cli import train as train_command
-from napari_nucleigan.cli.benchmark import benchmark
+from napari_nucleigan.cli.compare import benchmark
 from napari_nucleigan.cli.console import Bar, answer, complain, guarded
 from napari_nucleigan.cli.corrections import corrections
 from napari_nucleigan.cli.evaluate import evaluate
-from napari_nucleigan.cli.exchange import export, import_
+from napari_nucleigan.cli.import_export import export, import_
 from napari_nucleigan.cli.masks import masks
 from napari_nucleigan.cli.options import Json, Out
 from napari_nucleigan.cli.segment import segment
 from napari_nucleigan.cli.synthesize import synthesize
-from napari_nucleigan.events import run
 
 app = typer.Typer(
     name="nucleigan",
@@ -35,7 +35,7 @@ app.add_typer(runs_command.app, name="runs")
 
 def _version(asked: bool) -> None:
     if asked:
-        from napari_nucleigan import __version__
+        from napari_nucleigan.base.version import __version__
 
         print(f"nucleigan {__version__}")
         raise typer.Exit
@@ -63,7 +63,7 @@ def demo(
         screenshot, labels = screenshot or Path("demo.png"), labels or Path("demo-labels.tif")
         code = run_in_virtual_display(["demo", "--screenshot", str(screenshot), "--labels", str(labels)])
         raise typer.Exit(code)
-    from napari_nucleigan.widgets.demo import run_demo
+    from napari_nucleigan.widgets.segment.demo import run_demo
 
     code = run_demo(screenshot, labels)
     for path in (screenshot, labels):

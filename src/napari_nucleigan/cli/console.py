@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from napari_nucleigan.errors import NucleiganError
-from napari_nucleigan.events import Job, Note, Progress, duration, run
+from napari_nucleigan.base.errors import NucleiganError
+from napari_nucleigan.base.events import Job, Note, Progress, duration, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType, TracebackType
 
-    from napari_nucleigan.events import Event
+    from napari_nucleigan.base.events import Event
     from napari_nucleigan.segmentation import FileResult
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130

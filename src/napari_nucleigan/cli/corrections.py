@@ -49,8 +49,8 @@ def corrections(
         raise typer.BadParameter("Say with --region or --regions where the nuclei were corrected.")
     import numpy as np
 
-    from napari_nucleigan.data.images import read_image
-    from napari_nucleigan.events import run
+    from napari_nucleigan.base.events import run
+    from napari_nucleigan.data.images.files import read_image
     from napari_nucleigan.training.corrections import write_corrections
 
     boxes = [_box(text) for text in region or ()]
@@ -73,8 +73,8 @@ def corrections(
 
 
 def _read(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.int32]:
-    from napari_nucleigan.data.geojson import read_geojson
-    from napari_nucleigan.data.images import read_labels
+    from napari_nucleigan.data.images.files import read_labels
+    from napari_nucleigan.labels.geojson import read_geojson
 
     return read_geojson(path, shape) if path.suffix.lower() in (".geojson", ".json") else read_labels(path)
 

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 
-from napari_nucleigan.errors import NucleiganError
+from napari_nucleigan.base.errors import NucleiganError
 
 
 def wants_virtual_display() -> bool:

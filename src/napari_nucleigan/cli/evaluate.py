@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from napari_nucleigan.base.events import run
+from napari_nucleigan.base.files import write_text
 from napari_nucleigan.cli.console import FAILED, Bar, Stopped, answer, guarded, say
-from napari_nucleigan.cli.quality import Crop, Device, Features, Segmenter, Synthetic, judge
+from napari_nucleigan.cli.synthetic import Crop, Device, Features, Segmenter, Synthetic, judge
 from napari_nucleigan.cli.tables import print_table
-from napari_nucleigan.events import run
-from napari_nucleigan.files import write_text
 
 if TYPE_CHECKING:
     from napari_nucleigan.evaluation import Report

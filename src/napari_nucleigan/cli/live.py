@@ -6,15 +6,15 @@ import json
 import time
 from typing import TYPE_CHECKING
 
+from napari_nucleigan.base.events import Checkpoint, Finished, Losses, Note, Progress, Scores, duration, to_json
 from napari_nucleigan.cli.console import say
-from napari_nucleigan.events import Checkpoint, Finished, Losses, Note, Progress, Scores, duration, to_json
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from rich.console import RenderableType
 
-    from napari_nucleigan.events import Event
+    from napari_nucleigan.base.events import Event
 
 _QUIET_SECONDS = 30.0  # between lines of losses where there is no terminal
 

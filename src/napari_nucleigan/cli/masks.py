@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import Field, create_model
 
+from napari_nucleigan.base.errors import OutputError, RecipeError
+from napari_nucleigan.base.events import Job, Progress, run
 from napari_nucleigan.cli.console import Bar, answer, guarded
 from napari_nucleigan.cli.options import with_options
-from napari_nucleigan.errors import OutputError, RecipeError
-from napari_nucleigan.events import Job, Progress, run
-from napari_nucleigan.masks.parameters import PolygonMasks
+from napari_nucleigan.masks.sampler.parameters import PolygonMasks
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -81,9 +81,9 @@ def draw_masks(
     RecipeError
         If `mpp`, `size` or `seed` cannot be used.
     """
-    from napari_nucleigan.data.images import write_labels
-    from napari_nucleigan.files import write_text
-    from napari_nucleigan.masks.polygons import sample
+    from napari_nucleigan.base.files import write_text
+    from napari_nucleigan.data.images.files import write_labels
+    from napari_nucleigan.masks.sampler.sample import sample
 
     began = time.perf_counter()
     record = {"size": list(size), "mpp": mpp, "seed": seed, "statistics": statistics.model_dump(mode="json")}
@@ -168,7 +168,7 @@ def masks(
     settings: dict[str, Any],
 ) -> None:
     """Draw random polygon masks. Broken off, the same command goes on."""
-    from napari_nucleigan.masks.likes import learn, save
+    from napari_nucleigan.masks.sampler.presets import learn, save
 
     shape = _shape(size)
     if save_statistics is not None and save_statistics.suffix.lower() != ".json":

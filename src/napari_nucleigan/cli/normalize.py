@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_nucleigan.errors import ImageError, NucleiganError
-from napari_nucleigan.events import Job, Note, Progress
-from napari_nucleigan.segmentation.batch import FileResult
-from napari_nucleigan.segmentation.plan import plan_files
+from napari_nucleigan.base.errors import ImageError, NucleiganError
+from napari_nucleigan.base.events import Job, Note, Progress
+from napari_nucleigan.segmentation.file_plan import plan_files
+from napari_nucleigan.segmentation.folders import FileResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ def normalize_files(
     from dataclasses import replace
 
     from napari_nucleigan import stains
-    from napari_nucleigan.data.images import read_image, write_image
+    from napari_nucleigan.data.images.files import read_image, write_image
 
     tasks = plan_files(inputs, out, FORMATS)
     target = replace(stains.REFERENCE, method=method)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_nucleigan.base.events import duration
 from napari_nucleigan.cli.console import answer, guarded, say
-from napari_nucleigan.events import duration
 
 if TYPE_CHECKING:
-    from napari_nucleigan.training.control import RunStatus
-    from napari_nucleigan.training.processes import RunProcess
+    from napari_nucleigan.training.runs.processes import RunProcess
+    from napari_nucleigan.training.runs.status import RunStatus
 
 app = typer.Typer(help="List training runs, look into them, pause, resume and stop them.", no_args_is_help=True)
 
@@ -33,7 +33,7 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List the runs, the last active first."""
-    from napari_nucleigan.training.shelf import default_folder, list_runs
+    from napari_nucleigan.training.runs.run_library import default_folder, list_runs
 
     found = list_runs(folder)
     if as_json:
@@ -88,7 +88,7 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """Let a paused run go on, or go on with one that has ended too early, in the background."""
-    from napari_nucleigan.training import processes
+    from napari_nucleigan.training.runs import processes
 
     process = _found(run)
     if process.status().state.alive:
@@ -136,23 +136,23 @@ def kill(run: Run, as_json: Json = False) -> None:
 @guarded
 def rename(run: Run, name: Annotated[str, typer.Argument(help="The new name.", show_default=False)]) -> None:
     """Give a run another name."""
-    from napari_nucleigan.training import shelf
+    from napari_nucleigan.training.runs import run_library
 
-    print(shelf.rename(_found(run).path, name))
+    print(run_library.rename(_found(run).path, name))
 
 
 @app.command()
 @guarded
 def delete(run: Run) -> None:
     """Move a run to the folder .trash beside it."""
-    from napari_nucleigan.training import shelf
+    from napari_nucleigan.training.runs import run_library
 
-    print(shelf.delete(_found(run).path))
+    print(run_library.delete(_found(run).path))
 
 
 def _found(run: str) -> RunProcess:
-    from napari_nucleigan.training.processes import RunProcess
-    from napari_nucleigan.training.shelf import find_run
+    from napari_nucleigan.training.runs.processes import RunProcess
+    from napari_nucleigan.training.runs.run_library import find_run
 
     return RunProcess(find_run(run))
 

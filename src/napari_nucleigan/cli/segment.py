@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_nucleigan.base.errors import RecipeError
+from napari_nucleigan.base.events import run
 from napari_nucleigan.cli.console import Bar, Stopped, answer, complain, guarded
 from napari_nucleigan.cli.options import Json, Out, with_options
-from napari_nucleigan.errors import RecipeError
-from napari_nucleigan.events import run
 from napari_nucleigan.segmentation.settings import SegmentSettings
 
 if TYPE_CHECKING:
@@ -86,8 +86,8 @@ def segment(
 ) -> None:
     """Segment the nuclei of H&E images and whole slides. Broken off, the same command goes on."""
     from napari_nucleigan.segmentation import SlideOptions, segment_files
-    from napari_nucleigan.segmentation.ledger import REPORT
-    from napari_nucleigan.segmentation.plan import results_folder
+    from napari_nucleigan.segmentation.file_plan import results_folder
+    from napari_nucleigan.segmentation.resume_log import REPORT
 
     folder = results_folder(inputs, out)
     slides = SlideOptions(scheduler, workers, _polygons(region) if region else None, slide or region is not None)
@@ -106,7 +106,7 @@ def segment(
 
 
 def _polygons(path: Path) -> Region:
-    from napari_nucleigan.data.geojson import read_polygons
+    from napari_nucleigan.labels.geojson import read_polygons
 
     features, _ = read_polygons(path)
     return tuple(tuple((float(y), float(x)) for x, y in polygon[0]) for polygons in features for polygon in polygons)

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from napari_nucleigan.base.errors import RecipeError
+from napari_nucleigan.base.events import run
 from napari_nucleigan.cli.console import FAILED, Bar, Stopped, answer, guarded, say
 from napari_nucleigan.cli.options import with_options
-from napari_nucleigan.errors import RecipeError
-from napari_nucleigan.events import run
 from napari_nucleigan.synthesis.settings import SetSettings
 
 

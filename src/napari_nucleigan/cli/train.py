@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from napari_nucleigan.base.errors import NucleiganError, RecipeError, RunError, StopRequested
 from napari_nucleigan.cli.console import SAVED, USAGE, Stopped, drive, guarded, say
 from napari_nucleigan.cli.options import parse_changes
-from napari_nucleigan.errors import NucleiganError, RecipeError, RunError, StopRequested
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_nucleigan.events import Event, Job
-    from napari_nucleigan.training.queues import Place
+    from napari_nucleigan.base.events import Event, Job
     from napari_nucleigan.training.recipes import Recipe, SegmenterRecipe, SynthesizerRecipe
+    from napari_nucleigan.training.runs.queue import Place
 
 DEFAULT_SHARE = 0.5
 """Share of the crops that are synthetic where a folder of synthetic pairs is named and no share."""
@@ -215,14 +215,14 @@ def _train(
 ) -> None:
     if run is None:
         raise typer.BadParameter("Say with --run in which folder the run is to be kept.")
+    from napari_nucleigan.base.devices import choose_device
+    from napari_nucleigan.base.events import run as finish
     from napari_nucleigan.cli.live import JsonLines, TrainingView
-    from napari_nucleigan.devices import choose_device
-    from napari_nucleigan.events import run as finish
     from napari_nucleigan.training import RunFolder
-    from napari_nucleigan.training.control import ask
-    from napari_nucleigan.training.processes import TOKEN
-    from napari_nucleigan.training.queues import place
-    from napari_nucleigan.training.ranks import started
+    from napari_nucleigan.training.distributed.ranks import started
+    from napari_nucleigan.training.runs.processes import TOKEN
+    from napari_nucleigan.training.runs.queue import place
+    from napari_nucleigan.training.runs.status import ask
 
     number, size = started()
     if queue and size > 1:
@@ -268,8 +268,8 @@ def _quietly(view: Callable[[Event], object]) -> Callable[[Event], object]:
 
 def _watch(name: str, as_json: bool) -> None:
     from napari_nucleigan.cli.live import JsonLines, TrainingView
-    from napari_nucleigan.training.control import RunState, state_of, watch
-    from napari_nucleigan.training.shelf import find_run
+    from napari_nucleigan.training.runs.run_library import find_run
+    from napari_nucleigan.training.runs.status import RunState, state_of, watch
 
     run = find_run(name)
     try:
@@ -287,10 +287,10 @@ def _watch(name: str, as_json: bool) -> None:
 def _estimate(
     data: Path, recipe: SegmenterRecipe | SynthesizerRecipe, device: str, synthetic: Path | None, as_json: bool
 ) -> None:
+    from napari_nucleigan.base.events import run
     from napari_nucleigan.cli.console import Bar, answer
-    from napari_nucleigan.events import run
-    from napari_nucleigan.training.estimates import estimate
-    from napari_nucleigan.training.ranks import started
+    from napari_nucleigan.training.distributed.ranks import started
+    from napari_nucleigan.training.runs.estimate import estimate
 
     if started()[1] > 1:
         raise typer.BadParameter("--estimate is for a single process.")

@@ -19,7 +19,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from napari_nucleigan import __version__
+from napari_nucleigan.base.devices import usable_cores
+from napari_nucleigan.base.errors import DatasetError, NucleiganError, OutputError, StopRequested
+from napari_nucleigan.base.events import Job, Note, Progress
+from napari_nucleigan.base.files import make_folder, write_text
+from napari_nucleigan.base.version import __version__
 from napari_nucleigan.comparison.methods import METHODS
 from napari_nucleigan.comparison.plans import (
     Plan,
@@ -32,13 +36,9 @@ from napari_nucleigan.comparison.plans import (
     unfinished,
 )
 from napari_nucleigan.comparison.results import Comparison, Outcome, Trial
-from napari_nucleigan.data.datasets import Dataset
-from napari_nucleigan.data.images import write_labels
-from napari_nucleigan.devices import usable_cores
-from napari_nucleigan.errors import DatasetError, NucleiganError, OutputError, StopRequested
+from napari_nucleigan.data.datasets.dataset import Dataset
+from napari_nucleigan.data.images.files import write_labels
 from napari_nucleigan.evaluation import evaluate_folders
-from napari_nucleigan.events import Job, Note, Progress
-from napari_nucleigan.files import make_folder, write_text
 from napari_nucleigan.models import load_model, read_card
 from napari_nucleigan.networks import build
 from napari_nucleigan.segmentation import SegmentSettings, segment

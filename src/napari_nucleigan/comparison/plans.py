@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_nucleigan.base.errors import DatasetError, RecipeError, RunError
+from napari_nucleigan.base.events import Finished, Losses, Note
 from napari_nucleigan.comparison.methods import METHODS, Method, recipe_of
 from napari_nucleigan.comparison.results import Budget
-from napari_nucleigan.errors import DatasetError, RecipeError, RunError
-from napari_nucleigan.events import Finished, Losses, Note
 from napari_nucleigan.networks import build
 from napari_nucleigan.training import RunFolder, SegmenterRecipe, read_recipe
-from napari_nucleigan.training.control import RunState, state_of
+from napari_nucleigan.training.runs.status import RunState, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_nucleigan.data.datasets import Dataset
+    from napari_nucleigan.data.datasets.dataset import Dataset
 
 EPOCHS = (20, 24)
 """Epochs at the full learning rate and epochs in which it falls, where neither the caller nor a run tells."""

@@ -6,11 +6,11 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING
 
+from napari_nucleigan.base.events import duration
+from napari_nucleigan.base.files import atomic_write, write_text
 from napari_nucleigan.comparison.chart import draw
 from napari_nucleigan.comparison.columns import COLUMNS, Column, best, ends, number
 from napari_nucleigan.comparison.paper import OVERALL, SOURCE, published
-from napari_nucleigan.events import duration
-from napari_nucleigan.files import atomic_write, write_text
 
 if TYPE_CHECKING:
     from pathlib import Path

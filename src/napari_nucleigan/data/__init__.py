@@ -1,1 +1,4 @@
-"""Images, labels and data sets on disk."""
+"""What lies on disk: images, whole slides and data sets.
+
+It imports `labels` and what is below it.
+"""

@@ -1,25 +1,12 @@
 """Predicted nuclei against true ones over whole folders: by image, by organ, overall, with intervals.
 
 `evaluate_folders` pairs the files, compares them (in several processes where asked to) and returns a `Report`. How the
-figures are averaged, and what the intervals mean, is on the page on metrics of the documentation.
+figures are averaged, and what the intervals mean, is on the page on metrics of the documentation. It imports
+`segmentation` and what is below it.
 """
 
 from __future__ import annotations
 
-from napari_nucleigan.evaluation.folders import evaluate_folders, evaluate_pair
-from napari_nucleigan.evaluation.groups import AVERAGED, Failure, Group, ImageScores
-from napari_nucleigan.evaluation.intervals import Bootstrap, Interval, bootstrap_means
-from napari_nucleigan.evaluation.report import Report
+import lazy_loader
 
-__all__ = [
-    "AVERAGED",
-    "Bootstrap",
-    "Failure",
-    "Group",
-    "ImageScores",
-    "Interval",
-    "Report",
-    "bootstrap_means",
-    "evaluate_folders",
-    "evaluate_pair",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

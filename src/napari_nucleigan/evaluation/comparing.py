@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from napari_nucleigan import metrics
-from napari_nucleigan.data.images import read_labels
-from napari_nucleigan.errors import LabelsError
+from napari_nucleigan.base.errors import LabelsError
+from napari_nucleigan.data.images.files import read_labels
 from napari_nucleigan.evaluation.groups import Failure, ImageScores
 from napari_nucleigan.metrics import Scores, Tally
 

@@ -8,22 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_nucleigan import metrics
-from napari_nucleigan.data.images import read_labels
-from napari_nucleigan.devices import usable_cores
-from napari_nucleigan.errors import DatasetError
+from napari_nucleigan.base.devices import usable_cores
+from napari_nucleigan.base.errors import DatasetError
+from napari_nucleigan.base.events import Note, Progress
+from napari_nucleigan.data.images.files import read_labels
 from napari_nucleigan.evaluation.comparing import Comparison
 from napari_nucleigan.evaluation.groups import Failure, ImageScores
 from napari_nucleigan.evaluation.intervals import Bootstrap
 from napari_nucleigan.evaluation.pairing import pair_files
 from napari_nucleigan.evaluation.processes import CannotStart, in_processes
 from napari_nucleigan.evaluation.report import Report
-from napari_nucleigan.events import Note, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from napari_nucleigan.base.events import Job
     from napari_nucleigan.evaluation.comparing import Found
-    from napari_nucleigan.events import Job
     from napari_nucleigan.metrics import Scores
 
 _WORTHWHILE = 3.0  # seconds of work from which on processes, which take a second to start, save time

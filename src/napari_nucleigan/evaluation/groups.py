@@ -13,8 +13,8 @@ from napari_nucleigan.metrics.pooling import pool, pooled_figures
 
 if TYPE_CHECKING:
     from napari_nucleigan.evaluation.intervals import Bootstrap, Interval
+    from napari_nucleigan.labels.runs import Float64Array
     from napari_nucleigan.metrics import Scores, Tally
-    from napari_nucleigan.metrics.table import Float64Array
 
 AVERAGED = (
     "aji",

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_nucleigan.metrics.table import Float64Array
+    from napari_nucleigan.labels.runs import Float64Array
 
 _CELLS = 1 << 22  # of the table of draws that is held at a time
 

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_nucleigan.data.datasets import read_split
-from napari_nucleigan.data.images import list_images
-from napari_nucleigan.errors import DatasetError, ImageError
-from napari_nucleigan.events import Note
+from napari_nucleigan.base.errors import DatasetError, ImageError
+from napari_nucleigan.base.events import Note
+from napari_nucleigan.data.datasets.dataset import read_split
+from napari_nucleigan.data.images.files import list_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from napari_nucleigan.events import Job
+    from napari_nucleigan.base.events import Job
 
 # Where two files have one name, that of the first of these suffixes is taken.
 _SUFFIXES = (".tif", ".tiff", ".png")

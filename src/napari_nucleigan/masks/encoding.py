@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from napari_nucleigan.errors import LabelsError, RecipeError
+from napari_nucleigan.base.errors import LabelsError, RecipeError
 from napari_nucleigan.masks.splitting import grow_seeds, split_by_prominence
 
 if TYPE_CHECKING:

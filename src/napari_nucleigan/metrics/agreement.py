@@ -14,7 +14,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 if TYPE_CHECKING:
-    from napari_nucleigan.metrics.table import Float64Array, Int64Array, Overlaps
+    from napari_nucleigan.labels.runs import Float64Array, Int64Array
+    from napari_nucleigan.metrics.table import Overlaps
 
 
 @dataclass(frozen=True, slots=True)

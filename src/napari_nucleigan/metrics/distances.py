@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import distance_transform_edt, find_objects
 
+from napari_nucleigan.labels.runs import checked, renumber
 from napari_nucleigan.metrics.shapes import Shapes, apart
-from napari_nucleigan.metrics.table import checked, overlaps, renumber
+from napari_nucleigan.metrics.table import overlaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_nucleigan.metrics.table import Float64Array, Int64Array, LabelArray, Overlaps
+    from napari_nucleigan.labels.runs import Float64Array, Int64Array, LabelArray
+    from napari_nucleigan.metrics.table import Overlaps
 
     Boxes = tuple[Int64Array, Int64Array]
 

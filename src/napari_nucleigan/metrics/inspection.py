@@ -11,24 +11,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_nucleigan.errors import LabelsError
+from napari_nucleigan.base.errors import LabelsError
+from napari_nucleigan.labels.regions import crowding, regions
+from napari_nucleigan.labels.runs import runs
 from napari_nucleigan.metrics.agreement import pairs_above
 from napari_nucleigan.metrics.binning import Bins, binned
 from napari_nucleigan.metrics.distances import pair_distances, summarise
-from napari_nucleigan.metrics.marking import mark
 from napari_nucleigan.metrics.outcomes import MATCHED, OUTCOMES, events, joined
-from napari_nucleigan.metrics.regions import crowding, regions
+from napari_nucleigan.metrics.paint_outcomes import mark
 from napari_nucleigan.metrics.scores import Scores, combine
-from napari_nucleigan.metrics.table import runs, tabulate
+from napari_nucleigan.metrics.table import tabulate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
 
+    from napari_nucleigan.labels.regions import Regions
+    from napari_nucleigan.labels.runs import Float64Array, Int64Array, LabelArray, Runs
     from napari_nucleigan.metrics.outcomes import Events
-    from napari_nucleigan.metrics.regions import Regions
-    from napari_nucleigan.metrics.table import Float64Array, Int64Array, LabelArray, Overlaps, Runs
+    from napari_nucleigan.metrics.table import Overlaps
 
 IOU_RANGE = (0.05, 0.95)
 """IoU thresholds that `inspect` takes."""

@@ -10,7 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from napari_nucleigan.metrics.table import Int64Array, Overlaps
+    from napari_nucleigan.labels.runs import Int64Array
+    from napari_nucleigan.metrics.table import Overlaps
 
 OUTCOMES = ("matched", "missed", "spurious", "split", "merged")
 """What can become of a nucleus."""

@@ -10,8 +10,9 @@ from napari_nucleigan.metrics.distances import hausdorff as hausdorff_distances
 from napari_nucleigan.metrics.table import overlaps
 
 if TYPE_CHECKING:
+    from napari_nucleigan.labels.runs import LabelArray
     from napari_nucleigan.metrics.distances import HausdorffDistances
-    from napari_nucleigan.metrics.table import LabelArray, Overlaps
+    from napari_nucleigan.metrics.table import Overlaps
 
 
 @dataclass(frozen=True, slots=True)

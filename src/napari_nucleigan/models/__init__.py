@@ -13,8 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_nucleigan.errors import ExtraError, ModelError
-from napari_nucleigan.files import write_bytes
+from napari_nucleigan.base.errors import ExtraError, ModelError
+from napari_nucleigan.base.files import write_bytes
 from napari_nucleigan.models.cards import (
     CARD_FORMAT,
     KEY,

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from napari_nucleigan.errors import ModelError
+from napari_nucleigan.base.errors import ModelError
 
 CARD_FORMAT = 1
 """The card format that this version writes, and the newest that it reads."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_nucleigan.errors import ModelError
-from napari_nucleigan.files import write_bytes
+from napari_nucleigan.base.errors import ModelError
+from napari_nucleigan.base.files import write_bytes
 from napari_nucleigan.models.cards import read_card, read_checked
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from napari_nucleigan.errors import RecipeError
+from napari_nucleigan.base.errors import RecipeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

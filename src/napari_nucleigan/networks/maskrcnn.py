@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from napari_nucleigan.errors import ExtraError
+from napari_nucleigan.base.errors import ExtraError
 from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.networks.generators import Generator
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_nucleigan.data.images import HEImage
-from napari_nucleigan.errors import DeviceError
-from napari_nucleigan.segmentation.core import Cutting, filter_areas, stain_filter
+from napari_nucleigan.base.errors import DeviceError
+from napari_nucleigan.data.images.files import HEImage
+from napari_nucleigan.segmentation.image import Cutting, filter_areas, stain_filter
 from napari_nucleigan.segmentation.predictor import Predictor, is_blank
-from napari_nucleigan.segmentation.scaling import Scale
 from napari_nucleigan.segmentation.settings import SegmentSettings
-from napari_nucleigan.segmentation.tiles import Box, Mosaic, Tile
+from napari_nucleigan.tiling.scale import Scale
+from napari_nucleigan.tiling.tiles import Box, Mosaic, Tile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

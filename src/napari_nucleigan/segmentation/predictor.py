@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_nucleigan.networks.hosting import Host
+from napari_nucleigan.networks.network_runner import Host
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nucleigan.networks.generators import Generator
-    from napari_nucleigan.networks.hosting import Precision
+    from napari_nucleigan.networks.network_runner import Precision
 
 BLANK = 235
 """A window whose darkest value is at least this is empty glass: nothing there absorbs light."""
@@ -34,7 +34,7 @@ class Predictor(Host["Generator"]):
     network : Generator
         Maps (N, 3, H, W) in [-1, 1] to (N, 3, H, W) in [-1, 1].
     device : str
-        As `napari_nucleigan.devices.choose_device` takes it.
+        As `napari_nucleigan.base.devices.choose_device` takes it.
     precision : {"auto", "float32", "bfloat16"}
         Arithmetic.
     batch : int, optional

@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from napari_nucleigan.base.settings import Settings
 from napari_nucleigan.models.registry import DEFAULT_SEGMENTER
-from napari_nucleigan.networks.hosting import Precision
-from napari_nucleigan.settings import Settings
+from napari_nucleigan.networks.network_runner import Precision
 
 Normalize = Literal["model", "none", "vahadane", "macenko", "reinhard"]
 VIEWS = (1, 2, 4, 8)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_nucleigan.errors import ImageError
+from napari_nucleigan.base.errors import ImageError
 from napari_nucleigan.stains.colour import (
     Float32Array,
     Float64Array,

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from napari_nucleigan.data.images import check_labels
-from napari_nucleigan.errors import DeviceError, LabelsError
-from napari_nucleigan.events import run
+from napari_nucleigan.base.errors import DeviceError, LabelsError
+from napari_nucleigan.base.events import run
+from napari_nucleigan.labels.checks import check_labels
 from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.models import load_model
-from napari_nucleigan.segmentation.tiles import Box
-from napari_nucleigan.synthesis.core import Studio
-from napari_nucleigan.synthesis.painter import grown
+from napari_nucleigan.synthesis.picture import Studio
 from napari_nucleigan.synthesis.settings import SynthesisSettings
+from napari_nucleigan.synthesis.tiled_generator import grown
+from napari_nucleigan.tiling.tiles import Box
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_nucleigan.events import Note
+    from napari_nucleigan.base.events import Note
     from napari_nucleigan.models import Model
 
 _REACH = 2

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from napari_nucleigan.base.settings import Settings
 from napari_nucleigan.models.registry import DEFAULT_SEGMENTER, DEFAULT_SYNTHESIZER
-from napari_nucleigan.networks.hosting import Precision
-from napari_nucleigan.settings import Settings
+from napari_nucleigan.networks.network_runner import Precision
 
 
 class SynthesisSettings(Settings):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_nucleigan.errors import ModelError, RecipeError
-from napari_nucleigan.events import Note
+from napari_nucleigan.base.errors import ModelError, RecipeError
+from napari_nucleigan.base.events import Note
 from napari_nucleigan.segmentation.predictor import is_blank
 
 if TYPE_CHECKING:
@@ -138,8 +138,8 @@ def _of_images(
     path: Path, network: Synthesizer, card: ModelCard
 ) -> tuple[dict[str, NDArray[np.float32]], tuple[Note, ...]]:
     """Read the codes of images: by organ where they are a data set that names organs, else by the path's name."""
-    from napari_nucleigan.data.datasets import read_split
-    from napari_nucleigan.data.images import list_images, read_image
+    from napari_nucleigan.data.datasets.dataset import read_split
+    from napari_nucleigan.data.images.files import list_images, read_image
 
     folder = path / "images" if (path / "images").is_dir() else path
     paths = list_images(folder) if folder.is_dir() else [folder]
@@ -184,7 +184,7 @@ def encode_style(pixels: NDArray[np.uint8], mpp: float, network: Synthesizer, mo
     """
     import torch
 
-    from napari_nucleigan.segmentation.scaling import Scale
+    from napari_nucleigan.tiling.scale import Scale
 
     scale = Scale.of((pixels.shape[0], pixels.shape[1]), mpp, model_mpp)
     crops = _crops(scale.to_model(pixels))

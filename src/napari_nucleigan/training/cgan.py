@@ -18,7 +18,7 @@ from napari_nucleigan.training.checkpoints import (
     restore_optimizer,
     strip_prefix,
 )
-from napari_nucleigan.training.ranks import ALONE
+from napari_nucleigan.training.distributed.ranks import ALONE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from napari_nucleigan.training.ranks import Ranks
+    from napari_nucleigan.training.distributed.ranks import Ranks
     from napari_nucleigan.training.recipes import SegmenterRecipe
 
 

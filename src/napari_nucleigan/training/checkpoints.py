@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import load
 
-from napari_nucleigan.files import atomic_write, write_text
+from napari_nucleigan.base.files import atomic_write, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from napari_nucleigan.data.images import check_labels, write_image, write_labels
-from napari_nucleigan.errors import LabelsError, OutputError
-from napari_nucleigan.events import Job, Progress
+from napari_nucleigan.base.errors import LabelsError, OutputError
+from napari_nucleigan.base.events import Job, Progress
+from napari_nucleigan.data.images.files import write_image, write_labels
+from napari_nucleigan.labels.checks import check_labels
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy.typing as npt
 
-    from napari_nucleigan.data.images import HEImage
+    from napari_nucleigan.data.images.files import HEImage
 
 MARGIN = 8.0
 """Microns around a region that are kept with it, for the nuclei on its edge."""

@@ -16,14 +16,14 @@ from napari_nucleigan.networks.discriminators import MultiScale
 from napari_nucleigan.networks.generators import initialise
 from napari_nucleigan.training.cgan import ImagePool, follow, set_lr
 from napari_nucleigan.training.checkpoints import flatten_optimizer, restore_optimizer, strip_prefix
-from napari_nucleigan.training.ranks import ALONE
+from napari_nucleigan.training.distributed.ranks import ALONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from torch import Tensor
 
-    from napari_nucleigan.training.ranks import Ranks
+    from napari_nucleigan.training.distributed.ranks import Ranks
     from napari_nucleigan.training.recipes import SynthesizerRecipe
 
 

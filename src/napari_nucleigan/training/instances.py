@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from napari_nucleigan.errors import RecipeError
+from napari_nucleigan.base.errors import RecipeError
 from napari_nucleigan.masks.encoding import decode
 from napari_nucleigan.networks import build
 from napari_nucleigan.training.cgan import ConditionalGAN, follow, set_lr
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from napari_nucleigan.training.ranks import Ranks
+    from napari_nucleigan.training.distributed.ranks import Ranks
     from napari_nucleigan.training.recipes import SegmenterRecipe
 
 INSTANCES = ("mask-rcnn",)

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import torch
 
-from napari_nucleigan.errors import RunError
-from napari_nucleigan.events import Checkpoint, Event, Finished, Job, Losses, Progress
+from napari_nucleigan.base.errors import RunError
+from napari_nucleigan.base.events import Checkpoint, Event, Finished, Job, Losses, Progress
 from napari_nucleigan.training.checkpoints import load_checkpoint, save_checkpoint
-from napari_nucleigan.training.occupancy import PAUSED, POLL, STOPPING, TRAINING
+from napari_nucleigan.training.distributed.ranks import ALONE
 from napari_nucleigan.training.prefetching import Prefetched
-from napari_nucleigan.training.ranks import ALONE
+from napari_nucleigan.training.runs.run_lock import PAUSED, POLL, STOPPING, TRAINING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
     from torch import Tensor
 
-    from napari_nucleigan.training.ranks import Ranks
-    from napari_nucleigan.training.runs import RunFolder
+    from napari_nucleigan.training.distributed.ranks import Ranks
+    from napari_nucleigan.training.runs.run_folder import RunFolder
 
 LOG_EVERY = 10
 """Steps whose losses are averaged into one event."""

@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_nucleigan.data.images import read_labels, read_mpp
-from napari_nucleigan.errors import LabelsError, RecipeError
-from napari_nucleigan.events import Progress
+from napari_nucleigan.base.errors import LabelsError, RecipeError
+from napari_nucleigan.base.events import Progress
+from napari_nucleigan.data.images.files import read_labels, read_mpp
 from napari_nucleigan.masks.encoding import encode
-from napari_nucleigan.masks.likes import is_statistics, label_files, open_statistics
-from napari_nucleigan.masks.polygons import PRESETS, PolygonMasks, fit, preset, sample
-from napari_nucleigan.training.tiles import rescaled_labels
+from napari_nucleigan.masks.sampler.presets import is_statistics, label_files, open_statistics
+from napari_nucleigan.masks.sampler.sample import PRESETS, PolygonMasks, fit, preset, sample
+from napari_nucleigan.training.images import rescaled_labels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_nucleigan.events import Job
+    from napari_nucleigan.base.events import Job
+    from napari_nucleigan.training.images import Tile
     from napari_nucleigan.training.recipes import SynthesizerRecipe
-    from napari_nucleigan.training.tiles import Tile
 
 _OWN = ("fit", "labels")
 

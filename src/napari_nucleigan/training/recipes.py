@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from napari_nucleigan.errors import RecipeError
+from napari_nucleigan.base.errors import RecipeError
 
 if TYPE_CHECKING:
     from napari_nucleigan.models import ModelCard

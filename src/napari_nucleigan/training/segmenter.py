@@ -11,20 +11,21 @@ import numpy as np
 from scipy import ndimage
 from skimage.io import imsave
 
-from napari_nucleigan import __version__, metrics
-from napari_nucleigan.data.datasets import Dataset
-from napari_nucleigan.data.patches import MixedSampler
-from napari_nucleigan.errors import DatasetError, RecipeError, RunError
-from napari_nucleigan.events import Event, Job, Note, Preview, Progress, Scores
-from napari_nucleigan.files import atomic_write
+from napari_nucleigan import metrics
+from napari_nucleigan.base.errors import DatasetError, RecipeError, RunError
+from napari_nucleigan.base.events import Event, Job, Note, Preview, Progress, Scores
+from napari_nucleigan.base.files import atomic_write
+from napari_nucleigan.base.version import __version__
+from napari_nucleigan.data.datasets.dataset import Dataset
+from napari_nucleigan.data.datasets.patches import MixedSampler
 from napari_nucleigan.masks.encoding import FARTHEST, THRESHOLD, decode, encode
 from napari_nucleigan.models import ModelCard, load_model, save_model
+from napari_nucleigan.training.distributed.ranks import joined, the_same
+from napari_nucleigan.training.images import Tile, in_bfloat16, in_parts, prepare_all, sampler, split, stain_reference
 from napari_nucleigan.training.instances import trainer_of
 from napari_nucleigan.training.loop import Schedule, follow, train
-from napari_nucleigan.training.ranks import joined, the_same
 from napari_nucleigan.training.recipes import SegmenterRecipe, read_recipe
-from napari_nucleigan.training.runs import RunFolder
-from napari_nucleigan.training.tiles import Tile, in_bfloat16, in_parts, prepare_all, sampler, split, stain_reference
+from napari_nucleigan.training.runs.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from napari_nucleigan.data.patches import PatchSampler
+    from napari_nucleigan.data.datasets.patches import PatchSampler
     from napari_nucleigan.training.cgan import ConditionalGAN
-    from napari_nucleigan.training.ranks import Ranks
+    from napari_nucleigan.training.distributed.ranks import Ranks
 
 SMOOTHING = 1.25
 """Gaussian on the predicted distance, in pixels: what a network paints is never as smooth as what `encode` makes."""

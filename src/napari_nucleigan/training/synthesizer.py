@@ -9,20 +9,21 @@ import numpy as np
 import torch
 from skimage.io import imsave
 
-from napari_nucleigan import __version__, metrics
-from napari_nucleigan.data.datasets import Dataset
-from napari_nucleigan.errors import RecipeError, RunError
-from napari_nucleigan.events import Event, Job, Note, Preview, Progress, Scores
-from napari_nucleigan.files import atomic_write
+from napari_nucleigan import metrics
+from napari_nucleigan.base.errors import RecipeError, RunError
+from napari_nucleigan.base.events import Event, Job, Note, Preview, Progress, Scores
+from napari_nucleigan.base.files import atomic_write
+from napari_nucleigan.base.version import __version__
+from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.masks.encoding import decode, encode
 from napari_nucleigan.models import ModelCard, load_model, save_model
 from napari_nucleigan.training.cyclegan import CycleBatch, CycleGAN
+from napari_nucleigan.training.distributed.ranks import joined, the_same
+from napari_nucleigan.training.images import Tile, in_bfloat16, prepare_all, sampler, split, stain_reference
 from napari_nucleigan.training.loop import Schedule, follow, train
 from napari_nucleigan.training.mask_source import MaskSource, check_masks, open_masks
-from napari_nucleigan.training.ranks import joined, the_same
 from napari_nucleigan.training.recipes import SynthesizerRecipe, read_recipe
-from napari_nucleigan.training.runs import RunFolder
-from napari_nucleigan.training.tiles import Tile, in_bfloat16, prepare_all, sampler, split, stain_reference
+from napari_nucleigan.training.runs.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from napari_nucleigan.data.patches import PatchSampler
-    from napari_nucleigan.training.ranks import Ranks
+    from napari_nucleigan.data.datasets.patches import PatchSampler
+    from napari_nucleigan.training.distributed.ranks import Ranks
 
 CODES = 4
 """Style codes kept on the card for each training image; each is read off another part of it."""

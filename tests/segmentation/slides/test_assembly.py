@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracle import scatter
 
-from napari_nucleigan.errors import OutputError
+from napari_nucleigan.base.errors import OutputError
 from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.segmentation.slides.assembly import Assembly, stamp
-from napari_nucleigan.segmentation.slides.records import TileRecord
-from napari_nucleigan.segmentation.tiles import Box, Mosaic, Tile, cut_tile, plan_tiles
+from napari_nucleigan.segmentation.slides.tile_store import TileRecord
+from napari_nucleigan.tiling.tiles import Box, Mosaic, Tile, cut_tile, plan_tiles
+from oracle import scatter
 
 DECODING = {"encoding": "distance", "threshold": 0.5, "prominence": 0.1, "smoothing": 0.0}
 

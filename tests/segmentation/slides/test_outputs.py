@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
-from oracle import model, scatter
-from pictures import slide_of
 from shapely.geometry import shape as geometry
 
-from napari_nucleigan.data.geojson import read_geojson
-from napari_nucleigan.data.images import read_labels, read_mpp
+from napari_nucleigan.base.errors import OutputError
+from napari_nucleigan.base.events import run
+from napari_nucleigan.data.images.files import read_labels, read_mpp
 from napari_nucleigan.data.slides import Slide
-from napari_nucleigan.errors import OutputError
-from napari_nucleigan.events import run
+from napari_nucleigan.labels.geojson import read_geojson
 from napari_nucleigan.segmentation import SegmentSettings
 from napari_nucleigan.segmentation.slides import FORMATS, SlideResult, segment_slide
 from napari_nucleigan.segmentation.slides.outputs import USUAL, plan_outputs
+from oracle import model, scatter
+from slide_pictures import slide_of
 
 if TYPE_CHECKING:
     from napari_nucleigan.data.slides.slide import Slide as AnySlide

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+from napari_nucleigan.base.errors import ImageError
 from napari_nucleigan.data.slides.slide import Slide
-from napari_nucleigan.errors import ImageError
 
 __all__ = ["EAGER_PIXELS", "SCANNERS", "Slide", "is_slide", "list_slides", "open_slide"]
 
@@ -27,33 +27,33 @@ def is_slide(path: str | Path) -> bool:
         they are images in OME-Zarr; other formats are told by their names. A folder of tiles is none unless it is said
         to be.
     """
-    from napari_nucleigan.data.slides import tiffs, vendors, zarrs
+    from napari_nucleigan.data.slides import openslide, tiff, zarr
 
     path = Path(path)
     if path.is_dir():
-        return zarrs.is_slide(path)
-    if path.suffix.lower() in (*SCANNERS, *vendors.SUFFIXES):
+        return zarr.is_slide(path)
+    if path.suffix.lower() in (*SCANNERS, *openslide.SUFFIXES):
         return True
     # What is damaged or missing is told when it is read.
     with suppress(Exception):
-        return tiffs.is_tiff(path) and tiffs.looks_like_slide(path, EAGER_PIXELS)
+        return tiff.is_tiff(path) and tiff.looks_like_slide(path, EAGER_PIXELS)
     return False
 
 
 def list_slides(folder: str | Path) -> list[Path]:
     """List what in a folder is a slide by its name: files of scanners, and images in OME-Zarr; hidden ones left out.
 
-    TIFFs are left to `napari_nucleigan.data.images.list_images`.
+    TIFFs are left to `napari_nucleigan.data.images.files.list_images`.
     """
-    from napari_nucleigan.data.slides import vendors, zarrs
+    from napari_nucleigan.data.slides import openslide, zarr
 
     return sorted(
         path
         for path in Path(folder).iterdir()
         if not path.name.startswith(".")
         and (
-            (path.suffix.lower() in (*SCANNERS, *vendors.SUFFIXES) and path.is_file())
-            or (path.suffix == ".zarr" and zarrs.is_slide(path))
+            (path.suffix.lower() in (*SCANNERS, *openslide.SUFFIXES) and path.is_file())
+            or (path.suffix == ".zarr" and zarr.is_slide(path))
         )
     )
 
@@ -81,14 +81,14 @@ def open_slide(path: str | Path) -> Slide:
         If it is missing, damaged, cut short, no 8-bit colour image, or of a format that needs openslide, which is
         not installed.
     """
-    from napari_nucleigan.data.slides import mosaics, tiffs, vendors, zarrs
+    from napari_nucleigan.data.slides import openslide, tiff, tile_folders, zarr
 
     path = Path(path)
     if not path.exists():
         raise ImageError(f"Cannot open the slide {path}: there is no such file or folder.")
     if path.is_dir():
-        return zarrs.open_zarr(path) if zarrs.image_folder(path) else mosaics.open_mosaic(path)
-    if tiffs.is_tiff(path):
-        with suppress(tiffs.OpenslideNeeded):
-            return tiffs.open_tiff(path)
-    return vendors.open_with_openslide(path)
+        return zarr.open_zarr(path) if zarr.image_folder(path) else tile_folders.open_mosaic(path)
+    if tiff.is_tiff(path):
+        with suppress(tiff.OpenslideNeeded):
+            return tiff.open_tiff(path)
+    return openslide.open_with_openslide(path)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tifffile
 
-from napari_nucleigan.data.resolution import spacing
-from napari_nucleigan.errors import ImageError
+from napari_nucleigan.base.errors import ImageError
+from napari_nucleigan.data.images.resolution import spacing
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
-from napari_nucleigan.data.slides.planes import Held, Thinned, plane_of
+from napari_nucleigan.data.slides.levels import Held, Thinned, plane_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from napari_nucleigan.data.slides.planes import Box, Plane
+    from napari_nucleigan.data.slides.levels import Box, Plane
 
 OVERVIEW = 2048
 """Longest side in pixels of the smallest level: what is drawn first."""

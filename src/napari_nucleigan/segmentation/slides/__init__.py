@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_nucleigan.segmentation.slides.core import segment_slide
+from napari_nucleigan.segmentation.slides.job import segment_slide
 from napari_nucleigan.segmentation.slides.outputs import FORMATS
 from napari_nucleigan.segmentation.slides.results import LostTile, SlideResult
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_nucleigan.errors import OutputError
-from napari_nucleigan.segmentation.tiles import SAME
+from napari_nucleigan.base.errors import OutputError
+from napari_nucleigan.tiling.tiles import SAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_nucleigan.segmentation.slides.records import TileRecord
-    from napari_nucleigan.segmentation.tiles import Box, Tile
+    from napari_nucleigan.segmentation.slides.tile_store import TileRecord
+    from napari_nucleigan.tiling.tiles import Box, Tile
 
 Mask = tuple[int, int, "NDArray[np.bool_]"]
 """First row, first column and pixels of a nucleus."""
@@ -25,14 +25,14 @@ Mask = tuple[int, int, "NDArray[np.bool_]"]
 class Assembly:
     """Decides which nuclei of which tiles count, tile after tile in their order.
 
-    Nuclei near a border are found by both neighbours. As in `napari_nucleigan.segmentation.tiles.Mosaic` the first of
+    Nuclei near a border are found by both neighbours. As in `napari_nucleigan.tiling.tiles.Mosaic` the first of
     two tiles wins: a nucleus that it has found already (intersection over union above `SAME`, or more than half of the
     pixels taken) is dropped, and others leave it the pixels that both claim.
 
     Parameters
     ----------
     tiles : sequence of Tile
-        As `napari_nucleigan.segmentation.tiles.plan_tiles` gives them.
+        As `napari_nucleigan.tiling.tiles.plan_tiles` gives them.
     load : callable
         Returns the record of a tile by its number, or None.
 

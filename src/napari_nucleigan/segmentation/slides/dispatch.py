@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from napari_nucleigan.segmentation.slides.crews import Crew
-    from napari_nucleigan.segmentation.slides.records import TileRecord
-    from napari_nucleigan.segmentation.tiles import Tile
+    from napari_nucleigan.segmentation.slides.executors import Crew
+    from napari_nucleigan.segmentation.slides.tile_store import TileRecord
+    from napari_nucleigan.tiling.tiles import Tile
 
 TRIES = 3
 """Times that a tile is tried before it is given up."""

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_nucleigan.errors import OutputError
-from napari_nucleigan.events import Job, Progress
-from napari_nucleigan.files import atomic_folder, atomic_write, output_error
-from napari_nucleigan.segmentation.tiles import Box
+from napari_nucleigan.base.errors import OutputError
+from napari_nucleigan.base.events import Job, Progress
+from napari_nucleigan.base.files import atomic_folder, atomic_write, output_error
+from napari_nucleigan.tiling.tiles import Box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nucleigan.segmentation.slides.assembly import Assembly
-    from napari_nucleigan.segmentation.slides.view import ModelView
+    from napari_nucleigan.segmentation.slides.model_view import ModelView
 
 FORMATS = (".ome.zarr", ".geojson.gz", ".csv", ".density.tif", ".tif", ".geojson")
 """What can be written: a pyramid of labels, polygons for QuPath, a row for each nucleus, a map of density, one label
@@ -179,11 +179,11 @@ def write_findings(path: Path, found: Findings, done: int, total: int) -> Job[No
         if suffix == ".ome.zarr":
             yield from _write_zarr(path, found, done, total)
         elif suffix == ".csv":
-            from napari_nucleigan.features import write_csv_parts
+            from napari_nucleigan.labels.features import write_csv_parts
 
             write_csv_parts(path, found.tables())
         elif suffix == ".density.tif":
-            from napari_nucleigan.data.images import write_map
+            from napari_nucleigan.data.images.files import write_map
 
             write_map(path, found.density(), DENSITY_PIXEL)
         elif suffix == ".tif":
@@ -193,7 +193,7 @@ def write_findings(path: Path, found: Findings, done: int, total: int) -> Job[No
 
 
 def _write_zarr(path: Path, found: Findings, done: int, total: int) -> Job[None]:
-    from napari_nucleigan.data.slides.pyramids import LabelPyramid
+    from napari_nucleigan.data.slides.pyramid_writer import LabelPyramid
 
     extra = {"provenance": found.provenance, "nuclei": int(found.numbers.size)}
     with atomic_folder(path) as folder:
@@ -209,7 +209,7 @@ def _write_zarr(path: Path, found: Findings, done: int, total: int) -> Job[None]
 
 
 def _write_geojson(path: Path, found: Findings) -> None:
-    from napari_nucleigan.data.geojson import GeoJSONPart, write_geojson_parts
+    from napari_nucleigan.labels.geojson import GeoJSONPart, write_geojson_parts
 
     def parts() -> Iterator[GeoJSONPart]:
         for number in found.assembly.tiles():
@@ -231,7 +231,7 @@ def _write_geojson(path: Path, found: Findings) -> None:
 def _write_tiff(path: Path, found: Findings) -> None:
     import tifffile
 
-    from napari_nucleigan.data.images import SOFTWARE, density_tags
+    from napari_nucleigan.data.images.files import SOFTWARE, density_tags
 
     height, width = found.view.shape
     side = _TIFF_TILE

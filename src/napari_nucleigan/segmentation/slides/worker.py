@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from napari_nucleigan.devices import kept_memory
-from napari_nucleigan.errors import DeviceError, ImageError, NucleiganError
+from napari_nucleigan.base.devices import kept_memory
+from napari_nucleigan.base.errors import DeviceError, ImageError, NucleiganError
 from napari_nucleigan.masks.encoding import decode
-from napari_nucleigan.segmentation.core import Cutting
+from napari_nucleigan.segmentation.image import Cutting
 from napari_nucleigan.segmentation.predictor import Predictor, is_blank
-from napari_nucleigan.segmentation.slides.records import TileRecord
-from napari_nucleigan.segmentation.slides.view import ModelView
-from napari_nucleigan.segmentation.tiles import owned
+from napari_nucleigan.segmentation.slides.model_view import ModelView
+from napari_nucleigan.segmentation.slides.tile_store import TileRecord
+from napari_nucleigan.tiling.tiles import owned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from napari_nucleigan.data.slides import Slide
     from napari_nucleigan.models import Model
     from napari_nucleigan.segmentation.settings import SegmentSettings
-    from napari_nucleigan.segmentation.tiles import Tile
+    from napari_nucleigan.tiling.tiles import Tile
 
 Region = tuple[tuple[tuple[float, float], ...], ...]
 """Polygons whose nuclei are wanted: corners (row, column) in pixels of the slide."""
@@ -160,7 +160,7 @@ class TileWorker:
         return stains.normalize(window, target, source)
 
     def _record(self, field: NDArray[np.float16], window: NDArray[np.uint8], tile: Tile) -> TileRecord:
-        from napari_nucleigan.features import measure
+        from napari_nucleigan.labels.features import measure
 
         labels = decode(field.astype(np.float32), **self.cutting.decoding)
         labels = self._wanted(labels, tile)
@@ -206,7 +206,7 @@ def on_slide(
     Parameters
     ----------
     table : dict of str to ndarray
-        As `napari_nucleigan.features.measure` gives it.
+        As `napari_nucleigan.labels.features.measure` gives it.
     tile : Tile
         Whose window was measured.
     factors : (float, float)

@@ -1,0 +1,93 @@
+"""Moved modules: the documented module names of version 0.1.0, still importable, with a warning."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.util import spec_from_loader
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+MOVED = {
+    "data.convert": "data.images.convert",
+    "data.exchange": "data.datasets.formats",
+    "data.exchange.formats": "data.datasets.formats.registry",
+    "data.geojson": "labels.geojson",
+    "data.placement": "labels.alignment",
+    "data.slides.labels": "data.slides.label_pyramids",
+    "data.slides.planes": "data.slides.levels",
+    "devices": "base.devices",
+    "errors": "base.errors",
+    "events": "base.events",
+    "features": "labels.features",
+    "files": "base.files",
+    "masks.document": "masks.editing.document",
+    "masks.filling": "masks.editing.filling",
+    "masks.likes": "masks.sampler.presets",
+    "masks.parameters": "masks.sampler.parameters",
+    "masks.shapes": "labels.polygons",
+    "masks.statistics": "masks.sampler.statistics",
+    "masks.walk": "masks.sampler.random_outlines",
+    "quality": "evaluation.synthetic",
+    "segmentation.ledger": "segmentation.resume_log",
+    "segmentation.plan": "segmentation.file_plan",
+    "settings": "base.settings",
+    "training.control": "training.runs.status",
+    "training.estimates": "training.runs.estimate",
+    "training.processes": "training.runs.processes",
+    "training.ranks": "training.distributed.ranks",
+    "training.shared_layers": "training.distributed.shared_layers",
+    "training.shelf": "training.runs.run_library",
+    "training.tails": "training.runs.event_log",
+}
+"""Old to new names, without the name of the package."""
+
+_PACKAGE = "napari_nucleigan."
+
+
+class _Alias(Loader):
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        module = import_module(self._name)
+        self._spec = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self._spec  # the import system has set that of the old name
+
+
+class _Finder(MetaPathFinder):
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        new = _new_name(fullname)
+        if new is None:
+            return None
+        warnings.warn(f"{fullname} is now {_PACKAGE}{new}.", DeprecationWarning, stacklevel=2)
+        return spec_from_loader(fullname, _Alias(_PACKAGE + new))
+
+
+def _new_name(fullname: str) -> str | None:
+    """New name of a moved module, or of one that lay in a moved package."""
+    if not fullname.startswith(_PACKAGE):
+        return None
+    old, rest = fullname.removeprefix(_PACKAGE), ""
+    while old:
+        if old in MOVED:
+            return MOVED[old] + rest
+        old, _, last = old.rpartition(".")
+        rest = f".{last}{rest}"
+    return None
+
+
+def install() -> None:
+    """Let the import system find the old names, after everything that is really there."""
+    sys.meta_path.append(_Finder())

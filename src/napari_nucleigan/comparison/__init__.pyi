@@ -1,0 +1,11 @@
+from .experiment import compare as compare
+from .methods import METHODS as METHODS
+from .methods import Method as Method
+from .methods import recipe_of as recipe_of
+from .paper import published as published
+from .report import markdown as markdown
+from .report import write_report as write_report
+from .results import Budget as Budget
+from .results import Comparison as Comparison
+from .results import Outcome as Outcome
+from .results import Trial as Trial

@@ -1,0 +1,83 @@
+"""Images and labels as napari layer data, for readers and samples."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from napari_nucleigan.data.images.files import HEImage
+    from napari_nucleigan.data.slides.density import DensityMap
+    from napari_nucleigan.data.slides.label_pyramids import SlideLabels
+    from napari_nucleigan.data.slides.slide import Slide
+
+LayerData = tuple[Any, dict[str, Any], str]
+"""Data, arguments and type of a layer, as napari takes them."""
+
+
+def image_layer(image: HEImage, name: str | None = None) -> LayerData:
+    """Describe an RGB layer in microns, or in pixels where their size is not known.
+
+    Parameters
+    ----------
+    image : HEImage
+        The image. Its path and what was converted go to the layer's metadata, under ``"nucleigan"``.
+    name : str, optional
+        Name of the layer; the image's own if not given.
+
+    Returns
+    -------
+    data, arguments, type
+    """
+    arguments = {"name": name or image.name, "rgb": True, "metadata": {"nucleigan": _known(image)}}
+    return image.pixels, arguments | _place(image.mpp), "image"
+
+
+def slide_layer(slide: Slide) -> LayerData:
+    """Describe a multiscale RGB layer of a slide; see `image_layer`.
+
+    Its metadata also name the pictures of the glass, under ``"associated"``.
+    """
+    known = {**_known(slide), "associated": list(slide.associated)}
+    arguments = {"name": slide.name, "rgb": True, "multiscale": True, "metadata": {"nucleigan": known}}
+    return list(slide.levels), arguments | _place(slide.mpp), "image"
+
+
+def labels_layer(labels: npt.NDArray[np.int32], mpp: float | None, name: str) -> LayerData:
+    """Describe a Labels layer in microns, or in pixels where their size is not known."""
+    return labels, {"name": name} | _place(mpp), "labels"
+
+
+def pyramid_layer(pyramid: SlideLabels) -> LayerData:
+    """Describe a multiscale Labels layer where its slide lies; what made it goes to the metadata, as from *Segment*."""
+    features = str(pyramid.features) if pyramid.features else None
+    known = {**pyramid.provenance, **_known(pyramid), "features": features}
+    name = f"{pyramid.name} nuclei" if pyramid.provenance else pyramid.name
+    arguments = {"name": name, "multiscale": True, "metadata": {"nucleigan": known}}
+    return list(pyramid.levels), arguments | _place(pyramid.mpp) | {"translate": pyramid.offset}, "labels"
+
+
+def density_layer(density: DensityMap) -> LayerData:
+    """Describe a layer of a density map, see-through, over its slide."""
+    length = density.pixel_um or 1.0
+    arguments = {
+        "name": density.name,
+        "colormap": "inferno",
+        "opacity": 0.5,
+        "blending": "translucent",
+        "contrast_limits": (0, max(1.0, float(density.values.max(initial=0)))),
+        # napari puts the middle of a pixel where it is said to be; half a pixel of the slide does not matter here.
+        "translate": (length / 2, length / 2),
+        "metadata": {"nucleigan": {"path": str(density.path), "view": "density"}},
+    }
+    return density.values, _place(density.pixel_um) | arguments, "image"
+
+
+def _known(source: HEImage | Slide | SlideLabels) -> dict[str, Any]:
+    return {"path": str(source.path) if source.path else None, "mpp": source.mpp, "notes": list(source.notes)}
+
+
+def _place(mpp: float | None) -> dict[str, Any]:
+    return {"scale": (mpp, mpp), "units": ("um", "um")} if mpp else {}

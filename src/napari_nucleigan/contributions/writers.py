@@ -1,0 +1,97 @@
+"""How napari saves Labels layers through this plugin: TIFF, GeoJSON for QuPath, table of features."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_nucleigan.data.images.files import write_labels
+from napari_nucleigan.data.images.resolution import microns
+from napari_nucleigan.labels import features
+from napari_nucleigan.labels.checks import check_labels
+from napari_nucleigan.labels.geojson import write_geojson
+
+
+def write_labels_tiff(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
+    """Save a Labels layer as TIFF (zlib) with its microns per pixel.
+
+    Parameters
+    ----------
+    path : str
+        File to write.
+    data : array-like, shape (H, W)
+        The layer's labels.
+    meta : dict
+        The layer's attributes.
+
+    Returns
+    -------
+    list of str
+        The path written.
+
+    Raises
+    ------
+    LabelsError
+        If the layer is not 2-D.
+    OutputError
+        If the file cannot be written.
+    """
+    write_labels(path, _labels(data, meta), layer_mpp(meta))
+    return [path]
+
+
+def write_labels_geojson(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
+    """Save a Labels layer as GeoJSON that QuPath opens; see `write_labels_tiff`."""
+    labels, mpp = _labels(data, meta), layer_mpp(meta)
+    write_geojson(path, labels, _table(labels, mpp, meta), mpp)
+    return [path]
+
+
+def write_features_csv(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
+    """Save the features of a Labels layer's nuclei as CSV; see `write_labels_tiff`."""
+    labels = _labels(data, meta)
+    features.write_csv(path, _table(labels, layer_mpp(meta), meta))
+    return [path]
+
+
+def layer_mpp(meta: dict[str, Any]) -> float | None:
+    """Microns per pixel of a layer, from its scale and units.
+
+    Parameters
+    ----------
+    meta : dict
+        The layer's attributes.
+
+    Returns
+    -------
+    float or None
+        Geometric mean of both directions; None where the units are pixels or no length.
+    """
+    scale, units = meta.get("scale"), meta.get("units")
+    if scale is None or units is None:
+        return None
+    sizes = [abs(size) * (microns(str(unit)) or math.nan) for size, unit in zip(scale, units, strict=True)][-2:]
+    return None if math.isnan(sum(sizes)) else float(f"{math.sqrt(math.prod(sizes)):.7g}")
+
+
+def _labels(data: Any, meta: dict[str, Any]) -> npt.NDArray[Any]:
+    return check_labels(data[0] if meta.get("multiscale") else data, str(meta.get("name", "The layer")))
+
+
+def _table(labels: npt.NDArray[Any], mpp: float | None, meta: dict[str, Any]) -> features.Table:
+    """Measure the labels as they are now, and keep what else the layer knows of them (the means of stains)."""
+    table = features.measure(labels, mpp=mpp)
+    known = meta.get("features")
+    key = next((name for name in ("label", "index") if known is not None and name in known), None)
+    if known is None or key is None:
+        return table
+    rows = {int(label): row for row, label in enumerate(known[key])}
+    found = np.array([rows.get(label, -1) for label in table["label"].tolist()], dtype=np.int64)
+    for name in known:
+        column = np.asarray(known[name])
+        if name not in ("label", "index", *table) and column.dtype.kind in "fiu" and len(column):
+            table[str(name)] = np.where(found >= 0, column[found].astype(np.float64), np.nan)
+    return table

@@ -1,0 +1,233 @@
+"""COCO JSON: polygons or run lengths of the nuclei of all images in one file.
+
+Coordinates are pixels with the corner of the first pixel at (0, 0). Several polygons of a nucleus are its parts. Run
+lengths go down the columns, and begin with the background.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.ndimage import find_objects
+
+from napari_nucleigan.base.errors import DatasetError
+from napari_nucleigan.base.files import write_text
+from napari_nucleigan.data.datasets.formats.canvas import Canvas, renumbered
+from napari_nucleigan.data.datasets.formats.entries import Entry, Found, Tile, files_below, split_of
+from napari_nucleigan.data.datasets.formats.staging import RECORD
+from napari_nucleigan.data.images.files import read_image, write_image
+from napari_nucleigan.labels.outlines import outlines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
+
+    from napari_nucleigan.data.datasets.formats.registry import Pairs
+    from napari_nucleigan.labels.outlines import Ints, Polygon
+
+
+def find(source: Path) -> Found:
+    """List the images of a COCO file.
+
+    Parameters
+    ----------
+    source : Path
+        The file, with the images somewhere in its folder, or a folder that holds one such file.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such file, or it is damaged.
+    """
+    path, files = _file(source)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        images, annotations = content["images"], content["annotations"]
+        grouped: dict[Any, list[dict[str, Any]]] = {each["id"]: [] for each in images}
+        for annotation in annotations:
+            grouped[annotation["image_id"]].append(annotation)
+        wanted = [(str(each["file_name"]).replace("\\", "/"), each) for each in images]
+    except OSError as error:
+        raise DatasetError(f"Cannot read {path}: {(error.strerror or str(error)).lower()}.") from error
+    except (ValueError, TypeError, KeyError, RecursionError, MemoryError) as error:
+        raise DatasetError(f"Cannot read {path}: it is damaged, or no COCO JSON of instances ({error!r}).") from error
+    if len(grouped) != len(images):
+        raise DatasetError(f"Cannot read {path}: two of its images have the same id.")
+    entries: list[Entry] = []
+    broken: dict[str, str] = {}
+    for name, record in wanted:
+        found = _image(path.parent, name, files)
+        if found is None:
+            broken[name] = "there is no such image below the folder of the file"
+            continue
+        parts = PurePosixPath(name).parts
+        entries.append(
+            Entry(
+                name=str(PurePosixPath(*parts[:-1], Path(parts[-1]).stem)).lstrip("/"),
+                read=partial(read, found, record, grouped[record["id"]]),
+                files=(found, path),
+                split=split_of(parts[:-1]),
+            )
+        )
+    return Found(tuple(entries), broken)
+
+
+def _file(source: Path) -> tuple[Path, list[Path]]:
+    if source.is_file():
+        return source, files_below(source.parent)
+    files = files_below(source)
+    found = [path for path in files if path.suffix.lower() == ".json" and path.name != RECORD]
+    if len(found) != 1:
+        raise DatasetError(
+            f"{source} holds {len(found)} .json files; give the path of the one that has the annotations."
+        )
+    return found[0], files
+
+
+def _image(folder: Path, name: str, files: Sequence[Path]) -> Path | None:
+    for place in (folder / name, folder / "images" / name):
+        if place in files:
+            return place
+    last = PurePosixPath(name).name
+    same = [path for path in files if path.name == last]
+    return same[0] if len(same) == 1 else None
+
+
+def read(image: Path, record: dict[str, Any], annotations: Sequence[dict[str, Any]]) -> Tile:
+    """Read an image and the annotations that belong to it.
+
+    Raises
+    ------
+    ImageError
+        If the image cannot be read.
+    ValueError, TypeError, KeyError
+        If an annotation is damaged, or the image has another size than the file says.
+    """
+    picture = read_image(image)
+    shape = (picture.pixels.shape[0], picture.pixels.shape[1])
+    said = (record.get("height", shape[0]), record.get("width", shape[1]))
+    if said != shape:
+        raise ValueError(f"it says that {image.name} has {said} pixels (height, width), and the image has {shape}")
+    canvas = Canvas(shape)
+    for number, annotation in enumerate(annotations, 1):
+        outline = annotation.get("segmentation")
+        if annotation.get("iscrowd"):
+            canvas.tally["crowd"] += 1
+        elif not outline:
+            canvas.tally["bare"] += 1
+        elif isinstance(outline, dict):
+            canvas.fill(_places(outline, shape), number, "empty")
+        else:
+            polygons = [[_corners(flat)] for flat in outline if len(flat) >= 6]
+            canvas.tally["short"] += len(outline) - len(polygons)
+            if polygons:
+                canvas.draw([polygons], [number])
+    return Tile(picture.pixels, canvas.finish(), picture.mpp, canvas.tally, picture.notes)
+
+
+def _corners(flat: list[float]) -> npt.NDArray[np.float64]:
+    return np.array(flat, np.float64).reshape(-1, 2)
+
+
+def _places(runs: dict[str, Any], shape: tuple[int, int]) -> Ints:
+    """Flat indices of the pixels that run lengths tell."""
+    counts = runs["counts"]
+    lengths = np.array(unpacked(counts) if isinstance(counts, str) else counts, np.int64)
+    if tuple(runs["size"]) != shape or (lengths < 0).any() or int(lengths.sum()) != shape[0] * shape[1]:
+        raise ValueError("run lengths of a nucleus do not fit the size of the image")
+    inside = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
+    column, row = np.divmod(np.flatnonzero(inside), shape[0])
+    places: Ints = row * shape[1] + column
+    return places
+
+
+def unpacked(text: str) -> list[int]:
+    """Read run lengths from COCO's compressed text.
+
+    Every character holds six bits above the code 48: five of a number, lowest first, and whether more follow. The
+    highest bit that is given is the sign. From the fourth on, a number is the difference to the one before the last.
+
+    Parameters
+    ----------
+    text : str
+        ``counts`` of a run-length encoding.
+
+    Returns
+    -------
+    list of int
+
+    Raises
+    ------
+    ValueError
+        If it is not such a text.
+    """
+    lengths: list[int] = []
+    value = shift = 0
+    for character in text:
+        code = ord(character) - 48
+        if not 0 <= code < 64:
+            raise ValueError("run lengths hold characters that do not belong there")
+        value |= (code & 31) << shift
+        shift += 5
+        if not code & 32:
+            if code & 16:
+                value -= 1 << shift
+            lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
+            value = shift = 0
+    if shift:
+        raise ValueError("run lengths are cut short")
+    return lengths
+
+
+def write(folder: Path, pairs: Pairs) -> Iterator[str]:
+    """Write ``images/NAME.png`` and ``annotations.json``: polygons, or run lengths of nuclei with holes."""
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for name, image, labels in pairs:
+        write_image(folder / "images" / f"{name}.png", image.pixels, image.mpp)
+        numbers = renumbered(labels)
+        height, width = numbers.shape
+        images.append({"id": len(images) + 1, "file_name": f"{name}.png", "height": height, "width": width})
+        boxes = find_objects(numbers)
+        for label, polygons in outlines(numbers).items():
+            rows, columns = box = boxes[label - 1]
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": len(images),
+                    "category_id": 1,
+                    "iscrowd": 0,
+                    "area": int((numbers[box] == label).sum()),
+                    "bbox": [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start],
+                    "segmentation": _segmentation(polygons, numbers, label, box),
+                }
+            )
+        yield name
+    content = {
+        "info": {"description": "Nuclei, exported by napari-nucleigan"},
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": "nucleus", "supercategory": "cell"}],
+    }
+    write_text(folder / "annotations.json", json.dumps(content, separators=(",", ":")) + "\n")
+
+
+def _segmentation(
+    polygons: list[Polygon], labels: npt.NDArray[Any], label: int, box: tuple[slice, slice]
+) -> list[list[int]] | dict[str, Any]:
+    if all(len(polygon) == 1 for polygon in polygons):
+        return [[value for corner in ring for value in corner] for (ring,) in polygons]
+    height, width = labels.shape
+    row, column = np.nonzero(labels[box] == label)
+    places = np.sort((column + box[1].start) * height + row + box[0].start)
+    # Runs begin where the pixel before is missing, and end before the next one that does.
+    first = np.flatnonzero(np.diff(places, prepend=-2) > 1)
+    starts, ends = places[first], places[np.append(first[1:], len(places)) - 1] + 1
+    edges = np.column_stack([starts, ends]).reshape(-1)
+    counts = np.diff(edges, prepend=0, append=height * width)
+    return {"size": [height, width], "counts": counts.tolist()}

@@ -1,0 +1,311 @@
+"""Data sets of others to our own layout."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import math
+import os
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_nucleigan.base.errors import DatasetError, NucleiganError, OutputError
+from napari_nucleigan.base.events import Job, Note, Progress
+from napari_nucleigan.base.files import output_error, write_text
+from napari_nucleigan.data.datasets.dataset import read_split
+from napari_nucleigan.data.datasets.formats.canvas import sentences
+from napari_nucleigan.data.datasets.formats.entries import named
+from napari_nucleigan.data.datasets.formats.registry import FORMATS
+from napari_nucleigan.data.datasets.formats.staging import claim, land
+from napari_nucleigan.data.images.files import SOFTWARE, write_image, write_labels
+from napari_nucleigan.labels.checks import check_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from napari_nucleigan.data.datasets.formats.entries import Entry, Found, Tile
+
+LINES = "import.jsonl"
+"""What was met in each pair, a line of JSON each; kept beside the pairs."""
+
+_LEVEL = 3  # of PNG; half the time of the usual 6, and 2 % larger
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What was imported.
+
+    Attributes
+    ----------
+    out : str
+        Folder of the data set.
+    format : str
+        Name of the format.
+    images, kept, nuclei : int
+        Pairs of the data set, how many of them an earlier attempt had made, and nuclei in all.
+    tally : dict of str to (int, int)
+        What was met, by the keys of `canvas.SENTENCES`: how often, and in how many images.
+    left_out : dict of str to str
+        Why something could not be imported, by what it is called.
+    notes : tuple of str
+        What else is to be said.
+    """
+
+    out: str
+    format: str
+    images: int
+    kept: int
+    nuclei: int
+    tally: dict[str, tuple[int, int]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Represent the report by dictionaries, lists, numbers and strings."""
+        return asdict(self)
+
+    def sentences(self) -> list[str]:
+        """Say what was met, in sentences."""
+        return [*self.notes, *sentences(self.tally)]
+
+
+def import_dataset(
+    form: str,
+    source: str | Path,
+    out: str | Path,
+    *,
+    mpp: float | None = None,
+    table: str | Path | None = None,
+    skip_broken: bool = False,
+) -> Job[ImportReport]:
+    """Import a data set: ``images/NAME.png``, ``labels/NAME.tif`` and ``split.csv``.
+
+    The folder appears when it is whole. What an attempt that was broken off, or met something damaged, has converted
+    is kept in the hidden folder ``.NAME.importing`` beside it, and the next attempt goes on from there.
+
+    Parameters
+    ----------
+    form : str
+        A name of `formats.FORMATS`.
+    source : str or Path
+        Folder (or file, of COCO) to be imported.
+    out : str or Path
+        Folder of the data set: absent, or empty.
+    mpp : float, optional
+        Microns per pixel; by default as annotations and images say.
+    table : str or Path, optional
+        CSV file with the columns ``name,organ,split``; by default ``split.csv`` of `source`, where there is one. Where
+        it says nothing, the names of folders and PanNuke's types may.
+    skip_broken : bool
+        Whether to leave out what cannot be imported, and say so; else nothing appears then.
+
+    Yields
+    ------
+    Progress or Note
+        Closing the generator stops the work; what is converted is kept for the next attempt.
+
+    Returns
+    -------
+    ImportReport
+
+    Raises
+    ------
+    DatasetError
+        If there is nothing to import, or a part cannot be imported.
+    OutputError
+        If `out` holds something, or cannot be written.
+    """
+    source, out = Path(source), Path(out)
+    if form not in FORMATS:
+        raise DatasetError(f"There is no format {form!r}; the formats are {', '.join(FORMATS)}.")
+    if mpp is not None and not (math.isfinite(mpp) and mpp > 0):
+        raise DatasetError(f"Microns per pixel must be above 0, not {mpp}.")
+    if out.exists() and source.exists() and out.resolve() == source.resolve():
+        raise OutputError(f"{out} is what is to be imported; choose another folder for the data set.")
+    yield Progress(0, 1, f"looking through {source.name}")
+    if table is not None and not Path(table).is_file():
+        raise DatasetError(f"There is no file {table}; check the path.")
+    folder = source if source.is_dir() else source.parent
+    rows = read_split(Path(table) if table is not None else folder / "split.csv")
+    found = _find(form, source)
+    work = claim(out, "importing", {"software": SOFTWARE, "format": form, "source": str(source), "mpp": mpp})
+    return (yield from _Import(work, out, form, found, rows, mpp, skip_broken).run())
+
+
+def _find(form: str, source: Path) -> Found:
+    try:
+        return FORMATS[form].find(source)
+    except OSError as error:
+        raise DatasetError(f"Cannot read {source}: {(error.strerror or str(error)).lower()}.") from error
+
+
+class _Import:
+    """One import; see `import_dataset`."""
+
+    def __init__(
+        self,
+        work: Path,
+        out: Path,
+        form: str,
+        found: Found,
+        rows: dict[str, dict[str, str]],
+        mpp: float | None,
+        skip: bool,
+    ) -> None:
+        self._work, self._out, self._form, self._mpp, self._skip = work, out, form, mpp, skip
+        self._entries, self._rows, self._notes = named(found.entries), rows, found.notes
+        self._broken = dict(found.broken)
+        self._lines = {line["name"]: line for line in _read_lines(work / LINES)}
+
+    def run(self) -> Job[ImportReport]:
+        for text in self._notes:
+            yield Note(text, "warning")
+        done: list[tuple[Entry, dict[str, Any]]] = []
+        began, kept = time.perf_counter(), 0
+        for index, entry in enumerate(self._entries):
+            made = len(done) - kept
+            left = (time.perf_counter() - began) / made * (len(self._entries) - index) if made else None
+            yield Progress(index, len(self._entries), f"importing {entry.name}", left)
+            line = self._convert(entry)
+            if line is not None:
+                done.append((entry, line))
+                kept += line is self._lines.get(entry.name)
+        self._judge(len(done))
+        lines = [line for _, line in done]
+        report = self._report(lines, kept)
+        self._tidy({entry.name for entry, _ in done})
+        write_text(self._work / LINES, "".join(json.dumps(line) + "\n" for line in lines))
+        write_text(self._work / "split.csv", self._table(entry for entry, _ in done))
+        land(self._work, self._out, {"report": report.to_json()})
+        yield Progress(len(self._entries), len(self._entries), "imported", 0.0)
+        return report
+
+    def _convert(self, entry: Entry) -> dict[str, Any] | None:
+        """Write a pair and its line, unless an earlier attempt has; None where it is broken."""
+        shown = entry.files[-1]
+        try:
+            stamp = _stamp(entry)
+            known = self._lines.get(entry.name)
+            if known is not None and known["stamp"] == stamp:
+                return known
+            tile = entry.read()
+            labels = check_labels(tile.labels, entry.name)
+            if tile.pixels.shape[:2] != labels.shape:
+                raise ValueError(f"its size is {labels.shape}, and that of the image {tile.pixels.shape[:2]}")
+        except NucleiganError as error:
+            self._broken[entry.name] = str(error)
+            return None
+        except MemoryError:
+            self._broken[entry.name] = f"{shown} does not fit into memory."
+            return None
+        except Exception as error:
+            # Whatever damaged files make of the libraries that read them.
+            self._broken[entry.name] = f"Cannot read {shown}: it is damaged, or of another kind ({_reason(error)})."
+            return None
+        self._write(entry.name, tile)
+        line = {
+            "name": entry.name,
+            "stamp": stamp,
+            "nuclei": int(np.count_nonzero(np.unique(labels))),
+            "tally": {key: count for key, count in tile.tally.items() if count},
+            "notes": list(tile.notes),
+        }
+        self._append(line)
+        return line
+
+    def _write(self, name: str, tile: Tile) -> None:
+        mpp = self._mpp or tile.mpp
+        write_image(self._work / "images" / f"{name}.png", tile.pixels, mpp, _LEVEL)
+        write_labels(self._work / "labels" / f"{name}.tif", tile.labels, mpp)
+
+    def _append(self, line: dict[str, Any]) -> None:
+        path = self._work / LINES
+        try:
+            with path.open("a", encoding="utf-8") as handle:
+                handle.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise output_error(path, error) from error
+
+    def _tidy(self, names: set[str]) -> None:
+        """Remove what earlier attempts have made of sources that are gone or broken now."""
+        for path in [*self._work.glob("images/*"), *self._work.glob("labels/*")]:
+            if path.stem not in names:
+                path.unlink()
+
+    def _judge(self, done: int) -> None:
+        total = done + len(self._broken)
+        if not self._broken or (self._skip and done):
+            return
+        name, reason = next(iter(self._broken.items()))
+        what = f"{len(self._broken)} of {total} pairs cannot be imported; the first, {name}: " if total > 1 else ""
+        advice = " Repair them, or leave them out (--skip-broken)." if done else ""
+        raise DatasetError(f"{what}{reason.rstrip('.')}.{advice}")
+
+    def _report(self, lines: list[dict[str, Any]], kept: int) -> ImportReport:
+        tally: dict[str, tuple[int, int]] = {}
+        notes: dict[str, int] = {}
+        for line in lines:
+            for key, count in line["tally"].items():
+                before = tally.get(key, (0, 0))
+                tally[key] = (before[0] + count, before[1] + 1)
+            for note in line["notes"]:
+                notes[note] = notes.get(note, 0) + 1
+        said = tuple(
+            note if len(lines) == 1 else f"{note} (In {count} of the images.)" for note, count in notes.items()
+        )
+        return ImportReport(
+            out=str(self._out),
+            format=self._form,
+            images=len(lines),
+            kept=kept,
+            nuclei=sum(line["nuclei"] for line in lines),
+            tally=tally,
+            left_out=self._broken,
+            notes=said,
+        )
+
+    def _table(self, entries: Iterable[Entry]) -> str:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["name", "organ", "split"])
+        for entry in entries:
+            row = self._rows.get(entry.name, {})
+            writer.writerow(
+                [
+                    entry.name,
+                    row.get("organ") or entry.organ or "unknown",
+                    row.get("split") or entry.split or "train",
+                ]
+            )
+        return text.getvalue()
+
+
+def _stamp(entry: Entry) -> str:
+    """Digest of size and time of the files of an entry: a pair is made anew where they have changed."""
+    states = [os.stat(path) for path in entry.files]
+    return hashlib.sha256(repr([(state.st_size, state.st_mtime_ns) for state in states]).encode()).hexdigest()[:16]
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().rstrip(".") or type(error).__name__
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    """Lines of the pairs that are done; a sudden end may have cut the last one short."""
+    if not path.is_file():
+        return []
+    text = path.read_text("utf-8", errors="replace")
+    lines = []
+    for line in text.splitlines():
+        with suppress(ValueError):
+            lines.append(json.loads(line))
+    if len(lines) < len(text.splitlines()):
+        write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
+    return lines

@@ -1,1 +1,0 @@
-"""Data sets as others publish them, in and out."""

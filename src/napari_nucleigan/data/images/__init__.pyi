@@ -1,0 +1,9 @@
+from .convert import to_rgb as to_rgb
+from .files import HEImage as HEImage
+from .files import list_images as list_images
+from .files import read_image as read_image
+from .files import read_labels as read_labels
+from .files import read_mask as read_mask
+from .files import read_mpp as read_mpp
+from .files import write_image as write_image
+from .files import write_labels as write_labels

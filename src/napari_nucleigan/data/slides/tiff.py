@@ -1,0 +1,228 @@
+"""Slides in TIFF and in the formats that are made of it: SVS, NDPI, SCN, BIF, Philips, OME-TIFF."""
+
+from __future__ import annotations
+
+import math
+import re
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tifffile
+import zarr
+
+from napari_nucleigan.base.errors import ImageError
+from napari_nucleigan.data.images.headers import file_kind
+from napari_nucleigan.data.images.resolution import checked, from_tiff
+from napari_nucleigan.data.images.tiff import colour_axis, refuse_cut_short
+from napari_nucleigan.data.slides.levels import Plane, Stored, over_white
+from napari_nucleigan.data.slides.slide import UNKNOWN_SCALE, Slide, completed, falling
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import dask.array as da
+    import numpy.typing as npt
+
+    from napari_nucleigan.data.images.resolution import Found
+    from napari_nucleigan.data.slides.levels import Box
+
+NAMES = {"label": "label", "macro": "macro", "overview": "macro", "thumbnail": "thumbnail", "map": "map"}
+"""Words in the names of series, and what the pictures are."""
+
+_LARGE_PIECE = 16 << 20  # pixels; to decode so many takes longer than a view may
+_APERIO_YCBCR = 33003  # JPEG 2000 that does not say that its colours are no RGB
+_JPEG = (6, 7)
+
+
+class OpenslideNeeded(ImageError):
+    """A TIFF whose colours openslide turns into RGB, and tifffile does not."""
+
+
+def is_tiff(path: Path) -> bool:
+    """Tell by the first bytes whether a file is a TIFF."""
+    try:
+        with path.open("rb") as file:
+            return file_kind(file.read(8)) == "tiff"
+    except OSError:
+        return False
+
+
+def looks_like_slide(path: Path, pixels: int) -> bool:
+    """Tell whether a TIFF is an H&E image that is better opened as a slide.
+
+    That is a pyramid, an image with pictures of its glass, or one of more than so many pixels.
+
+    Parameters
+    ----------
+    path : Path
+        A TIFF file.
+    pixels : int
+        From how many pixels on.
+    """
+    with tifffile.TiffFile(path) as tif:
+        series = _main(tif)
+        try:
+            _colours(series)
+        except OpenslideNeeded:
+            return True
+        except ImageError:
+            return False
+        large = series.keyframe.imagelength * series.keyframe.imagewidth > pixels
+        return large or len(series.levels) > 1 or any(_kind(one) for one in tif.series if one is not series)
+
+
+def open_tiff(path: Path) -> Slide:
+    """Open a slide with tifffile.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    Slide
+
+    Raises
+    ------
+    ImageError
+        As `open_slide`.
+    """
+    tif: tifffile.TiffFile | None = None
+    try:
+        tif = tifffile.TiffFile(path)
+        tif.filehandle.set_lock(True)
+        # A viewer lets go of the levels without a word.
+        weakref.finalize(tif, tif.filehandle.close)
+        return _opened(tif, path)
+    except Exception as error:
+        if tif is not None:
+            tif.close()
+        if isinstance(error, OpenslideNeeded):
+            raise
+        if isinstance(error, ImageError):
+            raise ImageError(f"{path.name} cannot be opened as a slide: {error}.") from error
+        if isinstance(error, OSError) and error.strerror:
+            raise ImageError(f"Cannot open the slide {path}: {error.strerror}.") from error
+        raise ImageError(f"{path.name} is damaged or cut short ({error}); copy it again.") from error
+
+
+def _opened(tif: tifffile.TiffFile, path: Path) -> Slide:
+    series = _main(tif)
+    for level in series.levels:
+        refuse_cut_short(level, tif.filehandle.size)
+    levels, notes = completed(falling([_plane(tif, series, level) for level in range(len(series.levels))]))
+    piece = math.prod(levels[0].tile)
+    if piece > _LARGE_PIECE:
+        notes = (
+            *notes,
+            f"The file is compressed in pieces of {piece / 1e6:.0f} million pixels, and for every view whole ones are "
+            "read, which takes a while. A tiled file is read faster.",
+        )
+    mpp, said = _resolution(tif, series)
+    others = _associated(tif, series)
+    left = len(tif.series) - 1 - len(others)
+    if left:
+        notes = (
+            *notes,
+            f"The file holds {left + 1} slides; the largest, number {tif.series.index(series) + 1}, was taken.",
+        )
+    return Slide(path.stem.removesuffix(".ome"), path, levels, mpp, others, (*notes, *said), tif.close)
+
+
+def _main(tif: tifffile.TiffFile) -> tifffile.TiffPageSeries:
+    """Choose the picture with the most pixels that is not one of the glass."""
+    found = [one for one in tif.series if math.prod(one.shape) > 0 and _kind(one) is None]
+    found = found or [one for one in tif.series if math.prod(one.shape) > 0]
+    if not found:
+        raise ImageError("it holds no picture")
+    return max(found, key=lambda one: one.keyframe.imagelength * one.keyframe.imagewidth)
+
+
+def _kind(series: tifffile.TiffPageSeries) -> str | None:
+    words = re.findall("[a-z]+", f"{series.name} {_first_words(series.keyframe.description)}".lower())
+    return next((kind for word, kind in NAMES.items() if word in words), None)
+
+
+def _first_words(description: str) -> str:
+    # Aperio writes "label 387x463" or "macro 1280x431" on the second line of the pictures of the glass.
+    lines = description.splitlines()[:2]
+    return "" if description.lstrip().startswith(("<", "{")) else " ".join(line[:40] for line in lines)
+
+
+def _associated(tif: tifffile.TiffFile, chosen: tifffile.TiffPageSeries) -> Mapping[str, da.Array]:
+    found: dict[str, da.Array] = {}
+    for series in tif.series:
+        kind = _kind(series)
+        if series is chosen or kind is None or kind in found:
+            continue
+        try:
+            found[kind] = _plane(tif, series).lazy()
+        except ImageError:
+            continue  # a picture of focus or of scanned tiles, which is no colour image
+    return found
+
+
+def _colours(level: tifffile.TiffPageSeries) -> str:
+    """Name the axis of the colours; an error where they are not 8-bit RGB."""
+    channel = colour_axis(level)
+    if level.dtype != np.uint8 or (channel and level.shape[level.axes.index(channel)] not in (3, 4)):
+        raise ImageError(f"it holds {level.dtype} values on the axes {level.axes}, and slides are 8-bit RGB")
+    if channel is None:
+        raise ImageError("it is grey, and slides are 8-bit RGB")
+    page = level.keyframe
+    luma = page.photometric == tifffile.PHOTOMETRIC.YCBCR and int(page.compression) not in _JPEG
+    if luma or int(page.compression) == _APERIO_YCBCR:
+        raise OpenslideNeeded("it stores its colours as YCbCr")
+    return channel
+
+
+def _plane(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, number: int = 0) -> Plane:
+    level = series.levels[number]
+    channel = _colours(level)
+    if level.dataoffset is not None and not level.keyframe.is_tiled and level.axes.endswith("YXS"):
+        return _Uncompressed(tif, level)
+    # Tiles that scanners leave out show glass.
+    array = zarr.open_array(series.aszarr(level=number, fillvalue=255), mode="r")
+    return Stored(tif.filename, array, level.axes, ("Y", "X", channel))
+
+
+class _Uncompressed(Plane):
+    """A picture that lies in its file row by row; as an array on disk it would be of one piece."""
+
+    def __init__(self, tif: tifffile.TiffFile, level: tifffile.TiffPageSeries) -> None:
+        height, width, self._samples = level.shape[-3:]
+        super().__init__(tif.filename, (height, width, 3), np.uint8, (1, width))
+        self._tif = tif
+        self._start = level.dataoffset
+
+    def _read(self, box: Box) -> npt.NDArray[Any]:
+        row = self.shape[1] * self._samples
+        file = self._tif.filehandle
+        with file.lock:
+            file.seek(self._start + box[0] * row)
+            data = file.read((box[1] - box[0]) * row)
+        values = np.frombuffer(data, np.uint8).reshape(-1, self.shape[1], self._samples)[:, box[2] : box[3]]
+        return values.copy() if self._samples == 3 else over_white(values)
+
+
+def _resolution(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> Found:
+    page = series.keyframe
+    text = str(tif.philips_metadata or "") if tif.is_philips else ""
+    if sizes := re.search(
+        r'Name="DICOM_PIXEL_SPACING"[^>]*>\s*(?:&quot;|")([0-9.eE+-]+)(?:&quot;|")\s+(?:&quot;|")([0-9.eE+-]+)', text
+    ):
+        return checked(1e3 * float(sizes[2]), 1e3 * float(sizes[1]), "Philips header's values")
+    if tif.is_bif and (found := re.search(r'ScanRes="([0-9.]+)"', _xmp(tif))):
+        return checked(float(found[1]), float(found[1]), "Ventana header's values")
+    mpp, notes = from_tiff(page, tif.ome_metadata, tif.imagej_metadata)
+    if mpp is None and not notes:
+        notes = (UNKNOWN_SCALE,)
+    return mpp, notes
+
+
+def _xmp(tif: tifffile.TiffFile) -> str:
+    values = (page.tags.valueof("XMP", default=b"") for page in tif.pages)
+    return " ".join(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in values)

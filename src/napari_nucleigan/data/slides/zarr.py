@@ -1,0 +1,190 @@
+"""Slides in OME-Zarr (OME-NGFF 0.4 and 0.5), and what is common to all that is kept so."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import zarr
+
+from napari_nucleigan.base.errors import ImageError
+from napari_nucleigan.data.images.resolution import checked, microns
+from napari_nucleigan.data.slides.levels import Stored
+from napari_nucleigan.data.slides.slide import UNKNOWN_SCALE, Slide, completed, falling
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from napari_nucleigan.data.images.resolution import Found
+
+DAMAGE = (KeyError, IndexError, TypeError, ValueError, AttributeError, OSError)
+"""What metadata that are not as they should be raise."""
+
+
+class Image(NamedTuple):
+    """A pyramid as its metadata tell it.
+
+    Attributes
+    ----------
+    axes : tuple of str
+        Their names.
+    paths : tuple of Path
+        Of the arrays, the full resolution first.
+    mpp : float or None
+        Microns per pixel.
+    offset : tuple of float
+        Row and column of the first pixel: in microns, or in pixels where their size is not known.
+    notes : tuple of str
+        What was made of them.
+    """
+
+    axes: tuple[str, ...]
+    paths: tuple[Path, ...]
+    mpp: float | None
+    offset: tuple[float, float]
+    notes: tuple[str, ...]
+
+
+def attributes(folder: Path) -> dict[str, Any]:
+    """Read the attributes of a group as version 0.5 has them, those of OME under ``"ome"``; empty if it is no group."""
+    # Version 0.5 keeps its metadata in Zarr 3's zarr.json, version 0.4 in Zarr 2's .zattrs.
+    try:
+        if (file := folder / "zarr.json").is_file():
+            found = json.loads(file.read_text("utf-8")).get("attributes", {})
+        elif (file := folder / ".zattrs").is_file():
+            found = json.loads(file.read_text("utf-8"))
+            found = {"ome": found, **found}
+        else:
+            return {}
+    except (OSError, ValueError, AttributeError):
+        return {}
+    return found if isinstance(found, dict) and isinstance(found.get("ome"), dict) else {}
+
+
+def image_folder(path: Path) -> Path | None:
+    """Find the image in a folder: itself, or the largest of those that bioformats2raw writes; None without one."""
+    known = attributes(path).get("ome", {})
+    if known.get("multiscales"):
+        return path
+    if "bioformats2raw.layout" not in known:
+        return None
+    found = [folder for folder in path.iterdir() if folder.name.isdecimal() and image_folder(folder) == folder]
+    return max(found, key=_pixels, default=None)
+
+
+def is_slide(path: Path) -> bool:
+    """Tell whether a folder is a colour image in OME-Zarr."""
+    folder = image_folder(path)
+    try:
+        if folder is None or "image-label" in attributes(folder)["ome"]:
+            return False
+        image = read_image(folder)
+        _plane(image, image.paths[0], path.name)
+    except (ImageError, *DAMAGE):
+        return False
+    return True
+
+
+def open_zarr(path: Path) -> Slide:
+    """Open an image in OME-Zarr as a slide.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the image.
+
+    Returns
+    -------
+    Slide
+
+    Raises
+    ------
+    ImageError
+        As `open_slide`.
+    """
+    try:
+        folder = image_folder(path) or path
+        image = read_image(folder)
+        found = [_plane(image, array, path.name) for array in image.paths]
+    except ImageError as error:
+        raise ImageError(f"{path.name} cannot be opened as a slide: {error}.") from error
+    except DAMAGE as error:
+        raise ImageError(f"{path.name} is damaged, or no OME-Zarr image ({type(error).__name__}: {error}).") from error
+    levels, notes = completed(falling(found))
+    if folder != path:
+        notes = (*notes, f"The folder may hold several pictures; the largest, {folder.name}, was taken.")
+    return Slide(bare_name(path), path, levels, image.mpp, {}, (*notes, *image.notes))
+
+
+def bare_name(path: Path) -> str:
+    """Name of an image or labels without what says that they are OME-Zarr."""
+    return path.name.removesuffix(".zarr").removesuffix(".ome")
+
+
+def read_image(folder: Path) -> Image:
+    """Read what the metadata of a pyramid say.
+
+    Parameters
+    ----------
+    folder : Path
+        A group with ``multiscales``; the first is taken.
+
+    Returns
+    -------
+    Image
+
+    Raises
+    ------
+    Exception
+        One of `DAMAGE` if they are not as they should be.
+    """
+    image = attributes(folder)["ome"]["multiscales"][0]
+    # Version 0.3 has names for axes, later ones descriptions.
+    axes = tuple(str(axis["name"] if isinstance(axis, dict) else axis) for axis in image["axes"])
+    sets = image["datasets"]
+    scale, offset = np.ones(len(axes)), np.zeros(len(axes))
+    for changes in (sets[0].get("coordinateTransformations", []), image.get("coordinateTransformations", [])):
+        for change in changes:
+            if change["type"] == "scale":
+                scale, offset = scale * change["scale"], offset * change["scale"]
+            elif change["type"] == "translation":
+                offset = offset + change["translation"]
+    rows, columns = axes.index("y"), axes.index("x")
+    units = [_microns(image["axes"][place]) for place in (rows, columns)]
+    found: Found = None, (UNKNOWN_SCALE,)
+    if units[0] and units[1]:
+        found = checked(units[1] * scale[columns], units[0] * scale[rows], "OME-Zarr metadata")
+    mpp, notes = found
+    place = (offset[rows] / scale[rows], offset[columns] / scale[columns])
+    paths = tuple(folder / str(entry["path"]) for entry in sets)
+    return Image(axes, paths, mpp, (float(place[0]) * (mpp or 1), float(place[1]) * (mpp or 1)), notes)
+
+
+def open_array(path: Path, axes: Sequence[str]) -> Any:
+    """Open an array of a pyramid; an error if it has planes beside rows, columns and colours."""
+    array = zarr.open_array(path, mode="r")
+    sizes = dict(zip(axes, array.shape, strict=True))
+    if any(size > 1 for axis, size in sizes.items() if axis not in ("c", "y", "x")):
+        raise ImageError(f"it holds planes on the axes {sizes}, and a slide has one")
+    return array
+
+
+def _plane(image: Image, path: Path, file: str) -> Stored:
+    array = open_array(path, image.axes)
+    sizes = dict(zip(image.axes, array.shape, strict=True))
+    if array.dtype != np.uint8 or sizes.get("c") not in (3, 4):
+        raise ImageError(f"it holds {array.dtype} values on the axes {sizes}, and slides are 8-bit RGB on c, y and x")
+    return Stored(file, array, image.axes, ("y", "x", "c"))
+
+
+def _pixels(folder: Path) -> int:
+    try:
+        return int(zarr.open_array(read_image(folder).paths[0], mode="r").size)
+    except DAMAGE:
+        return 0
+
+
+def _microns(axis: Any) -> float | None:
+    return microns(str(axis.get("unit", ""))) if isinstance(axis, dict) else None

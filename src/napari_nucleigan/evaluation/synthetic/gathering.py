@@ -1,0 +1,232 @@
+"""Looking at a set of pictures: all that is measured, crop by crop."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_nucleigan.base.errors import DatasetError
+from napari_nucleigan.base.events import Note, Progress
+from napari_nucleigan.evaluation.synthetic.appearance import (
+    Colours,
+    Texture,
+    diversity,
+    lab_of,
+    mean_colours,
+    sum_colours,
+)
+from napari_nucleigan.evaluation.synthetic.consistency import consistency
+from napari_nucleigan.evaluation.synthetic.report import SetFigures
+from napari_nucleigan.tiling.scale import Scale
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_nucleigan.base.events import Job
+    from napari_nucleigan.data.datasets.dataset import Dataset
+    from napari_nucleigan.evaluation.synthetic.features import Depth, Encoder
+    from napari_nucleigan.segmentation.patches import PatchSegmenter
+
+_ALIGNED = 8  # crops begin at multiples of it, so that grids of all crops of an image lie upon one another
+_AT_ONCE = 32  # crops
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """What was measured on the crops of a set.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Names of the images.
+    groups : ndarray of int, shape (n,)
+        Index of the image that each crop was cut from.
+    features : dict of str to ndarray of float32, shape (n, d)
+        As `Encoder` gives them.
+    scores : ndarray of float64, shape (n,)
+        Consistency of each crop.
+    means : ndarray of float64, shape (n, 2, 3)
+        As `napari_nucleigan.evaluation.synthetic.mean_colours`.
+    colours : tuple of Colours
+        Of each image.
+    texture : Texture
+        Of all crops.
+    """
+
+    names: tuple[str, ...]
+    groups: NDArray[np.intp]
+    features: dict[Depth, NDArray[np.float32]]
+    scores: NDArray[np.float64]
+    means: NDArray[np.float64]
+    colours: tuple[Colours, ...]
+    texture: Texture
+
+    @property
+    def all_features(self) -> NDArray[np.float32]:
+        """Deep and fine features side by side, (n, d)."""
+        return np.concatenate([self.features["deep"], self.features["fine"]], axis=1)
+
+    @property
+    def image_names(self) -> NDArray[np.str_]:
+        """Name of the image that each crop was cut from, (n,)."""
+        return np.array(self.names)[self.groups]
+
+    def figures(self) -> SetFigures:
+        """Sum the set up."""
+        scores = {name: float(self.scores[self.groups == index].mean()) for index, name in enumerate(self.names)}
+        return SetFigures(
+            images=len(self.names),
+            crops=len(self.groups),
+            scores=scores,
+            colours=sum_colours(self.colours).moments(),
+            diversity=diversity(self.means, self.groups),
+            sharpness=self.texture.sharpness,
+            slope=self.texture.slope,
+            blocks=self.texture.blocks,
+            grid=self.texture.grid,
+        )
+
+    def only(self, chosen: NDArray[np.intp]) -> Gathered:
+        """Return the features and colours of some images, by their indices; the texture stays that of all."""
+        kept = np.isin(self.groups, chosen)
+        return replace(
+            self,
+            groups=self.groups[kept],
+            features={depth: rows[kept] for depth, rows in self.features.items()},
+            scores=self.scores[kept],
+            means=self.means[kept],
+            colours=tuple(self.colours[index] for index in chosen),
+        )
+
+
+def gather(
+    data: Dataset, segmenter: PatchSegmenter, encoder: Encoder, crop: int, what: str, first: int, total: int
+) -> Job[Gathered]:
+    """Measure the crops of a set.
+
+    Parameters
+    ----------
+    data : Dataset
+        Images and their labels. All are brought to the scale of the encoder's model.
+    segmenter : PatchSegmenter
+        Finds the nuclei.
+    encoder : Encoder
+        Gives the features.
+    crop : int
+        Side of the crops in pixels, a multiple of 32.
+    what : str
+        Which set, for people.
+    first, total : int
+        Images done before, and of all sets, for the progress.
+
+    Yields
+    ------
+    Progress or Note
+        After each image.
+
+    Returns
+    -------
+    Gathered
+
+    Raises
+    ------
+    DatasetError
+        If an image is smaller than a crop, or does not fit its labels.
+    """
+    mpp = encoder.model.card.mpp
+    seen = _Crops(segmenter, encoder, mpp)
+    colours: list[Colours] = []
+    groups: list[int] = []
+    unknown = 0
+    started = time.monotonic()
+    for index, name in enumerate(data.names):
+        left = (time.monotonic() - started) / index * (total - first - index) if index else None
+        yield Progress(first + index, total, f"{what}: {name}", left)
+        image, labels = data.pair(name)
+        unknown += image.mpp is None
+        scale = Scale.of((labels.shape[0], labels.shape[1]), image.mpp or mpp, mpp)
+        pixels = scale.to_model(image.pixels)
+        labels = Scale(mpp, scale.model_shape, scale.shape).labels_back(labels)
+        places = crop_places(scale.model_shape, crop)
+        if not places:
+            height, width = scale.model_shape
+            raise DatasetError(
+                f"{name!r} of {data.folder} has {height}x{width} pixels at {mpp:g} microns per pixel, which hold no "
+                f"crop of {crop}x{crop}; make larger images or take smaller crops."
+            )
+        colours.append(Colours())
+        for top, left in places:
+            box = slice(top, top + crop), slice(left, left + crop)
+            seen.add(np.ascontiguousarray(pixels[box]), labels[box], colours[-1])
+        groups += [index] * len(places)
+    if unknown:
+        yield Note(f"{unknown} images of {data.folder} do not say their microns per pixel; {mpp:g} was taken.")
+    features, scores = seen.finished()
+    means = np.stack(seen.means)
+    return Gathered(data.names, np.array(groups), features, scores, means, tuple(colours), seen.texture)
+
+
+class _Crops:
+    """Measures crops one by one, and shows them to the networks several at once."""
+
+    def __init__(self, segmenter: PatchSegmenter, encoder: Encoder, mpp: float) -> None:
+        self.texture = Texture()
+        self.means: list[NDArray[np.float64]] = []
+        self._segmenter, self._encoder, self._mpp = segmenter, encoder, mpp
+        self._features: dict[Depth, list[NDArray[np.float32]]] = {"deep": [], "fine": []}
+        self._scores: list[NDArray[np.float64]] = []
+        self._patches: list[NDArray[np.uint8]] = []
+        self._masks: list[NDArray[np.int32]] = []
+
+    def add(self, patch: NDArray[np.uint8], mask: NDArray[np.int32], colours: Colours) -> None:
+        lab, nuclei = lab_of(patch), mask > 0
+        colours.add(lab, nuclei)
+        self.means.append(mean_colours(lab, nuclei))
+        self.texture.add(lab[..., 0])
+        self._patches.append(patch)
+        self._masks.append(mask)
+        if len(self._patches) == _AT_ONCE:
+            self._look()
+
+    def finished(self) -> tuple[dict[Depth, NDArray[np.float32]], NDArray[np.float64]]:
+        if self._patches:
+            self._look()
+        features = {depth: np.concatenate(rows) for depth, rows in self._features.items()}
+        return features, np.concatenate(self._scores)
+
+    def _look(self) -> None:
+        for depth, rows in self._encoder(self._patches).items():
+            self._features[depth].append(rows)
+        self._scores.append(consistency(self._patches, self._masks, self._segmenter, mpp=self._mpp))
+        self._patches, self._masks = [], []
+
+
+def crop_places(shape: tuple[int, int], crop: int) -> list[tuple[int, int]]:
+    """Place square crops evenly over an image; they overlap by about an eighth of their side at most.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width of the image in pixels.
+    crop : int
+        Side of the crops in pixels.
+
+    Returns
+    -------
+    list of (int, int)
+        First row and column of each, multiples of 8; empty where none fits.
+    """
+    rows, columns = (_starts(length, crop) for length in shape)
+    return [(top, left) for top in rows for left in columns]
+
+
+def _starts(length: int, crop: int) -> list[int]:
+    if length < crop:
+        return []
+    overlap = crop // 8
+    count = (length - overlap) // (crop - overlap)
+    starts = np.linspace(0, length - crop, count)
+    return [int(start) // _ALIGNED * _ALIGNED for start in starts]

@@ -1,0 +1,230 @@
+"""What a judgement of synthetic images found, as data, JSON and tables."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_nucleigan.evaluation.synthetic.appearance import CHANNELS, PERIODS, REGIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+THRESHOLDS = (0.4, 0.5, 0.6)
+"""Consistencies of which the share of pairs at or above them is given."""
+
+Table = tuple[list[str], list[list[str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class SetFigures:
+    """Figures of one set of pictures.
+
+    Attributes
+    ----------
+    images, crops : int
+        How many were looked at.
+    scores : dict of str to float
+        Consistency of each image: mean AJI over its crops of what the segmenter finds against the labels, 0 to 1.
+    colours : dict
+        ``[region][channel]``: mean and standard deviation over pixels, CIELAB; region is ``"nuclei"`` or
+        ``"stroma"``, channel ``"L"``, ``"a"`` or ``"b"``. nan for a region without pixels.
+    diversity : float
+        As `napari_nucleigan.evaluation.synthetic.diversity`.
+    sharpness, slope, blocks : float
+        As the properties of `napari_nucleigan.evaluation.synthetic.Texture`.
+    grid : dict of int to float
+        Strength by period in pixels, as the property of `napari_nucleigan.evaluation.synthetic.Texture`.
+    """
+
+    images: int
+    crops: int
+    scores: dict[str, float]
+    colours: dict[str, dict[str, tuple[float, float]]]
+    diversity: float
+    sharpness: float
+    slope: float
+    blocks: float
+    grid: dict[int, float]
+
+    @property
+    def consistency(self) -> float:
+        """Mean consistency over images, 0 to 1."""
+        return float(np.mean(list(self.scores.values())))
+
+    def share(self, threshold: float) -> float:
+        """Share of the images whose consistency is at least `threshold`."""
+        return float(np.mean([score >= threshold for score in self.scores.values()]))
+
+    def to_json(self) -> dict[str, Any]:
+        """Represent the figures by dictionaries, numbers and strings; None stands for nan."""
+        found: dict[str, Any] = _plain(
+            {
+                "images": self.images,
+                "crops": self.crops,
+                "consistency": self.consistency,
+                "consistency_shares": {threshold: self.share(threshold) for threshold in THRESHOLDS},
+                "colours": {
+                    region: {channel: {"mean": mean, "std": std} for channel, (mean, std) in channels.items()}
+                    for region, channels in self.colours.items()
+                },
+                "diversity": self.diversity,
+                "sharpness": self.sharpness,
+                "slope": self.slope,
+                "blocks": self.blocks,
+                "grid": self.grid,
+                "scores": self.scores,
+            }
+        )
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How far two sets of pictures are apart.
+
+    Attributes
+    ----------
+    what : str
+        Which sets, for people.
+    kid, kid_std : float
+        Kernel distance of the deep features, and its standard deviation: over subsets, or over halvings.
+    fine_kid, fine_kid_std : float
+        The same of the fine features.
+    colour : dict of str to float
+        By region, as `napari_nucleigan.evaluation.synthetic.colour_distance`.
+    accuracy : float
+        As `napari_nucleigan.evaluation.synthetic.real_or_synthetic`, on both groups of features; nan where a set has
+        one image only.
+    """
+
+    what: str
+    kid: float
+    kid_std: float
+    fine_kid: float
+    fine_kid_std: float
+    colour: dict[str, float]
+    accuracy: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Represent the distances by dictionaries, numbers and strings; None stands for nan."""
+        found: dict[str, Any] = _plain({name: getattr(self, name) for name in self.__slots__})
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class QualityReport:
+    """What a judgement of synthetic images found.
+
+    Attributes
+    ----------
+    synthetic, real : SetFigures
+        Figures of each set.
+    comparison : Comparison
+        Of the synthetic set with the real one.
+    reference : Comparison or None
+        Of real pictures with real ones, to read the other by; None where there are too few.
+    notes : tuple of str
+        What the reader should know.
+    provenance : dict
+        Models, their checksums, version, settings; ready for JSON.
+    """
+
+    synthetic: SetFigures
+    real: SetFigures
+    comparison: Comparison
+    reference: Comparison | None
+    notes: tuple[str, ...]
+    provenance: dict[str, Any]
+
+    @property
+    def kid_ratio(self) -> float:
+        """KID of synthetic with real by that of real with real; nan where that is not above 0."""
+        return _ratio(self.comparison.kid, self.reference.kid if self.reference else math.nan)
+
+    def to_json(self) -> dict[str, Any]:
+        """Represent the report by dictionaries, lists, numbers and strings; None stands for nan."""
+        return {
+            "synthetic": self.synthetic.to_json(),
+            "real": self.real.to_json(),
+            "comparison": self.comparison.to_json(),
+            "reference": self.reference.to_json() if self.reference else None,
+            "kid_ratio": _plain(self.kid_ratio),
+            "notes": list(self.notes),
+            "provenance": self.provenance,
+        }
+
+    def tables(self) -> tuple[Table, Table]:
+        """Lay the figures of the sets, and the distances between them, out as text.
+
+        Returns
+        -------
+        figures, distances : tuple of (list of str, list of list of str)
+            A header and rows each.
+        """
+        return self._figures(), self._distances()
+
+    def _figures(self) -> Table:
+        sets = (self.synthetic, self.real)
+        rows = [["images", *(str(each.images) for each in sets)], ["crops", *(str(each.crops) for each in sets)]]
+
+        def add(name: str, figure: Callable[[SetFigures], float], digits: int = 2) -> None:
+            rows.append([name, *(_text(figure(each), digits) for each in sets)])
+
+        add("consistency (AJI)", lambda each: each.consistency, 3)
+        for threshold in THRESHOLDS:
+            rows.append([f"  at least {threshold:g}", *(f"{each.share(threshold):.0%}" for each in sets)])
+        for region in REGIONS:
+            for index, channel in enumerate(CHANNELS):
+                pairs = [each.colours[region][channel] for each in sets]
+                name = f"{region}: {channel}" if index == 0 else f"  {channel}"
+                rows.append([name, *(f"{_text(mean, 1)} ± {_text(std, 1)}" for mean, std in pairs)])
+        add("diversity of colour", lambda each: each.diversity, 1)
+        add("sharpness", lambda each: each.sharpness)
+        add("slope of the spectrum", lambda each: each.slope)
+        for period in PERIODS:
+            add(f"grid of {period} pixels", lambda each, period=period: each.grid[period])  # type: ignore[misc]
+        add("blocks", lambda each: each.blocks)
+        return ["figure", "synthetic", "real"], rows
+
+    def _distances(self) -> Table:
+        sides = (self.comparison, self.reference) if self.reference else (self.comparison,)
+        rows = [
+            ["KID, what is shown (x1000)", *(_spread(each.kid, each.kid_std) for each in sides)],
+            ["KID, how it is drawn (x1000)", *(_spread(each.fine_kid, each.fine_kid_std) for each in sides)],
+            *([f"colour of {region}", *(_text(each.colour[region], 2) for each in sides)] for region in REGIONS),
+            ["told apart (0.5 = never)", *(_text(each.accuracy, 2) for each in sides)],
+        ]
+        if self.reference:
+            pairs: Sequence[tuple[float, float]] = [
+                (self.comparison.kid, self.reference.kid),
+                (self.comparison.fine_kid, self.reference.fine_kid),
+                *((self.comparison.colour[region], self.reference.colour[region]) for region in REGIONS),
+            ]
+            ratios = [_text(_ratio(value, scale), 1) for value, scale in pairs]
+            rows = [[*row, ratio] for row, ratio in zip(rows, [*ratios, ""], strict=True)]
+        header = ["distance", *(each.what for each in sides), *(["ratio"] if self.reference else [])]
+        return header, rows
+
+
+def _ratio(value: float, scale: float) -> float:
+    return value / scale if scale > 0 else math.nan
+
+
+def _text(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if math.isfinite(value) else "-"
+
+
+def _spread(mean: float, deviation: float) -> str:
+    return f"{1000 * mean:.1f} ± {1000 * deviation:.1f}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value

@@ -1,0 +1,248 @@
+"""Statistics of label images: sizes and shapes of nuclei, and how they lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial import ConvexHull, cKDTree
+
+from napari_nucleigan.base.errors import LabelsError, RecipeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+_STEPS = ((0, 1), (1, 0), (1, 1), (1, -1))
+
+
+@dataclass(frozen=True)
+class Outlined:
+    """Every nucleus of a label image as the ellipse of its second moments, cut ones too.
+
+    Attributes
+    ----------
+    ids : (n,) array of int
+        Labels, ascending.
+    centres : (n, 2) array of float
+        Centroids, row and column in µm.
+    area : (n,) array of float
+        µm².
+    length, width : (n,) array of float
+        Axes of the ellipse of the same second moments in µm, as scikit-image defines them.
+    angle : (n,) array of float
+        Direction of the long axis in radians, from the column axis towards higher rows, in (-pi/2, pi/2].
+    extent : (n, 2) array of float
+        Height and width of the box around the nucleus in µm.
+    whole : (n,) array of bool
+        Whether the nucleus stays clear of the border of the image.
+    touching : (n,) array of bool
+        Whether a pixel of another nucleus is among the 8 neighbours of one of its own.
+    """
+
+    ids: NDArray[np.int64]
+    centres: NDArray[np.float64]
+    area: NDArray[np.float64]
+    length: NDArray[np.float64]
+    width: NDArray[np.float64]
+    angle: NDArray[np.float64]
+    extent: NDArray[np.float64]
+    whole: NDArray[np.bool_]
+    touching: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class LayoutStatistics:
+    """What `describe` finds. Nuclei that the border cuts count for the density and as neighbours only.
+
+    Attributes
+    ----------
+    area : (n,) array of float
+        Areas in µm².
+    eccentricity : (n,) array of float
+        0 for a circle, towards 1 for a line.
+    solidity : (n,) array of float
+        Area over that of the convex hull; empty unless asked for.
+    elongation : (n,) array of float
+        Length over width of the ellipse of the same second moments, 1 or more.
+    fullness : (n,) array of float
+        Area over that of this ellipse: 1 for an ellipse, less the more the outline departs from one.
+    angle : (n,) array of float
+        Directions of the long axes in radians, in (-pi/2, pi/2].
+    neighbour_distance : (n,) array of float
+        From centroid to the nearest other centroid in µm; left out where there is no other nucleus.
+    touching : (n,) array of bool
+        Whether another nucleus touches this one, corners included.
+    count : int
+        Nuclei of the image; those cut by the lower or the right border belong to the next image and do not count.
+    square_mm : float
+        Area of the image in mm².
+    """
+
+    area: NDArray[np.float64]
+    eccentricity: NDArray[np.float64]
+    solidity: NDArray[np.float64]
+    elongation: NDArray[np.float64]
+    fullness: NDArray[np.float64]
+    angle: NDArray[np.float64]
+    neighbour_distance: NDArray[np.float64]
+    touching: NDArray[np.bool_]
+    count: int
+    square_mm: float
+
+    @property
+    def density(self) -> float:
+        """Nuclei per mm²; 0 for an empty image."""
+        return self.count / self.square_mm if self.square_mm else 0.0
+
+    @property
+    def touching_share(self) -> float:
+        """Share of the nuclei that touch another; 0 where there are none."""
+        return float(self.touching.mean()) if self.touching.size else 0.0
+
+    @classmethod
+    def pooled(cls, parts: Sequence[LayoutStatistics]) -> LayoutStatistics:
+        """Join the statistics of several images."""
+        joined = {
+            field.name: np.concatenate([getattr(part, field.name) for part in parts])
+            for field in fields(cls)
+            if field.name not in ("count", "square_mm")
+        }
+        count, square_mm = sum(part.count for part in parts), sum(part.square_mm for part in parts)
+        return cls(**joined, count=count, square_mm=square_mm)
+
+
+def describe(labels: NDArray[np.integer], mpp: float = 0.25, *, solidity: bool = False) -> LayoutStatistics:
+    """Measure the nuclei of a label image and how they lie.
+
+    Parameters
+    ----------
+    labels : (H, W) array of integers
+        0 is background, every other value is one nucleus.
+    mpp : float
+        Microns per pixel.
+    solidity : bool
+        Measure solidity too, which takes by far the most time.
+
+    Returns
+    -------
+    LayoutStatistics
+
+    Raises
+    ------
+    LabelsError
+        If `labels` is not a 2-D array of integers.
+    RecipeError
+        If `mpp` is not above 0.
+    """
+    found = outline(labels, mpp)
+    distance = np.empty(0)
+    if found.ids.size > 1:
+        distance = cKDTree(found.centres).query(found.centres, 2)[0][found.whole, 1]
+    whole = found.whole
+    # A row of pixels has no width; it counts as one of a tenth of a pixel.
+    length, width = (np.maximum(axis[whole], 0.1 * mpp) for axis in (found.length, found.width))
+    return LayoutStatistics(
+        area=found.area[whole],
+        eccentricity=np.sqrt(1 - (width / length) ** 2),
+        solidity=solidities(labels, found.ids[whole]) if solidity else np.empty(0),
+        elongation=length / width,
+        fullness=found.area[whole] / (np.pi / 4 * length * width),
+        angle=found.angle[whole],
+        neighbour_distance=distance,
+        touching=found.touching[whole],
+        count=_unbiased_count(labels, found.ids.size),
+        square_mm=labels.size * mpp**2 * 1e-6,
+    )
+
+
+def outline(labels: NDArray[np.integer], mpp: float) -> Outlined:
+    """Find the ellipse of every nucleus; parameters and errors as `describe`."""
+    if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
+        raise LabelsError(f"Labels are a 2-D array of integers, not {labels.dtype} of shape {labels.shape}.")
+    if not mpp > 0:
+        raise RecipeError(f"Microns per pixel must be above 0, not {mpp}.")
+    rows, columns = np.nonzero(labels)
+    ids, index = np.unique(labels[rows, columns], return_inverse=True)
+    index = index.ravel()
+    pixels = np.bincount(index, minlength=ids.size)
+    centre = (
+        np.stack([np.bincount(index, axis, ids.size) for axis in (rows, columns)], 1) / np.maximum(pixels, 1)[:, None]
+    )
+    down, right = rows - centre[index, 0], columns - centre[index, 1]
+    moments = [np.bincount(index, value, ids.size) / pixels for value in (down * down, down * right, right * right)]
+    half_sum, half_difference = (moments[0] + moments[2]) / 2, (moments[2] - moments[0]) / 2
+    spread = np.hypot(half_difference, moments[1])
+    border = np.concatenate([labels[[0, -1]].ravel(), labels[:, [0, -1]].ravel()]) if labels.size else ids
+    return Outlined(
+        ids=ids.astype(np.int64),
+        centres=centre * mpp,
+        area=pixels.astype(float) * mpp**2,
+        length=4 * mpp * np.sqrt(half_sum + spread),
+        width=4 * mpp * np.sqrt(np.maximum(half_sum - spread, 0)),
+        angle=np.arctan2(moments[1], half_difference) / 2,
+        extent=_extents(index, rows, columns, ids.size) * mpp,
+        whole=~np.isin(ids, border),
+        touching=np.isin(ids, touching_pairs(labels)),
+    )
+
+
+def _extents(
+    index: NDArray[np.intp], rows: NDArray[np.intp], columns: NDArray[np.intp], count: int
+) -> NDArray[np.float64]:
+    ends = np.zeros((count, 2))
+    for axis, place in enumerate((rows, columns)):
+        first, last = np.full(count, np.iinfo(np.intp).max), np.full(count, -1)
+        np.minimum.at(first, index, place)
+        np.maximum.at(last, index, place)
+        ends[:, axis] = last - first + 1
+    return ends
+
+
+def neighbouring(labels: NDArray[np.integer]) -> Iterator[tuple[NDArray[np.integer], NDArray[np.integer]]]:
+    """Yield, for each of the four directions to a neighbouring pixel, two views: the pixels, and their neighbours."""
+    height, width = labels.shape
+    for down, right in _STEPS:
+        first = labels[: height - down, max(-right, 0) : width - max(right, 0)]
+        yield first, labels[down:, max(right, 0) : width - max(-right, 0)]
+
+
+def touching_pairs(labels: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Find the pairs of labels of which pixels are 8-neighbours, as an (n, 2) array, each pair once."""
+    found = []
+    for first, second in neighbouring(labels):
+        meet = (first != second) & (first > 0) & (second > 0)
+        found.append(np.stack([first[meet], second[meet]], 1))
+    pairs: NDArray[np.integer] = np.unique(np.sort(np.concatenate(found), 1), axis=0)
+    return pairs
+
+
+def _unbiased_count(labels: NDArray[np.integer], total: int) -> int:
+    # Of two opposite borders one belongs to the image: images side by side then count every nucleus once.
+    if not labels.size:
+        return 0
+    beyond = np.unique(np.concatenate([labels[-1], labels[:, -1]]))
+    return total - int(np.count_nonzero(beyond))
+
+
+def solidities(labels: NDArray[np.integer], ids: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Measure area over that of the convex hull of the nuclei `ids` (ascending); (n,)."""
+    if not ids.size:
+        return np.empty(0)
+    place = np.searchsorted(ids, labels)
+    known = np.append(ids, -1)[place] == labels
+    compact = np.where(known, place + 1, 0)
+    boxes = ndimage.find_objects(compact, ids.size)
+    return np.array([_solidity(compact[box] == number) for number, box in enumerate(boxes, 1)], float)
+
+
+def _solidity(mask: NDArray[np.bool_]) -> float:
+    # Of each row only the two ends can lie on the hull; pixels are squares, so their corners count.
+    rows = np.flatnonzero(mask.any(1))
+    left = mask[rows].argmax(1)
+    right = mask.shape[1] - mask[rows, ::-1].argmax(1)
+    corners = np.concatenate([np.stack([rows + down, side], 1) for down in (0, 1) for side in (left, right)])
+    return float(mask.sum() / ConvexHull(corners).volume)

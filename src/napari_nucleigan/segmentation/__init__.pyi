@@ -1,0 +1,11 @@
+from .folders import FileResult as FileResult
+from .folders import SlideOptions as SlideOptions
+from .folders import segment_files as segment_files
+from .folders import write_result as write_result
+from .image import Cutting as Cutting
+from .image import Segmentation as Segmentation
+from .image import refilter as refilter
+from .image import segment as segment
+from .image import segment_tiles as segment_tiles
+from .predictor import Predictor as Predictor
+from .settings import SegmentSettings as SegmentSettings

@@ -1,0 +1,199 @@
+"""Which file becomes which: images in, results out, and nothing overwritten by accident."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_nucleigan.base.errors import ImageError, OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+_SAME_AS = {".tiff": ".tif", ".json": ".geojson"}
+
+
+@dataclass(frozen=True)
+class FileTask:
+    """An image, the files to make of it, and whether it is segmented as a whole slide."""
+
+    source: Path
+    outputs: tuple[Path, ...]
+    slide: bool = False
+
+
+def plan_files(
+    inputs: Sequence[str | Path],
+    out: str | Path,
+    known: Sequence[str],
+    formats: Sequence[str] = (),
+    *,
+    recursive: bool = False,
+    results: Collection[str] = (),
+    slides: Sequence[str] = (),
+    whole: bool = False,
+) -> list[FileTask]:
+    """Decide what is written where, and refuse what would overwrite something else.
+
+    Parameters
+    ----------
+    inputs : sequence of str or Path
+        Image files, and folders whose images are taken.
+    out : str or Path
+        For one image file: the file to write, its format told by the suffix. Else a folder, which
+        gets one file for each image and format, named after the image.
+    known : sequence of str
+        Suffixes that can be written, with the dot. The first is the default in folders.
+    formats : sequence of str
+        Those to write, with or without the dot; beside `out` where that is a file.
+    recursive : bool
+        Whether to take the images of subfolders too, and keep these in the output. The output folder is left out.
+    results : collection of str
+        Keys, as of `file_key`, of files that are results of earlier runs: folders may hold them beside images.
+    slides : sequence of str
+        Suffixes that can be written of whole slides, with the dot; without any, slides are images like others.
+    whole : bool
+        Whether each input is one slide, whatever it looks like.
+
+    Returns
+    -------
+    list of FileTask
+
+    Raises
+    ------
+    ImageError
+        If a folder holds no images.
+    OutputError
+        If a format is not known, two images would get the same result, or an image its own.
+    """
+    target = Path(out)
+    single = results_folder(inputs, out) is None
+    if not _is_one_file(inputs) and _SAME_AS.get(target.suffix, target.suffix) in known:
+        raise OutputError(f"Several images cannot be written to the one file {target}; give a folder.")
+    tasks = []
+    for path, below in _sources(inputs, file_key(target) if recursive else None, results, bool(slides), whole):
+        slide = bool(slides) and (whole or _is_slide(path))
+        wanted = formats if slide else _of_images(formats, known, slides)
+        outputs = _outputs(
+            path, target if single else target / below, single, slides if slide else known, wanted, slide
+        )
+        tasks.append(FileTask(path, outputs, slide))
+    _refuse_collisions(tasks)
+    return tasks
+
+
+def _of_images(formats: Sequence[str], known: Sequence[str], slides: Sequence[str]) -> Sequence[str]:
+    """Leave out, in a folder of images and slides, what only slides are written as."""
+    only = {suffix.removeprefix(".") for suffix in slides if suffix not in known}
+    return [name for name in formats if name.removeprefix(".") not in only] or formats
+
+
+def _outputs(
+    path: Path, target: Path, single: bool, known: Sequence[str], formats: Sequence[str], slide: bool
+) -> tuple[Path, ...]:
+    if slide:
+        from napari_nucleigan.segmentation.slides.outputs import known_format, plan_outputs
+
+        if single and not target.name.lower().endswith(tuple(known)):
+            known_format(target.suffix)
+        return plan_outputs(slide_name(path), target, formats)
+    suffixes = list(dict.fromkeys(known_suffix(name, known) for name in formats))
+    if not single:
+        return tuple(target / f"{path.stem}{suffix}" for suffix in suffixes or known[:1])
+    first = known_suffix(target.suffix, known)
+    return target, *(target.with_suffix(suffix) for suffix in suffixes if suffix != first)
+
+
+def slide_name(path: Path) -> str:
+    """Return the name of a slide, as its results have it."""
+    return path.name if path.is_dir() and path.suffix != ".zarr" else path.stem.removesuffix(".ome")
+
+
+def known_suffix(name: str, known: Sequence[str]) -> str:
+    """Bring a suffix or the name of a format to one of the suffixes that can be written.
+
+    Raises
+    ------
+    OutputError
+        If it is none of them.
+    """
+    suffix = f".{name.lower().removeprefix('.')}"
+    suffix = _SAME_AS.get(suffix, suffix)
+    if suffix not in known:
+        raise OutputError(f"Results cannot be written as {name!r}; choose one of {', '.join(known)}.")
+    return suffix
+
+
+def results_folder(inputs: Sequence[str | Path], out: str | Path) -> Path | None:
+    """Return the folder that results go to; None where `out` is the one file to write."""
+    target = Path(out)
+    folder = target.is_dir() and target.suffix != ".zarr"
+    return None if _is_one_file(inputs) and target.suffix and not folder else target
+
+
+def file_key(path: Path) -> str:
+    """Return what two paths share that lead to the same file."""
+    return os.path.normcase(os.path.realpath(path))
+
+
+def _is_one_file(inputs: Sequence[str | Path]) -> bool:
+    return len(inputs) == 1 and (not Path(inputs[0]).is_dir() or _is_slide(Path(inputs[0])))
+
+
+def _is_slide(path: Path) -> bool:
+    from napari_nucleigan.data.slides import is_slide
+
+    return is_slide(path)
+
+
+def _sources(
+    inputs: Sequence[str | Path], recursive_but: str | None, results: Collection[str], slides: bool, whole: bool
+) -> list[tuple[Path, Path]]:
+    """Images, and the subfolders of their inputs that they lie in."""
+    from napari_nucleigan.data.images.files import list_images
+    from napari_nucleigan.data.slides import list_slides
+
+    sources: dict[str, tuple[Path, Path]] = {}
+    for item in map(Path, inputs):
+        inside = item.is_dir() and not whole and not (slides and _is_slide(item))
+        if inside:
+            folders = [item] if recursive_but is None else _folders(item, recursive_but)
+            listed = [[*list_images(folder), *(list_slides(folder) if slides else ())] for folder in folders]
+            found = [path for folder in listed for path in sorted(folder) if file_key(path) not in results]
+        else:
+            found = [item]
+        if not found:
+            raise ImageError(f"There are no images in {item}; choose another folder.")
+        for path in found:
+            below = path.parent.relative_to(item) if inside else Path()
+            sources.setdefault(file_key(path), (path, below))
+    return list(sources.values())
+
+
+def _folders(top: Path, but: str) -> list[Path]:
+    """Return a folder and all below it, by name; hidden ones and one that gets the results are left out."""
+    found = []
+    for folder, names, _ in os.walk(top):
+        names[:] = sorted(
+            name
+            for name in names
+            if not name.startswith(".") and not name.endswith(".zarr") and file_key(Path(folder, name)) != but
+        )
+        found.append(Path(folder))
+    return found
+
+
+def _refuse_collisions(tasks: Sequence[FileTask]) -> None:
+    sources = {file_key(task.source) for task in tasks}
+    taken: dict[str, Path] = {}
+    for task in tasks:
+        for path in task.outputs:
+            if file_key(path) in sources:
+                raise OutputError(f"{path} would overwrite an input image; choose another folder or name.")
+            other = taken.setdefault(file_key(path), task.source)
+            if other != task.source:
+                raise OutputError(
+                    f"{other} and {task.source} would both be written to {path}; write them into separate folders."
+                )

@@ -1,0 +1,164 @@
+"""Who does the work: threads of this process, or the processes of a dask cluster.
+
+Both are executors of `concurrent.futures`; what differs is what a worker must be told, and how many tiles should be
+under way.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_nucleigan.base.errors import ExtraError, RunError
+from napari_nucleigan.segmentation.slides.worker import TileWorker, equip_elsewhere, segment_elsewhere
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
+
+    from napari_nucleigan.segmentation.slides.tile_store import TileRecord
+    from napari_nucleigan.segmentation.slides.worker import Equipment, Order
+    from napari_nucleigan.tiling.tiles import Tile
+
+THREADS = 2
+"""Threads of this process: one at the network, while another reads tiles and cuts nuclei apart."""
+
+_AHEAD = 2  # tiles for each worker, so that none waits for the next
+_PATIENCE = 30.0  # seconds until a scheduler has answered
+_ASK_AGAIN = 5.0  # seconds between looks at how many workers there are
+
+
+class Crew:
+    """An executor that knows a slide.
+
+    Parameters
+    ----------
+    executor : Executor
+        Does the work.
+    segment, equip : callable
+        What to call there: tiles to records, and nothing to `Equipment`.
+    count : callable
+        Returns how many workers there are now.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        segment: Callable[[Sequence[Tile]], list[TileRecord]],
+        equip: Callable[[], Equipment],
+        count: Callable[[], int],
+    ) -> None:
+        self._executor = executor
+        self._segment = segment
+        self._equip = equip
+        self._count = count
+        self._asked = -_ASK_AGAIN
+        self._room = _AHEAD
+
+    def submit(self, tiles: Sequence[Tile]) -> Future[list[TileRecord]]:
+        """Let the next worker that is free segment some tiles."""
+        return self._executor.submit(self._segment, tiles)
+
+    def equipment(self) -> Future[Equipment]:
+        """Let a worker open slide and model, and tell what it computes with."""
+        return self._executor.submit(self._equip)
+
+    def room(self) -> int:
+        """Return how many pieces of work should be under way; workers may come and go."""
+        if time.monotonic() - self._asked > _ASK_AGAIN:
+            self._asked = time.monotonic()
+            self._room = _AHEAD * max(1, self._count())
+        return self._room
+
+
+@contextmanager
+def threads(worker: TileWorker, count: int | None = None) -> Iterator[Crew]:
+    """Work in threads of this process.
+
+    Parameters
+    ----------
+    worker : TileWorker
+        What all of them use.
+    count : int, optional
+        How many; by default `THREADS`.
+    """
+    number = count or THREADS
+    pool = ThreadPoolExecutor(number, "nucleigan-tiles")
+    try:
+        yield Crew(pool, worker, worker.equipment, lambda: number)
+    finally:
+        # Whoever cancels does not wait for the tile in hand.
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def cluster(order: Order, address: str) -> Iterator[Crew]:
+    """Work in the processes of a dask cluster.
+
+    A tile whose worker is lost goes to another one.
+
+    Parameters
+    ----------
+    order : Order
+        What the workers are told.
+    address : str
+        Of the scheduler, as ``tcp://host:8786``, or the path of its scheduler file.
+
+    Raises
+    ------
+    ExtraError
+        If dask.distributed is not installed.
+    RunError
+        If the scheduler does not answer.
+    """
+    client = connect(address)
+    try:
+        executor = client.get_executor(pure=False)
+        yield Crew(
+            executor,
+            partial(segment_elsewhere, order),
+            partial(equip_elsewhere, order),
+            lambda: sum(client.nthreads().values()),
+        )
+        executor.shutdown(wait=False)
+    finally:
+        client.close(timeout=2)
+
+
+def connect(address: str) -> Any:
+    """Meet the scheduler of a dask cluster.
+
+    Parameters
+    ----------
+    address : str
+        As for `cluster`.
+
+    Returns
+    -------
+    distributed.Client
+
+    Raises
+    ------
+    ExtraError, RunError
+        As `cluster`.
+    """
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ExtraError(
+            'A dask cluster needs dask.distributed, which is not installed; run: pip install "napari-nucleigan[slides]"'
+        ) from error
+    file = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
+    if address.endswith(".json") and not Path(address).is_file():
+        # dask would wait for it for ever.
+        raise RunError(f"The dask scheduler at {address} does not answer (there is no such file); check its path.")
+    try:
+        return Client(**file, timeout=_PATIENCE, set_as_default=False)  # type: ignore[no-untyped-call]
+    except (OSError, TimeoutError, ValueError) as error:
+        raise RunError(
+            f"The dask scheduler at {address} does not answer ({error}); check its address, and that it runs."
+        ) from error

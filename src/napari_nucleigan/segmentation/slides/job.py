@@ -1,0 +1,372 @@
+"""From a whole slide to its nuclei, in memory that does not grow with it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+import time
+from collections import deque
+from concurrent.futures import wait
+from contextlib import closing, nullcontext, suppress
+from typing import TYPE_CHECKING, Any
+
+from napari_nucleigan.base.devices import kept_memory
+from napari_nucleigan.base.errors import NucleiganError, OutputError
+from napari_nucleigan.base.events import Job, Note, Painted, Progress
+from napari_nucleigan.base.files import make_folder, write_text
+from napari_nucleigan.base.version import __version__
+from napari_nucleigan.masks.splitting import GRID
+from napari_nucleigan.models import load_model
+from napari_nucleigan.segmentation.image import stain_reference, used_settings
+from napari_nucleigan.segmentation.settings import SegmentSettings
+from napari_nucleigan.segmentation.slides import executors, outputs
+from napari_nucleigan.segmentation.slides.assembly import Assembly, stamp
+from napari_nucleigan.segmentation.slides.dispatch import TICK, TRIES, segmented
+from napari_nucleigan.segmentation.slides.results import LostTile, SlideResult
+from napari_nucleigan.segmentation.slides.tile_store import Shelf
+from napari_nucleigan.segmentation.slides.tissue import find_tissue, tissue_samples
+from napari_nucleigan.segmentation.slides.worker import Order, TileWorker
+from napari_nucleigan.tiling.tiles import plan_tiles
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from napari_nucleigan.data.slides import Slide
+    from napari_nucleigan.data.slides.pyramid_writer import LabelPyramid
+    from napari_nucleigan.models import Model
+    from napari_nucleigan.segmentation.slides.tissue import Tissue
+    from napari_nucleigan.segmentation.slides.worker import Region
+    from napari_nucleigan.tiling.tiles import Tile
+
+CORE = 1536
+"""Side of the cores of the tiles, in pixels at the model's scale."""
+
+TRIM = 8
+"""Tiles after which free memory goes back to the system, so that it does not grow with the slide."""
+
+HOPELESS = 3
+"""If so many tiles fail before one is done, none will be."""
+
+_FREE = {"device", "batch"}  # settings that change nothing of what is found
+
+
+def segment_slide(
+    source: str | Path | Slide,
+    out: str | Path,
+    settings: SegmentSettings | None = None,
+    formats: Sequence[str] = (),
+    *,
+    region: Region | None = None,
+    scheduler: str = "",
+    workers: int | None = None,
+    model: Model | None = None,
+    live: bool = False,
+    compute: bool = True,
+) -> Job[SlideResult]:
+    """Segment a whole slide, tile by tile, and write what is found.
+
+    Finished tiles wait in a hidden folder beside the results. If the work ends early, however it does, the same call
+    goes on from there.
+
+    Parameters
+    ----------
+    source : str, Path or Slide
+        A slide as `napari_nucleigan.data.slides.open_slide` takes it, or an open one.
+    out : str or Path
+        As for `napari_nucleigan.segmentation.slides.outputs.plan_outputs`.
+    settings : SegmentSettings, optional
+        How to segment.
+    formats : sequence of str
+        As for `plan_outputs`.
+    region : tuple of polygons, optional
+        Where nuclei are wanted: corners (row, column) in pixels of the slide. A nucleus counts if its centroid lies
+        inside. By default everywhere.
+    scheduler : str
+        Address of the scheduler of a dask cluster that does the work; empty for this process. Its workers must find
+        slide and model under the same paths.
+    workers : int, optional
+        Threads in this process, without a cluster.
+    model : Model, optional
+        A loaded model; by default the one that the settings name.
+    live : bool
+        Whether to paint labels, with numbers of their own, while the work goes on; `Painted` says where.
+    compute : bool
+        False to make the results of those tiles only that are done already.
+
+    Yields
+    ------
+    Progress, Note or Painted
+        Closing the generator stops the work; finished tiles are kept.
+
+    Returns
+    -------
+    SlideResult
+
+    Raises
+    ------
+    ImageError
+        If the slide cannot be opened, or its scale cannot be right.
+    ModelError, DeviceError
+        If the model or the device cannot be used.
+    OutputError
+        If results cannot be written.
+    RunError, ExtraError
+        If the cluster cannot be reached.
+    """
+    settings = settings or SegmentSettings()
+    if model is None:
+        yield Progress(0, 1, "loading the model")
+        model = load_model(settings.model, "segmenter")
+    with _opened(source) as slide:
+        job = _SlideJob(slide, model, settings, region, plan_outputs_of(slide, out, formats))
+        return (yield from job.run(scheduler, workers, live, compute))
+
+
+def plan_outputs_of(slide: Slide, out: str | Path, formats: Sequence[str]) -> tuple[Path, ...]:
+    """Decide which files are made of a slide, and refuse to overwrite it."""
+    paths = outputs.plan_outputs(slide.name, out, formats)
+    for path in paths:
+        if slide.path.exists() and path.exists() and path.samefile(slide.path):
+            raise OutputError(f"{path} is the slide itself; choose another folder or name.")
+    return paths
+
+
+class _SlideJob:
+    def __init__(
+        self,
+        slide: Slide,
+        model: Model,
+        settings: SegmentSettings,
+        region: Region | None,
+        paths: tuple[Path, ...],
+    ) -> None:
+        self.slide, self.model, self.settings, self.region, self.paths = slide, model, settings, region, paths
+        self.notes: list[str] = []
+        self.lost: list[LostTile] = []
+        self.begun = time.perf_counter()
+
+    def run(self, scheduler: str, workers: int | None, live: bool, compute: bool) -> Job[SlideResult]:
+        yield from self._say(*self.slide.notes)
+        mpp = yield from self._mpp()
+        yield Progress(0, 1, "looking for tissue")
+        tissue = find_tissue(self.slide, mpp)
+        stains = yield from self._stains(tissue, mpp)
+        order = Order(
+            self.slide.path.absolute(), self.model.path, self.model.card.sha256, self.settings, mpp, stains, self.region
+        )
+        worker = TileWorker(self.slide, self.model, order)
+        tiles = plan_tiles(
+            worker.view.shape,
+            self.settings.tile or CORE,
+            int(self.model.network.halo),
+            math.lcm(worker.predictor.stride, GRID),
+        )
+        wanted = [number for number, tile in enumerate(tiles) if self._has_tissue(tile, tissue, worker)]
+        work = self._work_folder(order, tissue)
+        picture = self._picture(work, worker, mpp) if live else None
+        whole = _Whole(Shelf(work / "tiles"), tiles, wanted, picture)
+        resumed = len(whole.done)
+        if resumed:
+            yield from self._say(f"{resumed} of {len(wanted)} tiles were done already.")
+        equipment = worker.equipment()
+        if compute and len(whole.done) < len(wanted):
+            crew = executors.cluster(order, scheduler) if scheduler else executors.threads(worker, workers)
+            with crew as hands:
+                equipment = yield from self._equipment(hands)
+                yield from self._segment(hands, equipment.batch, tiles, wanted, whole, worker)
+        yield from whole.grow(skip=True)
+        seconds = time.perf_counter() - self.begun
+        provenance = {
+            "model": self.model.card.name,
+            "sha256": self.model.card.sha256,
+            "version": __version__,
+            "settings": used_settings(self.settings, worker.cutting, worker.predictor.views),
+            "mpp": mpp,
+            "device": equipment.device,
+            "precision": equipment.precision,
+            "seconds": round(seconds, 3),
+            "slide": str(self.slide.path),
+            "tissue": round(tissue.share, 4),
+            "lost": [str(one) for one in self.lost],
+        }
+        found = outputs.Findings(worker.view, whole.assembly, mpp, provenance)
+        for count, path in enumerate(self.paths):
+            yield from outputs.write_findings(path, found, count, len(self.paths))
+        if compute and not self.lost:
+            shutil.rmtree(work, ignore_errors=True)
+        seconds = time.perf_counter() - self.begun
+        return SlideResult(
+            self.slide.name,
+            self.paths,
+            whole.assembly.count,
+            tuple(self.lost),
+            len(wanted),
+            resumed,
+            tuple(self.notes),
+            {**provenance, "seconds": round(seconds, 3)},
+            seconds,
+        )
+
+    def _say(self, *texts: str, level: str = "info") -> Iterator[Note]:
+        for text in texts:
+            self.notes.append(text)
+            yield Note(text, level)
+
+    def _mpp(self) -> Job[float]:
+        mpp = self.settings.mpp or self.slide.mpp
+        if mpp is None:
+            mpp = self.model.card.mpp
+            yield from self._say(
+                f"{self.slide.name} does not say its microns per pixel; {mpp:g} was taken, as the model was trained "
+                "at. Give the right value if nuclei look cut up or merged.",
+                level="warning",
+            )
+        return mpp
+
+    def _stains(self, tissue: Tissue, mpp: float) -> Job[tuple[dict[str, Any], dict[str, Any]] | None]:
+        target = stain_reference(self.settings, self.model.card)
+        if target is None:
+            return None
+        from napari_nucleigan import stains
+
+        yield Progress(0, 1, "reading the stains")
+        source = stains.fit(tissue_samples(self.slide, tissue, mpp), target.method)
+        yield from self._say(*source.notes, level="warning")
+        return source.to_json(), target.to_json()
+
+    def _has_tissue(self, tile: Tile, tissue: Tissue, worker: TileWorker) -> bool:
+        top, bottom, left, right = self._on_slide(tile, worker)
+        if self.region is not None and not any(
+            min(row for row, _ in polygon) < bottom
+            and max(row for row, _ in polygon) > top
+            and min(column for _, column in polygon) < right
+            and max(column for _, column in polygon) > left
+            for polygon in self.region
+        ):
+            return False
+        return tissue.meets(top, bottom, left, right)
+
+    def _on_slide(self, tile: Tile, worker: TileWorker) -> tuple[float, float, float, float]:
+        (vertical, horizontal), core = worker.view.factors, tile.core
+        return core.top * vertical, core.bottom * vertical, core.left * horizontal, core.right * horizontal
+
+    def _work_folder(self, order: Order, tissue: Tissue) -> Path:
+        """Return where the tiles of this very slide, model and settings wait."""
+        known = {
+            "version": __version__,
+            "slide": str(order.slide),
+            "stamp": _stamp(order.slide),
+            "shape": list(self.slide.shape),
+            "model": order.sha256,
+            "settings": self.settings.model_dump(mode="json", exclude=_FREE),
+            "mpp": order.mpp,
+            "stains": order.stains,
+            "region": order.region,
+            "core": self.settings.tile or CORE,
+            "tissue": hashlib.sha256(tissue.mask.tobytes()).hexdigest(),
+        }
+        text = json.dumps(known, indent=2)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+        folder = make_folder(self.paths[0].parent / f".{self.slide.name[:40]}-{digest}.nucleigan")
+        write_text(folder / "slide.json", text, flush=False)
+        return folder
+
+    def _picture(self, work: Path, worker: TileWorker, mpp: float) -> LabelPyramid:
+        from napari_nucleigan.data.slides.pyramid_writer import LabelPyramid
+
+        scale = mpp * worker.view.factors[0], mpp * worker.view.factors[1]
+        return LabelPyramid(work / "live.ome.zarr", worker.view.shape, scale, {})
+
+    def _equipment(self, crew: executors.Crew) -> Job[Any]:
+        future = crew.equipment()
+        while not future.done():
+            yield Progress(0, 1, "waiting for workers")
+            wait([future], TICK)
+        return future.result()
+
+    def _segment(
+        self,
+        crew: executors.Crew,
+        batch: int,
+        tiles: Sequence[Tile],
+        wanted: Sequence[int],
+        whole: _Whole,
+        worker: TileWorker,
+    ) -> Job[None]:
+        """Have all tiles segmented that are not done, and take them over in their order."""
+        left = [number for number in wanted if number not in whole.done]
+        before, given_up, begun = len(wanted) - len(left), 0, time.perf_counter()
+        with kept_memory() as give_back, closing(segmented(crew, tiles, left, batch)) as dispatched:
+            for news in dispatched:
+                if news is not None:
+                    number, found = news
+                    if isinstance(found, Exception):
+                        given_up += 1
+                        if given_up == len(whole.done) - before + 1 and given_up in (HOPELESS, len(wanted)):
+                            raise found
+                        yield from self._give_up(number, tiles[number], found, worker)
+                    else:
+                        whole.shelf.put(number, found)
+                    whole.done.add(number)
+                    if len(whole.done) % TRIM == 0:
+                        give_back()
+                yield from whole.grow()
+                finished = len(whole.done) - before
+                rest = (time.perf_counter() - begun) / finished * (len(left) - finished) if finished else None
+                yield Progress(before + finished, len(wanted), "segmenting tiles", rest)
+
+    def _give_up(self, number: int, tile: Tile, error: Exception, worker: TileWorker) -> Iterator[Note]:
+        top, bottom, left, right = (round(value) for value in self._on_slide(tile, worker))
+        reason = str(error) if isinstance(error, NucleiganError) else f"{type(error).__name__}: {error}"
+        self.lost.append(LostTile(top, bottom, left, right, reason))
+        yield from self._say(f"A tile was given up after {TRIES} tries, {self.lost[-1]}", level="warning")
+
+
+class _Whole:
+    """The slide as it grows: tiles on the shelf, those taken over, and the live picture of them."""
+
+    def __init__(
+        self, shelf: Shelf, tiles: Sequence[Tile], wanted: Sequence[int], picture: LabelPyramid | None
+    ) -> None:
+        self.shelf = shelf
+        self.done = shelf.numbers() & set(wanted)
+        self.assembly = Assembly(tiles, shelf.get)
+        self._queue = deque(wanted)
+        self._picture = picture
+
+    def grow(self, *, skip: bool = False) -> Iterator[Painted]:
+        """Take over the tiles that are next in order, up to the first that is not done; or without it."""
+        while self._queue and (skip or self._queue[0] in self.done):
+            number = self._queue.popleft()
+            record = self.shelf.get(number)
+            if record is not None:
+                self.assembly.add(number, record)
+                if len(record) and self._picture is not None:
+                    yield self._paint(number, self._picture)
+
+    def _paint(self, number: int, picture: LabelPyramid) -> Painted:
+        top, bottom, left, right = self.assembly.extents[number].tolist()
+        part = picture.levels[0][top:bottom, left:right]
+        _, _, place, masks = self.assembly.nuclei(number)
+        for value, (row, column, mask) in enumerate(masks, start=place.start + 1):
+            stamp(part, row - top, column - left, mask, value)
+        picture.update(top, left, part)
+        return Painted(str(picture.folder), top, bottom, left, right, self.assembly.count)
+
+
+def _opened(source: str | Path | Slide) -> AbstractContextManager[Slide]:
+    from napari_nucleigan.data.slides import Slide, open_slide
+
+    return nullcontext(source) if isinstance(source, Slide) else open_slide(source)
+
+
+def _stamp(path: Path) -> list[int]:
+    """Tell apart versions of a file."""
+    with suppress(OSError):
+        known = path.stat()
+        return [known.st_size, known.st_mtime_ns]
+    return []

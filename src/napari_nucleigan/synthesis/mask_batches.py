@@ -1,0 +1,215 @@
+"""Where the masks of a data set come from: drawn by the polygon sampler, or label images that are there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from napari_nucleigan.base.errors import LabelsError
+from napari_nucleigan.data.datasets.dataset import read_split
+from napari_nucleigan.data.images.files import read_labels, read_mpp
+from napari_nucleigan.masks.sampler.presets import is_statistics, label_files, learn_by_organ, open_statistics
+from napari_nucleigan.masks.sampler.sample import PolygonMasks, sample
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_nucleigan.synthesis.settings import SetSettings
+
+SIZE = 256
+"""Side of drawn masks where no other is asked for, in pixels."""
+
+_RETRY = 2**32  # a step of the sampler's seed that keeps the tissue
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """A mask of a data set.
+
+    Attributes
+    ----------
+    labels : ndarray of int32, shape (H, W)
+        0 is background.
+    mpp : float or None
+        Microns per pixel; None where its file does not say.
+    """
+
+    labels: NDArray[np.int32]
+    mpp: float | None
+
+
+class MaskSource(Protocol):
+    """Gives the mask of each pair; a function of the pair's number and the attempt alone."""
+
+    count: int | None
+    """How many there are by themselves; None where there is no end of them."""
+
+    steady: bool
+    """Whether all have one size."""
+
+    def mask(self, index: int, attempt: int) -> Mask:
+        """Return the mask of a pair. Another attempt gives another mask, where there is one."""
+
+    def name(self, index: int) -> str:
+        """Return the name of a pair."""
+
+    def organ(self, index: int) -> str:
+        """Return the organ that a pair shows; empty where that is not known."""
+
+    def split(self, index: int) -> str:
+        """Return the part of the data set that a pair is of; empty where it is not settled."""
+
+    def file(self, index: int) -> Path | None:
+        """Return the file that holds exactly the mask of a pair."""
+
+    def record(self) -> dict[str, Any]:
+        """Say where masks come from, ready for JSON."""
+
+
+class DrawnMasks:
+    """Masks that the polygon sampler draws.
+
+    Parameters
+    ----------
+    statistics : dict of str to PolygonMasks
+        What they are like, by the organ; the organs take turns.
+    settings : SetSettings
+        Size and seed.
+    mpp : float
+        Microns per pixel.
+    """
+
+    count: int | None = None
+    steady = True
+
+    def __init__(self, statistics: dict[str, PolygonMasks], settings: SetSettings, mpp: float) -> None:
+        side = settings.size or SIZE
+        self._statistics, self._shape, self._mpp = statistics, (side, side), mpp
+        self._start = int(np.random.SeedSequence(settings.seed).generate_state(1)[0])
+
+    def mask(self, index: int, attempt: int) -> Mask:
+        """Draw the mask of a pair; another attempt keeps the tissue."""
+        seed = self._start + index + attempt * _RETRY
+        return Mask(sample(self._statistics[self.organ(index)], self._shape, self._mpp, seed), self._mpp)
+
+    def name(self, index: int) -> str:
+        """Return the name of a pair."""
+        return f"pair-{index + 1:05d}"
+
+    def organ(self, index: int) -> str:
+        """Return the organ whose turn it is; empty where masks are like those of no organ."""
+        return list(self._statistics)[index % len(self._statistics)]
+
+    def split(self, index: int) -> str:
+        """Return nothing: any pair may be of any part."""
+        return ""
+
+    def file(self, index: int) -> Path | None:
+        """Return None: there are no files."""
+        return None
+
+    def record(self) -> dict[str, Any]:
+        """Return the statistics."""
+        return {"drawn": {organ: each.model_dump(mode="json") for organ, each in self._statistics.items()}}
+
+
+class GivenMasks:
+    """Label images that are there, whole or cut.
+
+    Parameters
+    ----------
+    masks : Path
+        A label image, a folder of them, or a data set.
+    settings : SetSettings
+        Size and seed.
+
+    Raises
+    ------
+    LabelsError
+        If there are none.
+    DatasetError
+        If the data set's ``split.csv`` cannot be understood.
+    """
+
+    def __init__(self, masks: Path, settings: SetSettings) -> None:
+        self._masks, self._size, self._seed = masks, settings.size, settings.seed
+        self._files = label_files(masks)
+        self._names = [path.stem for path in self._files]
+        twice = {name for name in self._names if self._names.count(name) > 1}
+        if twice:
+            raise LabelsError(f"{masks} holds two label images called {min(twice)!r}; remove or rename one of them.")
+        self._rows = read_split(masks / "split.csv") if masks.is_dir() else {}
+        self.count: int | None = len(self._files)
+        self.steady = self._size is not None
+
+    def mask(self, index: int, attempt: int) -> Mask:
+        """Read the mask of a pair; where it is cut, another attempt cuts elsewhere."""
+        path = self._files[index % len(self._files)]
+        labels = read_labels(path)
+        if self._size:
+            random = np.random.default_rng([self._seed, index, attempt])
+            spare = [max(0, self._size - length) for length in labels.shape]
+            labels = np.pad(labels, [(0, width) for width in spare])
+            top, left = (int(random.integers(length - self._size + 1)) for length in labels.shape)
+            labels = np.ascontiguousarray(labels[top : top + self._size, left : left + self._size])
+        return Mask(labels, read_mpp(path))
+
+    def name(self, index: int) -> str:
+        """Return the name of the file, and after the first round its number."""
+        turn, place = divmod(index, len(self._files))
+        name = self._names[place]
+        while turn and f"{name}-{turn + 1}" in self._names:
+            name += "-"
+        return f"{name}-{turn + 1}" if turn else name
+
+    def organ(self, index: int) -> str:
+        """Return what ``split.csv`` says."""
+        return self._row(index).get("organ") or ""
+
+    def split(self, index: int) -> str:
+        """Return what ``split.csv`` says."""
+        return self._row(index).get("split") or ""
+
+    def file(self, index: int) -> Path | None:
+        """Return the file, where the mask is the whole of it."""
+        return None if self._size or index >= len(self._files) else self._files[index]
+
+    def record(self) -> dict[str, Any]:
+        """Return where the files lie."""
+        return {"given": str(self._masks.resolve())}
+
+    def _row(self, index: int) -> dict[str, str]:
+        return self._rows.get(self._names[index % len(self._files)], {})
+
+
+def open_source(masks: Path | PolygonMasks | None, settings: SetSettings, model_mpp: float) -> MaskSource:
+    """Find out where the masks of a data set come from.
+
+    Parameters
+    ----------
+    masks : Path, PolygonMasks or None
+        Label images, or what drawn masks are like, or the file of it; None draws those that the settings name.
+    settings : SetSettings
+        Size, seed and what drawn masks are like.
+    model_mpp : float
+        Microns per pixel of the synthesizer, at which masks are drawn where the settings do not say.
+
+    Raises
+    ------
+    RecipeError
+        If there is nothing that the masks could be like.
+    LabelsError, DatasetError
+        If label images are not there or cannot be read.
+    """
+    mpp = settings.mpp or model_mpp
+    if isinstance(masks, PolygonMasks):
+        return DrawnMasks({"": masks}, settings, mpp)
+    if masks is not None and is_statistics(masks):
+        return DrawnMasks({"": open_statistics(masks)}, settings, mpp)
+    if masks is not None:
+        return GivenMasks(masks, settings)
+    return DrawnMasks(learn_by_organ(settings.like, mpp), settings, mpp)

@@ -1,0 +1,289 @@
+"""From a mask to an H&E image whose every nucleus is known."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_nucleigan.base.errors import DeviceError, ImageError, LabelsError, RecipeError
+from napari_nucleigan.base.events import Job, Note, Progress
+from napari_nucleigan.base.version import __version__
+from napari_nucleigan.labels.checks import check_labels
+from napari_nucleigan.masks.encoding import encode
+from napari_nucleigan.models import load_model
+from napari_nucleigan.synthesis.settings import SynthesisSettings
+from napari_nucleigan.synthesis.styles import Styles
+from napari_nucleigan.synthesis.tiled_generator import Painter
+from napari_nucleigan.tiling.scale import COARSEST, FINEST, Scale
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_nucleigan.models import Model
+    from napari_nucleigan.stains import StainFit
+
+REFERENCE = "reference"
+"""What `SynthesisSettings.restain` calls the project's own stain reference."""
+
+
+@dataclass(frozen=True, eq=False)
+class Synthesis:
+    """An H&E image and the mask that it was painted from.
+
+    Attributes
+    ----------
+    pixels : ndarray of uint8, shape (H, W, 3)
+        RGB, at the pixels of the mask.
+    labels : ndarray of int32, shape (H, W)
+        The mask.
+    mpp : float
+        Microns per pixel.
+    style : str
+        Name of the style; empty where it has none.
+    code : ndarray of float32, shape (style_size,)
+        The style code.
+    settings : SynthesisSettings
+        What was asked for.
+    provenance : dict
+        Model, checksum, version, settings, style, device, precision and seconds; ready for JSON.
+    notes : tuple of str
+        What the user should know.
+    seconds : float
+        Time that it took, without loading the model.
+    """
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+    mpp: float
+    style: str
+    code: NDArray[np.float32]
+    settings: SynthesisSettings
+    provenance: dict[str, Any]
+    notes: tuple[str, ...]
+    seconds: float
+
+
+def synthesize(
+    labels: NDArray[np.integer[Any]],
+    settings: SynthesisSettings | None = None,
+    model: Model | None = None,
+    mpp: float | None = None,
+) -> Job[Synthesis]:
+    """Paint H&E from a mask of any size and scale.
+
+    Parameters
+    ----------
+    labels : ndarray of integers, shape (H, W)
+        0 is background, every other value is one nucleus. Values need not be consecutive.
+    settings : SynthesisSettings, optional
+        How.
+    model : Model, optional
+        A loaded synthesizer; by default the one that the settings name.
+    mpp : float, optional
+        Microns per pixel of the mask, where its source says them; the settings come first.
+
+    Yields
+    ------
+    Progress or Note
+        After each tile; closing the generator stops the work.
+
+    Returns
+    -------
+    Synthesis
+
+    Raises
+    ------
+    LabelsError
+        If the mask is no label image, its scale cannot be right, or it does not fit into memory.
+    ModelError
+        If the model cannot be used.
+    DeviceError
+        If the device is not to be had, fails, or has not the memory.
+    RecipeError, ImageError
+        If the style or the stains that were asked for are not to be had.
+    """
+    settings = settings or SynthesisSettings()
+    mask: NDArray[np.int32] = check_labels(labels).astype("int32", copy=False)
+    if model is None:
+        yield Progress(0, 1, "loading the model")
+        model = load_model(settings.model, "synthesizer")
+    try:
+        return (yield from _synthesize(mask, settings, model, mpp))
+    except MemoryError as error:
+        raise LabelsError(
+            f"A mask of {labels.shape[0]} x {labels.shape[1]} pixels does not fit into memory at {model.card.mpp} "
+            "microns per pixel; crop it, or close other programs."
+        ) from error
+    except RuntimeError as error:  # torch's own; napari would swallow it
+        raise DeviceError(f"The network failed: {error}; try the device 'cpu'.") from error
+
+
+class Studio:
+    """What all pictures of one model and settings share: the network on its device, styles, stains.
+
+    Parameters
+    ----------
+    settings : SynthesisSettings
+        How to paint.
+    model : Model
+        A synthesizer.
+
+    Attributes
+    ----------
+    painter : Painter
+        The network.
+    styles : Styles
+        The styles to draw from.
+    """
+
+    def __init__(self, settings: SynthesisSettings, model: Model) -> None:
+        self.settings = settings
+        self.card = model.card
+        self.styles = Styles.of(settings.style, model)
+        self._target, notes = _stain_target(settings.restain)
+        network: Any = model.network
+        self.painter = Painter(network, settings.device, settings.precision, settings.tile)
+        self._notes = [*self.styles.notes, *notes]
+
+    def notes(self) -> list[Note]:
+        """Return, once, what the user should know."""
+        said, self._notes = [*self._notes, *self.painter.notes()], []
+        return said
+
+    def scale(self, shape: tuple[int, int], mpp: float | None) -> tuple[Scale, list[Note]]:
+        """Plan how the picture of a mask gets from the model's scale to the mask's.
+
+        Parameters
+        ----------
+        shape : (int, int)
+            Height and width of the mask.
+        mpp : float or None
+            Its microns per pixel, where its source says them.
+
+        Returns
+        -------
+        Scale
+            From the model's pixels (`shape`) to those of the mask (`model_shape`).
+        list of Note
+
+        Raises
+        ------
+        LabelsError
+            If nuclei cannot be painted at this scale.
+        """
+        own = self.settings.mpp or mpp or self.card.mpp
+        if not FINEST <= own <= COARSEST:
+            raise LabelsError(
+                f"The mask is said to have {own:.4g} microns per pixel, but nuclei can be painted from {FINEST} to "
+                f"{COARSEST}; give the right value (about 0.25 at 40x, 0.5 at 20x)."
+            )
+        there = Scale.of(shape, own, self.card.mpp)
+        notes = []
+        if there.resamples:
+            notes.append(
+                Note(f"Painted at {self.card.mpp:g} microns per pixel, then resampled to the mask's {own:.4g}.")
+            )
+        return Scale(own, there.model_shape, shape), notes
+
+    def encode(self, labels: NDArray[np.int32], scale: Scale) -> NDArray[np.float32]:
+        """Bring a mask to the model's scale, by the nearest pixel, and encode it.
+
+        Parameters
+        ----------
+        labels : ndarray of int32, shape (H, W)
+            The mask.
+        scale : Scale
+            As `scale` gives it.
+
+        Returns
+        -------
+        ndarray of float32, shape (3, h, w)
+        """
+        return encode(scale.labels_back(labels), self.card.encoding)
+
+    def source_stains(self, pixels: NDArray[np.uint8]) -> StainFit | None:
+        """Find the stains of a painted image, if they are to be changed."""
+        if self._target is None:
+            return None
+        from napari_nucleigan import stains
+
+        source = stains.fit(pixels, self._target.method)
+        self._notes += [Note(text, "warning") for text in source.notes]
+        return source
+
+    def restain(self, pixels: NDArray[np.uint8], source: StainFit | None) -> NDArray[np.uint8]:
+        """Bring the stains of a painted image, or of a part of it, to those that were asked for."""
+        if self._target is None or source is None:
+            return pixels
+        from napari_nucleigan import stains
+
+        return stains.normalize(pixels, self._target, source)
+
+    def provenance(self) -> dict[str, Any]:
+        """Say how pictures are made here, ready for JSON."""
+        return {
+            "model": self.card.name,
+            "sha256": self.card.sha256,
+            "version": __version__,
+            "settings": self.settings.model_dump(mode="json"),
+        }
+
+
+def _synthesize(
+    labels: NDArray[np.int32], settings: SynthesisSettings, model: Model, mpp: float | None
+) -> Job[Synthesis]:
+    started = time.perf_counter()
+    studio = Studio(settings, model)
+    scale, notes = studio.scale((labels.shape[0], labels.shape[1]), mpp)
+    notes = studio.notes() + notes
+    yield from notes
+    style, code = studio.styles.draw(settings.seed)
+    yield Progress(0, 1, "encoding the mask")
+    painting = studio.painter.painting(studio.encode(labels, scale), settings.seed, code)
+    while True:
+        try:
+            event = next(painting)
+        except StopIteration as stop:
+            pixels: NDArray[np.uint8] = stop.value
+            break
+        if isinstance(event, Note):
+            notes.append(event)
+        yield event
+    pixels = studio.restain(pixels, studio.source_stains(pixels))
+    for note in studio.notes():
+        notes.append(note)
+        yield note
+    seconds = time.perf_counter() - started
+    provenance = studio.provenance() | {
+        "mpp": scale.mpp,
+        "style": style,
+        "code": [round(float(value), 6) for value in code],
+        "device": studio.painter.device,
+        "precision": studio.painter.precision,
+        "seconds": round(seconds, 3),
+    }
+    said = tuple(note.text for note in notes)
+    return Synthesis(scale.to_model(pixels), labels, scale.mpp, style, code, settings, provenance, said, seconds)
+
+
+def _stain_target(restain: str) -> tuple[StainFit | None, list[Note]]:
+    if not restain:
+        return None, []
+    from napari_nucleigan import stains
+
+    if restain == REFERENCE:
+        return stains.REFERENCE, []
+    path = Path(restain).expanduser()
+    if not path.is_file():
+        raise RecipeError(
+            f"There is no stain preset and no image {restain!r}; choose {REFERENCE!r}, or the path of an H&E image."
+        )
+    from napari_nucleigan.data.images.files import read_image
+
+    target = stains.fit(read_image(path).pixels)
+    if target.method == "identity":
+        raise ImageError(f"The stains of {path} cannot be taken: {' '.join(target.notes)}")
+    return target, [Note(f"{path.name}: {text}", "warning") for text in target.notes]

@@ -1,0 +1,302 @@
+"""The synthesizer at work: windows, noise, tiles and how they are joined."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_nucleigan.base.events import Job, Progress, run
+from napari_nucleigan.networks.network_runner import Host
+from napari_nucleigan.synthesis.noise import noise_map
+from napari_nucleigan.tiling.tiles import Box, Tile, batches, plan_tiles
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from napari_nucleigan.networks.network_runner import Precision
+    from napari_nucleigan.networks.synthesizers import Synthesizer
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """What the network looks at in one piece.
+
+    Attributes
+    ----------
+    field : ndarray of float, shape (3, H, W)
+        Field of the mask domain in [-1, 1].
+    seed : int
+        Seed of the noise.
+    style : ndarray of float32, shape (style_size,)
+        Style code.
+    origin : (int, int)
+        Row and column of its first pixel on the canvas: multiples of the network's stride.
+    """
+
+    field: NDArray[np.floating[Any]]
+    seed: int
+    style: NDArray[np.float32]
+    origin: tuple[int, int] = (0, 0)
+
+
+class Painter(Host["Synthesizer"]):
+    """Paint H&E from fields of the mask domain.
+
+    Beyond its edges a canvas has no nuclei. Noise belongs to the place on the canvas, so whatever part is
+    painted, it comes out the same. A network that looks no farther than its halo (`local`) is given tiles with
+    that much around them, which join exactly, to the rounding of its arithmetic. One that mixes all of a tile is given
+    tiles that overlap, and they are blended. See `Host` for what happens when memory runs out.
+
+    Parameters
+    ----------
+    network : Synthesizer
+        In evaluation mode.
+    device : str
+        As `napari_nucleigan.base.devices.choose_device` takes it.
+    precision : {"auto", "float32", "bfloat16"}
+        Arithmetic.
+    tile : int, optional
+        Largest side of a tile without what lies around it, in pixels; by default 1024 on a CPU, 2048 on a GPU, and
+        half (a quarter) of that where tiles are blended.
+    batch : int, optional
+        Windows at once; by default 4 on a GPU, 1 on a CPU.
+
+    Raises
+    ------
+    DeviceError
+        If the device is not to be had.
+    """
+
+    def __init__(
+        self,
+        network: Synthesizer,
+        device: str = "auto",
+        precision: Precision = "auto",
+        tile: int | None = None,
+        batch: int | None = None,
+    ) -> None:
+        super().__init__(network, device, precision, batch)
+        self.stride = int(network.stride)
+        self.halo = int(network.halo)
+        self.local = bool(network.local)
+        self.style_size = int(network.style_size)
+        default = 1024 if self.on_cpu else 2048
+        self.tile = tile or (default if self.local else default // 4)
+
+    def paint(
+        self, field: NDArray[np.floating[Any]], seed: int = 0, style: ArrayLike | None = None
+    ) -> NDArray[np.uint8]:
+        """Paint a canvas.
+
+        Parameters
+        ----------
+        field : ndarray of float, shape (3, H, W)
+            Field of the mask domain in [-1, 1], of any size.
+        seed : int
+            Seed of the noise.
+        style : sequence of float, optional
+            Style code, of `style_size`; by default zeros.
+
+        Returns
+        -------
+        ndarray of uint8, shape (H, W, 3)
+            RGB.
+
+        Raises
+        ------
+        DeviceError
+            If there is not the memory for a single tile.
+        """
+        return run(self.painting(field, seed, style))
+
+    def painting(
+        self,
+        field: NDArray[np.floating[Any]],
+        seed: int = 0,
+        style: ArrayLike | None = None,
+        region: Box | None = None,
+    ) -> Job[NDArray[np.uint8]]:
+        """Paint a canvas, or a region of it, tile by tile.
+
+        Parameters
+        ----------
+        field, seed, style
+            As for `paint`.
+        region : Box, optional
+            Paint this part only; it comes out as in the whole.
+
+        Yields
+        ------
+        Progress or Note
+
+        Returns
+        -------
+        ndarray of uint8, shape (h, w, 3)
+            RGB of the region, by default of the whole canvas.
+        """
+        shape = (int(field.shape[1]), int(field.shape[2]))
+        whole = Box(0, shape[0], 0, shape[1])
+        region = region or whole
+        code = np.zeros(self.style_size, np.float32) if style is None else np.asarray(style, np.float32)
+        tiles = self._tiles(shape, region)
+        easel = _Easel(region, blended=not self.local and len(tiles) > 1)
+        started, done = time.perf_counter(), 0
+        yield Progress(0, len(tiles), "painting")
+        for group in batches(tiles, self.batch):
+            windows = [
+                Window(field[:, *tile.window.slices], seed, code, (tile.window.top, tile.window.left)) for tile in group
+            ]
+            for tile, picture in zip(group, self.windows(windows), strict=True):
+                easel.add(tile, picture, self.halo, whole)
+            yield from self.notes()
+            done += len(group)
+            left = (time.perf_counter() - started) / done * (len(tiles) - done)
+            yield Progress(done, len(tiles), "painting", left)
+        return easel.picture()
+
+    def windows(self, windows: Sequence[Window]) -> list[NDArray[np.uint8]]:
+        """Paint some windows, each in one piece; those of one size share batches.
+
+        Parameters
+        ----------
+        windows : sequence of Window
+            Each of its own size.
+
+        Returns
+        -------
+        list of ndarray of uint8, shape (H, W, 3)
+
+        Raises
+        ------
+        DeviceError
+            If not even the CPU has the memory for a single window.
+        """
+        pictures: list[NDArray[np.uint8]] = [np.empty((0, 0, 3), np.uint8)] * len(windows)
+        waiting = list(range(len(windows)))
+        while waiting:
+            shape = windows[waiting[0]].field.shape
+            same = [index for index in waiting if windows[index].field.shape == shape][: self.batch]
+            try:
+                found = self._forward([windows[index] for index in same])
+            except (RuntimeError, MemoryError) as error:
+                self.relieve(error)
+                continue
+            for index, picture in zip(same, found, strict=True):
+                pictures[index] = picture
+            waiting = [index for index in waiting if index not in same]
+        return pictures
+
+    def _forward(self, windows: list[Window]) -> NDArray[np.uint8]:
+        import torch
+
+        _, height, width = windows[0].field.shape
+        rows, columns = (-(-length // self.stride) * self.stride for length in (height, width))
+        fields = np.full((len(windows), 3, rows, columns), -1, dtype=np.float32)
+        for field, window in zip(fields, windows, strict=True):
+            field[:, :height, :width] = window.field
+        noise = [
+            np.stack([self._noise(window, level, channels, stride, (rows, columns)) for window in windows])
+            for level, (channels, stride) in enumerate(self.network.noise)
+        ]
+        style = np.stack([window.style for window in windows])
+        with torch.inference_mode(), self.autocast():
+            given = [torch.from_numpy(array).to(self.device) for array in (fields, style, *noise)]
+            maps = [array.contiguous(memory_format=torch.channels_last) for array in (given[0], *given[2:])]
+            image = self.network(maps[0], maps[1:], given[1]).float()[..., :height, :width]
+            pixels = image.permute(0, 2, 3, 1).add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+            result: NDArray[np.uint8] = pixels.contiguous().cpu().numpy()
+        return result
+
+    @staticmethod
+    def _noise(window: Window, level: int, channels: int, stride: int, shape: tuple[int, int]) -> NDArray[np.float32]:
+        (top, left), (height, width) = window.origin, shape
+        if top % stride or left % stride:
+            raise ValueError(f"the origin {window.origin} is not a multiple of the stride {stride}")
+        return noise_map(
+            window.seed, level, channels, (top // stride, left // stride), (height // stride, width // stride)
+        )
+
+    def _tiles(self, shape: tuple[int, int], region: Box) -> list[Tile]:
+        """Plan the tiles that `region` takes."""
+        if not self.local:
+            tiles = plan_tiles(shape, self.tile, self.halo, self.stride)
+            return [tile for tile in tiles if _meet(tile.window, region)]
+        # Cut the region only: what lies around a tile is all that matters to it. On the stride, as the halo counts.
+        top, left = (start // self.stride * self.stride for start in (region.top, region.left))
+        bottom, right = (
+            min(length, -(-stop // self.stride) * self.stride)
+            for length, stop in zip(shape, (region.bottom, region.right), strict=True)
+        )
+        parts = [tile.core for tile in plan_tiles((bottom - top, right - left), self.tile, 0, self.stride)]
+        cores = [Box(top + part.top, top + part.bottom, left + part.left, left + part.right) for part in parts]
+        return [Tile(core, grown(core, self.halo, shape)) for core in cores]
+
+
+class _Easel:
+    """The picture of a region while its tiles come in."""
+
+    def __init__(self, region: Box, blended: bool) -> None:
+        self._region = region
+        self._pixels = np.zeros((*region.shape, 3), np.float32 if blended else np.uint8)
+        self._weights = np.zeros((*region.shape, 1), np.float32) if blended else None
+
+    def add(self, tile: Tile, picture: NDArray[np.uint8], halo: int, canvas: Box) -> None:
+        """Put a tile in its place; `picture` shows its window."""
+        shown = tile.core if self._weights is None else tile.window
+        part = _common(shown, self._region)
+        here, there = part.within(self._region), part.within(tile.window)
+        if self._weights is None:
+            self._pixels[here] = picture[there]
+            return
+        rows = _ramp(tile.window.top, tile.window.bottom, canvas.bottom, halo)
+        columns = _ramp(tile.window.left, tile.window.right, canvas.right, halo)
+        weights = (rows[:, None] * columns)[there][..., None]
+        self._pixels[here] += weights * picture[there]
+        self._weights[here] += weights
+
+    def picture(self) -> NDArray[np.uint8]:
+        """Return what has been painted."""
+        if self._weights is None:
+            return self._pixels.astype(np.uint8, copy=False)
+        return np.rint(self._pixels / self._weights).astype(np.uint8)
+
+
+def grown(box: Box, margin: int, shape: tuple[int, int]) -> Box:
+    """Return a box with a margin around it, as far as a canvas of `shape` reaches."""
+    return Box(
+        max(0, box.top - margin),
+        min(shape[0], box.bottom + margin),
+        max(0, box.left - margin),
+        min(shape[1], box.right + margin),
+    )
+
+
+def _ramp(start: int, stop: int, end: int, halo: int) -> NDArray[np.float32]:
+    """Weights along one side of a window: they rise and fall over what it shares with its neighbours.
+
+    The rise of one tile and the fall of the next, both squared sines over twice the halo, sum to 1.
+    """
+    steps = np.arange(stop - start) + 0.5
+    up = np.ones_like(steps) if start == 0 else np.clip(steps / (2 * halo), 0, 1)
+    down = np.ones_like(steps) if stop == end else np.clip((stop - start - steps) / (2 * halo), 0, 1)
+    weights: NDArray[np.float32] = (np.sin(np.pi / 2 * np.minimum(up, down)) ** 2).astype(np.float32)
+    return weights
+
+
+def _meet(one: Box, other: Box) -> bool:
+    part = _common(one, other)
+    return part.top < part.bottom and part.left < part.right
+
+
+def _common(one: Box, other: Box) -> Box:
+    return Box(
+        max(one.top, other.top),
+        min(one.bottom, other.bottom),
+        max(one.left, other.left),
+        min(one.right, other.right),
+    )

@@ -1,0 +1,193 @@
+"""What every training begins with: which images train and which validate, at the recipe's scale and stain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from skimage.transform import resize
+
+from napari_nucleigan import stains
+from napari_nucleigan.base.devices import computes_bfloat16
+from napari_nucleigan.base.errors import DatasetError
+from napari_nucleigan.base.events import Progress
+from napari_nucleigan.data.datasets.patches import Jitter, PatchSampler
+from napari_nucleigan.masks.encoding import encode
+from napari_nucleigan.training.recipes import SegmenterRecipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_nucleigan.base.events import Job
+    from napari_nucleigan.data.datasets.dataset import Dataset
+    from napari_nucleigan.training.recipes import Recipe
+
+PART = 1024
+"""Largest side, in pixels, of what a network is shown at once while it trains; larger images are seen in parts."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """One image of a data set, as the networks see it.
+
+    Attributes
+    ----------
+    name, organ : str
+        As in the data set.
+    pixels : (H, W, 3) uint8 array
+        H&E at the recipe's microns per pixel and stain.
+    labels : (H, W) int32 array
+        Its nuclei; all 0 where the data set has no labels.
+    known : (H, W) bool array or None
+        Where these are known to be right; None for everywhere.
+    """
+
+    name: str
+    organ: str
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+    known: NDArray[np.bool_] | None = None
+
+    def certain(self, labels: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Return labels of the image with background wherever the true ones are not known."""
+        return labels if self.known is None else np.where(self.known, labels, 0)
+
+
+def split(dataset: Dataset, recipe: Recipe) -> tuple[Dataset, Dataset]:
+    """Return the images to train on and those to validate on.
+
+    Raises
+    ------
+    DatasetError
+        If there is nothing to train on.
+    """
+    training, validation = dataset.subset("train"), dataset.subset("val")
+    if not len(training):
+        raise DatasetError(f"{dataset.folder} has no images to train on: split.csv calls none of them 'train'.")
+    if len(validation):
+        return training, validation
+    return training.hold_out(recipe.validation, recipe.seed)
+
+
+def prepare(dataset: Dataset, name: str, recipe: Recipe) -> Tile:
+    """Read an image and its labels, and bring them to the recipe's scale and stain."""
+    if dataset.labelled:
+        image, labels = dataset.pair(name)
+    else:
+        image = dataset.image(name)
+        labels = np.zeros(image.pixels.shape[:2], dtype=np.int32)
+    pixels = image.pixels
+    zoom = (image.mpp or recipe.mpp) / recipe.mpp
+    labels = rescaled_labels(labels, zoom)
+    known = dataset.regions(name)
+    if known is not None and known.shape != image.pixels.shape[:2]:
+        raise DatasetError(
+            f"In {dataset.folder}, image and regions of {name!r} differ in size: {image.pixels.shape[:2]} and "
+            f"{known.shape}."
+        )
+    if known is not None:
+        known = rescaled_labels(known.astype(np.int32), zoom) > 0
+    if pixels.shape[:2] != labels.shape:
+        pixels = resize(pixels, labels.shape, order=1, anti_aliasing=zoom < 1, preserve_range=True)
+        pixels = np.rint(pixels).astype(np.uint8)
+    if recipe.normalize != "none":
+        pixels = stains.normalize(pixels, stain_reference(recipe), stains.fit(pixels, recipe.normalize))
+    return Tile(name, dataset.organs[name], pixels, labels, known)
+
+
+def prepare_all(dataset: Dataset, recipe: Recipe) -> Job[list[Tile]]:
+    """Prepare the images of a data set; a stop waits for the present one at most."""
+    tiles = []
+    for number, name in enumerate(dataset.names):
+        yield Progress(number, len(dataset), "preparing images")
+        tiles.append(prepare(dataset, name, recipe))
+    return tiles
+
+
+def rescaled_labels(labels: NDArray[np.int32], zoom: float) -> NDArray[np.int32]:
+    """Make a label image larger or smaller by the nearest pixel; by less than 5 %, leave it as it is."""
+    if abs(zoom - 1) <= 0.05:
+        return labels
+    shape = [max(1, round(length * zoom)) for length in labels.shape]
+    resized: NDArray[np.int32] = resize(labels, shape, order=0, anti_aliasing=False, preserve_range=True).astype(
+        np.int32
+    )
+    return resized
+
+
+def sampler(tiles: Sequence[Tile], recipe: Recipe, blur: float = 0.0, noise: float = 0.0) -> Job[PatchSampler]:
+    """Make the sampler that cuts crops from the tiles as the recipe says."""
+    fields, matrices = [], []
+    for number, tile in enumerate(tiles):
+        yield Progress(number, len(tiles), "preparing crops")
+        fields.append(encode(tile.labels, recipe.encoding))
+        matrices.append(stains.fit(tile.pixels).matrix)
+    return PatchSampler(
+        [tile.pixels for tile in tiles],
+        fields,
+        matrices,
+        recipe.patch,
+        Jitter(recipe.zoom, recipe.turns, recipe.rotation, recipe.stain, recipe.hue, recipe.light, blur, noise),
+        recipe.seed,
+        # Only a segmenter learns pixel by pixel; what paints learns whole images.
+        [tile.known for tile in tiles] if isinstance(recipe, SegmenterRecipe) else None,
+    )
+
+
+def in_parts(
+    predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    pixels: NDArray[np.uint8],
+    halo: int,
+    stride: int,
+    progress: Progress,
+) -> Job[NDArray[np.float32]]:
+    """Predict the field of an image; of a large one in parts, which take no more memory and can be stopped between.
+
+    Parameters
+    ----------
+    predict : callable
+        Maps an (H, W, 3) uint8 array to a (3, H, W) float32 array.
+    pixels : (H, W, 3) uint8 array
+        The image.
+    halo : int
+        Pixels around a part that are seen with it.
+    stride : int
+        Alignment of the parts in pixels.
+    progress : Progress
+        Yielded before each part.
+
+    Returns
+    -------
+    (3, H, W) float32 array
+        The field.
+    """
+    halo = -(-halo // stride) * stride
+    rows, columns = (_divide(length, stride) for length in pixels.shape[:2])
+    field = np.empty((3, *pixels.shape[:2]), np.float32)
+    for top, bottom in rows:
+        for left, right in columns:
+            yield progress
+            above, before = max(0, top - halo), max(0, left - halo)
+            found = predict(pixels[above : bottom + halo, before : right + halo])
+            field[:, top:bottom, left:right] = found[:, top - above : bottom - above, left - before : right - before]
+    return field
+
+
+def _divide(length: int, stride: int) -> list[tuple[int, int]]:
+    side = -(-length // (-(-length // PART) * stride)) * stride
+    return [(start, min(start + side, length)) for start in range(0, length, side)]
+
+
+def stain_reference(recipe: Recipe) -> stains.StainFit:
+    """Return the stain that the recipe brings images to."""
+    return replace(stains.REFERENCE, method=recipe.normalize)
+
+
+def in_bfloat16(recipe: Recipe, device: str) -> bool:
+    """Tell whether the convolutions compute in bfloat16."""
+    if recipe.precision == "auto":
+        return computes_bfloat16(device)
+    return recipe.precision == "bfloat16"

@@ -1,0 +1,155 @@
+"""Image sources: layers and files that jobs read, and the models and devices that there are; no Qt here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_nucleigan.base.devices import Device, devices
+from napari_nucleigan.base.errors import ImageError, NucleiganError
+from napari_nucleigan.base.events import Job, Note, Progress
+from napari_nucleigan.contributions.layers import LayerData, image_layer, slide_layer
+from napari_nucleigan.data.images.files import HEImage, list_images, read_image
+from napari_nucleigan.data.slides import Slide, is_slide, list_slides, open_slide
+from napari_nucleigan.models import ModelFile, list_models
+from napari_nucleigan.widgets.base import layers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from napari.layers import Image
+
+    from napari_nucleigan.models import Kind
+    from napari_nucleigan.segmentation.slides.worker import Region
+    from napari_nucleigan.widgets.base.layers import Box
+
+MOST_IMAGES = 100
+"""More images than this at once belong to the widget of folders, or the command line."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of an image.
+
+    Attributes
+    ----------
+    box : Box or None
+        What is read; None for the whole image.
+    polygons : tuple of polygons
+        Where the centroids of nuclei must lie, if anywhere: corners (row, column); the middle of the first pixel of the
+        image is (0, 0).
+    """
+
+    box: Box | None = None
+    polygons: Region = ()
+
+    @property
+    def region(self) -> Region | None:
+        """Polygons whose nuclei are wanted, from the corner of the first pixel; None for the whole image."""
+        if self.polygons:
+            return tuple(tuple((row + 0.5, column + 0.5) for row, column in polygon) for polygon in self.polygons)
+        if self.box is None:
+            return None
+        top, bottom, left, right = map(float, self.box)
+        return (((top, left), (top, right), (bottom, right), (bottom, left)),)
+
+    def pixels(self, image: Image) -> int:
+        """Count the pixels that are read of an image."""
+        height, width = layers.image_shape(image)
+        top, bottom, left, right = self.box or (0, height, 0, width)
+        return (bottom - top) * (right - left)
+
+
+WHOLE_IMAGE = Part()
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is to be segmented: the array of a layer, and what is known of it.
+
+    Attributes
+    ----------
+    data : ndarray
+        As from `layers.pixels`.
+    name : str
+        Name of the layer.
+    mpp : float or None
+        Microns per pixel; None where they are not known.
+    part : Part
+        What of it is wanted.
+    channel_first : bool
+        Whether the first axis holds the colours.
+    """
+
+    data: np.ndarray[Any, Any]
+    name: str
+    mpp: float | None
+    part: Part = WHOLE_IMAGE
+    channel_first: bool = False
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The models and the devices that there are."""
+
+    models: list[ModelFile]
+    devices: list[Device]
+
+
+def survey(kind: Kind = "segmenter") -> Job[Survey]:
+    """Look for models of a kind and devices; a job, because it imports torch, which takes seconds."""
+    yield Progress(0, 2, "looking for models")
+    models = list_models(kind)
+    yield Progress(1, 2, "looking for devices")
+    return Survey(models, devices())
+
+
+def load_images(paths: Sequence[str | Path]) -> Job[list[LayerData]]:
+    """Read images, and open slides without reading them; those that cannot be read are said and left out.
+
+    Parameters
+    ----------
+    paths : sequence of str or Path
+        Image files and slides, or folders of them.
+
+    Returns
+    -------
+    list of LayerData
+        Images, in microns where the files know them.
+
+    Raises
+    ------
+    ImageError
+        If none can be read.
+    """
+    files: list[Path] = []
+    for path in map(Path, paths):
+        inside = path.is_dir() and not is_slide(path)
+        files.extend([*list_images(path), *list_slides(path)] if inside else [path])
+    if not files:
+        raise ImageError(f"There are no images in {paths[0]}; choose another folder, or files.")
+    if len(files) > MOST_IMAGES:
+        yield Note(
+            f"Only the first {MOST_IMAGES} of {len(files)} images were opened; segment so many "
+            "with the widget “Segment a folder”, or with “nucleigan segment FOLDER -o OUT”.",
+            "warning",
+        )
+        files = files[:MOST_IMAGES]
+    images: list[LayerData] = []
+    for index, file in enumerate(files):
+        yield Progress(index, len(files), f"opening {file.name}")
+        try:
+            image: Slide | HEImage = open_slide(file) if is_slide(file) else read_image(file)
+        except NucleiganError as error:
+            if len(files) == 1:
+                raise
+            yield Note(str(error), "warning")
+            continue
+        images.append(slide_layer(image) if isinstance(image, Slide) else image_layer(image))
+        for note in image.notes:
+            yield Note(f"{file.name}: {note}")
+    if not images:
+        raise ImageError(f"None of the {len(files)} images can be read; see the messages for the reasons.")
+    return images

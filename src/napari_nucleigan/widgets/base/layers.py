@@ -1,0 +1,290 @@
+"""Between napari layers and what the core works on."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_nucleigan.data.images.files import HEImage, to_rgb
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.layers import Image, Layer
+    from napari.viewer import Viewer
+
+    from napari_nucleigan.contributions.layers import LayerData
+    from napari_nucleigan.segmentation import Segmentation
+
+REPLACE, ADD = "replace", "add"
+"""What becomes of a layer that an earlier run made of the same image."""
+
+METADATA_KEY = "nucleigan"
+"""Where layers carry what this plugin knows about them."""
+
+VIEW_KEY = "view"
+"""Below `METADATA_KEY`: says of a layer that it only shows something about others, and what."""
+
+Box = tuple[int, int, int, int]
+"""First row, last row + 1, first column, last column + 1."""
+
+LARGE = 64_000_000
+"""Pixels above which an image is a slide: no array of its size is made."""
+
+
+def image_layers(viewer: Viewer) -> list[Image]:
+    """All image layers of a viewer that hold something of their own, the topmost first."""
+    from napari.layers import Image
+
+    return [layer for layer in reversed(viewer.layers) if isinstance(layer, Image) and view_kind(layer) is None]
+
+
+def add_once(viewer: Viewer, made: Sequence[LayerData]) -> list[Layer]:
+    """Add layers of files, those that are not open yet.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where to.
+    made : sequence of LayerData
+        Each tells by the ``"path"``, and perhaps the time when it was ``"written"``, below `METADATA_KEY` of its
+        metadata which file it shows.
+
+    Returns
+    -------
+    list of Layer
+        In the order of `made`.
+    """
+    from napari.layers import Layer
+
+    def file(metadata: dict[str, Any]) -> tuple[Any, Any]:
+        known = metadata.get(METADATA_KEY)
+        return (known.get("path"), known.get("written")) if isinstance(known, dict) else (None, None)
+
+    layers = []
+    for data, arguments, kind in made:
+        shown = file(arguments["metadata"])
+        there = next((layer for layer in viewer.layers if file(layer.metadata) == shown), None)
+        layers.append(there or viewer.add_layer(Layer.create(data, arguments, kind)))
+    return layers
+
+
+def view_kind(layer: Layer) -> str | None:
+    """Tell what a layer shows about others; None where it holds something of its own, such as nuclei."""
+    known = layer.metadata.get(METADATA_KEY)
+    return known.get(VIEW_KEY) if isinstance(known, dict) else None
+
+
+def layer_problem(layer: Image) -> str:
+    """Say why a layer cannot be segmented; empty where it can."""
+    if layer.ndim == 2 or is_channel_first(layer):
+        return "" if min(image_shape(layer)) > 0 else f"“{layer.name}” is empty."
+    if layer.ndim == 3 and not layer.rgb and layer.level_shapes[0][-1] in (3, 4):
+        return (
+            f"“{layer.name}” holds its colours as a third axis; add it again as RGB "
+            "(in code: viewer.add_image(..., rgb=True))."
+        )
+    return (
+        f"“{layer.name}” has {layer.ndim} dimensions, but nuclei are segmented in 2-D: right-click "
+        "the layer, split the stack, and choose one plane."
+    )
+
+
+def layer_mpp(layer: Image) -> float | None:
+    """Microns per pixel of a layer, from its scale and units.
+
+    Returns
+    -------
+    float or None
+        Geometric mean of both directions; None where the units are pixels or no length.
+    """
+    values = []
+    for axis in _plane(layer):
+        quantity = layer.scale[axis] * layer.units[axis]
+        if not quantity.check("[length]"):
+            return None
+        values.append(abs(float(quantity.to("micrometer").magnitude)))
+    # 7 digits: scales that went through other units come back as 0.2500000001.
+    return float(f"{np.sqrt(values[0] * values[1]):.7g}")
+
+
+def layer_folder(layer: Image) -> str:
+    """Folder of the file that a layer came from; empty where that is not known."""
+    path = layer_file(layer)
+    return str(path.parent) if path else ""
+
+
+def layer_file(layer: Image) -> Path | None:
+    """File or folder that a layer came from; None where that is not known."""
+    path = layer.metadata.get(METADATA_KEY, {}).get("path") or layer.source.path
+    return Path(path) if path else None
+
+
+def is_large(layer: Image) -> bool:
+    """Whether no array of a layer's size should be made."""
+    height, width = image_shape(layer)
+    return height * width > LARGE
+
+
+def image_shape(layer: Image) -> tuple[int, int]:
+    """Height and width of a layer in pixels, at full resolution."""
+    shape = layer.level_shapes[0]
+    rows, columns = _plane(layer)
+    return int(shape[rows]), int(shape[columns])
+
+
+def visible_box(layer: Image) -> Box | None:
+    """Part of a layer that lies within the canvas.
+
+    Returns
+    -------
+    Box or None
+        None where all of the layer is in view, or nothing.
+    """
+    height, width = image_shape(layer)
+    rows, columns = _plane(layer)
+    factor = layer.downsample_factors[layer.data_level]
+    corners = layer.corner_pixels * factor
+    top, left = (int(corners[0][axis]) for axis in (rows, columns))
+    # The lower corner is the last pixel in view, of the level on show.
+    bottom = min(height, int(corners[1][rows] + factor[rows]))
+    right = min(width, int(corners[1][columns] + factor[columns]))
+    if not np.any(layer.corner_pixels[1]) or bottom - top < 2 or right - left < 2:
+        return None
+    box = max(0, top), bottom, max(0, left), right
+    return None if box == (0, height, 0, width) else box
+
+
+def pixels(layer: Image) -> np.ndarray[Any, Any]:
+    """Return a layer's array at full resolution, still lazy where the layer's own is."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def he_image(data: np.ndarray[Any, Any], name: str, mpp: float | None, box: Box | None, channel_first: bool) -> HEImage:
+    """Make the core's image of a layer's array; for a worker, since it may load from disk.
+
+    Parameters
+    ----------
+    data : ndarray
+        As from `pixels`.
+    name : str
+        Name of the image.
+    mpp : float or None
+        Microns per pixel.
+    box : Box or None
+        The part to take; None for the whole.
+    channel_first : bool
+        Whether the first axis holds the colours.
+
+    Returns
+    -------
+    HEImage
+    """
+    plane = data.shape[1:] if channel_first else data.shape[:2]
+    if box is not None and (data.dtype == np.uint8 or math.prod(plane) > LARGE):
+        # Bytes are taken as they are, so that the part can be cut out before anything is loaded. Of other numbers the
+        # range of the whole image counts, if that can be loaded.
+        data = data[..., box[0] : box[1], box[2] : box[3]] if channel_first else data[box[0] : box[1], box[2] : box[3]]
+        box = None
+    rgb, notes = to_rgb(np.asarray(data), 0 if channel_first else None)
+    if box is not None:
+        rgb = rgb[box[0] : box[1], box[2] : box[3]]
+    return HEImage(np.ascontiguousarray(rgb), mpp, name, notes=notes)
+
+
+def labels_place(layer: Image) -> dict[str, Any]:
+    """Arguments that put a Labels layer where an image layer lies, in the same units.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+        The image.
+
+    Returns
+    -------
+    dict
+        scale, translate, rotate, shear, affine, units and axis labels of the two image axes.
+    """
+    from napari.utils.transforms import CompositeAffine
+
+    plane = list(_plane(layer))
+    local = CompositeAffine(
+        scale=layer.scale,
+        translate=layer.translate,
+        rotate=layer.rotate,
+        shear=layer.shear,
+        ndim=layer.ndim,
+    ).set_slice(plane)
+    return {
+        "scale": local.scale,
+        "translate": local.translate,
+        "rotate": local.rotate,
+        "shear": local.shear,
+        "affine": layer.affine.set_slice(plane).affine_matrix,
+        "units": tuple(layer.units[axis] for axis in plane),
+        "axis_labels": tuple(layer.axis_labels[axis] for axis in plane),
+    }
+
+
+def moved(place: dict[str, Any], factors: Sequence[float], start: Sequence[float]) -> dict[str, Any]:
+    """Move what is laid over an image, and give it other pixels.
+
+    Parameters
+    ----------
+    place : dict
+        As from `labels_place`.
+    factors : (float, float)
+        Pixels of the image that a pixel is high and wide.
+    start : (float, float)
+        Where in the image the corner of the first pixel lies, in pixels from the corner of its own first.
+
+    Returns
+    -------
+    dict
+        As from `labels_place`.
+    """
+    from napari.utils.transforms import Affine
+
+    linear = Affine(scale=place["scale"], rotate=place["rotate"], shear=place["shear"], ndim=2).linear_matrix
+    # The place of a pixel is that of its middle.
+    middle = np.asarray(start) + (np.asarray(factors) - 1) / 2
+    return place | {
+        "scale": np.asarray(place["scale"]) * factors,
+        "translate": np.asarray(place["translate"]) + linear @ middle,
+    }
+
+
+def is_channel_first(layer: Image) -> bool:
+    """Whether the first axis of a layer holds its colours."""
+    return layer.ndim == 3 and not layer.rgb and layer.level_shapes[0][0] in (3, 4)
+
+
+def full_labels(segmentation: Segmentation, shape: tuple[int, int], box: Box | None) -> np.ndarray[Any, Any]:
+    """Labels of a region, set into an image of background.
+
+    Parameters
+    ----------
+    segmentation : Segmentation
+        Of the region or the whole.
+    shape : (int, int)
+        Height and width of the whole image.
+    box : Box or None
+        The region; None for the whole.
+
+    Returns
+    -------
+    ndarray of int32, shape (H, W)
+    """
+    if box is None:
+        return segmentation.labels
+    labels = np.zeros(shape, np.int32)
+    labels[box[0] : box[1], box[2] : box[3]] = segmentation.labels
+    return labels
+
+
+def _plane(layer: Image) -> tuple[int, int]:
+    """Axes that are rows and columns; napari does not count the colours of RGB layers."""
+    return (1, 2) if is_channel_first(layer) else (0, 1)

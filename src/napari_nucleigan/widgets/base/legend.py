@@ -1,0 +1,176 @@
+"""The legend of the live charts: which curves are shown, in which colour, with which value."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QColor, QIcon, QPainter, QPen, QPixmap
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QSizePolicy, QWidget
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pyqtgraph as pg
+    from qtpy.QtGui import QResizeEvent
+
+Key = tuple[str, str]
+"""``"loss"``, ``"score"`` or ``"run"``, and a name."""
+
+_COLUMNS = 2
+_FEW = 4  # entries that may have a row each, where their names are long
+_SWATCH = 12, 10
+
+NAMES = {
+    "l1": "L1",
+    "presence": "Presence",
+    "adversarial": "Generator",
+    "discriminator": "Discr.",
+    "penalty": "Penalty",
+    "adversarial_images": "Gen. images",
+    "adversarial_masks": "Gen. masks",
+    "discriminator_images": "Discr. images",
+    "discriminator_masks": "Discr. masks",
+    "cycle_images": "Cycle images",
+    "cycle_masks": "Cycle masks",
+    "aji": "AJI",
+    "f1": "F1",
+    "pq": "PQ",
+    "dice": "Dice",
+    "own_aji": "AJI, own masks",
+}
+"""What people call losses and scores."""
+
+
+def pretty(name: str) -> str:
+    """Write the name of a loss or a score for people."""
+    if name.startswith("train_"):
+        return f"{pretty(name[6:])} (train)"
+    return NAMES.get(name, name.replace("_", " ").capitalize())
+
+
+class _Entry(QCheckBox):
+    """A box with a name, which is shortened where it is too long, and a value, which never is.
+
+    Parameters
+    ----------
+    name : str
+        What stands beside the box.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name, self._value = name, ""
+        # A long name makes no dock wider.
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._write()
+
+    def set_value(self, value: str) -> None:
+        if value != self._value:
+            self._value = value
+            self._write()
+
+    def set_icon(self, icon: QIcon) -> None:
+        self.setIcon(icon)
+        self._write()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._write()
+
+    def _write(self) -> None:
+        metrics = self.fontMetrics()
+        tail = f"  {self._value}" if self._value else ""
+        around = self.sizeHint().width() - metrics.horizontalAdvance(self.text().replace("&&", "&"))
+        room = self.width() - around - metrics.horizontalAdvance(tail)
+        text = metrics.elidedText(self._name, Qt.TextElideMode.ElideMiddle, max(room, 0)) + tail
+        text = text.replace("&", "&&")  # Qt underlines what follows a single one
+        if text != self.text():
+            self.setText(text)
+
+
+class Legend(QWidget):
+    """A box to tick for each curve, with its colour, name and value.
+
+    Parameters
+    ----------
+    long_names : bool
+        Whether few entries get a whole row each.
+    """
+
+    changed = Signal()
+    """Other curves are to be shown."""
+
+    def __init__(self, long_names: bool = False) -> None:
+        super().__init__()
+        self._long_names = long_names
+        self._boxes: dict[Key, _Entry] = {}
+        self._layout = QGridLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setHorizontalSpacing(8)
+        self._layout.setVerticalSpacing(1)
+
+    def set_entries(self, entries: Mapping[Key, tuple[str, str, bool]], checkable: bool = True) -> None:
+        """List curves.
+
+        Parameters
+        ----------
+        entries : dict
+            Text, tooltip and whether it is shown at first, of each curve. What the user has ticked stays ticked.
+        checkable : bool
+            Whether the user may hide curves.
+        """
+        if list(entries) == list(self._boxes):
+            return
+        before = {key: box.isChecked() for key, box in self._boxes.items()}
+        for box in self._boxes.values():
+            self._layout.removeWidget(box)
+            box.hide()
+            box.deleteLater()
+        self._boxes.clear()
+        columns = 1 if self._long_names and len(entries) <= _FEW else _COLUMNS
+        for column in range(_COLUMNS):
+            self._layout.setColumnStretch(column, int(column < columns))
+        for index, (key, (text, tip, shown)) in enumerate(entries.items()):
+            box = _Entry(text)
+            box.setChecked(before.get(key, shown) or not checkable)
+            box.setToolTip(tip)
+            if not checkable:
+                box.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+                box.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            box.toggled.connect(lambda _: self.changed.emit())
+            self._layout.addWidget(box, index // columns, index % columns)
+            self._boxes[key] = box
+
+    @property
+    def shown(self) -> list[Key]:
+        """Keys of the curves that are ticked."""
+        return [key for key, box in self._boxes.items() if box.isChecked()]
+
+    def box(self, key: Key) -> QCheckBox:
+        """Return the box of a curve."""
+        return self._boxes[key]
+
+    def set_value(self, key: Key, value: str) -> None:
+        """Show a value beside a name."""
+        if (box := self._boxes.get(key)) is not None:
+            box.set_value(value)
+
+    def set_swatch(self, key: Key, colour: str, style: Qt.PenStyle = Qt.PenStyle.SolidLine) -> None:
+        """Show the colour and style of a curve."""
+        box = self._boxes.get(key)
+        if box is None:
+            return
+        pixmap = QPixmap(*_SWATCH)
+        pixmap.fill(Qt.GlobalColor.transparent)
+        painter = QPainter(pixmap)
+        painter.setPen(QPen(QColor(colour), 2.4, style))
+        painter.drawLine(0, _SWATCH[1] // 2, _SWATCH[0], _SWATCH[1] // 2)
+        painter.end()
+        box.set_icon(QIcon(pixmap))
+
+
+def strip(plot: pg.PlotItem, owner: pg.PlotWidget) -> None:
+    """Take away what pyqtgraph adds to every plot: its buttons, and a menu that would outlive the plot."""
+    plot.ctrlMenu.setParent(owner, plot.ctrlMenu.windowFlags())
+    plot.hideButtons()

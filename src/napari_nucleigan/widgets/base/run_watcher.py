@@ -1,0 +1,236 @@
+"""A thread that looks at training runs, and tells a widget what it sees.
+
+The thread touches no Qt object: it fills a queue that the widget empties by a timer. It is no worker of Qt's thread
+pool, which on a machine of two cores has two places: a run that is watched all night would take one of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_nucleigan.base.errors import NucleiganError
+from napari_nucleigan.base.events import Event, Preview
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    import numpy as np
+
+    from napari_nucleigan.training.runs.event_log import Tail
+
+LOOK = 0.3
+"""Seconds between two looks at the runs that are watched."""
+
+LIST = 3.0
+"""Seconds between two listings of all runs."""
+
+_POLL_MS = 60
+_BUDGET = 0.012  # seconds of each poll that the viewer may lose to it
+_log = logging.getLogger("napari_nucleigan")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The newest preview of a run.
+
+    Attributes
+    ----------
+    step : int
+        When it was made.
+    pixels : ndarray of uint8, shape (H, W, 3)
+        What it shows.
+    """
+
+    step: int
+    pixels: np.ndarray[Any, Any]
+
+
+@dataclass
+class _Watched:
+    tail: Tail
+    restarts: int = 0
+
+
+@dataclass(eq=False)
+class _Eye:
+    """The thread and what it works on; plain Python, so that it may outlive the widget for a moment."""
+
+    folder: Path
+    messages: queue.SimpleQueue[tuple[str, Any]] = field(default_factory=queue.SimpleQueue)
+    wanted: set[Path] = field(default_factory=set)
+    watched: dict[Path, _Watched] = field(default_factory=dict)
+    wake: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
+    list_now: bool = True
+
+    alive: ClassVar[set[_Eye]] = set()  # what only Qt holds may be torn down while it is called
+
+    def __call__(self, _: object = None) -> None:
+        """End."""
+        self.ended.set()
+        self.wake.set()
+
+    def run(self) -> None:
+        try:
+            next_list = 0.0
+            while not self.ended.is_set():
+                if self.list_now or time.monotonic() >= next_list:
+                    self.list_now = False
+                    begin = time.monotonic()
+                    self._list()
+                    # Many runs on a slow disk must not keep the thread busy.
+                    next_list = time.monotonic() + max(LIST, 10 * (time.monotonic() - begin))
+                more = self._look()
+                if not more and self.wake.wait(LOOK):
+                    self.wake.clear()
+        except Exception as error:  # it must not end in silence
+            _log.error("unexpected error while looking at training runs", exc_info=error)
+            self.messages.put(("failed", NucleiganError(f"The runs cannot be watched: {error}; open the widget anew.")))
+        finally:
+            self.alive.discard(self)
+
+    def _list(self) -> None:
+        from napari_nucleigan.training.runs.processes import reap
+        from napari_nucleigan.training.runs.run_library import list_runs
+
+        reap()
+        self.messages.put(("listed", list_runs(self.folder)))
+
+    def _look(self) -> bool:
+        """Look at each watched run; tell whether there is more to be read at once."""
+        from napari_nucleigan.training.runs.event_log import Tail
+        from napari_nucleigan.training.runs.status import state_of
+
+        more = False
+        wanted = set(self.wanted)
+        for path in self.watched.keys() - wanted:
+            del self.watched[path]
+        for path in wanted:
+            known = self.watched.setdefault(path, _Watched(Tail(path)))
+            try:
+                status = state_of(path)
+            except NucleiganError:
+                self.messages.put(("gone", path))
+                self.wanted.discard(path)
+                continue
+            told = [each.event for each in known.tail.read()]
+            fresh = known.tail.restarts != known.restarts
+            known.restarts = known.tail.restarts
+            if told or fresh:
+                self.messages.put(("told", (path, told, fresh)))
+                self._show(path, told)
+                more = more or len(told) > 100
+            self.messages.put(("status", status))
+        return more
+
+    def _show(self, path: Path, told: Iterable[Event]) -> None:
+        previews = [event for event in told if isinstance(event, Preview)]
+        if not previews:
+            return
+        from napari_nucleigan.data.images.files import read_image
+
+        try:
+            pixels = read_image(previews[-1].path).pixels
+        except NucleiganError as error:
+            _log.info("a preview is left out: %s", error)
+            return
+        self.messages.put(("picture", (path, Picture(previews[-1].step, pixels))))
+
+
+class Monitor(QObject):
+    """Tells of the runs of a folder, and the whole story of some of them.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the runs.
+    parent : QObject
+        The widget that owns it.
+    """
+
+    listed = Signal(object)
+    """All runs: a list of `RunStatus`, the last active first."""
+    status = Signal(object)
+    """The `RunStatus` of a watched run."""
+    told = Signal(object, object, bool)
+    """Path of a watched run, a list of its events, and whether they begin anew."""
+    pictured = Signal(object, object)
+    """Path of a watched run, and its newest `Picture`."""
+    gone = Signal(object)
+    """Path of a watched run whose folder is no longer there."""
+    failed = Signal(object)
+    """A `NucleiganError`."""
+
+    def __init__(self, folder: Path, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._folder = folder
+        self._eye: _Eye | None = None
+        self._timer = QTimer(self, interval=_POLL_MS)
+        self._timer.timeout.connect(self._poll)
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the runs."""
+        return self._folder
+
+    @property
+    def running(self) -> bool:
+        """Whether the thread runs."""
+        return self._eye is not None
+
+    def start(self) -> None:
+        """Begin to look; a second call does nothing."""
+        if self._eye is not None:
+            return
+        eye = self._eye = _Eye(self._folder)
+        _Eye.alive.add(eye)
+        self.destroyed.connect(eye)
+        threading.Thread(target=eye.run, name="training runs", daemon=True).start()
+        self._timer.start()
+
+    def stop(self) -> None:
+        """End the thread, after its present look."""
+        self._timer.stop()
+        if self._eye is not None:
+            self.destroyed.disconnect(self._eye)
+            self._eye()
+            self._eye = None
+
+    def watch(self, paths: Iterable[Path]) -> None:
+        """Tell the whole story of these runs, and no more of others."""
+        if self._eye is not None:
+            self._eye.wanted = set(paths)
+            self._eye.wake.set()
+
+    def look(self) -> None:
+        """Look at all runs now."""
+        if self._eye is not None:
+            self._eye.list_now = True
+            self._eye.wake.set()
+
+    def _poll(self) -> None:
+        begin = time.monotonic()
+        while self._eye is not None and time.monotonic() - begin < _BUDGET:
+            try:
+                kind, value = self._eye.messages.get_nowait()
+            except queue.Empty:
+                return
+            if kind == "told":
+                self.told.emit(*value)
+            elif kind == "picture":
+                self.pictured.emit(*value)
+            else:
+                {
+                    "listed": self.listed,
+                    "status": self.status,
+                    "gone": self.gone,
+                    "failed": self.failed,
+                }[kind].emit(value)

@@ -1,0 +1,243 @@
+"""What the Train widget has done in threads: data written, runs started and asked; nothing here touches Qt."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from napari_nucleigan.base.devices import Device, devices
+from napari_nucleigan.base.errors import LabelsError, RunError
+from napari_nucleigan.base.events import Job, Note, Progress
+from napari_nucleigan.data.datasets.dataset import Dataset
+from napari_nucleigan.data.images.files import write_image, write_labels
+from napari_nucleigan.models import list_models
+from napari_nucleigan.models.cards import Kind
+from napari_nucleigan.training.corrections import write_corrections
+from napari_nucleigan.widgets.base.file_names import file_name
+from napari_nucleigan.widgets.base.layers import he_image
+
+if TYPE_CHECKING:
+    from napari_nucleigan.models import ModelFile
+    from napari_nucleigan.training.recipes import Recipe
+    from napari_nucleigan.training.runs.estimate import Estimate
+    from napari_nucleigan.widgets.base.image_sources import Source
+    from napari_nucleigan.widgets.base.mask_layers import Reader
+
+Action = Literal["pause", "resume", "stop", "kill", "rename", "delete"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An open image and its nuclei.
+
+    Attributes
+    ----------
+    image : Source
+        The image.
+    labels : callable
+        Makes the label image.
+    regions : callable or None
+        Makes an image that is 0 where the labels are not known to be right; None where they are so everywhere.
+    """
+
+    image: Source
+    labels: Reader
+    regions: Reader | None = None
+
+
+@dataclass(frozen=True)
+class TrainOrder:
+    """A training to be started.
+
+    Attributes
+    ----------
+    kind : {"segmenter", "synthesizer"}
+        What is trained.
+    recipe : Recipe
+        How.
+    name : str
+        Name of the run.
+    runs : Path
+        Folder of the runs.
+    device : str
+        Where to compute.
+    data : Path or tuple of Pair
+        A data set, or what one is made of.
+    synthetic : Path or None
+        Synthetic pairs to mix in.
+    queue : bool
+        Whether it waits for other runs on the device.
+    """
+
+    kind: Literal["segmenter", "synthesizer"]
+    recipe: Recipe
+    name: str
+    runs: Path
+    device: str
+    data: Path | tuple[Pair, ...]
+    synthetic: Path | None = None
+    queue: bool = False
+
+
+def begin(order: TrainOrder) -> Job[Path]:
+    """Start a training in a process of its own; open layers are written as a data set first.
+
+    Returns
+    -------
+    Path
+        Folder of the run.
+    """
+    from napari_nucleigan.training.runs.processes import start
+    from napari_nucleigan.training.runs.run_library import DATA, new_folder
+
+    run = new_folder(order.name, order.runs)
+    made: Path | None = None
+    try:
+        if isinstance(order.data, Path):
+            data = order.data
+        else:
+            data = made = new_folder(run.name, order.runs / DATA)
+            yield from write_pairs(order.data, data)
+        yield Progress(0, 0, "starting the process")
+        start(
+            order.kind,
+            data,
+            order.recipe,
+            run,
+            device=order.device,
+            synthetic=order.synthetic,
+            queue=order.queue,
+        )
+    except BaseException:
+        # Nobody will learn from it.
+        if made is not None:
+            shutil.rmtree(made, ignore_errors=True)
+        raise
+    return run
+
+
+def reckon(order: TrainOrder) -> Job[Estimate]:
+    """Estimate what a training will take, by a few steps of it in a process of its own."""
+    from napari_nucleigan.training.runs.estimate import estimate_apart
+
+    with tempfile.TemporaryDirectory(prefix="nucleigan-") as folder:
+        data = Path(folder)
+        if isinstance(order.data, Path):
+            data = order.data
+        else:
+            yield from write_pairs(order.data, data)
+        job = estimate_apart(data, order.recipe, device=order.device, synthetic=order.synthetic)  # type: ignore[arg-type]
+        return (yield from job)
+
+
+def write_pairs(pairs: tuple[Pair, ...], folder: Path) -> Job[Path]:
+    """Write open layers as a data set.
+
+    Raises
+    ------
+    LabelsError
+        If a layer has no nuclei, or does not fit its image.
+    OutputError
+        If it cannot be written.
+    """
+    taken: set[str] = set()
+    for number, pair in enumerate(pairs):
+        source = pair.image
+        yield Progress(number, len(pairs), f"writing {source.name}")
+        image = he_image(source.data, source.name, source.mpp, source.part.box, source.channel_first)
+        for note in image.notes:
+            yield Note(f"{source.name}: {note}")
+        labels = np.asarray(pair.labels())
+        if labels.shape != image.pixels.shape[:2]:
+            raise LabelsError(
+                f"The nuclei of “{source.name}” are {labels.shape[1]} x {labels.shape[0]} pixels large, the image is "
+                f"{image.pixels.shape[1]} x {image.pixels.shape[0]}; choose labels that were made for it."
+            )
+        if not labels.any():
+            raise LabelsError(f"The labels of “{source.name}” hold no nuclei; paint some, or untick the pair.")
+        name = base = file_name(source.name)
+        while name.lower() in taken:
+            name = f"{base} {len(taken) + 1}"
+        taken.add(name.lower())
+        if pair.regions is not None:
+            yield from write_corrections(image, labels, pair.regions(), folder, name)
+            continue
+        write_image(folder / "images" / f"{name}.tif", image.pixels, image.mpp)
+        write_labels(folder / "labels" / f"{name}.tif", labels, image.mpp)
+    return folder
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a folder holds, as a line for people."""
+
+    path: Path
+    text: str
+
+
+def look_into(path: Path, labelled: bool) -> Job[Contents]:
+    """Open a data set, to say what is in it.
+
+    Raises
+    ------
+    DatasetError
+        If it is none.
+    """
+    yield from ()
+    dataset = Dataset.open(path, labelled=labelled)
+    splits = [dataset.splits[name] for name in dataset.names]
+    counts = {name: splits.count(name) for name in dict.fromkeys(splits)}
+    parts = ", ".join(f"{count} {name}" for name, count in counts.items())
+    return Contents(path, f"{len(dataset)} image{'s' * (len(dataset) != 1)}: {parts}.")
+
+
+def act(path: Path, action: Action, name: str = "") -> Job[Path]:
+    """Do to a run what the user asks.
+
+    Returns
+    -------
+    Path
+        Where it is now.
+    """
+    from napari_nucleigan.training.runs import run_library
+    from napari_nucleigan.training.runs.processes import RunProcess
+
+    yield from ()
+    if action == "rename":
+        return run_library.rename(path, name)
+    if action == "delete":
+        return run_library.delete(path)
+    process = RunProcess(path)
+    {"pause": process.pause, "resume": process.resume, "stop": process.stop, "kill": process.kill}[action]()
+    return path
+
+
+def stop_all(paths: list[Path]) -> None:
+    """Ask runs to save their state and end; those that have ended meanwhile are passed over."""
+    from napari_nucleigan.training.runs.processes import RunProcess
+
+    for path in paths:
+        with suppress(RunError):
+            RunProcess(path).stop()
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Models by their kind, and devices."""
+
+    models: dict[str, list[ModelFile]]
+    devices: list[Device]
+
+
+def survey() -> Job[Survey]:
+    """Look for models of both kinds and for devices; a job, because it imports torch, which takes seconds."""
+    yield Progress(0, 2, "looking for models")
+    models = {kind: list_models(kind) for kind in get_args(Kind)}
+    yield Progress(1, 2, "looking for devices")
+    return Survey(models, devices())

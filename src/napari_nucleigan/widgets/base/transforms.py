@@ -1,0 +1,126 @@
+"""Where the pixels of a layer lie in the world, whatever its scale, rotation and units."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_nucleigan.base.errors import ImageError
+from napari_nucleigan.labels.alignment import Grid
+from napari_nucleigan.widgets.base.layers import image_shape, labels_place
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.layers import Image, Labels, Layer
+    from napari.viewer import Viewer
+
+    from napari_nucleigan.widgets.base.layers import Box
+
+_MICROMETER = "micrometer"
+
+
+def layer_grid(layer: Labels) -> Grid:
+    """Return the grid of a 2-D layer's pixels: in µm where its units are lengths, else in its own units."""
+    from napari.utils.transforms import CompositeAffine
+
+    local = CompositeAffine(
+        scale=layer.scale, translate=layer.translate, rotate=layer.rotate, shear=layer.shear, ndim=layer.ndim
+    )
+    matrix = np.asarray(layer.affine.affine_matrix) @ np.asarray(local.affine_matrix)
+    factors = _microns(layer.units)
+    if factors is not None:
+        matrix = np.diag([*factors, 1.0]) @ matrix
+    return Grid(image_shape(layer), matrix, factors is not None, layer.name)
+
+
+def grid_place(grid: Grid, layer: Labels) -> dict[str, Any]:
+    """Arguments that put a new Labels layer onto a grid, in the units of a layer.
+
+    Parameters
+    ----------
+    grid : Grid
+        In µm where the layer's units are lengths; else in these units.
+    layer : Labels
+        Whose units and axis labels are taken.
+    """
+    place = labels_place(layer)
+    matrix = np.array(grid.matrix, float)
+    if np.allclose(matrix, layer_grid(layer).matrix, rtol=1e-9, atol=0):
+        return place
+    factors = _microns(layer.units)
+    if factors is not None:
+        matrix = np.diag([1 / factors[0], 1 / factors[1], 1.0]) @ matrix
+    kept = {"units": place["units"], "axis_labels": place["axis_labels"]}
+    if matrix[0, 1] == matrix[1, 0] == 0:
+        return {"scale": np.diag(matrix)[:2], "translate": matrix[:2, 2], **kept}
+    return {"affine": matrix, **kept}
+
+
+def grid_to_viewer(viewer: Viewer, layer: Layer, grid: Grid, position: Sequence[float]) -> tuple[float, ...]:
+    """Where a pixel of a grid lies in the viewer's world; the grid is one in the terms of `layer_grid` of the layer."""
+    world = (np.asarray(grid.matrix) @ [*position, 1.0])[:2]
+    factors = _microns(layer.units) if grid.micron else None
+    own = world if factors is None else world / factors
+    return tuple(own * _factors(layer.units, _units(viewer, layer)))
+
+
+def viewer_to_grid(viewer: Viewer, layer: Layer, grid: Grid, position: Sequence[float]) -> tuple[int, int]:
+    """Row and column of a grid's pixel at a position of the viewer's world; it may lie outside of the grid."""
+    world = np.asarray(position, float)[-2:] * _factors(_units(viewer, layer), layer.units)
+    factors = _microns(layer.units) if grid.micron else None
+    own = world if factors is None else world * factors
+    row, column, _ = np.linalg.solve(grid.matrix, [*own, 1.0])
+    return round(float(row)), round(float(column))
+
+
+def view_box(viewer: Viewer, layer: Image) -> Box | None:
+    """Part of an image that lies within the canvas; napari itself may have loaded more, whole chunks.
+
+    Returns
+    -------
+    Box or None
+        None where all of the image is in view.
+
+    Raises
+    ------
+    ImageError
+        If nothing of it is.
+    """
+    camera = viewer.scene.camera
+    reach = np.array(viewer.canvas.size) / (2 * camera.zoom)
+    factors = _factors(_units(viewer, layer)[-2:], layer.units[-2:])
+    corners = np.array(
+        [
+            layer.world_to_data((np.array(camera.center[-2:]) + reach * signs) * factors)[-2:]
+            for signs in itertools.product((-1, 1), repeat=2)
+        ]
+    )
+    height, width = image_shape(layer)
+    top, left = (max(0, int(edge)) for edge in np.floor(corners.min(axis=0) + 0.5))
+    bottom, right = (int(edge) for edge in np.ceil(corners.max(axis=0) + 0.5))
+    box = top, min(bottom, height), left, min(right, width)
+    if box[1] - top < 2 or box[3] - left < 2:
+        raise ImageError(f"Nothing of “{layer.name}” is in view: move it into the canvas, or choose another region.")
+    return None if box == (0, height, 0, width) else box
+
+
+def _units(viewer: Viewer, layer: Layer) -> Sequence[Any]:
+    units = viewer.layers.units
+    return layer.units if units is None else units[-layer.ndim :]
+
+
+def _factors(own: Sequence[Any], wanted: Sequence[Any]) -> np.ndarray[Any, Any]:
+    pairs = zip(own, wanted, strict=True)
+    return np.array([float((1 * a).to(b).magnitude) if (1 * a).check(b) else 1.0 for a, b in pairs])
+
+
+def _microns(units: Sequence[Any]) -> tuple[float, float] | None:
+    """Micrometres of each unit; None where one is no length."""
+    quantities = [1 * unit for unit in units]
+    if not all(quantity.check("[length]") for quantity in quantities):
+        return None
+    first, second = (float(quantity.to(_MICROMETER).magnitude) for quantity in quantities)
+    return first, second

@@ -1,0 +1,216 @@
+"""The form of the widget that segments folders: which images, where to, and how."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLineEdit, QWidget
+
+from napari_nucleigan.widgets.base.debounced_check import Looker
+from napari_nucleigan.widgets.base.fields import add_row, form_layout, menu_button, row, say, small_label, spin, tooltip
+from napari_nucleigan.widgets.base.folder_field import FolderField
+from napari_nucleigan.widgets.base.method_form import MethodForm, objective_button
+from napari_nucleigan.widgets.base.pickers import ask_image_files, ask_image_folder
+from napari_nucleigan.widgets.base.preferences import recall, remember
+from napari_nucleigan.widgets.batch.jobs import BatchOrder, look_into
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_nucleigan.base.events import Job
+    from napari_nucleigan.segmentation import SegmentSettings
+    from napari_nucleigan.segmentation.file_plan import FileTask
+
+RESULTS = "nuclei"
+"""Name of the folder that is proposed for results, inside that of the images."""
+
+_FORMATS = {
+    ".tif": ("Labels", "A label image (.tif) for each image: 0 is background, each nucleus has a number of its own."),
+    ".geojson": ("Polygons", "The outlines of the nuclei (.geojson), which QuPath imports."),
+    ".csv": ("Table", "A row of measurements for each nucleus (.csv)."),
+    ".ome.zarr": ("Pyramid", "Of whole slides: labels that are read where they are looked at (.ome.zarr)."),
+}
+
+
+class ImagesField(QWidget):
+    """A line for a folder of images, and a button that looks for one, or for files."""
+
+    changed = Signal()
+    folder_chosen = Signal(object)
+    """The folder that the user has looked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._files: tuple[Path, ...] = ()
+        self.line = QLineEdit()
+        self.line.setPlaceholderText("Choose a folder or files")
+        self.choose = menu_button(
+            "Choose",
+            "Look for a folder of images, or for image files.",
+            {"Folder…": self._choose_folder, "Files…": self._choose_files},
+        )
+        for part in (self, self.line):
+            part.setToolTip("The images to segment: a folder of PNG, JPEG, TIFF or slide files, or chosen files.")
+        self.setLayout(row(self.line, self.choose))
+        self.line.textChanged.connect(lambda _: self.changed.emit())
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """What is chosen; files only as long as the line says so."""
+        text = self.line.text().strip()
+        if self._files and text == _summary(self._files):
+            return self._files
+        return (Path(text).expanduser(),) if text else ()
+
+    def set_paths(self, paths: Sequence[str | Path]) -> None:
+        """Choose a folder, or files."""
+        self._files = tuple(map(Path, paths)) if len(paths) > 1 else ()
+        self.line.setText(_summary(self._files) if self._files else "".join(map(str, paths)))
+
+    def _choose_folder(self) -> None:
+        if folder := ask_image_folder(self):
+            self._chosen([folder], Path(folder))
+
+    def _choose_files(self) -> None:
+        if files := ask_image_files(self):
+            self._chosen(files, Path(files[0]).parent)
+
+    def _chosen(self, paths: Sequence[str], folder: Path) -> None:
+        remember("folder", str(folder))
+        self.folder_chosen.emit(folder)
+        self.set_paths(paths)
+
+
+class BatchForm(MethodForm):
+    """All fields of the widget, and the images that they stand for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._proposed: Path | None = None
+        self.images = ImagesField()
+        self.out = FolderField(
+            "Where the results go, under the names of the images; it may be a new folder.", "the results"
+        )
+        self.formats = {suffix: _check(text, tip) for suffix, (text, tip) in _FORMATS.items()}
+        self.recursive = _check(
+            "Subfolders too", "Take the images of subfolders too; the results lie in subfolders of the same names."
+        )
+        self.again = _check(
+            "Redo what is done",
+            "Segment all images anew, and replace the results of earlier runs. Without it, images whose results are "
+            "there, made from the same image with the same model and settings, are skipped.",
+        )
+        self.remark = small_label()
+        self.mpp = spin(20.0, 0.01, 4, "from files", " µm", tooltip("mpp"))
+        self.magnification = objective_button(self.mpp)
+        self.looker = Looker(self, self._look, "looking for images")
+        self._arrange()
+        self._recall()
+        self._connect()
+        self.look_again()
+
+    @property
+    def found(self) -> list[FileTask]:
+        """The images; none where they cannot be segmented, or are being looked for."""
+        return self.looker.found or []
+
+    def order(self) -> BatchOrder:
+        """Return what is to be done."""
+        formats = tuple(suffix for suffix, box in self.formats.items() if box.isChecked())
+        out = self.out.path or Path()
+        return BatchOrder(self.images.paths, out, formats, self.recursive.isChecked(), self.again.isChecked())
+
+    def settings(self) -> SegmentSettings:
+        """Return the settings as given; raises `RecipeError` if a value is not valid."""
+        return super().settings().model_copy(update={"mpp": self.mpp.value() or None})
+
+    def problem(self) -> str:
+        """Why nothing can be segmented; empty where it can."""
+        return self._misses() or self.looker.fault or ("" if self.found else "Looking for images…") or super().problem()
+
+    def remember(self) -> None:
+        """Offer these files and folders the next time."""
+        order = self.order()
+        remember("batch_images", [str(path) for path in order.inputs])
+        remember("batch_results", str(order.out))
+        remember("batch_formats", list(order.formats))
+
+    def look_again(self) -> None:
+        """Look for the images as they are now."""
+        say(self.remark, "")
+        self.looker.look()
+        self.changed.emit()
+
+    def _misses(self) -> str:
+        paths, out = self.images.paths, self.out.path
+        if not paths:
+            return "Choose the images: a folder, or files."
+        if out is None:
+            return "Choose the folder of the results: it may be a new one."
+        if not all(path.is_absolute() for path in (*paths, out)):
+            return "Give whole paths of the folders, or look for them."
+        return "" if any(box.isChecked() for box in self.formats.values()) else "Choose at least one kind of results."
+
+    def _look(self) -> Job[list[FileTask]] | None:
+        return None if self._misses() else look_into(self.order())
+
+    def _seen(self, tasks: list[FileTask]) -> None:
+        say(self.remark, f"{len(tasks)} image{'' if len(tasks) == 1 else 's'}")
+        self.changed.emit()
+
+    def _propose(self, folder: Path) -> None:
+        if self.out.path is None or self.out.path == self._proposed:
+            self._proposed = folder / RESULTS
+            self.out.line.setText(str(self._proposed))
+
+    def _recall(self) -> None:
+        self.images.set_paths(recall("batch_images", []))
+        self.out.line.setText(recall("batch_results", ""))
+        chosen = recall("batch_formats", [".tif"])
+        for suffix, box in self.formats.items():
+            box.setChecked(suffix in chosen)
+
+    def _arrange(self) -> None:
+        form = form_layout(self)
+        add = partial(add_row, form)
+        add("Images", self.images)
+        add("Results", self.out)
+        kinds = list(self.formats.values())
+        form.addRow("Kinds", _beside(*kinds[:2]))
+        form.addRow("", _beside(*kinds[2:]))
+        form.addRow(_beside(self.recursive, self.again))
+        form.addRow(self.remark)
+        add("Pixel size", self.mpp, self.magnification)
+        self._add_method(form)
+
+    def _connect(self) -> None:
+        self.images.folder_chosen.connect(self._propose)
+        for field in (self.images, self.out):
+            field.changed.connect(self.look_again)
+        for box in (*self.formats.values(), self.recursive):
+            box.toggled.connect(lambda _: self.look_again())
+        self.again.toggled.connect(lambda _: self.changed.emit())
+        self.mpp.valueChanged.connect(lambda _: self.changed.emit())
+        self.looker.seen.connect(self._seen)
+        self.looker.failed.connect(lambda: self.changed.emit())
+
+
+def _check(text: str, tip: str) -> QCheckBox:
+    box = QCheckBox(text)
+    box.setToolTip(tip)
+    return box
+
+
+def _beside(*boxes: QCheckBox) -> QHBoxLayout:
+    layout = QHBoxLayout()
+    for box in boxes:
+        layout.addWidget(box)
+    layout.addStretch()
+    return layout
+
+
+def _summary(files: tuple[Path, ...]) -> str:
+    return f"{len(files)} files of {files[0].parent}"

@@ -1,0 +1,220 @@
+"""The list of nuclei of a comparison, the worst first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, Qt, Signal
+from qtpy.QtGui import QColor, QPixmap
+from qtpy.QtWidgets import QAbstractItemView, QHBoxLayout, QHeaderView, QLabel, QTableView, QVBoxLayout, QWidget
+
+from napari_nucleigan.metrics import OUTCOMES
+from napari_nucleigan.widgets.base.fields import combo
+from napari_nucleigan.widgets.evaluate.colours import COLOURS, MEANINGS
+from napari_nucleigan.widgets.evaluate.table import length
+
+if TYPE_CHECKING:
+    from napari_nucleigan.widgets.evaluate.jobs import Comparison
+
+ERRORS, EVERYTHING = "errors", "everything"
+COLUMNS = ("Outcome", "IoU", "Hausdorff", "Area")
+_TIPS = (
+    "What became of the nucleus.",
+    "Area that the nucleus shares with its best counterpart, over the area that either covers; 0 where it has none.",
+    "Largest distance of a point of either outline region from the other nucleus of the pair.",
+    "Area: of the true nuclei of the row, or of its predictions where there are none.",
+)
+_SWATCH = 10
+
+
+class NucleiModel(QAbstractTableModel):
+    """Rows of a comparison, filtered and sorted; a new comparison keeps both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._comparison: Comparison | None = None
+        self._rows = np.zeros(0, np.intp)
+        self._kept = ERRORS
+        self._column: int | None = None
+        self._descending = False
+        self._swatches: dict[int, QPixmap] = {}
+
+    @property
+    def ids(self) -> np.ndarray[Any, Any]:
+        """Numbers of the nuclei as they are listed."""
+        return self._rows + 1
+
+    def show_comparison(self, comparison: Comparison | None) -> None:
+        """List the nuclei of a comparison, or none."""
+        self.beginResetModel()
+        self._comparison = comparison
+        self._arrange()
+        self.endResetModel()
+
+    def keep(self, kept: str) -> None:
+        """List only nuclei of an outcome, or all `ERRORS`, or `EVERYTHING`."""
+        self.beginResetModel()
+        self._kept = kept
+        self._arrange()
+        self.endResetModel()
+
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        """Sort by a column; -1 for the worst first."""
+        self.beginResetModel()
+        self._column = column if 0 <= column < len(COLUMNS) else None
+        self._descending = order == Qt.SortOrder.DescendingOrder
+        self._arrange()
+        self.endResetModel()
+
+    def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
+        """Count the nuclei that are listed."""
+        return 0 if parent.isValid() else len(self._rows)
+
+    def columnCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
+        """Count the columns."""
+        return 0 if parent.isValid() else len(COLUMNS)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Name and explain a column."""
+        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
+            return COLUMNS[section]
+        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.ToolTipRole:
+            return _TIPS[section]
+        return None
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Tell a cell."""
+        if self._comparison is None or not index.isValid():
+            return None
+        row, column = self._rows[index.row()], index.column()
+        outcome = int(self._comparison.inspection.nuclei.outcome[row])
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self._text(row, column)
+        if role == Qt.ItemDataRole.DecorationRole and column == 0:
+            return self._swatch(outcome)
+        if role == Qt.ItemDataRole.ToolTipRole and column == 0:
+            return MEANINGS[OUTCOMES[outcome]]
+        if role == Qt.ItemDataRole.TextAlignmentRole and column:
+            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        return None
+
+    def _text(self, row: int, column: int) -> str:
+        assert self._comparison is not None
+        nuclei, mpp = self._comparison.inspection.nuclei, self._comparison.order.mpp
+        if column == 0:
+            return OUTCOMES[nuclei.outcome[row]].capitalize()
+        if column == 1:
+            return f"{nuclei.iou[row]:.2f}"
+        if column == 2:
+            return length(float(nuclei.hausdorff[row]), mpp)
+        area = int(nuclei.area[row])
+        return f"{area * mpp**2:.1f} µm²" if mpp else f"{area} px"
+
+    def _swatch(self, outcome: int) -> QPixmap:
+        if outcome not in self._swatches:
+            self._swatches[outcome] = QPixmap(_SWATCH, _SWATCH)
+            self._swatches[outcome].fill(QColor(COLOURS[OUTCOMES[outcome]]))
+        return self._swatches[outcome]
+
+    def _arrange(self) -> None:
+        if self._comparison is None:
+            self._rows = np.zeros(0, np.intp)
+            return
+        found = self._comparison.inspection
+        nuclei = found.nuclei
+        rows = found.worst().astype(np.intp) - 1
+        outcomes = nuclei.outcome[rows]
+        if self._kept == ERRORS:
+            rows = rows[outcomes != OUTCOMES.index("matched")]
+        elif self._kept != EVERYTHING:
+            rows = rows[outcomes == OUTCOMES.index(self._kept)]
+        if self._column is not None:
+            # Of equal ones the worse stays first; what has no value comes last.
+            values = (nuclei.outcome, nuclei.iou, nuclei.hausdorff, nuclei.area)[self._column][rows].astype(float)
+            rows = rows[np.argsort(-values if self._descending else values, kind="stable")]
+        self._rows = rows
+
+
+class NucleiList(QWidget):
+    """The list, and which outcomes are in it."""
+
+    chosen = Signal(int)
+    """Number of a nucleus that was clicked, or reached by the keys."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = NucleiModel()
+        self.model.setParent(self)
+        self._comparison: Comparison | None = None
+        self._restoring = False
+        choices = {"All but matched": ERRORS, "All": EVERYTHING, **{name.capitalize(): name for name in OUTCOMES}}
+        self.kept = combo(choices, "Which nuclei are listed.")
+        self.number = QLabel()
+        self.table = QTableView()
+        self.table.setModel(self.model)
+        self.table.setToolTip("Click a nucleus to fly there; click the name of a column to sort by it.")
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.table.verticalHeader().hide()
+        self.table.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        self.table.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 6)
+        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self.table.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+        self.table.setSortingEnabled(True)
+        self.table.setMinimumHeight(140)
+        line = QHBoxLayout()
+        line.addWidget(self.kept, 1)
+        line.addWidget(self.number)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 6, 0, 0)
+        layout.addLayout(line)
+        layout.addWidget(self.table, 1)
+        self.kept.currentIndexChanged.connect(self._keep)
+        self.table.clicked.connect(self._clicked)
+        self.table.selectionModel().selectionChanged.connect(self._moved)
+        self.model.modelReset.connect(self._count)
+
+    def show_comparison(self, comparison: Comparison | None) -> None:
+        """List the nuclei of a comparison; the one in hand stays so if it is still there, and the place in the list."""
+        before = self._selected()
+        place = self.table.verticalScrollBar().value()
+        self._comparison = comparison
+        self.model.show_comparison(comparison)
+        self.table.verticalScrollBar().setValue(place)
+        if before is not None and comparison is not None:
+            nuclei = comparison.inspection.nuclei
+            pairs = zip(nuclei.truth_ids, nuclei.pred_ids, strict=True)
+            same = next((row + 1 for row, pair in enumerate(pairs) if pair == before), 0)
+            places = np.flatnonzero(self.model.ids == same)
+            if len(places):
+                flags = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
+                index = self.model.index(int(places[0]), 0)
+                self._restoring = True
+                self.table.selectionModel().setCurrentIndex(index, flags)
+                self._restoring = False
+
+    def _selected(self) -> tuple[Any, Any] | None:
+        rows = self.table.selectionModel().selectedRows()
+        if not rows or self._comparison is None:
+            return None
+        number = int(self.model.ids[rows[0].row()]) - 1
+        nuclei = self._comparison.inspection.nuclei
+        return nuclei.truth_ids[number], nuclei.pred_ids[number]
+
+    def _keep(self) -> None:
+        self.model.keep(self.kept.currentData())
+
+    def _moved(self) -> None:
+        """Follow the keys."""
+        rows = self.table.selectionModel().selectedRows()
+        if rows and not self._restoring:
+            self._clicked(rows[0])
+
+    def _clicked(self, index: QModelIndex) -> None:
+        self.chosen.emit(int(self.model.ids[index.row()]))
+
+    def _count(self) -> None:
+        count = self.model.rowCount()
+        self.number.setText(f"{count} nucle{'us' if count == 1 else 'i'}")

@@ -1,0 +1,400 @@
+"""The Masks widget: nuclei drawn by hand, by chance, or both.
+
+It shows forms (`mask_forms`, `sampler_form`), runs jobs (`mask_work`, through `jobs`), and keeps the layers of each
+mask alike (`mask_sync`).
+"""
+
+from __future__ import annotations
+
+import secrets
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QEvent, QTimer, Signal
+from qtpy.QtWidgets import (
+    QApplication,
+)
+
+from napari_nucleigan.base.errors import LabelsError, NucleiganError
+from napari_nucleigan.masks.editing.sizes import mask_sizes, tissue_sizes
+from napari_nucleigan.widgets.base import layers
+from napari_nucleigan.widgets.base.fields import (
+    say,
+    silent,
+)
+from napari_nucleigan.widgets.base.jobs import Runner
+from napari_nucleigan.widgets.masks import jobs
+from napari_nucleigan.widgets.masks.forms import ALL, EMPTY, SELECTED
+from napari_nucleigan.widgets.masks.panel import FILL, MaskPanel
+from napari_nucleigan.widgets.masks.sampler_form import REPLACE, VIEW
+from napari_nucleigan.widgets.masks.session import MaskBench
+from napari_nucleigan.widgets.masks.sync import mask_problem
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels, Shapes
+    from napari.viewer import Viewer
+
+    from napari_nucleigan.masks.sampler.sample import PolygonMasks
+    from napari_nucleigan.widgets.masks.sync import MaskSync
+
+FIGURES_MS = 60
+"""Rest after the last change before figures and histogram are drawn."""
+_NO_MASK = "Create a mask first, on the Canvas tab, or choose a Labels layer above."
+
+
+class MasksWidget(MaskPanel):
+    """Draw masks of nuclei.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        The viewer to draw in.
+    """
+
+    done = Signal(object)
+    """A fill or edit is in the mask: a `mask_work.Done`."""
+    fitted = Signal()
+    """The fields were learnt from a layer."""
+    failed = Signal(object)
+    """Something went wrong: a `NucleiganError`, already shown to the user."""
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self.bench = MaskBench(napari_viewer, self)
+        self._target: MaskSync | None = None
+        self._fit_name = ""
+
+        self._runner = Runner(self, activity=True)
+        self._fitter = Runner(self, activity=True)
+        self._rest = QTimer(self, singleShot=True, interval=FIGURES_MS)
+        self._glance = QTimer(self, singleShot=True, interval=FIGURES_MS)
+        self._connect()
+        self._theme()
+        self.reset_choices()
+
+    @property
+    def running(self) -> bool:
+        """Whether a fill, an edit or a fit is on its way."""
+        return self._runner.running or self._fitter.running
+
+    @property
+    def mask(self) -> Labels | None:
+        """The chosen mask."""
+        return self.bench.mask
+
+    @property
+    def sync(self) -> MaskSync | None:
+        """What keeps the layers of the chosen mask alike; None where there is none, or it cannot be edited."""
+        return self.bench.sync
+
+    def reset_choices(self, event: object = None) -> None:
+        """List the layers anew; napari calls this when layers come, go or are renamed."""
+        image, bench = self._over(), self.bench
+        bench.refresh()
+        with silent(self.choice):
+            self.choice.clear()
+            for index, layer in enumerate(bench.masks):
+                self.choice.addItem(layer.name, index)
+            self.choice.setCurrentIndex(bench.masks.index(bench.mask) if bench.mask is not None else -1)
+        chosen = bench.images.index(image) if image in bench.images else EMPTY
+        self.canvas_form.set_images([layer.name for layer in bench.images], chosen)
+        self.edit_form.set_shapes({layer.name: partial(self.take_shapes, layer) for layer in bench.foreign_shapes()})
+        self.fill_form.set_layers({layer.name: partial(self.fit, layer) for layer in bench.masks})
+        self._show_mask()
+        self._show_place()
+
+    def select_mask(self, layer: Labels) -> None:
+        """Choose a mask in the form."""
+        self.choice.setCurrentIndex(self.bench.masks.index(layer))
+
+    def create(self) -> None:
+        """Add a new mask, as the Canvas tab says."""
+        form = self.canvas_form
+        if self._canvas_problem():
+            return
+        shape = form.height.value(), form.width_.value()
+        self.select_mask(self.bench.create(self._over(), shape, form.mpp.value()))
+        self._show_mask()
+        self.tabs.setCurrentIndex(FILL)
+
+    def fill(self) -> None:
+        """Add random nuclei, as the Fill tab says."""
+        form = self.fill_form
+        if self.running or self._work_problem() or form.problem():
+            return
+        box = self.bench.view() if form.region.currentData() == VIEW else None
+        replace = form.existing.currentData() == REPLACE
+        like = form.organ.currentText()
+        self._start(jobs.FillOrder(form.statistics(), form.seed.value(), box, replace, like))
+
+    def edit(self, name: str) -> None:
+        """Change the nuclei that the Edit tab names: jitter, grow, shrink, copy, split or delete them."""
+        sync = self.sync
+        if self.running or sync is None or self._work_problem():
+            return
+        sync.sync()
+        ids = self.chosen()
+        if not ids:
+            self._say("There is no nucleus to change: none is selected, or none is in view.")
+            return
+        if name == "delete":
+            sync.delete(ids)
+            self._say(f"{len(ids)} nucle{'us' if len(ids) == 1 else 'i'} deleted.")
+            return
+        amount = self.edit_form.amount.value()
+        self._start(jobs.EditOrder(name, tuple(ids), amount, secrets.randbits(31)))
+
+    def chosen(self) -> list[int]:
+        """Nuclei that the Edit tab would change."""
+        scope = self.edit_form.scope.currentData()
+        if scope == SELECTED:
+            return self.sync.selection() if self.sync is not None else []
+        return self.bench.nuclei(in_view=scope != ALL)
+
+    def fit(self, layer: Labels) -> None:
+        """Learn the fields of the Fill tab from the nuclei of a Labels layer."""
+        mpp, _ = self.bench.scale(layer)
+        if self.running:
+            return
+        if text := mask_problem(layer):
+            self._failed(LabelsError(text))
+        elif mpp is None:
+            self._failed(LabelsError(f"“{layer.name}” does not say its pixel size: choose it as the mask and type it."))
+        else:
+            self._fit_name = layer.name
+            self._begin(self._fitter, jobs.learn(layer.data.copy(), mpp), f"learning from {layer.name}")
+
+    def cancel(self) -> None:
+        """Stop what is running; the mask stays as it is."""
+        self._runner.cancel()
+        self._fitter.cancel()
+
+    def undo(self) -> None:
+        """Take back the last stroke, fill, edit or polygon of the mask."""
+        if self.sync is not None and not self.sync.undo():
+            self._say("There is nothing to undo.")
+
+    def redo(self) -> None:
+        """Do again what was taken back."""
+        if self.sync is not None and not self.sync.redo():
+            self._say("There is nothing to redo.")
+
+    def paint(self) -> None:
+        """Begin to paint a new nucleus in the Labels layer."""
+        if self.sync is not None and self.mask is not None:
+            self._viewer.layers.selection.active = self.mask
+            self.mask.selected_label = self.sync.document.new_id()
+            self.mask.mode = "paint"
+
+    def draw_polygons(self) -> None:
+        """Begin to draw polygons in the Shapes layer."""
+        if self._show_polygons(True) and self.sync is not None and self.sync.shapes is not None:
+            self._viewer.layers.selection.active = self.sync.shapes
+            self.sync.shapes.mode = "add_polygon"
+
+    def take_shapes(self, layer: Shapes) -> None:
+        """Add what is drawn in another Shapes layer."""
+        try:
+            count = self.bench.take_shapes(layer) if self.sync is not None else 0
+        except NucleiganError as error:
+            self._failed(error)
+            return
+        self.reset_choices()
+        self._say(f"{count} shape{'s' * (count != 1)} taken from “{layer.name}”.")
+
+    def _connect(self) -> None:
+        self.choice.currentIndexChanged.connect(lambda _: self._mask_chosen())
+        self.bench.changed.connect(self._rest.start)
+        self.bench.selected.connect(self._glance.start)
+        self.bench.noted.connect(self._say)
+        self.bench.failed.connect(self._failed)
+        self.mpp.valueChanged.connect(lambda mpp: self._mpp_typed(mpp, False))
+        self.mpp.editingFinished.connect(lambda: self._mpp_typed(self.mpp.value(), True))
+        self.canvas_form.changed.connect(self._show_place)
+        self.canvas_form.create_clicked.connect(self.create)
+        self.fill_form.changed.connect(self._update)
+        self.fill_form.organ_changed.connect(self._rest.start)
+        self.fill_form.fill_clicked.connect(self.fill)
+        form = self.edit_form
+        form.changed.connect(self._update)
+        form.paint_clicked.connect(self.paint)
+        form.polygon_clicked.connect(self.draw_polygons)
+        form.polygons_toggled.connect(self._show_polygons)
+        form.edit_clicked.connect(self.edit)
+        self.undo_button.clicked.connect(lambda: self.undo())
+        self.redo_button.clicked.connect(lambda: self.redo())
+        self.cancel_button.clicked.connect(lambda: self.cancel())
+        self._runner.finished.connect(self._finished)
+        self._fitter.finished.connect(self._fitted)
+        for runner in (self._runner, self._fitter):
+            runner.progressed.connect(lambda event: self.progress.setFormat(event.what))
+            runner.failed.connect(self._failed)
+            runner.stopped.connect(lambda: self._say("Cancelled."))
+        self._rest.timeout.connect(self._show_figures)
+        self._glance.timeout.connect(self._update)
+        self._viewer.events.theme.connect(self._theme)
+        # A docked widget never sees a close event; `event` below and this are what there is.
+        app = QApplication.instance()
+        assert app is not None
+        app.aboutToQuit.connect(self._shut_down)
+
+    def event(self, event: QEvent) -> bool:
+        """Let go of all layers when the widget leaves its window."""
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parent() is None:
+                self._shut_down()
+            else:
+                self.reset_choices()
+        return bool(super().event(event))
+
+    def _shut_down(self) -> None:
+        self._rest.stop()
+        self._glance.stop()
+        self.cancel()
+        self.bench.close()
+
+    def _theme(self, event: object = None) -> None:
+        self.set_theme(self._viewer.theme)
+
+    def _mask_chosen(self) -> None:
+        index = self.choice.currentData()
+        self.bench.choose(None if index is None else self.bench.masks[index])
+        self._show_mask()
+
+    def _show_mask(self) -> None:
+        mpp, source = self.bench.scale(self.mask)
+        if abs(self.mpp.value() - (mpp or 0.0)) > 1e-9:
+            with silent(self.mpp):
+                self.mpp.setValue(mpp or 0.0)
+        say(self.mpp_source, source)
+        self._rest.start()
+        self._update()
+
+    def _mpp_typed(self, mpp: float, done: bool) -> None:
+        # "0" is how "0.5" begins: only a field that is left at 0 takes back what was typed before.
+        if self.mask is not None and (mpp or done):
+            self.bench.scales.give(self.mask, mpp)
+            self._show_mask()
+
+    def _over(self) -> Image | None:
+        index = self.canvas_form.over.currentData()
+        images = self.bench.images
+        return images[index] if index not in (None, EMPTY) and index < len(images) else None
+
+    def _show_place(self) -> None:
+        image = self._over()
+        if image is None:
+            self.canvas_form.show_place(None, None)
+        else:
+            self.canvas_form.show_place(layers.image_shape(image), self.bench.scales.of(image)[0])
+        self._update()
+
+    def _canvas_problem(self) -> str:
+        return "" if self.canvas_form.mpp.value() else "Type the pixel size in microns, or choose an objective."
+
+    def _work_problem(self) -> str:
+        if self.mask is None:
+            return _NO_MASK
+        if self.bench.problem:
+            return self.bench.problem
+        return "" if self.bench.mpp else "Type the pixel size of the mask in microns, above."
+
+    def _update(self) -> None:
+        running, sync = self.running, self.sync
+        problem = "Wait, or press Cancel." if running else self._work_problem()
+        self.canvas_form.set_state(self._canvas_problem())
+        self.fill_form.set_state(problem or self.fill_form.problem())
+        self.choice.setEnabled(not running)
+        self.mpp.setEnabled(self.mask is not None)
+        scope = self.edit_form.scope.currentData()
+        said = "All nuclei in view are changed." if scope == VIEW else "All nuclei are changed."
+        if scope == SELECTED:
+            count = len(self.chosen())
+            said = f"{count} nucle{'us' if count == 1 else 'i'} to change."
+            problem = problem or ("" if count else "No nucleus is selected: select shapes, or pick a label.")
+        elif sync is not None and not sync.document.areas.size:
+            problem = problem or "There are no nuclei yet."
+        problems = dict.fromkeys(self.edit_form.buttons, problem)
+        if not problem:
+            pixel = self.bench.mpp or 0.0
+            if self.edit_form.amount.value() < pixel:
+                short = f"The amount is less than a pixel of {pixel:g} µm."
+                problems.update(jitter=short, grow=short, shrink=short)
+        self.edit_form.set_state(problem or said, problems, sync is not None and sync.shapes is not None)
+        for button in (self.edit_form.paint_button, self.edit_form.polygon_button, self.edit_form.show_polygons):
+            button.setEnabled(sync is not None)
+        for button in (self.undo_button, self.redo_button):
+            button.setEnabled(sync is not None and not running)
+        self.show_running(running)
+
+    def _show_figures(self) -> None:
+        sync, mpp = self.sync, self.bench.mpp
+        sizes = mask_sizes(sync.document.areas, sync.document.shape, mpp) if sync is not None and mpp else None
+        organ, name = self.fill_form.reference()
+        self.histogram.show_sizes(sizes, tissue_sizes(organ), name)
+        hidden = len(sync.document.hidden) if sync is not None else 0
+        are = "nucleus is" if hidden == 1 else "nuclei are"
+        say(self.remark, f"{hidden} more {are} hidden: below others, or outside the canvas." if hidden else "")
+        self._update()
+
+    def _show_polygons(self, shown: bool) -> bool:
+        if self.sync is None:
+            return False
+        try:
+            if shown:
+                self.sync.show_polygons()
+            else:
+                self.sync.hide_polygons()
+        except NucleiganError as error:
+            self._failed(error)
+            return False
+        self.reset_choices()
+        return True
+
+    def _start(self, order: jobs.FillOrder | jobs.EditOrder) -> None:
+        sync = self.sync
+        assert sync is not None
+        sync.sync()
+        self._target = sync
+        job = jobs.carry_out(order, sync.document.labels.copy(), self.bench.mpp or 1.0, sync.document.new_id())
+        self._begin(self._runner, job, "changing the mask")
+
+    def _begin(self, runner: Runner, job: Any, what: str) -> None:
+        say(self.notes, "")
+        self.progress.setRange(0, 0)
+        self.progress.setFormat(what)
+        runner.start(job, what)
+        self._update()
+
+    def _finished(self, done: jobs.Done) -> None:
+        sync = self._target
+        if sync is None or not self.bench.keeps(sync):
+            self._update()
+            return
+        if not sync.write(done.edit.labels, done.before):
+            self._start(done.order)  # the user has painted meanwhile: once more, on what is there now
+            return
+        if isinstance(done.order, jobs.FillOrder):
+            sync.record("fills", done.order.record())
+            self.fill_form.step_seed()
+        elif done.order.name == "copy" and done.edit.ids:
+            sync.select(done.edit.ids)
+        self._say(jobs.outcome(done))
+        self._update()
+        self.done.emit(done)
+
+    def _fitted(self, statistics: PolygonMasks) -> None:
+        self.fill_form.show_fit(statistics, self._fit_name)
+        self._say(f"All fields were learnt from “{self._fit_name}”.")
+        self.fitted.emit()
+
+    def _say(self, text: str) -> None:
+        say(self.notes, text)
+        self._update()
+
+    def _failed(self, error: NucleiganError) -> None:
+        show_error(str(error))
+        self._say(str(error))
+        self.failed.emit(error)

@@ -1,0 +1,322 @@
+"""The part of the Segment widget that learns from corrections: regions in, a model that knows the image's look out.
+
+The training is a run like any other, in a process of its own: the Train widget lists it, and it outlives napari.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QCheckBox, QPushButton, QToolButton, QVBoxLayout, QWidget
+
+from napari_nucleigan.base.errors import NucleiganError
+from napari_nucleigan.base.events import Note, Progress
+from napari_nucleigan.training.recipes import FINE_TUNING, SegmenterRecipe, fixed_by, read_recipe
+from napari_nucleigan.training.runs.run_library import default_folder
+from napari_nucleigan.training.runs.status import RunState
+from napari_nucleigan.widgets.base import layers, training_jobs
+from napari_nucleigan.widgets.base.activity import Activity
+from napari_nucleigan.widgets.base.closing import Closing
+from napari_nucleigan.widgets.base.fields import add_row, combo, form_layout, silent, spin, warning_style
+from napari_nucleigan.widgets.base.file_names import file_name
+from napari_nucleigan.widgets.base.image_sources import Source
+from napari_nucleigan.widgets.base.jobs import Runner
+from napari_nucleigan.widgets.base.mask_layers import mask_reader, pairs_of
+from napari_nucleigan.widgets.base.run_bar import RunBar
+from napari_nucleigan.widgets.base.run_watcher import Monitor
+from napari_nucleigan.widgets.segment.drawn_regions import regions_reader
+from napari_nucleigan.widgets.segment.shapes_picker import ShapesPicker
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels
+    from napari.viewer import Viewer
+
+    from napari_nucleigan.models import ModelCard
+    from napari_nucleigan.training.runs.status import RunStatus
+    from napari_nucleigan.widgets.segment.form import SegmentForm
+
+_FEWEST_MINUTES = 0.1
+
+
+class Corrections(QWidget):
+    """Regions of an image whose nuclei the user has corrected, and a model fine-tuned on them.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer whose layers hold the corrections.
+    run_folder : str
+        Folder of the runs; empty for the usual one.
+    """
+
+    started = Signal(object)
+    """Path of a run whose process was started."""
+    ended = Signal(object)
+    """The `RunStatus` of the run that has ended."""
+    model_made = Signal(object, object)
+    """Path of the model, and the image that is to be segmented with it now; None for none."""
+    failed = Signal(object)
+    """Something went wrong: a `NucleiganError`."""
+
+    def __init__(self, viewer: Viewer, run_folder: str = "") -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._folder = Path(run_folder).expanduser() if run_folder else default_folder()
+        self._image: Image | None = None
+        self._mpp: float | None = None
+        self._model: tuple[str, ModelCard] | None = None
+        self._device = "auto"
+        self._labels: list[Labels] = []
+        self._run: Path | None = None
+        self.model: Path | None = None
+        """The model of the last run that has one."""
+        self._learnt_from: Image | None = None
+
+        self.button = QToolButton()
+        self.page = QWidget()
+        self.labels = combo({}, "The nuclei of the chosen image, with your corrections in the regions below.")
+        self.regions = ShapesPicker(
+            viewer,
+            "corrected",
+            "A Shapes layer with rectangles, polygons or ellipses around what you have corrected. Every nucleus in "
+            "them must be right: what is not labelled there is background. What lies outside counts for nothing.",
+        )
+        minutes = SegmenterRecipe.model_fields["minutes"].description or ""
+        self.minutes = spin(600.0, 1.0, 1, "no limit", " min", minutes)
+        self.again = QCheckBox("Segment again when done")
+        self.bar = RunBar("Train the chosen model further, on the corrected regions only, in a process of its own.")
+        self.again_button = QPushButton("Segment again")
+        self._runner, self._actor = Runner(self, activity=True), Runner(self)
+        self._monitor = Monitor(self._folder, self)
+        self._activity = Activity(self)
+        self._closing = Closing(self, self._training, training_jobs.stop_all)
+        self._build()
+        self._connect()
+        self.reset_choices()
+
+    @property
+    def run(self) -> Path | None:
+        """The run that is being trained, if there is one."""
+        return self._run
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is started or trained."""
+        return self._runner.running or self._run is not None
+
+    def look(self, image: Image | None, mpp: float | None, form: SegmentForm) -> None:
+        """Take what is chosen in the form.
+
+        Parameters
+        ----------
+        image : Image or None
+            The one image that is chosen; None for none or several.
+        mpp : float or None
+            Its microns per pixel.
+        form : SegmentForm
+            Where model and device are chosen.
+        """
+        self._mpp, self._device = mpp, form.device.currentData()
+        card = form.card()
+        self._model = None if card is None else (form.model.currentData(), card)
+        if image is not self._image:
+            self._image = image
+            self.reset_choices()
+        self._update()
+
+    def reset_choices(self) -> None:
+        """List the layers anew; what was chosen stays chosen."""
+        self._labels = [labels for image, labels in pairs_of(self._viewer) if image is self._image]
+        before = self.labels.currentData()
+        with silent(self.labels):
+            self.labels.clear()
+            for layer in self._labels:
+                self.labels.addItem(layer.name, layer.unique_id)
+            self.labels.setCurrentIndex(max(0, self.labels.findData(before)) if self._labels else -1)
+        self.regions.reset_choices()
+        self._update()
+
+    def problem(self) -> str:
+        """Why nothing can be learnt; empty where something can."""
+        if self._image is None:
+            return "Choose one image above."
+        if text := layers.layer_problem(self._image):
+            return text
+        if self._mpp is None:
+            return "Type the microns per pixel of the image above."
+        if self._model is None:
+            return "Choose the model to be fine-tuned above."
+        if not self._labels:
+            return "Press Run above, then correct the nuclei of some region in the Labels layer."
+        return self.regions.problem("draw a rectangle around a region in which every nucleus is right.")
+
+    def draw_regions(self) -> None:
+        """Add a Shapes layer for the regions, with the rectangle tool at hand."""
+        if self._image is not None:
+            self.regions.draw(self._image)
+
+    def start(self) -> None:
+        """Start to fine-tune."""
+        if self.running or self.problem():
+            return
+        assert self._image is not None and self._model is not None
+        image, (path, card), shapes = self._image, self._model, self.regions.chosen
+        labels = self._labels[self.labels.currentIndex()]
+        assert shapes is not None
+        self.bar.begin()
+        try:
+            recipe = read_recipe(
+                FINE_TUNING, {**fixed_by(card), "start_from": path, "minutes": self.minutes.value()}, SegmenterRecipe
+            )
+            regions = regions_reader(shapes, labels)
+        except NucleiganError as error:
+            self._failed(error)
+            return
+        source = Source(layers.pixels(image), image.name, self._mpp, channel_first=layers.is_channel_first(image))
+        order = training_jobs.TrainOrder(
+            kind="segmenter",
+            recipe=recipe,
+            name=f"{file_name(image.name)} fine-tuned",
+            runs=self._folder,
+            device=self._device,
+            data=(training_jobs.Pair(source, mask_reader(labels), regions),),
+        )
+        # Another image may be chosen before it has learnt.
+        self._learnt_from = image
+        self._runner.start(training_jobs.begin(order), f"starting {order.name}")
+        self._update()
+
+    def stop(self) -> None:
+        """Ask the run to save its state and end."""
+        self._runner.cancel()
+        if self._run is not None:
+            self.bar.note("Stopping after the present step…")
+            self._actor.start(training_jobs.act(self._run, "stop"), f"stop {self._run.name}")
+
+    def shut_down(self) -> None:
+        """Look at nothing any more; a run goes on, and the Train widget finds it."""
+        self._forget()
+        for runner in (self._runner, self._actor):
+            runner.cancel()
+
+    def set_theme(self, theme: str) -> None:
+        """Follow the viewer's theme."""
+        self.bar.problem.setStyleSheet(warning_style(theme))
+
+    def _build(self) -> None:
+        self.button.setText("Corrections")
+        self.button.setToolTip("Correct the nuclei of a region, and let the model learn from it.")
+        self.button.setCheckable(True)
+        self.button.setArrowType(Qt.ArrowType.RightArrow)
+        self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.minutes.setMinimum(_FEWEST_MINUTES)
+        self.minutes.setValue(read_recipe(FINE_TUNING).minutes)
+        self.again.setChecked(True)
+        self.again.setToolTip("Segment the image with the new model as soon as it has learnt. Your layers stay.")
+        self.again_button.setToolTip("Choose the new model above, and segment the image with it.")
+        self.bar.run_button.setText("Fine-tune")
+        self.bar.cancel_button.setText("Stop")
+        self.bar.cancel_button.setToolTip("Save what was learnt so far, and end.")
+        form = form_layout(self.page)
+        add_row(form, "Labels", self.labels)
+        add_row(form, "Regions", self.regions)
+        add_row(form, "Learning", self.minutes)
+        for part in (self.again, self.bar, self.again_button):
+            form.addRow(part)
+        self.page.hide()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.button)
+        layout.addWidget(self.page)
+
+    def _connect(self) -> None:
+        self.button.toggled.connect(self._open)
+        self.regions.button.clicked.connect(lambda: self.draw_regions())
+        self.bar.run_clicked.connect(self.start)
+        self.bar.cancel_clicked.connect(self.stop)
+        self.again_button.clicked.connect(lambda: self._offer(self._image or self._learnt_from))
+        self.labels.currentIndexChanged.connect(lambda _: self._update())
+        self.regions.changed.connect(self._update)
+        self._runner.progressed.connect(self.bar.show_progress)
+        self._runner.noted.connect(self._noted)
+        self._runner.finished.connect(self._started)
+        self._runner.stopped.connect(self._update)
+        for runner in (self._runner, self._actor):
+            runner.failed.connect(self._failed)
+        self._monitor.status.connect(self._told)
+        self._monitor.gone.connect(self._gone)
+        self._monitor.failed.connect(self._failed)
+
+    def _open(self, shown: bool) -> None:
+        self.page.setVisible(shown)
+        self.button.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
+        self._update()
+
+    def _update(self) -> None:
+        for part in (self.labels, self.regions, self.minutes):
+            part.setEnabled(not self.running)
+        self.regions.button.setEnabled(self._image is not None and not self.running)
+        self.bar.set_state(self.running, "" if self.running else self.problem())
+        self.again_button.setEnabled(self.model is not None)
+
+    def _started(self, path: Path) -> None:
+        self._run = path
+        self._closing.attach()
+        self._monitor.start()
+        self._monitor.watch([path])
+        self._update()
+        self.started.emit(path)
+
+    def _forget(self) -> None:
+        """Watch the run no longer."""
+        self._run = None
+        self._closing.detach()
+        self._monitor.stop()
+        self._activity.clear()
+
+    def _training(self) -> dict[object, str]:
+        return {} if self._run is None else {self._run: self._run.name}
+
+    def _told(self, status: RunStatus) -> None:
+        if status.path != self._run:
+            return
+        for path in self._activity.update([status]):
+            self._actor.start(training_jobs.act(path, "stop"), f"stop {path.name}")
+        if status.state.alive:
+            what = status.what or str(status.state)
+            self.bar.show_progress(Progress(status.step or 0, status.steps or 0, what, status.seconds_left))
+            return
+        self._forget()
+        if status.state is RunState.FINISHED:
+            self.bar.note(f"Fine-tuned: {status.name}.")
+        elif status.state is RunState.STOPPED:
+            self.bar.note("Stopped. The Train widget can resume it.")
+        else:
+            self._failed(NucleiganError(f"Fine-tuning has ended: {status.message}"))
+        if status.model is not None:
+            self.model = status.model
+            at_once = status.state is RunState.FINISHED and self.again.isChecked()
+            self._offer(self._learnt_from if at_once else None)
+        self._update()
+        self.ended.emit(status)
+
+    def _offer(self, image: Image | None) -> None:
+        if self.model is not None:
+            self.model_made.emit(self.model, image)
+
+    def _gone(self, path: Path) -> None:
+        if path == self._run:
+            self._forget()
+            self.bar.note("The folder of the run is gone.")
+            self._update()
+
+    def _noted(self, event: Any) -> None:
+        if isinstance(event, Note):
+            self.bar.note(event.text)
+
+    def _failed(self, error: NucleiganError) -> None:
+        self.bar.note(str(error))
+        self._update()
+        self.failed.emit(error)

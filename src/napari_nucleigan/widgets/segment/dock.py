@@ -1,0 +1,396 @@
+"""The Segment widget: H&E images to nuclei.
+
+It shows a form (`form`), runs jobs (`jobs`, through `base.jobs`) and keeps the layers that come out (`results`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_error, show_info, show_warning
+from qtpy.QtCore import QEvent, QTimer, Signal
+from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
+
+from napari_nucleigan.base.errors import NucleiganError
+from napari_nucleigan.base.events import Note, Progress
+from napari_nucleigan.models import ModelFile, list_models, read_card
+from napari_nucleigan.widgets.base import image_sources, layers, preferences
+from napari_nucleigan.widgets.base.fields import scroll_inside, warning_style
+from napari_nucleigan.widgets.base.image_sources import WHOLE_IMAGE
+from napari_nucleigan.widgets.base.jobs import Runner
+from napari_nucleigan.widgets.base.pixel_sizes import Scales
+from napari_nucleigan.widgets.base.run_bar import RunBar
+from napari_nucleigan.widgets.segment import form as forms
+from napari_nucleigan.widgets.segment import jobs
+from napari_nucleigan.widgets.segment.corrections import Corrections
+from napari_nucleigan.widgets.segment.refilter import Refilter
+from napari_nucleigan.widgets.segment.region_choice import RegionChoice
+from napari_nucleigan.widgets.segment.results import Result, Results, run_key
+from napari_nucleigan.widgets.segment.shapes_picker import ShapesPicker
+from napari_nucleigan.widgets.segment.slide_form import SlideFields, slide_order
+from napari_nucleigan.widgets.segment.slide_run import SlideRun, SlideShown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.layers import Image
+    from napari.viewer import Viewer
+
+    from napari_nucleigan.contributions.layers import LayerData
+    from napari_nucleigan.segmentation import Segmentation
+
+REFILTER_MS = 80
+"""Rest after the last move of a filter before the labels are made anew."""
+
+
+class SegmentWidget(QWidget):
+    """Segment the nuclei of H&E images.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        The viewer whose images are segmented.
+    """
+
+    done = Signal(object)
+    """A run has ended: the list of its `results.Result`."""
+    failed = Signal(object)
+    """Something went wrong: a `NucleiganError`, already shown to the user."""
+    ready = Signal()
+    """Models and devices are listed."""
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._preferences = preferences.preferences()
+        self._images: list[Image] = []
+        self._scales = Scales()
+        self._extra_models: list[ModelFile] = []
+        self._results = Results(napari_viewer)
+        self._queue: deque[Image] = deque()
+        self._made: list[Result | SlideShown] = []
+        self._total = 0
+        self._key: tuple[Any, ...] = ()
+        self._part = WHOLE_IMAGE
+
+        self.shapes = ShapesPicker(
+            napari_viewer,
+            "region",
+            "A Shapes layer with rectangles, polygons or ellipses. A nucleus counts if its centre lies in one of them.",
+        )
+        self.slide = SlideFields()
+        self.form = forms.SegmentForm(self.shapes, self.slide)
+        self._choice = RegionChoice(napari_viewer, self.form, self.shapes, self.slide, self._scales, self)
+        self.bar = RunBar("Segment the nuclei.")
+        self.corrections = Corrections(napari_viewer, self._preferences.run_folder)
+        self._runner = Runner(self, activity=True)
+        self._opener = Runner(self, activity=True)
+        self._surveyor = Runner(self)
+        self._refilterer = Refilter(self._results, self)
+        self.slides = SlideRun(napari_viewer, self)
+        self._rest = QTimer(self, singleShot=True, interval=REFILTER_MS)
+        self._build()
+        self._connect()
+        self._theme()
+        self.reset_choices()
+        self.refresh_models()
+
+    @property
+    def running(self) -> bool:
+        """Whether images are being opened or segmented."""
+        return self._runner.running or self._opener.running or self.slides.running
+
+    @property
+    def results(self) -> list[Result]:
+        """The results whose layers are still in the viewer."""
+        self._results.prune()
+        return list(self._results)
+
+    def reset_choices(self, event: object = None) -> None:
+        """List the image layers anew; napari calls this when layers come, go or are renamed."""
+        kept = [layer.unique_id for layer in self._selected()]
+        everything = self.form.image.currentData() == forms.ALL_IMAGES
+        self._images = layers.image_layers(self._viewer)
+        chosen: int | str | None = None
+        if everything and len(self._images) > 1:
+            chosen = forms.ALL_IMAGES
+        elif self._images:
+            chosen = next((i for i, layer in enumerate(self._images) if layer.unique_id in kept), 0)
+        self.form.set_images([layer.name for layer in self._images], chosen)
+        self._results.prune()
+        self.shapes.reset_choices()
+        self._image_chosen()
+        self.corrections.reset_choices()
+
+    def select_image(self, layer: Image) -> None:
+        """Choose an image layer in the form."""
+        self.form.image.setCurrentIndex(self._images.index(layer))
+
+    def refresh_models(self) -> None:
+        """Look for models and devices again."""
+        self._surveyor.start(image_sources.survey(), "looking for models and devices")
+
+    def open_paths(self, paths: Sequence[str | Path]) -> None:
+        """Open images from files or folders as layers."""
+        if not paths:
+            return
+        preferences.remember("folder", str(Path(paths[0]).parent))
+        self.bar.begin()
+        self._opener.start(image_sources.load_images(paths), "opening images")
+        self._update()
+
+    def add_model_file(self, path: str | Path) -> None:
+        """Add a model file to the list, and choose it."""
+        try:
+            card = read_card(path)
+            if card.kind != "segmenter":
+                raise NucleiganError(f"{path} is a {card.kind}, not a segmenter; choose another model file.")
+        except NucleiganError as error:
+            self._failed(error)
+            return
+        others = [file for file in self._extra_models if file.path != Path(path)]
+        self._extra_models = [*others, ModelFile(card.name, Path(path), False, card)]
+        self.form.set_models([*list_models("segmenter"), *self._extra_models], str(path))
+        self._update()
+
+    def run(self) -> None:
+        """Segment the chosen images."""
+        if self.running:
+            return
+        if self.problem():  # what is in view may have become too much
+            self._update()
+            return
+        self.bar.begin()
+        self._rest.stop()
+        self._refilterer.cancel()
+        self._queue = deque(self._selected())
+        self._total = len(self._queue)
+        self._made = []
+        self._next()
+
+    def cancel(self) -> None:
+        """Stop what is running; results already made stay."""
+        self._queue.clear()
+        for runner in (self._opener, self._runner, self.slides):
+            runner.cancel()
+
+    def problem(self) -> str:
+        """Why a run is not possible now; empty where it is."""
+        chosen = self._selected()
+        if not chosen:
+            return "Open an H&E image: with Open beside Image, or by dropping files on the canvas."
+        for layer in chosen:
+            if text := layers.layer_problem(layer) or self._scales.problem(layer):
+                return text
+        if self._surveyor.running and self.form.model.count() == 0:
+            return "Looking for models and devices…"
+        return self.form.problem() or self._choice.problem(chosen)
+
+    def _build(self) -> None:
+        inner = QWidget()
+        layout = QVBoxLayout(inner)
+        layout.setContentsMargins(6, 6, 6, 6)
+        layout.addWidget(self.form)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.corrections)
+        layout.addStretch()
+        scroll_inside(self, inner)
+
+    def _connect(self) -> None:
+        form = self.form
+        form.paths_chosen.connect(self.open_paths)
+        form.model_file_chosen.connect(self.add_model_file)
+        form.image_changed.connect(self._image_chosen)
+        form.mpp_typed.connect(self._mpp_typed)
+        form.filters_changed.connect(self._rest.start)
+        form.changed.connect(self._update)
+        self.bar.run_clicked.connect(self.run)
+        self.bar.cancel_clicked.connect(self.cancel)
+        self._rest.timeout.connect(self._refilter)
+        self._surveyor.finished.connect(self._surveyed)
+        self._surveyor.failed.connect(self._failed)
+        self.shapes.button.clicked.connect(lambda: self.shapes.draw(self._selected()[0]))
+        self.shapes.changed.connect(self._update)
+        self.slide.changed.connect(self._update)
+        for runner in (self._runner, self._opener, self.slides):
+            runner.progressed.connect(self._progressed)
+            runner.noted.connect(self._noted)
+            runner.stopped.connect(self._stopped)
+        self._opener.finished.connect(self._opened)
+        self._opener.failed.connect(self._failed)
+        self._runner.finished.connect(self._finished)
+        self.slides.finished.connect(self._finished_slide)
+        for runner in (self._runner, self.slides):
+            runner.failed.connect(self._failed_run)
+        self._refilterer.shown.connect(self._refiltered)
+        self._refilterer.noted.connect(self.bar.note)
+        self._refilterer.failed.connect(self._failed)
+        self.corrections.model_made.connect(self._learnt)
+        self.corrections.failed.connect(self._failed)
+        self._choice.view_changed.connect(self._update)
+        self._viewer.events.theme.connect(self._theme)
+        # A docked widget never sees a close event; `event` below and this are what there is.
+        app = QApplication.instance()
+        assert app is not None
+        app.aboutToQuit.connect(self._shut_down)
+
+    def event(self, event: QEvent) -> bool:
+        """Stop all jobs when the widget leaves its window."""
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parent() is None:
+                self._shut_down()
+            elif self.form.model.count() == 0 and not self._surveyor.running:
+                self.refresh_models()
+        return bool(super().event(event))
+
+    def _shut_down(self) -> None:
+        self._queue.clear()
+        self._rest.stop()
+        self._choice.rest()
+        for runner in (self._runner, self._opener, self.slides, self._surveyor, self._refilterer):
+            runner.cancel()
+        self.corrections.shut_down()
+        self._results.clear()
+
+    def _theme(self, event: object = None) -> None:
+        for label in (self.bar.problem, self.form.mpp_source):
+            label.setStyleSheet(warning_style(self._viewer.theme))
+        self.corrections.set_theme(self._viewer.theme)
+
+    def _selected(self) -> list[Image]:
+        data = self.form.image.currentData()
+        if data == forms.ALL_IMAGES:
+            return list(self._images)
+        return [self._images[data]] if data is not None and data < len(self._images) else []
+
+    def _image_chosen(self) -> None:
+        chosen = self._selected()
+        values = {self._scales.of(layer)[0] for layer in chosen}
+        if len(values) == 1:
+            self.form.set_mpp(*self._scales.of(chosen[0]))
+        else:
+            text = "The images differ; what you type is used for those that do not say it." if chosen else ""
+            self.form.set_mpp(None, text)
+        self._update()
+
+    def _mpp_typed(self, mpp: float, done: bool) -> None:
+        # "0" is how "0.5" begins: only a field that is left at 0 takes back what was typed before.
+        if mpp or done:
+            for layer in (chosen := self._selected()):
+                if len(chosen) == 1 or layers.layer_mpp(layer) is None:
+                    self._scales.give(layer, mpp)
+            self._image_chosen()
+
+    def _update(self) -> None:
+        running = self.running
+        self.form.setEnabled(not running)
+        self.form.region.setEnabled(self.form.image.currentData() != forms.ALL_IMAGES)
+        self.bar.set_state(running, "" if running else self.problem())
+        chosen = self._selected()
+        image = chosen[0] if len(chosen) == 1 else None
+        self.shapes.button.setEnabled(len(chosen) == 1)
+        self.slide.look(next((layer for layer in chosen if self._choice.is_slide(layer, WHOLE_IMAGE)), None))
+        self.corrections.look(image, self._scales.of(image)[0] if image else None, self.form)
+
+    def _learnt(self, model: Path, image: Image | None) -> None:
+        """Take the model that was made of the user's corrections."""
+        self.add_model_file(model)
+        if not self.running and image in self._images:
+            self.select_image(image)
+            self.run()
+
+    def _next(self) -> None:
+        if not self._queue:
+            self._update()
+            self._show_figures()
+            self.done.emit(self._made)
+            return
+        layer = self._queue[0]
+        mpp = self._scales.of(layer)[0] or 0.0  # never 0: `problem` has asked for it
+        part = self._choice.part(layer)
+        chosen = self.form.settings().model_copy(update={"tile": self._preferences.tile, "mpp": mpp})
+        if self._choice.is_slide(layer, part):
+            self.slide.remember()
+            self.slides.start(slide_order(layer, part, chosen, self.slide), layer)
+        else:
+            self._key, self._part = run_key(layer, chosen, mpp, part), part
+            source = image_sources.Source(layers.pixels(layer), layer.name, mpp, part, layers.is_channel_first(layer))
+            self._runner.start(jobs.segment_source(source, chosen), f"segmenting {layer.name}")
+        self._update()
+
+    def _finished(self, result: Segmentation) -> None:
+        layer = self._queue.popleft()
+        if layer in self._viewer.layers:
+            replace = self.form.rerun.currentData() == layers.REPLACE
+            self._made.append(self._results.show(layer, result, self._key, self._part, replace))
+            for note in result.notes:
+                self.bar.note(note)
+        self._next()
+
+    def _finished_slide(self, shown: SlideShown) -> None:
+        self._queue.popleft()
+        self._made.append(shown)
+        self.bar.note(shown.remark())
+        self._next()
+
+    def _failed_run(self, error: NucleiganError) -> None:
+        self._failed(error)
+        if self.sender() is self.slides and (kept := self.slides.kept()):
+            self.bar.note(kept)
+        self._queue.popleft()
+        self._next()
+
+    def _failed(self, error: NucleiganError) -> None:
+        show_error(str(error))
+        if self.sender() is not self.corrections:  # they say it themselves
+            self.bar.note(str(error))
+        self._update()
+        self.failed.emit(error)
+
+    def _stopped(self) -> None:
+        self._queue.clear()
+        kept = self.slides.kept() if self.sender() is self.slides else ""
+        self.bar.note(f"Cancelled. {kept}".strip())
+        self._show_figures()
+        self._update()
+
+    def _progressed(self, event: Progress) -> None:
+        several = self._total > 1 and self._queue
+        at = self._total - len(self._queue) + 1
+        self.bar.show_progress(event, f"image {at} of {self._total}: " if several else "")
+
+    def _noted(self, event: object) -> None:
+        if isinstance(event, Note):
+            self.bar.note(event.text)
+            if event.level == "warning":
+                show_warning(event.text)
+
+    def _opened(self, images: list[LayerData]) -> None:
+        added = [self._viewer.add_image(pixels, **arguments) for pixels, arguments, _ in images]
+        for layer in added[1:]:
+            layer.visible = False
+        self.reset_choices()
+        self.select_image(added[0])
+        hidden = "; the first is shown, the others are hidden in the layer list" if len(added) > 1 else ""
+        show_info(f"Opened {len(added)} image{'s' * (len(added) > 1)}{hidden}.")
+        self._update()
+
+    def _show_figures(self) -> None:
+        self.bar.show_figures([item.figures for item in self._made])
+
+    def _surveyed(self, found: image_sources.Survey) -> None:
+        self.form.set_devices(found.devices, self._preferences.device)
+        self.form.set_models([*found.models, *self._extra_models])
+        self._update()
+        self.ready.emit()
+
+    def _refilter(self) -> None:
+        if not self.running and not self.form.problem():
+            chosen = self._results.latest(self._selected(), self.form.model.currentData())
+            self._refilterer.start(chosen, self.form.settings())
+
+    def _refiltered(self, item: Result) -> None:
+        self._made = [item] if item not in self._made else self._made
+        self._show_figures()

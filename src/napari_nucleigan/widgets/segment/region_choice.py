@@ -1,0 +1,117 @@
+"""What of an image the form asks for, and which way it goes: through memory, or tile by tile as a slide."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_nucleigan.base.errors import NucleiganError
+from napari_nucleigan.widgets.base import layers
+from napari_nucleigan.widgets.base.image_sources import WHOLE_IMAGE, Part
+from napari_nucleigan.widgets.base.transforms import view_box
+from napari_nucleigan.widgets.segment import form as forms
+from napari_nucleigan.widgets.segment.regions import drawn_part
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.layers import Image
+    from napari.viewer import Viewer
+
+    from napari_nucleigan.widgets.base.pixel_sizes import Scales
+    from napari_nucleigan.widgets.segment.form import SegmentForm
+    from napari_nucleigan.widgets.segment.shapes_picker import ShapesPicker
+    from napari_nucleigan.widgets.segment.slide_form import SlideFields
+
+
+REST_MS = 200
+"""Rest after the last move of the canvas before it is looked at what is in view."""
+
+
+class RegionChoice(QObject):
+    """Reads the fields of the region.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        What is in view.
+    form : SegmentForm
+        Where region and model are chosen.
+    shapes : ShapesPicker
+        Where drawn regions are chosen.
+    slide : SlideFields
+        What is asked for slides.
+    scales : Scales
+        Microns per pixel of the images.
+    parent : QObject
+        The widget that owns it.
+    """
+
+    view_changed = Signal()
+    """Another part of the image is in view, and that is what is wanted."""
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        form: SegmentForm,
+        shapes: ShapesPicker,
+        slide: SlideFields,
+        scales: Scales,
+        parent: QObject,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._form = form
+        self._shapes = shapes
+        self._slide = slide
+        self._scales = scales
+        self._timer = QTimer(self, singleShot=True, interval=REST_MS)
+        self._timer.timeout.connect(self.view_changed.emit)
+        viewer.scene.camera.events.connect(self._moved)
+
+    @property
+    def kind(self) -> str:
+        """`forms.WHOLE`, `forms.VIEW` or `forms.DRAWN`; of several images all is wanted."""
+        whole = self._form.image.currentData() == forms.ALL_IMAGES
+        return forms.WHOLE if whole else str(self._form.region.currentData())
+
+    def part(self, image: Image) -> Part:
+        """Return what is wanted of an image.
+
+        Raises
+        ------
+        ImageError, LabelsError
+            If nothing of it is in view, or enclosed by what was drawn.
+        """
+        if self.kind == forms.VIEW:
+            return Part(view_box(self._viewer, image))
+        if self.kind == forms.DRAWN and self._shapes.chosen is not None:
+            return drawn_part(image, self._shapes.chosen, self._scales.of(image)[0] or 1.0)
+        return WHOLE_IMAGE
+
+    def is_slide(self, image: Image, part: Part) -> bool:
+        """Whether a part of an image is too much to be held in memory at the model's scale."""
+        card, mpp = self._form.card(), self._scales.of(image)[0]
+        if card is None or mpp is None or layers.layer_problem(image):
+            return False
+        return part.pixels(image) * (mpp / card.mpp) ** 2 > layers.LARGE
+
+    def problem(self, images: Sequence[Image]) -> str:
+        """Why what is wanted of some images cannot be segmented; empty where it can."""
+        if self.kind == forms.DRAWN:
+            if text := self._shapes.problem("draw a rectangle around what is to be segmented."):
+                return text
+        try:
+            slides = [image for image in images if self.is_slide(image, self.part(image))]
+        except NucleiganError as error:
+            return str(error)
+        return next(filter(None, map(self._slide.problem, slides)), "")
+
+    def rest(self) -> None:
+        """Look at the view no more."""
+        self._timer.stop()
+
+    def _moved(self, event: object = None) -> None:
+        if self.kind == forms.VIEW:
+            self._timer.start()

@@ -1,0 +1,381 @@
+"""The Synthesize widget: masks to H&E.
+
+It shows a form (`paint_form`), runs jobs (`paint_work`, through `jobs`), keeps the layers that come out
+(`pictures`), and lets a picture follow its mask (`live`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_error, show_info, show_warning
+from qtpy.QtCore import QEvent, QTimer, Signal
+from qtpy.QtWidgets import QApplication, QPushButton, QTabWidget, QVBoxLayout, QWidget
+
+from napari_nucleigan.base.errors import NucleiganError
+from napari_nucleigan.base.events import Note
+from napari_nucleigan.models import ModelFile, list_models
+from napari_nucleigan.widgets.base import image_sources, preferences
+from napari_nucleigan.widgets.base.fields import say, scroll_inside, warning_style
+from napari_nucleigan.widgets.base.jobs import Runner
+from napari_nucleigan.widgets.base.layers import REPLACE
+from napari_nucleigan.widgets.base.method_form import GAP
+from napari_nucleigan.widgets.base.pickers import own_model_file
+from napari_nucleigan.widgets.base.run_bar import RunBar
+from napari_nucleigan.widgets.synthesize import jobs
+from napari_nucleigan.widgets.synthesize.choices import Choices
+from napari_nucleigan.widgets.synthesize.form import PaintForm
+from napari_nucleigan.widgets.synthesize.live import Live
+from napari_nucleigan.widgets.synthesize.pictures import Outlines, Picture, Pictures
+from napari_nucleigan.widgets.synthesize.save_pair import PairSaver
+from napari_nucleigan.widgets.synthesize.set_form import SetSection
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari.viewer import Viewer
+
+    from napari_nucleigan.synthesis import LiveCanvas, Synthesis
+    from napari_nucleigan.widgets.base.mask_layers import MaskLayer
+
+REST_MS = 150
+"""Rest after the last change of a setting before live mode paints anew."""
+
+
+class SynthesizeWidget(QWidget):
+    """Paint H&E from masks of nuclei.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        The viewer whose masks are painted.
+    """
+
+    done = Signal(object)
+    """A run has ended: its `pictures.Picture`, or None where the mask is gone."""
+    followed = Signal(float)
+    """Live: the picture shows the mask again; seconds since the first edit that it did not show."""
+    failed = Signal(object)
+    """Something went wrong: a `NucleiganError`, already shown to the user."""
+    ready = Signal()
+    """Models and devices are listed."""
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._preferences = preferences.preferences()
+        self._extra_models: list[ModelFile] = []
+        self._pictures = Pictures(napari_viewer)
+        self._outlines = Outlines()
+        self._shelf = jobs.Shelf()
+        self._order: jobs.Order | None = None
+        self._running_on: MaskLayer | None = None
+        self._live_key: Any = None
+        self._shown: Picture | None = None  # the picture that live mode keeps in step
+
+        self.form = PaintForm()
+        self._choices = Choices(napari_viewer, self.form, self._preferences.tile)
+        self.bar = RunBar("Paint the mask.")
+        self.save_button = QPushButton("Save the pair…")
+        self._runner = Runner(self, activity=True)
+        self._surveyor = Runner(self)
+        self.saver = PairSaver(self)
+        self._live = Live(self._shelf, self)
+        self.sets = SetSection(self._shelf, self._choices.set_order, self.problem)
+        self._rest = QTimer(self, singleShot=True, interval=REST_MS)
+        self._build()
+        self._connect()
+        self._theme()
+        self.reset_choices()
+        self.refresh_models()
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is on its way."""
+        return self._runner.running
+
+    @property
+    def live(self) -> Live:
+        """The live mode."""
+        return self._live
+
+    @property
+    def picture(self) -> Picture | None:
+        """The newest picture of the chosen mask."""
+        return self._pictures.of(self.mask)
+
+    @property
+    def mask(self) -> MaskLayer | None:
+        """The chosen mask layer."""
+        return self._choices.mask
+
+    def reset_choices(self, event: object = None) -> None:
+        """List the layers anew; napari calls this when layers come, go or are renamed."""
+        self._choices.refresh()
+        if self._live.mask is not None and self._live.mask not in self._choices.masks:
+            self._end_live("The mask was removed: live mode is off.")
+        elif self._shown is not None and self._shown.image not in self._viewer.layers:
+            self._end_live("The picture was removed: live mode is off.")
+        self._mask_chosen()
+
+    def select_mask(self, layer: MaskLayer) -> None:
+        """Choose a mask layer in the form."""
+        self.form.mask.setCurrentIndex(self._choices.masks.index(layer))
+
+    def refresh_models(self) -> None:
+        """Look for models and devices again."""
+        self._surveyor.start(image_sources.survey("synthesizer"), "looking for models and devices")
+
+    def add_model_file(self, path: str | Path) -> None:
+        """Add a model file to the list, and choose it."""
+        try:
+            file = own_model_file(path, "synthesizer")
+        except NucleiganError as error:
+            self._failed(error)
+            return
+        self._extra_models = [*(each for each in self._extra_models if each.path != file.path), file]
+        self.form.set_models([*list_models("synthesizer"), *self._extra_models], str(path))
+        self._changed()
+
+    def problem(self, needs_mask: bool = True) -> str:
+        """Why nothing can be painted now, or not the chosen mask; empty where it can."""
+        if self._surveyor.running and self.form.model.count() == 0:
+            return "Looking for models and devices…"
+        return (needs_mask and self._choices.problem()) or self.form.problem()
+
+    def run(self) -> None:
+        """Paint the chosen mask."""
+        mask = self.mask
+        if mask is None or self.running or self.problem():
+            return
+        self.bar.begin()
+        self._running_on, self._order = mask, self._choices.order()
+        self._runner.start(jobs.paint(self._order, self._shelf), f"painting {mask.name}")
+        self._update()
+
+    def cancel(self) -> None:
+        """Stop what is running: a run, or the first picture of live mode."""
+        if self._live.beginning:
+            self._end_live("Cancelled.")
+        self._runner.cancel()
+
+    def _build(self) -> None:
+        inner = QWidget()
+        layout = QVBoxLayout(inner)
+        layout.setContentsMargins(6, 6, 6, 6)
+        once = QWidget()
+        page = QVBoxLayout(once)
+        page.setContentsMargins(6, 6, 6, 6)
+        for part in (self.form.run_fields, self.bar, self.save_button):
+            page.addWidget(part)
+        page.addStretch()
+        self.tabs = QTabWidget()
+        self.tabs.addTab(once, "Picture")
+        self.tabs.setTabToolTip(0, "Paint the chosen mask, once or live.")
+        self.tabs.addTab(self.sets, "Data set")
+        self.tabs.setTabToolTip(1, "Make many pairs of a mask and its picture.")
+        layout.addWidget(self.form)
+        layout.addSpacing(GAP)
+        layout.addWidget(self.tabs)
+        layout.addStretch()
+        scroll_inside(self, inner)
+
+    def _connect(self) -> None:
+        form = self.form
+        form.mask_changed.connect(self._mask_chosen)
+        form.mpp_typed.connect(self._mpp_typed)
+        form.model_file_chosen.connect(self.add_model_file)
+        form.live_toggled.connect(self._live_toggled)
+        form.outlines_toggled.connect(self._outline)
+        form.changed.connect(self._changed)
+        self.bar.run_clicked.connect(self.run)
+        self.bar.cancel_clicked.connect(self.cancel)
+        self.save_button.clicked.connect(lambda: self.saver.ask(self.picture))
+        self._rest.timeout.connect(self._begin_live)
+        self._surveyor.finished.connect(self._surveyed)
+        self._surveyor.failed.connect(self._failed)
+        for source in (self._runner, self._live, self.saver):
+            source.noted.connect(self._noted)
+            source.failed.connect(self._failed)
+        self.sets.noted.connect(self._warn)
+        self.sets.failed.connect(self._show_error)
+        for source in (self._runner, self._live):
+            source.progressed.connect(self.bar.show_progress)
+        self._runner.finished.connect(self._finished)
+        self._runner.stopped.connect(self._stopped)
+        self.saver.saved.connect(self._saved)
+        self.saver.changed.connect(self._update)
+        self._live.begun.connect(self._begun)
+        self._live.patched.connect(self._patched)
+        self._live.followed.connect(self._followed)
+        self._viewer.events.theme.connect(self._theme)
+        # A docked widget never sees a close event; `event` below and this are what there is.
+        app = QApplication.instance()
+        assert app is not None
+        app.aboutToQuit.connect(self._shut_down)
+
+    def event(self, event: QEvent) -> bool:
+        """Stop all jobs when the widget leaves its window."""
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parent() is None:
+                self._shut_down()
+            elif self.form.model.count() == 0 and not self._surveyor.running:
+                self.refresh_models()
+        return bool(super().event(event))
+
+    def _shut_down(self) -> None:
+        self._stop_live()
+        for runner in (self._runner, self._surveyor, self.saver, self.sets):
+            runner.cancel()
+        self._pictures.clear()
+        self._outlines.forget()
+
+    def _theme(self, event: object = None) -> None:
+        for label in (self.bar.problem, self.sets.bar.problem, self.form.mpp_source):
+            label.setStyleSheet(warning_style(self._viewer.theme))
+
+    def _mask_chosen(self) -> None:
+        self._choices.show_mpp()
+        self._changed()
+
+    def _mpp_typed(self, mpp: float) -> None:
+        self._choices.type_mpp(mpp)
+        self._mask_chosen()
+
+    def _changed(self) -> None:
+        """Follow a change of the form."""
+        if self.form.live.isChecked() and (self.problem() or self._choices.key() != self._live_key):
+            self._rest.start()
+        self._update()
+
+    def _update(self) -> None:
+        busy = self.running or self._live.beginning
+        following = self._live.mask is not None
+        problem = self.problem()
+        self.form.set_enabled(not self.running)
+        self.form.live.setEnabled(following or not problem)
+        self.bar.set_state(busy, "" if busy else problem)
+        if following and not busy and not problem:
+            self.bar.run_button.setEnabled(False)
+            self.bar.run_button.setToolTip("Live mode paints already: untick it to run once.")
+        picture = self.picture
+        self.save_button.setEnabled(picture is not None and not self.saver.running)
+        self.save_button.setToolTip(
+            "Write the picture and its mask into a data set." if picture else "Paint the mask first."
+        )
+        self.sets.update_state()
+
+    def _noted(self, event: object) -> None:
+        if isinstance(event, Note):
+            self.bar.note(event.text)
+            self._warn(event)
+
+    def _warn(self, event: object) -> None:
+        if isinstance(event, Note) and event.level == "warning":
+            show_warning(event.text)
+
+    def _failed(self, error: NucleiganError) -> None:
+        if self._live.mask is None:
+            self.form.live.setChecked(False)
+        self.bar.note(str(error))
+        self._update()
+        self._show_error(error)
+
+    def _show_error(self, error: NucleiganError) -> None:
+        show_error(str(error))
+        self.failed.emit(error)
+
+    def _stopped(self) -> None:
+        self.bar.note("Cancelled.")
+        self._update()
+
+    def _surveyed(self, survey: image_sources.Survey) -> None:
+        chosen = self.form.device.currentData()
+        self.form.set_devices(survey.devices, self._preferences.device if chosen == "auto" else chosen)
+        self.form.set_models([*survey.models, *self._extra_models])
+        self._update()
+        self.ready.emit()
+
+    def _finished(self, made: Synthesis) -> None:
+        mask, picture = self._running_on, None
+        if mask is not None and mask in self._viewer.layers:
+            replace = self.form.result.currentData() == REPLACE
+            picture = self._show(mask, made.pixels, made.labels, made.mpp, made.provenance, replace)
+            say(self.bar.figures, f"{_size(made.labels)} · {made.seconds:.1f} s · {made.provenance['model']}")
+        self._running_on = None
+        self._update()
+        self.done.emit(picture)
+
+    def _show(self, mask: MaskLayer, pixels: Any, labels: Any, mpp: float, provenance: dict, replace: bool) -> Picture:
+        picture = self._pictures.show(mask, pixels, labels, mpp, provenance, replace)
+        if self.form.outlines.isChecked():
+            self._outlines.show(mask)
+        return picture
+
+    def _outline(self, shown: bool) -> None:
+        if not shown:
+            self._outlines.hide()
+        elif (picture := self.picture) is not None:
+            self._outlines.show(picture.mask)
+
+    def _live_toggled(self, on: bool) -> None:
+        if on:
+            self._begin_live()
+        else:
+            self._stop_live()
+            self._update()
+
+    def _begin_live(self) -> None:
+        mask, problem = self.mask, self.problem()
+        if mask is None or problem:
+            self._end_live(f"Live mode is off. {problem}")
+            return
+        self._live_key = self._choices.key()
+        if not self._live.beginning:
+            self.bar.begin()
+        self._order = self._choices.order()
+        self._live.start(mask, self._choices.order)
+        self._update()
+
+    def _end_live(self, reason: str) -> None:
+        self._stop_live()
+        self.form.live.setChecked(False)
+        if reason:
+            self.bar.note(reason)
+        self._update()
+
+    def _stop_live(self) -> None:
+        self._rest.stop()
+        self._live.stop()
+        self._shown = None
+
+    def _begun(self, canvas: LiveCanvas) -> None:
+        mask, order = self._live.mask, self._order
+        assert mask is not None
+        assert order is not None
+        provenance = order.look.described(canvas.provenance())
+        self._shown = self._show(mask, canvas.pixels.copy(), canvas.labels.copy(), canvas.mpp, provenance, True)
+        say(self.bar.figures, f"Live · {_size(canvas.labels)} · {provenance['model']}")
+        self._update()
+
+    def _patched(self, patch: jobs.Patch) -> None:
+        if self._shown is None:
+            return
+        if self._shown.image.data.shape[:2] == self._shown.labels.shape:
+            self._shown.patch(patch)
+        else:
+            self._end_live("The picture was given other data: live mode is off.")
+
+    def _followed(self, seconds: float) -> None:
+        if self._shown is not None:
+            say(self.bar.figures, f"Live · {seconds:.2f} s after the edit")
+        self.followed.emit(seconds)
+
+    def _saved(self, path: Path) -> None:
+        self.bar.note(f"Saved {path} and its mask.")
+        show_info(f"Saved {path} and its mask.")
+        self._update()
+
+
+def _size(labels: Any) -> str:
+    return f"{labels.shape[1]} x {labels.shape[0]} pixels"

@@ -1,0 +1,167 @@
+"""The part of the Synthesize widget that makes data sets."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QSizePolicy, QSpinBox, QVBoxLayout, QWidget
+
+from napari_nucleigan.masks.sampler.sample import PRESETS
+from napari_nucleigan.synthesis.settings import SetSettings
+from napari_nucleigan.widgets.base.fields import add_row, combo, form_layout, say, spin
+from napari_nucleigan.widgets.base.folder_field import FolderField
+from napari_nucleigan.widgets.base.jobs import Runner
+from napari_nucleigan.widgets.base.run_bar import RunBar
+from napari_nucleigan.widgets.synthesize.set_jobs import FIT, ITSELF, SetOrder, make_set
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_nucleigan.base.errors import NucleiganError
+    from napari_nucleigan.synthesis.datasets import SetReport
+    from napari_nucleigan.widgets.synthesize.jobs import Shelf
+
+
+def _tip(field: str) -> str:
+    return SetSettings.model_fields[field].description or ""
+
+
+class SetSection(QWidget):
+    """Fields of a data set, and the job that makes it.
+
+    Parameters
+    ----------
+    shelf : Shelf
+        Where the model is kept.
+    order : callable
+        Gives the `SetOrder` of a folder, a kind of masks and further settings.
+    problem : callable
+        Tells why nothing can be painted; it is told whether the chosen mask is needed.
+    """
+
+    done = Signal(object)
+    """The `SetReport`."""
+    noted = Signal(object)
+    failed = Signal(object)
+    """A `NucleiganError`."""
+
+    def __init__(self, shelf: Shelf, order: Callable[..., SetOrder], problem: Callable[[bool], str]) -> None:
+        super().__init__()
+        self._shelf, self._order, self._problem = shelf, order, problem
+        named = {("All organs" if name == "all" else name.capitalize()): name for name in PRESETS}
+        self.masks = combo(
+            {f"Drawn: {label}": name for label, name in named.items()}
+            | {"Drawn: like the mask": FIT, "The mask itself": ITSELF},
+            "Draw masks like those of an organ, or like the mask chosen above; or paint that mask again and again, "
+            "each time with other texture and style.",
+        )
+        self.count = _whole(1, 1_000_000, 100, "", _tip("count"))
+        self.side = _whole(64, 4096, 256, " pixels", _tip("size"))
+        self.side.setSingleStep(64)
+        self.consistency = spin(1.0, 0.05, 2, "not asked for", "", _tip("min_consistency"))
+        self.folder = FolderField(
+            "The data set: images/, labels/ and split.csv. A folder with a part of the same set is filled up."
+        )
+        self.bar = RunBar("Make the data set; pairs that are in the folder already are kept.")
+        self.bar.run_button.setText("Make the data set")
+        self.fields = QWidget()
+        self._runner = Runner(self, activity=True)
+        form = form_layout(self.fields)
+        add = partial(add_row, form)
+        add("Masks", self.masks)
+        add("Pairs", self.count)
+        add("Size", self.side)
+        add("Consistency", self.consistency)
+        add("Folder", self.folder)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 6, 6, 6)
+        layout.addWidget(self.fields)
+        layout.addWidget(self.bar)
+        layout.addStretch()
+        self._connect()
+
+    @property
+    def running(self) -> bool:
+        """Whether a data set is being made."""
+        return self._runner.running
+
+    def problem(self) -> str:
+        """Why no data set can be made now; empty where one can."""
+        return self._problem(self._needs_mask()) or self.folder.problem()
+
+    def run(self) -> None:
+        """Make the data set."""
+        if self.running or self.problem():
+            return
+        self.bar.begin()
+        say(self.bar.figures, "")
+        values: dict[str, Any] = {
+            "count": self.count.value(),
+            "size": self.side.value(),
+            "min_consistency": self.consistency.value() or None,
+        }
+        order = self._order(self.folder.path, self.masks.currentData(), values)
+        self._runner.start(make_set(order, self._shelf), "making a data set")
+        self.update_state()
+
+    def cancel(self) -> None:
+        """Stop; pairs that are made stay."""
+        self._runner.cancel()
+
+    def update_state(self) -> None:
+        """Enable what can be used now."""
+        self.fields.setEnabled(not self.running)
+        self.side.setEnabled(self.masks.currentData() != ITSELF)
+        self.bar.set_state(self.running, "" if self.running else self.problem())
+
+    def _needs_mask(self) -> bool:
+        return self.masks.currentData() in (FIT, ITSELF)
+
+    def _connect(self) -> None:
+        self.masks.currentIndexChanged.connect(lambda _: self.update_state())
+        self.folder.changed.connect(self.update_state)
+        self.bar.run_clicked.connect(self.run)
+        self.bar.cancel_clicked.connect(self.cancel)
+        self._runner.progressed.connect(self.bar.show_progress)
+        self._runner.noted.connect(self._noted)
+        self._runner.finished.connect(self._finished)
+        self._runner.failed.connect(self._failed)
+        self._runner.stopped.connect(self._stopped)
+
+    def _noted(self, event: object) -> None:
+        self.bar.note(getattr(event, "text", ""))
+        self.noted.emit(event)
+
+    def _finished(self, report: SetReport) -> None:
+        pairs = report.made + report.kept
+        parts = [f"{pairs} pair{'' if pairs == 1 else 's'} in {report.out.name}", f"{report.seconds:.1f} s"]
+        if report.kept:
+            parts.insert(1, f"{report.kept} were there")
+        if report.consistency is not None:
+            parts.append(f"consistency {report.consistency:.2f}")
+        if report.dropped:
+            parts.append(f"{len(report.dropped)} given up")
+        say(self.bar.figures, " · ".join(parts))
+        self.update_state()
+        self.done.emit(report)
+
+    def _failed(self, error: NucleiganError) -> None:
+        self.bar.note(str(error))
+        self.update_state()
+        self.failed.emit(error)
+
+    def _stopped(self) -> None:
+        self.bar.note("Cancelled. What is made stays; press the button again to go on.")
+        self.update_state()
+
+
+def _whole(least: int, most: int, value: int, unit: str, tip: str) -> QSpinBox:
+    box = QSpinBox()
+    box.setRange(least, most)
+    box.setValue(value)
+    box.setSuffix(unit)
+    box.setToolTip(tip)
+    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    return box

@@ -1,0 +1,401 @@
+"""The Train widget: new runs, the run that is open, and the list of all runs.
+
+It shows forms (`train_form`), starts processes in threads (`train_work`, through `jobs`), and shows what a thread of
+its own sees in the run folders (`monitor`). The training itself is a process of its own, which outlives napari.
+"""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_error, show_info, show_warning
+from qtpy.QtCore import QEvent, Qt, QTimer, Signal
+from qtpy.QtWidgets import (
+    QApplication,
+    QFrame,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_nucleigan.base.errors import NucleiganError
+from napari_nucleigan.base.events import Note
+from napari_nucleigan.training.runs.run_library import default_folder
+from napari_nucleigan.training.runs.status import RunState, state_of
+from napari_nucleigan.widgets.base import preferences, training_jobs
+from napari_nucleigan.widgets.base.activity import Activity
+from napari_nucleigan.widgets.base.closing import Closing
+from napari_nucleigan.widgets.base.fields import say, small_label, warning_style
+from napari_nucleigan.widgets.base.jobs import Runner
+from napari_nucleigan.widgets.base.run_bar import RunBar
+from napari_nucleigan.widgets.base.run_states import best_score
+from napari_nucleigan.widgets.base.run_watcher import Monitor, Picture
+from napari_nucleigan.widgets.train.form import SEGMENTER, SYNTHESIZER, TrainForm
+from napari_nucleigan.widgets.train.preview_layer import PreviewLayer
+from napari_nucleigan.widgets.train.run_panel import RunPanel
+from napari_nucleigan.widgets.train.runs_list import RunsList
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.viewer import Viewer
+
+    from napari_nucleigan.training.runs.estimate import Estimate
+    from napari_nucleigan.training.runs.status import RunStatus
+
+WIDGETS = {SEGMENTER: "Segment nuclei", SYNTHESIZER: "Synthesize H&E"}
+"""Which widget uses the models of which kind."""
+
+
+class TrainWidget(QWidget):
+    """Train segmenters and synthesizers in the background.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        The viewer whose layers can be learnt from.
+    """
+
+    ready = Signal()
+    """Models and devices are listed."""
+    started = Signal(object)
+    """Path of a run whose process was started."""
+    ended = Signal(object)
+    """The `RunStatus` of a run that has ended, was stopped, or has failed."""
+    acted = Signal(object)
+    """Path of a run with which was done what the user asked."""
+    estimated = Signal(object)
+    """An `Estimate`."""
+    failed = Signal(object)
+    """Something went wrong: a `NucleiganError`, already shown to the user."""
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._preferences = preferences.preferences()
+        chosen = self._preferences.run_folder
+        self.folder = Path(chosen).expanduser() if chosen else default_folder()
+        self._states: dict[Path, RunState] = {}
+        self._found = False
+        self._actors: set[Runner] = set()
+        self._killed: set[Path] = set()
+        self._pictures: dict[Path, Picture] = {}
+
+        self.form = TrainForm(napari_viewer)
+        self.bar = RunBar("Start the training in a process of its own; napari stays free.")
+        self.estimate_button = QPushButton("Estimate")
+        self.estimate = small_label()
+        self.panel = RunPanel()
+        self.list = RunsList(self.folder)
+        self.tabs = QTabWidget()
+        self.monitor = Monitor(self.folder, self)
+        self._surveyor, self._estimator = Runner(self), Runner(self)
+        self._starter = Runner(self, activity=True)
+        self._preview = PreviewLayer(napari_viewer)
+        self._activity = Activity(self)
+        # The dock that the widget is put into is in no window yet at that moment.
+        self._docked = QTimer(self, singleShot=True, interval=0)
+        self._closing = Closing(self, self._running, training_jobs.stop_all)
+        self._build()
+        self._connect()
+        self._theme()
+        self._wake()
+        self._update()
+
+    @property
+    def starting(self) -> bool:
+        """Whether a run is being started."""
+        return self._starter.running
+
+    def reset_choices(self, event: object = None) -> None:
+        """List the layers anew; napari calls this when layers come, go or are renamed."""
+        self.form.data.refresh()
+
+    def problem(self) -> str:
+        """Why no run can be started now; empty where one can."""
+        return self.form.problem()
+
+    def start(self) -> None:
+        """Start a run as the form says."""
+        if self.starting or self.problem():
+            return
+        self._estimator.cancel()
+        self.bar.begin()
+        order = self.form.order(self.folder)
+        self._starter.start(training_jobs.begin(order), f"starting {order.name}")
+        self._update()
+
+    def estimate_now(self) -> None:
+        """Estimate what the run of the form will take."""
+        if self.problem():
+            return
+        say(self.estimate, "Trying a few steps…")
+        self._estimator.start(training_jobs.reckon(self.form.order(self.folder)), "estimating")
+        self._update()
+
+    def open_run(self, path: Path) -> None:
+        """Show a run."""
+        self.compare([path])
+
+    def compare(self, paths: Sequence[Path]) -> None:
+        """Show runs in the same plots; the first one with its state."""
+        if not paths:
+            return
+        self._preview.begin()
+        self.panel.show_runs(paths)
+        if (status := self.list.status(paths[0])) is not None:
+            self.panel.set_status(status)
+        self.monitor.watch(paths)
+        self.tabs.setCurrentWidget(self.panel)
+
+    def act(self, path: Path, what: str, name: str = "") -> None:
+        """Pause, resume, stop, kill, rename or delete a run."""
+        # Each at once and by itself: none may wait for another, or take its place.
+        actor = Runner(self, apart=True)
+        self._actors.add(actor)
+        if what == "kill":
+            self._killed.add(path)
+        actor.finished.connect(lambda after: self._acted(path, what, after))
+        actor.failed.connect(self._failed)
+        actor.failed.connect(lambda _: self._killed.discard(path))
+        for over in (actor.finished, actor.failed):
+            over.connect(lambda _: self._dismiss(actor))
+        actor.start(training_jobs.act(path, what, name), f"{what} {path.name}")  # type: ignore[arg-type]
+
+    def use_model(self, path: Path) -> None:
+        """Open the widget that uses the model of a run, and choose it there."""
+        status = self.list.status(path) or self.panel.status
+        if status is None or status.model is None or status.kind not in WIDGETS:
+            return
+        _, widget = self._viewer.window.add_plugin_dock_widget(preferences.PLUGIN, WIDGETS[status.kind])
+        widget.add_model_file(status.model)
+
+    def _build(self) -> None:
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        inner = QWidget()
+        layout = QVBoxLayout(inner)
+        layout.setContentsMargins(6, 6, 6, 6)
+        layout.addWidget(self.form)
+        layout.addStretch()
+        scroll.setWidget(inner)
+        new = QWidget()
+        layout = QVBoxLayout(new)
+        layout.setContentsMargins(0, 0, 0, 6)
+        layout.addWidget(scroll, 1)
+        # In sight however far the form is scrolled.
+        for part in (self.estimate_button, self.estimate, self.bar):
+            layout.addWidget(part)
+        self.bar.run_button.setText("Start")
+        for page, title, tip in (
+            (new, "New run", "What to train, from what, and how."),
+            (self.panel, "Run", "State and plots of the run that is open."),
+            (self.list, "Runs", "All runs."),
+        ):
+            self.tabs.addTab(page, title)
+            self.tabs.setTabToolTip(self.tabs.count() - 1, tip)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(self.tabs)
+        self.setMinimumWidth(340)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+
+    def _connect(self) -> None:
+        self.form.changed.connect(self._changed)
+        self.form.failed.connect(self._failed)
+        self.bar.run_clicked.connect(self.start)
+        self.bar.cancel_clicked.connect(self._cancel)
+        self.estimate_button.clicked.connect(self.estimate_now)
+        self.panel.asked.connect(self.act)
+        self.panel.use_clicked.connect(self.use_model)
+        self.panel.preview_toggled.connect(self._preview_toggled)
+        self.panel.plots.failed.connect(self._failed)
+        self.list.opened.connect(self.open_run)
+        self.list.compared.connect(self.compare)
+        self.list.asked.connect(self.act)
+        self.list.used.connect(self.use_model)
+        self.monitor.listed.connect(self._listed)
+        self.monitor.status.connect(self.panel.set_status)
+        self.monitor.told.connect(self.panel.take)
+        self.monitor.pictured.connect(self._pictured)
+        self.monitor.gone.connect(self._gone)
+        self.monitor.failed.connect(self._failed)
+        self._surveyor.finished.connect(self._surveyed)
+        self._starter.finished.connect(self._started)
+        self._starter.progressed.connect(self.bar.show_progress)
+        self._starter.noted.connect(self._noted)
+        self._starter.stopped.connect(self._update)
+        self._estimator.finished.connect(self._estimated)
+        self._estimator.stopped.connect(lambda: say(self.estimate, ""))
+        self._estimator.failed.connect(lambda error: say(self.estimate, f"No estimate: {error}"))
+        for runner in (self._surveyor, self._starter):
+            runner.failed.connect(self._failed)
+        self._docked.timeout.connect(self._closing.attach)
+        self._viewer.events.theme.connect(self._theme)
+        # A docked widget never sees a close event; `event` below and this are what there is.
+        app = QApplication.instance()
+        assert app is not None
+        app.aboutToQuit.connect(self._shut_down)
+
+    def event(self, event: QEvent) -> bool:
+        """Look at the runs only while the widget is in a window."""
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parent() is None:
+                self._shut_down()
+            else:
+                self._wake()
+                self._docked.start()
+        return bool(super().event(event))
+
+    def _wake(self) -> None:
+        if not self.monitor.running:
+            self.monitor.start()
+            self.monitor.watch(self.panel.paths)
+        if not self._surveyor.running and self.form.start.count() < 2:
+            self._surveyor.start(training_jobs.survey(), "looking for models and devices")
+
+    def _shut_down(self) -> None:
+        self._docked.stop()
+        self._closing.detach()
+        self.monitor.stop()
+        self._activity.clear()
+        self.form.cancel()
+        for runner in (self._surveyor, self._starter, self._estimator):
+            runner.cancel()
+
+    def _theme(self, event: object = None) -> None:
+        theme = self._viewer.theme
+        self.bar.problem.setStyleSheet(warning_style(theme))
+        self.panel.set_theme(theme)
+        self.list.set_theme(theme)
+
+    def _changed(self) -> None:
+        if self._estimator.running:
+            self._estimator.cancel()
+        say(self.estimate, "")  # it was of other settings
+        self._update()
+
+    def _update(self) -> None:
+        problem = self.problem()
+        self.form.setEnabled(not self.starting)
+        self.bar.set_state(self.starting, "" if self.starting else problem)
+        can = not self.starting and not problem and not self._estimator.running
+        self.estimate_button.setEnabled(can)
+        self.estimate_button.setToolTip(
+            problem or "Make a few steps in a process of its own: images, steps, time and memory on this device."
+        )
+
+    def _cancel(self) -> None:
+        self._starter.cancel()
+        self.bar.note("Cancelled.")
+
+    def _surveyed(self, survey: training_jobs.Survey) -> None:
+        self.form.set_devices(survey.devices, self._preferences.device)
+        for kind, models in survey.models.items():
+            self.form.set_models(models, kind)
+        self._update()
+        self.ready.emit()
+
+    def _estimated(self, found: Estimate) -> None:
+        say(self.estimate, str(found))
+        self._update()
+        self.estimated.emit(found)
+
+    def _started(self, path: Path) -> None:
+        self._update()
+        self._found = True
+        self.open_run(path)
+        self.monitor.look()
+        self.started.emit(path)
+
+    def _noted(self, event: object) -> None:
+        if isinstance(event, Note):
+            self.bar.note(event.text)
+
+    def _failed(self, error: NucleiganError) -> None:
+        show_error(str(error))
+        if self.sender() is self._starter:
+            self.bar.note(str(error))
+        self._update()
+        self.monitor.look()
+        self.failed.emit(error)
+
+    def _acted(self, path: Path, what: str, after: Path) -> None:
+        if what == "rename":
+            self.panel.renamed(path, after)
+            self.monitor.watch(self.panel.paths)
+        elif what == "delete":
+            self._gone(path)
+        self.monitor.look()
+        self.acted.emit(after)
+
+    def _dismiss(self, actor: Runner) -> None:
+        self._actors.discard(actor)
+        actor.deleteLater()
+
+    def _gone(self, path: Path) -> None:
+        self.panel.show_runs([other for other in self.panel.paths if other != path])
+        self.monitor.watch(self.panel.paths)
+
+    def _listed(self, statuses: list[RunStatus]) -> None:
+        self.list.set_statuses(statuses)
+        for path in self._activity.update(statuses):
+            self.act(path, "stop")
+        for status in statuses:
+            before = self._states.get(status.path)
+            if before is not None and before.alive and not status.state.alive:
+                self._tell(status)
+                self.ended.emit(status)
+        self._states = {status.path: status.state for status in statuses}
+        if not self._found:
+            # A run that has gone on without napari is found again.
+            self._found = True
+            if self.panel.path is None and (alive := next((s for s in statuses if s.state.alive), None)) is not None:
+                self.open_run(alive.path)
+
+    def _tell(self, status: RunStatus) -> None:
+        best = best_score(status)
+        score = f" Best {best[0]}: {best[1]:.3f}." if best else ""
+        if status.state is RunState.FINISHED:
+            show_info(f"“{status.name}” has finished training.{score}")
+        elif status.state is RunState.FAILED:
+            show_error(f"“{status.name}” has failed: {status.message}")
+        elif status.state is RunState.INTERRUPTED and status.path not in self._killed:
+            show_warning(f"“{status.name}”: {status.message}")
+        self._killed.discard(status.path)
+
+    def _pictured(self, path: Path, picture: Picture) -> None:
+        if path != self.panel.path:
+            return
+        self._pictures = {path: picture}
+        if self.panel.preview.isChecked():
+            self._preview.show(path.name, picture)
+
+    def _preview_toggled(self, shown: bool) -> None:
+        path: Any = self.panel.path
+        if not shown:
+            self._preview.remove()
+        elif path in self._pictures:
+            self._preview.begin()
+            self._preview.show(path.name, self._pictures[path])
+
+    def _running(self) -> dict[object, str]:
+        """Find the runs of this machine that are training at this moment."""
+        found: dict[object, str] = {}
+        for path, state in self._states.items():
+            if not state.alive:
+                continue
+            try:
+                status = state_of(path)
+            except NucleiganError:
+                continue
+            if status.state.alive and status.host in ("", platform.node()):
+                found[path] = status.name
+        return found

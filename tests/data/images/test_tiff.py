@@ -1,0 +1,323 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_nucleigan.base.errors import ImageError
+from napari_nucleigan.data.images.files import read_image
+from napari_nucleigan.data.images.tiff import too_large
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def rgb(tiny_he: Any) -> np.ndarray:
+    pixels: np.ndarray = tiny_he(120, 150, 10)[0]
+    return pixels
+
+
+def write(path: Path, values: Any, **options: Any) -> Path:
+    options.setdefault("photometric", "rgb")
+    tifffile.imwrite(path, values, **options)
+    return path
+
+
+@pytest.mark.parametrize("compression", [None, "lzw", "zlib", "zstd", "packbits", "lzma", "webp"])
+@pytest.mark.parametrize("tile", [None, (64, 64)])
+def test_lossless_compressions(
+    tmp_path: Path, rgb: np.ndarray, compression: str | None, tile: tuple[int, int] | None
+) -> None:
+    options: dict[str, Any] = {"compressionargs": {"lossless": True}} if compression == "webp" else {}
+    path = write(tmp_path / "a.tif", rgb, compression=compression, tile=tile, **options)
+    image = read_image(path)
+    assert np.array_equal(image.pixels, rgb)
+    assert image.mpp is None
+    assert image.notes == ()
+    assert (image.name, image.path) == ("a", path)
+
+
+@pytest.mark.parametrize("predictor", [False, True])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("bigtiff", [False, True])
+def test_layouts(tmp_path: Path, rgb: np.ndarray, predictor: bool, byteorder: Any, bigtiff: bool) -> None:
+    options = {"compression": "lzw", "predictor": predictor, "rowsperstrip": 7}
+    path = write(tmp_path / "a.tif", rgb, byteorder=byteorder, bigtiff=bigtiff, **options)
+    assert np.array_equal(read_image(path).pixels, rgb)
+
+
+@pytest.mark.parametrize("subsampling", [(1, 1), (2, 2)])
+@pytest.mark.parametrize("photometric", ["rgb", "ycbcr"])
+def test_jpeg(tmp_path: Path, rgb: np.ndarray, photometric: str, subsampling: Any) -> None:
+    options: dict[str, Any] = {"compression": "jpeg", "compressionargs": {"level": 95}}
+    values = rgb
+    if photometric == "ycbcr":
+        values = np.asarray(Image.fromarray(rgb).convert("YCbCr"))
+        options["subsampling"] = subsampling
+    path = write(tmp_path / "a.tif", values, photometric=photometric, tile=(64, 64), **options)
+    error = read_image(path).pixels.astype(float) - rgb
+    assert np.abs(error.mean(axis=(0, 1))).max() < 3
+    assert np.sqrt(np.mean(error**2)) < (25 if subsampling == (2, 2) else 8)
+
+
+def test_colours_in_separate_planes(tmp_path: Path, rgb: np.ndarray) -> None:
+    path = write(tmp_path / "a.tif", rgb.transpose(2, 0, 1), planarconfig="separate")
+    assert np.array_equal(read_image(path).pixels, rgb)
+
+
+def test_sixteen_bits(tmp_path: Path, rgb: np.ndarray) -> None:
+    values = rgb.astype(np.uint16) * 257
+    image = read_image(write(tmp_path / "a.tif", values, compression="zlib", predictor=True))
+    assert np.array_equal(image.pixels, rgb)
+    assert image.notes == ("16-bit values (0 to 65535) were scaled to 8 bits.",)
+
+
+def test_palette(tmp_path: Path) -> None:
+    indices = np.array([[0, 1], [2, 1]], np.uint8)
+    colours = np.zeros((3, 256), np.uint16)
+    colours[:, 0], colours[:, 1], colours[:, 2] = 65535, (200 * 257, 0, 60000), (0, 0, 257)
+    path = write(tmp_path / "a.tif", indices, photometric="palette", colormap=colours)
+    image = read_image(path)
+    assert image.pixels.tolist() == [
+        [[255, 255, 255], [200, 0, 234]],
+        [[0, 0, 1], [200, 0, 234]],
+    ]
+    assert image.notes[0].startswith("Palette")
+
+
+def test_white_is_zero(tmp_path: Path, rgb: np.ndarray) -> None:
+    path = write(tmp_path / "a.tif", 255 - rgb[..., 1], photometric="miniswhite")
+    image = read_image(path)
+    assert (image.pixels == rgb[..., 1:2]).all()
+    assert image.notes[0] == "White was stored as zero; the values were turned round."
+
+
+def test_two_levels(tmp_path: Path) -> None:
+    bits = np.random.default_rng(0).random((20, 30)) > 0.3
+    assert (read_image(write(tmp_path / "a.tif", bits, photometric="minisblack")).pixels[..., 0] == 255 * bits).all()
+    assert (read_image(write(tmp_path / "b.tif", ~bits, photometric="miniswhite")).pixels[..., 0] == 255 * bits).all()
+
+
+def test_grey_with_alpha(tmp_path: Path) -> None:
+    values = np.stack([np.full((20, 30), 100), np.full((20, 30), 255)], axis=-1).astype(np.uint8)
+    values[0, :, 1] = 0
+    path = write(
+        tmp_path / "a.tif",
+        values,
+        photometric="minisblack",
+        extrasamples=["unassalpha"],
+        planarconfig="contig",
+    )
+    pixels = read_image(path).pixels
+    assert (pixels[0] == 255).all()
+    assert (pixels[1:] == 100).all()
+
+
+@pytest.mark.parametrize("photometric", ["separated", "cielab"])
+def test_other_colour_spaces(tmp_path: Path, photometric: str) -> None:
+    channels = 4 if photometric == "separated" else 3
+    path = write(tmp_path / "a.tif", np.zeros((20, 30, channels), np.uint8), photometric=photometric)
+    with pytest.raises(ImageError, match=f"{photometric.upper()}, which is not read"):
+        read_image(path)
+
+
+class TestMicronsPerPixel:
+    @pytest.mark.parametrize("unit", ["CENTIMETER", "INCH"])
+    def test_resolution_tags(self, tmp_path: Path, rgb: np.ndarray, unit: str) -> None:
+        length = 1e4 if unit == "CENTIMETER" else 25400
+        path = write(tmp_path / "a.tif", rgb, resolution=(length / 0.252,) * 2, resolutionunit=unit)
+        assert read_image(path).mpp == pytest.approx(0.252, rel=1e-6)
+
+    def test_screen_resolution_is_ignored_and_said(self, tmp_path: Path, rgb: np.ndarray) -> None:
+        image = read_image(write(tmp_path / "a.tif", rgb, resolution=(72, 72), resolutionunit="INCH"))
+        assert image.mpp is None
+        assert "72 dots per inch" in image.notes[0]
+
+    def test_no_unit(self, tmp_path: Path, rgb: np.ndarray) -> None:
+        image = read_image(write(tmp_path / "a.tif", rgb, resolution=(4e4, 4e4), resolutionunit="NONE"))
+        assert image.mpp is None
+        assert image.notes == ()
+
+    def test_aperio_comes_first(self, tmp_path: Path, rgb: np.ndarray) -> None:
+        path = write(
+            tmp_path / "a.tif",
+            rgb,
+            description="Aperio Image Library v11\n150x120|AppMag = 40|MPP = 0.2520",
+            resolution=(72, 72),
+            resolutionunit="INCH",
+            metadata=None,
+        )
+        assert read_image(path).mpp == 0.252
+        assert read_image(path).notes == ()
+
+    def test_ome(self, tmp_path: Path, rgb: np.ndarray) -> None:
+        metadata = {"axes": "YXS", "PhysicalSizeX": 500.0, "PhysicalSizeXUnit": "nm"}
+        metadata |= {"PhysicalSizeY": 0.5, "PhysicalSizeYUnit": "µm"}
+        image = read_image(write(tmp_path / "a.ome.tif", rgb, ome=True, metadata=metadata))
+        assert image.mpp == 0.5
+        assert image.name == "a"
+        assert np.array_equal(image.pixels, rgb)
+
+    @pytest.mark.parametrize("unit", ["um", "\\u00B5m", "micron"])
+    def test_imagej(self, tmp_path: Path, rgb: np.ndarray, unit: str) -> None:
+        path = write(tmp_path / "a.tif", rgb, imagej=True, resolution=(4, 4), metadata={"unit": unit})
+        assert read_image(path).mpp == 0.25
+
+    def test_imagej_in_pixels(self, tmp_path: Path, rgb: np.ndarray) -> None:
+        path = write(tmp_path / "a.tif", rgb, imagej=True, resolution=(4, 4), metadata={"unit": "pixel"})
+        assert read_image(path).mpp is None
+
+
+class TestSeveralPictures:
+    @pytest.mark.parametrize("subifds", [True, False])
+    def test_full_resolution_of_a_pyramid(self, tmp_path: Path, rgb: np.ndarray, subifds: bool) -> None:
+        path = tmp_path / "a.tif"
+        with tifffile.TiffWriter(path) as tif:
+            options: dict[str, Any] = {"photometric": "rgb", "tile": (64, 64), "metadata": None}
+            tif.write(
+                rgb,
+                subifds=2 if subifds else None,
+                resolution=(4e4, 4e4),
+                resolutionunit="CENTIMETER",
+                **options,
+            )
+            tif.write(rgb[::2, ::2], subfiletype=1, **options)
+            tif.write(rgb[::4, ::4], subfiletype=1, **options)
+        image = read_image(path)
+        assert np.array_equal(image.pixels, rgb)
+        assert image.mpp == 0.25
+        assert image.notes == ("The full resolution of a pyramid of 3 levels was taken.",)
+
+    def test_largest_of_several(self, tmp_path: Path, rgb: np.ndarray) -> None:
+        path = tmp_path / "a.tif"
+        with tifffile.TiffWriter(path) as tif:
+            tif.write(rgb[:30, :40], photometric="rgb", metadata=None)
+            tif.write(rgb, photometric="rgb", metadata=None)
+        image = read_image(path)
+        assert np.array_equal(image.pixels, rgb)
+        assert image.notes == ("The file holds 2 pictures; number 2, the largest, was taken.",)
+
+    def test_pages_of_one_size_are_a_stack(self, tmp_path: Path, rgb: np.ndarray) -> None:
+        path = tmp_path / "a.tif"
+        with tifffile.TiffWriter(path) as tif:
+            for _ in range(3):
+                tif.write(rgb, photometric="rgb", metadata=None, contiguous=False)
+        with pytest.raises(ImageError, match="a stack of 3 planes"):
+            read_image(path)
+
+    def test_ome_z_stack(self, tmp_path: Path, rgb: np.ndarray) -> None:
+        path = tmp_path / "a.ome.tif"
+        write(
+            path,
+            np.stack([rgb[..., 0]] * 4),
+            ome=True,
+            metadata={"axes": "ZYX"},
+            photometric="minisblack",
+        )
+        with pytest.raises(ImageError, match="a z-stack of 4 planes, and nuclei are found in 2-D"):
+            read_image(path)
+
+    def test_imagej_time_series(self, tmp_path: Path, rgb: np.ndarray) -> None:
+        path = write(
+            tmp_path / "a.tif",
+            np.stack([rgb[..., 0]] * 5),
+            imagej=True,
+            metadata={"axes": "TYX"},
+            photometric="minisblack",
+        )
+        with pytest.raises(ImageError, match="a time series of 5 planes"):
+            read_image(path)
+
+    @pytest.mark.parametrize("count", [2, 5])
+    def test_fluorescence_channels(self, tmp_path: Path, rgb: np.ndarray, count: int) -> None:
+        path = tmp_path / "a.ome.tif"
+        write(
+            path,
+            np.stack([rgb[..., 0]] * count),
+            ome=True,
+            metadata={"axes": "CYX"},
+            photometric="minisblack",
+        )
+        with pytest.raises(ImageError, match=f"{count} channels"):
+            read_image(path)
+
+    def test_colours_as_three_channels(self, tmp_path: Path, rgb: np.ndarray) -> None:
+        path = tmp_path / "a.ome.tif"
+        write(
+            path,
+            rgb.transpose(2, 0, 1),
+            ome=True,
+            metadata={"axes": "CYX"},
+            photometric="minisblack",
+        )
+        assert np.array_equal(read_image(path).pixels, rgb)
+
+    def test_channel_first_array(self, tmp_path: Path, rgb: np.ndarray) -> None:
+        path = write(tmp_path / "a.tif", rgb.transpose(2, 0, 1), photometric="minisblack")
+        image = read_image(path)
+        assert np.array_equal(image.pixels, rgb)
+        assert image.notes[0].startswith("Channel-first")
+
+
+class TestDamaged:
+    def test_terminal_stays_clean(self, tmp_path: Path, rgb: np.ndarray) -> None:
+        path = write(tmp_path / "a.tif", rgb, compression="zlib", tile=(64, 64))
+        path.write_bytes(path.read_bytes()[:400])
+        code = (
+            "import sys; from napari_nucleigan.data.images.files import read_image, ImageError\n"
+            "try: read_image(sys.argv[1])\nexcept ImageError: pass"
+        )
+        command = [sys.executable, "-c", code, str(path)]
+        assert subprocess.run(command, capture_output=True, check=True).stderr == b""
+
+    @pytest.mark.parametrize("compression", [None, "lzw", "zlib", "jpeg"])
+    @pytest.mark.parametrize("tile", [None, (64, 64)])
+    @pytest.mark.parametrize("part", [0.02, 0.3, 0.7, 0.99])
+    def test_cut_short(self, tmp_path: Path, rgb: np.ndarray, compression: str | None, tile: Any, part: float) -> None:
+        path = write(tmp_path / "a.tif", rgb, compression=compression, tile=tile)
+        data = path.read_bytes()
+        path.write_bytes(data[: int(part * len(data))])
+        with pytest.raises(ImageError, match="cut short"):
+            read_image(path)
+
+    def test_directory_at_the_end_is_missing(self, tmp_path: Path, monuseg_original: Path) -> None:
+        data = next((monuseg_original / "Tissue Images").glob("*.tif")).read_bytes()
+        path = tmp_path / "a.tif"
+        path.write_bytes(data[: len(data) // 2])
+        with pytest.raises(ImageError, match="cut short"):
+            read_image(path)
+
+    def test_damaged_pixels(self, tmp_path: Path, rgb: np.ndarray) -> None:
+        path = write(tmp_path / "a.tif", rgb, compression="zlib", metadata=None)
+        data = bytearray(path.read_bytes())
+        data[-2000:-1000] = bytes(1000)
+        path.write_bytes(data)
+        with pytest.raises(ImageError, match="damaged"):
+            read_image(path)
+
+
+def test_as_published(monuseg_original: Path, kumar: Path) -> None:
+    for path in (monuseg_original / "Tissue Images").glob("*.tif"):
+        image = read_image(path)
+        assert image.notes == ()
+        assert np.array_equal(image.pixels, read_image(kumar / "images" / f"{path.stem}.png").pixels)
+
+
+def test_whole_slides_are_too_large(tmp_path: Path) -> None:
+    assert too_large(20_000, 20_000) is None
+    error = too_large(40_000, 30_000)
+    assert error is not None
+    assert "30000 x 40000 pixels" in str(error)
+    # The size is known before anything is read.
+    path = write(tmp_path / "slide.tif", np.zeros((8, 8, 3), np.uint8))
+    with tifffile.TiffFile(path, mode="r+b") as tif:
+        for name in ("ImageWidth", "ImageLength"):
+            tif.pages[0].tags[name].overwrite(30_000)
+    with pytest.raises(ImageError, match="crop the region"):
+        read_image(path)

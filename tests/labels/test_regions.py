@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_nucleigan.labels.regions import crowding, regions
+from napari_nucleigan.labels.runs import runs
+
+
+def test_regions_equal_their_definition_on_200_pairs(label_pairs):
+    for truth, pred in label_pairs:
+        cut = runs(truth, pred)
+        for labels, index, ids in ((truth, cut.truth, cut.truth_ids), (pred, cut.pred, cut.pred_ids)):
+            found = regions(cut, index, len(ids))
+            for place, label in enumerate(ids):
+                points = np.argwhere(labels == label)
+                low, high = points.min(0), points.max(0) + 1
+                assert found.areas[place] == len(points)
+                assert found.centres[place] == pytest.approx(points.mean(0), abs=1e-9)
+                assert found.boxes[place].tolist() == [low[0], high[0], low[1], high[1]]
+
+
+def test_no_regions():
+    empty = np.zeros((4, 5), int)
+    found = regions(runs(empty, empty), np.zeros(4, int), 0)
+    assert found.areas.shape == (0,)
+    assert found.centres.shape == (0, 2)
+    assert found.boxes.shape == (0, 4)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 30), st.floats(3, 60))
+def test_crowding_equals_counting(seed, count, radius):
+    random = np.random.default_rng(seed)
+    shape = tuple(random.integers(5, 80, 2).tolist())
+    points, centres = (random.uniform(0, np.array(shape) - 1, (n, 2)) for n in (7, count))
+    found = crowding(points, centres, radius, shape)
+    fine = (np.indices((320, 320)).reshape(2, -1).T + 0.5) / 160 - 1
+    disc = radius * fine[(fine**2).sum(1) <= 1]
+    for point, value in zip(points, found, strict=True):
+        near = (((centres - point) ** 2).sum(1) <= radius**2).sum()
+        place = point + 0.5 + disc
+        inside = ((place >= 0) & (place <= shape)).all(1).mean()
+        assert value == pytest.approx(near / inside, rel=0.03)
+
+
+def test_an_even_crowd_is_even_up_to_the_border():
+    centres = np.argwhere(np.ones((40, 40))) * 10 + 4.5
+    found = crowding(centres, centres, 60, (400, 400))
+    assert found == pytest.approx(np.pi * 6**2, rel=0.12)
+    assert found.mean() == pytest.approx(np.pi * 6**2, rel=0.03)
+
+
+def test_no_points_or_no_centres():
+    points, none = np.ones((3, 2)), np.zeros((0, 2))
+    assert crowding(points, none, 5, (9, 9)).tolist() == [0, 0, 0]
+    assert crowding(none, points, 5, (9, 9)).shape == (0,)

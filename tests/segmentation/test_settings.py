@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from napari_nucleigan.base.errors import RecipeError
+from napari_nucleigan.segmentation import SegmentSettings
+
+
+def test_every_field_explains_itself() -> None:
+    for name, field in SegmentSettings.model_fields.items():
+        assert field.title, name
+        assert field.description.endswith("."), name
+
+
+def test_settings_come_back_from_their_record() -> None:
+    settings = SegmentSettings(threshold=0.4, max_area=200, mpp=0.5, normalize="macenko")
+    assert SegmentSettings.model_validate(settings.model_dump(mode="json")) == settings
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"threshold": 1.5},
+        {"min_area": -1},
+        {"min_area": 20, "max_area": 10},
+        {"mpp": 0},
+        {"normalize": "pink"},
+        {"tile": 3},
+        {"views": 3},
+        {"colour": "pink"},
+        {"model": ""},
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_sentence(values: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        SegmentSettings(**values)
+    with pytest.raises(RecipeError, match="These settings are not valid") as caught:
+        SegmentSettings.checked(**values)
+    assert "\n" not in str(caught.value)

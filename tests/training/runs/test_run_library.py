@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from napari_nucleigan.base.errors import OutputError, RunError
+from napari_nucleigan.base.events import Note, Scores
+from napari_nucleigan.training.recipes import RECIPES
+from napari_nucleigan.training.runs.run_folder import RunFolder
+from napari_nucleigan.training.runs.run_library import (
+    DATA,
+    default_folder,
+    delete,
+    find_run,
+    list_runs,
+    new_folder,
+    rename,
+)
+from napari_nucleigan.training.runs.status import state_of
+
+
+def _run(name: str, **data: str) -> RunFolder:
+    folder = RunFolder(default_folder() / name)
+    folder.start(RECIPES["compact-segmenter"], data)
+    folder.record(Note(name))
+    return folder
+
+
+def test_the_folder_of_the_runs_may_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert str(default_folder()) == os.environ["NUCLEIGAN_RUNS"]
+    monkeypatch.delenv("NUCLEIGAN_RUNS")
+    assert default_folder().name == "runs"
+    assert "nucleigan" in default_folder().parts
+
+
+def test_runs_are_listed_the_last_active_first(tmp_path: Path) -> None:
+    assert list_runs() == list_runs(tmp_path / "nowhere") == []
+    first, second = _run("first"), _run("second")
+    second.record(Scores(10, {"aji": 0.5}, True))
+    (default_folder() / "no run").mkdir()
+    (default_folder() / "file").touch()
+    assert [status.name for status in list_runs()] == ["second", "first"]
+    with first.locked():
+        pass
+    assert [status.name for status in list_runs()] == ["first", "second"]
+    assert list_runs()[1].best == {"aji": 0.5}
+
+
+def test_a_new_run_gets_a_name_of_its_own() -> None:
+    assert new_folder(" night ") == default_folder() / "night"
+    _run("night")
+    assert new_folder("night") == default_folder() / "night 2"
+    _run("night 2")
+    assert new_folder("night") == default_folder() / "night 3"
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", ".", "..", ".trash", "a/b", "a\\b", "a:b", "why?", "a\nb", "end.", "x" * 121]
+)
+def test_names_that_cannot_be_are_refused(name: str) -> None:
+    folder = _run("run")
+    with pytest.raises(RunError, match="cannot be called"):
+        new_folder(name)
+    with pytest.raises(RunError, match="cannot be called"):
+        rename(folder.path, name)
+    assert folder.exists
+
+
+def test_a_run_is_found_by_name_and_by_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _run("run")
+    assert find_run("run") == find_run(folder.path) == folder.path
+    monkeypatch.chdir(folder.path)
+    assert find_run(".") == Path.cwd()
+    with pytest.raises(RunError, match="no training run 'ran'"):
+        find_run("ran")
+
+
+def test_a_renamed_run_is_the_same_run() -> None:
+    folder = _run("run")
+    assert rename(folder.path, "run") == folder.path
+    moved = rename(folder.path, "my best")
+    assert moved == default_folder() / "my best"
+    assert RunFolder(moved).events() == [Note("run")]
+    other = _run("run")
+    with pytest.raises(RunError, match="already"):
+        rename(other.path, "my best")
+
+
+def test_deleted_runs_are_only_put_away() -> None:
+    for _ in range(2):
+        put_away = delete(_run("run").path)
+        assert put_away.parent == default_folder() / ".trash"
+        assert RunFolder(put_away).events() == [Note("run")]
+        assert list_runs() == []
+    assert len(list((default_folder() / ".trash").iterdir())) == 2
+
+
+def test_data_that_were_made_for_a_run_go_with_it(tmp_path: Path) -> None:
+    made, foreign = default_folder() / DATA / "mine", tmp_path / "theirs"
+    for folder in (made, foreign):
+        (folder / "images").mkdir(parents=True)
+    first, second, third = (_run(str(number), folder=str(made)) for number in range(3))
+    other = _run("other", folder=str(foreign))
+    assert not (delete(first.path) / "data").exists()
+    delete(other.path)
+    (second.path / "recipe.json").unlink()  # stopped before it began: only its order tells
+    (second.path / "order.json").write_text(json.dumps({"data": str(made)}))
+    assert made.is_dir()
+    assert foreign.is_dir()
+    delete(third.path)
+    assert made.is_dir()
+    assert (delete(second.path) / "data" / "images").is_dir()
+    assert not made.exists()
+
+
+def test_a_run_that_is_trained_stays_where_it_is() -> None:
+    folder = _run("run")
+    with folder.locked():
+        with pytest.raises(RunError, match="running"):
+            rename(folder.path, "other")
+        with pytest.raises(RunError, match="running"):
+            delete(folder.path)
+    assert state_of(folder).name == "run"
+
+
+def test_a_trash_that_cannot_be_made_is_one_clear_error() -> None:
+    folder = _run("run")
+    (default_folder() / ".trash").touch()
+    with pytest.raises(OutputError, match="Cannot write"):
+        delete(folder.path)
+    assert folder.exists

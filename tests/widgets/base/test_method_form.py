@@ -1,0 +1,47 @@
+"""What the form says of a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from napari_nucleigan.models import ModelCard
+from napari_nucleigan.widgets.base.pickers import model_details, model_summary
+
+
+def card(**more: Any) -> ModelCard:
+    return ModelCard(name="m", kind="segmenter", architecture={}, mpp=0.5, **more)
+
+
+@pytest.mark.parametrize(
+    ("scores", "text"),
+    [
+        ({}, ""),
+        ({"aji": 0.5, "f1": 0.75, "pq": 0.4}, " · AJI 0.50 · F1 0.75"),
+        ({"validation": {"aji": 0.5, "pq": 0.4}}, " · AJI 0.50 · PQ 0.40 (validation)"),
+        (
+            {"validation": {"aji": 0.5}, "2 test tiles": {"all": {"aji": 0.6}, "colon": {"aji": 0.4}}},
+            " · AJI 0.60 (2 test tiles)",
+        ),
+        ({"aji": "unknown"}, ""),
+    ],
+)
+def test_summary(scores: dict[str, Any], text: str) -> None:
+    made = card(scores=scores, licence="CC0-1.0 (all of it)")
+    assert model_summary(made) == f"0.5 µm per pixel{text} · CC0-1.0"
+
+
+def test_details() -> None:
+    made = card(
+        scores={"test tiles": {"aji": 0.6123}, "validation": {"aji": 0.5}},
+        training_data="16 tiles",
+        notes="not for diagnosis",
+    )
+    organs = model_details(card(scores={"test tiles": {"all": {"aji": 0.6}, "colon": {"aji": 0.4}}}))
+    assert "Test tiles: AJI 0.600<br>Test tiles, colon: AJI 0.400" in organs
+    text = model_details(made)
+    assert "Test tiles: AJI 0.612<br>Validation: AJI 0.500" in text
+    assert "Trained on: 16 tiles" in text
+    assert "not for diagnosis" in text
+    assert "Licence of the data" not in text

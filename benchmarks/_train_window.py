@@ -143,9 +143,9 @@ def train_within(data: Path, run: Path) -> Any:
 
 def rate_of(run: Any) -> float:
     """Return the steps a second of a run, after the first twenty; 0 where there are too few."""
-    from napari_nucleigan.training.runs.event_log import Tail
+    from napari_nucleigan.training.runs.event_log import EventLogReader
 
-    tail, told = Tail(run), []
+    tail, told = EventLogReader(run), []
     while part := tail.read():
         told += [each for each in part if hasattr(each.event, "lr") and each.event.step >= 20]
     if len(told) < 2:

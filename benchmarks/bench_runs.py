@@ -19,11 +19,11 @@ from skimage.io import imsave
 from _table import Row, timed
 from napari_nucleigan.base.devices import usable_cores
 from napari_nucleigan.base.errors import RunError
-from napari_nucleigan.base.events import Losses, Scores
+from napari_nucleigan.base.events import Losses, ValidationScores
 from napari_nucleigan.masks.sampler.sample import preset, sample
 from napari_nucleigan.models import read_card
 from napari_nucleigan.training.recipes import SegmenterRecipe
-from napari_nucleigan.training.runs.event_log import Tail
+from napari_nucleigan.training.runs.event_log import EventLogReader
 from napari_nucleigan.training.runs.processes import RunProcess, resume, start
 from napari_nucleigan.training.runs.run_folder import EVENTS, RunFolder
 from napari_nucleigan.training.runs.status import RunState, state_of
@@ -140,7 +140,7 @@ def _looks(root: Path) -> list[Row]:
             handle.write(json.dumps({**record, "lr": 1e-3, "images_per_second": 40.0}) + "\n")
 
     def read() -> None:
-        tail = Tail(folder)
+        tail = EventLogReader(folder)
         while tail.read():
             pass
 
@@ -167,7 +167,7 @@ def _story(folder: Path) -> list[object]:
     for event in run.events():
         if isinstance(event, Losses):
             told.append((event.step, event.values, event.lr))
-        elif isinstance(event, Scores):
+        elif isinstance(event, ValidationScores):
             told.append(event)
     return [*told, read_card(run.best).sha256 if run.best.exists() else None]
 

@@ -16,7 +16,14 @@ from napari_nucleigan.base.events import run
 from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.masks.sampler.sample import preset, sample
 from napari_nucleigan.models import Model, load_model
-from napari_nucleigan.synthesis import LiveCanvas, Painter, SetSettings, SynthesisSettings, synthesize, synthesize_set
+from napari_nucleigan.synthesis import (
+    LiveCanvas,
+    SetSettings,
+    SynthesisSettings,
+    TiledGenerator,
+    synthesize,
+    synthesize_set,
+)
 from napari_nucleigan.tiling.tiles import Box
 
 MODEL = os.environ.get("NUCLEIGAN_BENCH_SYNTHESIZER", "nucleigan-paint")
@@ -34,7 +41,7 @@ def measure() -> list[Row]:
 
 def _pairs(model: Model) -> list[Row]:
     labels = sample(preset("all"), (256, 256), seed=1)
-    painter = Painter(model.network, "cpu")
+    painter = TiledGenerator(model.network, "cpu")
     field = encode(labels)
     drawing = timed(lambda: sample(preset("all"), (256, 256), seed=1))
     encoding = timed(lambda: encode(labels))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from napari_nucleigan.base.events import Checkpoint, Losses, Note, Progress, Scores
+from napari_nucleigan.base.events import Checkpoint, Losses, Note, Progress, ValidationScores
 from napari_nucleigan.cli.console import Bar
 from napari_nucleigan.cli.live import TrainingView
 
@@ -16,8 +16,8 @@ EVENTS = [
     Note("2 images train."),
     Losses(10, {"l1": 0.51, "presence": 0.2}, 1e-3, 12.5),
     Progress(10, 400, "training", 95.0),
-    Scores(10, {"aji": 0.61}, best=True),
-    Scores(20, {"aji": 0.58}, best=False),
+    ValidationScores(10, {"aji": 0.61}, best=True),
+    ValidationScores(20, {"aji": 0.58}, best=False),
     Checkpoint(20, "run/checkpoints/20"),
 ]
 

@@ -14,7 +14,7 @@ import imagecodecs
 import pytest
 
 from napari_nucleigan.base.errors import NucleiganError
-from napari_nucleigan.base.events import Finished, Losses, Note, Scores
+from napari_nucleigan.base.events import Finished, Losses, Note, ValidationScores
 from napari_nucleigan.data.images.files import write_labels
 from napari_nucleigan.training.recipes import RECIPES, SegmenterRecipe
 from napari_nucleigan.training.runs.processes import kill, start
@@ -49,7 +49,7 @@ def folder() -> RunFolder:
         for event in (
             Note("4 images train."),
             Losses(10, {"l1": 0.5}, 1e-3, 12.0),
-            Scores(10, {"aji": 0.61, "f1": 0.8, "dice": 0.9}, True),
+            ValidationScores(10, {"aji": 0.61, "f1": 0.8, "dice": 0.9}, True),
             Finished(10, str(run.best)),
         ):
             run.record(event)

@@ -14,7 +14,7 @@ import imagecodecs
 import psutil
 import pytest
 
-from napari_nucleigan.base.events import Losses, Note, Scores
+from napari_nucleigan.base.events import Losses, Note, ValidationScores
 from napari_nucleigan.data.images.files import write_labels
 from napari_nucleigan.training import RunFolder
 from napari_nucleigan.training.runs.status import RunState, ask, state_of
@@ -91,7 +91,9 @@ def until(run: Path, step: int, process: subprocess.Popen[str]) -> None:
 
 
 def figures(run: Path) -> list[tuple[int, dict[str, float]]]:
-    return [(event.step, event.values) for event in RunFolder(run).events() if isinstance(event, Losses | Scores)]
+    return [
+        (event.step, event.values) for event in RunFolder(run).events() if isinstance(event, Losses | ValidationScores)
+    ]
 
 
 def like(run: Path) -> list[tuple[int, object]]:

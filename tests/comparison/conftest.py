@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from napari_nucleigan.comparison import Comparison
+    from napari_nucleigan.comparison import MethodComparison
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +51,7 @@ def tiny_changes() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def compared(
     tmp_path_factory: pytest.TempPathFactory, tested_set: Path, tiny_changes: dict[str, Any]
-) -> tuple[Path, Comparison]:
+) -> tuple[Path, MethodComparison]:
     """Three methods, compared in a folder of their own."""
     from napari_nucleigan.base.events import run
     from napari_nucleigan.comparison import compare

@@ -14,7 +14,7 @@ from napari_nucleigan.training.runs.status import RunState, state_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_nucleigan.comparison import Comparison
+    from napari_nucleigan.comparison import MethodComparison
 
 COMMAND = [sys.executable, "-m", "napari_nucleigan", "benchmark"]
 
@@ -28,7 +28,7 @@ def _run(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_command_reports_finished_runs(
-    compared: tuple[Path, Comparison], tested_set: Path, tiny_changes: dict[str, Any]
+    compared: tuple[Path, MethodComparison], tested_set: Path, tiny_changes: dict[str, Any]
 ) -> None:
     folder, comparison = compared
     done = _run(tested_set, "-o", folder, "--report-only", "--json", *_settings(tiny_changes))

@@ -8,7 +8,7 @@ import tifffile
 
 from napari_nucleigan.base.errors import DatasetError, RecipeError, RunError
 from napari_nucleigan.base.events import Checkpoint, Losses, Note, Progress, run
-from napari_nucleigan.comparison import METHODS, Comparison, compare, experiment
+from napari_nucleigan.comparison import METHODS, MethodComparison, compare, experiment
 from napari_nucleigan.evaluation import evaluate_folders
 from napari_nucleigan.models import load_model
 from napari_nucleigan.synthesis import SetSettings
@@ -18,7 +18,7 @@ from napari_nucleigan.training.runs.status import RunState, state_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    Compared = tuple[Path, Comparison]
+    Compared = tuple[Path, MethodComparison]
 
 
 @pytest.fixture

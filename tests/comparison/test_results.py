@@ -8,7 +8,7 @@ from PIL import Image
 
 from napari_nucleigan.comparison import (
     METHODS,
-    Comparison,
+    MethodComparison,
     Outcome,
     Trial,
     markdown,
@@ -52,8 +52,8 @@ def _outcome(name: str, *trials: tuple[float, float, float], reason: str = "") -
 
 
 @pytest.fixture
-def comparison() -> Comparison:
-    return Comparison(
+def comparison() -> MethodComparison:
+    return MethodComparison(
         (
             _outcome("fcn", (0.2, 0.4, 0.6)),
             _outcome("mask-rcnn", reason="torchvision | is not installed"),
@@ -65,7 +65,7 @@ def comparison() -> Comparison:
     )
 
 
-def test_means_are_over_images_and_seeds(comparison: Comparison) -> None:
+def test_means_are_over_images_and_seeds(comparison: MethodComparison) -> None:
     fcn, _, cgan = comparison.outcomes
     assert comparison.mean(fcn, "aji") == pytest.approx(0.4)
     assert comparison.mean(fcn, "aji", "colon") == pytest.approx(0.3)
@@ -79,7 +79,7 @@ def test_means_are_over_images_and_seeds(comparison: Comparison) -> None:
 def test_images_without_a_distance_do_not_count() -> None:
     trial = Trial(0, {"a": _scores(0.1, None), "b": _scores(0.2, 4.0)}, _scores(0), Budget(1, 1, 1, 1, 1, 0), 1, "")
     outcome = Outcome(METHODS["fcn"], (trial,))
-    comparison = Comparison((outcome,), {"a": "colon", "b": "liver"}, "test")
+    comparison = MethodComparison((outcome,), {"a": "colon", "b": "liver"}, "test")
     assert comparison.mean(outcome, "average_hausdorff") == 4.0
     assert comparison.mean(outcome, "average_hausdorff", "colon") is None
     assert comparison.interval(outcome, "average_hausdorff") is None
@@ -109,7 +109,7 @@ def test_published_figures_are_those_of_the_reference(request: pytest.FixtureReq
         assert published(row["method"], names[row["metric"]], row["organ"]) == float(row["value"])
 
 
-def test_the_report_names_all_that_a_figure_needs(comparison: Comparison, tmp_path: Path) -> None:
+def test_the_report_names_all_that_a_figure_needs(comparison: MethodComparison, tmp_path: Path) -> None:
     results, text, picture = write_report(comparison, tmp_path)
     written = text.read_text()
     assert "| FCN | real | 0.400 [0.200, 0.600] *0.351* |" in written
@@ -132,7 +132,7 @@ def test_the_report_names_all_that_a_figure_needs(comparison: Comparison, tmp_pa
     assert len(colours) > 100
 
 
-def test_a_picture_of_nothing_is_drawn_too(comparison: Comparison) -> None:
-    nothing = Comparison(comparison.outcomes[1:2], ORGANS, "test")
+def test_a_picture_of_nothing_is_drawn_too(comparison: MethodComparison) -> None:
+    nothing = MethodComparison(comparison.outcomes[1:2], ORGANS, "test")
     assert draw(nothing).size[0] > 2000
     assert "not run" in markdown(nothing)

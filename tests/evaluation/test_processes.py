@@ -11,8 +11,8 @@ import pytest
 
 from napari_nucleigan.base.events import Note, run
 from napari_nucleigan.evaluation import Failure, evaluate_folders, processes
-from napari_nucleigan.evaluation.comparing import Comparison, found_from_json, found_to_json
-from napari_nucleigan.evaluation.pairing import Pair
+from napari_nucleigan.evaluation.comparing import PairTask, found_from_json, found_to_json
+from napari_nucleigan.evaluation.pairing import FilePair
 from napari_nucleigan.evaluation.processes import CannotStart, in_processes
 
 
@@ -20,7 +20,7 @@ from napari_nucleigan.evaluation.processes import CannotStart, in_processes
 def comparisons(many):
     pred, truth = many
     names = [f"tile{place}" for place in range(8)]
-    return [Comparison(Pair(name, truth / "labels" / f"{name}.tif", pred / f"{name}.tif")) for name in names]
+    return [PairTask(FilePair(name, truth / "labels" / f"{name}.tif", pred / f"{name}.tif")) for name in names]
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def stuck(tmp_path):
     if not hasattr(os, "mkfifo"):
         pytest.skip("needs named pipes")
     os.mkfifo(tmp_path / "pipe.tif")
-    return Comparison(Pair("stuck", tmp_path / "pipe.tif", tmp_path / "pipe.tif"))
+    return PairTask(FilePair("stuck", tmp_path / "pipe.tif", tmp_path / "pipe.tif"))
 
 
 def workers_of():
@@ -57,12 +57,12 @@ def test_processes_find_the_same_to_the_last_bit(many):
 
 
 def test_what_is_found_survives_the_way_between_processes(comparisons, tmp_path):
-    for comparison in (comparisons[0], Comparison(comparisons[1].pair, hausdorff=False, iou=0.25)):
-        found = Comparison.from_json(json.loads(json.dumps(comparison.to_json())))()
+    for comparison in (comparisons[0], PairTask(comparisons[1].pair, hausdorff=False, iou=0.25)):
+        found = PairTask.from_json(json.loads(json.dumps(comparison.to_json())))()
         back = found_from_json(json.loads(json.dumps(found_to_json(found))))
         assert back.scores == found.scores == comparison().scores
         assert back.tally.sums.tobytes() == found.tally.sums.tobytes()
-    failure = Comparison(Pair("gone", tmp_path / "no.tif", tmp_path / "no.tif"))()
+    failure = PairTask(FilePair("gone", tmp_path / "no.tif", tmp_path / "no.tif"))()
     assert isinstance(failure, Failure)
     assert found_from_json(found_to_json(failure)) == failure
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_nucleigan.labels.regions import crowding, regions
+from napari_nucleigan.labels.regions import local_density, regions
 from napari_nucleigan.labels.runs import runs
 
 
@@ -36,7 +36,7 @@ def test_crowding_equals_counting(seed, count, radius):
     random = np.random.default_rng(seed)
     shape = tuple(random.integers(5, 80, 2).tolist())
     points, centres = (random.uniform(0, np.array(shape) - 1, (n, 2)) for n in (7, count))
-    found = crowding(points, centres, radius, shape)
+    found = local_density(points, centres, radius, shape)
     fine = (np.indices((320, 320)).reshape(2, -1).T + 0.5) / 160 - 1
     disc = radius * fine[(fine**2).sum(1) <= 1]
     for point, value in zip(points, found, strict=True):
@@ -48,12 +48,12 @@ def test_crowding_equals_counting(seed, count, radius):
 
 def test_an_even_crowd_is_even_up_to_the_border():
     centres = np.argwhere(np.ones((40, 40))) * 10 + 4.5
-    found = crowding(centres, centres, 60, (400, 400))
+    found = local_density(centres, centres, 60, (400, 400))
     assert found == pytest.approx(np.pi * 6**2, rel=0.12)
     assert found.mean() == pytest.approx(np.pi * 6**2, rel=0.03)
 
 
 def test_no_points_or_no_centres():
     points, none = np.ones((3, 2)), np.zeros((0, 2))
-    assert crowding(points, none, 5, (9, 9)).tolist() == [0, 0, 0]
-    assert crowding(none, points, 5, (9, 9)).shape == (0,)
+    assert local_density(points, none, 5, (9, 9)).tolist() == [0, 0, 0]
+    assert local_density(none, points, 5, (9, 9)).shape == (0,)

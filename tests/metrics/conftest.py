@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from label_images import label_pairs
+from label_images import label_pairs, make_pair
 
-__all__ = ["label_pairs"]
+__all__ = ["label_pairs", "make_pair"]

@@ -7,7 +7,7 @@ from torch import nn
 from napari_nucleigan.base.errors import RecipeError
 from napari_nucleigan.networks import build_synthesizer
 from napari_nucleigan.networks.generators import initialise
-from napari_nucleigan.networks.synthesizers import Painter, Synthesizer
+from napari_nucleigan.networks.synthesizers import NoisyUNet, Synthesizer
 
 WIDTHS = {depth: [4, 6, 8, 8, 8][: depth + 1] for depth in (2, 3, 4)}
 
@@ -180,12 +180,12 @@ def test_of_the_distance_only_the_first_quarter_is_read():
 
 
 def test_no_layer_looks_at_a_whole_tile():
-    kinds = {type(layer) for layer in Painter().modules()}
-    assert kinds <= {Painter, nn.Conv2d, nn.Linear, nn.ModuleList, *(type(block) for block in Painter().inner)}
+    kinds = {type(layer) for layer in NoisyUNet().modules()}
+    assert kinds <= {NoisyUNet, nn.Conv2d, nn.Linear, nn.ModuleList, *(type(block) for block in NoisyUNet().inner)}
 
 
 def test_the_painter_fits_into_the_package():
-    network = Painter()
+    network = NoisyUNet()
     assert (network.stride, network.halo, network.style_size) == (16, 96, 16)
     # Bundled in half precision, 12 MB at most.
     assert 2 * sum(p.numel() for p in network.parameters()) < 6e6

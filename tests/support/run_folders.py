@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import imagecodecs
 
-from napari_nucleigan.base.events import Finished, Losses, Preview, Scores
+from napari_nucleigan.base.events import Finished, Losses, Preview, ValidationScores
 from napari_nucleigan.training.recipes import SegmenterRecipe
 from napari_nucleigan.training.runs.run_folder import RunFolder
 
@@ -23,7 +23,7 @@ def make_run(
     run.start(SegmenterRecipe(), {"folder": "data", "train": [], "val": [], "card": {}})
     for step in range(10, 10 * count + 1, 10):
         run.record(Losses(step, {"l1": 1 / step, "discriminator": 0.5}, 1e-3, 8.0))
-    run.record(Scores(10 * count, {"aji": aji, "f1": 0.7}, True))
+    run.record(ValidationScores(10 * count, {"aji": aji, "f1": 0.7}, True))
     if model is not None:
         shutil.copy(model, run.best)
     if finished:

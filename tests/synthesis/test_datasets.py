@@ -11,7 +11,7 @@ from napari_nucleigan.base.errors import DeviceError, LabelsError, OutputError, 
 from napari_nucleigan.base.events import Note, Progress, run
 from napari_nucleigan.data.datasets.dataset import Dataset, read_split
 from napari_nucleigan.data.images.files import read_image, read_labels, write_labels
-from napari_nucleigan.synthesis import Painter, SetSettings, SynthesisSettings, synthesize, synthesize_set
+from napari_nucleigan.synthesis import SetSettings, SynthesisSettings, TiledGenerator, synthesize, synthesize_set
 from napari_nucleigan.synthesis import datasets as module
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def test_stopped_and_resumed_to_identical_bytes(tmp_path: Path, model: Model, st
 def test_batches_give_what_single_pictures_give(tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a GPU a group is one batch; here a CPU is asked for the same."""
     run(synthesize_set(tmp_path / "single", SMALL, model=model))
-    monkeypatch.setattr(Painter, "on_cpu", False)
+    monkeypatch.setattr(TiledGenerator, "on_cpu", False)
     run(synthesize_set(tmp_path / "batch", SMALL, model=model))
     for single in (tmp_path / "single" / "images").iterdir():
         other = read_image(tmp_path / "batch" / "images" / single.name).pixels

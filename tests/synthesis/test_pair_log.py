@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from napari_nucleigan.base.errors import OutputError
-from napari_nucleigan.synthesis.pair_log import PAIRS, PROVENANCE, SPLIT, Ledger
+from napari_nucleigan.synthesis.pair_log import PAIRS, PROVENANCE, SPLIT, PairLog
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,7 @@ def _provenance(**settings: Any) -> dict[str, Any]:
     return {"model": "m", "sha256": "s", "version": "1", "masks": {"drawn": {}}, "settings": values}
 
 
-def _pair(ledger: Ledger, index: int, **more: Any) -> dict[str, Any]:
+def _pair(ledger: PairLog, index: int, **more: Any) -> dict[str, Any]:
     record = {"index": index, "name": f"p{index}", "organ": "liver", "split": "train", **more}
     for path in (ledger.image(record["name"]), ledger.labels(record["name"])):
         path.write_bytes(b"x")
@@ -25,9 +25,9 @@ def _pair(ledger: Ledger, index: int, **more: Any) -> dict[str, Any]:
 
 
 def test_records_come_back(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path, _provenance(), False)
+    ledger = PairLog(tmp_path, _provenance(), False)
     ledger.add([_pair(ledger, 1), _pair(ledger, 0)])
-    again = Ledger(tmp_path, _provenance(count=9, device="cuda"), False)
+    again = PairLog(tmp_path, _provenance(count=9, device="cuda"), False)
     assert again.records.keys() == {0, 1}
     again.close()
     assert (tmp_path / SPLIT).read_text() == "name,organ,split\np0,liver,train\np1,liver,train\n"
@@ -35,52 +35,52 @@ def test_records_come_back(tmp_path: Path) -> None:
 
 
 def test_a_line_that_was_cut_short_and_a_pair_without_its_files_are_forgotten(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path, _provenance(), False)
+    ledger = PairLog(tmp_path, _provenance(), False)
     ledger.add([_pair(ledger, index) for index in range(3)])
     ledger.image("p1").unlink()
     with (tmp_path / PAIRS).open("a") as handle:
         handle.write('{"index": 3, "na')
-    again = Ledger(tmp_path, _provenance(), False)
+    again = PairLog(tmp_path, _provenance(), False)
     assert again.records.keys() == {0, 2}
     again.add([_pair(again, 3)])
-    assert Ledger(tmp_path, _provenance(), False).records.keys() == {0, 2, 3}
+    assert PairLog(tmp_path, _provenance(), False).records.keys() == {0, 2, 3}
 
 
 def test_pairs_that_were_given_up_need_no_files_and_are_no_part_of_the_set(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path, _provenance(), False)
+    ledger = PairLog(tmp_path, _provenance(), False)
     ledger.add([{"index": 0, "name": "p0", "organ": "", "split": "", "dropped": True}])
-    again = Ledger(tmp_path, _provenance(), False)
+    again = PairLog(tmp_path, _provenance(), False)
     assert again.records.keys() == {0}
     again.close()
     assert (tmp_path / SPLIT).read_text() == "name,organ,split\n"
 
 
 def test_other_settings_are_refused(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path, _provenance(), False)
+    ledger = PairLog(tmp_path, _provenance(), False)
     ledger.add([_pair(ledger, 0)])
     with pytest.raises(OutputError, match="another seed: 0 there, 7 now"):
-        Ledger(tmp_path, _provenance(seed=7), False)
+        PairLog(tmp_path, _provenance(seed=7), False)
     with pytest.raises(OutputError, match="made from other masks; choose"):
-        Ledger(tmp_path, _provenance() | {"masks": {"given": "x"}}, False)
+        PairLog(tmp_path, _provenance() | {"masks": {"given": "x"}}, False)
     with pytest.raises(OutputError, match="another sha256"):
-        Ledger(tmp_path, _provenance() | {"sha256": "t"}, False)
+        PairLog(tmp_path, _provenance() | {"sha256": "t"}, False)
 
 
 @pytest.mark.parametrize("left", ["images/p0.png", "labels/p0.tif"])
 def test_an_attempt_that_came_to_nothing_is_no_obstacle(tmp_path: Path, left: str) -> None:
-    Ledger(tmp_path, _provenance(), False).close()
-    Ledger(tmp_path, _provenance(seed=7), False).close()
+    PairLog(tmp_path, _provenance(), False).close()
+    PairLog(tmp_path, _provenance(seed=7), False).close()
     # Killed after its first file: the same settings go on, others are refused.
     (tmp_path / left).write_bytes(b"x")
-    assert not Ledger(tmp_path, _provenance(seed=7), False).records
+    assert not PairLog(tmp_path, _provenance(seed=7), False).records
     with pytest.raises(OutputError, match="another seed"):
-        Ledger(tmp_path, _provenance(), False)
+        PairLog(tmp_path, _provenance(), False)
 
 
 def test_a_damaged_provenance_is_not_written_over(tmp_path: Path) -> None:
     (tmp_path / PROVENANCE).write_text("{")
     with pytest.raises(OutputError, match="is damaged"):
-        Ledger(tmp_path, _provenance(), False)
+        PairLog(tmp_path, _provenance(), False)
     assert (tmp_path / PROVENANCE).read_text() == "{"
 
 
@@ -89,17 +89,17 @@ def test_what_others_made_is_not_touched(tmp_path: Path, held: str) -> None:
     (tmp_path / held).parent.mkdir(exist_ok=True)
     (tmp_path / held).write_bytes(b"mine")
     with pytest.raises(OutputError, match=r"holds .* that this command did not make"):
-        Ledger(tmp_path, _provenance(), False)
+        PairLog(tmp_path, _provenance(), False)
     assert (tmp_path / held).read_bytes() == b"mine"
 
 
 def test_the_masks_own_folder_may_be_filled(tmp_path: Path) -> None:
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels" / "a.tif").write_bytes(b"mine")
-    Ledger(tmp_path, _provenance(), True)
+    PairLog(tmp_path, _provenance(), True)
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "out").write_bytes(b"a file")
     with pytest.raises(OutputError, match=r"Cannot write"):
-        Ledger(tmp_path / "out", _provenance(), False)
+        PairLog(tmp_path / "out", _provenance(), False)

@@ -13,7 +13,7 @@ from napari_nucleigan.base.events import run
 from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.networks import build_synthesizer
 from napari_nucleigan.networks.synthesizers import Synthesizer
-from napari_nucleigan.synthesis.tiled_generator import Painter, Window, _ramp
+from napari_nucleigan.synthesis.tiled_generator import TiledGenerator, Window, _ramp
 from napari_nucleigan.tiling.tiles import Box
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Flat(Synthesizer):
 def test_pixels_keep_their_place_and_range(shape: tuple[int, int]) -> None:
     field = np.random.default_rng(0).uniform(-1, 1, (3, *shape)).astype(np.float32)
     field[:, 0, 0] = (-1, 0, 1)
-    pixels = Painter(Flat(), "cpu", "float32").paint(field)
+    pixels = TiledGenerator(Flat(), "cpu", "float32").paint(field)
     assert pixels.dtype == np.uint8
     assert pixels[0, 0].tolist() == [0, 128, 255]
     np.testing.assert_allclose(np.moveaxis(pixels, -1, 0) / 127.5 - 1, field, atol=1 / 255 + 1e-6)
@@ -70,8 +70,8 @@ def test_tiles_of_a_local_network_give_the_whole(
     network: Synthesizer, mask: Callable[..., np.ndarray], tile: int, shape: tuple[int, int]
 ) -> None:
     field = encode(mask(*shape, 60))
-    whole = Painter(network, "cpu", "float32", tile=16384).paint(field, 5, STYLE)
-    tiled = Painter(network, "cpu", "float32", tile=tile).paint(field, 5, STYLE)
+    whole = TiledGenerator(network, "cpu", "float32", tile=16384).paint(field, 5, STYLE)
+    tiled = TiledGenerator(network, "cpu", "float32", tile=tile).paint(field, 5, STYLE)
     assert whole.std() > 5
     assert _far(whole, tiled) <= 1
     assert (whole != tiled).mean() < 1e-3
@@ -84,7 +84,7 @@ def test_a_region_is_painted_as_in_the_whole(network: Synthesizer, data: st.Data
     top, left = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
     box = Box(top, data.draw(st.integers(top + 1, height)), left, data.draw(st.integers(left + 1, width)))
     field = np.random.default_rng(height).uniform(-1, 1, (3, height, width)).astype(np.float32)
-    painter = Painter(network, "cpu", "float32")
+    painter = TiledGenerator(network, "cpu", "float32")
     whole = painter.paint(field, 2, STYLE)
     part = run(painter.painting(field, 2, STYLE, box))
     assert part.shape == (*box.shape, 3)
@@ -93,7 +93,7 @@ def test_a_region_is_painted_as_in_the_whole(network: Synthesizer, data: st.Data
 
 def test_noise_belongs_to_the_place() -> None:
     field = np.zeros((3, 64, 64), np.float32)
-    painter = Painter(Flat("noise"), "cpu", "float32")
+    painter = TiledGenerator(Flat("noise"), "cpu", "float32")
     whole = painter.paint(field, 4)
     (part,) = painter.windows([Window(field[:, :16, :16], 4, np.empty(0, np.float32), (32, 48))])
     np.testing.assert_array_equal(part, whole[32:48, 48:])
@@ -106,7 +106,7 @@ def test_tiles_of_a_network_that_mixes_are_blended(mask: Callable[..., np.ndarra
     torch.manual_seed(0)
     mixing = build_synthesizer({"name": "noisy-resnet", "width": 4, "blocks": 2}).eval()
     field = encode(mask(300, 420, 100))
-    painter = Painter(mixing, "cpu", "float32", tile=128)
+    painter = TiledGenerator(mixing, "cpu", "float32", tile=128)
     blended = painter.paint(field)
     # Tiles side by side would jump where they meet.
     steps = np.abs(np.diff(blended.astype(int), axis=1)).mean(axis=(0, 2))
@@ -128,7 +128,9 @@ def test_the_weights_of_neighbours_sum_to_one(halo: int) -> None:
 def test_windows_of_different_sizes_share_a_call() -> None:
     fields = [np.full((3, *shape), level, np.float32) for shape, level in (((8, 8), -1), ((4, 9), 0), ((8, 8), 1))]
     network = Flat()
-    pictures = Painter(network, "cpu", batch=8).windows([Window(field, 0, np.empty(0, np.float32)) for field in fields])
+    pictures = TiledGenerator(network, "cpu", batch=8).windows(
+        [Window(field, 0, np.empty(0, np.float32)) for field in fields]
+    )
     assert network.sizes == [2, 1]
     assert [(picture.shape[:2], int(picture[0, 0, 0])) for picture in pictures] == [
         ((8, 8), 0),
@@ -139,7 +141,7 @@ def test_windows_of_different_sizes_share_a_call() -> None:
 
 def test_when_memory_runs_out_the_batch_is_halved_and_that_is_said() -> None:
     network = Flat(most=1)
-    painter = Painter(network, "cpu", tile=64, batch=4)
+    painter = TiledGenerator(network, "cpu", tile=64, batch=4)
     events: list[object] = []
     field = np.zeros((3, 128, 128), np.float32)
     pixels = run(painter.painting(field), events.append)
@@ -150,24 +152,24 @@ def test_when_memory_runs_out_the_batch_is_halved_and_that_is_said() -> None:
 
 def test_without_any_memory_there_is_one_clear_error() -> None:
     with pytest.raises(DeviceError, match="not enough memory"):
-        Painter(Flat(most=0), "cpu").paint(np.zeros((3, 8, 8), np.float32))
+        TiledGenerator(Flat(most=0), "cpu").paint(np.zeros((3, 8, 8), np.float32))
 
 
 def test_other_faults_are_not_taken_for_lack_of_memory() -> None:
     with pytest.raises(RuntimeError, match="something else"):
-        Painter(Flat(most=0, fault=RuntimeError("something else")), "cpu").paint(np.zeros((3, 8, 8), np.float32))
+        TiledGenerator(Flat(most=0, fault=RuntimeError("something else")), "cpu").paint(np.zeros((3, 8, 8), np.float32))
 
 
 def test_bfloat16_is_close_to_float32(network: Synthesizer, mask: Callable[..., np.ndarray]) -> None:
     field = encode(mask(96, 96))
-    exact = Painter(network, "cpu", "float32").paint(field, 1, STYLE)
-    rough = Painter(network, "cpu", "bfloat16").paint(field, 1, STYLE)
+    exact = TiledGenerator(network, "cpu", "float32").paint(field, 1, STYLE)
+    rough = TiledGenerator(network, "cpu", "bfloat16").paint(field, 1, STYLE)
     assert np.abs(exact.astype(int) - rough).mean() < 2
 
 
 @pytest.mark.gpu
 def test_a_gpu_gives_what_the_cpu_gives(network: Synthesizer, mask: Callable[..., np.ndarray]) -> None:
     field = encode(mask(300, 200, 60))
-    on_cpu = Painter(network, "cpu", "float32").paint(field, 1, STYLE)
-    on_gpu = Painter(network, "cuda", "float32", tile=64).paint(field, 1, STYLE)
+    on_cpu = TiledGenerator(network, "cpu", "float32").paint(field, 1, STYLE)
+    on_gpu = TiledGenerator(network, "cuda", "float32", tile=64).paint(field, 1, STYLE)
     assert _far(on_cpu, on_gpu) <= 2

@@ -12,7 +12,7 @@ from napari_nucleigan.tiling.tiles import (
     Instances,
     Mosaic,
     batches,
-    cut_tile,
+    decode_tile,
     plan_tiles,
 )
 from oracle import alike, scatter
@@ -66,7 +66,7 @@ def _through_tiles(labels: np.ndarray, core: int) -> np.ndarray:
     field = encode(labels)
     mosaic = Mosaic(labels.shape)
     for tile in plan_tiles(labels.shape, core, 64, GRID):
-        mosaic.add(cut_tile(field[:, *tile.window.slices], tile, {}))
+        mosaic.add(decode_tile(field[:, *tile.window.slices], tile, {}))
     return mosaic.labels
 
 

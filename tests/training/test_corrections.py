@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from napari_nucleigan.base.errors import DatasetError, LabelsError, ModelError, OutputError
-from napari_nucleigan.base.events import Finished, Losses, Progress, Scores, run
+from napari_nucleigan.base.events import Finished, Losses, Progress, ValidationScores, run
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.data.datasets.patches import Jitter
 from napari_nucleigan.data.images.files import HEImage, write_labels
@@ -19,7 +19,7 @@ from napari_nucleigan.networks import build
 from napari_nucleigan.training import RECIPES, RunFolder, read_recipe, train_segmenter
 from napari_nucleigan.training.cgan import ConditionalGAN
 from napari_nucleigan.training.corrections import write_corrections
-from napari_nucleigan.training.images import Tile, prepare, sampler
+from napari_nucleigan.training.images import TrainingImage, prepare, sampler
 from napari_nucleigan.training.recipes import FINE_TUNING, as_model
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def test_regions_follow_the_scale_of_the_recipe(tile: tuple[HEImage, Any], tmp_p
 def crops_of(tile: tuple[HEImage, Any], known: Any, **changes: Any) -> Any:
     image, labels = tile
     recipe = read_recipe(FINE_TUNING, {"patch": 64, "zoom": (1, 1), "rotation": 0, **changes})
-    return run(sampler([Tile("tile", "unknown", image.pixels, labels, known)], recipe))
+    return run(sampler([TrainingImage("tile", "unknown", image.pixels, labels, known)], recipe))
 
 
 def test_fields_are_not_numbers_where_nobody_has_corrected(tile: tuple[HEImage, Any]) -> None:
@@ -238,7 +238,9 @@ def test_regions_to_a_model(model: Path, tile: tuple[HEImage, Any], tmp_path: Pa
     assert any(isinstance(event, Finished) for event in told)
     assert any(isinstance(event, Losses) for event in told)
     # Nothing validates, so the newest model is the best, and its scores are called what they are.
-    assert all(name.startswith("train_") for event in told if isinstance(event, Scores) for name in event.values)
+    assert all(
+        name.startswith("train_") for event in told if isinstance(event, ValidationScores) for name in event.values
+    )
     card = read_card(best)
     assert card.decode["views"] == 2
     assert card.decode["threshold"] == 0.45

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from napari_nucleigan.base.errors import RunError, StopRequested
-from napari_nucleigan.base.events import Checkpoint, Event, Finished, Losses, Progress, Scores, run
+from napari_nucleigan.base.events import Checkpoint, Event, Finished, Losses, Progress, ValidationScores, run
 from napari_nucleigan.training import loop
 from napari_nucleigan.training.loop import Schedule, train
 from napari_nucleigan.training.runs.run_folder import RunFolder
@@ -53,7 +53,7 @@ class Judge:
         self.calls.append(step)
         better = score > self.best
         self.best = max(score, self.best)
-        yield Scores(step, {"aji": score}, better)
+        yield ValidationScores(step, {"aji": score}, better)
         return better
 
     def state(self) -> dict[str, Any]:
@@ -98,10 +98,10 @@ def test_events_come_in_order(tmp_path: Path) -> None:
     told = [(type(event), getattr(event, "step", None)) for event in folder.events()]
     assert told == [
         (Losses, 10),
-        (Scores, 10),
+        (ValidationScores, 10),
         (Checkpoint, 10),
         (Losses, 15),
-        (Scores, 15),
+        (ValidationScores, 15),
         (Checkpoint, 15),
         (Finished, 15),
     ]
@@ -231,7 +231,7 @@ def test_a_validation_that_was_cut_short_is_repeated(tmp_path: Path) -> None:
     job = _train(folder, schedule, judge=judge)
     for event in job:
         # The second validation has found a better model, and said so, when the stop comes.
-        if isinstance(event, Scores) and event.step == 10:
+        if isinstance(event, ValidationScores) and event.step == 10:
             break
     job.close()
     again = Judge(scores)
@@ -239,8 +239,8 @@ def test_a_validation_that_was_cut_short_is_repeated(tmp_path: Path) -> None:
     run(_train(folder, schedule, resume=True, judge=again))
     assert again.calls == [5, 10, 15, 20]
     assert _story(folder) == _story(whole)
-    assert [event for event in folder.events() if isinstance(event, Scores)] == [
-        event for event in whole.events() if isinstance(event, Scores)
+    assert [event for event in folder.events() if isinstance(event, ValidationScores)] == [
+        event for event in whole.events() if isinstance(event, ValidationScores)
     ]
 
 

@@ -13,7 +13,7 @@ import tifffile
 from skimage.io import imread, imsave
 
 from napari_nucleigan.base.errors import DatasetError, DeviceError, RecipeError, RunError
-from napari_nucleigan.base.events import Checkpoint, Finished, Losses, Note, Preview, Progress, Scores, run
+from napari_nucleigan.base.events import Checkpoint, Finished, Losses, Note, Preview, Progress, ValidationScores, run
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.models import load_model, read_card
 from napari_nucleigan.training import RunFolder, train_segmenter
@@ -46,8 +46,8 @@ def test_a_training_leaves_a_model_and_its_story(dataset: Path, tiny_recipe: Rec
     best = run(train_segmenter(dataset, tiny_recipe(), folder, card={"training_data": "five ellipses"}))
     assert best == folder / "best.safetensors"
     kinds = {type(event) for event in RunFolder(folder).events()}
-    assert kinds == {Note, Losses, Scores, Preview, Checkpoint, Finished}
-    scores = [event for event in RunFolder(folder).events() if isinstance(event, Scores)]
+    assert kinds == {Note, Losses, ValidationScores, Preview, Checkpoint, Finished}
+    scores = [event for event in RunFolder(folder).events() if isinstance(event, ValidationScores)]
     assert [event.step for event in scores] == [8, 16, 20]
     assert set(scores[0].values) == {"aji", "f1", "pq", "dice"}
 
@@ -76,8 +76,8 @@ def test_without_validation_the_newest_weights_are_the_model(
 ) -> None:
     best = run(train_segmenter(dataset, tiny_recipe(validation=0.0), tmp_path / "all"))
     events = RunFolder(tmp_path / "all").events()
-    assert all(event.best for event in events if isinstance(event, Scores))
-    assert "train_aji" in next(event for event in events if isinstance(event, Scores)).values
+    assert all(event.best for event in events if isinstance(event, ValidationScores))
+    assert "train_aji" in next(event for event in events if isinstance(event, ValidationScores)).values
     assert list(read_card(best).scores) == ["one training image, no validation"]
 
 
@@ -85,7 +85,9 @@ def test_training_learns(dataset: Path, tiny_recipe: Recipes, tmp_path: Path) ->
     still = {"zoom": (1.0, 1.0), "stain": 0.0, "hue": 0.0, "light": 0.0, "blur": 0.0, "noise": 0.0}
     recipe = tiny_recipe(lr=2e-3, ema=0.9, batch=4, crops_per_epoch=16, epochs_constant=10, validate_every=3, **still)
     run(train_segmenter(dataset, recipe, tmp_path / "run"))
-    scores = [event.values["dice"] for event in RunFolder(tmp_path / "run").events() if isinstance(event, Scores)]
+    scores = [
+        event.values["dice"] for event in RunFolder(tmp_path / "run").events() if isinstance(event, ValidationScores)
+    ]
     assert max(scores) > 0.6
     losses = [values["l1"] for _, values in _curve(tmp_path / "run")]
     assert losses[-1] < 0.3 * losses[0]
@@ -237,7 +239,9 @@ def test_a_stop_in_the_middle_of_anything_is_made_good(
     assert state_of(tmp_path / "run").state is RunState.FINISHED
 
     def told(folder: Path) -> list[object]:
-        return [event for event in RunFolder(folder).events() if isinstance(event, Losses | Scores | Finished)]
+        return [
+            event for event in RunFolder(folder).events() if isinstance(event, Losses | ValidationScores | Finished)
+        ]
 
     def figures(folder: Path) -> list[tuple[object, ...]]:
         return [(type(e), e.step, getattr(e, "values", None), getattr(e, "best", None)) for e in told(folder)]

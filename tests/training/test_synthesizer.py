@@ -14,7 +14,7 @@ import torch
 from skimage.io import imread, imsave
 
 from napari_nucleigan.base.errors import DatasetError, DeviceError, RecipeError, RunError
-from napari_nucleigan.base.events import Checkpoint, Finished, Losses, Note, Preview, Progress, Scores, run
+from napari_nucleigan.base.events import Checkpoint, Finished, Losses, Note, Preview, Progress, ValidationScores, run
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.data.images.files import write_labels
 from napari_nucleigan.models import ModelCard, load_model, read_card, save_model
@@ -72,9 +72,16 @@ def unlabelled(dataset: Path, tmp_path: Path) -> Path:
 
 
 def test_a_training_leaves_a_model_and_its_story(whole: Path, tiny_synthesizer: Recipes) -> None:
-    assert {type(event) for event in RunFolder(whole).events()} == {Note, Losses, Scores, Preview, Checkpoint, Finished}
+    assert {type(event) for event in RunFolder(whole).events()} == {
+        Note,
+        Losses,
+        ValidationScores,
+        Preview,
+        Checkpoint,
+        Finished,
+    }
     assert "2 images train, with their labels, 2 are held out, masks: fit" in _of(whole, Note)[0].text
-    scores = _of(whole, Scores)
+    scores = _of(whole, ValidationScores)
     assert [event.step for event in scores] == [8, 16, 20]
     for event in scores:
         assert set(event.values) == {"own_aji", "mask_error", "hidden_signal"}
@@ -133,7 +140,7 @@ def test_previews_show_mask_fake_way_back_and_real(whole: Path, dataset: Path) -
 def test_without_validation_training_images_are_shown(dataset: Path, tiny_synthesizer: Recipes, tmp_path: Path) -> None:
     run(train_synthesizer(dataset, tiny_synthesizer(validation=0.0, **SHORT), tmp_path / "run"))
     assert RunFolder(tmp_path / "run").data()["val"] == []
-    assert len(_of(tmp_path / "run", Scores)) == 1
+    assert len(_of(tmp_path / "run", ValidationScores)) == 1
 
 
 def test_test_images_are_never_touched(dataset: Path, tiny_synthesizer: Recipes, tmp_path: Path) -> None:
@@ -259,7 +266,7 @@ def test_a_mask_hidden_in_the_image_is_noted(
 ) -> None:
     _cheat(monkeypatch)
     run(train_synthesizer(dataset, tiny_synthesizer(hiding_noise=hiding_noise, **SHORT), tmp_path / "run"))
-    (scores,) = _of(tmp_path / "run", Scores)
+    (scores,) = _of(tmp_path / "run", ValidationScores)
     assert scores.values["mask_error"] < 1e-6
     assert scores.values["hidden_signal"] > 100
     # To find every nucleus in such pictures is no merit, and the note says why.
@@ -275,7 +282,7 @@ def test_a_mask_that_is_to_be_seen_is_not(
     monkeypatch.setattr(CycleGAN, "paint", lambda self, fields, style, seed=0: fields)
     monkeypatch.setattr(CycleGAN, "draw", lambda self, images: (0.9 * images).clamp(-1, 1))
     run(train_synthesizer(dataset, tiny_synthesizer(**SHORT), tmp_path / "run"))
-    (scores,) = _of(tmp_path / "run", Scores)
+    (scores,) = _of(tmp_path / "run", ValidationScores)
     assert scores.values["hidden_signal"] < 1.5
     assert not [note for note in _of(tmp_path / "run", Note) if note.level == "warning"]
 
@@ -329,7 +336,7 @@ def test_a_stop_waits_for_one_image_at_most(
     }
     run(train_synthesizer(dataset, tiny_synthesizer(), tmp_path / "run", resume=True))
     assert _curve(tmp_path / "run") == _curve(whole)
-    assert _of(tmp_path / "run", Scores) == _of(whole, Scores)
+    assert _of(tmp_path / "run", ValidationScores) == _of(whole, ValidationScores)
 
 
 def test_a_killed_run_resumes_as_if_never_stopped(dataset: Path, tiny_synthesizer: Recipes, tmp_path: Path) -> None:

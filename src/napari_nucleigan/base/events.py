@@ -86,7 +86,7 @@ class Losses:
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class ValidationScores:
     """Validation scores (means over whole images) at a step."""
 
     step: int
@@ -151,14 +151,27 @@ class Finished:
     values: dict[str, float] = field(default_factory=dict)
 
 
-Event: TypeAlias = Progress | Note | FileState | Losses | Scores | Preview | Painted | Checkpoint | Finished
+Event: TypeAlias = Progress | Note | FileState | Losses | ValidationScores | Preview | Painted | Checkpoint | Finished
 _Result = TypeVar("_Result")
 Job: TypeAlias = Generator[Event, None, _Result]
 
-_TYPES: dict[str, type[Any]] = {
-    kind.__name__.lower(): kind
-    for kind in (Progress, Note, FileState, Losses, Scores, Preview, Painted, Checkpoint, Finished)
+Scores = ValidationScores
+"""The name of `ValidationScores` in version 0.1.0."""
+
+_KINDS: dict[type[Any], str] = {
+    Progress: "progress",
+    Note: "note",
+    FileState: "filestate",
+    Losses: "losses",
+    ValidationScores: "scores",
+    Preview: "preview",
+    Painted: "painted",
+    Checkpoint: "checkpoint",
+    Finished: "finished",
 }
+"""What each event is called in `events.jsonl`: names of a file format, which classes may leave behind."""
+
+_TYPES = {name: kind for kind, name in _KINDS.items()}
 
 
 def run(job: Job[_Result], on_event: Callable[[Event], object] | None = None) -> _Result:
@@ -200,7 +213,7 @@ def duration(seconds: float) -> str:
 
 def to_json(event: Event) -> dict[str, Any]:
     """Represent an event as a JSON-ready dictionary with its kind under ``"event"``."""
-    return {"event": type(event).__name__.lower(), **asdict(event)}
+    return {"event": _KINDS[type(event)], **asdict(event)}
 
 
 def from_json(record: dict[str, Any]) -> Event:

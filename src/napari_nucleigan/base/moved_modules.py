@@ -76,7 +76,7 @@ class _Finder(MetaPathFinder):
 
 
 def _new_name(fullname: str) -> str | None:
-    """New name of a moved module, or of one that lay in a moved package."""
+    """Return the new name of a moved module, or of one that lay in a moved package."""
     if not fullname.startswith(_PACKAGE):
         return None
     old, rest = fullname.removeprefix(_PACKAGE), ""

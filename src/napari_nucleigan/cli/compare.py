@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from napari_nucleigan.base.errors import NucleiganError, StopRequested
-from napari_nucleigan.cli.console import FAILED, Bar, Stopped, answer, drive, guarded, say
+from napari_nucleigan.cli.console import FAILED, Bar, Stopped, answer, drive, guarded, print_message
 from napari_nucleigan.cli.options import parse_changes
 from napari_nucleigan.cli.tables import print_table
 
@@ -119,7 +119,7 @@ def benchmark(
         print(picture)
     failed = [outcome for outcome in comparison.outcomes if outcome.failed]
     if failed:
-        say(f"Error: {len(failed)} methods failed; the first, {failed[0].method.title}: {failed[0].reason}")
+        print_message(f"Error: {len(failed)} methods failed; the first, {failed[0].method.title}: {failed[0].reason}")
         raise typer.Exit(FAILED)
 
 

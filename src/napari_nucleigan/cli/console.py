@@ -40,19 +40,19 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*args, **kwargs)
         except NucleiganError as error:
-            say(f"Error: {error}")
+            print_message(f"Error: {error}")
             raise typer.Exit(FAILED) from error
         except Stopped as stop:
-            say(str(stop))
+            print_message(str(stop))
             raise typer.Exit(INTERRUPTED) from stop
         except KeyboardInterrupt as stop:
-            say("Interrupted; what was finished is kept.")
+            print_message("Interrupted; what was finished is kept.")
             raise typer.Exit(INTERRUPTED) from stop
 
     return wrapped
 
 
-def say(text: str) -> None:
+def print_message(text: str) -> None:
     """Write a line for people, on stderr."""
     print(text, file=sys.stderr, flush=True)
 
@@ -85,7 +85,7 @@ def complain(results: Sequence[FileResult], where: str = "") -> None:
         names = ", ".join(result.source.name for result in failed[:_NAMED])
         more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
         text = f"{len(failed)} of {len(results)} images failed: {names}{more}; the first: {text}{where}"
-    say(f"Error: {text}")
+    print_message(f"Error: {text}")
     raise typer.Exit(FAILED)
 
 
@@ -131,7 +131,7 @@ class Bar:
             if self._console.is_terminal:
                 self._console.print(event.text, markup=False, highlight=False, soft_wrap=True)
             else:
-                say(event.text)
+                print_message(event.text)
 
 
 def drive(job: Job[_Result], view: Callable[[Event], object], stop: Callable[[], object] = lambda: None) -> _Result:
@@ -164,7 +164,7 @@ def drive(job: Job[_Result], view: Callable[[Event], object], stop: Callable[[],
             return
         asked = True
         stop()
-        say("Stopping after the present step; press Ctrl-C again not to wait.")
+        print_message("Stopping after the present step; press Ctrl-C again not to wait.")
 
     def show(event: Event) -> None:
         view(event)

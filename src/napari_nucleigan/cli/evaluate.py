@@ -9,7 +9,7 @@ import typer
 
 from napari_nucleigan.base.events import run
 from napari_nucleigan.base.files import write_text
-from napari_nucleigan.cli.console import FAILED, Bar, Stopped, answer, guarded, say
+from napari_nucleigan.cli.console import FAILED, Bar, Stopped, answer, guarded, print_message
 from napari_nucleigan.cli.synthetic import Crop, Device, Features, Segmenter, Synthetic, judge
 from napari_nucleigan.cli.tables import print_table
 
@@ -109,7 +109,9 @@ def _show(report: Report, by: str, csv: Path | None, markdown: Path | None, as_j
         answer(report.to_json())
         return
     if by == "organ" and not report.groups:
-        say("No organ is known: no split.csv with a column 'organ' is in the folder of true labels or beside it.")
+        print_message(
+            "No organ is known: no split.csv with a column 'organ' is in the folder of true labels or beside it."
+        )
     print_table(*report.table(by))
 
 
@@ -117,12 +119,16 @@ def _complain(report: Report, strict: bool) -> None:
     """List what was left out, and fail where that is a failure."""
     for names, what in ((report.missing, "without a prediction"), (report.extra, "without true labels")):
         if names:
-            say(f"Left out, {what}: {', '.join(names)}")
+            print_message(f"Left out, {what}: {', '.join(names)}")
     for bad in report.failed:
-        say(f"Left out, {bad.name}: {bad.reason}")
+        print_message(f"Left out, {bad.name}: {bad.reason}")
     if report.failed:
-        say(f"Error: {len(report.failed)} of {len(report.failed) + len(report.images)} pairs could not be compared.")
+        print_message(
+            f"Error: {len(report.failed)} of {len(report.failed) + len(report.images)} pairs could not be compared."
+        )
         raise typer.Exit(FAILED)
     if strict and report.incomplete:
-        say(f"Error: {len(report.missing)} predictions are missing and {len(report.extra)} have no true labels.")
+        print_message(
+            f"Error: {len(report.missing)} predictions are missing and {len(report.extra)} have no true labels."
+        )
         raise typer.Exit(FAILED)

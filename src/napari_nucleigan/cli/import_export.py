@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from napari_nucleigan.base.events import run
-from napari_nucleigan.cli.console import Bar, Stopped, answer, guarded, say
+from napari_nucleigan.cli.console import Bar, Stopped, answer, guarded, print_message
 from napari_nucleigan.data.datasets.formats.registry import EXPORTS, FORMATS
 
 Import = StrEnum("Import", {name: name for name in FORMATS})  # type: ignore[misc]
@@ -51,9 +51,9 @@ def import_(
     except KeyboardInterrupt as stop:
         raise Stopped("Interrupted; what was converted is kept, and the same command goes on from it.") from stop
     for text in report.sentences():
-        say(text)
+        print_message(text)
     for name, reason in report.left_out.items():
-        say(f"Left out, {name}: {reason}")
+        print_message(f"Left out, {name}: {reason}")
     if as_json:
         answer(report.to_json())
     else:

@@ -6,8 +6,17 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from napari_nucleigan.base.events import Checkpoint, Finished, Losses, Note, Progress, Scores, duration, to_json
-from napari_nucleigan.cli.console import say
+from napari_nucleigan.base.events import (
+    Checkpoint,
+    Finished,
+    Losses,
+    Note,
+    Progress,
+    ValidationScores,
+    duration,
+    to_json,
+)
+from napari_nucleigan.cli.console import print_message
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -47,8 +56,8 @@ class TrainingView:
         self._console = Console(stderr=True)
         self._progress: Progress | None = None
         self._losses: Losses | None = None
-        self._scores: Scores | None = None
-        self._best: Scores | None = None
+        self._scores: ValidationScores | None = None
+        self._best: ValidationScores | None = None
         self._checkpoint = 0
         self._spoken = 0.0
         self._live = Live(console=self._console, get_renderable=self._table, refresh_per_second=4)
@@ -73,7 +82,7 @@ class TrainingView:
                 self._progress = event
             case Losses():
                 self._losses = event
-            case Scores():
+            case ValidationScores():
                 self._scores = event
                 self._best = event if event.best else self._best
             case Checkpoint():
@@ -84,16 +93,16 @@ class TrainingView:
             self._speak(event)
 
     def _speak(self, event: Event) -> None:
-        if isinstance(event, Scores):
+        if isinstance(event, ValidationScores):
             best = ", the best so far" if event.best else ""
-            say(f"step {event.step}: validation {_values(event.values)}{best}")
+            print_message(f"step {event.step}: validation {_values(event.values)}{best}")
         elif isinstance(event, Losses) and time.monotonic() - self._spoken > _QUIET_SECONDS:
             self._spoken = time.monotonic()
             left = self._progress.seconds_left if self._progress else None
             rest = f", {duration(left)} left" if left is not None else ""
-            say(f"step {event.step}: {_values(event.values)}, {event.images_per_second:.1f} images/s{rest}")
+            print_message(f"step {event.step}: {_values(event.values)}, {event.images_per_second:.1f} images/s{rest}")
         elif isinstance(event, Finished):
-            say(f"step {event.step}: finished")
+            print_message(f"step {event.step}: finished")
 
     def _table(self) -> RenderableType:
         from rich.console import Group

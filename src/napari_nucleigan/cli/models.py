@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_nucleigan.cli.console import answer, guarded, say
+from napari_nucleigan.cli.console import answer, guarded, print_message
 
 app = typer.Typer(help="List, describe and export models.", no_args_is_help=True)
 
@@ -31,12 +31,12 @@ def list_(as_json: Json = False) -> None:
     for file in files:
         where = "bundled" if file.bundled else str(file.path)
         if file.card is None:
-            say(f"{file.name}: cannot be used: {file.problem}")
+            print_message(f"{file.name}: cannot be used: {file.problem}")
         else:
             card = file.card
             print(f"{file.name}: {card.kind}, {card.mpp:g} µm per pixel, {card.date or 'no date'}, {where}")
     if not files:
-        say(f"No models are installed; put model files into {user_folder()}.")
+        print_message(f"No models are installed; put model files into {user_folder()}.")
 
 
 @app.command()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_nucleigan.base.events import duration
-from napari_nucleigan.cli.console import answer, guarded, say
+from napari_nucleigan.cli.console import answer, guarded, print_message
 
 if TYPE_CHECKING:
     from napari_nucleigan.training.runs.processes import RunProcess
@@ -40,7 +40,7 @@ def list_(
         answer([status.to_json() for status in found])
         return
     if not found:
-        say(f"There are no runs in {folder or default_folder()}.")
+        print_message(f"There are no runs in {folder or default_folder()}.")
         return
     rows = [("run", "state", "recipe", "step", "best", "last active"), *map(_row, found)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -17,7 +17,7 @@ from napari_nucleigan.segmentation.settings import SegmentSettings
 
 if TYPE_CHECKING:
     from napari_nucleigan.segmentation import FileResult
-    from napari_nucleigan.segmentation.slides.worker import Region
+    from napari_nucleigan.segmentation.slides.worker import Polygons
 
 
 class Format(StrEnum):
@@ -105,7 +105,7 @@ def segment(
     complain(results, f" All reasons are in {folder / REPORT}." if folder is not None else "")
 
 
-def _polygons(path: Path) -> Region:
+def _polygons(path: Path) -> Polygons:
     from napari_nucleigan.labels.geojson import read_polygons
 
     features, _ = read_polygons(path)

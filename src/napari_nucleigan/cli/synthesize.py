@@ -9,7 +9,7 @@ import typer
 
 from napari_nucleigan.base.errors import RecipeError
 from napari_nucleigan.base.events import run
-from napari_nucleigan.cli.console import FAILED, Bar, Stopped, answer, guarded, say
+from napari_nucleigan.cli.console import FAILED, Bar, Stopped, answer, guarded, print_message
 from napari_nucleigan.cli.options import with_options
 from napari_nucleigan.synthesis.settings import SetSettings
 
@@ -59,10 +59,12 @@ def synthesize(
         scored = "" if report.consistency is None else f"; mean consistency {report.consistency:.3f}"
         print(f"{report.made} pairs made{pace}{kept}{scored} -> {report.out}")
         if report.redrawn:
-            say(f"{report.redrawn} pictures were drawn again, their consistency was below {settings.min_consistency}.")
+            print_message(
+                f"{report.redrawn} pictures were drawn again, their consistency was below {settings.min_consistency}."
+            )
     if report.dropped:
-        say(f"Left out, not consistent even when drawn again: {', '.join(report.dropped)}")
+        print_message(f"Left out, not consistent even when drawn again: {', '.join(report.dropped)}")
     if report.failed:
         name, reason = next(iter(report.failed.items()))
-        say(f"Error: {len(report.failed)} masks could not be painted; the first, {name}: {reason}")
+        print_message(f"Error: {len(report.failed)} masks could not be painted; the first, {name}: {reason}")
         raise typer.Exit(FAILED)

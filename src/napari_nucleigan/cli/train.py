@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from napari_nucleigan.base.errors import NucleiganError, RecipeError, RunError, StopRequested
-from napari_nucleigan.cli.console import SAVED, USAGE, Stopped, drive, guarded, say
+from napari_nucleigan.cli.console import SAVED, USAGE, Stopped, drive, guarded, print_message
 from napari_nucleigan.cli.options import parse_changes
 
 if TYPE_CHECKING:
@@ -281,7 +281,7 @@ def _watch(name: str, as_json: bool) -> None:
     status = state_of(run)
     if status.state is RunState.FAILED:
         raise RunError(f"{run} has failed: {status.message}")
-    say(status.message)
+    print_message(status.message)
 
 
 def _estimate(

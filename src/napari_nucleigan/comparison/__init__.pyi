@@ -6,6 +6,6 @@ from .paper import published as published
 from .report import markdown as markdown
 from .report import write_report as write_report
 from .results import Budget as Budget
-from .results import Comparison as Comparison
+from .results import MethodComparison as MethodComparison
 from .results import Outcome as Outcome
 from .results import Trial as Trial

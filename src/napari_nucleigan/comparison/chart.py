@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_nucleigan.comparison.columns import Column
-    from napari_nucleigan.comparison.results import Comparison
+    from napari_nucleigan.comparison.results import MethodComparison
     from napari_nucleigan.evaluation import Interval
 
 Colour = tuple[int, int, int]
@@ -33,7 +33,7 @@ _LOW, _HIGH = (255, 255, 255), (126, 190, 205)  # of the cells
 _BETTER = {True: "less is better", False: "more is better"}
 
 
-def draw(comparison: Comparison) -> Image.Image:
+def draw(comparison: MethodComparison) -> Image.Image:
     """Draw a comparison.
 
     On top the means over all test images with their 95 % intervals, below the means of each organ; published figures
@@ -41,7 +41,7 @@ def draw(comparison: Comparison) -> Image.Image:
 
     Parameters
     ----------
-    comparison : Comparison
+    comparison : MethodComparison
         What was found.
 
     Returns
@@ -55,7 +55,7 @@ def draw(comparison: Comparison) -> Image.Image:
 class _Sheet:
     """Draws from top to bottom; lengths are in units of `SCALE` pixels."""
 
-    def __init__(self, comparison: Comparison) -> None:
+    def __init__(self, comparison: MethodComparison) -> None:
         self._comparison = comparison
         self._organs = sorted(set(comparison.organs.values()))
         # Room for the names of the methods.

@@ -35,7 +35,7 @@ from napari_nucleigan.comparison.plans import (
     refuse_tested,
     unfinished,
 )
-from napari_nucleigan.comparison.results import Comparison, Outcome, Trial
+from napari_nucleigan.comparison.results import MethodComparison, Outcome, Trial
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.data.images.files import write_labels
 from napari_nucleigan.evaluation import evaluate_folders
@@ -67,7 +67,7 @@ def compare(
     split: str = "test",
     device: str = "auto",
     train: bool = True,
-) -> Job[Comparison]:
+) -> Job[MethodComparison]:
     """Train methods with one budget, and test them on the same images.
 
     No test image trains or validates, and none is segmented before the trainings that are made here have ended.
@@ -103,7 +103,7 @@ def compare(
 
     Returns
     -------
-    Comparison
+    MethodComparison
 
     Raises
     ------
@@ -150,7 +150,7 @@ def compare(
         "validation": {plan.name: plan.run.data()["val"] for plan in plans if plan.run.exists},
     }
     organs = {name: test.organs[name] for name in test.names}
-    return Comparison(tuple(outcomes), organs, split, provenance, tuple(notes))
+    return MethodComparison(tuple(outcomes), organs, split, provenance, tuple(notes))
 
 
 def _train(

@@ -15,7 +15,7 @@ from napari_nucleigan.comparison.paper import OVERALL, SOURCE, published
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_nucleigan.comparison.results import Comparison, Trial
+    from napari_nucleigan.comparison.results import MethodComparison, Trial
 
 
 _MORE = (
@@ -29,12 +29,12 @@ _MORE = (
 _BASE = "cgan"  # what ablations are held against
 
 
-def write_report(comparison: Comparison, folder: Path) -> tuple[Path, Path, Path]:
+def write_report(comparison: MethodComparison, folder: Path) -> tuple[Path, Path, Path]:
     """Write ``results.json``, ``report.md`` and ``report.png``.
 
     Parameters
     ----------
-    comparison : Comparison
+    comparison : MethodComparison
         What was found.
     folder : Path
         Where the files go.
@@ -57,12 +57,12 @@ def write_report(comparison: Comparison, folder: Path) -> tuple[Path, Path, Path
     return files
 
 
-def markdown(comparison: Comparison, picture: str | None = None) -> str:
+def markdown(comparison: MethodComparison, picture: str | None = None) -> str:
     """Lay a comparison out as Markdown.
 
     Parameters
     ----------
-    comparison : Comparison
+    comparison : MethodComparison
         What was found.
     picture : str, optional
         File of its picture, to be shown.
@@ -85,7 +85,7 @@ def markdown(comparison: Comparison, picture: str | None = None) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def summary(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+def summary(comparison: MethodComparison) -> tuple[list[str], list[list[str]]]:
     """Lay the means over all test images out as text.
 
     Returns
@@ -111,7 +111,7 @@ def summary(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-def _about(comparison: Comparison) -> str:
+def _about(comparison: MethodComparison) -> str:
     organs = sorted(set(comparison.organs.values()))
     provenance = comparison.provenance
     seeds = ", ".join(map(str, provenance.get("seeds", ())))
@@ -127,7 +127,7 @@ def _about(comparison: Comparison) -> str:
     return "\n\n".join([text, *(f"**Note.** {note}" for note in comparison.notes)])
 
 
-def _overall(comparison: Comparison) -> str:
+def _overall(comparison: MethodComparison) -> str:
     rows = []
     for outcome in comparison.outcomes:
         method = outcome.method
@@ -144,7 +144,7 @@ def _overall(comparison: Comparison) -> str:
     return _table(["method", "trained on", *(column.title for column in COLUMNS)], rows)
 
 
-def _organs(comparison: Comparison, column: Column) -> str:
+def _organs(comparison: MethodComparison, column: Column) -> str:
     shown = comparison.run
     rows = []
     for organ in [*sorted(set(comparison.organs.values())), None]:
@@ -162,7 +162,7 @@ def _organs(comparison: Comparison, column: Column) -> str:
     return _table(["organ (images)", *(outcome.method.title for outcome in shown)], rows)
 
 
-def _gains(comparison: Comparison) -> str:
+def _gains(comparison: MethodComparison) -> str:
     base = next((outcome for outcome in comparison.run if outcome.method.name == _BASE), None)
     others = [outcome for outcome in comparison.run if outcome is not base]
     if base is None or not others:
@@ -182,7 +182,7 @@ def _gains(comparison: Comparison) -> str:
     return lead + "\n\n" + _table(["method", *(column.title for column in COLUMNS)], rows)
 
 
-def _more(comparison: Comparison) -> str:
+def _more(comparison: MethodComparison) -> str:
     rows = []
     for outcome in comparison.run:
         cells = [number(comparison.mean(outcome, column.metric), column.digits) for column in _MORE]
@@ -195,7 +195,7 @@ def _more(comparison: Comparison) -> str:
     return _table(header, rows)
 
 
-def _costs(comparison: Comparison) -> str:
+def _costs(comparison: MethodComparison) -> str:
     rows = []
     for outcome in comparison.run:
         for trial in outcome.trials:
@@ -232,7 +232,7 @@ def _costs(comparison: Comparison) -> str:
     return _table(header, rows)
 
 
-def _methods(comparison: Comparison) -> str:
+def _methods(comparison: MethodComparison) -> str:
     lines = []
     for outcome in comparison.outcomes:
         method = outcome.method
@@ -241,7 +241,7 @@ def _methods(comparison: Comparison) -> str:
     return "\n".join(lines)
 
 
-def _reading(comparison: Comparison) -> str:
+def _reading(comparison: MethodComparison) -> str:
     base = comparison.provenance
     lines = [
         f"- Published figures: {SOURCE}; the table as its authors' slides give it. They were measured on another test "

@@ -144,7 +144,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class MethodComparison:
     """Methods side by side.
 
     Attributes

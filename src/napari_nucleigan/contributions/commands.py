@@ -20,7 +20,7 @@ _PART = 0.25  # of the slide's longer side: width of a picture
 _GAP = 0.02
 
 
-def show_glass(viewer: Viewer) -> None:
+def show_label_and_macro(viewer: Viewer) -> None:
     """Add the pictures of the selected slide's label and glass as layers, one below the other to the right of it.
 
     They are read only now, since a label may name the patient. Those that are there already are shown again.

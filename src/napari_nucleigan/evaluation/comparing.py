@@ -15,16 +15,16 @@ from napari_nucleigan.evaluation.groups import Failure, ImageScores
 from napari_nucleigan.metrics import Scores, Tally
 
 if TYPE_CHECKING:
-    from napari_nucleigan.evaluation.pairing import Pair
+    from napari_nucleigan.evaluation.pairing import FilePair
 
 Found: TypeAlias = ImageScores | Failure
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class PairTask:
     """Two files that are to be compared, and how; as `evaluate_folders` has it."""
 
-    pair: Pair
+    pair: FilePair
     hausdorff: bool = True
     iou: float = 0.5
 
@@ -48,12 +48,12 @@ class Comparison:
         return {"name": pair.name, "organ": pair.organ, **files, "hausdorff": self.hausdorff, "iou": self.iou}
 
     @classmethod
-    def from_json(cls, record: dict[str, Any]) -> Comparison:
+    def from_json(cls, record: dict[str, Any]) -> PairTask:
         """Rebuild what `to_json` gave."""
-        from napari_nucleigan.evaluation.pairing import Pair
+        from napari_nucleigan.evaluation.pairing import FilePair
 
         files = Path(record["truth"]), Path(record["pred"])
-        return cls(Pair(record["name"], *files, record["organ"]), record["hausdorff"], record["iou"])
+        return cls(FilePair(record["name"], *files, record["organ"]), record["hausdorff"], record["iou"])
 
 
 def found_to_json(found: Found) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from napari_nucleigan.base.devices import usable_cores
 from napari_nucleigan.base.errors import DatasetError
 from napari_nucleigan.base.events import Note, Progress
 from napari_nucleigan.data.images.files import read_labels
-from napari_nucleigan.evaluation.comparing import Comparison
+from napari_nucleigan.evaluation.comparing import PairTask
 from napari_nucleigan.evaluation.groups import Failure, ImageScores
 from napari_nucleigan.evaluation.intervals import Bootstrap
 from napari_nucleigan.evaluation.pairing import pair_files
@@ -111,7 +111,7 @@ def evaluate_folders(
     if workers is not None and workers < 0:
         raise ValueError(f"the number of processes must be 0 or more, not {workers}")
     pairing = yield from pair_files(Path(pred), Path(truth), split, split_csv, names)
-    found = yield from _compare_all([Comparison(pair, hausdorff, iou) for pair in pairing.pairs], workers)
+    found = yield from _compare_all([PairTask(pair, hausdorff, iou) for pair in pairing.pairs], workers)
     images = tuple(item for item in found if isinstance(item, ImageScores))
     failed = tuple(item for item in found if isinstance(item, Failure))
     if not images:
@@ -121,7 +121,7 @@ def evaluate_folders(
     return Report(images, pairing.missing, pairing.extra, failed, bootstrap or Bootstrap(), iou)
 
 
-def _compare_all(comparisons: Sequence[Comparison], workers: int | None) -> Job[list[Found]]:
+def _compare_all(comparisons: Sequence[PairTask], workers: int | None) -> Job[list[Found]]:
     """Compare every pair, in this process or in several; what is found comes in the order of the pairs."""
     total, start = len(comparisons), time.monotonic()
     found: dict[int, Found] = {}

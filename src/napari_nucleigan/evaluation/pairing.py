@@ -21,7 +21,7 @@ _SUFFIXES = (".tif", ".tiff", ".png")
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class FilePair:
     """Two label files of one image; its organ where ``split.csv`` names it."""
 
     name: str
@@ -36,13 +36,13 @@ class Pairing:
 
     Attributes
     ----------
-    pairs : tuple of Pair
+    pairs : tuple of FilePair
         What is to be compared, by name.
     missing, extra : tuple of str
         True labels without a prediction, predictions without true labels.
     """
 
-    pairs: tuple[Pair, ...]
+    pairs: tuple[FilePair, ...]
     missing: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
 
@@ -89,7 +89,8 @@ def pair_files(
         )
     return Pairing(
         tuple(
-            Pair(name, true_files[name], pred_files[name], rows.get(name, {}).get("organ") or None) for name in chosen
+            FilePair(name, true_files[name], pred_files[name], rows.get(name, {}).get("organ") or None)
+            for name in chosen
         ),
         tuple(sorted((wanted & true_files.keys()) - pred_files.keys())),
         tuple(sorted(extra)),

@@ -22,7 +22,7 @@ from napari_nucleigan.evaluation.groups import Failure
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from napari_nucleigan.evaluation.comparing import Comparison, Found
+    from napari_nucleigan.evaluation.comparing import Found, PairTask
 
 TICK = 0.2
 """Seconds after which `in_processes` gives a sign of life, so that whoever drives it can stop."""
@@ -36,14 +36,14 @@ class CannotStart(Exception):
     """No process can be started here at all."""
 
 
-def in_processes(comparisons: Sequence[Comparison], workers: int) -> Generator[tuple[int, Found] | None, None, None]:
+def in_processes(comparisons: Sequence[PairTask], workers: int) -> Generator[tuple[int, Found] | None, None, None]:
     """Compare pairs of files, several at a time, each in a process of its own.
 
     To close the generator ends the processes at once, whatever they are doing.
 
     Parameters
     ----------
-    comparisons : sequence of Comparison
+    comparisons : sequence of PairTask
         What to compare.
     workers : int
         Number of processes, at least 1.
@@ -58,7 +58,7 @@ def in_processes(comparisons: Sequence[Comparison], workers: int) -> Generator[t
     CannotStart
         If no process can be started, or none any more.
     """
-    crew = _Crew(comparisons)
+    crew = WorkerPool(comparisons)
     threads = [threading.Thread(target=crew.tend, daemon=True) for _ in range(min(workers, len(comparisons)))]
     try:
         for thread in threads:
@@ -82,10 +82,10 @@ def in_processes(comparisons: Sequence[Comparison], workers: int) -> Generator[t
                 thread.join()
 
 
-class _Crew:
+class WorkerPool:
     """Processes, each tended by a thread that hands it one pair after the other."""
 
-    def __init__(self, comparisons: Sequence[Comparison]) -> None:
+    def __init__(self, comparisons: Sequence[PairTask]) -> None:
         self.found: queue.SimpleQueue[tuple[int, Found]] = queue.SimpleQueue()
         self._comparisons = comparisons
         self._left = deque(range(len(comparisons)))

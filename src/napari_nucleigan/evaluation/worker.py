@@ -9,7 +9,7 @@ import json
 import os
 import sys
 
-from napari_nucleigan.evaluation.comparing import Comparison, found_to_json
+from napari_nucleigan.evaluation.comparing import PairTask, found_to_json
 
 READY = "ready"
 """The first line out."""
@@ -22,7 +22,7 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     print(READY, file=answers, flush=True)
     for line in sys.stdin.buffer:
-        found = Comparison.from_json(json.loads(line))()
+        found = PairTask.from_json(json.loads(line))()
         print(json.dumps(found_to_json(found)), file=answers, flush=True)
 
 

@@ -63,7 +63,7 @@ def regions(cut: Runs, index: Int64Array, count: int) -> Regions:
     return Regions(areas.astype(np.int64), np.stack(sums, axis=1) / areas[:, None], boxes)
 
 
-def crowding(points: Float64Array, centres: Float64Array, radius: float, shape: tuple[int, ...]) -> Float64Array:
+def local_density(points: Float64Array, centres: Float64Array, radius: float, shape: tuple[int, ...]) -> Float64Array:
     """Count the centres around each point, as if the image went on in the same way beyond its border.
 
     Parameters

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nucleigan.base.errors import LabelsError
-from napari_nucleigan.labels.regions import crowding, regions
+from napari_nucleigan.labels.regions import local_density, regions
 from napari_nucleigan.labels.runs import runs
 from napari_nucleigan.metrics.agreement import pairs_above
 from napari_nucleigan.metrics.binning import Bins, binned
@@ -262,7 +262,10 @@ def inspect(
         summary = summarise(table, values[:, 0], values[:, 1])
     radius = DENSITY_RADIUS / (mpp or _MPP)
     centres = sides[0].centres
-    density = crowding(centres, centres, radius, cut.shape), crowding(sides[1].centres, centres, radius, cut.shape)
+    density = (
+        local_density(centres, centres, radius, cut.shape),
+        local_density(sides[1].centres, centres, radius, cut.shape),
+    )
     return Inspection(
         scores=combine(table, summary, iou),
         nuclei=_nuclei(table, found, best, sides, density, distances),

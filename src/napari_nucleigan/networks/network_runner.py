@@ -18,7 +18,7 @@ _EXHAUSTED = ("out of memory", "not enough memory", "can't allocate memory", "al
 _Network = TypeVar("_Network", bound="torch.nn.Module")
 
 
-class Host(Generic[_Network]):
+class NetworkRunner(Generic[_Network]):
     """Hold a network on a device.
 
     When memory runs out the batch is halved until single windows are left, then the CPU takes over.

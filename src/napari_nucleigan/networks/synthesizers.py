@@ -88,7 +88,7 @@ class Synthesizer(nn.Module):
         ]
 
 
-class Painter(Synthesizer):
+class NoisyUNet(Synthesizer):
     """A small U-Net with noise at every scale and a style code, made for CPUs.
 
     It has no layer that looks at a whole tile or at statistics of a batch: the channels of each pixel are
@@ -220,7 +220,7 @@ def _normalise(features: Tensor) -> Tensor:
 
 
 SYNTHESIZERS: dict[str, Callable[..., Synthesizer]] = {
-    "painter": Painter,
+    "painter": NoisyUNet,
     "noisy-resnet": NoisyResNet,
 }
 """Synthesizers by the name that recipes and model cards use."""

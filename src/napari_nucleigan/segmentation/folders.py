@@ -16,8 +16,8 @@ from napari_nucleigan.base.events import FileState, Job, Note, Progress
 from napari_nucleigan.base.files import check_writable, disk_is_full
 from napari_nucleigan.models import load_model, read_card, resolve
 from napari_nucleigan.segmentation.file_plan import FileTask, known_suffix, plan_files, results_folder
-from napari_nucleigan.segmentation.image import Cutting, Segmentation, segment, used_settings
-from napari_nucleigan.segmentation.resume_log import Ledger
+from napari_nucleigan.segmentation.image import Decoding, Segmentation, segment, used_settings
+from napari_nucleigan.segmentation.resume_log import ResumeLog
 from napari_nucleigan.segmentation.settings import SegmentSettings
 from napari_nucleigan.segmentation.slides.job import segment_slide
 from napari_nucleigan.segmentation.slides.outputs import FORMATS as SLIDE_FORMATS
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_nucleigan.base.events import Event
     from napari_nucleigan.data.slides import Slide
     from napari_nucleigan.models import Model, ModelCard
-    from napari_nucleigan.segmentation.slides.worker import Region
+    from napari_nucleigan.segmentation.slides.worker import Polygons
 
 FORMATS = (".tif", ".geojson", ".csv")
 """What can be written: label images, polygons that QuPath opens, one row for each nucleus."""
@@ -57,7 +57,7 @@ class SlideOptions:
 
     scheduler: str = ""
     workers: int | None = None
-    region: Region | None = None
+    region: Polygons | None = None
     whole: bool = False
 
 
@@ -174,7 +174,7 @@ def segment_files(
         If the model or the device cannot be used.
     """
     settings, slides = settings or SegmentSettings(), slides or SlideOptions()
-    ledger = Ledger(results_folder(inputs, out))
+    ledger = ResumeLog(results_folder(inputs, out))
     tasks = plan_files(
         inputs,
         out,
@@ -216,9 +216,9 @@ def segment_files(
     return results
 
 
-def _asked(settings: SegmentSettings, card: ModelCard, region: Region | None) -> str:
+def _asked(settings: SegmentSettings, card: ModelCard, region: Polygons | None) -> str:
     """Sum up what results depend on beside the image: the settings as they are used, and the model."""
-    cutting = Cutting.of(settings, card)
+    cutting = Decoding.of(settings, card)
     used = used_settings(settings, cutting, settings.views or int(card.decode.get("views", 1)))
     used = {name: value for name, value in used.items() if name not in _FREE}
     parts = [used, cutting.decoding, card.sha256, card.mpp, card.stain, *([region] if region else [])]
@@ -226,7 +226,7 @@ def _asked(settings: SegmentSettings, card: ModelCard, region: Region | None) ->
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _earlier(task: FileTask, ledger: Ledger, asked: str) -> FileResult | None:
+def _earlier(task: FileTask, ledger: ResumeLog, asked: str) -> FileResult | None:
     """Return what an earlier run made of an image; None where that does not serve."""
     record = ledger.find(task, asked)
     if record is None:
@@ -284,7 +284,7 @@ class _Course:
 
 
 def _attempt(
-    task: FileTask, settings: SegmentSettings, model: Model, ledger: Ledger, asked: str, slides: SlideOptions
+    task: FileTask, settings: SegmentSettings, model: Model, ledger: ResumeLog, asked: str, slides: SlideOptions
 ) -> Job[FileResult]:
     """Segment one file, and keep a record of it; only what no file would survive is raised."""
     begun = ledger.begin(task)

@@ -23,7 +23,7 @@ from napari_nucleigan.tiling.tiles import (
     Mosaic,
     Tile,
     batches,
-    cut_tile,
+    decode_tile,
     plan_tiles,
 )
 
@@ -87,7 +87,7 @@ class Segmentation:
 
 
 @dataclass(frozen=True)
-class Cutting:
+class Decoding:
     """How a field is cut into nuclei: the settings, filled up from the model's card.
 
     Attributes
@@ -103,7 +103,7 @@ class Cutting:
     max_area: float
 
     @classmethod
-    def of(cls, settings: SegmentSettings, card: ModelCard) -> Cutting:
+    def of(cls, settings: SegmentSettings, card: ModelCard) -> Decoding:
         """Fill up what the settings leave open."""
 
         def chosen(value: float | None, key: str, default: float) -> float:
@@ -123,7 +123,7 @@ class Cutting:
 
     def cut(self, field: NDArray[np.floating[Any]], tile: Tile) -> Instances:
         """Find the nuclei of a tile in its field."""
-        return cut_tile(field, tile, self.decoding)
+        return decode_tile(field, tile, self.decoding)
 
 
 def segment(image: HEImage, settings: SegmentSettings | None = None, model: Model | None = None) -> Job[Segmentation]:
@@ -195,7 +195,7 @@ def refilter(segmentation: Segmentation, settings: SegmentSettings) -> Segmentat
         raise ImageError(f"{segmentation.image.name} is too large to move its filters; segment it again.")
     moved = {name: getattr(settings, name) for name in _MOVABLE}
     settings = segmentation.settings.model_copy(update=moved)
-    cutting = Cutting.of(settings, segmentation.card)
+    cutting = Decoding.of(settings, segmentation.card)
     shape = segmentation.image.pixels.shape
     scale = Scale.of((shape[0], shape[1]), segmentation.mpp, segmentation.card.mpp)
     labels = filter_areas(scale.labels_back(run(_cut_kept(segmentation.field, cutting))), cutting, scale)
@@ -213,7 +213,7 @@ def segment_tiles(
     read: Callable[[Tile], NDArray[np.uint8]],
     tiles: Sequence[Tile],
     predictor: Predictor,
-    cutting: Cutting,
+    cutting: Decoding,
 ) -> list[Instances]:
     """Find the nuclei of some tiles.
 
@@ -225,7 +225,7 @@ def segment_tiles(
         Where to look.
     predictor : Predictor
         The network.
-    cutting : Cutting
+    cutting : Decoding
         How to cut its field.
 
     Returns
@@ -241,7 +241,7 @@ def _segment(image: HEImage, settings: SegmentSettings, model: Model) -> Job[Seg
     started = time.perf_counter()
     card = model.card
     notes: list[Note] = []
-    cutting = Cutting.of(settings, card)
+    cutting = Decoding.of(settings, card)
     scale = _scale(image, settings, card, notes)
     views = settings.views or int(card.decode.get("views", 1))
     predictor = Predictor(model.network, settings.device, settings.precision, settings.batch, views)
@@ -349,7 +349,7 @@ def stain_reference(settings: SegmentSettings, card: ModelCard) -> StainFit | No
     return target if settings.normalize == "model" else replace(target, method=settings.normalize)
 
 
-def _cut_kept(field: NDArray[np.float16], cutting: Cutting) -> Job[NDArray[np.int32]]:
+def _cut_kept(field: NDArray[np.float16], cutting: Decoding) -> Job[NDArray[np.int32]]:
     mosaic = Mosaic((field.shape[1], field.shape[2]))
     tiles = plan_tiles(mosaic.labels.shape, BLOCK, _MARGIN, GRID)
     for index, tile in enumerate(tiles):
@@ -359,7 +359,7 @@ def _cut_kept(field: NDArray[np.float16], cutting: Cutting) -> Job[NDArray[np.in
     return mosaic.labels
 
 
-def filter_areas(labels: NDArray[np.int32], cutting: Cutting, scale: Scale) -> NDArray[np.int32]:
+def filter_areas(labels: NDArray[np.int32], cutting: Decoding, scale: Scale) -> NDArray[np.int32]:
     """Drop nuclei that are too small or too large, and number the rest without gaps."""
     areas = np.bincount(labels.ravel()) * scale.mpp**2
     keep = (areas > 0) & (areas >= cutting.min_area) & (areas <= cutting.max_area)
@@ -375,7 +375,7 @@ def _features(labels: NDArray[np.int32], image: HEImage, scale: Scale) -> dict[s
     return measure(labels, image.pixels, scale.mpp)
 
 
-def used_settings(settings: SegmentSettings, cutting: Cutting, views: int) -> dict[str, Any]:
+def used_settings(settings: SegmentSettings, cutting: Decoding, views: int) -> dict[str, Any]:
     """Return the settings as they were used, ready for JSON."""
     return settings.model_dump(mode="json") | {
         "threshold": cutting.decoding["threshold"],

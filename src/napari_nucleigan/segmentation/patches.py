@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_nucleigan.base.errors import DeviceError
 from napari_nucleigan.data.images.files import HEImage
-from napari_nucleigan.segmentation.image import Cutting, filter_areas, stain_filter
+from napari_nucleigan.segmentation.image import Decoding, filter_areas, stain_filter
 from napari_nucleigan.segmentation.predictor import Predictor, is_blank
 from napari_nucleigan.segmentation.settings import SegmentSettings
 from napari_nucleigan.tiling.scale import Scale
@@ -45,7 +45,7 @@ class PatchSegmenter:
     def __init__(self, model: Model, settings: SegmentSettings | None = None) -> None:
         self.model = model
         self.settings = settings or SegmentSettings(model=model.card.name)
-        self._cutting = Cutting.of(self.settings, model.card)
+        self._cutting = Decoding.of(self.settings, model.card)
         views = self.settings.views or int(model.card.decode.get("views", 1))
         self.predictor = Predictor(model.network, self.settings.device, self.settings.precision, None, views)
         self.predictor.batch = self.settings.batch or BATCH.get(self.predictor.device.split(":")[0], 8)

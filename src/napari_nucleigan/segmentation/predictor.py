@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_nucleigan.networks.network_runner import Host
+from napari_nucleigan.networks.network_runner import NetworkRunner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +26,8 @@ BLANK = 235
 _VIEWS = [(turns, mirrored) for odd in (0, 1) for mirrored in (False, True) for turns in (odd, odd + 2)]
 
 
-class Predictor(Host["Generator"]):
-    """Predict fields with a network on a device; see `Host` for what happens when memory runs out.
+class Predictor(NetworkRunner["Generator"]):
+    """Predict fields with a network on a device; see `NetworkRunner` for what happens when memory runs out.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ BEGUN, DONE, FAILED = "begun", "done", "failed"
 _COLUMNS = ("image", "state", "nuclei", "seconds", "error")
 
 
-class Ledger:
+class ResumeLog:
     """The record of what was segmented into a folder.
 
     An image adds a line before its results are written, from when on those of an earlier run do not count any more,

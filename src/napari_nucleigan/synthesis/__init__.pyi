@@ -1,10 +1,10 @@
 from .datasets import SetReport as SetReport
 from .datasets import synthesize_set as synthesize_set
 from .live import LiveCanvas as LiveCanvas
-from .picture import Studio as Studio
 from .picture import Synthesis as Synthesis
+from .picture import SynthesisContext as SynthesisContext
 from .picture import synthesize as synthesize
 from .settings import SetSettings as SetSettings
 from .settings import SynthesisSettings as SynthesisSettings
 from .styles import Styles as Styles
-from .tiled_generator import Painter as Painter
+from .tiled_generator import TiledGenerator as TiledGenerator

@@ -15,9 +15,9 @@ from napari_nucleigan.base.errors import DeviceError, LabelsError, NucleiganErro
 from napari_nucleigan.base.events import Job, Note, Progress
 from napari_nucleigan.data.images.files import write_image, write_labels
 from napari_nucleigan.models import load_model
-from napari_nucleigan.synthesis.mask_batches import SIZE, MaskSource, open_source
-from napari_nucleigan.synthesis.pair_log import Ledger
-from napari_nucleigan.synthesis.picture import Studio
+from napari_nucleigan.synthesis.mask_source import SIZE, MaskSource, open_source
+from napari_nucleigan.synthesis.pair_log import PairLog
+from napari_nucleigan.synthesis.picture import SynthesisContext
 from napari_nucleigan.synthesis.settings import SetSettings
 from napari_nucleigan.synthesis.tiled_generator import Window
 
@@ -164,7 +164,7 @@ class _SetMaker:
 
     def __init__(self, out: Path, settings: SetSettings, source: MaskSource, model: Model, count: int) -> None:
         self._settings, self._source, self._count = settings, source, count
-        self._studio = Studio(settings, model)
+        self._studio = SynthesisContext(settings, model)
         self._group = max(1, min(GROUP, _PIXELS // (settings.size or SIZE) ** 2)) if source.steady else 1
         painter = self._studio.painter
         # On a CPU pictures one by one are as quick as in batches.
@@ -175,7 +175,7 @@ class _SetMaker:
             raise OutputError(
                 f"{out} is to hold one picture of each of its masks; choose another folder for {count} pairs."
             )
-        self._ledger = Ledger(out, self._studio.provenance() | {"masks": source.record()}, own)
+        self._ledger = PairLog(out, self._studio.provenance() | {"masks": source.record()}, own)
         self._failed: dict[str, str] = {}
         self._redrawn = 0
         self._said: set[str] = set()

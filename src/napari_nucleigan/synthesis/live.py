@@ -12,7 +12,7 @@ from napari_nucleigan.base.events import run
 from napari_nucleigan.labels.checks import check_labels
 from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.models import load_model
-from napari_nucleigan.synthesis.picture import Studio
+from napari_nucleigan.synthesis.picture import SynthesisContext
 from napari_nucleigan.synthesis.settings import SynthesisSettings
 from napari_nucleigan.synthesis.tiled_generator import grown
 from napari_nucleigan.tiling.tiles import Box
@@ -69,7 +69,7 @@ class LiveCanvas:
     ) -> None:
         settings = settings or SynthesisSettings()
         self.labels: NDArray[np.int32] = check_labels(labels).astype(np.int32)
-        self._studio = Studio(settings, model or load_model(settings.model, "synthesizer"))
+        self._studio = SynthesisContext(settings, model or load_model(settings.model, "synthesizer"))
         self._scale, self._notes = self._studio.scale(self.labels.shape, mpp)
         self.mpp = self._scale.mpp
         self.style, self._code = self._studio.styles.draw(settings.seed)

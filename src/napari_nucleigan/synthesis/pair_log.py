@@ -18,7 +18,7 @@ PROVENANCE, PAIRS, SPLIT = "provenance.json", "pairs.jsonl", "split.csv"
 _FREE = ("count", "device", "tile")  # settings that may change between two runs
 
 
-class Ledger:
+class PairLog:
     """The records of a data set that is being made.
 
     A pair is done when its line stands in ``pairs.jsonl``, which is written after its files.

@@ -15,7 +15,7 @@ from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.models import load_model
 from napari_nucleigan.synthesis.settings import SynthesisSettings
 from napari_nucleigan.synthesis.styles import Styles
-from napari_nucleigan.synthesis.tiled_generator import Painter
+from napari_nucleigan.synthesis.tiled_generator import TiledGenerator
 from napari_nucleigan.tiling.scale import COARSEST, FINEST, Scale
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def synthesize(
         raise DeviceError(f"The network failed: {error}; try the device 'cpu'.") from error
 
 
-class Studio:
+class SynthesisContext:
     """What all pictures of one model and settings share: the network on its device, styles, stains.
 
     Parameters
@@ -133,7 +133,7 @@ class Studio:
 
     Attributes
     ----------
-    painter : Painter
+    painter : TiledGenerator
         The network.
     styles : Styles
         The styles to draw from.
@@ -145,7 +145,7 @@ class Studio:
         self.styles = Styles.of(settings.style, model)
         self._target, notes = _stain_target(settings.restain)
         network: Any = model.network
-        self.painter = Painter(network, settings.device, settings.precision, settings.tile)
+        self.painter = TiledGenerator(network, settings.device, settings.precision, settings.tile)
         self._notes = [*self.styles.notes, *notes]
 
     def notes(self) -> list[Note]:
@@ -236,7 +236,7 @@ def _synthesize(
     labels: NDArray[np.int32], settings: SynthesisSettings, model: Model, mpp: float | None
 ) -> Job[Synthesis]:
     started = time.perf_counter()
-    studio = Studio(settings, model)
+    studio = SynthesisContext(settings, model)
     scale, notes = studio.scale((labels.shape[0], labels.shape[1]), mpp)
     notes = studio.notes() + notes
     yield from notes

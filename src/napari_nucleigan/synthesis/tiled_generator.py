@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nucleigan.base.events import Job, Progress, run
-from napari_nucleigan.networks.network_runner import Host
+from napari_nucleigan.networks.network_runner import NetworkRunner
 from napari_nucleigan.synthesis.noise import noise_map
 from napari_nucleigan.tiling.tiles import Box, Tile, batches, plan_tiles
 
@@ -44,13 +44,13 @@ class Window:
     origin: tuple[int, int] = (0, 0)
 
 
-class Painter(Host["Synthesizer"]):
+class TiledGenerator(NetworkRunner["Synthesizer"]):
     """Paint H&E from fields of the mask domain.
 
     Beyond its edges a canvas has no nuclei. Noise belongs to the place on the canvas, so whatever part is
     painted, it comes out the same. A network that looks no farther than its halo (`local`) is given tiles with
     that much around them, which join exactly, to the rounding of its arithmetic. One that mixes all of a tile is given
-    tiles that overlap, and they are blended. See `Host` for what happens when memory runs out.
+    tiles that overlap, and they are blended. See `NetworkRunner` for what happens when memory runs out.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ class Painter(Host["Synthesizer"]):
         region = region or whole
         code = np.zeros(self.style_size, np.float32) if style is None else np.asarray(style, np.float32)
         tiles = self._tiles(shape, region)
-        easel = _Easel(region, blended=not self.local and len(tiles) > 1)
+        easel = TileBlender(region, blended=not self.local and len(tiles) > 1)
         started, done = time.perf_counter(), 0
         yield Progress(0, len(tiles), "painting")
         for group in batches(tiles, self.batch):
@@ -237,7 +237,7 @@ class Painter(Host["Synthesizer"]):
         return [Tile(core, grown(core, self.halo, shape)) for core in cores]
 
 
-class _Easel:
+class TileBlender:
     """The picture of a region while its tiles come in."""
 
     def __init__(self, region: Box, blended: bool) -> None:

@@ -129,7 +129,7 @@ def _divide(length: int, core: int, stride: int) -> list[tuple[int, int]]:
     return [(start, min(start + side, length)) for start in range(0, length, side)]
 
 
-def cut_tile(field: NDArray[np.floating], tile: Tile, decoding: Mapping[str, Any]) -> Instances:
+def decode_tile(field: NDArray[np.floating], tile: Tile, decoding: Mapping[str, Any]) -> Instances:
     """Find the nuclei that belong to a tile.
 
     Parameters

@@ -170,7 +170,7 @@ class ConditionalGAN:
         if self.discriminator is not None:
             self.discriminator.requires_grad_(True)
         if self.average is not self.generator:
-            follow(self.average, self.generator, recipe.ema, step)
+            update_ema(self.average, self.generator, recipe.ema, step)
         return {name: float(loss.detach()) for name, (_, loss) in parts.items()} | values
 
     @torch.inference_mode()
@@ -268,7 +268,7 @@ class ConditionalGAN:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16)
 
 
-def follow(average: torch.nn.Module, network: torch.nn.Module, memory: float, step: int) -> None:
+def update_ema(average: torch.nn.Module, network: torch.nn.Module, memory: float, step: int) -> None:
     """Move the averaged weights of a network, in place, towards its present ones.
 
     Parameters

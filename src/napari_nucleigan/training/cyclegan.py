@@ -14,7 +14,7 @@ from napari_nucleigan.networks import build, build_synthesizer
 from napari_nucleigan.networks import objectives as losses
 from napari_nucleigan.networks.discriminators import MultiScale
 from napari_nucleigan.networks.generators import initialise
-from napari_nucleigan.training.cgan import ImagePool, follow, set_lr
+from napari_nucleigan.training.cgan import ImagePool, set_lr, update_ema
 from napari_nucleigan.training.checkpoints import flatten_optimizer, restore_optimizer, strip_prefix
 from napari_nucleigan.training.distributed.ranks import ALONE
 
@@ -184,7 +184,7 @@ class CycleGAN:
         for judge in (self.image_judge, self.mask_judge):
             judge.requires_grad_(True)
         if self.average is not self.painter:
-            follow(self.average, self.painter, recipe.ema, step)
+            update_ema(self.average, self.painter, recipe.ema, step)
         return {name: float(loss.detach()) for name, (_, loss) in parts.items()} | values
 
     @torch.inference_mode()

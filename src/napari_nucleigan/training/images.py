@@ -30,7 +30,7 @@ PART = 1024
 
 
 @dataclass(frozen=True, eq=False)
-class Tile:
+class TrainingImage:
     """One image of a data set, as the networks see it.
 
     Attributes
@@ -72,7 +72,7 @@ def split(dataset: Dataset, recipe: Recipe) -> tuple[Dataset, Dataset]:
     return training.hold_out(recipe.validation, recipe.seed)
 
 
-def prepare(dataset: Dataset, name: str, recipe: Recipe) -> Tile:
+def prepare(dataset: Dataset, name: str, recipe: Recipe) -> TrainingImage:
     """Read an image and its labels, and bring them to the recipe's scale and stain."""
     if dataset.labelled:
         image, labels = dataset.pair(name)
@@ -95,10 +95,10 @@ def prepare(dataset: Dataset, name: str, recipe: Recipe) -> Tile:
         pixels = np.rint(pixels).astype(np.uint8)
     if recipe.normalize != "none":
         pixels = stains.normalize(pixels, stain_reference(recipe), stains.fit(pixels, recipe.normalize))
-    return Tile(name, dataset.organs[name], pixels, labels, known)
+    return TrainingImage(name, dataset.organs[name], pixels, labels, known)
 
 
-def prepare_all(dataset: Dataset, recipe: Recipe) -> Job[list[Tile]]:
+def prepare_all(dataset: Dataset, recipe: Recipe) -> Job[list[TrainingImage]]:
     """Prepare the images of a data set; a stop waits for the present one at most."""
     tiles = []
     for number, name in enumerate(dataset.names):
@@ -118,7 +118,7 @@ def rescaled_labels(labels: NDArray[np.int32], zoom: float) -> NDArray[np.int32]
     return resized
 
 
-def sampler(tiles: Sequence[Tile], recipe: Recipe, blur: float = 0.0, noise: float = 0.0) -> Job[PatchSampler]:
+def sampler(tiles: Sequence[TrainingImage], recipe: Recipe, blur: float = 0.0, noise: float = 0.0) -> Job[PatchSampler]:
     """Make the sampler that cuts crops from the tiles as the recipe says."""
     fields, matrices = [], []
     for number, tile in enumerate(tiles):

@@ -9,7 +9,7 @@ import torch
 from napari_nucleigan.base.errors import RecipeError
 from napari_nucleigan.masks.encoding import decode
 from napari_nucleigan.networks import build
-from napari_nucleigan.training.cgan import ConditionalGAN, follow, set_lr
+from napari_nucleigan.training.cgan import ConditionalGAN, set_lr, update_ema
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,7 +86,7 @@ class InstanceTrainer(ConditionalGAN):
         torch.nn.utils.clip_grad_norm_(self.generator.parameters(), _LARGEST)
         self.generator_optimizer.step()
         if self.average is not self.generator:
-            follow(self.average, self.generator, recipe.ema, step)
+            update_ema(self.average, self.generator, recipe.ema, step)
         return {name.removeprefix("loss_"): float(loss.detach()) for name, loss in parts.items()}
 
 

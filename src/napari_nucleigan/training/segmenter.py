@@ -13,7 +13,7 @@ from skimage.io import imsave
 
 from napari_nucleigan import metrics
 from napari_nucleigan.base.errors import DatasetError, RecipeError, RunError
-from napari_nucleigan.base.events import Event, Job, Note, Preview, Progress, Scores
+from napari_nucleigan.base.events import Event, Job, Note, Preview, Progress, ValidationScores
 from napari_nucleigan.base.files import atomic_write
 from napari_nucleigan.base.version import __version__
 from napari_nucleigan.data.datasets.dataset import Dataset
@@ -21,7 +21,15 @@ from napari_nucleigan.data.datasets.patches import MixedSampler
 from napari_nucleigan.masks.encoding import FARTHEST, THRESHOLD, decode, encode
 from napari_nucleigan.models import ModelCard, load_model, save_model
 from napari_nucleigan.training.distributed.ranks import joined, the_same
-from napari_nucleigan.training.images import Tile, in_bfloat16, in_parts, prepare_all, sampler, split, stain_reference
+from napari_nucleigan.training.images import (
+    TrainingImage,
+    in_bfloat16,
+    in_parts,
+    prepare_all,
+    sampler,
+    split,
+    stain_reference,
+)
 from napari_nucleigan.training.instances import trainer_of
 from napari_nucleigan.training.loop import Schedule, follow, train
 from napari_nucleigan.training.recipes import SegmenterRecipe, read_recipe
@@ -46,7 +54,7 @@ MIN_AREA = 2.5
 
 
 @dataclass(frozen=True)
-class Decoding:
+class DecodingTrials:
     """How fields of an encoding are cut before validation images decide, and what is tried on these then.
 
     Attributes
@@ -63,18 +71,18 @@ class Decoding:
 
 _PROBABILITIES = {"threshold": (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8)}
 # Where nothing but the threshold parts nuclei, the best one may be high.
-_SURFACES = Decoding({"threshold": THRESHOLD}, {"threshold": (*_PROBABILITIES["threshold"], 0.9)})
+_SURFACES = DecodingTrials({"threshold": THRESHOLD}, {"threshold": (*_PROBABILITIES["threshold"], 0.9)})
 
 DECODINGS = {
     # What a network paints dips less between two nuclei than what `encode` makes.
-    "distance": Decoding(
+    "distance": DecodingTrials(
         {"threshold": THRESHOLD, "prominence": 0.16},
         {**_PROBABILITIES, "prominence": (0.08, 0.12, 0.16, 0.2, 0.25, 0.3)},
     ),
     "binary": _SURFACES,
     "contour": _SURFACES,
     "three-class": _SURFACES,
-    "pixel-distance": Decoding(
+    "pixel-distance": DecodingTrials(
         {"threshold": 1 / FARTHEST, "prominence": 1 / FARTHEST},
         {
             name: tuple(pixels / FARTHEST for pixels in (0.5, 0.75, 1, 1.5, 2, 3))
@@ -222,7 +230,7 @@ def _network(recipe: SegmenterRecipe, device: str, bfloat16: bool) -> tuple[Cond
 
 def _material(
     training: Dataset, mixed: Dataset | None, recipe: SegmenterRecipe
-) -> Job[tuple[list[Tile], PatchSampler | MixedSampler]]:
+) -> Job[tuple[list[TrainingImage], PatchSampler | MixedSampler]]:
     """Return the training images, and what cuts crops from them and from synthetic ones."""
     tiles = yield from prepare_all(training, recipe)
     real = yield from sampler(tiles, recipe, recipe.blur, recipe.noise)
@@ -290,7 +298,7 @@ class _Validator:
         gan: ConditionalGAN,
         recipe: SegmenterRecipe,
         run: RunFolder,
-        tiles: list[Tile],
+        tiles: list[TrainingImage],
         selects: bool,
         card: dict[str, Any],
         decoding: dict[str, Any],
@@ -313,7 +321,7 @@ class _Validator:
             self._best = scores["aji"]
             self._save(self._gan.average.state_dict(), scores, self._decoding)
         values = scores if self._selects else {f"train_{key}": v for key, v in scores.items()}
-        yield Scores(step, values, better)
+        yield ValidationScores(step, values, better)
         path = self._run.previews / f"{step:08d}.png"
         with atomic_write(path) as temporary:
             imsave(temporary, self._preview(self._tiles[0], fields[0]), check_contrast=False)
@@ -374,7 +382,7 @@ class _Validator:
             min_area=round(MIN_AREA / recipe.mpp**2),
         )
 
-    def _preview(self, tile: Tile, field: NDArray[np.float32], side: int = 384) -> NDArray[np.uint8]:
+    def _preview(self, tile: TrainingImage, field: NDArray[np.float32], side: int = 384) -> NDArray[np.uint8]:
         """Input, input with contours, predicted field and true field, side by side."""
         pixels, field = tile.pixels[:side, :side], field[:, :side, :side]
         found = self._decode(field, self._decoding)

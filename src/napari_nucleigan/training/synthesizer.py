@@ -11,7 +11,7 @@ from skimage.io import imsave
 
 from napari_nucleigan import metrics
 from napari_nucleigan.base.errors import RecipeError, RunError
-from napari_nucleigan.base.events import Event, Job, Note, Preview, Progress, Scores
+from napari_nucleigan.base.events import Event, Job, Note, Preview, Progress, ValidationScores
 from napari_nucleigan.base.files import atomic_write
 from napari_nucleigan.base.version import __version__
 from napari_nucleigan.data.datasets.dataset import Dataset
@@ -19,9 +19,9 @@ from napari_nucleigan.masks.encoding import decode, encode
 from napari_nucleigan.models import ModelCard, load_model, save_model
 from napari_nucleigan.training.cyclegan import CycleBatch, CycleGAN
 from napari_nucleigan.training.distributed.ranks import joined, the_same
-from napari_nucleigan.training.images import Tile, in_bfloat16, prepare_all, sampler, split, stain_reference
+from napari_nucleigan.training.images import TrainingImage, in_bfloat16, prepare_all, sampler, split, stain_reference
 from napari_nucleigan.training.loop import Schedule, follow, train
-from napari_nucleigan.training.mask_source import MaskSource, check_masks, open_masks
+from napari_nucleigan.training.mask_batches import MaskBatches, check_masks, open_masks
 from napari_nucleigan.training.recipes import SynthesizerRecipe, read_recipe
 from napari_nucleigan.training.runs.run_folder import RunFolder
 
@@ -176,7 +176,9 @@ def _help(dataset: Dataset, ranks: Ranks) -> Job[None]:
     follow(gan, _batches(recipe, tiles, masks, crops_of, ranks), _schedule(recipe, crops_of), ranks)
 
 
-def _material(training: Dataset, recipe: SynthesizerRecipe) -> Job[tuple[list[Tile], MaskSource, PatchSampler]]:
+def _material(
+    training: Dataset, recipe: SynthesizerRecipe
+) -> Job[tuple[list[TrainingImage], MaskBatches, PatchSampler]]:
     """Return the training images, the masks that are painted, and what cuts crops."""
     tiles = yield from prepare_all(training, recipe)
     masks = yield from open_masks(recipe, tiles)
@@ -195,7 +197,7 @@ def _schedule(recipe: SynthesizerRecipe, crops_of: PatchSampler) -> Schedule:
 
 
 def _batches(
-    recipe: SynthesizerRecipe, tiles: Sequence[Tile], masks: MaskSource, crops_of: PatchSampler, ranks: Ranks
+    recipe: SynthesizerRecipe, tiles: Sequence[TrainingImage], masks: MaskBatches, crops_of: PatchSampler, ranks: Ranks
 ) -> Callable[[int], CycleBatch]:
     share = ranks.share(recipe.batch)
 
@@ -222,9 +224,9 @@ class _Validator:
         gan: CycleGAN,
         recipe: SynthesizerRecipe,
         run: RunFolder,
-        tiles: Sequence[Tile],
-        held: Sequence[Tile],
-        masks: MaskSource,
+        tiles: Sequence[TrainingImage],
+        held: Sequence[TrainingImage],
+        masks: MaskBatches,
         card: Mapping[str, Any],
     ) -> None:
         self._gan = gan
@@ -262,7 +264,7 @@ class _Validator:
             # Far above 1, S reads the mask off a signal that noise destroys, not off the nuclei.
             "hidden_signal": float(errors[1] / max(errors[0], 1e-6)),
         }
-        yield Scores(step, values, True)
+        yield ValidationScores(step, values, True)
         if values["hidden_signal"] > HIDES:
             yield Note(
                 f"Noise on the painted images makes the masks that come back {values['hidden_signal']:.2f} times "
@@ -328,7 +330,7 @@ class _Validator:
         save_model(self._run.best, gan.average.state_dict(), card, half=True)
 
 
-def _cut(tile: Tile, side: int, random: np.random.Generator) -> Tensor:
+def _cut(tile: TrainingImage, side: int, random: np.random.Generator) -> Tensor:
     """Cut squares out of a tile at random, (CODES, 3, side, side) float32 in [-1, 1]."""
     pixels = tile.pixels
     spare = [(0, max(0, side - length)) for length in pixels.shape[:2]]

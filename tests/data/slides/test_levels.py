@@ -11,7 +11,7 @@ import tifffile
 from napari_nucleigan.base.errors import ImageError
 from napari_nucleigan.data.images.files import write_image
 from napari_nucleigan.data.slides import Slide, open_slide
-from napari_nucleigan.data.slides.levels import BLOCK, Held, Plane, Thinned
+from napari_nucleigan.data.slides.levels import BLOCK, CachedLevel, Level, StridedLevel
 from slide_files import write_pyramid, write_zarr
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_nucleigan.data.slides.levels import Box
 
 
-class Remembering(Plane):
+class Remembering(Level):
     """A plane in memory that remembers what was read of it."""
 
     def __init__(self, values: np.ndarray, tile: tuple[int, int] = (64, 64)) -> None:
@@ -94,7 +94,7 @@ def test_blocks_are_of_whole_tiles(shape: tuple[int, ...], tile: tuple[int, int]
 @pytest.mark.parametrize("step", [2, 4, 7])
 def test_thinned(step: int) -> None:
     whole = Remembering(np.random.default_rng(0).integers(0, 256, (4500, 2300, 3), np.uint8), (256, 256))
-    thin = Thinned(whole, step)
+    thin = StridedLevel(whole, step)
     assert np.array_equal(thin[:], whole.values[::step, ::step])
     assert np.array_equal(np.asarray(thin.lazy()), whole.values[::step, ::step])
     assert np.array_equal(thin[11:300, 7:310], whole.values[::step, ::step][11:300, 7:310])
@@ -102,7 +102,7 @@ def test_thinned(step: int) -> None:
 
 
 def test_held_is_read_once_whoever_asks(plane: Remembering) -> None:
-    held = Held(plane)
+    held = CachedLevel(plane)
     with ThreadPoolExecutor(8) as pool:
         parts = list(pool.map(lambda row: held[row : row + 5], range(0, 300, 5)))
     assert np.array_equal(np.concatenate(parts), plane.values)

@@ -11,7 +11,7 @@ from napari_nucleigan.base.errors import OutputError
 from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.segmentation.slides.assembly import Assembly, stamp
 from napari_nucleigan.segmentation.slides.tile_store import TileRecord
-from napari_nucleigan.tiling.tiles import Box, Mosaic, Tile, cut_tile, plan_tiles
+from napari_nucleigan.tiling.tiles import Box, Mosaic, Tile, decode_tile, plan_tiles
 from oracle import scatter
 
 DECODING = {"encoding": "distance", "threshold": 0.5, "prominence": 0.1, "smoothing": 0.0}
@@ -29,7 +29,7 @@ def tile_records(
     for number, tile in enumerate(tiles):
         part = field[:, *tile.window.slices]
         random = np.random.default_rng(number)
-        found = cut_tile(part + noise * (2 * random.random(part.shape) - 1), tile, DECODING)
+        found = decode_tile(part + noise * (2 * random.random(part.shape) - 1), tile, DECODING)
         mosaic.add(found)
         corners = [(int(row), int(column)) for row, column in found.corners]
         records.append(TileRecord.of(corners, list(found.masks), {"x": np.arange(len(corners))}))

@@ -77,16 +77,16 @@ def holding() -> Iterator[None]:
 @pytest.mark.usefixtures("holding")
 def test_a_process_holds_one_model_at_a_time_and_makes_sure_that_it_is_the_right_one(slide: Path) -> None:
     model = load_model("nucleigan-he")
-    order = worker.Order(slide, model.path, model.card.sha256, SegmentSettings(device="cpu"), 0.25)
+    order = worker.SlideRequest(slide, model.path, model.card.sha256, SegmentSettings(device="cpu"), 0.25)
     equipment = worker.equip_elsewhere(order)
     assert equipment.device == "cpu"
     assert equipment.batch == 1
     first = worker._worker(order)
-    assert worker._worker(worker.Order(**{**vars(order)})) is first
-    other = worker.Order(**{**vars(order), "mpp": 0.5})
+    assert worker._worker(worker.SlideRequest(**{**vars(order)})) is first
+    other = worker.SlideRequest(**{**vars(order), "mpp": 0.5})
     assert worker._worker(other) is not first
     assert len(worker._held) == 1
-    wrong = worker.Order(**{**vars(order), "sha256": "0" * 64})
+    wrong = worker.SlideRequest(**{**vars(order), "sha256": "0" * 64})
     with pytest.raises(ImageError, match="another one on a worker"):
         worker.equip_elsewhere(wrong)
 
@@ -96,7 +96,7 @@ def test_orders_are_small_and_can_be_sent(slide: Path) -> None:
 
     model = load_model("nucleigan-he")
     region = (((0.0, 0.0), (9.0, 0.0), (9.0, 9.0)),)
-    order = worker.Order(slide, model.path, model.card.sha256, SegmentSettings(), 0.25, None, region)
+    order = worker.SlideRequest(slide, model.path, model.card.sha256, SegmentSettings(), 0.25, None, region)
     sent = pickle.dumps(order)
     assert len(sent) < 2000
     assert pickle.loads(sent) == order
@@ -106,7 +106,7 @@ def test_the_crew_asks_how_many_workers_there_are(slide: Path) -> None:
     model = load_model("nucleigan-he")
     from napari_nucleigan.data.slides import open_slide
 
-    order = worker.Order(slide, model.path, model.card.sha256, SegmentSettings(device="cpu"), 0.25)
+    order = worker.SlideRequest(slide, model.path, model.card.sha256, SegmentSettings(device="cpu"), 0.25)
     with open_slide(slide) as opened, executors.threads(worker.TileWorker(opened, model, order), 3) as crew:
         assert crew.room() == 6
         assert crew.equipment().result().device == "cpu"

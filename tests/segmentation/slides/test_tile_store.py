@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_nucleigan.base.errors import OutputError
-from napari_nucleigan.segmentation.slides.tile_store import Shelf, TileRecord
+from napari_nucleigan.segmentation.slides.tile_store import TileRecord, TileStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ def test_nothing_in_a_record_is_executed() -> None:
 
 
 def test_the_shelf_keeps_records_and_forgets_damaged_ones(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path / "tiles")
+    shelf = TileStore(tmp_path / "tiles")
     assert shelf.numbers() == set()
     made, _ = record(3)
     shelf.put(7, made)
@@ -64,4 +64,4 @@ def test_the_shelf_keeps_records_and_forgets_damaged_ones(tmp_path: Path) -> Non
 def test_a_place_that_refuses_is_said(tmp_path: Path) -> None:
     (tmp_path / "tiles").write_text("in the way")
     with pytest.raises(OutputError, match="a file of that name is in the way"):
-        Shelf(tmp_path / "tiles")
+        TileStore(tmp_path / "tiles")

@@ -8,7 +8,7 @@ import pytest
 
 from napari_nucleigan import stains
 from napari_nucleigan.data.slides import Slide
-from napari_nucleigan.segmentation.slides.tissue import Tissue, find_tissue, tissue_samples
+from napari_nucleigan.segmentation.slides.tissue import TissueMask, find_tissue, tissue_samples
 
 GLASS, PINK, BLUE = (243, 241, 244), (225, 160, 200), (90, 60, 140)
 
@@ -57,7 +57,7 @@ def test_dark_slides_are_all_tissue() -> None:
 def test_boxes_at_the_border_and_beyond() -> None:
     mask = np.zeros((3, 5), bool)
     mask[2, 4] = True
-    tissue = Tissue(mask, (30, 50))
+    tissue = TissueMask(mask, (30, 50))
     assert tissue.meets(29, 30, 49, 50)
     assert tissue.meets(25, 40, 45, 60)
     assert not tissue.meets(0, 20, 0, 40)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_nucleigan.base.events import Checkpoint, Finished, Losses, Note, Preview
-from napari_nucleigan.training.runs.event_log import Tail
+from napari_nucleigan.training.runs.event_log import EventLogReader
 from napari_nucleigan.training.runs.run_folder import EVENTS, RunFolder
 
 if TYPE_CHECKING:
@@ -20,12 +20,12 @@ def _losses(step: int) -> Losses:
     return Losses(step, {"l1": 0.5}, 1e-3, 12.0)
 
 
-def _read(tail: Tail) -> list[object]:
+def _read(tail: EventLogReader) -> list[object]:
     return [told.event for told in tail.read()]
 
 
 def test_a_tail_reads_what_is_new(tmp_path: Path) -> None:
-    folder, tail = RunFolder(tmp_path / "run"), Tail(tmp_path / "run")
+    folder, tail = RunFolder(tmp_path / "run"), EventLogReader(tmp_path / "run")
     assert tail.read() == []
     folder.path.mkdir()
     folder.record(Note("hello"))
@@ -40,7 +40,7 @@ def test_a_tail_reads_what_is_new(tmp_path: Path) -> None:
 
 
 def test_a_torn_line_waits_until_it_is_whole(tmp_path: Path) -> None:
-    folder, tail = RunFolder(tmp_path), Tail(tmp_path)
+    folder, tail = RunFolder(tmp_path), EventLogReader(tmp_path)
     folder.record(_losses(10))
     line = (tmp_path / EVENTS).read_bytes()
     with (tmp_path / EVENTS).open("ab") as handle:
@@ -53,7 +53,7 @@ def test_a_torn_line_waits_until_it_is_whole(tmp_path: Path) -> None:
 
 
 def test_a_line_that_is_no_event_is_passed_over(tmp_path: Path) -> None:
-    folder, tail = RunFolder(tmp_path), Tail(tmp_path)
+    folder, tail = RunFolder(tmp_path), EventLogReader(tmp_path)
     folder.record(_losses(10))
     with (tmp_path / EVENTS).open("ab") as handle:
         handle.write(b'{"event": "losses", "st\n[1]\nnull\n\x00\xff\n{"event": "note"}\n{"event": "dream"}\n')
@@ -63,7 +63,7 @@ def test_a_line_that_is_no_event_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_a_story_that_is_taken_back_is_told_anew(tmp_path: Path) -> None:
-    folder, tail = RunFolder(tmp_path), Tail(tmp_path)
+    folder, tail = RunFolder(tmp_path), EventLogReader(tmp_path)
     folder.record(_losses(10))
     size = folder.events_size
     folder.record(_losses(20))
@@ -78,7 +78,7 @@ def test_a_story_that_is_taken_back_is_told_anew(tmp_path: Path) -> None:
 
 def test_a_long_story_comes_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("napari_nucleigan.training.runs.event_log._CHUNK", 300)
-    folder, tail = RunFolder(tmp_path), Tail(tmp_path)
+    folder, tail = RunFolder(tmp_path), EventLogReader(tmp_path)
     events = [_losses(step) for step in range(10)] + [Note("x" * 2000), Note("end")]
     for event in events:
         folder.record(event)
@@ -98,7 +98,7 @@ def test_however_it_is_written_it_reads_the_same(cuts: list[int], tmp_path_facto
         folder.record(event)
     content = (path / EVENTS).read_bytes()
     (path / EVENTS).write_bytes(b"")
-    tail, found = Tail(path), []
+    tail, found = EventLogReader(path), []
     with (path / EVENTS).open("ab", buffering=0) as handle:
         for cut in [*cuts, len(content)]:
             handle.write(content[:cut])
@@ -118,7 +118,7 @@ def test_what_a_run_names_is_found_where_the_run_is_now(tmp_path: Path) -> None:
     ):
         folder.record(event)
     moved = RunFolder(folder.path.rename(tmp_path / "after"))
-    assert _read(Tail(moved)) == [
+    assert _read(EventLogReader(moved)) == [
         Preview(1, str(moved.previews / "00000001.png")),
         Checkpoint(1, str(moved.checkpoints / "00000001.json")),
         Finished(1, str(moved.best)),

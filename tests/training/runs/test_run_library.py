@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from napari_nucleigan.base.errors import OutputError, RunError
-from napari_nucleigan.base.events import Note, Scores
+from napari_nucleigan.base.events import Note, ValidationScores
 from napari_nucleigan.training.recipes import RECIPES
 from napari_nucleigan.training.runs.run_folder import RunFolder
 from napari_nucleigan.training.runs.run_library import (
@@ -39,7 +39,7 @@ def test_the_folder_of_the_runs_may_be_chosen(monkeypatch: pytest.MonkeyPatch) -
 def test_runs_are_listed_the_last_active_first(tmp_path: Path) -> None:
     assert list_runs() == list_runs(tmp_path / "nowhere") == []
     first, second = _run("first"), _run("second")
-    second.record(Scores(10, {"aji": 0.5}, True))
+    second.record(ValidationScores(10, {"aji": 0.5}, True))
     (default_folder() / "no run").mkdir()
     (default_folder() / "file").touch()
     assert [status.name for status in list_runs()] == ["second", "first"]

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from napari_nucleigan.base.errors import OutputError, RunError
-from napari_nucleigan.base.events import Checkpoint, Finished, Job, Losses, Note, Progress, Scores, run
+from napari_nucleigan.base.events import Checkpoint, Finished, Job, Losses, Note, Progress, ValidationScores, run
 from napari_nucleigan.training.recipes import RECIPES
 from napari_nucleigan.training.runs.process_record import ProcessRecord
 from napari_nucleigan.training.runs.run_folder import RunFolder
@@ -47,7 +47,7 @@ def _trained(folder: RunFolder, steps: int = 20) -> Job[str]:
     for step in range(10, steps + 1, 10):
         yield Losses(step, {"l1": 1 / step}, 1e-3, 20.0)
         yield Progress(step, steps, TRAINING, 7.0)
-        yield Scores(step, {"aji": step / 100, "f1": 0.5}, step <= 30)
+        yield ValidationScores(step, {"aji": step / 100, "f1": 0.5}, step <= 30)
     yield Finished(steps, str(folder.best))
     return "done"
 

@@ -12,7 +12,7 @@ from napari_nucleigan.base.errors import ImageError
 from napari_nucleigan.base.events import Note, run
 from napari_nucleigan.segmentation import SegmentSettings
 from napari_nucleigan.widgets.base import image_sources
-from napari_nucleigan.widgets.base.image_sources import WHOLE_IMAGE, Part
+from napari_nucleigan.widgets.base.image_sources import WHOLE_IMAGE, Region
 from napari_nucleigan.widgets.segment.jobs import refilter_job, segment_source
 from slide_files import write_pyramid
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def test_survey(models: Path) -> None:
-    found = run(image_sources.survey())
+    found = run(image_sources.take_inventory())
     assert str(models / "tiny.safetensors") in [str(file.path) for file in found.models]
     assert found.devices[0].name == "auto"
 
@@ -72,7 +72,7 @@ def test_not_too_many_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_segment_and_refilter(models: Path, tiny_he: Callable) -> None:
     rgb, _ = tiny_he(90, 120, 12, 2)
     settings = SegmentSettings(model="tiny", device="cpu")
-    source = image_sources.Source(rgb, "tile", 0.25, Part((0, 90, 20, 100)))
+    source = image_sources.Source(rgb, "tile", 0.25, Region((0, 90, 20, 100)))
     made = run(segment_source(source, settings))
     assert made.labels.shape == (90, 80)
     assert made.labels.max() > 2

@@ -9,7 +9,7 @@ from napari.layers import Image
 
 from napari_nucleigan.contributions.layers import image_layer
 from napari_nucleigan.data.images.files import HEImage
-from napari_nucleigan.widgets.base.pixel_sizes import Scales
+from napari_nucleigan.widgets.base.pixel_sizes import PixelSizes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,28 +23,28 @@ def layer(path: Path, mpp: float | None = None) -> Image:
 
 
 def test_the_layer_knows(tmp_path: Path) -> None:
-    assert Scales().of(layer(tmp_path / "a.png", 0.5)) == (0.5, "")
+    assert PixelSizes().of(layer(tmp_path / "a.png", 0.5)) == (0.5, "")
 
 
 def test_nobody_knows(tmp_path: Path) -> None:
-    mpp, remark = Scales().of(layer(tmp_path / "a.png"))
+    mpp, remark = PixelSizes().of(layer(tmp_path / "a.png"))
     assert mpp is None
     assert "please type it" in remark
 
 
 def test_typed_values_hold_for_the_layer_and_later_for_the_folder(tmp_path: Path) -> None:
-    scales, first = Scales(), layer(tmp_path / "a.png")
+    scales, first = PixelSizes(), layer(tmp_path / "a.png")
     scales.give(first, 0.25)
     assert scales.of(first) == (0.25, "Typed by you.")
-    mpp, remark = Scales().of(layer(tmp_path / "b.png"))
+    mpp, remark = PixelSizes().of(layer(tmp_path / "b.png"))
     assert mpp == 0.25
     assert "this folder" in remark
-    assert Scales().of(layer(tmp_path / "other" / "c.png"))[0] is None
+    assert PixelSizes().of(layer(tmp_path / "other" / "c.png"))[0] is None
     # what a file says goes before what was typed for its neighbours
-    assert Scales().of(layer(tmp_path / "d.png", 0.5))[0] == 0.5
+    assert PixelSizes().of(layer(tmp_path / "d.png", 0.5))[0] == 0.5
     scales.give(first, 0)
     assert scales.of(first)[0] == 0.25  # as remembered for the folder
 
 
 def test_stacks_have_none() -> None:
-    assert Scales().of(Image(np.zeros((5, 9, 9)))) == (None, "")
+    assert PixelSizes().of(Image(np.zeros((5, 9, 9)))) == (None, "")

@@ -17,7 +17,7 @@ from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QToolTip, QWidget
 
 from napari_nucleigan.base.errors import OutputError
-from napari_nucleigan.base.events import Losses, Scores
+from napari_nucleigan.base.events import Losses, ValidationScores
 from napari_nucleigan.widgets.base.legend import Legend
 from napari_nucleigan.widgets.train.plots import MOST_RUNS, LivePlots
 from napari_nucleigan.widgets.train.series import Series
@@ -36,7 +36,7 @@ def run(count: int = 300, names: str = "ab", scale: float = 1.0, seed: int = 0) 
         Losses(10 * (step + 1), dict(zip(names, row, strict=True)), 1e-3 / (1 + step), 8.0)
         for step, row in enumerate(values.tolist())
     ]
-    events += [Scores(step, {"aji": 0.5 + step / 1e5, "f1": 0.7, "pq": 0.4}, True) for step in (1000, 2000)]
+    events += [ValidationScores(step, {"aji": 0.5 + step / 1e5, "f1": 0.7, "pq": 0.4}, True) for step in (1000, 2000)]
     series.feed(sorted(events, key=lambda event: event.step))
     return series
 

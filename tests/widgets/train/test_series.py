@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_nucleigan.base.events import Losses, Note, Scores
+from napari_nucleigan.base.events import Losses, Note, ValidationScores
 from napari_nucleigan.widgets.train.series import LR, SPEED, Curve, Series, thin, write_csv
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def test_a_rewound_curve_is_as_if_the_rest_had_never_come(
 
 def test_series_sort_what_events_tell() -> None:
     series = Series()
-    series.feed([Note("hello"), losses(10), losses(20, 0.4, penalty=2.0), Scores(20, {"aji": 0.6}, True)])
+    series.feed([Note("hello"), losses(10), losses(20, 0.4, penalty=2.0), ValidationScores(20, {"aji": 0.6}, True)])
     assert list(series.losses) == ["l1", "penalty"]
     assert series.losses["l1"].steps.tolist() == [10, 20]
     assert series.losses["penalty"].steps.tolist() == [20]
@@ -72,7 +72,7 @@ def test_series_sort_what_events_tell() -> None:
 
 @pytest.mark.parametrize("at_once", [True, False])
 def test_a_resumed_run_takes_its_later_steps_back(at_once: bool) -> None:
-    story = [losses(10), losses(20), Scores(20, {"aji": 0.6}, True), losses(30), losses(40)]
+    story = [losses(10), losses(20), ValidationScores(20, {"aji": 0.6}, True), losses(30), losses(40)]
     again = [losses(20, 0.1), losses(30, 0.1)]
     series = Series(0.9)
     for part in [[*story, *again]] if at_once else [story, again]:
@@ -105,7 +105,7 @@ def test_a_thinned_curve_looks_the_same(values: list[float], columns: int, begin
 
 def test_the_table_has_a_row_for_each_run_and_step(tmp_path: Path) -> None:
     first, second = Series(), Series()
-    first.feed([losses(10), losses(20, 0.25), Scores(20, {"aji": 0.6}, True)])
+    first.feed([losses(10), losses(20, 0.25), ValidationScores(20, {"aji": 0.6}, True)])
     second.feed([losses(5, 0.125)])
     write_csv(tmp_path / "values.csv", {"first": first, "second, again": second})
     with (tmp_path / "values.csv").open(newline="") as handle:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan.base.errors import ImageError, LabelsError
 from napari_nucleigan.data.slides import zarr
-from napari_nucleigan.data.slides.levels import Stored
+from napari_nucleigan.data.slides.levels import ZarrLevel
 from napari_nucleigan.data.slides.slide import UNKNOWN_SCALE, completed, falling
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import dask.array as da
 
-    from napari_nucleigan.data.slides.levels import Plane
+    from napari_nucleigan.data.slides.levels import Level
 
 OWN = "nucleigan"
 """What this package says of its labels stands under this name, beside ``"ome"``."""
@@ -33,7 +33,7 @@ class SlideLabels:
         For people.
     path : Path
         The folder.
-    planes : tuple of Plane
+    planes : tuple of Level
         The levels as they are read: integers, the full resolution first, each smaller than the one before.
     mpp : float or None
         Microns per pixel of the full resolution; None where it is not known.
@@ -50,7 +50,7 @@ class SlideLabels:
 
     name: str
     path: Path
-    planes: tuple[Plane, ...]
+    planes: tuple[Level, ...]
     mpp: float | None = None
     offset: tuple[float, float] = (0.0, 0.0)
     features: Path | None = None
@@ -128,9 +128,9 @@ def open_label_pyramid(path: str | Path) -> SlideLabels:
     return SlideLabels(zarr.bare_name(path), path, planes, image.mpp, image.offset, table, provenance, (*notes, *said))
 
 
-def _plane(image: zarr.Image, path: Path, file: str) -> Stored:
+def _plane(image: zarr.Image, path: Path, file: str) -> ZarrLevel:
     array = zarr.open_array(path, image.axes)
     sizes = dict(zip(image.axes, array.shape, strict=True))
     if array.dtype.kind not in "ui" or sizes.get("c", 1) != 1:
         raise ImageError(f"it holds {array.dtype} values on the axes {sizes}, and labels are whole numbers on y and x")
-    return Stored(file, array, image.axes, ("y", "x"))
+    return ZarrLevel(file, array, image.axes, ("y", "x"))

@@ -26,7 +26,7 @@ BLOCK = 2048
 _TILE = 256  # where nothing is known of tiles
 
 
-class Plane(ABC):
+class Level(ABC):
     """An image as an array that is read where it is sliced, by any number of threads at once.
 
     A dask array with a chunk for each tile of a file would do as well, but takes longer to slice than the tiles take to
@@ -124,7 +124,7 @@ class Plane(ABC):
         return da.from_array(self, chunks=(*self.block, *self.shape[2:]), name=False, meta=meta)
 
 
-class Stored(Plane):
+class ZarrLevel(Level):
     """A plane in an array on disk that has more axes, or has them in another order.
 
     Parameters
@@ -157,7 +157,7 @@ class Stored(Plane):
         return np.ascontiguousarray(values) if self._opaque else over_white(values)
 
 
-class Wrapped(Plane):
+class ArrayLevel(Level):
     """An array of numpy, dask or zarr as a plane.
 
     Parameters
@@ -176,23 +176,23 @@ class Wrapped(Plane):
         return _here(self._array[box[0] : box[1], box[2] : box[3]])
 
 
-def plane_of(array: Any, file: str) -> Plane:
+def plane_of(array: Any, file: str) -> Level:
     """Make a plane of an array that is none."""
-    return array if isinstance(array, Plane) else Wrapped(file, array)
+    return array if isinstance(array, Level) else ArrayLevel(file, array)
 
 
-class Thinned(Plane):
+class StridedLevel(Level):
     """Every so-manieth pixel of another plane, in both directions.
 
     Parameters
     ----------
-    whole : Plane
+    whole : Level
         The other plane.
     step : int
         How many of its pixels are between two.
     """
 
-    def __init__(self, whole: Plane, step: int) -> None:
+    def __init__(self, whole: Level, step: int) -> None:
         height, width = (-(-length // step) for length in whole.shape[:2])
         super().__init__(whole.file, (height, width, *whole.shape[2:]), whole.dtype, (height, width))
         self.block = max(1, whole.block[0] // step), max(1, whole.block[1] // step)
@@ -210,16 +210,16 @@ class Thinned(Plane):
         return found
 
 
-class Held(Plane):
+class CachedLevel(Level):
     """A small plane that is kept once it was read, since it takes long.
 
     Parameters
     ----------
-    plane : Plane
+    plane : Level
         The plane.
     """
 
-    def __init__(self, plane: Plane) -> None:
+    def __init__(self, plane: Level) -> None:
         super().__init__(plane.file, plane.shape, plane.dtype, (plane.shape[0], plane.shape[1]))
         self._plane = plane
         self._values: npt.NDArray[Any] | None = None

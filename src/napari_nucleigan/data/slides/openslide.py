@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_nucleigan.base.errors import ImageError
 from napari_nucleigan.data.images.resolution import checked
-from napari_nucleigan.data.slides.levels import Plane, over_white
+from napari_nucleigan.data.slides.levels import Level, over_white
 from napari_nucleigan.data.slides.slide import UNKNOWN_SCALE, Slide, completed, falling
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ SUFFIXES = (".mrxs", ".vms", ".vmu", ".svslide")
 _TILE = 256  # what most of these files are made of; openslide tells it of few
 
 
-class _Level(Plane):
+class _Level(Level):
     def __init__(self, file: str, slide: Any, level: int) -> None:
         width, height = slide.level_dimensions[level]
         super().__init__(file, (height, width, 3), np.uint8, (_TILE, _TILE))
@@ -38,7 +38,7 @@ class _Level(Plane):
         return over_white(np.asarray(self._slide.read_region(corner, self._level, (box[3] - box[2], box[1] - box[0]))))
 
 
-class _Associated(Plane):
+class _Associated(Level):
     def __init__(self, file: str, slide: Any, name: str) -> None:
         width, height = (int(slide.properties[f"openslide.associated.{name}.{side}"]) for side in ("width", "height"))
         super().__init__(file, (height, width, 3), np.uint8, (height, width))

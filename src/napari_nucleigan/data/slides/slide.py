@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
-from napari_nucleigan.data.slides.levels import Held, Thinned, plane_of
+from napari_nucleigan.data.slides.levels import CachedLevel, StridedLevel, plane_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from napari_nucleigan.data.slides.levels import Box, Plane
+    from napari_nucleigan.data.slides.levels import Box, Level
 
 OVERVIEW = 2048
 """Longest side in pixels of the smallest level: what is drawn first."""
@@ -35,7 +35,7 @@ class Slide:
         For people and for the names of results.
     path : Path
         The file or folder.
-    planes : tuple of Plane
+    planes : tuple of Level
         The levels as they are read: RGB, the full resolution first, each smaller than the one before. Arrays of numpy,
         dask or zarr may be given, too.
     mpp : float or None
@@ -49,7 +49,7 @@ class Slide:
 
     name: str
     path: Path
-    planes: tuple[Plane, ...]
+    planes: tuple[Level, ...]
     mpp: float | None = None
     associated: Mapping[str, da.Array] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -110,7 +110,7 @@ class Slide:
         self.close()
 
 
-def falling(planes: Sequence[Plane]) -> tuple[Plane, ...]:
+def falling(planes: Sequence[Level]) -> tuple[Level, ...]:
     """Order levels by size and keep of those of one size the first."""
     ordered = sorted(planes, key=lambda plane: -plane.shape[0])
     return tuple(
@@ -118,29 +118,29 @@ def falling(planes: Sequence[Plane]) -> tuple[Plane, ...]:
     )
 
 
-def completed(planes: Sequence[Plane]) -> tuple[tuple[Plane, ...], tuple[str, ...]]:
+def completed(planes: Sequence[Level]) -> tuple[tuple[Level, ...], tuple[str, ...]]:
     """Add levels below those of a file until one is small enough to be drawn at once.
 
     Parameters
     ----------
-    planes : sequence of Plane
+    planes : sequence of Level
         As the file has them, falling.
 
     Returns
     -------
-    planes : tuple of Plane
+    planes : tuple of Level
         Each added one has every second pixel of the one before in both directions; the last is kept once it was read.
     notes : tuple of str
         Says so, where what is drawn first means that a large level is read.
     """
     smallest = planes[-1]
     height, width = smallest.shape[:2]
-    made: list[Plane] = []
+    made: list[Level] = []
     while max(height, width) > OVERVIEW << len(made):
-        made.append(Thinned(smallest, 2 << len(made)))
+        made.append(StridedLevel(smallest, 2 << len(made)))
     if not made:
         return tuple(planes), ()
-    made[-1] = Held(made[-1])
+    made[-1] = CachedLevel(made[-1])
     if max(height, width) <= 4 * OVERVIEW:
         return (*planes, *made), ()
     return (*planes, *made), (

@@ -15,7 +15,7 @@ from napari_nucleigan.base.errors import ImageError
 from napari_nucleigan.data.images.headers import file_kind
 from napari_nucleigan.data.images.resolution import checked, from_tiff
 from napari_nucleigan.data.images.tiff import colour_axis, refuse_cut_short
-from napari_nucleigan.data.slides.levels import Plane, Stored, over_white
+from napari_nucleigan.data.slides.levels import Level, ZarrLevel, over_white
 from napari_nucleigan.data.slides.slide import UNKNOWN_SCALE, Slide, completed, falling
 
 if TYPE_CHECKING:
@@ -179,17 +179,17 @@ def _colours(level: tifffile.TiffPageSeries) -> str:
     return channel
 
 
-def _plane(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, number: int = 0) -> Plane:
+def _plane(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, number: int = 0) -> Level:
     level = series.levels[number]
     channel = _colours(level)
     if level.dataoffset is not None and not level.keyframe.is_tiled and level.axes.endswith("YXS"):
         return _Uncompressed(tif, level)
     # Tiles that scanners leave out show glass.
     array = zarr.open_array(series.aszarr(level=number, fillvalue=255), mode="r")
-    return Stored(tif.filename, array, level.axes, ("Y", "X", channel))
+    return ZarrLevel(tif.filename, array, level.axes, ("Y", "X", channel))
 
 
-class _Uncompressed(Plane):
+class _Uncompressed(Level):
     """A picture that lies in its file row by row; as an array on disk it would be of one piece."""
 
     def __init__(self, tif: tifffile.TiffFile, level: tifffile.TiffPageSeries) -> None:

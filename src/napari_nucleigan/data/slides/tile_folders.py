@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_nucleigan.base.errors import ImageError
 from napari_nucleigan.data.images.files import list_images, read_image, read_mpp
-from napari_nucleigan.data.slides.levels import Plane
+from napari_nucleigan.data.slides.levels import Level
 from napari_nucleigan.data.slides.slide import Slide, completed
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _size(tiles: list[_Tile], in_pixels: bool, first: tuple[int, int]) -> tuple[
     return steps[0], steps[1]
 
 
-class _Mosaic(Plane):
+class _Mosaic(Level):
     """Tiles in their places, by row and column."""
 
     def __init__(

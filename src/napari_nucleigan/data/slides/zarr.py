@@ -10,7 +10,7 @@ import zarr
 
 from napari_nucleigan.base.errors import ImageError
 from napari_nucleigan.data.images.resolution import checked, microns
-from napari_nucleigan.data.slides.levels import Stored
+from napari_nucleigan.data.slides.levels import ZarrLevel
 from napari_nucleigan.data.slides.slide import UNKNOWN_SCALE, Slide, completed, falling
 
 if TYPE_CHECKING:
@@ -171,12 +171,12 @@ def open_array(path: Path, axes: Sequence[str]) -> Any:
     return array
 
 
-def _plane(image: Image, path: Path, file: str) -> Stored:
+def _plane(image: Image, path: Path, file: str) -> ZarrLevel:
     array = open_array(path, image.axes)
     sizes = dict(zip(image.axes, array.shape, strict=True))
     if array.dtype != np.uint8 or sizes.get("c") not in (3, 4):
         raise ImageError(f"it holds {array.dtype} values on the axes {sizes}, and slides are 8-bit RGB on c, y and x")
-    return Stored(file, array, image.axes, ("y", "x", "c"))
+    return ZarrLevel(file, array, image.axes, ("y", "x", "c"))
 
 
 def _pixels(folder: Path) -> int:

@@ -10,7 +10,7 @@ from .distances import real_or_synthetic as real_or_synthetic
 from .evaluate import evaluate_synthetic as evaluate_synthetic
 from .features import Encoder as Encoder
 from .features import encoder_features as encoder_features
-from .report import Comparison as Comparison
 from .report import QualityReport as QualityReport
+from .report import SetDistance as SetDistance
 from .report import SetFigures as SetFigures
 from .settings import QualitySettings as QualitySettings

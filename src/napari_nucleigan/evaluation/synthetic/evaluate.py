@@ -15,7 +15,7 @@ from napari_nucleigan.evaluation.synthetic.appearance import REGIONS, colour_dis
 from napari_nucleigan.evaluation.synthetic.distances import FEWEST, kid, mmd2, real_or_synthetic
 from napari_nucleigan.evaluation.synthetic.features import DEPTHS, Encoder
 from napari_nucleigan.evaluation.synthetic.gathering import Gathered, gather
-from napari_nucleigan.evaluation.synthetic.report import Comparison, QualityReport
+from napari_nucleigan.evaluation.synthetic.report import QualityReport, SetDistance
 from napari_nucleigan.evaluation.synthetic.settings import QualitySettings
 from napari_nucleigan.models import load_model
 from napari_nucleigan.segmentation.patches import PatchSegmenter
@@ -162,14 +162,14 @@ def _organ_shares(data: Dataset) -> dict[str, float]:
     return {organ: count / len(data) for organ, count in counts.items()}
 
 
-def _compare(what: str, first: Gathered, second: Gathered, settings: QualitySettings) -> Comparison:
+def _compare(what: str, first: Gathered, second: Gathered, settings: QualitySettings) -> SetDistance:
     options: dict[str, Any] = {
         "subsets": settings.subsets,
         "subset_size": settings.subset_size,
         "seed": settings.seed,
     }
     deep, fine = (kid(first.features[depth], second.features[depth], **options) for depth in DEPTHS)
-    return Comparison(what, *deep, *fine, *_rest(first, second, settings.seed))
+    return SetDistance(what, *deep, *fine, *_rest(first, second, settings.seed))
 
 
 def _rest(first: Gathered, second: Gathered, seed: int) -> tuple[dict[str, float], float]:
@@ -181,7 +181,7 @@ def _rest(first: Gathered, second: Gathered, seed: int) -> tuple[dict[str, float
     return colour, real_or_synthetic(first.all_features, second.all_features, *names, seed=seed)
 
 
-def _reference(true: Gathered, data: Dataset, settings: QualitySettings) -> Comparison | None:
+def _reference(true: Gathered, data: Dataset, settings: QualitySettings) -> SetDistance | None:
     splits = np.array([data.splits[name] for name in true.names])
     train, held = (true.only(np.flatnonzero(splits == split)) for split in ("train", "val"))
     if min(len(train.groups), len(held.groups)) >= FEWEST:
@@ -195,7 +195,7 @@ def _reference(true: Gathered, data: Dataset, settings: QualitySettings) -> Comp
         [mmd2(first.features[depth], second.features[depth]) for first, second in halvings] for depth in DEPTHS
     )
     rest = [_rest(first, second, settings.seed) for first, second in halvings]
-    return Comparison(
+    return SetDistance(
         "real: half to half",
         kid=float(np.mean(deep)),
         kid_std=float(np.std(deep)),

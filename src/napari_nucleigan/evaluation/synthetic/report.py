@@ -83,7 +83,7 @@ class SetFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class SetDistance:
     """How far two sets of pictures are apart.
 
     Attributes
@@ -123,9 +123,9 @@ class QualityReport:
     ----------
     synthetic, real : SetFigures
         Figures of each set.
-    comparison : Comparison
+    comparison : SetDistance
         Of the synthetic set with the real one.
-    reference : Comparison or None
+    reference : SetDistance or None
         Of real pictures with real ones, to read the other by; None where there are too few.
     notes : tuple of str
         What the reader should know.
@@ -135,8 +135,8 @@ class QualityReport:
 
     synthetic: SetFigures
     real: SetFigures
-    comparison: Comparison
-    reference: Comparison | None
+    comparison: SetDistance
+    reference: SetDistance | None
     notes: tuple[str, ...]
     provenance: dict[str, Any]
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.labels.raster import fill
-from napari_nucleigan.masks.sampler.parameters import PolygonMasks, Tissue
+from napari_nucleigan.masks.sampler.parameters import PolygonMasks, TissueStatistics
 from napari_nucleigan.masks.sampler.random_outlines import walk
-from napari_nucleigan.masks.sampler.spatial_statistics import Seen, clustering, crowding, gaps, likeness, scores
+from napari_nucleigan.masks.sampler.spatial_statistics import ObservedMask, clustering, crowding, gaps, likeness, scores
 from napari_nucleigan.masks.sampler.statistics import describe, outline, solidities
 from napari_nucleigan.masks.sampler.tissues import means
 
@@ -53,11 +53,11 @@ def fit(labels: Iterable[NDArray[np.integer]], mpp: float = 0.25) -> PolygonMask
     RecipeError
         If `mpp` is not above 0, or the nuclei are none that the sampler could draw.
     """
-    images: list[Seen] = []
+    images: list[ObservedMask] = []
     solid: list[NDArray[np.float64]] = []
     for each in labels:
         found = outline(each, mpp)
-        images.append(Seen(found, describe(each, mpp).count, (each.shape[0] * mpp, each.shape[1] * mpp)))
+        images.append(ObservedMask(found, describe(each, mpp).count, (each.shape[0] * mpp, each.shape[1] * mpp)))
         whole = found.ids[found.whole]
         solid.append(solidities(each, whole[:: len(whole) // _SOLIDITIES + 1]))
     if not images:
@@ -72,8 +72,8 @@ def fit(labels: Iterable[NDArray[np.integer]], mpp: float = 0.25) -> PolygonMask
     return PolygonMasks.checked(**values, spikiness=spikiness, tissues=tissues)
 
 
-def _tissues(groups: Sequence[Sequence[Seen]], mpp: float) -> tuple[Tissue, ...]:
-    learnt: list[Tissue] = []
+def _tissues(groups: Sequence[Sequence[ObservedMask]], mpp: float) -> tuple[TissueStatistics, ...]:
+    learnt: list[TissueStatistics] = []
     thin: list[dict[str, float]] = []
     for images in groups:
         square_um = sum(image.square_um for image in images)
@@ -89,7 +89,7 @@ def _tissues(groups: Sequence[Sequence[Seen]], mpp: float) -> tuple[Tissue, ...]
     return (*(learnt[0].model_copy(update=own) for own in thin), *learnt)
 
 
-def _tissue(images: Sequence[Seen], mpp: float, own: dict[str, float]) -> Tissue:
+def _tissue(images: Sequence[ObservedMask], mpp: float, own: dict[str, float]) -> TissueStatistics:
     weight = np.concatenate([_weights(image) for image in images])
 
     def values(name: str) -> NDArray[np.float64]:
@@ -114,7 +114,7 @@ def _tissue(images: Sequence[Seen], mpp: float, own: dict[str, float]) -> Tissue
         learnt["touching_sizes"] = float(size[meets].mean() - size[apart].mean())
     if meets.sum() >= _FEWEST:
         tables["contacts"] = _table(gap[meets], weight[meets])
-    return Tissue(
+    return TissueStatistics(
         areas=_table(area, weight),
         elongations=_table(ratio, weight),
         spacings=_table(gap[apart], weight[apart]) if apart.sum() >= _FEWEST else (),
@@ -124,7 +124,7 @@ def _tissue(images: Sequence[Seen], mpp: float, own: dict[str, float]) -> Tissue
     )
 
 
-def _weights(image: Seen) -> NDArray[np.float64]:
+def _weights(image: ObservedMask) -> NDArray[np.float64]:
     # A nucleus of the extent h x w lies wholly inside H x W with a chance in proportion to (H - h) (W - w).
     size = np.asarray(image.size)
     room = np.maximum(size - image.found.extent[image.found.whole], 0.05 * size)
@@ -138,7 +138,7 @@ def _table(values: NDArray[np.float64], weight: NDArray[np.float64]) -> tuple[fl
     return tuple(float(f"{value:.4g}") for value in np.interp(levels, share, values[order]))
 
 
-def _spikiness(tissues: Sequence[Tissue], solidity: float, mpp: float) -> float:
+def _spikiness(tissues: Sequence[TissueStatistics], solidity: float, mpp: float) -> float:
     # Solidity depends on the pixels, too: draw nuclei of these sizes, more and more spiky, and compare.
     area, ratio = (np.concatenate([getattr(each, name) for each in tissues]) for name in ("areas", "elongations"))
     random = np.random.default_rng(0)

@@ -12,7 +12,7 @@ from scipy.special import ive, ndtr
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_nucleigan.masks.sampler.parameters import Tissue
+    from napari_nucleigan.masks.sampler.parameters import TissueStatistics
 
 _WAVES = 64
 _NEIGHBOURS = 9
@@ -74,7 +74,7 @@ class RandomField:
         return values
 
 
-def lay_out(random: np.random.Generator, tissue: Tissue, size: tuple[float, float], gap: float) -> Layout:
+def lay_out(random: np.random.Generator, tissue: TissueStatistics, size: tuple[float, float], gap: float) -> Layout:
     """Place nuclei on a mask and on a margin around it.
 
     Points come from an even sequence, thinned by the exponential of a random field; sizes, elongations and directions
@@ -85,7 +85,7 @@ def lay_out(random: np.random.Generator, tissue: Tissue, size: tuple[float, floa
     ----------
     random : numpy.random.Generator
         Source of chance.
-    tissue : Tissue
+    tissue : TissueStatistics
         What the mask shall look like.
     size : (float, float)
         Height and width of the mask in µm.
@@ -140,7 +140,11 @@ def _at(table: tuple[float, ...], probability: NDArray[np.float64]) -> NDArray[n
 
 
 def _points(
-    random: np.random.Generator, tissue: Tissue, crowd: RandomField, low: NDArray[np.float64], high: NDArray[np.float64]
+    random: np.random.Generator,
+    tissue: TissueStatistics,
+    crowd: RandomField,
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     strength = tissue.clustering
     expected = tissue.density * 1e-6 * float(np.prod(high - low))
@@ -176,7 +180,7 @@ def _drawn_mean(strength: float) -> float:
 
 
 def _directions(
-    random: np.random.Generator, tissue: Tissue, streams: NDArray[np.float64], apart: float
+    random: np.random.Generator, tissue: TissueStatistics, streams: NDArray[np.float64], apart: float
 ) -> NDArray[np.float64]:
     # Directions are half turns, so all is done on the doubled angle. Each nucleus sums a common vector, one of its
     # place, and chance.
@@ -236,7 +240,7 @@ def _radius(axes: NDArray[np.float64], toward: NDArray[np.float64]) -> NDArray[n
     return (radius + extent) / 4
 
 
-def _goal(tissue: Tissue, ranks: NDArray[np.float64]) -> NDArray[np.float64]:
+def _goal(tissue: TissueStatistics, ranks: NDArray[np.float64]) -> NDArray[np.float64]:
     # Distance to the nearest neighbour over that of contact, by rank; 0 where nothing is prescribed.
     touch = np.clip(_at(tissue.contacts, np.clip(ranks / max(tissue.touching, 1e-9), 0, 1)), *CONTACT)
     apart = _at(tissue.spacings, np.clip((ranks - tissue.touching) / max(1 - tissue.touching, 1e-9), 0, 1))

@@ -16,7 +16,7 @@ Quantiles = tuple[float, ...]
 """Values at equal steps of probability, the smallest first; ``(i + 0.5) / n`` is the probability of the i-th of n."""
 
 
-class Tissue(BaseModel):
+class TissueStatistics(BaseModel):
     """What one mask looks like: what a fit has learnt of one kind of tissue.
 
     The fields mean what those of `PolygonMasks` of the same name do.
@@ -150,7 +150,9 @@ class PolygonMasks(Settings):
         description="How far corners stick out or in; makes outlines lobed and hollow.",
     )
     smoothed: bool = Field(True, title="Smooth", description="Round the outline off; otherwise its sides are straight.")
-    tissues: tuple[Tissue, ...] = Field((), description="What a fit has learnt of each kind of tissue; made by `fit`.")
+    tissues: tuple[TissueStatistics, ...] = Field(
+        (), description="What a fit has learnt of each kind of tissue; made by `fit`."
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> PolygonMasks:

@@ -33,7 +33,7 @@ _EVENNESS = 0.42
 
 
 @dataclass(frozen=True)
-class Seen:
+class ObservedMask:
     """A label image of which only the ellipses are kept.
 
     Attributes
@@ -75,7 +75,7 @@ def gaps(found: Outlined, mpp: float) -> NDArray[np.float64]:
     return np.asarray((distance / contact).min(1)[found.whole])
 
 
-def likeness(images: Sequence[Seen]) -> dict[str, float]:
+def likeness(images: Sequence[ObservedMask]) -> dict[str, float]:
     """Measure how alike neighbours are, how far that reaches, and whether all nuclei point one way.
 
     Returns
@@ -92,7 +92,7 @@ def likeness(images: Sequence[Seen]) -> dict[str, float]:
     return {**dict(zip(names, values.tolist(), strict=True)), "reach": _reach(rings)}
 
 
-def _alike(image: Seen, first: NDArray[np.intp], second: NDArray[np.intp]) -> NDArray[np.float64]:
+def _alike(image: ObservedMask, first: NDArray[np.intp], second: NDArray[np.intp]) -> NDArray[np.float64]:
     # Of pairs of whole nuclei: the products of the scores of area and of elongation, and the cosine of twice the
     # difference of direction.
     found, whole = image.found, image.found.whole
@@ -102,12 +102,12 @@ def _alike(image: Seen, first: NDArray[np.intp], second: NDArray[np.intp]) -> ND
     return np.stack([size[first] * size[second], shape[first] * shape[second], np.cos(2 * turn)], 1)
 
 
-def _nearest(image: Seen) -> NDArray[np.float64]:
+def _nearest(image: ObservedMask) -> NDArray[np.float64]:
     centres = image.found.centres[image.found.whole]
     return _alike(image, np.arange(len(centres)), cKDTree(centres).query(centres, 2)[1][:, 1])
 
 
-def _rings(image: Seen) -> NDArray[np.float64]:
+def _rings(image: ObservedMask) -> NDArray[np.float64]:
     # Sums over the pairs in each ring of distance of what `_alike` measures, and their number.
     centres = image.found.centres[image.found.whole]
     first, second = cKDTree(centres).query_pairs(_RINGS[-1], output_type="ndarray").T
@@ -134,7 +134,7 @@ def _reach(rings: NDArray[np.float64]) -> float:
     return _REACHES[int(np.argmin(errors))]
 
 
-def crowding(images: Sequence[Seen]) -> float:
+def crowding(images: Sequence[ObservedMask]) -> float:
     """Measure the correlation of area and nearness of the fourth neighbour, in normal scores; in [-1, 1]."""
     products = [np.zeros(1)]
     for image in images:
@@ -145,7 +145,7 @@ def crowding(images: Sequence[Seen]) -> float:
     return float(np.mean(np.concatenate(products)))
 
 
-def clustering(images: Sequence[Seen], reach: float) -> float:
+def clustering(images: Sequence[ObservedMask], reach: float) -> float:
     """Find the strength of crowds from how unevenly nuclei are spread.
 
     The variance of the counts in the quarters, sixteenths and sixty-fourths of an image, beyond what evenly spread
@@ -154,7 +154,7 @@ def clustering(images: Sequence[Seen], reach: float) -> float:
 
     Parameters
     ----------
-    images : sequence of Seen
+    images : sequence of ObservedMask
         Of one tissue.
     reach : float
         Distance in µm over which the field's correlation falls by e.
@@ -176,7 +176,7 @@ def clustering(images: Sequence[Seen], reach: float) -> float:
     return float(_STRENGTHS[np.abs(np.mean(excess) - np.mean(model, 0)).argmin()])
 
 
-def _counts(image: Seen, cells: int) -> NDArray[np.float64]:
+def _counts(image: ObservedMask, cells: int) -> NDArray[np.float64]:
     place = np.minimum(image.found.centres / np.asarray(image.size) * cells, cells - 1).astype(int)
     return np.bincount(place[:, 0] * cells + place[:, 1], minlength=cells**2).astype(float)
 

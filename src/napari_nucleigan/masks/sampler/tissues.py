@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtri
 
-from napari_nucleigan.masks.sampler.parameters import FULL, PolygonMasks, Tissue
+from napari_nucleigan.masks.sampler.parameters import FULL, PolygonMasks, TissueStatistics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ _KEPT = ("contacts", "touching_sizes", "association", "crowding")
 _LEVELS = (np.arange(33) + 0.5) / 33
 
 
-def tissue_of(statistics: PolygonMasks, draw: float) -> Tissue:
+def tissue_of(statistics: PolygonMasks, draw: float) -> TissueStatistics:
     """Choose the tissue of one mask, with every field applied to it.
 
     Parameters
@@ -37,7 +37,7 @@ def tissue_of(statistics: PolygonMasks, draw: float) -> Tissue:
 
     Returns
     -------
-    Tissue
+    TissueStatistics
     """
     if not statistics.tissues:
         plain = {name: float(getattr(statistics, name)) for name in (*_RELATIVE, *_SHARES, "elongation")}
@@ -60,7 +60,7 @@ def tissue_of(statistics: PolygonMasks, draw: float) -> Tissue:
     return _made(values, own.areas, own.elongations, spacings, own)
 
 
-def means(tissues: Sequence[Tissue]) -> dict[str, float]:
+def means(tissues: Sequence[TissueStatistics]) -> dict[str, float]:
     """Average the tissues of a fit: the values of its fields before a user changes them."""
     summaries = [summary(each) for each in tissues]
     masks = np.array([each.share for each in tissues])
@@ -71,7 +71,7 @@ def means(tissues: Sequence[Tissue]) -> dict[str, float]:
     }
 
 
-def summary(tissue: Tissue) -> dict[str, float]:
+def summary(tissue: TissueStatistics) -> dict[str, float]:
     """Return the values of the fields of `PolygonMasks` that make a tissue like this."""
     areas, elongations = np.asarray(tissue.areas), np.log(tissue.elongations)
     return {
@@ -79,7 +79,7 @@ def summary(tissue: Tissue) -> dict[str, float]:
         "area_spread": float(np.log(areas).std()),
         "elongation": float(np.exp(elongations.mean())),
         "elongation_spread": float(elongations.std()),
-        **{name: getattr(tissue, name) for name in (*_RELATIVE, *_SHARES) if name in Tissue.model_fields},
+        **{name: getattr(tissue, name) for name in (*_RELATIVE, *_SHARES) if name in TissueStatistics.model_fields},
     }
 
 
@@ -88,15 +88,15 @@ def _made(
     areas: Quantiles,
     elongations: Quantiles,
     spacings: Quantiles,
-    own: Tissue | None = None,
-) -> Tissue:
+    own: TissueStatistics | None = None,
+) -> TissueStatistics:
     # The tables give the form of the distributions; mean and spread come from the values.
     area = np.exp(_standard(areas) * values["area_spread"])
     area *= values["area"] / area.mean()
     ratio = np.exp(np.log(values["elongation"]) + _standard(elongations) * values["elongation_spread"])
-    fields = {name: value for name, value in values.items() if name in Tissue.model_fields}
+    fields = {name: value for name, value in values.items() if name in TissueStatistics.model_fields}
     fields["density"] = min(values["density"], FULL * 1e6 / values["area"])
-    return Tissue(
+    return TissueStatistics(
         areas=tuple(area.tolist()),
         elongations=tuple(np.maximum(ratio, 1).tolist()),
         spacings=spacings,

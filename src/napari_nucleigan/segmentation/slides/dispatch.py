@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from napari_nucleigan.segmentation.slides.executors import Crew
+    from napari_nucleigan.segmentation.slides.executors import TileExecutor
     from napari_nucleigan.segmentation.slides.tile_store import TileRecord
     from napari_nucleigan.tiling.tiles import Tile
 
@@ -21,13 +21,13 @@ TICK = 0.2
 
 
 def segmented(
-    crew: Crew, tiles: Sequence[Tile], numbers: Sequence[int], batch: int
+    crew: TileExecutor, tiles: Sequence[Tile], numbers: Sequence[int], batch: int
 ) -> Generator[tuple[int, TileRecord | Exception] | None]:
     """Have tiles segmented.
 
     Parameters
     ----------
-    crew : Crew
+    crew : TileExecutor
         Who does it.
     tiles : sequence of Tile
         All tiles of the slide.

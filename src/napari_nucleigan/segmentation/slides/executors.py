@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from napari_nucleigan.segmentation.slides.tile_store import TileRecord
-    from napari_nucleigan.segmentation.slides.worker import Equipment, Order
+    from napari_nucleigan.segmentation.slides.worker import Equipment, SlideRequest
     from napari_nucleigan.tiling.tiles import Tile
 
 THREADS = 2
@@ -32,7 +32,7 @@ _PATIENCE = 30.0  # seconds until a scheduler has answered
 _ASK_AGAIN = 5.0  # seconds between looks at how many workers there are
 
 
-class Crew:
+class TileExecutor:
     """An executor that knows a slide.
 
     Parameters
@@ -76,7 +76,7 @@ class Crew:
 
 
 @contextmanager
-def threads(worker: TileWorker, count: int | None = None) -> Iterator[Crew]:
+def threads(worker: TileWorker, count: int | None = None) -> Iterator[TileExecutor]:
     """Work in threads of this process.
 
     Parameters
@@ -89,21 +89,21 @@ def threads(worker: TileWorker, count: int | None = None) -> Iterator[Crew]:
     number = count or THREADS
     pool = ThreadPoolExecutor(number, "nucleigan-tiles")
     try:
-        yield Crew(pool, worker, worker.equipment, lambda: number)
+        yield TileExecutor(pool, worker, worker.equipment, lambda: number)
     finally:
         # Whoever cancels does not wait for the tile in hand.
         pool.shutdown(wait=False, cancel_futures=True)
 
 
 @contextmanager
-def cluster(order: Order, address: str) -> Iterator[Crew]:
+def cluster(order: SlideRequest, address: str) -> Iterator[TileExecutor]:
     """Work in the processes of a dask cluster.
 
     A tile whose worker is lost goes to another one.
 
     Parameters
     ----------
-    order : Order
+    order : SlideRequest
         What the workers are told.
     address : str
         Of the scheduler, as ``tcp://host:8786``, or the path of its scheduler file.
@@ -118,7 +118,7 @@ def cluster(order: Order, address: str) -> Iterator[Crew]:
     client = connect(address)
     try:
         executor = client.get_executor(pure=False)
-        yield Crew(
+        yield TileExecutor(
             executor,
             partial(segment_elsewhere, order),
             partial(equip_elsewhere, order),

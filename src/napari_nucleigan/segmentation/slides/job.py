@@ -25,9 +25,9 @@ from napari_nucleigan.segmentation.slides import executors, outputs
 from napari_nucleigan.segmentation.slides.assembly import Assembly, stamp
 from napari_nucleigan.segmentation.slides.dispatch import TICK, TRIES, segmented
 from napari_nucleigan.segmentation.slides.results import LostTile, SlideResult
-from napari_nucleigan.segmentation.slides.tile_store import Shelf
+from napari_nucleigan.segmentation.slides.tile_store import TileStore
 from napari_nucleigan.segmentation.slides.tissue import find_tissue, tissue_samples
-from napari_nucleigan.segmentation.slides.worker import Order, TileWorker
+from napari_nucleigan.segmentation.slides.worker import SlideRequest, TileWorker
 from napari_nucleigan.tiling.tiles import plan_tiles
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from napari_nucleigan.data.slides import Slide
     from napari_nucleigan.data.slides.pyramid_writer import LabelPyramid
     from napari_nucleigan.models import Model
-    from napari_nucleigan.segmentation.slides.tissue import Tissue
-    from napari_nucleigan.segmentation.slides.worker import Region
+    from napari_nucleigan.segmentation.slides.tissue import TissueMask
+    from napari_nucleigan.segmentation.slides.worker import Polygons
     from napari_nucleigan.tiling.tiles import Tile
 
 CORE = 1536
@@ -60,7 +60,7 @@ def segment_slide(
     settings: SegmentSettings | None = None,
     formats: Sequence[str] = (),
     *,
-    region: Region | None = None,
+    region: Polygons | None = None,
     scheduler: str = "",
     workers: int | None = None,
     model: Model | None = None,
@@ -141,7 +141,7 @@ class _SlideJob:
         slide: Slide,
         model: Model,
         settings: SegmentSettings,
-        region: Region | None,
+        region: Polygons | None,
         paths: tuple[Path, ...],
     ) -> None:
         self.slide, self.model, self.settings, self.region, self.paths = slide, model, settings, region, paths
@@ -155,7 +155,7 @@ class _SlideJob:
         yield Progress(0, 1, "looking for tissue")
         tissue = find_tissue(self.slide, mpp)
         stains = yield from self._stains(tissue, mpp)
-        order = Order(
+        order = SlideRequest(
             self.slide.path.absolute(), self.model.path, self.model.card.sha256, self.settings, mpp, stains, self.region
         )
         worker = TileWorker(self.slide, self.model, order)
@@ -168,7 +168,7 @@ class _SlideJob:
         wanted = [number for number, tile in enumerate(tiles) if self._has_tissue(tile, tissue, worker)]
         work = self._work_folder(order, tissue)
         picture = self._picture(work, worker, mpp) if live else None
-        whole = _Whole(Shelf(work / "tiles"), tiles, wanted, picture)
+        whole = _Whole(TileStore(work / "tiles"), tiles, wanted, picture)
         resumed = len(whole.done)
         if resumed:
             yield from self._say(f"{resumed} of {len(wanted)} tiles were done already.")
@@ -227,7 +227,7 @@ class _SlideJob:
             )
         return mpp
 
-    def _stains(self, tissue: Tissue, mpp: float) -> Job[tuple[dict[str, Any], dict[str, Any]] | None]:
+    def _stains(self, tissue: TissueMask, mpp: float) -> Job[tuple[dict[str, Any], dict[str, Any]] | None]:
         target = stain_reference(self.settings, self.model.card)
         if target is None:
             return None
@@ -238,7 +238,7 @@ class _SlideJob:
         yield from self._say(*source.notes, level="warning")
         return source.to_json(), target.to_json()
 
-    def _has_tissue(self, tile: Tile, tissue: Tissue, worker: TileWorker) -> bool:
+    def _has_tissue(self, tile: Tile, tissue: TissueMask, worker: TileWorker) -> bool:
         top, bottom, left, right = self._on_slide(tile, worker)
         if self.region is not None and not any(
             min(row for row, _ in polygon) < bottom
@@ -254,7 +254,7 @@ class _SlideJob:
         (vertical, horizontal), core = worker.view.factors, tile.core
         return core.top * vertical, core.bottom * vertical, core.left * horizontal, core.right * horizontal
 
-    def _work_folder(self, order: Order, tissue: Tissue) -> Path:
+    def _work_folder(self, order: SlideRequest, tissue: TissueMask) -> Path:
         """Return where the tiles of this very slide, model and settings wait."""
         known = {
             "version": __version__,
@@ -281,7 +281,7 @@ class _SlideJob:
         scale = mpp * worker.view.factors[0], mpp * worker.view.factors[1]
         return LabelPyramid(work / "live.ome.zarr", worker.view.shape, scale, {})
 
-    def _equipment(self, crew: executors.Crew) -> Job[Any]:
+    def _equipment(self, crew: executors.TileExecutor) -> Job[Any]:
         future = crew.equipment()
         while not future.done():
             yield Progress(0, 1, "waiting for workers")
@@ -290,7 +290,7 @@ class _SlideJob:
 
     def _segment(
         self,
-        crew: executors.Crew,
+        crew: executors.TileExecutor,
         batch: int,
         tiles: Sequence[Tile],
         wanted: Sequence[int],
@@ -330,7 +330,7 @@ class _Whole:
     """The slide as it grows: tiles on the shelf, those taken over, and the live picture of them."""
 
     def __init__(
-        self, shelf: Shelf, tiles: Sequence[Tile], wanted: Sequence[int], picture: LabelPyramid | None
+        self, shelf: TileStore, tiles: Sequence[Tile], wanted: Sequence[int], picture: LabelPyramid | None
     ) -> None:
         self.shelf = shelf
         self.done = shelf.numbers() & set(wanted)

@@ -104,7 +104,7 @@ class TileRecord:
             raise ValueError(f"no record of a tile ({error})") from error
 
 
-class Shelf:
+class TileStore:
     """The records of a slide's tiles on disk; each appears whole or not at all.
 
     Parameters

@@ -29,7 +29,7 @@ _SAMPLES, _SAMPLE = 48, 128  # squares of tissue that the stains are read off, a
 
 
 @dataclass(frozen=True, eq=False)
-class Tissue:
+class TissueMask:
     """A mask of the tissue of a slide.
 
     Attributes
@@ -57,7 +57,7 @@ class Tissue:
         return bool(self.mask[rows, columns].any())
 
 
-def find_tissue(slide: Slide, mpp: float) -> Tissue:
+def find_tissue(slide: Slide, mpp: float) -> TissueMask:
     """Find the tissue of a slide by the light that it absorbs.
 
     Parameters
@@ -69,7 +69,7 @@ def find_tissue(slide: Slide, mpp: float) -> Tissue:
 
     Returns
     -------
-    Tissue
+    TissueMask
         Generous: what is left out is empty glass.
     """
     small = _level(slide, mpp, PIXEL)
@@ -78,17 +78,17 @@ def find_tissue(slide: Slide, mpp: float) -> Tissue:
     density = np.log(glass / np.maximum(small, 1)).max(axis=2)
     smooth = ndimage.uniform_filter(density.astype(np.float32), 3)
     mask = (smooth > ABSORBS) | (density > 4 * ABSORBS)
-    return Tissue(ndimage.binary_dilation(mask, iterations=REACH), slide.shape)
+    return TissueMask(ndimage.binary_dilation(mask, iterations=REACH), slide.shape)
 
 
-def tissue_samples(slide: Slide, tissue: Tissue, mpp: float, seed: int = 0) -> NDArray[np.uint8]:
+def tissue_samples(slide: Slide, tissue: TissueMask, mpp: float, seed: int = 0) -> NDArray[np.uint8]:
     """Gather squares of tissue from all over a slide, for statistics of its stains.
 
     Parameters
     ----------
     slide : Slide
         The slide.
-    tissue : Tissue
+    tissue : TissueMask
         Where to look.
     mpp : float
         Microns per pixel of the full resolution.

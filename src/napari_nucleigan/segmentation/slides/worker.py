@@ -1,7 +1,7 @@
 """What a worker does: it looks at tiles of a slide and returns the records of their nuclei.
 
-Threads of this process share one `TileWorker`. A process on another machine is sent an `Order`, opens the slide and
-the model itself, and keeps both until it gets another order.
+Threads of this process share one `TileWorker`. A process on another machine is sent a `SlideRequest`, opens the slide
+and the model itself, and keeps both until it gets another order.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scipy import ndimage
 from napari_nucleigan.base.devices import kept_memory
 from napari_nucleigan.base.errors import DeviceError, ImageError, NucleiganError
 from napari_nucleigan.masks.encoding import decode
-from napari_nucleigan.segmentation.image import Cutting
+from napari_nucleigan.segmentation.image import Decoding
 from napari_nucleigan.segmentation.predictor import Predictor, is_blank
 from napari_nucleigan.segmentation.slides.model_view import ModelView
 from napari_nucleigan.segmentation.slides.tile_store import TileRecord
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     from napari_nucleigan.segmentation.settings import SegmentSettings
     from napari_nucleigan.tiling.tiles import Tile
 
-Region = tuple[tuple[tuple[float, float], ...], ...]
+Polygons = tuple[tuple[tuple[float, float], ...], ...]
 """Polygons whose nuclei are wanted: corners (row, column) in pixels of the slide."""
 
 
 @dataclass(frozen=True)
-class Order:
+class SlideRequest:
     """All that a worker must know; it can be sent to another machine.
 
     Attributes
@@ -55,7 +55,7 @@ class Order:
         Microns per pixel of the slide.
     stains : tuple of dict or None
         Stains of the slide and of the reference, as JSON.
-    region : Region or None
+    region : Polygons or None
         Where nuclei are wanted; None for everywhere.
     """
 
@@ -65,7 +65,7 @@ class Order:
     settings: SegmentSettings
     mpp: float
     stains: tuple[dict[str, Any], dict[str, Any]] | None = None
-    region: Region | None = None
+    region: Polygons | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class TileWorker:
         The slide.
     model : Model
         A segmenter.
-    order : Order
+    order : SlideRequest
         What is wanted.
 
     Raises
@@ -105,11 +105,11 @@ class TileWorker:
         If no nuclei can be seen at this scale.
     """
 
-    def __init__(self, slide: Slide, model: Model, order: Order) -> None:
+    def __init__(self, slide: Slide, model: Model, order: SlideRequest) -> None:
         settings, card = order.settings, model.card
         views = settings.views or int(card.decode.get("views", 1))
         self.view = ModelView(slide, order.mpp, card.mpp)
-        self.cutting = Cutting.of(settings, card)
+        self.cutting = Decoding.of(settings, card)
         self.predictor = Predictor(model.network, settings.device, settings.precision, settings.batch, views)
         self._stains = order.stains
         self._polygons = [np.array(polygon) for polygon in order.region or ()]
@@ -236,21 +236,21 @@ def on_slide(
 
 
 # A process of a cluster: one order, hence one slide and one copy of the model, at a time.
-_held: list[tuple[Order, TileWorker, ExitStack]] = []
+_held: list[tuple[SlideRequest, TileWorker, ExitStack]] = []
 _opening = threading.Lock()
 
 
-def segment_elsewhere(order: Order, tiles: Sequence[Tile]) -> list[TileRecord]:
+def segment_elsewhere(order: SlideRequest, tiles: Sequence[Tile]) -> list[TileRecord]:
     """Find the nuclei of some tiles, in a process that has only been told the order."""
     return _worker(order)(tiles)
 
 
-def equip_elsewhere(order: Order) -> Equipment:
+def equip_elsewhere(order: SlideRequest) -> Equipment:
     """Open slide and model in a process that has only been told the order, and tell what it computes with."""
     return _worker(order).equipment()
 
 
-def _worker(order: Order) -> TileWorker:
+def _worker(order: SlideRequest) -> TileWorker:
     from napari_nucleigan.data.slides import open_slide
     from napari_nucleigan.models import load_model
 

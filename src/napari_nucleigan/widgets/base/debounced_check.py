@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _REST_MS = 300
 
 
-class Looker(QObject):
+class DebouncedCheck(QObject):
     """Runs a job anew whenever a form has changed.
 
     Parameters

@@ -90,7 +90,7 @@ def menu_button(text: str, tip: str, actions: dict[str, Callable[[], object]]) -
     return button
 
 
-def say(label: QLabel, text: str) -> None:
+def set_text(label: QLabel, text: str) -> None:
     """Show a text, or nothing at all where it is empty."""
     label.setText(text)
     label.setVisible(bool(text))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_nucleigan.models import Kind
-    from napari_nucleigan.segmentation.slides.worker import Region
+    from napari_nucleigan.segmentation.slides.worker import Polygons
     from napari_nucleigan.widgets.base.layers import Box
 
 MOST_IMAGES = 100
@@ -30,7 +30,7 @@ MOST_IMAGES = 100
 
 
 @dataclass(frozen=True)
-class Part:
+class Region:
     """A part of an image.
 
     Attributes
@@ -43,10 +43,10 @@ class Part:
     """
 
     box: Box | None = None
-    polygons: Region = ()
+    polygons: Polygons = ()
 
     @property
-    def region(self) -> Region | None:
+    def region(self) -> Polygons | None:
         """Polygons whose nuclei are wanted, from the corner of the first pixel; None for the whole image."""
         if self.polygons:
             return tuple(tuple((row + 0.5, column + 0.5) for row, column in polygon) for polygon in self.polygons)
@@ -62,7 +62,7 @@ class Part:
         return (bottom - top) * (right - left)
 
 
-WHOLE_IMAGE = Part()
+WHOLE_IMAGE = Region()
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Source:
         Name of the layer.
     mpp : float or None
         Microns per pixel; None where they are not known.
-    part : Part
+    part : Region
         What of it is wanted.
     channel_first : bool
         Whether the first axis holds the colours.
@@ -86,24 +86,24 @@ class Source:
     data: np.ndarray[Any, Any]
     name: str
     mpp: float | None
-    part: Part = WHOLE_IMAGE
+    part: Region = WHOLE_IMAGE
     channel_first: bool = False
 
 
 @dataclass(frozen=True)
-class Survey:
+class Inventory:
     """The models and the devices that there are."""
 
     models: list[ModelFile]
     devices: list[Device]
 
 
-def survey(kind: Kind = "segmenter") -> Job[Survey]:
+def take_inventory(kind: Kind = "segmenter") -> Job[Inventory]:
     """Look for models of a kind and devices; a job, because it imports torch, which takes seconds."""
     yield Progress(0, 2, "looking for models")
     models = list_models(kind)
     yield Progress(1, 2, "looking for devices")
-    return Survey(models, devices())
+    return Inventory(models, devices())
 
 
 def load_images(paths: Sequence[str | Path]) -> Job[list[LayerData]]:

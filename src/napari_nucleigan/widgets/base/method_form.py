@@ -16,7 +16,7 @@ from napari_nucleigan.widgets.base.fields import (
     add_row,
     combo,
     menu_button,
-    say,
+    set_text,
     silent,
     slider,
     small_label,
@@ -162,7 +162,7 @@ class MethodForm(QWidget):
                 self.min_area.setValue(float(card.decode.get("min_area_um2", 0.0)))
                 self.max_area.setValue(float(card.decode.get("max_area_um2", 0.0)))
             self.model.setToolTip(f"{tooltip('model')}<br><br>{model_details(card)}")
-        say(self.model_info, model_summary(card) if card else "")
+        set_text(self.model_info, model_summary(card) if card else "")
         self.changed.emit()
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
 
-class Scales:
+class PixelSizes:
     """What is known of the scale of each image layer."""
 
     def __init__(self) -> None:

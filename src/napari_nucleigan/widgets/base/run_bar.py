@@ -9,7 +9,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_nucleigan.base.events import duration
-from napari_nucleigan.widgets.base.fields import say, small_label
+from napari_nucleigan.widgets.base.fields import set_text, small_label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,12 +84,12 @@ class RunBar(QWidget):
         self.run_button.setToolTip(problem or self._run_tip)
         self.cancel_button.setEnabled(running)
         self.progress.setVisible(running)
-        say(self.problem, "" if running else problem)
+        set_text(self.problem, "" if running else problem)
 
     def begin(self) -> None:
         """Clear what was said of the run before."""
         self._messages = []
-        say(self.notes, "")
+        set_text(self.notes, "")
         self.progress.setRange(0, 0)
         self.progress.setFormat("starting…")
 
@@ -104,12 +104,12 @@ class RunBar(QWidget):
         """Add a line to the notes, once."""
         if text not in self._messages:
             self._messages.append(text)
-        say(self.notes, "\n".join(self._messages))
+        set_text(self.notes, "\n".join(self._messages))
 
     def show_figures(self, images: Sequence[Figures]) -> None:
         """Show the line of figures of a run."""
         text = figures(images)
-        say(self.figures, text)
+        set_text(self.figures, text)
         self.figures_changed.emit(text)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from napari_nucleigan.training.runs.event_log import Tail
+    from napari_nucleigan.training.runs.event_log import EventLogReader
 
 LOOK = 0.3
 """Seconds between two looks at the runs that are watched."""
@@ -38,7 +38,7 @@ _log = logging.getLogger("napari_nucleigan")
 
 
 @dataclass(frozen=True)
-class Picture:
+class PreviewImage:
     """The newest preview of a run.
 
     Attributes
@@ -55,12 +55,12 @@ class Picture:
 
 @dataclass
 class _Watched:
-    tail: Tail
+    tail: EventLogReader
     restarts: int = 0
 
 
 @dataclass(eq=False)
-class _Eye:
+class _RunWatcher:
     """The thread and what it works on; plain Python, so that it may outlive the widget for a moment."""
 
     folder: Path
@@ -71,7 +71,7 @@ class _Eye:
     ended: threading.Event = field(default_factory=threading.Event)
     list_now: bool = True
 
-    alive: ClassVar[set[_Eye]] = set()  # what only Qt holds may be torn down while it is called
+    alive: ClassVar[set[_RunWatcher]] = set()  # what only Qt holds may be torn down while it is called
 
     def __call__(self, _: object = None) -> None:
         """End."""
@@ -106,7 +106,7 @@ class _Eye:
 
     def _look(self) -> bool:
         """Look at each watched run; tell whether there is more to be read at once."""
-        from napari_nucleigan.training.runs.event_log import Tail
+        from napari_nucleigan.training.runs.event_log import EventLogReader
         from napari_nucleigan.training.runs.status import state_of
 
         more = False
@@ -114,7 +114,7 @@ class _Eye:
         for path in self.watched.keys() - wanted:
             del self.watched[path]
         for path in wanted:
-            known = self.watched.setdefault(path, _Watched(Tail(path)))
+            known = self.watched.setdefault(path, _Watched(EventLogReader(path)))
             try:
                 status = state_of(path)
             except NucleiganError:
@@ -142,7 +142,7 @@ class _Eye:
         except NucleiganError as error:
             _log.info("a preview is left out: %s", error)
             return
-        self.messages.put(("picture", (path, Picture(previews[-1].step, pixels))))
+        self.messages.put(("picture", (path, PreviewImage(previews[-1].step, pixels))))
 
 
 class Monitor(QObject):
@@ -163,7 +163,7 @@ class Monitor(QObject):
     told = Signal(object, object, bool)
     """Path of a watched run, a list of its events, and whether they begin anew."""
     pictured = Signal(object, object)
-    """Path of a watched run, and its newest `Picture`."""
+    """Path of a watched run, and its newest `PreviewImage`."""
     gone = Signal(object)
     """Path of a watched run whose folder is no longer there."""
     failed = Signal(object)
@@ -172,7 +172,7 @@ class Monitor(QObject):
     def __init__(self, folder: Path, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._folder = folder
-        self._eye: _Eye | None = None
+        self._eye: _RunWatcher | None = None
         self._timer = QTimer(self, interval=_POLL_MS)
         self._timer.timeout.connect(self._poll)
 
@@ -190,8 +190,8 @@ class Monitor(QObject):
         """Begin to look; a second call does nothing."""
         if self._eye is not None:
             return
-        eye = self._eye = _Eye(self._folder)
-        _Eye.alive.add(eye)
+        eye = self._eye = _RunWatcher(self._folder)
+        _RunWatcher.alive.add(eye)
         self.destroyed.connect(eye)
         threading.Thread(target=eye.run, name="training runs", daemon=True).start()
         self._timer.start()

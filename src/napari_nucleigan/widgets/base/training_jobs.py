@@ -33,7 +33,7 @@ Action = Literal["pause", "resume", "stop", "kill", "rename", "delete"]
 
 
 @dataclass(frozen=True)
-class Pair:
+class TrainingPair:
     """An open image and its nuclei.
 
     Attributes
@@ -67,7 +67,7 @@ class TrainOrder:
         Folder of the runs.
     device : str
         Where to compute.
-    data : Path or tuple of Pair
+    data : Path or tuple of TrainingPair
         A data set, or what one is made of.
     synthetic : Path or None
         Synthetic pairs to mix in.
@@ -80,7 +80,7 @@ class TrainOrder:
     name: str
     runs: Path
     device: str
-    data: Path | tuple[Pair, ...]
+    data: Path | tuple[TrainingPair, ...]
     synthetic: Path | None = None
     queue: bool = False
 
@@ -136,7 +136,7 @@ def reckon(order: TrainOrder) -> Job[Estimate]:
         return (yield from job)
 
 
-def write_pairs(pairs: tuple[Pair, ...], folder: Path) -> Job[Path]:
+def write_pairs(pairs: tuple[TrainingPair, ...], folder: Path) -> Job[Path]:
     """Write open layers as a data set.
 
     Raises

@@ -18,7 +18,7 @@ from napari_nucleigan.base.events import FileState, Note
 from napari_nucleigan.models import ModelFile, list_models
 from napari_nucleigan.segmentation.resume_log import REPORT
 from napari_nucleigan.widgets.base import image_sources, preferences
-from napari_nucleigan.widgets.base.fields import say, scrolled, warning_style
+from napari_nucleigan.widgets.base.fields import scrolled, set_text, warning_style
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import add_once
 from napari_nucleigan.widgets.base.palette import CONTOUR, nuclei_colormap
@@ -84,7 +84,7 @@ class BatchWidget(QWidget):
 
     def refresh_models(self) -> None:
         """Look for models and devices again."""
-        self._surveyor.start(image_sources.survey(), "looking for models and devices")
+        self._surveyor.start(image_sources.take_inventory(), "looking for models and devices")
 
     def add_model_file(self, path: str | Path) -> None:
         """Add a model file to the list, and choose it."""
@@ -109,7 +109,7 @@ class BatchWidget(QWidget):
             return
         self.form.remember()
         self.bar.begin()
-        say(self.bar.figures, "")
+        set_text(self.bar.figures, "")
         chosen = self.form.settings().model_copy(update={"tile": self._preferences.tile})
         self._within = False
         self._runner.start(jobs.segment_order(self.form.order(), chosen), "segmenting a folder")
@@ -194,7 +194,7 @@ class BatchWidget(QWidget):
         if isinstance(event, FileState):
             self._within = event.state == "running"
             self.table.show_state(event)
-            say(self.bar.figures, self.table.summary())
+            set_text(self.bar.figures, self.table.summary())
         elif isinstance(event, list):
             self.table.set_tasks(event)
         elif isinstance(event, Note) and not self._within:
@@ -224,7 +224,7 @@ class BatchWidget(QWidget):
         self._update()
         self.failed.emit(error)
 
-    def _surveyed(self, found: image_sources.Survey) -> None:
+    def _surveyed(self, found: image_sources.Inventory) -> None:
         self.form.set_devices(found.devices, self._preferences.device)
         self.form.set_models([*found.models, *self._extra_models])
         self._update()

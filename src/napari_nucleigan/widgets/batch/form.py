@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLineEdit, QWidget
 
-from napari_nucleigan.widgets.base.debounced_check import Looker
-from napari_nucleigan.widgets.base.fields import add_row, form_layout, menu_button, row, say, small_label, spin, tooltip
+from napari_nucleigan.widgets.base.debounced_check import DebouncedCheck
+from napari_nucleigan.widgets.base.fields import (
+    add_row,
+    form_layout,
+    menu_button,
+    row,
+    set_text,
+    small_label,
+    spin,
+    tooltip,
+)
 from napari_nucleigan.widgets.base.folder_field import FolderField
 from napari_nucleigan.widgets.base.method_form import MethodForm, objective_button
 from napari_nucleigan.widgets.base.pickers import ask_image_files, ask_image_folder
@@ -106,7 +115,7 @@ class BatchForm(MethodForm):
         self.remark = small_label()
         self.mpp = spin(20.0, 0.01, 4, "from files", " µm", tooltip("mpp"))
         self.magnification = objective_button(self.mpp)
-        self.looker = Looker(self, self._look, "looking for images")
+        self.looker = DebouncedCheck(self, self._look, "looking for images")
         self._arrange()
         self._recall()
         self._connect()
@@ -140,7 +149,7 @@ class BatchForm(MethodForm):
 
     def look_again(self) -> None:
         """Look for the images as they are now."""
-        say(self.remark, "")
+        set_text(self.remark, "")
         self.looker.look()
         self.changed.emit()
 
@@ -158,7 +167,7 @@ class BatchForm(MethodForm):
         return None if self._misses() else look_into(self.order())
 
     def _seen(self, tasks: list[FileTask]) -> None:
-        say(self.remark, f"{len(tasks)} image{'' if len(tasks) == 1 else 's'}")
+        set_text(self.remark, f"{len(tasks)} image{'' if len(tasks) == 1 else 's'}")
         self.changed.emit()
 
     def _propose(self, folder: Path) -> None:

@@ -19,7 +19,7 @@ from napari_nucleigan.data.images.files import read_image, read_labels, read_mpp
 from napari_nucleigan.labels import geojson
 from napari_nucleigan.segmentation.file_plan import plan_files, results_folder
 from napari_nucleigan.segmentation.folders import FORMATS, segment_files
-from napari_nucleigan.segmentation.resume_log import Ledger
+from napari_nucleigan.segmentation.resume_log import ResumeLog
 from napari_nucleigan.segmentation.slides.outputs import FORMATS as SLIDE_FORMATS
 from napari_nucleigan.segmentation.slides.outputs import format_of
 from napari_nucleigan.widgets.base.layers import METADATA_KEY
@@ -70,7 +70,7 @@ def look_into(order: BatchOrder) -> Job[list[FileTask]]:
     for path in order.inputs:
         if not path.exists():
             raise ImageError(f"There is no {path}; choose a folder of images, or image files.")
-    results = Ledger(results_folder(order.inputs, order.out)).results()
+    results = ResumeLog(results_folder(order.inputs, order.out)).results()
     return plan_files(
         order.inputs,
         order.out,

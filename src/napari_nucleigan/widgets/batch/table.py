@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QHeaderView, QSizePolicy, QTreeWidget, QTreeWidgetIte
 
 from napari_nucleigan.base.events import duration
 from napari_nucleigan.training.runs.status import RunState
-from napari_nucleigan.widgets.base.fields import say, small_label
+from napari_nucleigan.widgets.base.fields import set_text, small_label
 from napari_nucleigan.widgets.base.run_states import colour
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ class FilesTable(QWidget):
 
     def _selected(self) -> None:
         row = self._current()
-        say(self.detail, row.data(0, _TEXT) if row is not None else "")
+        set_text(self.detail, row.data(0, _TEXT) if row is not None else "")
         self.chosen.emit()
 
 

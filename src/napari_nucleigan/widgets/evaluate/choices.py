@@ -11,7 +11,7 @@ from napari_nucleigan.labels.alignment import align
 from napari_nucleigan.widgets.base.layers import METADATA_KEY, view_kind
 from napari_nucleigan.widgets.base.mask_layers import mask_reader
 from napari_nucleigan.widgets.base.transforms import layer_grid
-from napari_nucleigan.widgets.evaluate.jobs import Order
+from napari_nucleigan.widgets.evaluate.jobs import CompareRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +71,7 @@ class EvaluateChoices:
         self._form.set_layers(names, self._layers.index(pred), self._layers.index(truth))
         self._form.layers_chosen.emit()
 
-    def order(self) -> Order:
+    def order(self) -> CompareRequest:
         """Return what the form asks to compare.
 
         Raises
@@ -97,7 +97,7 @@ class EvaluateChoices:
         alignment = self._align(layer_grid(truth), layer_grid(pred))
         grid = alignment.grid
         mpp = float(np.sqrt(abs(np.linalg.det(grid.matrix[:2, :2])))) if grid.micron else None
-        return Order(
+        return CompareRequest(
             mask_reader(truth),
             mask_reader(pred),
             alignment,

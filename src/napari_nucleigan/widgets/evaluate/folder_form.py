@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QWidget
 
-from napari_nucleigan.widgets.base.debounced_check import Looker
-from napari_nucleigan.widgets.base.fields import add_row, combo, form_layout, say, silent, small_label
+from napari_nucleigan.widgets.base.debounced_check import DebouncedCheck
+from napari_nucleigan.widgets.base.fields import add_row, combo, form_layout, set_text, silent, small_label
 from napari_nucleigan.widgets.base.folder_field import FolderField
 from napari_nucleigan.widgets.base.preferences import recall, remember
 from napari_nucleigan.widgets.evaluate.folder_jobs import look_into
@@ -44,7 +44,7 @@ class FolderForm(QWidget):
             "quality depend on it."
         )
         self.remark = small_label()
-        self._looker = Looker(self, self._look, "looking into the folders")
+        self._looker = DebouncedCheck(self, self._look, "looking into the folders")
         form: QFormLayout = form_layout(self)
         add_row(form, "Predictions", self.pred)
         add_row(form, "Truth", self.truth)
@@ -89,7 +89,7 @@ class FolderForm(QWidget):
         self._looker.cancel()
 
     def _typed(self) -> None:
-        say(self.remark, "")
+        set_text(self.remark, "")
         self._looker.look()
         self.changed.emit()
 
@@ -106,5 +106,5 @@ class FolderForm(QWidget):
             for name in found.splits:
                 self.split.addItem(f"Split: {name}", name)
             self.split.setCurrentIndex(max(0, self.split.findData(found.split)))
-        say(self.remark, found.text)
+        set_text(self.remark, found.text)
         self.changed.emit()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nucleigan.base.events import Job
-    from napari_nucleigan.evaluation.pairing import Pair, Pairing
+    from napari_nucleigan.evaluation.pairing import FilePair, Pairing
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def look_into(pred: Path, truth: Path, split: str | None) -> Job[FolderPair]:
     return FolderPair(pred, truth, split, pairing, splits)
 
 
-def read_pair(pair: Pair) -> Job[list[LayerData]]:
+def read_pair(pair: FilePair) -> Job[list[LayerData]]:
     """Read the layers of one image: the image, if the data set of the true labels has it, the truth, the prediction.
 
     Raises
@@ -91,7 +91,7 @@ def read_pair(pair: Pair) -> Job[list[LayerData]]:
     return layers
 
 
-def _image_of(pair: Pair) -> Path | None:
+def _image_of(pair: FilePair) -> Path | None:
     """Image of a data set that its labels belong to."""
     folder = pair.truth.parent.parent / "images"
     if pair.truth.parent.name != "labels" or not folder.is_dir():

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.base.files import write_text
 from napari_nucleigan.evaluation import evaluate_folders
-from napari_nucleigan.widgets.base.fields import menu_button, say, warning_style
+from napari_nucleigan.widgets.base.fields import menu_button, set_text, warning_style
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import add_once
 from napari_nucleigan.widgets.base.run_bar import RunBar
@@ -191,7 +191,7 @@ class EvaluateFolders(QWidget):
             text = (
                 f"{count} image{'' if count == 1 else 's'} · AJI {report.mean['aji']:.3f} · F1 {report.mean['f1']:.3f}"
             )
-        say(self.bar.figures, text)
+        set_text(self.bar.figures, text)
         self._update()
 
     def _update(self) -> None:

@@ -25,7 +25,7 @@ CODES = len(OUTCOMES) * STEPS
 
 
 @dataclass(frozen=True, eq=False)
-class Order:
+class CompareRequest:
     """Two layers to compare.
 
     Attributes
@@ -52,12 +52,12 @@ class Order:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class LayerComparison:
     """Two layers that were compared.
 
     Attributes
     ----------
-    order : Order
+    order : CompareRequest
         What was asked for.
     inspection : Inspection
         What was found.
@@ -71,7 +71,7 @@ class Comparison:
         How long it took.
     """
 
-    order: Order
+    order: CompareRequest
     inspection: Inspection
     painted: np.ndarray[Any, Any]
     outlines: np.ndarray[Any, Any]
@@ -84,14 +84,14 @@ class Comparison:
         return self.order.alignment.grid
 
 
-def compare(order: Order, before: Comparison | None = None) -> Job[Comparison]:
+def compare(order: CompareRequest, before: LayerComparison | None = None) -> Job[LayerComparison]:
     """Compare two layers.
 
     Parameters
     ----------
-    order : Order
+    order : CompareRequest
         What to compare.
-    before : Comparison, optional
+    before : LayerComparison, optional
         The comparison of a moment ago, of which what has not changed is kept.
 
     Yields
@@ -100,7 +100,7 @@ def compare(order: Order, before: Comparison | None = None) -> Job[Comparison]:
 
     Returns
     -------
-    Comparison
+    LayerComparison
         `before` itself where nothing at all has changed.
     """
     start = time.monotonic()
@@ -111,7 +111,7 @@ def compare(order: Order, before: Comparison | None = None) -> Job[Comparison]:
     yield Progress(1, 2, "comparing")
     found = inspect(truth, pred, order.iou, order.mpp, previous=before.inspection if before else None)
     numbers = codes(found)
-    return Comparison(
+    return LayerComparison(
         order=order,
         inspection=found,
         painted=np.concatenate([np.zeros(1, np.int32), numbers])[found.picture],
@@ -151,7 +151,9 @@ def _features(found: Inspection, numbers: np.ndarray[Any, Any]) -> dict[str, np.
     }
 
 
-def _unchanged(order: Order, truth: np.ndarray[Any, Any], pred: np.ndarray[Any, Any], before: Comparison) -> bool:
+def _unchanged(
+    order: CompareRequest, truth: np.ndarray[Any, Any], pred: np.ndarray[Any, Any], before: LayerComparison
+) -> bool:
     past = before.order
     return (
         (order.iou, order.mpp, order.truth_name, order.pred_name, order.alignment.notes)

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QTabWi
 
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.metrics import OUTCOMES
-from napari_nucleigan.widgets.base.fields import menu_button, say, silent, warning_style
+from napari_nucleigan.widgets.base.fields import menu_button, set_text, silent, warning_style
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.saving import ask_and_save
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels
     from napari.viewer import Viewer
 
-    from napari_nucleigan.widgets.evaluate.jobs import Comparison
+    from napari_nucleigan.widgets.evaluate.jobs import LayerComparison
 
 _LEAST_SIDE = 30  # pixels: nuclei smaller than that are not flown to any nearer
 _POINT = "Point at a nucleus to read what became of it."
@@ -51,7 +51,7 @@ class EvaluateLayers(QWidget):
     """
 
     compared = Signal(object)
-    """A new `Comparison` is shown."""
+    """A new `LayerComparison` is shown."""
     followed = Signal(float)
     """Live: what is shown is up to date; seconds since the first edit that it did not show."""
     saved = Signal(object)
@@ -62,7 +62,7 @@ class EvaluateLayers(QWidget):
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self._viewer = viewer
-        self._comparison: Comparison | None = None
+        self._comparison: LayerComparison | None = None
         self._anchor: Labels | None = None
         self._nucleus = 0
         self.form = EvaluateForm()
@@ -99,7 +99,7 @@ class EvaluateLayers(QWidget):
         self.reset_choices()
 
     @property
-    def comparison(self) -> Comparison | None:
+    def comparison(self) -> LayerComparison | None:
         """What is shown; None where nothing has been compared."""
         return self._comparison
 
@@ -246,7 +246,7 @@ class EvaluateLayers(QWidget):
         if self._comparison is not None:
             self.follower.begin(self._comparison)
 
-    def _compared(self, comparison: Comparison) -> None:
+    def _compared(self, comparison: LayerComparison) -> None:
         first = self._comparison is None
         self._comparison = comparison
         self._anchor = self.choices.anchor(comparison.grid)
@@ -282,7 +282,7 @@ class EvaluateLayers(QWidget):
         figures = (
             f"AJI {scores.aji:.3f} · PQ {scores.pq:.3f} · F1 {scores.f1:.3f} at IoU > {self._comparison.order.iou:g}"
         )
-        say(self.bar.figures, figures)
+        set_text(self.bar.figures, figures)
         if not self.form.score.isChecked():
             self.canvas.clear()
             return
@@ -337,7 +337,7 @@ class EvaluateLayers(QWidget):
         self.canvas.clear()
         for part in (self.table, self.nuclei, self.plots):
             part.show_comparison(None)
-        say(self.bar.figures, "")
+        set_text(self.bar.figures, "")
         self.pointed.setText("")
 
     def _update(self) -> None:
@@ -354,7 +354,7 @@ class EvaluateLayers(QWidget):
         show_error(str(error))
         self.failed.emit(error)
 
-    def _ask(self, name: str, save: Callable[[Path, Comparison], None]) -> None:
+    def _ask(self, name: str, save: Callable[[Path, LayerComparison], None]) -> None:
         comparison = self._comparison
         if comparison is None:
             return

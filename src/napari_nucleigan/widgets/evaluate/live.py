@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_nucleigan.base.errors import NucleiganError
-    from napari_nucleigan.widgets.evaluate.jobs import Comparison, Order
+    from napari_nucleigan.widgets.evaluate.jobs import CompareRequest, LayerComparison
 
 _POLL_MS = 10  # figures must not wait for the usual 50
 _GATHER_MS = 15  # one stroke of a brush raises several events
@@ -41,7 +41,7 @@ class Follower(QObject):
     """
 
     compared = Signal(object)
-    """A new `Comparison`."""
+    """A new `LayerComparison`."""
     followed = Signal(float)
     """What is shown is up to date; seconds since the first edit that it did not show."""
     refused = Signal(str)
@@ -49,11 +49,11 @@ class Follower(QObject):
     failed = Signal(object)
     """A `NucleiganError`."""
 
-    def __init__(self, order: Callable[[], Order], parent: QObject) -> None:
+    def __init__(self, order: Callable[[], CompareRequest], parent: QObject) -> None:
         super().__init__(parent)
         self._order = order
         self._layers: tuple[Labels, ...] = ()
-        self._before: Comparison | None = None
+        self._before: LayerComparison | None = None
         self._marked: float | None = None
         self._working: float | None = None
         self._gather = QTimer(self, singleShot=True, interval=_GATHER_MS)
@@ -90,7 +90,7 @@ class Follower(QObject):
         self._gather.stop()
         self._runner.cancel()
 
-    def begin(self, comparison: Comparison) -> None:
+    def begin(self, comparison: LayerComparison) -> None:
         """Take a comparison that was made elsewhere for what is shown now."""
         self._before = comparison
 
@@ -113,7 +113,7 @@ class Follower(QObject):
             return
         self._runner.start(compare(order, self._before), "comparing what was edited")
 
-    def _finished(self, comparison: Comparison) -> None:
+    def _finished(self, comparison: LayerComparison) -> None:
         if comparison is not self._before:
             self._before = comparison
             self.compared.emit(comparison)

@@ -15,7 +15,7 @@ from napari_nucleigan.widgets.evaluate.colours import COLOURS, MEANINGS
 from napari_nucleigan.widgets.evaluate.table import length
 
 if TYPE_CHECKING:
-    from napari_nucleigan.widgets.evaluate.jobs import Comparison
+    from napari_nucleigan.widgets.evaluate.jobs import LayerComparison
 
 ERRORS, EVERYTHING = "errors", "everything"
 COLUMNS = ("Outcome", "IoU", "Hausdorff", "Area")
@@ -33,7 +33,7 @@ class NucleiModel(QAbstractTableModel):
 
     def __init__(self) -> None:
         super().__init__()
-        self._comparison: Comparison | None = None
+        self._comparison: LayerComparison | None = None
         self._rows = np.zeros(0, np.intp)
         self._kept = ERRORS
         self._column: int | None = None
@@ -45,7 +45,7 @@ class NucleiModel(QAbstractTableModel):
         """Numbers of the nuclei as they are listed."""
         return self._rows + 1
 
-    def show_comparison(self, comparison: Comparison | None) -> None:
+    def show_comparison(self, comparison: LayerComparison | None) -> None:
         """List the nuclei of a comparison, or none."""
         self.beginResetModel()
         self._comparison = comparison
@@ -146,7 +146,7 @@ class NucleiList(QWidget):
         super().__init__()
         self.model = NucleiModel()
         self.model.setParent(self)
-        self._comparison: Comparison | None = None
+        self._comparison: LayerComparison | None = None
         self._restoring = False
         choices = {"All but matched": ERRORS, "All": EVERYTHING, **{name.capitalize(): name for name in OUTCOMES}}
         self.kept = combo(choices, "Which nuclei are listed.")
@@ -176,7 +176,7 @@ class NucleiList(QWidget):
         self.table.selectionModel().selectionChanged.connect(self._moved)
         self.model.modelReset.connect(self._count)
 
-    def show_comparison(self, comparison: Comparison | None) -> None:
+    def show_comparison(self, comparison: LayerComparison | None) -> None:
         """List the nuclei of a comparison; the one in hand stays so if it is still there, and the place in the list."""
         before = self._selected()
         place = self.table.verticalScrollBar().value()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels
     from napari.viewer import Viewer
 
-    from napari_nucleigan.widgets.evaluate.jobs import Comparison
+    from napari_nucleigan.widgets.evaluate.jobs import LayerComparison
 
 _KINDS = _OUTCOMES, _OUTLINES = "outcomes", "outlines"
 _OPACITY = 0.55
@@ -53,12 +53,12 @@ class Overlay:
         """The layer of the outlines, while it is in the viewer."""
         return self._present(_OUTLINES)
 
-    def show(self, comparison: Comparison, anchor: Labels, look: str, outlines: bool) -> None:
+    def show(self, comparison: LayerComparison, anchor: Labels, look: str, outlines: bool) -> None:
         """Show a comparison.
 
         Parameters
         ----------
-        comparison : Comparison
+        comparison : LayerComparison
             What to show.
         anchor : Labels
             The layer in whose units the picture lies.
@@ -153,7 +153,7 @@ class Overlay:
         """Find the layer of an Evaluate widget that was closed before."""
         return next((layer for layer in self._viewer.layers if view_kind(layer) == kind), None)
 
-    def _describe(self, layer: Labels, comparison: Comparison) -> None:
+    def _describe(self, layer: Labels, comparison: LayerComparison) -> None:
         found, order = comparison.inspection, comparison.order
         layer.metadata = {
             METADATA_KEY: {

@@ -9,7 +9,7 @@ import pyqtgraph as pg
 from qtpy.QtCore import QPointF, QSize, Qt, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_nucleigan.widgets.base.fields import say, small_label
+from napari_nucleigan.widgets.base.fields import set_text, small_label
 from napari_nucleigan.widgets.base.legend import Legend, strip
 from napari_nucleigan.widgets.base.palette import DARK, LIGHT
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from qtpy.QtCore import QEvent
 
     from napari_nucleigan.metrics.binning import Bins
-    from napari_nucleigan.widgets.evaluate.jobs import Comparison
+    from napari_nucleigan.widgets.evaluate.jobs import LayerComparison
 
 FIGURES = {
     "recall": ("Recall", "Part of the true nuclei that are found."),
@@ -129,7 +129,7 @@ class BinPlots(QWidget):
         self.legend.changed.connect(self._tick)
         self.set_theme("dark")
 
-    def show_comparison(self, comparison: Comparison | None) -> None:
+    def show_comparison(self, comparison: LayerComparison | None) -> None:
         """Show how well nuclei are found, or nothing."""
         self._bins = {}
         if comparison is not None and comparison.inspection.scores.n_truth:
@@ -162,7 +162,7 @@ class BinPlots(QWidget):
 
     def _hover(self, kind: str, at: int | None) -> None:
         if at is None or kind not in self._bins:
-            say(self.remark, "")
+            set_text(self.remark, "")
             for figure in FIGURES:
                 self.legend.set_value((_KIND, figure), "")
             return
@@ -170,7 +170,7 @@ class BinPlots(QWidget):
         for figure in FIGURES:
             value = getattr(bins, figure)[at]
             self.legend.set_value((_KIND, figure), f"{value:.2f}" if np.isfinite(value) else "-")
-        say(self.remark, f"{name} {labels[at]}: {bins.n_truth[at]} true, {bins.n_pred[at]} predicted")
+        set_text(self.remark, f"{name} {labels[at]}: {bins.n_truth[at]} true, {bins.n_pred[at]} predicted")
 
 
 def _ranges(bins: Bins, factor: float) -> list[str]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from qtpy.QtGui import QKeyEvent
 
-    from napari_nucleigan.widgets.evaluate.jobs import Comparison
+    from napari_nucleigan.widgets.evaluate.jobs import LayerComparison
 
 QUALITY = ("aji", "aji_plus", "pq", "dq", "sq", "f1", "precision", "recall", "dice")
 DISTANCES = ("average_hausdorff", "average_hausdorff_penalised", "hausdorff")
@@ -38,7 +38,7 @@ class ScoreTable(QTableWidget):
     def __init__(self) -> None:
         left, right = (*QUALITY, *DISTANCES), (*COUNTS, *OUTCOMES)
         super().__init__(max(len(left), len(right)), 4)
-        self._comparison: Comparison | None = None
+        self._comparison: LayerComparison | None = None
         self._values: dict[str, QTableWidgetItem] = {}
         self.setHorizontalHeaderLabels(["Figure", "", "Count", ""])
         for column, keys in ((0, left), (2, right)):
@@ -56,7 +56,7 @@ class ScoreTable(QTableWidget):
         self.setToolTip("Point at a name to read its definition; Ctrl+C copies all figures.")
         self.show_comparison(None)
 
-    def show_comparison(self, comparison: Comparison | None) -> None:
+    def show_comparison(self, comparison: LayerComparison | None) -> None:
         """Show the figures of a comparison, or dashes."""
         self._comparison = comparison
         mpp = comparison.order.mpp if comparison is not None else None
@@ -96,21 +96,21 @@ class ScoreTable(QTableWidget):
         self._values[key] = value
 
 
-def figures(comparison: Comparison) -> dict[str, float | int | None]:
+def figures(comparison: LayerComparison) -> dict[str, float | int | None]:
     """All figures of a comparison by name: scores, then the counts of the picture."""
     found = comparison.inspection
     scores = found.scores.to_json()
     return {**{key: scores[key] for key in (*QUALITY, *DISTANCES, *COUNTS)}, **found.counts}
 
 
-def rows_of(comparison: Comparison) -> list[tuple[str, float | int | None]]:
+def rows_of(comparison: LayerComparison) -> list[tuple[str, float | int | None]]:
     """Names and values, as they are exported: what was compared first."""
     order = comparison.order
     asked = [("prediction", order.pred_name), ("truth", order.truth_name), ("iou_threshold", order.iou)]
     return [*asked, ("microns_per_pixel", order.mpp), *figures(comparison).items()]  # type: ignore[list-item]
 
 
-def save_csv(path: Path, comparison: Comparison) -> None:
+def save_csv(path: Path, comparison: LayerComparison) -> None:
     """Write the figures as a table of names and values.
 
     Raises
@@ -121,7 +121,7 @@ def save_csv(path: Path, comparison: Comparison) -> None:
     _write_table(path, ["figure", "value"], [[name, "" if v is None else v] for name, v in rows_of(comparison)])
 
 
-def save_json(path: Path, comparison: Comparison) -> None:
+def save_json(path: Path, comparison: LayerComparison) -> None:
     """Write the figures, and every nucleus of the picture.
 
     Raises
@@ -138,7 +138,7 @@ def save_json(path: Path, comparison: Comparison) -> None:
     write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
-def save_nuclei(path: Path, comparison: Comparison) -> None:
+def save_nuclei(path: Path, comparison: LayerComparison) -> None:
     """Write a table with a row for every nucleus of the picture.
 
     Raises

@@ -20,7 +20,7 @@ from napari_nucleigan.base.errors import LabelsError, NucleiganError
 from napari_nucleigan.masks.editing.sizes import mask_sizes, tissue_sizes
 from napari_nucleigan.widgets.base import layers
 from napari_nucleigan.widgets.base.fields import (
-    say,
+    set_text,
     silent,
 )
 from napari_nucleigan.widgets.base.jobs import Runner
@@ -28,7 +28,7 @@ from napari_nucleigan.widgets.masks import jobs
 from napari_nucleigan.widgets.masks.forms import ALL, EMPTY, SELECTED
 from napari_nucleigan.widgets.masks.panel import FILL, MaskPanel
 from napari_nucleigan.widgets.masks.sampler_form import REPLACE, VIEW
-from napari_nucleigan.widgets.masks.session import MaskBench
+from napari_nucleigan.widgets.masks.session import MaskSession
 from napari_nucleigan.widgets.masks.sync import mask_problem
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class MasksWidget(MaskPanel):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
         self._viewer = napari_viewer
-        self.bench = MaskBench(napari_viewer, self)
+        self.bench = MaskSession(napari_viewer, self)
         self._target: MaskSync | None = None
         self._fit_name = ""
 
@@ -268,7 +268,7 @@ class MasksWidget(MaskPanel):
         if abs(self.mpp.value() - (mpp or 0.0)) > 1e-9:
             with silent(self.mpp):
                 self.mpp.setValue(mpp or 0.0)
-        say(self.mpp_source, source)
+        set_text(self.mpp_source, source)
         self._rest.start()
         self._update()
 
@@ -336,7 +336,7 @@ class MasksWidget(MaskPanel):
         self.histogram.show_sizes(sizes, tissue_sizes(organ), name)
         hidden = len(sync.document.hidden) if sync is not None else 0
         are = "nucleus is" if hidden == 1 else "nuclei are"
-        say(self.remark, f"{hidden} more {are} hidden: below others, or outside the canvas." if hidden else "")
+        set_text(self.remark, f"{hidden} more {are} hidden: below others, or outside the canvas." if hidden else "")
         self._update()
 
     def _show_polygons(self, shown: bool) -> bool:
@@ -362,7 +362,7 @@ class MasksWidget(MaskPanel):
         self._begin(self._runner, job, "changing the mask")
 
     def _begin(self, runner: Runner, job: Any, what: str) -> None:
-        say(self.notes, "")
+        set_text(self.notes, "")
         self.progress.setRange(0, 0)
         self.progress.setFormat(what)
         runner.start(job, what)
@@ -391,7 +391,7 @@ class MasksWidget(MaskPanel):
         self.fitted.emit()
 
     def _say(self, text: str) -> None:
-        say(self.notes, text)
+        set_text(self.notes, text)
         self._update()
 
     def _failed(self, error: NucleiganError) -> None:

@@ -14,7 +14,7 @@ from napari_nucleigan.widgets.base.fields import (
     form_layout,
     menu_button,
     row,
-    say,
+    set_text,
     silent,
     small_label,
     spin,
@@ -105,7 +105,7 @@ class CanvasForm(QWidget):
         """Enable Create, or say why it cannot be pressed."""
         self.create_button.setEnabled(not problem)
         self.create_button.setToolTip(problem or "Add a Labels layer to draw nuclei in.")
-        say(self.problem_label, problem)
+        set_text(self.problem_label, problem)
 
 
 class EditForm(QWidget):
@@ -191,7 +191,7 @@ class EditForm(QWidget):
         polygons : bool
             Whether the Shapes layer is there.
         """
-        say(self.selection_label, selection)
+        set_text(self.selection_label, selection)
         for name, button in self.buttons.items():
             button.setEnabled(not problems[name])
             button.setToolTip(problems[name] or _EDITS[name][1])

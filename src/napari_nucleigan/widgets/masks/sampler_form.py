@@ -18,7 +18,7 @@ from superqt import QCollapsible
 
 from napari_nucleigan.base.errors import RecipeError
 from napari_nucleigan.masks.sampler.sample import PRESETS, PolygonMasks, preset
-from napari_nucleigan.widgets.base.fields import add_row, combo, form_layout, menu_button, say, silent, small_label
+from napari_nucleigan.widgets.base.fields import add_row, combo, form_layout, menu_button, set_text, silent, small_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -193,7 +193,7 @@ class FillForm(QWidget):
         """Enable Fill, or say why it cannot be pressed."""
         self.fill_button.setEnabled(not problem)
         self.fill_button.setToolTip(problem or "Add random nuclei to the mask.")
-        say(self.problem_label, problem)
+        set_text(self.problem_label, problem)
 
     def step_seed(self) -> None:
         """Go to the next seed, if the user wants that."""

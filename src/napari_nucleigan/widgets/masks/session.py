@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.masks.editing.filling import inside
 from napari_nucleigan.widgets.base import layers
-from napari_nucleigan.widgets.base.pixel_sizes import Scales
+from napari_nucleigan.widgets.base.pixel_sizes import PixelSizes
 from napari_nucleigan.widgets.masks.sync import MaskSync, mask_problem
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 
-class MaskBench(QObject):
+class MaskSession(QObject):
     """The masks of a viewer, one of which is chosen.
 
     Parameters
@@ -43,7 +43,7 @@ class MaskBench(QObject):
     def __init__(self, viewer: Viewer, parent: QObject) -> None:
         super().__init__(parent)
         self.viewer = viewer
-        self.scales = Scales()
+        self.scales = PixelSizes()
         self.mask: Labels | None = None
         self.masks: list[Labels] = []
         self.images: list[Image] = []

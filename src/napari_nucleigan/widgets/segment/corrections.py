@@ -181,7 +181,7 @@ class Corrections(QWidget):
             name=f"{file_name(image.name)} fine-tuned",
             runs=self._folder,
             device=self._device,
-            data=(training_jobs.Pair(source, mask_reader(labels), regions),),
+            data=(training_jobs.TrainingPair(source, mask_reader(labels), regions),),
         )
         # Another image may be chosen before it has learnt.
         self._learnt_from = image

@@ -20,7 +20,7 @@ from napari_nucleigan.widgets.base import image_sources, layers, preferences
 from napari_nucleigan.widgets.base.fields import scroll_inside, warning_style
 from napari_nucleigan.widgets.base.image_sources import WHOLE_IMAGE
 from napari_nucleigan.widgets.base.jobs import Runner
-from napari_nucleigan.widgets.base.pixel_sizes import Scales
+from napari_nucleigan.widgets.base.pixel_sizes import PixelSizes
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.segment import form as forms
 from napari_nucleigan.widgets.segment import jobs
@@ -66,7 +66,7 @@ class SegmentWidget(QWidget):
         self._viewer = napari_viewer
         self._preferences = preferences.preferences()
         self._images: list[Image] = []
-        self._scales = Scales()
+        self._scales = PixelSizes()
         self._extra_models: list[ModelFile] = []
         self._results = Results(napari_viewer)
         self._queue: deque[Image] = deque()
@@ -130,7 +130,7 @@ class SegmentWidget(QWidget):
 
     def refresh_models(self) -> None:
         """Look for models and devices again."""
-        self._surveyor.start(image_sources.survey(), "looking for models and devices")
+        self._surveyor.start(image_sources.take_inventory(), "looking for models and devices")
 
     def open_paths(self, paths: Sequence[str | Path]) -> None:
         """Open images from files or folders as layers."""
@@ -380,7 +380,7 @@ class SegmentWidget(QWidget):
     def _show_figures(self) -> None:
         self.bar.show_figures([item.figures for item in self._made])
 
-    def _surveyed(self, found: image_sources.Survey) -> None:
+    def _surveyed(self, found: image_sources.Inventory) -> None:
         self.form.set_devices(found.devices, self._preferences.device)
         self.form.set_models([*found.models, *self._extra_models])
         self._update()

@@ -12,7 +12,7 @@ from napari_nucleigan.widgets.base.fields import (
     combo,
     form_layout,
     menu_button,
-    say,
+    set_text,
     silent,
     small_label,
     spin,
@@ -105,7 +105,7 @@ class SegmentForm(MethodForm):
         if abs(self.mpp.value() - (mpp or 0.0)) > 1e-9:
             with silent(self.mpp):
                 self.mpp.setValue(mpp or 0.0)
-        say(self.mpp_source, source)
+        set_text(self.mpp_source, source)
 
     def _arrange(self) -> None:
         form = self._rows

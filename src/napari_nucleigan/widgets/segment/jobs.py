@@ -12,7 +12,7 @@ from napari_nucleigan.segmentation import Segmentation, SegmentSettings, refilte
 from napari_nucleigan.widgets.base.layers import he_image
 
 if TYPE_CHECKING:
-    from napari_nucleigan.widgets.base.image_sources import Part, Source
+    from napari_nucleigan.widgets.base.image_sources import Region, Source
 
 
 def segment_source(source: Source, settings: SegmentSettings) -> Job[Segmentation]:
@@ -32,13 +32,13 @@ def segment_source(source: Source, settings: SegmentSettings) -> Job[Segmentatio
     return _within(source.part, (yield from segment(image, settings)))
 
 
-def refilter_job(segmentation: Segmentation, settings: SegmentSettings, part: Part) -> Job[Segmentation]:
+def refilter_job(segmentation: Segmentation, settings: SegmentSettings, part: Region) -> Job[Segmentation]:
     """Cut the kept mask of a part of an image into nuclei anew."""
     yield from ()
     return _within(part, refilter(segmentation, settings))
 
 
-def _within(part: Part, segmentation: Segmentation) -> Segmentation:
+def _within(part: Region, segmentation: Segmentation) -> Segmentation:
     """Leave out nuclei whose centroid lies in no drawn region."""
     if not part.polygons:
         return segmentation

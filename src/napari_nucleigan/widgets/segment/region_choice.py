@@ -8,7 +8,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.widgets.base import layers
-from napari_nucleigan.widgets.base.image_sources import WHOLE_IMAGE, Part
+from napari_nucleigan.widgets.base.image_sources import WHOLE_IMAGE, Region
 from napari_nucleigan.widgets.base.transforms import view_box
 from napari_nucleigan.widgets.segment import form as forms
 from napari_nucleigan.widgets.segment.regions import drawn_part
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
-    from napari_nucleigan.widgets.base.pixel_sizes import Scales
+    from napari_nucleigan.widgets.base.pixel_sizes import PixelSizes
     from napari_nucleigan.widgets.segment.form import SegmentForm
     from napari_nucleigan.widgets.segment.shapes_picker import ShapesPicker
     from napari_nucleigan.widgets.segment.slide_form import SlideFields
@@ -42,7 +42,7 @@ class RegionChoice(QObject):
         Where drawn regions are chosen.
     slide : SlideFields
         What is asked for slides.
-    scales : Scales
+    scales : PixelSizes
         Microns per pixel of the images.
     parent : QObject
         The widget that owns it.
@@ -57,7 +57,7 @@ class RegionChoice(QObject):
         form: SegmentForm,
         shapes: ShapesPicker,
         slide: SlideFields,
-        scales: Scales,
+        scales: PixelSizes,
         parent: QObject,
     ) -> None:
         super().__init__(parent)
@@ -76,7 +76,7 @@ class RegionChoice(QObject):
         whole = self._form.image.currentData() == forms.ALL_IMAGES
         return forms.WHOLE if whole else str(self._form.region.currentData())
 
-    def part(self, image: Image) -> Part:
+    def part(self, image: Image) -> Region:
         """Return what is wanted of an image.
 
         Raises
@@ -85,12 +85,12 @@ class RegionChoice(QObject):
             If nothing of it is in view, or enclosed by what was drawn.
         """
         if self.kind == forms.VIEW:
-            return Part(view_box(self._viewer, image))
+            return Region(view_box(self._viewer, image))
         if self.kind == forms.DRAWN and self._shapes.chosen is not None:
             return drawn_part(image, self._shapes.chosen, self._scales.of(image)[0] or 1.0)
         return WHOLE_IMAGE
 
-    def is_slide(self, image: Image, part: Part) -> bool:
+    def is_slide(self, image: Image, part: Region) -> bool:
         """Whether a part of an image is too much to be held in memory at the model's scale."""
         card, mpp = self._form.card(), self._scales.of(image)[0]
         if card is None or mpp is None or layers.layer_problem(image):

@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.widgets.base import layers
-from napari_nucleigan.widgets.base.image_sources import Part
+from napari_nucleigan.widgets.base.image_sources import Region
 from napari_nucleigan.widgets.segment.drawn_regions import region_polygons
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ MARGIN = 16.0
 """Microns around drawn regions that are looked at too, so that nuclei on their edges are whole."""
 
 
-def drawn_part(image: Image, shapes: Shapes, mpp: float) -> Part:
+def drawn_part(image: Image, shapes: Shapes, mpp: float) -> Region:
     """Return what was drawn on an image of some microns per pixel.
 
     Raises
@@ -36,4 +36,4 @@ def drawn_part(image: Image, shapes: Shapes, mpp: float) -> Part:
     box = top, min(bottom, height), left, min(right, width)
     if box[0] >= box[1] or box[2] >= box[3]:
         raise LabelsError(f"The regions of “{shapes.name}” lie outside of “{image.name}”: draw one on the image.")
-    return Part(box, tuple(tuple((float(row), float(column)) for row, column in polygon) for polygon in polygons))
+    return Region(box, tuple(tuple((float(row), float(column)) for row, column in polygon) for polygon in polygons))

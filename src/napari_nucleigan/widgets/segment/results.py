@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_nucleigan.segmentation import Segmentation, SegmentSettings
-    from napari_nucleigan.widgets.base.image_sources import Part
+    from napari_nucleigan.widgets.base.image_sources import Region
 
 
 KEPT_PIXELS = 100_000_000
@@ -44,7 +44,7 @@ class Result:
         The layer that shows the nuclei.
     segmentation : Segmentation
         What the labels come from; it keeps the mask, so that filters can be moved.
-    part : Part
+    part : Region
         What of the image was wanted.
     key : tuple
         What a run must have in common with this one to be the same.
@@ -55,7 +55,7 @@ class Result:
     image: Image
     labels: Labels
     segmentation: Segmentation
-    part: Part
+    part: Region
     key: tuple[Any, ...]
     edited: bool = field(default=False)
 
@@ -70,7 +70,7 @@ class Result:
         self.edited = True
 
 
-def run_key(image: Image, settings: SegmentSettings, mpp: float, part: Part) -> tuple[Any, ...]:
+def run_key(image: Image, settings: SegmentSettings, mpp: float, part: Region) -> tuple[Any, ...]:
     """Return what two runs share that are of the same image and settings.
 
     The filters are left out, because they can be moved on the result, and so is the device.
@@ -109,7 +109,7 @@ class Results:
         image: Image,
         segmentation: Segmentation,
         key: tuple[Any, ...],
-        part: Part,
+        part: Region,
         replace: bool,
     ) -> Result:
         """Show a segmentation as a Labels layer.
@@ -122,7 +122,7 @@ class Results:
             Its nuclei.
         key : tuple
             As from `run_key`.
-        part : Part
+        part : Region
             What of the image was wanted.
         replace : bool
             Whether a result of the same `key` is replaced; one with the user's paint never is.

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QLineEdit
 
 from napari_nucleigan.segmentation.slides.outputs import USUAL
 from napari_nucleigan.widgets.base import layers
-from napari_nucleigan.widgets.base.fields import say, small_label
+from napari_nucleigan.widgets.base.fields import set_text, small_label
 from napari_nucleigan.widgets.base.file_names import file_name
 from napari_nucleigan.widgets.base.folder_field import FolderField
 from napari_nucleigan.widgets.base.preferences import recall, remember
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_nucleigan.segmentation import SegmentSettings
-    from napari_nucleigan.widgets.base.image_sources import Part
+    from napari_nucleigan.widgets.base.image_sources import Region
 
 _MEMORY = "slide_results"
 _BYTES = 0.2  # of disk for a pixel of a slide a third of which is tissue: results, and as much again for tiles
@@ -102,10 +102,10 @@ class SlideFields(QObject):
         there = False
         if self._image is not None and folder is not None:
             there = (folder / f"{file_name(self._image.name)}{USUAL[0]}").exists()
-        say(self.replaced, "Replaces the results there." if there else "")
+        set_text(self.replaced, "Replaces the results there." if there else "")
 
 
-def slide_order(image: Image, part: Part, settings: SegmentSettings, fields: SlideFields) -> SlideOrder:
+def slide_order(image: Image, part: Region, settings: SegmentSettings, fields: SlideFields) -> SlideOrder:
     """Put together what is wanted of a slide."""
     folder = fields.folder.path
     assert folder is not None

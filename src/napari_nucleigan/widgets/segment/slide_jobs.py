@@ -14,7 +14,7 @@ from napari_nucleigan.data.slides import Slide, open_slide
 from napari_nucleigan.data.slides.levels import plane_of
 from napari_nucleigan.data.slides.slide import completed
 from napari_nucleigan.segmentation.slides import segment_slide
-from napari_nucleigan.widgets.segment.slide_levels import Level, open_levels
+from napari_nucleigan.widgets.segment.slide_levels import LabelLevel, open_levels
 
 if TYPE_CHECKING:
     import threading
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from napari_nucleigan.segmentation import SegmentSettings
     from napari_nucleigan.segmentation.slides import SlideResult
-    from napari_nucleigan.segmentation.slides.worker import Region
+    from napari_nucleigan.segmentation.slides.worker import Polygons
 
 MOST_ROWS = 300_000
 """Nuclei up to which their table goes into the layer; the file has all of them."""
@@ -48,7 +48,7 @@ class SlideOrder:
         Folder of the results.
     settings : SegmentSettings
         How to segment.
-    region : Region or None
+    region : Polygons or None
         Where nuclei are wanted; None for everywhere.
     scheduler : str
         Address of a dask cluster's scheduler; empty for this machine.
@@ -59,7 +59,7 @@ class SlideOrder:
     levels: tuple[Any, ...]
     out: Path
     settings: SegmentSettings
-    region: Region | None = None
+    region: Polygons | None = None
     scheduler: str = ""
 
 
@@ -71,7 +71,7 @@ class SlideFindings:
     ----------
     result : SlideResult
         What was written.
-    levels : list of Level
+    levels : list of LabelLevel
         The labels.
     features : DataFrame or None
         A row for each nucleus, as napari wants them; None for too many nuclei.
@@ -80,7 +80,7 @@ class SlideFindings:
     """
 
     result: SlideResult
-    levels: list[Level]
+    levels: list[LabelLevel]
     features: Any | None = None
     density: NDArray[np.float32] | None = None
 

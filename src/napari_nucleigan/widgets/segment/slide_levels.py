@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _STEP = 256
 
 
-class Level:
+class LabelLevel:
     """A level that is read where it is sliced, and of which nothing is kept: it may still be painted.
 
     Of a dask array napari keeps what it has read. Of a zarr array it reads whole chunks, whose outlines take longer to
@@ -44,11 +44,11 @@ class Level:
         return np.asarray(self[:], dtype)
 
 
-def open_levels(folder: Path) -> list[Level]:
+def open_levels(folder: Path) -> list[LabelLevel]:
     """Open a pyramid that this package has written, the full resolution first."""
     group = zarr.open_group(folder, mode="r")
     known: Any = group.attrs["ome"]
-    return [Level(group[part["path"]]) for part in known["multiscales"][0]["datasets"]]
+    return [LabelLevel(group[part["path"]]) for part in known["multiscales"][0]["datasets"]]
 
 
 class LiveLevels:

@@ -8,7 +8,7 @@ from napari_nucleigan.tiling.scale import COARSEST, FINEST
 from napari_nucleigan.widgets.base import layers
 from napari_nucleigan.widgets.base.image_sources import Source
 from napari_nucleigan.widgets.base.mask_layers import mask_layers, mask_mpp, mask_problem, mask_reader
-from napari_nucleigan.widgets.synthesize.jobs import Look, Order
+from napari_nucleigan.widgets.synthesize.jobs import Appearance, PaintRequest
 from napari_nucleigan.widgets.synthesize.reference_box import LAYER
 from napari_nucleigan.widgets.synthesize.set_jobs import FIT, ITSELF, SetOrder
 
@@ -85,7 +85,7 @@ class Choices:
         if (mask := self.mask) is not None:
             self._typed[mask.unique_id] = mpp
 
-    def look(self) -> Look:
+    def look(self) -> Appearance:
         """Return how the form asks to paint.
 
         Raises
@@ -101,9 +101,9 @@ class Choices:
                 pixels, mpp = layers.pixels(layer), layers.layer_mpp(layer)
                 references[name] = Source(pixels, layer.name, mpp, channel_first=layers.is_channel_first(layer))
                 update[name] = plain[name]
-        return Look(self._form.settings(**update), references)
+        return Appearance(self._form.settings(**update), references)
 
-    def order(self) -> Order:
+    def order(self) -> PaintRequest:
         """Return the chosen mask as the form asks to paint it.
 
         Raises
@@ -113,7 +113,7 @@ class Choices:
         """
         mask = self.mask
         assert mask is not None
-        return Order(mask_reader(mask), self.look(), mask_mpp(mask))
+        return PaintRequest(mask_reader(mask), self.look(), mask_mpp(mask))
 
     def key(self) -> Hashable:
         """Return what two orders share that paint the same mask alike.

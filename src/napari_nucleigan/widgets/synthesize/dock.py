@@ -16,7 +16,7 @@ from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.base.events import Note
 from napari_nucleigan.models import ModelFile, list_models
 from napari_nucleigan.widgets.base import image_sources, preferences
-from napari_nucleigan.widgets.base.fields import say, scroll_inside, warning_style
+from napari_nucleigan.widgets.base.fields import scroll_inside, set_text, warning_style
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import REPLACE
 from napari_nucleigan.widgets.base.method_form import GAP
@@ -26,7 +26,7 @@ from napari_nucleigan.widgets.synthesize import jobs
 from napari_nucleigan.widgets.synthesize.choices import Choices
 from napari_nucleigan.widgets.synthesize.form import PaintForm
 from napari_nucleigan.widgets.synthesize.live import Live
-from napari_nucleigan.widgets.synthesize.pictures import Outlines, Picture, Pictures
+from napari_nucleigan.widgets.synthesize.pictures import Outlines, PaintedImage, Pictures
 from napari_nucleigan.widgets.synthesize.save_pair import PairSaver
 from napari_nucleigan.widgets.synthesize.set_form import SetSection
 
@@ -67,11 +67,11 @@ class SynthesizeWidget(QWidget):
         self._extra_models: list[ModelFile] = []
         self._pictures = Pictures(napari_viewer)
         self._outlines = Outlines()
-        self._shelf = jobs.Shelf()
-        self._order: jobs.Order | None = None
+        self._shelf = jobs.ModelCache()
+        self._order: jobs.PaintRequest | None = None
         self._running_on: MaskLayer | None = None
         self._live_key: Any = None
-        self._shown: Picture | None = None  # the picture that live mode keeps in step
+        self._shown: PaintedImage | None = None  # the picture that live mode keeps in step
 
         self.form = PaintForm()
         self._choices = Choices(napari_viewer, self.form, self._preferences.tile)
@@ -100,7 +100,7 @@ class SynthesizeWidget(QWidget):
         return self._live
 
     @property
-    def picture(self) -> Picture | None:
+    def picture(self) -> PaintedImage | None:
         """The newest picture of the chosen mask."""
         return self._pictures.of(self.mask)
 
@@ -124,7 +124,7 @@ class SynthesizeWidget(QWidget):
 
     def refresh_models(self) -> None:
         """Look for models and devices again."""
-        self._surveyor.start(image_sources.survey("synthesizer"), "looking for models and devices")
+        self._surveyor.start(image_sources.take_inventory("synthesizer"), "looking for models and devices")
 
     def add_model_file(self, path: str | Path) -> None:
         """Add a model file to the list, and choose it."""
@@ -289,7 +289,7 @@ class SynthesizeWidget(QWidget):
         self.bar.note("Cancelled.")
         self._update()
 
-    def _surveyed(self, survey: image_sources.Survey) -> None:
+    def _surveyed(self, survey: image_sources.Inventory) -> None:
         chosen = self.form.device.currentData()
         self.form.set_devices(survey.devices, self._preferences.device if chosen == "auto" else chosen)
         self.form.set_models([*survey.models, *self._extra_models])
@@ -301,12 +301,14 @@ class SynthesizeWidget(QWidget):
         if mask is not None and mask in self._viewer.layers:
             replace = self.form.result.currentData() == REPLACE
             picture = self._show(mask, made.pixels, made.labels, made.mpp, made.provenance, replace)
-            say(self.bar.figures, f"{_size(made.labels)} · {made.seconds:.1f} s · {made.provenance['model']}")
+            set_text(self.bar.figures, f"{_size(made.labels)} · {made.seconds:.1f} s · {made.provenance['model']}")
         self._running_on = None
         self._update()
         self.done.emit(picture)
 
-    def _show(self, mask: MaskLayer, pixels: Any, labels: Any, mpp: float, provenance: dict, replace: bool) -> Picture:
+    def _show(
+        self, mask: MaskLayer, pixels: Any, labels: Any, mpp: float, provenance: dict, replace: bool
+    ) -> PaintedImage:
         picture = self._pictures.show(mask, pixels, labels, mpp, provenance, replace)
         if self.form.outlines.isChecked():
             self._outlines.show(mask)
@@ -355,7 +357,7 @@ class SynthesizeWidget(QWidget):
         assert order is not None
         provenance = order.look.described(canvas.provenance())
         self._shown = self._show(mask, canvas.pixels.copy(), canvas.labels.copy(), canvas.mpp, provenance, True)
-        say(self.bar.figures, f"Live · {_size(canvas.labels)} · {provenance['model']}")
+        set_text(self.bar.figures, f"Live · {_size(canvas.labels)} · {provenance['model']}")
         self._update()
 
     def _patched(self, patch: jobs.Patch) -> None:
@@ -368,7 +370,7 @@ class SynthesizeWidget(QWidget):
 
     def _followed(self, seconds: float) -> None:
         if self._shown is not None:
-            say(self.bar.figures, f"Live · {seconds:.2f} s after the edit")
+            set_text(self.bar.figures, f"Live · {seconds:.2f} s after the edit")
         self.followed.emit(seconds)
 
     def _saved(self, path: Path) -> None:

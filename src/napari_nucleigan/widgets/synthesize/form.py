@@ -17,7 +17,7 @@ from napari_nucleigan.widgets.base.fields import (
     combo,
     form_layout,
     menu_button,
-    say,
+    set_text,
     silent,
     small_label,
     spin,
@@ -177,7 +177,7 @@ class PaintForm(QWidget):
         if abs(self.mpp.value() - (mpp or 0.0)) > 1e-9:
             with silent(self.mpp):
                 self.mpp.setValue(mpp or 0.0)
-        say(self.mpp_source, source)
+        set_text(self.mpp_source, source)
 
     def _arrange(self) -> None:
         form = form_layout(self)
@@ -221,5 +221,5 @@ class PaintForm(QWidget):
         self.style_box.set_named(_RANDOM | {name.capitalize(): name for name in styles})
         if card is not None:
             self.model.setToolTip(f"{tip('model')}<br><br>{model_details(card)}")
-        say(self.model_info, model_summary(card) if card else "")
+        set_text(self.model_info, model_summary(card) if card else "")
         self.changed.emit()

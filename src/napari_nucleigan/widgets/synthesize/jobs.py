@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_nucleigan.widgets.base.mask_layers import Reader
 
 
-class Shelf:
+class ModelCache:
     """Keeps the model that was loaded last, so that a new seed does not read it from the disk again."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Shelf:
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """How is painted.
 
     Attributes
@@ -97,21 +97,21 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Order:
+class PaintRequest:
     """What is to be painted, and how.
 
     Attributes
     ----------
     read : callable
         Makes the mask.
-    look : Look
+    look : Appearance
         How.
     mpp : float or None
         Microns per pixel of the mask, where its layer says them.
     """
 
     read: Reader
-    look: Look
+    look: Appearance
     mpp: float | None = None
 
 
@@ -139,14 +139,14 @@ class Reshaped:
     """The mask has another shape than the canvas, which must begin anew."""
 
 
-def paint(order: Order, shelf: Shelf) -> Job[Synthesis]:
+def paint(order: PaintRequest, shelf: ModelCache) -> Job[Synthesis]:
     """Paint a mask.
 
     Parameters
     ----------
-    order : Order
+    order : PaintRequest
         What, and how.
-    shelf : Shelf
+    shelf : ModelCache
         Where the model is kept.
     """
     from napari_nucleigan.synthesis import synthesize
@@ -160,7 +160,7 @@ def paint(order: Order, shelf: Shelf) -> Job[Synthesis]:
     return replace(made, provenance=order.look.described(made.provenance))
 
 
-def begin(order: Order, shelf: Shelf) -> Job[LiveCanvas]:
+def begin(order: PaintRequest, shelf: ModelCache) -> Job[LiveCanvas]:
     """Make a canvas that follows the mask, with its first picture."""
     from napari_nucleigan.synthesis import LiveCanvas
 

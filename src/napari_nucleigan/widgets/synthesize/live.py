@@ -14,7 +14,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.mask_layers import edits, mask_reader
-from napari_nucleigan.widgets.synthesize.jobs import Order, Patch, Reshaped, Shelf, begin, follow
+from napari_nucleigan.widgets.synthesize.jobs import ModelCache, PaintRequest, Patch, Reshaped, begin, follow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ class Live(QObject):
 
     Parameters
     ----------
-    shelf : Shelf
+    shelf : ModelCache
         Where the model is kept.
     parent : QObject
         The widget that owns it.
@@ -49,11 +49,11 @@ class Live(QObject):
     failed = Signal(object)
     """A `NucleiganError`; live mode has ended."""
 
-    def __init__(self, shelf: Shelf, parent: QObject) -> None:
+    def __init__(self, shelf: ModelCache, parent: QObject) -> None:
         super().__init__(parent)
         self._shelf = shelf
         self._mask: MaskLayer | None = None
-        self._order: Callable[[], Order] | None = None
+        self._order: Callable[[], PaintRequest] | None = None
         self._canvas: LiveCanvas | None = None
         self._edited: float | None = None
         self._shown: float | None = None
@@ -78,7 +78,7 @@ class Live(QObject):
         """Whether there are edits that the picture does not show yet."""
         return self._mask is not None and (self._edited is not None or self._runner.running)
 
-    def start(self, mask: MaskLayer, order: Callable[[], Order]) -> None:
+    def start(self, mask: MaskLayer, order: Callable[[], PaintRequest]) -> None:
         """Begin to follow a mask, or begin anew with other settings.
 
         Parameters

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Pair:
+class SavedPair:
     """A picture and its mask.
 
     Attributes
@@ -45,12 +45,12 @@ def pair_files(folder: Path, name: str) -> list[Path]:
     return [path for path in (*images, folder / "labels" / f"{name}.tif") if path.exists()]
 
 
-def save_pair(pair: Pair, folder: Path, name: str, suffix: str, replace: bool) -> Job[Path]:
+def save_pair(pair: SavedPair, folder: Path, name: str, suffix: str, replace: bool) -> Job[Path]:
     """Write ``images/NAME.SUFFIX`` and ``labels/NAME.tif``.
 
     Parameters
     ----------
-    pair : Pair
+    pair : SavedPair
         What to write.
     folder : Path
         The data set; it may be new.

@@ -23,7 +23,7 @@ _USUAL = "label_colormap"
 
 
 @dataclass(eq=False)
-class Picture:
+class PaintedImage:
     """A painted mask.
 
     Attributes
@@ -60,7 +60,7 @@ class Pictures:
 
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
-        self._all: list[Picture] = []
+        self._all: list[PaintedImage] = []
 
     def prune(self) -> None:
         """Forget pictures whose layer was removed from the viewer."""
@@ -71,7 +71,7 @@ class Pictures:
         """Forget all pictures; their layers stay."""
         self._all = []
 
-    def of(self, mask: MaskLayer | None) -> Picture | None:
+    def of(self, mask: MaskLayer | None) -> PaintedImage | None:
         """Return the newest picture of a mask."""
         self.prune()
         return next((item for item in reversed(self._all) if item.mask is mask), None)
@@ -84,7 +84,7 @@ class Pictures:
         mpp: float,
         provenance: dict[str, Any],
         replace: bool,
-    ) -> Picture:
+    ) -> PaintedImage:
         """Show a picture as an Image layer, just below its mask and in the same place and units.
 
         Parameters
@@ -96,7 +96,7 @@ class Pictures:
         labels : ndarray of integers, shape (H, W)
             The mask as the picture shows it, a copy.
         mpp, provenance
-            As of `Picture`.
+            As of `PaintedImage`.
         replace : bool
             Whether the newest picture of the same mask is replaced.
         """
@@ -110,7 +110,7 @@ class Pictures:
                 layers.move(layers.index(image), layers.index(mask))
             if active is not None:
                 layers.selection.active = active
-            picture = Picture(mask, image, labels, mpp, provenance)
+            picture = PaintedImage(mask, image, labels, mpp, provenance)
             self._all.append(picture)
         else:
             # A new array even of the same shape: whoever has kept the old picture keeps it as it was.

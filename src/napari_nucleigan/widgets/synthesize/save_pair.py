@@ -16,14 +16,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_nucleigan.widgets.base.fields import combo, say, small_label
+from napari_nucleigan.widgets.base.fields import combo, set_text, small_label
 from napari_nucleigan.widgets.base.folder_field import FolderField
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.preferences import recall, remember
-from napari_nucleigan.widgets.synthesize.pairs import Pair, pair_files, save_pair
+from napari_nucleigan.widgets.synthesize.pairs import SavedPair, pair_files, save_pair
 
 if TYPE_CHECKING:
-    from napari_nucleigan.widgets.synthesize.pictures import Picture
+    from napari_nucleigan.widgets.synthesize.pictures import PaintedImage
 
 _FOLDER_KEY = "pairs"
 _FORBIDDEN = '<>:"/\\|?*'
@@ -98,7 +98,7 @@ class SavePairDialog(QDialog):
         if not taken and self.replace.isChecked():
             self.replace.setChecked(False)
         text = self.problem()
-        say(self.remark, text)
+        set_text(self.remark, text)
         self.save_button.setEnabled(not text)
         self.save_button.setToolTip(text or "Write the picture and the mask.")
 
@@ -134,7 +134,7 @@ class PairSaver(QObject):
         """Whether a pair is being written."""
         return self._runner.running
 
-    def ask(self, picture: Picture | None) -> SavePairDialog | None:
+    def ask(self, picture: PaintedImage | None) -> SavePairDialog | None:
         """Ask where a pair is to be saved; the dialogue does not block."""
         if picture is None:
             return None
@@ -148,11 +148,11 @@ class PairSaver(QObject):
         """Stop to write."""
         self._runner.cancel()
 
-    def _save(self, dialog: SavePairDialog, picture: Picture) -> None:
+    def _save(self, dialog: SavePairDialog, picture: PaintedImage) -> None:
         folder, name = dialog.folder.path, dialog.name.text().strip()
         assert folder is not None
         suffix: Any = dialog.format.currentData()
         # Copies: live mode may go on painting.
-        pair = Pair(picture.image.data.copy(), picture.labels.copy(), picture.mpp)
+        pair = SavedPair(picture.image.data.copy(), picture.labels.copy(), picture.mpp)
         self._runner.start(save_pair(pair, folder, name, suffix, dialog.replace.isChecked()), f"saving {name}")
         self.changed.emit()

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QSizePolicy, QSpinBox, QVBoxLayout, QWidget
 
 from napari_nucleigan.masks.sampler.sample import PRESETS
 from napari_nucleigan.synthesis.settings import SetSettings
-from napari_nucleigan.widgets.base.fields import add_row, combo, form_layout, say, spin
+from napari_nucleigan.widgets.base.fields import add_row, combo, form_layout, set_text, spin
 from napari_nucleigan.widgets.base.folder_field import FolderField
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.run_bar import RunBar
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from napari_nucleigan.base.errors import NucleiganError
     from napari_nucleigan.synthesis.datasets import SetReport
-    from napari_nucleigan.widgets.synthesize.jobs import Shelf
+    from napari_nucleigan.widgets.synthesize.jobs import ModelCache
 
 
 def _tip(field: str) -> str:
@@ -33,7 +33,7 @@ class SetSection(QWidget):
 
     Parameters
     ----------
-    shelf : Shelf
+    shelf : ModelCache
         Where the model is kept.
     order : callable
         Gives the `SetOrder` of a folder, a kind of masks and further settings.
@@ -47,7 +47,7 @@ class SetSection(QWidget):
     failed = Signal(object)
     """A `NucleiganError`."""
 
-    def __init__(self, shelf: Shelf, order: Callable[..., SetOrder], problem: Callable[[bool], str]) -> None:
+    def __init__(self, shelf: ModelCache, order: Callable[..., SetOrder], problem: Callable[[bool], str]) -> None:
         super().__init__()
         self._shelf, self._order, self._problem = shelf, order, problem
         named = {("All organs" if name == "all" else name.capitalize()): name for name in PRESETS}
@@ -96,7 +96,7 @@ class SetSection(QWidget):
         if self.running or self.problem():
             return
         self.bar.begin()
-        say(self.bar.figures, "")
+        set_text(self.bar.figures, "")
         values: dict[str, Any] = {
             "count": self.count.value(),
             "size": self.side.value(),
@@ -143,7 +143,7 @@ class SetSection(QWidget):
             parts.append(f"consistency {report.consistency:.2f}")
         if report.dropped:
             parts.append(f"{len(report.dropped)} given up")
-        say(self.bar.figures, " · ".join(parts))
+        set_text(self.bar.figures, " · ".join(parts))
         self.update_state()
         self.done.emit(report)
 

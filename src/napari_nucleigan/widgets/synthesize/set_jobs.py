@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_nucleigan.masks.sampler.sample import PolygonMasks
     from napari_nucleigan.synthesis.datasets import SetReport
     from napari_nucleigan.widgets.base.mask_layers import Reader
-    from napari_nucleigan.widgets.synthesize.jobs import Look, Shelf
+    from napari_nucleigan.widgets.synthesize.jobs import Appearance, ModelCache
 
 FIT, ITSELF = "fit:", "itself:"
 """Masks drawn like the chosen one, and the chosen one itself; any other value is a preset, which has no colon."""
@@ -38,7 +38,7 @@ class SetOrder:
         Its folder.
     masks : str
         `FIT`, `ITSELF`, or a preset.
-    look : Look
+    look : Appearance
         How is painted.
     values : dict
         Further fields of `SetSettings`.
@@ -52,14 +52,14 @@ class SetOrder:
 
     out: Path
     masks: str
-    look: Look
+    look: Appearance
     values: dict[str, Any]
     read: Reader | None = None
     name: str = ""
     mpp: float | None = None
 
 
-def make_set(order: SetOrder, shelf: Shelf) -> Job[SetReport]:
+def make_set(order: SetOrder, shelf: ModelCache) -> Job[SetReport]:
     """Make a data set, or go on with it.
 
     Masks and images of open layers are kept in its folder, so that it can be gone on with when they are gone.
@@ -68,7 +68,7 @@ def make_set(order: SetOrder, shelf: Shelf) -> Job[SetReport]:
     ----------
     order : SetOrder
         What to make.
-    shelf : Shelf
+    shelf : ModelCache
         Where the model is kept.
     """
     from napari_nucleigan.synthesis.datasets import synthesize_set

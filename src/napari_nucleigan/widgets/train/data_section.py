@@ -9,13 +9,13 @@ from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
 from napari_nucleigan.widgets.base import layers
-from napari_nucleigan.widgets.base.fields import add_row, combo, form_layout, say, silent, small_label, spin
+from napari_nucleigan.widgets.base.fields import add_row, combo, form_layout, set_text, silent, small_label, spin
 from napari_nucleigan.widgets.base.folder_field import FolderField
 from napari_nucleigan.widgets.base.image_sources import Source
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.mask_layers import mask_reader, pairs_of
-from napari_nucleigan.widgets.base.pixel_sizes import Scales
-from napari_nucleigan.widgets.base.training_jobs import Contents, Pair, look_into
+from napari_nucleigan.widgets.base.pixel_sizes import PixelSizes
+from napari_nucleigan.widgets.base.training_jobs import Contents, TrainingPair, look_into
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,7 +86,7 @@ class FolderReader(QWidget):
 
     def _typed(self) -> None:
         self._found, self._fault = None, ""
-        say(self.remark, "")
+        set_text(self.remark, "")
         self._runner.cancel()
         if self.path is not None:
             self._rest.start()
@@ -98,7 +98,7 @@ class FolderReader(QWidget):
 
     def _seen(self, found: Contents) -> None:
         self._found = found
-        say(self.remark, found.text)
+        set_text(self.remark, found.text)
         self.changed.emit()
 
     def _failed(self, error: NucleiganError) -> None:
@@ -120,7 +120,7 @@ class DataSection(QWidget):
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self._viewer = viewer
-        self._scales = Scales()
+        self._scales = PixelSizes()
         self._pairs: list[tuple[Image, Labels]] = []
         self.source = combo(
             {"Open layers": LAYERS, "A data set": FOLDER},
@@ -191,14 +191,14 @@ class DataSection(QWidget):
                 return f"“{image.name}” does not say its microns per pixel: type them above."
         return ""
 
-    def data(self) -> Path | tuple[Pair, ...]:
+    def data(self) -> Path | tuple[TrainingPair, ...]:
         """Return what is to be learnt from."""
         if self.source.currentData() == FOLDER:
             path = self.folder.path
             assert path is not None
             return path
         return tuple(
-            Pair(
+            TrainingPair(
                 Source(
                     layers.pixels(image),
                     image.name,

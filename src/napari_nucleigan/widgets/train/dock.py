@@ -30,11 +30,11 @@ from napari_nucleigan.training.runs.status import RunState, state_of
 from napari_nucleigan.widgets.base import preferences, training_jobs
 from napari_nucleigan.widgets.base.activity import Activity
 from napari_nucleigan.widgets.base.closing import Closing
-from napari_nucleigan.widgets.base.fields import say, small_label, warning_style
+from napari_nucleigan.widgets.base.fields import set_text, small_label, warning_style
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.run_states import best_score
-from napari_nucleigan.widgets.base.run_watcher import Monitor, Picture
+from napari_nucleigan.widgets.base.run_watcher import Monitor, PreviewImage
 from napari_nucleigan.widgets.train.form import SEGMENTER, SYNTHESIZER, TrainForm
 from napari_nucleigan.widgets.train.preview_layer import PreviewLayer
 from napari_nucleigan.widgets.train.run_panel import RunPanel
@@ -84,7 +84,7 @@ class TrainWidget(QWidget):
         self._found = False
         self._actors: set[Runner] = set()
         self._killed: set[Path] = set()
-        self._pictures: dict[Path, Picture] = {}
+        self._pictures: dict[Path, PreviewImage] = {}
 
         self.form = TrainForm(napari_viewer)
         self.bar = RunBar("Start the training in a process of its own; napari stays free.")
@@ -134,7 +134,7 @@ class TrainWidget(QWidget):
         """Estimate what the run of the form will take."""
         if self.problem():
             return
-        say(self.estimate, "Trying a few steps…")
+        set_text(self.estimate, "Trying a few steps…")
         self._estimator.start(training_jobs.reckon(self.form.order(self.folder)), "estimating")
         self._update()
 
@@ -233,8 +233,8 @@ class TrainWidget(QWidget):
         self._starter.noted.connect(self._noted)
         self._starter.stopped.connect(self._update)
         self._estimator.finished.connect(self._estimated)
-        self._estimator.stopped.connect(lambda: say(self.estimate, ""))
-        self._estimator.failed.connect(lambda error: say(self.estimate, f"No estimate: {error}"))
+        self._estimator.stopped.connect(lambda: set_text(self.estimate, ""))
+        self._estimator.failed.connect(lambda error: set_text(self.estimate, f"No estimate: {error}"))
         for runner in (self._surveyor, self._starter):
             runner.failed.connect(self._failed)
         self._docked.timeout.connect(self._closing.attach)
@@ -279,7 +279,7 @@ class TrainWidget(QWidget):
     def _changed(self) -> None:
         if self._estimator.running:
             self._estimator.cancel()
-        say(self.estimate, "")  # it was of other settings
+        set_text(self.estimate, "")  # it was of other settings
         self._update()
 
     def _update(self) -> None:
@@ -304,7 +304,7 @@ class TrainWidget(QWidget):
         self.ready.emit()
 
     def _estimated(self, found: Estimate) -> None:
-        say(self.estimate, str(found))
+        set_text(self.estimate, str(found))
         self._update()
         self.estimated.emit(found)
 
@@ -371,7 +371,7 @@ class TrainWidget(QWidget):
             show_warning(f"“{status.name}”: {status.message}")
         self._killed.discard(status.path)
 
-    def _pictured(self, path: Path, picture: Picture) -> None:
+    def _pictured(self, path: Path, picture: PreviewImage) -> None:
         if path != self.panel.path:
             return
         self._pictures = {path: picture}

@@ -28,7 +28,7 @@ from napari_nucleigan.widgets.base.fields import (
     combo,
     form_layout,
     menu_button,
-    say,
+    set_text,
     silent,
     small_label,
     spin,
@@ -309,7 +309,7 @@ class TrainForm(QWidget):
         elif recipe is not None and released:
             plain = recipe.model_dump(mode="json")
             fields.set_values({name: plain[name] for name in (*FIXED_BY_MODEL, *KEPT_WEIGHTS) if name in plain})
-        say(self.start_info, model_summary(card) if card else "")
+        set_text(self.start_info, model_summary(card) if card else "")
         self.changed.emit()
 
     def _choose_model(self) -> None:

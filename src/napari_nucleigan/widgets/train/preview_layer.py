@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
-    from napari_nucleigan.widgets.base.run_watcher import Picture
+    from napari_nucleigan.widgets.base.run_watcher import PreviewImage
 
 _GAP = 0.05  # of the width of the user's images, between them and the preview
 
@@ -40,7 +40,7 @@ class PreviewLayer:
         """Show the previews of another run, also where the user has removed the layer of the run before."""
         self._refused = False
 
-    def show(self, run: str, picture: Picture) -> None:
+    def show(self, run: str, picture: PreviewImage) -> None:
         """Show a preview; not where the user has removed its layer."""
         layer = self.layer
         if layer is None and self._layer is not None:
@@ -64,7 +64,7 @@ class PreviewLayer:
             self._viewer.layers.remove(layer)
         self._layer = None
 
-    def _add(self, name: str, picture: Picture) -> Image:
+    def _add(self, name: str, picture: PreviewImage) -> Image:
         layers = self._viewer.layers
         selected = set(layers.selection)
         active = layers.selection.active

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 
 from napari_nucleigan.base.events import duration
 from napari_nucleigan.training.runs.status import RunState
-from napari_nucleigan.widgets.base.fields import say, small_label
+from napari_nucleigan.widgets.base.fields import set_text, small_label
 from napari_nucleigan.widgets.base.run_states import allowed, best_score, colour, word
 from napari_nucleigan.widgets.train.plots import LivePlots
 from napari_nucleigan.widgets.train.series import Series
@@ -192,7 +192,7 @@ class RunPanel(QWidget):
         )
         if status is None:
             self.title.setText(_NOTHING if not shown else f"<b>{_plain(self._paths[0].name)}</b>")
-            say(self.message, "")
+            set_text(self.message, "")
             self.progress.hide()
             self.log.hide()
             return
@@ -202,7 +202,7 @@ class RunPanel(QWidget):
             f"<span style='color:{hue}'>● <b>{word(status.state)}</b></span>&nbsp; <b>{_plain(status.name)}</b>{others}"
         )
         self.title.setToolTip(f"{status.path}\n{status.recipe}")
-        say(self.message, " ".join(part for part in (_detail(status), _best(status)) if part))
+        set_text(self.message, " ".join(part for part in (_detail(status), _best(status)) if part))
         self._show_progress(status)
         troubled = status.state in (RunState.FAILED, RunState.INTERRUPTED) and bool(status.log)
         text = "\n".join(status.log)

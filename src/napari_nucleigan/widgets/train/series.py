@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.signal import lfilter
 
-from napari_nucleigan.base.events import Event, Losses, Scores
+from napari_nucleigan.base.events import Event, Losses, ValidationScores
 from napari_nucleigan.base.files import write_text
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Series:
             if isinstance(event, Losses):
                 rates = {LR: event.lr, SPEED: event.images_per_second}
                 groups: Sequence[Mapping[str, float]] = (event.values, {}, rates)
-            elif isinstance(event, Scores):
+            elif isinstance(event, ValidationScores):
                 groups = ({}, event.values, {})
             else:
                 continue

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from napari_nucleigan.base.errors import DatasetError
-from napari_nucleigan.data.datasets.formats.entries import Entry, Tile, files_below, named, paired, split_of
+from napari_nucleigan.data.datasets.formats.entries import Entry, ImportedImage, files_below, named, paired, split_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def read(image: Path, annotation: Path) -> Tile:
+def read(image: Path, annotation: Path) -> ImportedImage:
     raise NotImplementedError
 
 

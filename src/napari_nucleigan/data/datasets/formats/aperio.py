@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_nucleigan.base.files import atomic_write
 from napari_nucleigan.data.datasets.formats.canvas import Canvas
-from napari_nucleigan.data.datasets.formats.entries import Found, Tile, paired
+from napari_nucleigan.data.datasets.formats.entries import Found, ImportedImage, paired
 from napari_nucleigan.data.images.files import read_image, write_image
 from napari_nucleigan.data.images.resolution import checked
 from napari_nucleigan.labels.polygons import labels_to_polygons
@@ -35,7 +35,7 @@ def find(source: Path) -> Found:
     return paired(source, ".xml", read)
 
 
-def read(image: Path, annotation: Path) -> Tile:
+def read(image: Path, annotation: Path) -> ImportedImage:
     """Read an image and the regions of its XML file.
 
     Raises
@@ -67,7 +67,7 @@ def read(image: Path, annotation: Path) -> Tile:
                 ids.append(0 if negative else len(ids) + 1)
     canvas.draw(nuclei, ids)
     mpp, notes = _resolution(root)
-    return Tile(picture.pixels, canvas.finish(), mpp or picture.mpp, canvas.tally, (*picture.notes, *notes))
+    return ImportedImage(picture.pixels, canvas.finish(), mpp or picture.mpp, canvas.tally, (*picture.notes, *notes))
 
 
 def _resolution(root: ElementTree.Element) -> tuple[float | None, tuple[str, ...]]:

@@ -17,7 +17,7 @@ from scipy.ndimage import find_objects
 from napari_nucleigan.base.errors import DatasetError
 from napari_nucleigan.base.files import write_text
 from napari_nucleigan.data.datasets.formats.canvas import Canvas, renumbered
-from napari_nucleigan.data.datasets.formats.entries import Entry, Found, Tile, files_below, split_of
+from napari_nucleigan.data.datasets.formats.entries import Entry, Found, ImportedImage, files_below, split_of
 from napari_nucleigan.data.datasets.formats.staging import RECORD
 from napari_nucleigan.data.images.files import read_image, write_image
 from napari_nucleigan.labels.outlines import outlines
@@ -98,7 +98,7 @@ def _image(folder: Path, name: str, files: Sequence[Path]) -> Path | None:
     return same[0] if len(same) == 1 else None
 
 
-def read(image: Path, record: dict[str, Any], annotations: Sequence[dict[str, Any]]) -> Tile:
+def read(image: Path, record: dict[str, Any], annotations: Sequence[dict[str, Any]]) -> ImportedImage:
     """Read an image and the annotations that belong to it.
 
     Raises
@@ -127,7 +127,7 @@ def read(image: Path, record: dict[str, Any], annotations: Sequence[dict[str, An
             canvas.tally["short"] += len(outline) - len(polygons)
             if polygons:
                 canvas.draw([polygons], [number])
-    return Tile(picture.pixels, canvas.finish(), picture.mpp, canvas.tally, picture.notes)
+    return ImportedImage(picture.pixels, canvas.finish(), picture.mpp, canvas.tally, picture.notes)
 
 
 def _corners(flat: list[float]) -> npt.NDArray[np.float64]:

@@ -12,7 +12,7 @@ from scipy.ndimage import find_objects
 from napari_nucleigan.base.errors import DatasetError
 from napari_nucleigan.base.files import make_folder, write_bytes
 from napari_nucleigan.data.datasets.formats.canvas import Canvas, renumbered
-from napari_nucleigan.data.datasets.formats.entries import Entry, Found, Tile, files_below, split_of
+from napari_nucleigan.data.datasets.formats.entries import Entry, Found, ImportedImage, files_below, split_of
 from napari_nucleigan.data.images.files import IMAGE_SUFFIXES, read_image, read_mask, write_image
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def find(source: Path) -> Found:
     return Found(tuple(entries), broken, notes)
 
 
-def read(image: Path, masks: Sequence[Path]) -> Tile:
+def read(image: Path, masks: Sequence[Path]) -> ImportedImage:
     """Read an image and the masks of its nuclei: all that is not 0.
 
     Raises
@@ -75,7 +75,7 @@ def read(image: Path, masks: Sequence[Path]) -> Tile:
         if mask.shape != shape:
             raise ValueError(f"{path.name} has {mask.shape} pixels and the image {shape}")
         canvas.fill(np.flatnonzero(mask), number, "blank")
-    return Tile(picture.pixels, canvas.finish(), picture.mpp, canvas.tally, picture.notes)
+    return ImportedImage(picture.pixels, canvas.finish(), picture.mpp, canvas.tally, picture.notes)
 
 
 def write(folder: Path, pairs: Pairs) -> Iterator[str]:

@@ -35,7 +35,7 @@ _RESERVED = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
 
 
 @dataclass(frozen=True, eq=False)
-class Tile:
+class ImportedImage:
     """An image and its nuclei, as read.
 
     Attributes
@@ -68,7 +68,7 @@ class Entry:
     name : str
         Its name in the data set, once `named` has made all of them differ.
     read : callable
-        Reads it as a `Tile`; may raise anything.
+        Reads it as a `ImportedImage`; may raise anything.
     files : tuple of Path
         What it is read from; the last is the one to name in an error.
     organ, split : str
@@ -76,7 +76,7 @@ class Entry:
     """
 
     name: str
-    read: Callable[[], Tile]
+    read: Callable[[], ImportedImage]
     files: tuple[Path, ...]
     organ: str = ""
     split: str = ""
@@ -123,7 +123,7 @@ def files_below(source: Path) -> list[Path]:
     return found
 
 
-def paired(source: Path, suffix: str, read: Callable[[Path, Path], Tile]) -> Found:
+def paired(source: Path, suffix: str, read: Callable[[Path, Path], ImportedImage]) -> Found:
     """Find annotations and the images of the same names, wherever they lie below a folder.
 
     Of several images of that name, the one is taken that lies nearest: with the longest common path, then beside the

@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_nucleigan.base.files import atomic_write
 from napari_nucleigan.data.datasets.formats.canvas import renumbered
-from napari_nucleigan.data.datasets.formats.entries import Found, Tile, paired
+from napari_nucleigan.data.datasets.formats.entries import Found, ImportedImage, paired
 from napari_nucleigan.data.images.files import read_image, write_image
 from napari_nucleigan.labels.checks import check_labels
 
@@ -26,7 +26,7 @@ def find(source: Path) -> Found:
     return paired(source, ".mat", read)
 
 
-def read(image: Path, annotation: Path) -> Tile:
+def read(image: Path, annotation: Path) -> ImportedImage:
     """Read an image and the label image of its .mat file; numbers stay as they are.
 
     Raises
@@ -45,7 +45,9 @@ def read(image: Path, annotation: Path) -> Tile:
     if "inst_map" not in content:
         raise ValueError("it has no array 'inst_map'")
     picture = read_image(image)
-    return Tile(picture.pixels, check_labels(whole(content["inst_map"]), "inst_map"), picture.mpp, notes=picture.notes)
+    return ImportedImage(
+        picture.pixels, check_labels(whole(content["inst_map"]), "inst_map"), picture.mpp, notes=picture.notes
+    )
 
 
 def whole(values: Any) -> npt.NDArray[Any]:

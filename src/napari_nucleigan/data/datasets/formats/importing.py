@@ -30,7 +30,7 @@ from napari_nucleigan.labels.checks import check_labels
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from napari_nucleigan.data.datasets.formats.entries import Entry, Found, Tile
+    from napari_nucleigan.data.datasets.formats.entries import Entry, Found, ImportedImage
 
 LINES = "import.jsonl"
 """What was met in each pair, a line of JSON each; kept beside the pairs."""
@@ -220,7 +220,7 @@ class _Import:
         self._append(line)
         return line
 
-    def _write(self, name: str, tile: Tile) -> None:
+    def _write(self, name: str, tile: ImportedImage) -> None:
         mpp = self._mpp or tile.mpp
         write_image(self._work / "images" / f"{name}.png", tile.pixels, mpp, _LEVEL)
         write_labels(self._work / "labels" / f"{name}.tif", tile.labels, mpp)

@@ -15,7 +15,7 @@ import numpy as np
 
 from napari_nucleigan.base.errors import DatasetError
 from napari_nucleigan.data.datasets.formats.canvas import Canvas
-from napari_nucleigan.data.datasets.formats.entries import Entry, Found, Tile, files_below
+from napari_nucleigan.data.datasets.formats.entries import Entry, Found, ImportedImage, files_below
 from napari_nucleigan.data.datasets.formats.hovernet import whole
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def find(source: Path) -> Found:
     return Found(tuple(entries), notes=(said,) if len(masks) > 1 and set(folds) & set(_SPLITS) else ())
 
 
-def read(images: npt.NDArray[Any], masks: npt.NDArray[Any], index: int) -> Tile:
+def read(images: npt.NDArray[Any], masks: npt.NDArray[Any], index: int) -> ImportedImage:
     """Read one patch of arrays that may be larger than the memory.
 
     Raises
@@ -89,7 +89,7 @@ def read(images: npt.NDArray[Any], masks: npt.NDArray[Any], index: int) -> Tile:
             if len(one):
                 number += 1
                 canvas.fill(one, number, "blank")
-    return Tile(np.rint(pixels).astype(np.uint8), canvas.finish(), MPP, canvas.tally)
+    return ImportedImage(np.rint(pixels).astype(np.uint8), canvas.finish(), MPP, canvas.tally)
 
 
 def _fold(path: Path) -> str:

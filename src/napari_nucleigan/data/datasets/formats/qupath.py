@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_nucleigan.data.datasets.formats.canvas import Canvas
-from napari_nucleigan.data.datasets.formats.entries import Found, Tile, paired
+from napari_nucleigan.data.datasets.formats.entries import Found, ImportedImage, paired
 from napari_nucleigan.data.images.files import read_image, write_image
 from napari_nucleigan.labels.geojson import read_mpp, read_polygons, write_geojson
 
@@ -21,7 +21,7 @@ def find(source: Path) -> Found:
     return paired(source, ".geojson", read)
 
 
-def read(image: Path, annotation: Path) -> Tile:
+def read(image: Path, annotation: Path) -> ImportedImage:
     """Read an image and its polygons; their names are their numbers, as in `read_geojson`.
 
     Raises
@@ -33,7 +33,7 @@ def read(image: Path, annotation: Path) -> Tile:
     canvas = Canvas((picture.pixels.shape[0], picture.pixels.shape[1]))
     nuclei, ids = read_polygons(annotation)
     canvas.draw(nuclei, ids)
-    return Tile(
+    return ImportedImage(
         picture.pixels,
         canvas.finish(renumber=False),
         read_mpp(annotation) or picture.mpp,

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nucleigan.base.events import Job
-    from napari_nucleigan.training.images import Tile
+    from napari_nucleigan.training.images import TrainingImage
     from napari_nucleigan.training.recipes import SynthesizerRecipe
 
 _OWN = ("fit", "labels")
 
 
-class MaskSource:
+class MaskBatches:
     """Draws fields of masks; the same ones for the same seed and step.
 
     Parameters
@@ -121,14 +121,14 @@ def check_masks(recipe: SynthesizerRecipe, labelled: bool) -> None:
         read_labels(label_files(path)[0])
 
 
-def open_masks(recipe: SynthesizerRecipe, tiles: Sequence[Tile]) -> Job[MaskSource]:
+def open_masks(recipe: SynthesizerRecipe, tiles: Sequence[TrainingImage]) -> Job[MaskBatches]:
     """Open what the recipe calls its masks.
 
     Parameters
     ----------
     recipe : SynthesizerRecipe
         Its field `masks` says what.
-    tiles : sequence of Tile
+    tiles : sequence of TrainingImage
         Training tiles.
 
     Raises
@@ -138,22 +138,22 @@ def open_masks(recipe: SynthesizerRecipe, tiles: Sequence[Tile]) -> Job[MaskSour
         damaged.
     """
     if recipe.masks == "labels":
-        return MaskSource({tile.name: [tile.labels] for tile in tiles}, recipe)
+        return MaskBatches({tile.name: [tile.labels] for tile in tiles}, recipe)
     if recipe.masks == "fit":
-        return MaskSource((yield from _fits(tiles, recipe.mpp)), recipe)
+        return MaskBatches((yield from _fits(tiles, recipe.mpp)), recipe)
     if recipe.masks in PRESETS:
-        return MaskSource({recipe.masks: preset(recipe.masks)}, recipe)
+        return MaskBatches({recipe.masks: preset(recipe.masks)}, recipe)
     path = _there(recipe.masks)
     if is_statistics(path):
-        return MaskSource({"all": open_statistics(path)}, recipe)
+        return MaskBatches({"all": open_statistics(path)}, recipe)
     files, masks = label_files(path), []
     for number, file in enumerate(files):
         yield Progress(number, len(files), "reading masks")
         masks.append(_read(file, recipe.mpp))
-    return MaskSource({"all": masks}, recipe)
+    return MaskBatches({"all": masks}, recipe)
 
 
-def _fits(tiles: Sequence[Tile], mpp: float) -> Job[dict[str, PolygonMasks | Sequence[NDArray[np.integer]]]]:
+def _fits(tiles: Sequence[TrainingImage], mpp: float) -> Job[dict[str, PolygonMasks | Sequence[NDArray[np.integer]]]]:
     """Fit each tile alone, since a discriminator soon learns which nuclei go with which colours."""
     found: dict[str, PolygonMasks | Sequence[NDArray[np.integer]]] = {}
     for number, tile in enumerate(tiles):

@@ -12,8 +12,8 @@ from napari_nucleigan.data.images.files import write_labels
 from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.masks.sampler.presets import save
 from napari_nucleigan.masks.sampler.sample import PRESETS, preset
-from napari_nucleigan.training.images import Tile
-from napari_nucleigan.training.mask_source import MaskSource, check_masks, open_masks
+from napari_nucleigan.training.images import TrainingImage
+from napari_nucleigan.training.mask_batches import MaskBatches, check_masks, open_masks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     Images = Callable[..., tuple[NDArray[np.uint8], NDArray[np.int32]]]
 
 
-def _tile(name: str, labels: NDArray[np.int32]) -> Tile:
-    return Tile(name, "liver", np.zeros((*labels.shape, 3), np.uint8), labels)
+def _tile(name: str, labels: NDArray[np.int32]) -> TrainingImage:
+    return TrainingImage(name, "liver", np.zeros((*labels.shape, 3), np.uint8), labels)
 
 
 def _same(first: list[Any], second: list[Any]) -> bool:
@@ -80,7 +80,7 @@ def test_fields_are_the_masks_encoded(encoding: str, tiny_synthesizer: Recipes, 
 
 def test_labels_are_cut_and_turned_but_never_changed(tiny_synthesizer: Recipes) -> None:
     labels = _places(40, 50)
-    source = MaskSource({"a": [labels]}, tiny_synthesizer())
+    source = MaskBatches({"a": [labels]}, tiny_synthesizer())
     orientations = set()
     for step in range(60):
         (crop,) = source.draw(step, ["a"])
@@ -93,7 +93,7 @@ def test_labels_are_cut_and_turned_but_never_changed(tiny_synthesizer: Recipes) 
 
 
 def test_small_labels_are_surrounded_by_background(tiny_synthesizer: Recipes) -> None:
-    source = MaskSource({"a": [_places(5, 200)]}, tiny_synthesizer())
+    source = MaskBatches({"a": [_places(5, 200)]}, tiny_synthesizer())
     (crop,) = source.draw(0, ["a"])
     assert crop.shape == (32, 32)
     assert (crop > 0).sum() == 5 * 32
@@ -132,7 +132,7 @@ def test_presets_need_no_labels(name: str, tiny_synthesizer: Recipes) -> None:
     recipe = tiny_synthesizer(masks=name, patch=96)
     check_masks(recipe, labelled=False)
     source = run(open_masks(recipe, []))
-    assert _same(source.draw(1, ["a"]), MaskSource({"x": preset(name)}, recipe).draw(1, ["b"]))
+    assert _same(source.draw(1, ["a"]), MaskBatches({"x": preset(name)}, recipe).draw(1, ["b"]))
 
 
 @pytest.mark.parametrize("part", ["", "labels"])
@@ -157,7 +157,7 @@ def test_saved_statistics(tmp_path: Path, tiny_synthesizer: Recipes) -> None:
     save(preset("liver"), tmp_path / "mine.json")
     recipe = tiny_synthesizer(masks=str(tmp_path / "mine.json"))
     check_masks(recipe, labelled=False)
-    assert _same(run(open_masks(recipe, [])).draw(1, ["a"]), MaskSource({"x": preset("liver")}, recipe).draw(1, ["b"]))
+    assert _same(run(open_masks(recipe, [])).draw(1, ["a"]), MaskBatches({"x": preset("liver")}, recipe).draw(1, ["b"]))
     (tmp_path / "mine.json").write_text("{")
     with pytest.raises(RecipeError, match="does not hold the statistics of masks"):
         check_masks(recipe, labelled=False)

@@ -1,0 +1,188 @@
+"""A training run is a folder.
+
+::
+
+    RUN/recipe.json       what is trained, and how
+    RUN/data.json         the data set, and which images train and which validate
+    RUN/events.jsonl      one event a line, with its time
+    RUN/checkpoints/      STEP.safetensors and STEP.json: all that a resumed run needs
+    RUN/previews/         STEP.png
+    RUN/best.safetensors  the best model so far
+
+and what tells of, and speaks to, the process that fills it::
+
+    RUN/lock              held while a process trains here; the system drops it however the process ends
+    RUN/process.json      the last process that trained here, and how it ended
+    RUN/progress.json     how far it has come
+    RUN/control.json      what is asked of it: to pause, to stop
+    RUN/order.json        what a run started in the background was told to do
+    RUN/log.txt           what it wrote on its terminal
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from napari_nucleigan.base.errors import RunError, StopRequested
+from napari_nucleigan.base.events import Checkpoint, Event, Finished, Job, Preview, Progress, from_json, to_json
+from napari_nucleigan.base.files import append_records, make_folder, write_text
+from napari_nucleigan.training.runs.run_lock import CONTROL, LOCK, LOG, ORDER, PROCESS, PROGRESS, RunLock, is_left
+
+if TYPE_CHECKING:
+    from napari_nucleigan.training.recipes import Recipe
+
+EVENTS = "events.jsonl"
+BEST = "best.safetensors"
+# Beside these a new run wants an empty folder. data.json alone is left by a start that was cut short.
+_OWN = {LOCK, LOG, PROCESS, PROGRESS, CONTROL, ORDER, "data.json"}
+_Result = TypeVar("_Result")
+
+
+class RunFolder(RunLock):
+    """The folder of one training run.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder; it need not exist yet.
+    token : str
+        Name of this process in ``process.json``; by default a random one.
+    dedicated : bool
+        Whether this process does nothing but train here, so that it may be killed.
+    """
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run was started here."""
+        return (self.path / "recipe.json").is_file()
+
+    @property
+    def best(self) -> Path:
+        """The best model so far."""
+        return self.path / BEST
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def previews(self) -> Path:
+        """Folder of the previews."""
+        return self.path / "previews"
+
+    @property
+    def events_size(self) -> int:
+        """Bytes of ``events.jsonl``: where a checkpoint's story ends."""
+        try:
+            return self._events.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    @property
+    def _events(self) -> Path:
+        return self.path / EVENTS
+
+    def start(self, recipe: Recipe, data: dict[str, Any]) -> None:
+        """Write down what is to be trained on what.
+
+        Raises
+        ------
+        RunError
+            If the folder holds a run or other files already.
+        OutputError
+            If it cannot be written.
+        """
+        if self.exists:
+            raise RunError(f"{self.path} holds a training run already; resume it, or choose another folder.")
+        make_folder(self.path)
+        foreign = self.foreign()
+        if foreign:
+            raise RunError(f"{self.path} holds other files ({foreign!r}); a new run needs an empty folder.")
+        write_text(self.path / "data.json", json.dumps(data, indent=2))
+        # Written last: it is what makes the folder a run.
+        write_text(self.path / "recipe.json", recipe.model_dump_json(indent=2))
+
+    def foreign(self) -> str:
+        """Return the name of a file that a new run would not have; ``""`` if there is none."""
+        names = (path.name for path in self.path.iterdir() if path.name not in _OWN and not is_left(path))
+        return next(names, "")
+
+    def data(self) -> dict[str, Any]:
+        """Return what `start` was given of the data."""
+        return self.read_json("data.json")
+
+    def recipe(self) -> dict[str, Any]:
+        """Return the fields of the run's recipe."""
+        return self.read_json("recipe.json")
+
+    def record(self, event: Event) -> None:
+        """Append an event to ``events.jsonl``.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written; what was there stays as it was.
+        """
+        append_records(self._events, [{"time": round(time.time(), 3), **to_json(event)}])
+
+    def recorded(self, job: Job[_Result]) -> Job[_Result]:
+        """Pass a job's events on, and record all but the mere progress, which goes to ``progress.json``.
+
+        Raises
+        ------
+        StopRequested
+            If ``control.json`` asks for it; the job is closed first.
+        """
+        try:
+            while True:
+                event = next(job)
+                if isinstance(event, Progress):
+                    self.tell(event)
+                else:
+                    self.record(event)
+                yield event
+                if self.asked() == "stop":
+                    job.close()
+                    raise StopRequested("Stopped; the state is saved, and resuming goes on from it.")
+        except StopIteration as stop:
+            result: _Result = stop.value
+            return result
+        finally:
+            job.close()
+            self.tell(None)
+
+    def events(self) -> list[Event]:
+        """Return all events so far; a line that is still being written is left for later."""
+        if not self._events.is_file():
+            return []
+        *lines, _ = self._events.read_bytes().split(b"\n")
+        return [event for line in lines if (event := self.parse(line)) is not None]
+
+    def parse(self, line: bytes) -> Event | None:
+        """Read a line of ``events.jsonl``; None if it is torn.
+
+        Files that a run has taken along when it was moved are named by where they are now.
+        """
+        try:
+            event = from_json(json.loads(line))
+        except (ValueError, TypeError, AttributeError):
+            return None
+        match event:
+            case Preview(path=path) if not Path(path).exists():
+                return replace(event, path=str(self.previews / Path(path).name))
+            case Checkpoint(path=path) if not Path(path).exists():
+                return replace(event, path=str(self.checkpoints / Path(path).name))
+            case Finished(result=path) if not Path(path).exists():
+                return replace(event, result=str(self.best))
+        return event
+
+    def rewind(self, size: int) -> None:
+        """Forget the events after the first `size` bytes, and with them a torn last line."""
+        if self.events_size > size:
+            os.truncate(self._events, size)

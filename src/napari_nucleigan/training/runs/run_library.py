@@ -1,0 +1,220 @@
+"""The folder that holds the runs: listing, naming, renaming and putting away."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+
+from napari_nucleigan.base.errors import RunError
+from napari_nucleigan.base.files import make_folder, output_error
+from napari_nucleigan.training.runs.run_folder import RunFolder
+from napari_nucleigan.training.runs.status import RunStatus, state_of
+
+TRASH = ".trash"
+"""Folder, beside the runs, that deleted runs are moved to."""
+
+DATA = ".data"
+"""Folder, beside the runs, for the data sets that were made for one run."""
+
+# Windows forbids these; a run may be copied there.
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
+_LONGEST = 120
+
+
+def default_folder() -> Path:
+    """Folder of the runs: ``NUCLEIGAN_RUNS``, else in the user's data folder."""
+    chosen = os.environ.get("NUCLEIGAN_RUNS")
+    if chosen:
+        return Path(chosen).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("nucleigan", appauthor=False)) / "runs"
+
+
+def new_folder(name: str, folder: str | Path | None = None) -> Path:
+    """Return a path for a new run that no other run has; it is not made yet.
+
+    Parameters
+    ----------
+    name : str
+        How the run is to be called; a number is added where there is such a run already.
+    folder : str or Path, optional
+        Folder of the runs; by default `default_folder`.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    RunError
+        If no folder can have that name.
+    """
+    return _free(_root(folder) / _checked(name))
+
+
+def find_run(name_or_path: str | Path, folder: str | Path | None = None) -> Path:
+    """Find a run by its folder, or by its name among the runs.
+
+    Raises
+    ------
+    RunError
+        If there is none.
+    """
+    path = Path(name_or_path).expanduser()
+    for found in (path, _root(folder) / path):
+        if _is_run(found):
+            return found.absolute()
+    raise RunError(f"There is no training run {str(name_or_path)!r}, neither as a folder nor in {_root(folder)}.")
+
+
+def list_runs(folder: str | Path | None = None) -> list[RunStatus]:
+    """List the runs of a folder, the last active first.
+
+    Parameters
+    ----------
+    folder : str or Path, optional
+        Folder of the runs; by default `default_folder`. It need not exist.
+
+    Returns
+    -------
+    list of RunStatus
+    """
+    root = _root(folder)
+    try:
+        paths = [path for path in root.iterdir() if not path.name.startswith(".") and _is_run(path)]
+    except OSError:
+        return []
+    found = []
+    for path in paths:
+        # It may be put away at this very moment.
+        try:
+            found.append(state_of(path))
+        except RunError:
+            continue
+    return sorted(found, key=lambda status: (-status.activity, status.name))
+
+
+def rename(run: str | Path, name: str) -> Path:
+    """Give a run another name.
+
+    Parameters
+    ----------
+    run : str or Path
+        Folder of the run; no process may belong to it.
+    name : str
+        The new name of the folder.
+
+    Returns
+    -------
+    Path
+        The folder under its new name.
+
+    Raises
+    ------
+    RunError
+        If the run is active, or the name is taken or impossible.
+    OutputError
+        If the system refuses it.
+    """
+    path = Path(run)
+    target = path.with_name(_checked(name))
+    _at_rest(path, "renamed")
+    if target == path:
+        return path
+    if os.path.lexists(target) and not (target.exists() and target.samefile(path)):
+        raise RunError(f"There is something called {target.name!r} in {target.parent} already; choose another name.")
+    return _move(path, target)
+
+
+def delete(run: str | Path) -> Path:
+    """Move a run to the trash folder beside it; whoever wants the room empties that folder by hand.
+
+    A data set in the folder `DATA` goes along, into ``data`` in the run, unless another run was trained on it.
+
+    Parameters
+    ----------
+    run : str or Path
+        Folder of the run; no process may belong to it.
+
+    Returns
+    -------
+    Path
+        Where it is now.
+
+    Raises
+    ------
+    RunError
+        If the run is active.
+    OutputError
+        If the system refuses it.
+    """
+    path = Path(run)
+    _at_rest(path, "deleted")
+    own = _own_data(path)
+    stamp = time.strftime("%Y-%m-%d %H.%M.%S")
+    target = _move(path, _free(make_folder(path.parent / TRASH) / f"{path.name} {stamp}"))
+    if own is not None:
+        _move(own, _free(target / "data"))
+    return target
+
+
+def _root(folder: str | Path | None) -> Path:
+    return default_folder() if folder is None else Path(folder).expanduser()
+
+
+def _is_run(path: Path) -> bool:
+    folder = RunFolder(path)
+    return folder.exists or folder.order() is not None or folder.process() is not None
+
+
+def _own_data(path: Path) -> Path | None:
+    data = _data(path)
+    if data is None or data.parent != (path.parent / DATA).resolve() or not data.is_dir():
+        return None
+    others = [other for other in path.parent.iterdir() if other != path and not other.name.startswith(".")]
+    return None if any(_data(other) == data for other in others) else data
+
+
+def _data(path: Path) -> Path | None:
+    """Return the data set of a run, if `path` is one that says so."""
+    folder = RunFolder(path)
+    try:
+        data = folder.data().get("folder") if folder.exists else (folder.order() or {}).get("data")
+    except RunError:
+        return None
+    return Path(data).resolve() if isinstance(data, str) else None
+
+
+def _checked(name: str) -> str:
+    name = name.strip()
+    if not name or name.startswith(".") or name.endswith(".") or _FORBIDDEN.search(name) or len(name) > _LONGEST:
+        raise RunError(
+            f"A run cannot be called {name!r}: a name has 1 to {_LONGEST} characters, neither begins nor ends with a "
+            'dot, and has none of < > : " / \\ | ? *.'
+        )
+    return name
+
+
+def _free(path: Path) -> Path:
+    found, number = path, 1
+    while os.path.lexists(found):
+        number += 1
+        found = path.with_name(f"{path.name} {number}")
+    return found
+
+
+def _at_rest(path: Path, what: str) -> None:
+    status = state_of(path)
+    if status.state.alive:
+        raise RunError(f"{path} is {status.state}; it can be {what} when it has ended. Stop it first.")
+
+
+def _move(path: Path, target: Path) -> Path:
+    try:
+        os.rename(path, target)
+    except OSError as error:
+        raise output_error(target, error) from error
+    return target

@@ -1,0 +1,354 @@
+"""Training runs seen from outside: their state, their story as it grows, and what is asked of them.
+
+All of it is read from the run's folder, so it does not matter who started a run, or when.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from napari_nucleigan.base.errors import RunError
+from napari_nucleigan.base.events import Event, Progress
+from napari_nucleigan.base.files import write_text
+from napari_nucleigan.training.runs.event_log import EventLogReader
+from napari_nucleigan.training.runs.run_folder import RunFolder
+from napari_nucleigan.training.runs.run_lock import CONTROL, LOG, PAUSED
+from napari_nucleigan.training.runs.run_summary import digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from napari_nucleigan.training.runs.run_lock import Request
+    from napari_nucleigan.training.runs.run_summary import RunSummary
+
+LOG_TAIL = 20
+"""Lines of ``log.txt`` that a status holds."""
+
+LOG_HEAD = "==="
+"""Begins the line of ``log.txt`` that each new process writes first."""
+
+SILENCE = 120.0
+"""Seconds without a sign of life after which a process on another machine counts as gone."""
+
+
+class RunState(StrEnum):
+    """What a run is doing."""
+
+    QUEUED = "queued"
+    """Its process starts, or waits for its turn."""
+    RUNNING = "running"
+    PAUSED = "paused"
+    """It waits after a step; its process and memory are kept."""
+    STOPPING = "stopping"
+    """It will save its state and end."""
+    STOPPED = "stopped"
+    """It was asked to end, and has saved its state."""
+    FINISHED = "finished"
+    FAILED = "failed"
+    """It has ended with an error."""
+    INTERRUPTED = "interrupted"
+    """Its process is gone without a word: killed, out of memory, or the machine went down."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether a process belongs to the run."""
+        return self in (RunState.QUEUED, RunState.RUNNING, RunState.PAUSED, RunState.STOPPING)
+
+    @property
+    def resumable(self) -> bool:
+        """Whether the run can go on."""
+        return self in (RunState.STOPPED, RunState.FAILED, RunState.INTERRUPTED)
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """What is known of a run.
+
+    Attributes
+    ----------
+    path : Path
+        Its folder.
+    state : RunState
+        What it is doing.
+    message : str
+        The same in a sentence for people: what happened, why, and what can be done.
+    kind : str
+        ``"segmenter"``, ``"synthesizer"``, or ``""`` where it cannot be told.
+    recipe : str
+        Name of its recipe.
+    step, steps : int or None
+        Updates made, and in all; None where not known yet.
+    what : str
+        What is being done now: ``"training"``, ``"preparing"``, ...
+    seconds_left : float or None
+        Estimated time to the end of training in seconds.
+    best : dict of str to float
+        Validation scores of the best model; empty before the first.
+    best_step : int or None
+        When it was found.
+    checkpoint : int or None
+        Step that resuming goes on from.
+    activity : float
+        Time of the last sign of life, in seconds since 1970.
+    pid : int or None
+        Process that trains; None where none does.
+    host : str
+        Its machine.
+    log : tuple of str
+        Last lines that the last process wrote.
+    model : Path or None
+        The best model so far.
+    """
+
+    path: Path
+    state: RunState
+    message: str
+    kind: str = ""
+    recipe: str = ""
+    step: int | None = None
+    steps: int | None = None
+    what: str = ""
+    seconds_left: float | None = None
+    best: dict[str, float] = field(default_factory=dict)
+    best_step: int | None = None
+    checkpoint: int | None = None
+    activity: float = 0.0
+    pid: int | None = None
+    host: str = ""
+    log: tuple[str, ...] = ()
+    model: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return self.path.name
+
+    def to_json(self) -> dict[str, Any]:
+        """Represent the status as a JSON-ready dictionary."""
+        values = asdict(self)
+        model = None if self.model is None else str(self.model)
+        return {
+            "name": self.name,
+            **values,
+            "path": str(self.path),
+            "state": str(self.state),
+            "model": model,
+            "log": list(self.log),
+        }
+
+
+def watch(run: str | Path | RunFolder, *, poll: float = 0.2) -> Iterator[Event]:
+    """Yield the events of a run from its beginning, and its progress, until its process ends.
+
+    Parameters
+    ----------
+    run : str, Path or RunFolder
+        The run; it may be queued, run, or have ended long ago.
+    poll : float
+        Seconds between two looks.
+
+    Yields
+    ------
+    Event
+        As the training yielded them. If it is resumed meanwhile, those since the checkpoint come again.
+
+    Raises
+    ------
+    RunError
+        If the folder holds no run.
+    """
+    folder = run if isinstance(run, RunFolder) else RunFolder(run)
+    tail = EventLogReader(folder)
+    shown: dict[str, Any] = {}
+    while True:
+        # Asked first: what is written between the last look and the end is still to be read.
+        alive = state_of(folder).state.alive
+        while told := tail.read():
+            for each in told:
+                yield each.event
+        progress = folder.progress()
+        if alive and progress != shown:
+            shown = progress
+            yield Progress(progress["done"], progress["total"], progress["what"], progress["seconds_left"])
+        if not alive:
+            return
+        time.sleep(poll)
+
+
+def ask(run: str | Path | RunFolder, request: Request | None) -> None:
+    """Ask the process of a run to pause or to stop; None takes a pause back.
+
+    It is obeyed after the present step, and a stop is never taken back.
+
+    Raises
+    ------
+    RunError
+        If no process belongs to the run, or it does not listen.
+    OutputError
+        If the request cannot be written.
+    """
+    folder = run if isinstance(run, RunFolder) else RunFolder(run)
+    status = state_of(folder)
+    if not status.state.alive:
+        raise RunError(f"{folder.path} is {status.state}; there is no process to be asked.")
+    record = folder.process()
+    if record is None or record.ended:
+        raise RunError(f"The process that trains in {folder.path} does not listen to requests; stop it where it runs.")
+    if status.state is RunState.STOPPING:
+        return
+    if request is None:
+        (folder.path / CONTROL).unlink(missing_ok=True)
+    else:
+        # Not flushed: after a power cut there is nobody to be asked any more.
+        write_text(folder.path / CONTROL, json.dumps({"ask": request, "token": record.token}), flush=False)
+
+
+def state_of(run: str | Path | RunFolder) -> RunStatus:
+    """Tell what a run is doing, from its folder alone.
+
+    Parameters
+    ----------
+    run : str, Path or RunFolder
+        The run.
+
+    Returns
+    -------
+    RunStatus
+
+    Raises
+    ------
+    RunError
+        If the folder holds no run.
+    """
+    folder = run if isinstance(run, RunFolder) else RunFolder(run)
+    # The lock first: a process writes how it ended before it lets go.
+    held = folder.held
+    record, order = folder.process(), folder.order()
+    if not (folder.exists or record or order or held):
+        raise RunError(f"{folder.path} is not a training run; check the path.")
+    digest = digest_of(folder)
+    progress = folder.progress()
+    # The times of progress are rounded to milliseconds.
+    if record is not None and float(progress.get("time") or 0) + 0.001 < record.time:
+        # Of an earlier process: how far it came still holds, what it was doing does not.
+        progress |= {"what": "", "seconds_left": None}
+    activity = max(float(progress.get("time") or 0), digest.time, record.time if record else 0.0)
+    log = log_tail(folder)
+    state, message = _judge(folder, held, digest, progress, activity, log)
+    recipe = _recipe(folder, order)
+    resumes = state in (RunState.STOPPED, RunState.FAILED, RunState.INTERRUPTED)
+    checkpoint = _checkpoint(folder)
+    if resumes and folder.exists:
+        begin = "the beginning" if checkpoint is None else f"step {checkpoint}"
+        stop = "" if message.endswith((".", "!", "?")) else "."
+        message += f"{stop} Resume goes on from {begin}."
+    steps = [value for value in (progress.get("step"), digest.step) if value is not None]
+    return RunStatus(
+        path=folder.path,
+        state=state,
+        message=message,
+        kind=kind_of(recipe) or (order or {}).get("kind", ""),
+        recipe=str(recipe.get("name", "")),
+        step=max(steps) if steps and state.alive else digest.step,
+        steps=progress.get("steps") or (digest.step if state is RunState.FINISHED else None),
+        what=str(progress.get("what", "")) if state.alive else "",
+        seconds_left=progress.get("seconds_left") if state is RunState.RUNNING else None,
+        best=digest.best,
+        best_step=digest.best_step,
+        checkpoint=checkpoint,
+        activity=activity,
+        pid=record.pid if record and state.alive else None,
+        host=record.host if record else "",
+        log=log,
+        model=folder.best if folder.best.is_file() else None,
+    )
+
+
+def kind_of(recipe: dict[str, Any]) -> str:
+    """Tell by its fields which kind of network a recipe trains; ``""`` for no recipe."""
+    if not recipe:
+        return ""
+    return "synthesizer" if "cycle_masks" in recipe else "segmenter"
+
+
+def log_tail(run: RunFolder, lines: int = LOG_TAIL) -> tuple[str, ...]:
+    """Return the last lines that the last process of a run wrote."""
+    try:
+        with (run.path / LOG).open("rb") as handle:
+            handle.seek(max(0, handle.seek(0, 2) - 16_384))
+            text = handle.read().decode("utf-8", "replace")
+    except OSError:
+        return ()
+    written = text.splitlines()
+    heads = [index for index, line in enumerate(written) if line.startswith(LOG_HEAD)]
+    return tuple(written[heads[-1] + 1 if heads else 0 :][-lines:])
+
+
+def _judge(
+    folder: RunFolder,
+    held: bool,
+    digest: RunSummary,
+    progress: dict[str, Any],
+    activity: float,
+    log: tuple[str, ...],
+) -> tuple[RunState, str]:
+    record = folder.process()
+    request = folder.request()
+    asked = request[0] if request and record and request[1] == record.token else None
+    far = record is not None and not record.here and not record.ended and time.time() - activity < SILENCE
+    if held or far:
+        if asked == "stop":
+            return RunState.STOPPING, "Stopping: the state is being saved."
+        if asked == "pause" and progress.get("what") == PAUSED:
+            return RunState.PAUSED, "Paused."
+        if asked == "pause":
+            return RunState.RUNNING, "Pausing after the present step."
+        return RunState.RUNNING, "Running."
+    if record is None:
+        if digest.finished:
+            return RunState.FINISHED, "Finished."
+        return RunState.INTERRUPTED, "Its process is gone, and has not said why."
+    if not record.ended and record.find() is not None:
+        if asked == "stop":
+            return RunState.STOPPING, "Stopping."
+        if asked == "pause" and progress.get("what") == PAUSED:
+            return RunState.PAUSED, "Paused before its turn; others go first."
+        if asked == "pause":
+            return RunState.QUEUED, "Starting; it will pause before its first step."
+        return RunState.QUEUED, f"{progress['what']}." if progress.get("what") else "Starting."
+    if record.ended == "finished":
+        return RunState.FINISHED, "Finished."
+    if record.ended == "stopped":
+        return RunState.STOPPED, "Stopped; its state is saved." if folder.exists else "Stopped before it began."
+    if record.ended == "killed":
+        return RunState.INTERRUPTED, "Killed; the steps since the last checkpoint are lost."
+    if record.ended == "failed":
+        return RunState.FAILED, record.error
+    said = next((line for line in reversed(log) if line.strip()), "")
+    if said.startswith("Error: "):
+        return RunState.FAILED, said.removeprefix("Error: ")
+    if any(line.startswith("Traceback ") for line in log):
+        return RunState.FAILED, said
+    return RunState.INTERRUPTED, (
+        "Its process is gone without a word: it was killed, memory ran out, or the machine went down."
+    )
+
+
+def _recipe(folder: RunFolder, order: dict[str, Any] | None) -> dict[str, Any]:
+    if folder.exists:
+        try:
+            return folder.recipe()
+        except RunError:
+            return {}
+    recipe = (order or {}).get("recipe")
+    return recipe if isinstance(recipe, dict) else {}
+
+
+def _checkpoint(folder: RunFolder) -> int | None:
+    steps = [int(path.stem) for path in folder.checkpoints.glob("*.json") if path.stem.isdigit()]
+    return max(steps, default=None)

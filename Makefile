@@ -27,7 +27,7 @@ demo: libs
 	@$(BIN)/nucleigan demo
 
 test: libs
-	@NAPARI_STRICT_QT=1 OMP_WAIT_POLICY=PASSIVE $(VIRTUAL) $(BIN)/python -m pytest -n auto --dist loadgroup $(TESTS)
+	@NAPARI_STRICT_QT=1 OMP_WAIT_POLICY=PASSIVE $(VIRTUAL) $(BIN)/python -m pytest -n auto --dist worksteal $(TESTS)
 
 lint: env
 	$(BIN)/ruff check .

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import suppress
@@ -35,11 +37,38 @@ settings.register_profile("search", deadline=None, max_examples=1000)
 settings.load_profile("steady")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that open windows in one process: they share the clipboard, the focus and the napari theme."""
-    for item in items:
-        if "widgets" in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group("windows"))
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each process of tests a display of its own: a clipboard, a pointer and a focus that no other test takes."""
+    if "PYTEST_XDIST_WORKER" not in os.environ or "DISPLAY" not in os.environ or shutil.which("Xvfb") is None:
+        return
+    reader, writer = os.pipe()
+    command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1400x900x24", "+extension", "GLX"]
+    server = subprocess.Popen(command, pass_fds=[writer], stderr=subprocess.DEVNULL)
+    os.close(writer)
+    with os.fdopen(reader) as told:
+        os.environ["DISPLAY"] = f":{told.readline().strip()}"
+
+    def end() -> None:
+        server.terminate()
+        server.wait()
+
+    config.add_cleanup(end)
+
+
+_modules = 0
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logfinish() -> None:
+    """Keep the garbage collector off what big modules brought in: napari's fixture calls it several times a test.
+
+    It has to look only at what tests make: torch and napari themselves took half of the time of the widgets' tests.
+    """
+    global _modules
+    if len(sys.modules) > _modules + 200:
+        _modules = len(sys.modules)
+        gc.collect()
+        gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

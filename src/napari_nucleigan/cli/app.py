@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -11,8 +12,8 @@ from napari_nucleigan.base.events import run
 from napari_nucleigan.cli import models as models_command
 from napari_nucleigan.cli import runs as runs_command
 from napari_nucleigan.cli import train as train_command
-from napari_nucleigan.cli.compare import benchmark
-from napari_nucleigan.cli.console import Bar, answer, complain, guarded
+from napari_nucleigan.cli.compare import compare
+from napari_nucleigan.cli.console import Bar, answer, complain, guarded, print_message
 from napari_nucleigan.cli.corrections import corrections
 from napari_nucleigan.cli.evaluate import evaluate
 from napari_nucleigan.cli.import_export import export, import_
@@ -111,5 +112,12 @@ app.command()(corrections)
 app.command()(synthesize)
 app.command("import")(import_)
 app.command()(export)
-app.command()(benchmark)
+app.command()(compare)
 app.command()(evaluate)
+
+
+@app.command("benchmark", hidden=True)
+@functools.wraps(compare)
+def _benchmark(*args: Any, **kwargs: Any) -> None:
+    print_message("'nucleigan benchmark' is called 'nucleigan compare' now.")
+    compare(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""``nucleigan benchmark``: the methods of the paper's table, side by side."""
+"""``nucleigan compare``: the methods of the paper's table, side by side."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _list(asked: bool) -> None:
 
 
 @guarded
-def benchmark(
+def compare(
     data: Annotated[
         Path,
         typer.Argument(help="Data set whose split.csv says which images train and which test.", show_default=False),
@@ -90,10 +90,11 @@ def benchmark(
     as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout.")] = False,
 ) -> None:
     """Train the methods of the paper's table with one budget, and compare them; broken off, it goes on."""
-    from napari_nucleigan.comparison import compare, write_report
+    from napari_nucleigan import comparison
+    from napari_nucleigan.comparison.chart import MISSING
     from napari_nucleigan.comparison.report import summary
 
-    job = compare(
+    job = comparison.compare(
         data,
         out,
         methods or None,
@@ -107,17 +108,20 @@ def benchmark(
     )
     try:
         with Bar() as bar:
-            comparison = drive(job, bar, partial(_stop, out))
+            found = drive(job, bar, partial(_stop, out))
     except (Stopped, StopRequested) as stop:
         raise Stopped(_SAVED) from stop
-    _, text, picture = write_report(comparison, out)
+    _, text, picture = comparison.write_report(found, out)
+    if picture is None:
+        print_message(MISSING)
     if as_json:
-        answer(comparison.to_json())
+        answer(found.to_json())
     else:
-        print_table(*summary(comparison))
+        print_table(*summary(found))
         print(text)
-        print(picture)
-    failed = [outcome for outcome in comparison.outcomes if outcome.failed]
+        if picture is not None:
+            print(picture)
+    failed = [outcome for outcome in found.outcomes if outcome.failed]
     if failed:
         print_message(f"Error: {len(failed)} methods failed; the first, {failed[0].method.title}: {failed[0].reason}")
         raise typer.Exit(FAILED)
@@ -125,7 +129,7 @@ def benchmark(
 
 def _stop(out: Path) -> None:
     """Ask the run that this process trains to stop: its loop looks for requests after every step."""
-    from napari_nucleigan.comparison.plans import runs_here
+    from napari_nucleigan.comparison.methods import runs_here
     from napari_nucleigan.training.runs.status import ask, state_of
 
     for run in runs_here(out):

@@ -11,9 +11,17 @@ from typing import Annotated
 import typer
 
 from napari_nucleigan.base.errors import NucleiganError, StopRequested
-from napari_nucleigan.cli.console import FAILED, Bar, Stopped, answer, drive, guarded, print_message
-from napari_nucleigan.cli.options import parse_changes
-from napari_nucleigan.cli.tables import print_table
+from napari_nucleigan.cli.console import (
+    FAILED,
+    Stopped,
+    handle_errors,
+    print_json,
+    print_message,
+    print_table,
+    progress_bar,
+    run_interruptible,
+)
+from napari_nucleigan.cli.options import Json, parse_changes
 
 _SAVED = "Stopped; what was finished is kept, and the same command goes on from it."
 
@@ -27,7 +35,7 @@ def _list(asked: bool) -> None:
         raise typer.Exit
 
 
-@guarded
+@handle_errors
 def compare(
     data: Annotated[
         Path,
@@ -87,7 +95,7 @@ def compare(
             is_eager=True,
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Train the methods of the paper's table with one budget, and compare them; broken off, it goes on."""
     from napari_nucleigan import comparison
@@ -107,15 +115,15 @@ def compare(
         train=not report_only,
     )
     try:
-        with Bar() as bar:
-            found = drive(job, bar, partial(_stop, out))
+        with progress_bar() as bar:
+            found = run_interruptible(job, bar, partial(_stop, out))
     except (Stopped, StopRequested) as stop:
         raise Stopped(_SAVED) from stop
     _, text, picture = comparison.write_report(found, out)
     if picture is None:
         print_message(MISSING)
     if as_json:
-        answer(found.to_json())
+        print_json(found.to_json())
     else:
         print_table(*summary(found))
         print(text)

@@ -12,17 +12,15 @@ Each part is kept: what is there is not done again, and what was broken off goes
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import json
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_nucleigan.base.devices import usable_cores
 from napari_nucleigan.base.errors import DatasetError, NucleiganError, OutputError, RecipeError, StopRequested
-from napari_nucleigan.base.events import Event, Finished, Job, Losses, Note, Progress
+from napari_nucleigan.base.events import Event, Finished, Job, Losses, Note, Progress, relay
 from napari_nucleigan.base.files import make_folder, write_text
 from napari_nucleigan.base.version import __version__
 from napari_nucleigan.comparison.methods import METHODS, Plan, differences, make_plans, refuse_other, refuse_tested
@@ -38,7 +36,7 @@ from napari_nucleigan.training import SegmenterRecipe, read_recipe, train_segmen
 from napari_nucleigan.training.runs.status import RunState, state_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 PAIRS = SetSettings(count=48, size=512)
 """The synthetic pairs: as many pixels as the 12 tiles of the Kumar split that train."""
@@ -224,25 +222,13 @@ def _predicted(plan: Plan, test: Dataset, out: Path, device: str) -> Job[None]:
         image = test.image(name)
         # Images that do not say their scale are taken to be at the model's, as in training.
         settings = SegmentSettings(model=str(plan.run.path), device=device, mpp=image.mpp or plan.recipe.mpp)
-        result = yield from _relay(segment(image, settings, model), partial(_instead, now))
+        result = yield from _quiet(segment(image, settings, model), now)
         write_labels(out / f"{name}.tif", result.labels, result.mpp)
 
 
-def _relay(job: Job[_Result], change: Callable[[Event], Event]) -> Job[_Result]:
-    """Pass a job's events on, changed."""
-    with contextlib.closing(job):
-        while True:
-            try:
-                event = next(job)
-            except StopIteration as stop:
-                result: _Result = stop.value
-                return result
-            yield change(event)
-
-
-def _instead(now: Progress, event: Event) -> Event:
-    """Put the progress over all images in the place of that over one."""
-    return now if isinstance(event, Progress) else event
+def _quiet(job: Job[_Result], now: Progress) -> Job[_Result]:
+    """Pass a job's notes on; its progress is that of one image only."""
+    return relay(job, lambda event: now if isinstance(event, Progress) else event)
 
 
 def _told(job: Job[_Result], prefix: str) -> Job[_Result]:
@@ -256,7 +242,7 @@ def _told(job: Job[_Result], prefix: str) -> Job[_Result]:
                 return replace(event, text=prefix + event.text)
         return event
 
-    return _relay(job, change)
+    return relay(job, change)
 
 
 def _notes(outcomes: Sequence[Outcome], plans: Sequence[Plan]) -> list[str]:

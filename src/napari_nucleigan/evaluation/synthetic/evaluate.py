@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nucleigan.base.errors import DatasetError
-from napari_nucleigan.base.events import Note, Progress
+from napari_nucleigan.base.events import Note, Progress, relay
 from napari_nucleigan.base.version import __version__
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.evaluation.synthetic.appearance import REGIONS, colour_distance, sum_colours
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_nucleigan.base.events import Job
+    from napari_nucleigan.base.events import Event, Job
     from napari_nucleigan.models import Model
 
 HALVINGS = 10
@@ -80,6 +80,12 @@ def evaluate_synthetic(
     painted = synthetic if isinstance(synthetic, Dataset) else Dataset.open(synthetic)
     photographed = _real(real if isinstance(real, Dataset) else Dataset.open(real), split)
     said: list[str] = []
+
+    def keep(event: Event) -> Event:
+        if isinstance(event, Note):
+            said.append(event.text)
+        return event
+
     for note in _mismatches(painted, photographed):
         said.append(note.text)
         yield note
@@ -92,15 +98,7 @@ def evaluate_synthetic(
     sets: list[SetMeasurements] = []
     for data, what, first in ((painted, "synthetic", 0), (photographed, "real", len(painted))):
         job = measure(data, finder, encoder, settings.crop, what, first, total)
-        while True:
-            try:
-                event = next(job)
-            except StopIteration as stop:
-                sets.append(stop.value)
-                break
-            if isinstance(event, Note):
-                said.append(event.text)
-            yield event
+        sets.append((yield from relay(job, keep)))
     made, true = sets
     for found, data in ((made, painted), (true, photographed)):
         if len(found.groups) < FEWEST:

@@ -19,6 +19,7 @@ from napari_nucleigan.base.events import (
     ValidationScores,
     duration,
     from_json,
+    relay,
     run,
     to_json,
 )
@@ -103,6 +104,23 @@ def test_an_error_of_the_job_reaches_the_caller() -> None:
 
     with pytest.raises(OSError, match="gone"):
         run(failing())
+
+
+def test_relay_changes_each_event_and_returns_the_result() -> None:
+    seen: list[Event] = []
+    closed: list[bool] = []
+    job = relay(counting(2, closed), lambda event: Note(f"{event.done}") if isinstance(event, Progress) else event)
+    assert run(job, seen.append) == "counted to 2"
+    assert seen == [Note("0"), Note("1")]
+    assert closed == [True]
+
+
+def test_to_close_a_relay_closes_the_job() -> None:
+    closed: list[bool] = []
+    job = relay(counting(3, closed), lambda event: event)
+    next(job)
+    job.close()
+    assert closed == [True]
 
 
 def test_events_do_not_change() -> None:

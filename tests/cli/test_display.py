@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from napari_nucleigan.base.errors import NucleiganError
-from napari_nucleigan.cli import display
+from napari_nucleigan.cli.app import run_in_virtual_display, wants_virtual_display
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,9 +21,9 @@ def no_display(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"])
 def test_a_display_or_a_platform_of_qt_is_used(no_display: None, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    assert display.wants_virtual_display()
+    assert wants_virtual_display()
     monkeypatch.setenv(name, "x")
-    assert not display.wants_virtual_display()
+    assert not wants_virtual_display()
 
 
 def test_without_xvfb_the_demo_says_what_to_do(
@@ -31,7 +31,7 @@ def test_without_xvfb_the_demo_says_what_to_do(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(NucleiganError, match="apt install xvfb"):
-        display.run_in_virtual_display(["demo"])
+        run_in_virtual_display(["demo"])
     done = nucleigan("demo")
     assert done.exit_code == 1
     assert "apt install xvfb" in done.stderr
@@ -44,7 +44,7 @@ def test_the_command_runs_again_under_xvfb_with_software_opengl(
     runner.write_text('#!/bin/sh\necho "$@" "$LIBGL_ALWAYS_SOFTWARE" > "$(dirname "$0")/seen"\nexit 7\n')
     runner.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    assert display.run_in_virtual_display(["demo", "--labels", "a.tif"]) == 7
+    assert run_in_virtual_display(["demo", "--labels", "a.tif"]) == 7
     seen = (tmp_path / "seen").read_text()
     assert seen.startswith("-a -s -screen")
     assert seen.rstrip().endswith("demo --labels a.tif 1")

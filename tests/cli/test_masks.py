@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_nucleigan.cli.masks import draw_masks
+from napari_nucleigan.cli.synthesize import draw_masks
 from napari_nucleigan.data.images.files import read_labels, read_mpp
 from napari_nucleigan.masks.sampler.sample import PolygonMasks, describe, preset, sample
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from napari_nucleigan.comparison import MethodComparison
 
-COMMAND = [sys.executable, "-m", "napari_nucleigan", "benchmark"]
+COMMAND = [sys.executable, "-m", "napari_nucleigan", "compare"]
 
 
 def _settings(changes: dict[str, Any]) -> list[str]:
@@ -70,3 +70,12 @@ def test_wrong_use_is_one_line(tested_set: Path, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("Error: There is no method 'vgg'")
     assert _run(tested_set).returncode == 2
+
+
+def test_the_old_name_of_the_command_still_works(compared: tuple[Path, MethodComparison], tested_set: Path) -> None:
+    command = [sys.executable, "-m", "napari_nucleigan", "benchmark", tested_set, "-o", compared[0], "-m", "vgg"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 1
+    renamed, error = done.stderr.splitlines()
+    assert renamed == "'nucleigan benchmark' is called 'nucleigan compare' now."
+    assert error.startswith("Error: There is no method 'vgg'")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -111,6 +112,7 @@ def test_published_figures_are_those_of_the_reference(request: pytest.FixtureReq
 
 def test_the_report_names_all_that_a_figure_needs(comparison: MethodComparison, tmp_path: Path) -> None:
     results, text, picture = write_report(comparison, tmp_path)
+    assert picture is not None
     written = text.read_text()
     assert "| FCN | real | 0.400 [0.200, 0.600] *0.351* |" in written
     assert "| Mask R-CNN | real | not run: torchvision \\| is not installed |" in written
@@ -132,7 +134,20 @@ def test_the_report_names_all_that_a_figure_needs(comparison: MethodComparison, 
     assert len(colours) > 100
 
 
-def test_a_picture_of_nothing_is_drawn_too(comparison: MethodComparison) -> None:
+def test_a_picture_of_nothing_is_drawn_too(comparison: MethodComparison, tmp_path: Path) -> None:
     nothing = MethodComparison(comparison.outcomes[1:2], ORGANS, "test")
-    assert draw(nothing).size[0] > 2000
+    draw(nothing, tmp_path / "nothing.png")
+    with Image.open(tmp_path / "nothing.png") as image:
+        assert image.size[0] > 2000
     assert "not run" in markdown(nothing)
+
+
+def test_without_matplotlib_the_report_has_no_picture(
+    comparison: MethodComparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    _, text, picture = write_report(comparison, tmp_path)
+    assert picture is None
+    assert "## Overall" in text.read_text()
+    assert "report.png" not in text.read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.md", "results.json"]

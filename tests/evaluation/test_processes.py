@@ -11,9 +11,14 @@ import pytest
 
 from napari_nucleigan.base.events import Note, run
 from napari_nucleigan.evaluation import Failure, evaluate_folders, processes
-from napari_nucleigan.evaluation.comparing import PairTask, found_from_json, found_to_json
-from napari_nucleigan.evaluation.pairing import FilePair
-from napari_nucleigan.evaluation.processes import CannotStart, in_processes
+from napari_nucleigan.evaluation.processes import (
+    CannotStart,
+    FilePair,
+    PairTask,
+    found_from_json,
+    found_to_json,
+    in_processes,
+)
 
 
 @pytest.fixture
@@ -35,7 +40,7 @@ def stuck(tmp_path):
 def workers_of():
     # What other tests of this process have started may be dead and not yet waited for.
     living = (child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE)
-    return [child for child in living if "napari_nucleigan.evaluation.worker" in child.cmdline()]
+    return [child for child in living if "napari_nucleigan.evaluation.processes" in child.cmdline()]
 
 
 def wait_for_reader(pipe, seconds=60):
@@ -132,11 +137,9 @@ def test_processes_end_with_the_program_that_started_them(many, tmp_path):
     script.write_text(
         "import os, psutil\n"
         "from pathlib import Path\n"
-        "from napari_nucleigan.evaluation.comparing import Comparison\n"
-        "from napari_nucleigan.evaluation.pairing import Pair\n"
-        "from napari_nucleigan.evaluation.processes import in_processes\n"
-        f"pair = Pair('a', Path({str(many[1] / 'labels' / 'tile0.tif')!r}), Path({str(many[0] / 'tile0.tif')!r}))\n"
-        "job = in_processes([Comparison(pair)] * 1000, 1)\n"
+        "from napari_nucleigan.evaluation.processes import FilePair, PairTask, in_processes\n"
+        f"pair = FilePair('a', Path({str(many[1] / 'labels' / 'tile0.tif')!r}), Path({str(many[0] / 'tile0.tif')!r}))\n"
+        "job = in_processes([PairTask(pair)] * 1000, 1)\n"
         "while next(job) is None: pass\n"
         "print(*(child.pid for child in psutil.Process().children()), flush=True)\n"
         "os.kill(os.getpid(), 9)\n"

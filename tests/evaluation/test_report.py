@@ -11,7 +11,7 @@ import pytest
 from napari_nucleigan.base.events import run
 from napari_nucleigan.data.images.files import write_labels
 from napari_nucleigan.evaluation import AVERAGED, Bootstrap, evaluate_folders
-from napari_nucleigan.evaluation.tables import COLUMNS
+from napari_nucleigan.evaluation.report import COLUMNS
 from napari_nucleigan.metrics import pool
 
 

@@ -6,6 +6,7 @@ The command line, the widgets and the tests drive the same generator; to stop a 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
@@ -189,16 +190,40 @@ def run(job: Job[_Result], on_event: Callable[[Event], object] | None = None) ->
     object
         What the job returns.
     """
-    try:
+    with closing(job):
         while True:
-            event = next(job)
+            try:
+                event = next(job)
+            except StopIteration as stop:
+                result: _Result = stop.value
+                return result
             if on_event is not None:
                 on_event(event)
-    except StopIteration as stop:
-        result: _Result = stop.value
-        return result
-    finally:
-        job.close()
+
+
+def relay(job: Job[_Result], change: Callable[[Event], Event]) -> Job[_Result]:
+    """Pass on what a job tells, each event changed; who closes this closes the job.
+
+    Parameters
+    ----------
+    job : generator of events
+        What to run.
+    change : callable
+        Gives the event that is passed on in place of each.
+
+    Returns
+    -------
+    object
+        What the job returns.
+    """
+    with closing(job):
+        while True:
+            try:
+                event = next(job)
+            except StopIteration as stop:
+                result: _Result = stop.value
+                return result
+            yield change(event)
 
 
 def duration(seconds: float) -> str:

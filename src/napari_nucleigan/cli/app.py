@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 import typer
 
-from napari_nucleigan.base.events import run
+from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.cli import models as models_command
 from napari_nucleigan.cli import runs as runs_command
 from napari_nucleigan.cli import train as train_command
-from napari_nucleigan.cli.compare import benchmark
-from napari_nucleigan.cli.console import Bar, answer, complain, guarded
-from napari_nucleigan.cli.corrections import corrections
+from napari_nucleigan.cli.compare import compare
+from napari_nucleigan.cli.console import handle_errors, print_message
+from napari_nucleigan.cli.datasets import corrections, export, import_
 from napari_nucleigan.cli.evaluate import evaluate
-from napari_nucleigan.cli.import_export import export, import_
-from napari_nucleigan.cli.masks import masks
-from napari_nucleigan.cli.options import Json, Out
-from napari_nucleigan.cli.segment import segment
-from napari_nucleigan.cli.synthesize import synthesize
+from napari_nucleigan.cli.segment import normalize, segment
+from napari_nucleigan.cli.synthesize import masks, synthesize
 
 app = typer.Typer(
     name="nucleigan",
@@ -51,14 +53,12 @@ def _nucleigan(
 
 
 @app.command()
-@guarded
+@handle_errors
 def demo(
     screenshot: Annotated[Path | None, typer.Option(help="Save a picture of the window there, and close it.")] = None,
     labels: Annotated[Path | None, typer.Option(help="Save the label image there (.tif).")] = None,
 ) -> None:
     """Open napari with the sample image, its nuclei and a line of figures."""
-    from napari_nucleigan.cli.display import run_in_virtual_display, wants_virtual_display
-
     if wants_virtual_display():
         screenshot, labels = screenshot or Path("demo.png"), labels or Path("demo-labels.tif")
         code = run_in_virtual_display(["demo", "--screenshot", str(screenshot), "--labels", str(labels)])
@@ -72,44 +72,58 @@ def demo(
     raise typer.Exit(code)
 
 
+def wants_virtual_display() -> bool:
+    """Tell whether this is a Linux without any display, on which Qt could not open a window."""
+    chosen = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    return sys.platform.startswith("linux") and not any(os.environ.get(name) for name in chosen)
+
+
+def run_in_virtual_display(arguments: list[str]) -> int:
+    """Run ``nucleigan`` again under Xvfb.
+
+    Parameters
+    ----------
+    arguments : list of str
+        Its arguments.
+
+    Returns
+    -------
+    int
+        Its exit code.
+
+    Raises
+    ------
+    NucleiganError
+        If there is no Xvfb.
+    """
+    runner = shutil.which("xvfb-run")
+    if runner is None:
+        raise NucleiganError(
+            "There is no display to open napari on; install xvfb ('apt install xvfb') to draw into a "
+            "picture, or use 'nucleigan segment' for label images."
+        )
+    screen = ["-a", "-s", "-screen 0 1400x900x24 +extension GLX"]
+    code = "from napari_nucleigan.cli import main; main()"
+    command = [runner, *screen, sys.executable, "-c", code, *arguments]
+    software = {"LIBGL_ALWAYS_SOFTWARE": "1", "QT_QPA_PLATFORM": "xcb"}
+    return subprocess.run(command, env=os.environ | software, check=False).returncode
+
+
 app.command()(segment)
 
 
-@app.command()
-@guarded
-def normalize(
-    inputs: Annotated[
-        list[Path],
-        typer.Argument(metavar="INPUT", help="Images, and folders of them.", show_default=False),
-    ],
-    out: Out,
-    to: Annotated[
-        Path | None,
-        typer.Option(help="Image whose stains to take. By default a typical H&E section."),
-    ] = None,
-    method: Annotated[
-        Literal["vahadane", "macenko", "reinhard"], typer.Option(help="Method of normalisation.")
-    ] = "vahadane",
-    as_json: Json = False,
-) -> None:
-    """Bring the stains of H&E images to those of a reference."""
-    from napari_nucleigan.cli.normalize import normalize_files
-
-    with Bar() as bar:
-        results = run(normalize_files(inputs, out, to, method), bar)
-    if as_json:
-        answer([result.to_json() for result in results])
-    else:
-        for result in results:
-            if not result.error:
-                print(f"{result.source.name} -> {result.outputs[0]}")
-    complain(results)
-
-
+app.command()(normalize)
 app.command()(masks)
 app.command()(corrections)
 app.command()(synthesize)
 app.command("import")(import_)
 app.command()(export)
-app.command()(benchmark)
+app.command()(compare)
 app.command()(evaluate)
+
+
+@app.command("benchmark", hidden=True)
+@functools.wraps(compare)
+def _benchmark(*args: Any, **kwargs: Any) -> None:
+    print_message("'nucleigan benchmark' is called 'nucleigan compare' now.")
+    compare(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""``nucleigan benchmark``: the methods of the paper's table, side by side."""
+"""``nucleigan compare``: the methods of the paper's table, side by side."""
 
 from __future__ import annotations
 
@@ -11,9 +11,17 @@ from typing import Annotated
 import typer
 
 from napari_nucleigan.base.errors import NucleiganError, StopRequested
-from napari_nucleigan.cli.console import FAILED, Bar, Stopped, answer, drive, guarded, print_message
-from napari_nucleigan.cli.options import parse_changes
-from napari_nucleigan.cli.tables import print_table
+from napari_nucleigan.cli.console import (
+    FAILED,
+    Stopped,
+    handle_errors,
+    print_json,
+    print_message,
+    print_table,
+    progress_bar,
+    run_interruptible,
+)
+from napari_nucleigan.cli.options import Json, parse_changes
 
 _SAVED = "Stopped; what was finished is kept, and the same command goes on from it."
 
@@ -27,8 +35,8 @@ def _list(asked: bool) -> None:
         raise typer.Exit
 
 
-@guarded
-def benchmark(
+@handle_errors
+def compare(
     data: Annotated[
         Path,
         typer.Argument(help="Data set whose split.csv says which images train and which test.", show_default=False),
@@ -87,13 +95,14 @@ def benchmark(
             is_eager=True,
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Train the methods of the paper's table with one budget, and compare them; broken off, it goes on."""
-    from napari_nucleigan.comparison import compare, write_report
+    from napari_nucleigan import comparison
+    from napari_nucleigan.comparison.chart import MISSING
     from napari_nucleigan.comparison.report import summary
 
-    job = compare(
+    job = comparison.compare(
         data,
         out,
         methods or None,
@@ -106,18 +115,21 @@ def benchmark(
         train=not report_only,
     )
     try:
-        with Bar() as bar:
-            comparison = drive(job, bar, partial(_stop, out))
+        with progress_bar() as bar:
+            found = run_interruptible(job, bar, partial(_stop, out))
     except (Stopped, StopRequested) as stop:
         raise Stopped(_SAVED) from stop
-    _, text, picture = write_report(comparison, out)
+    _, text, picture = comparison.write_report(found, out)
+    if picture is None:
+        print_message(MISSING)
     if as_json:
-        answer(comparison.to_json())
+        print_json(found.to_json())
     else:
-        print_table(*summary(comparison))
+        print_table(*summary(found))
         print(text)
-        print(picture)
-    failed = [outcome for outcome in comparison.outcomes if outcome.failed]
+        if picture is not None:
+            print(picture)
+    failed = [outcome for outcome in found.outcomes if outcome.failed]
     if failed:
         print_message(f"Error: {len(failed)} methods failed; the first, {failed[0].method.title}: {failed[0].reason}")
         raise typer.Exit(FAILED)
@@ -125,7 +137,7 @@ def benchmark(
 
 def _stop(out: Path) -> None:
     """Ask the run that this process trains to stop: its loop looks for requests after every step."""
-    from napari_nucleigan.comparison.plans import runs_here
+    from napari_nucleigan.comparison.methods import runs_here
     from napari_nucleigan.training.runs.status import ask, state_of
 
     for run in runs_here(out):

@@ -1,4 +1,4 @@
-"""What commands share: errors and exit codes, progress on the terminal, JSON."""
+"""Terminal: errors and exit codes, progress of jobs and trainings, tables, JSON; what all commands share."""
 
 from __future__ import annotations
 
@@ -6,25 +6,43 @@ import functools
 import json
 import signal
 import sys
+import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from napari_nucleigan.base.errors import NucleiganError
-from napari_nucleigan.base.events import Job, Note, Progress, duration, run
+from napari_nucleigan.base.errors import NucleiganError, RecipeError
+from napari_nucleigan.base.events import (
+    Checkpoint,
+    Finished,
+    Job,
+    Losses,
+    Note,
+    Progress,
+    ValidationScores,
+    duration,
+    run,
+    to_json,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import FrameType, TracebackType
+
+    from rich.console import RenderableType
 
     from napari_nucleigan.base.events import Event
     from napari_nucleigan.segmentation import FileResult
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
+INTERRUPTED_TEXT = "Interrupted; what was finished is kept."
+CONTINUES_TEXT = "Interrupted; what was finished is kept, and the same command goes on from it."
 SAVED = "Stopped; the state is saved, and --resume goes on from it."
 
 _NAMED = 10  # files that failed, by name; a report has all
+_QUIET_SECONDS = 30.0  # between lines of losses where there is no terminal
 _Result = TypeVar("_Result")
 
 
@@ -32,7 +50,7 @@ class Stopped(Exception):
     """The user has stopped a job, which has put its state in safety."""
 
 
-def guarded(command: Callable[..., None]) -> Callable[..., None]:
+def handle_errors(command: Callable[..., None]) -> Callable[..., None]:
     """Turn errors into one line on stderr and an exit code."""
 
     @functools.wraps(command)
@@ -46,10 +64,19 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             print_message(str(stop))
             raise typer.Exit(INTERRUPTED) from stop
         except KeyboardInterrupt as stop:
-            print_message("Interrupted; what was finished is kept.")
+            print_message(INTERRUPTED_TEXT)
             raise typer.Exit(INTERRUPTED) from stop
 
     return wrapped
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Turn settings that are not valid into wrong usage of the command."""
+    try:
+        yield
+    except RecipeError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def print_message(text: str) -> None:
@@ -57,12 +84,12 @@ def print_message(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def answer(value: Any) -> None:
-    """Write an answer for machines: JSON on stdout."""
+def print_json(value: Any) -> None:
+    """Write a result for machines: JSON on stdout."""
     print(json.dumps(value, indent=2, allow_nan=False), flush=True)
 
 
-def complain(results: Sequence[FileResult], where: str = "") -> None:
+def fail_if_any_failed(results: Sequence[FileResult], where: str = "") -> None:
     """Say which files failed, and fail.
 
     Parameters
@@ -89,52 +116,83 @@ def complain(results: Sequence[FileResult], where: str = "") -> None:
     raise typer.Exit(FAILED)
 
 
-class Bar:
-    """Shows progress as a bar with the time left where stderr is a terminal; notes everywhere."""
+def print_table(header: list[str], rows: list[list[str]]) -> None:
+    """Print a table on stdout: the first column to the left, the others to the right."""
+    from rich.console import Console
+    from rich.table import Table
 
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, TextColumn
-        from rich.progress import Progress as RichProgress
+    table = Table(header[0], box=None)
+    for name in header[1:]:
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(*row)
+    # A pipe or a file takes lines of any length.
+    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200).print(table)
 
-        self._console = Console(stderr=True)
-        self._progress = RichProgress(
-            BarColumn(),
-            TextColumn("{task.percentage:3.0f} %"),
-            TextColumn("{task.fields[left]}"),
-            TextColumn("{task.description}", markup=False),
-            console=self._console,
-            transient=True,
-            disable=not self._console.is_terminal,
-        )
-        self._task = self._progress.add_task("", total=None, left="")
 
-    def __enter__(self) -> Bar:
-        """Begin to show."""
-        self._progress.start()
-        return self
+@contextmanager
+def progress_bar() -> Iterator[Callable[[Event], None]]:
+    """Show progress as a bar with the time left where stderr is a terminal, and notes everywhere.
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Clear what moves."""
-        self._progress.stop()
+    Yields
+    ------
+    callable
+        Shows an event.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as RichProgress
 
-    def __call__(self, event: Event) -> None:
-        """Show an event."""
+    console = Console(stderr=True)
+    progress = RichProgress(
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f} %"),
+        TextColumn("{task.fields[left]}"),
+        TextColumn("{task.description}", markup=False),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    task = progress.add_task("", total=None, left="")
+
+    def show(event: Event) -> None:
         if isinstance(event, Progress):
             left = "" if event.seconds_left is None else f"{duration(event.seconds_left)} left"
-            self._progress.update(
-                self._task, completed=event.done, total=event.total, description=event.what, left=left
-            )
+            progress.update(task, completed=event.done, total=event.total, description=event.what, left=left)
+        elif isinstance(event, Note) and console.is_terminal:
+            console.print(event.text, markup=False, highlight=False, soft_wrap=True)
         elif isinstance(event, Note):
-            if self._console.is_terminal:
-                self._console.print(event.text, markup=False, highlight=False, soft_wrap=True)
-            else:
-                print_message(event.text)
+            print_message(event.text)
+
+    with progress:
+        yield show
 
 
-def drive(job: Job[_Result], view: Callable[[Event], object], stop: Callable[[], object] = lambda: None) -> _Result:
+def run_with_bar(job: Job[_Result], interrupted: str = INTERRUPTED_TEXT) -> _Result:
+    """Run a job under a progress bar.
+
+    Parameters
+    ----------
+    job : generator of events
+        What to run.
+    interrupted : str
+        What is said at Ctrl-C, which ends it.
+
+    Raises
+    ------
+    Stopped
+        If the user has interrupted it.
+    """
+    try:
+        with progress_bar() as bar:
+            return run(job, bar)
+    except KeyboardInterrupt as stop:
+        raise Stopped(interrupted) from stop
+
+
+def run_interruptible(
+    job: Job[_Result], view: Callable[[Event], object], stop: Callable[[], object] = lambda: None
+) -> _Result:
     """Run a job that saves its state when it is closed; Ctrl-C closes it after the present step.
 
     A second Ctrl-C does not wait.
@@ -178,3 +236,98 @@ def drive(job: Job[_Result], view: Callable[[Event], object], stop: Callable[[],
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
+
+
+def print_event(event: Event) -> None:
+    """Write an event as a line of JSON on stdout."""
+    print(json.dumps(to_json(event)), flush=True)
+
+
+class TrainingView:
+    """Losses, validation scores, images per second and the time left, on stderr.
+
+    On a terminal they are a table that is drawn again and again; elsewhere lines, few enough for a log.
+    """
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._console = Console(stderr=True)
+        self._progress: Progress | None = None
+        self._losses: Losses | None = None
+        self._scores: ValidationScores | None = None
+        self._best: ValidationScores | None = None
+        self._checkpoint = 0
+        self._spoken = 0.0
+        self._live = Live(console=self._console, get_renderable=self._table, refresh_per_second=4)
+
+    def __enter__(self) -> TrainingView:
+        """Begin to show."""
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Clear what moves."""
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Take an event in."""
+        match event:
+            case Progress():
+                self._progress = event
+            case Losses():
+                self._losses = event
+            case ValidationScores():
+                self._scores = event
+                self._best = event if event.best else self._best
+            case Checkpoint():
+                self._checkpoint = event.step
+            case Note():
+                self._console.print(event.text, markup=False, highlight=False, soft_wrap=True)
+        if not self._console.is_terminal:
+            self._speak(event)
+
+    def _speak(self, event: Event) -> None:
+        if isinstance(event, ValidationScores):
+            best = ", the best so far" if event.best else ""
+            print_message(f"step {event.step}: validation {_values(event.values)}{best}")
+        elif isinstance(event, Losses) and time.monotonic() - self._spoken > _QUIET_SECONDS:
+            self._spoken = time.monotonic()
+            left = self._progress.seconds_left if self._progress else None
+            rest = f", {duration(left)} left" if left is not None else ""
+            print_message(f"step {event.step}: {_values(event.values)}, {event.images_per_second:.1f} images/s{rest}")
+        elif isinstance(event, Finished):
+            print_message(f"step {event.step}: finished")
+
+    def _table(self) -> RenderableType:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        rows = Table.grid(padding=(0, 2))
+        rows.add_column(style="bold")
+        if self._losses is not None:
+            rows.add_row("losses", _values(self._losses.values))
+            rows.add_row("speed", f"{self._losses.images_per_second:.1f} images/s, rate {self._losses.lr:.2g}")
+        if self._scores is not None:
+            rows.add_row("validation", f"{_values(self._scores.values)} at step {self._scores.step}")
+        if self._best is not None:
+            rows.add_row("best", f"{_values(self._best.values)} at step {self._best.step}")
+        if self._checkpoint:
+            rows.add_row("checkpoint", f"step {self._checkpoint}")
+        if self._progress is None:
+            return Group(rows, Text("preparing"))
+        now = self._progress
+        left = "" if now.seconds_left is None else f", {duration(now.seconds_left)} left"
+        text = Text(f"{now.what}: {now.done} of {now.total}{left}")
+        return Group(rows, ProgressBar(total=now.total, completed=now.done, width=60), text)
+
+
+def _values(values: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in values.items())

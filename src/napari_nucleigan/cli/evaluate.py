@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from napari_nucleigan.base.events import run
 from napari_nucleigan.base.files import write_text
-from napari_nucleigan.cli.console import FAILED, Bar, Stopped, answer, guarded, print_message
-from napari_nucleigan.cli.synthetic import Crop, Device, Features, Segmenter, Synthetic, judge
-from napari_nucleigan.cli.tables import print_table
+from napari_nucleigan.cli.console import (
+    FAILED,
+    handle_errors,
+    print_json,
+    print_message,
+    print_table,
+    run_with_bar,
+    usage_errors,
+)
+from napari_nucleigan.cli.options import Json
+from napari_nucleigan.evaluation.synthetic.settings import QualitySettings
 
 if TYPE_CHECKING:
     from napari_nucleigan.evaluation import Report
 
 
-@guarded
+_PANEL = "With --synthetic"
+
+
+def _option(name: str) -> Any:
+    """Make an option of a field of the settings; None stands for the field's own default."""
+    field = QualitySettings.model_fields[name]
+    default = "" if field.default is None else f" By default {field.default}."
+    return typer.Option(help=f"{field.description}{default}", rich_help_panel=_PANEL, show_default=False)
+
+
+@handle_errors
 def evaluate(
     pred: Annotated[
         Path, typer.Argument(help="Predicted labels: a file, a folder, or a data set with labels/.", show_default=False)
@@ -35,7 +52,7 @@ def evaluate(
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Also write everything there, as CSV.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Also write the table there, as Markdown.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout.")] = False,
+    as_json: Json = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail where a prediction or true labels are missing.")
     ] = False,
@@ -60,15 +77,23 @@ def evaluate(
             min=0, help="Processes; 0 for none but this. By default as many as there are cores.", show_default=False
         ),
     ] = None,
-    synthetic: Synthetic = False,
-    segmenter: Segmenter = None,
-    features: Features = None,
-    crop: Crop = None,
-    device: Device = None,
+    synthetic: Annotated[
+        bool,
+        typer.Option(
+            "--synthetic",
+            help="Judge synthetic images instead: PRED is a data set of them with their masks, TRUTH one of real "
+            "images.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = False,
+    segmenter: Annotated[str | None, _option("segmenter")] = None,
+    features: Annotated[str | None, _option("features")] = None,
+    crop: Annotated[int | None, _option("crop")] = None,
+    device: Annotated[str | None, _option("device")] = None,
 ) -> None:
     """Compare predicted nuclei with true ones, or synthetic images with real ones."""
-    judging = {"segmenter": segmenter, "features": features, "crop": crop, "device": device}
-    comparing = {
+    for_synthetic = {"segmenter": segmenter, "features": features, "crop": crop, "device": device}
+    for_labels = {
         "by": by,
         "csv": csv,
         "markdown": markdown,
@@ -79,11 +104,11 @@ def evaluate(
         "workers": workers,
     }
     if synthetic:
-        if given := [name for name, value in comparing.items() if value is not None]:
+        if given := [name for name, value in for_labels.items() if value is not None]:
             raise typer.BadParameter(f"--{given[0]} does not go with --synthetic; for machines there is --json.")
-        judge(pred, truth, split, as_json, judging)
+        _evaluate_synthetic(pred, truth, split, as_json, for_synthetic)
         return
-    if given := [name for name, value in judging.items() if value is not None]:
+    if given := [name for name, value in for_synthetic.items() if value is not None]:
         raise typer.BadParameter(f"--{given[0]} goes with --synthetic only.")
     from napari_nucleigan.evaluation import Bootstrap, evaluate_folders
 
@@ -91,13 +116,9 @@ def evaluate(
     job = evaluate_folders(
         pred, truth, split=split, iou=0.5 if iou is None else iou, bootstrap=bootstrap, workers=workers
     )
-    try:
-        with Bar() as bar:
-            report = run(job, bar)
-    except KeyboardInterrupt as stop:
-        raise Stopped("Interrupted; nothing was written.") from stop
+    report = run_with_bar(job, "Interrupted; nothing was written.")
     _show(report, by or "image", csv, markdown, as_json)
-    _complain(report, strict)
+    _fail_if_incomplete(report, strict)
 
 
 def _show(report: Report, by: str, csv: Path | None, markdown: Path | None, as_json: bool) -> None:
@@ -106,7 +127,7 @@ def _show(report: Report, by: str, csv: Path | None, markdown: Path | None, as_j
     if markdown is not None:
         write_text(markdown, report.to_markdown(by))
     if as_json:
-        answer(report.to_json())
+        print_json(report.to_json())
         return
     if by == "organ" and not report.groups:
         print_message(
@@ -115,7 +136,7 @@ def _show(report: Report, by: str, csv: Path | None, markdown: Path | None, as_j
     print_table(*report.table(by))
 
 
-def _complain(report: Report, strict: bool) -> None:
+def _fail_if_incomplete(report: Report, strict: bool) -> None:
     """List what was left out, and fail where that is a failure."""
     for names, what in ((report.missing, "without a prediction"), (report.extra, "without true labels")):
         if names:
@@ -132,3 +153,19 @@ def _complain(report: Report, strict: bool) -> None:
             f"Error: {len(report.missing)} predictions are missing and {len(report.extra)} have no true labels."
         )
         raise typer.Exit(FAILED)
+
+
+def _evaluate_synthetic(synthetic: Path, real: Path, split: str | None, as_json: bool, options: dict[str, Any]) -> None:
+    """Print how good synthetic images are; an option that is None was not given."""
+    with usage_errors():
+        settings = QualitySettings.checked(**{name: value for name, value in options.items() if value is not None})
+    from napari_nucleigan.evaluation.synthetic import evaluate_synthetic
+
+    report = run_with_bar(evaluate_synthetic(synthetic, real, settings, split=split))
+    if as_json:
+        print_json(report.to_json())
+        return
+    figures, distances = report.tables()
+    print_table(*figures)
+    print()
+    print_table(*distances)

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_nucleigan.cli.console import answer, guarded, print_message
+from napari_nucleigan.cli.console import handle_errors, print_json, print_message
+from napari_nucleigan.cli.options import Json
 
 app = typer.Typer(help="List, describe and export models.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout.")]
 Source = Annotated[
     str,
     typer.Argument(metavar="MODEL", help="Name, model file, or folder of a training run.", show_default=False),
@@ -19,14 +19,14 @@ Source = Annotated[
 
 
 @app.command("list")
-@guarded
+@handle_errors
 def list_(as_json: Json = False) -> None:
     """List the bundled models and those of the user's folder."""
     from napari_nucleigan.models import list_models, user_folder
 
     files = list_models(broken=True)
     if as_json:
-        answer([_entry(file) for file in files])
+        print_json([_entry(file) for file in files])
         return
     for file in files:
         where = "bundled" if file.bundled else str(file.path)
@@ -40,7 +40,7 @@ def list_(as_json: Json = False) -> None:
 
 
 @app.command()
-@guarded
+@handle_errors
 def info(model: Source, as_json: Json = False) -> None:
     """Show the card of a model."""
     from napari_nucleigan.models import read_card, resolve
@@ -48,7 +48,7 @@ def info(model: Source, as_json: Json = False) -> None:
     path = resolve(model)
     card = read_card(path).model_dump(mode="json")
     if as_json:
-        answer({**card, "path": str(path)})
+        print_json({**card, "path": str(path)})
         return
     for name, value in {"path": str(path), **card}.items():
         if value not in ("", None, {}):
@@ -56,7 +56,7 @@ def info(model: Source, as_json: Json = False) -> None:
 
 
 @app.command()
-@guarded
+@handle_errors
 def export(
     model: Source,
     out: Annotated[Path, typer.Option("--out", "-o", help="File (.safetensors) or folder.", show_default=False)],

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_nucleigan.base.events import duration
-from napari_nucleigan.cli.console import answer, guarded, print_message
+from napari_nucleigan.cli.console import handle_errors, print_json, print_message
+from napari_nucleigan.cli.options import Json
 
 if TYPE_CHECKING:
     from napari_nucleigan.training.runs.processes import RunProcess
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List training runs, look into them, pause, resume and stop them.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout.")]
 Run = Annotated[
     str,
     typer.Argument(metavar="RUN", help="Folder of the run, or its name in the folder of the runs.", show_default=False),
@@ -25,7 +25,7 @@ Run = Annotated[
 
 
 @app.command("list")
-@guarded
+@handle_errors
 def list_(
     folder: Annotated[
         Path | None, typer.Option(help="Folder of the runs. By default NUCLEIGAN_RUNS, or the user's own.")
@@ -37,7 +37,7 @@ def list_(
 
     found = list_runs(folder)
     if as_json:
-        answer([status.to_json() for status in found])
+        print_json([status.to_json() for status in found])
         return
     if not found:
         print_message(f"There are no runs in {folder or default_folder()}.")
@@ -49,12 +49,12 @@ def list_(
 
 
 @app.command()
-@guarded
+@handle_errors
 def show(run: Run, as_json: Json = False) -> None:
     """Show the state of a run, and the last lines of its log."""
     status = _found(run).status()
     if as_json:
-        answer(status.to_json())
+        print_json(status.to_json())
         return
     facts = {
         "run": str(status.path),
@@ -79,7 +79,7 @@ def show(run: Run, as_json: Json = False) -> None:
 
 
 @app.command()
-@guarded
+@handle_errors
 def resume(
     run: Run,
     data: Annotated[Path | None, typer.Option(help="Where the data set is now, if it has moved.")] = None,
@@ -101,7 +101,7 @@ def resume(
 
 
 @app.command()
-@guarded
+@handle_errors
 def pause(run: Run, as_json: Json = False) -> None:
     """Let a run save its state and wait after the present step; its process and memory stay."""
     process = _found(run)
@@ -110,7 +110,7 @@ def pause(run: Run, as_json: Json = False) -> None:
 
 
 @app.command()
-@guarded
+@handle_errors
 def stop(
     run: Run,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it has ended.")] = True,
@@ -124,7 +124,7 @@ def stop(
 
 
 @app.command()
-@guarded
+@handle_errors
 def kill(run: Run, as_json: Json = False) -> None:
     """End the process of a run at once; the steps since the last checkpoint are lost."""
     process = _found(run)
@@ -133,7 +133,7 @@ def kill(run: Run, as_json: Json = False) -> None:
 
 
 @app.command()
-@guarded
+@handle_errors
 def rename(run: Run, name: Annotated[str, typer.Argument(help="The new name.", show_default=False)]) -> None:
     """Give a run another name."""
     from napari_nucleigan.training.runs import run_library
@@ -142,7 +142,7 @@ def rename(run: Run, name: Annotated[str, typer.Argument(help="The new name.", s
 
 
 @app.command()
-@guarded
+@handle_errors
 def delete(run: Run) -> None:
     """Move a run to the folder .trash beside it."""
     from napari_nucleigan.training.runs import run_library
@@ -159,7 +159,7 @@ def _found(run: str) -> RunProcess:
 
 def _tell(process: RunProcess, as_json: bool, text: str) -> None:
     if as_json:
-        answer(process.status().to_json())
+        print_json(process.status().to_json())
     else:
         print(text)
 

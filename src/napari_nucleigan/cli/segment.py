@@ -1,21 +1,32 @@
-"""``nucleigan segment``: images, whole slides and folders of them to nuclei."""
+"""``nucleigan segment`` and ``normalize``: images, whole slides and folders of them to nuclei, or to other stains."""
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from napari_nucleigan.base.errors import RecipeError
-from napari_nucleigan.base.events import run
-from napari_nucleigan.cli.console import Bar, Stopped, answer, complain, guarded
+from napari_nucleigan.base.errors import ImageError, NucleiganError
+from napari_nucleigan.base.events import Job, Note, Progress
+from napari_nucleigan.cli.console import (
+    CONTINUES_TEXT,
+    INTERRUPTED_TEXT,
+    fail_if_any_failed,
+    handle_errors,
+    print_json,
+    run_with_bar,
+    usage_errors,
+)
 from napari_nucleigan.cli.options import Json, Out, with_options
 from napari_nucleigan.segmentation.settings import SegmentSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_nucleigan.segmentation import FileResult
     from napari_nucleigan.segmentation.slides.worker import Polygons
 
@@ -31,15 +42,8 @@ class Format(StrEnum):
     DENSITY = "density.tif"
 
 
-def _settings(**values: object) -> SegmentSettings:
-    try:
-        return SegmentSettings.checked(**values)
-    except RecipeError as error:
-        raise typer.BadParameter(str(error)) from error
-
-
-@guarded
-@with_options(SegmentSettings, _settings)
+@handle_errors
+@with_options(SegmentSettings, usage_errors()(SegmentSettings.checked))
 def segment(
     inputs: Annotated[
         list[Path],
@@ -91,18 +95,13 @@ def segment(
 
     folder = results_folder(inputs, out)
     slides = SlideOptions(scheduler, workers, _polygons(region) if region else None, slide or region is not None)
-    try:
-        with Bar() as bar:
-            job = segment_files(inputs, out, settings, formats or (), again=again, recursive=recursive, slides=slides)
-            results = run(job, bar)
-    except KeyboardInterrupt as stop:
-        on = ", and the same command goes on from it" if folder is not None else ""
-        raise Stopped(f"Interrupted; what was finished is kept{on}.") from stop
+    job = segment_files(inputs, out, settings, formats or (), again=again, recursive=recursive, slides=slides)
+    results = run_with_bar(job, INTERRUPTED_TEXT if folder is None else CONTINUES_TEXT)
     if as_json:
-        answer([result.to_json() for result in results])
+        print_json([result.to_json() for result in results])
     else:
         _show(results)
-    complain(results, f" All reasons are in {folder / REPORT}." if folder is not None else "")
+    fail_if_any_failed(results, f" All reasons are in {folder / REPORT}." if folder is not None else "")
 
 
 def _polygons(path: Path) -> Polygons:
@@ -130,3 +129,90 @@ def _show(results: list[FileResult]) -> None:
 def _how(result: FileResult) -> str:
     record = result.provenance
     return f"{record['seconds']:.1f} s, {record['mpp']:.3g} µm per pixel, {record['model']} on {record['device']}"
+
+
+@handle_errors
+def normalize(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="INPUT", help="Images, and folders of them.", show_default=False),
+    ],
+    out: Out,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Image whose stains to take. By default a typical H&E section."),
+    ] = None,
+    method: Annotated[
+        Literal["vahadane", "macenko", "reinhard"], typer.Option(help="Method of normalisation.")
+    ] = "vahadane",
+    as_json: Json = False,
+) -> None:
+    """Bring the stains of H&E images to those of a reference."""
+    results = run_with_bar(normalize_files(inputs, out, to, method))
+    if as_json:
+        print_json([result.to_json() for result in results])
+    else:
+        for result in results:
+            if not result.error:
+                print(f"{result.source.name} -> {result.outputs[0]}")
+    fail_if_any_failed(results)
+
+
+def normalize_files(
+    inputs: Sequence[Path], out: Path, to: Path | None = None, method: str = "vahadane"
+) -> Job[list[FileResult]]:
+    """Normalise image files, and go on where one fails.
+
+    Parameters
+    ----------
+    inputs : sequence of Path
+        Image files, and folders whose images are taken.
+    out : Path
+        For one image file: the file to write (``.tif`` or ``.png``). Else a folder.
+    to : Path, optional
+        Image whose stains to take; by default the project's reference.
+    method : {"vahadane", "macenko", "reinhard"}
+        How.
+
+    Returns
+    -------
+    list of FileResult
+
+    Raises
+    ------
+    ImageError
+        If the reference cannot be read, or has no stains to take.
+    OutputError
+        As `plan_files`.
+    """
+    from napari_nucleigan import stains
+    from napari_nucleigan.data.images.files import read_image, write_image
+    from napari_nucleigan.segmentation import FileResult
+    from napari_nucleigan.segmentation.file_plan import plan_files
+
+    tasks = plan_files(inputs, out, (".tif", ".png"))
+    target = replace(stains.REFERENCE, method=method)
+    if to is not None:
+        target = stains.fit(read_image(to).pixels, method)
+        if target.method == "identity":
+            raise ImageError(f"{to} cannot be the reference: {' '.join(target.notes)}")
+        for note in target.notes:
+            yield Note(f"{to.name}: {note}", "warning")
+    results: list[FileResult] = []
+    for index, task in enumerate(tasks):
+        yield Progress(index, len(tasks), f"normalising {task.source.name}")
+        try:
+            image = read_image(task.source)
+            source = stains.fit(image.pixels, method)
+            pixels = stains.normalize(image.pixels, target, source)
+            write_image(task.outputs[0], pixels, image.mpp)
+        except NucleiganError as error:
+            results.append(FileResult(task.source, error=str(error)))
+            if len(tasks) > 1:
+                yield Note(f"{task.source.name}: {error}", "warning")
+            continue
+        notes = (*image.notes, *source.notes)
+        results.append(FileResult(task.source, task.outputs, notes=notes))
+        for text in notes:
+            yield Note(f"{task.source.name}: {text}")
+    return results

@@ -1,28 +1,202 @@
-"""``nucleigan synthesize``: data sets of masks and the H&E painted from them."""
+"""``nucleigan masks`` and ``synthesize``: folders of random polygon masks, and data sets of H&E painted from masks."""
 
 from __future__ import annotations
 
+import json
+import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import Field, create_model
 
-from napari_nucleigan.base.errors import RecipeError
-from napari_nucleigan.base.events import run
-from napari_nucleigan.cli.console import FAILED, Bar, Stopped, answer, guarded, print_message
-from napari_nucleigan.cli.options import with_options
+from napari_nucleigan.base.errors import OutputError
+from napari_nucleigan.base.events import Job, Progress
+from napari_nucleigan.cli.console import (
+    CONTINUES_TEXT,
+    FAILED,
+    handle_errors,
+    print_json,
+    print_message,
+    run_with_bar,
+    usage_errors,
+)
+from napari_nucleigan.cli.options import Json, with_options
+from napari_nucleigan.masks.sampler.parameters import PolygonMasks
 from napari_nucleigan.synthesis.settings import SetSettings
 
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
-def _settings(**values: object) -> SetSettings:
+RECORD = "masks.json"
+"""Says what the masks of a folder were drawn from."""
+
+LARGEST = 16384
+"""Largest side of a mask in pixels: with more, memory may not do."""
+
+
+@dataclass(frozen=True)
+class MaskReport:
+    """What was drawn.
+
+    Attributes
+    ----------
+    out : str
+        The folder.
+    made, kept : int
+        Masks that were drawn, and that were there.
+    nuclei : int
+        Nuclei of the drawn ones.
+    seconds : float
+        How long it took.
+    """
+
+    out: str
+    made: int
+    kept: int
+    nuclei: int
+    seconds: float
+
+
+def draw_masks(
+    out: Path, count: int, size: tuple[int, int], statistics: PolygonMasks, mpp: float = 0.25, seed: int = 0
+) -> Job[MaskReport]:
+    """Draw masks into a folder: ``labels/mask-00001.tif`` and so on. What is there of the same masks is kept.
+
+    Parameters
+    ----------
+    out : Path
+        The folder.
+    count : int
+        How many masks it shall hold.
+    size : (int, int)
+        Height and width in pixels.
+    statistics : PolygonMasks
+        What they are like.
+    mpp : float
+        Microns per pixel.
+    seed : int
+        Of the first mask; each next one has the next.
+
+    Returns
+    -------
+    MaskReport
+
+    Raises
+    ------
+    OutputError
+        If the folder holds labels of another origin, or cannot be written.
+    RecipeError
+        If `mpp`, `size` or `seed` cannot be used.
+    """
+    from napari_nucleigan.base.files import write_text
+    from napari_nucleigan.data.images.files import write_labels
+    from napari_nucleigan.masks.sampler.sample import sample
+
+    began = time.perf_counter()
+    record = {"size": list(size), "mpp": mpp, "seed": seed, "statistics": statistics.model_dump(mode="json")}
+    _refuse_other(out, record)
+    made = kept = nuclei = 0
+    for number in range(count):
+        path = out / "labels" / f"mask-{number + 1:05d}.tif"
+        left = (time.perf_counter() - began) / made * (count - number) if made else None
+        yield Progress(number, count, "drawing masks", left)
+        if path.exists():
+            kept += 1
+            continue
+        labels = sample(statistics, size, mpp, seed + number)
+        if not made:
+            write_text(out / RECORD, json.dumps(record, indent=1) + "\n")
+        write_labels(path, labels, mpp)
+        made += 1
+        nuclei += int(labels.max())
+    return MaskReport(str(out), made, kept, nuclei, round(time.perf_counter() - began, 2))
+
+
+def _refuse_other(out: Path, record: dict[str, Any]) -> None:
+    if not (out / "labels").is_dir() or not any((out / "labels").iterdir()):
+        return
     try:
-        return SetSettings.checked(**values)
-    except RecipeError as error:
-        raise typer.BadParameter(str(error)) from error
+        there = json.loads((out / RECORD).read_text("utf-8"))
+    except (OSError, ValueError):
+        there = None
+    if there != record:
+        raise OutputError(
+            f"{out / 'labels'} holds label images that were not drawn from these settings; choose another folder, or "
+            "remove them."
+        )
 
 
-@guarded
-@with_options(SetSettings, _settings)
+def _optional(field: FieldInfo) -> tuple[Any, Any]:
+    limits = {name: getattr(each, name) for each in field.metadata for name in ("ge", "le") if hasattr(each, name)}
+    return (field.annotation or float) | None, Field(None, title=field.title, description=field.description, **limits)
+
+
+_FIELDS: dict[str, Any] = {
+    name: _optional(field) for name, field in PolygonMasks.model_fields.items() if name != "tissues"
+}
+_CHANGES = create_model("MaskChanges", **_FIELDS)
+
+
+def _given(**values: object) -> dict[str, object]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _shape(size: str) -> tuple[int, int]:
+    sides = size.lower().split("x")
+    if len(sides) > 2 or not all(side.strip().isdecimal() and 0 < int(side) <= LARGEST for side in sides):
+        raise typer.BadParameter(
+            f"--size is a number of pixels up to {LARGEST}, or height x width such as 256x512, not {size!r}."
+        )
+    return int(sides[0]), int(sides[-1])
+
+
+@handle_errors
+@with_options(_CHANGES, _given)
+def masks(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder: labels/mask-00001.tif, ...", show_default=False)],
+    count: Annotated[int, typer.Option("--count", "-n", min=1, max=10**6, help="How many masks.")] = 1,
+    size: Annotated[str, typer.Option(help="Side in pixels, or height x width such as 256x512.")] = "256",
+    like: Annotated[
+        str,
+        typer.Option(
+            help="What they are like: a preset (all, breast, kidney, liver, prostate), a label image, a folder of "
+            "them, a data set, or saved statistics. Further options change it."
+        ),
+    ] = "all",
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same masks.")] = 0,
+    mpp: Annotated[
+        float, typer.Option(help="Microns per pixel of the masks, and of label images to learn from that do not say.")
+    ] = 0.25,
+    save_statistics: Annotated[
+        Path | None, typer.Option(help="Also save there (.json) what the masks are like, for --like.")
+    ] = None,
+    as_json: Json = False,
+    *,
+    settings: dict[str, Any],
+) -> None:
+    """Draw random polygon masks. Broken off, the same command goes on."""
+    from napari_nucleigan.masks.sampler.presets import learn, save
+
+    shape = _shape(size)
+    if save_statistics is not None and save_statistics.suffix.lower() != ".json":
+        raise typer.BadParameter("--save-statistics takes a name that ends in .json.")
+    statistics = learn(like, mpp)
+    with usage_errors():
+        statistics = statistics.changed(**settings) if settings else statistics
+    if save_statistics is not None:
+        save(statistics, save_statistics)
+    report = run_with_bar(draw_masks(out, count, shape, statistics, mpp, seed))
+    if as_json:
+        print_json(asdict(report))
+    else:
+        there = f", {report.kept} were there" if report.kept else ""
+        print(f"{report.made} masks with {report.nuclei} nuclei drawn in {report.seconds:.1f} s{there} -> {out}")
+
+
+@handle_errors
+@with_options(SetSettings, usage_errors()(SetSettings.checked))
 def synthesize(
     out: Annotated[
         Path,
@@ -37,7 +211,7 @@ def synthesize(
             show_default=False,
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout.")] = False,
+    as_json: Json = False,
     *,
     settings: SetSettings,
 ) -> None:
@@ -46,13 +220,9 @@ def synthesize(
         raise typer.BadParameter("Say how many pairs to make (-n), or give masks to be painted.")
     from napari_nucleigan.synthesis import synthesize_set
 
-    try:
-        with Bar() as bar:
-            report = run(synthesize_set(out, settings, masks), bar)
-    except KeyboardInterrupt as stop:
-        raise Stopped("Interrupted; what was finished is kept, and the same command goes on from it.") from stop
+    report = run_with_bar(synthesize_set(out, settings, masks), CONTINUES_TEXT)
     if as_json:
-        answer(report.to_json())
+        print_json(report.to_json())
     else:
         kept = f", {report.kept} were there" if report.kept else ""
         pace = f" ({report.made / report.seconds:.1f} a second)" if report.made else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -13,8 +13,19 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from napari_nucleigan.base.errors import NucleiganError, RecipeError, RunError, StopRequested
-from napari_nucleigan.cli.console import SAVED, USAGE, Stopped, drive, guarded, print_message
-from napari_nucleigan.cli.options import parse_changes
+from napari_nucleigan.cli.console import (
+    SAVED,
+    USAGE,
+    Stopped,
+    TrainingView,
+    handle_errors,
+    print_event,
+    print_json,
+    print_message,
+    run_interruptible,
+    run_with_bar,
+)
+from napari_nucleigan.cli.options import Json, parse_changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,18 +41,18 @@ _Kind = TypeVar("_Kind", bound="Recipe")
 
 app = typer.Typer(help="Train a network.")
 
-Json = Annotated[bool, typer.Option("--json", help="Write every event as a line of JSON on stdout.")]
+EventsJson = Annotated[bool, typer.Option("--json", help="Write every event as a line of JSON on stdout.")]
 
 
 @app.callback(invoke_without_command=True)
-@guarded
+@handle_errors
 def _callback(
     context: typer.Context,
     watch: Annotated[
         str | None,
         typer.Option(metavar="RUN", help="Show a run as it trains: its folder, or its name among the runs."),
     ] = None,
-    as_json: Json = False,
+    as_json: EventsJson = False,
 ) -> None:
     """Train a network, or watch a run that another process trains."""
     if watch is None and context.invoked_subcommand is None:
@@ -74,7 +85,7 @@ Name = Annotated[str | None, typer.Option(help="Name on the model's card. By def
 
 
 @app.command()
-@guarded
+@handle_errors
 def segmenter(
     data: Annotated[
         Path,
@@ -117,7 +128,7 @@ def segmenter(
     name: Name = None,
     queue: Queue = False,
     estimate: Estimate = False,
-    as_json: Json = False,
+    as_json: EventsJson = False,
 ) -> None:
     """Train a conditional GAN to segment nuclei; stops with Ctrl-C, goes on with --resume."""
     from napari_nucleigan.training import SegmenterRecipe, train_segmenter
@@ -136,7 +147,7 @@ def segmenter(
 
 
 @app.command()
-@guarded
+@handle_errors
 def synthesizer(
     data: Annotated[
         Path,
@@ -164,7 +175,7 @@ def synthesizer(
     name: Name = None,
     queue: Queue = False,
     estimate: Estimate = False,
-    as_json: Json = False,
+    as_json: EventsJson = False,
 ) -> None:
     """Train a cycleGAN to paint H&E from masks; stops with Ctrl-C, goes on with --resume."""
     from napari_nucleigan.training import SynthesizerRecipe, train_synthesizer
@@ -217,7 +228,6 @@ def _train(
         raise typer.BadParameter("Say with --run in which folder the run is to be kept.")
     from napari_nucleigan.base.devices import choose_device
     from napari_nucleigan.base.events import run as finish
-    from napari_nucleigan.cli.live import JsonLines, TrainingView
     from napari_nucleigan.training import RunFolder
     from napari_nucleigan.training.distributed.ranks import started
     from napari_nucleigan.training.runs.processes import TOKEN
@@ -249,8 +259,8 @@ def _train(
     try:
         # Those who do not wait stand in the line all the same: others may wait for them.
         with place(device if device == "cpu" else choose_device(device)) as line:
-            with JsonLines() if as_json else TrainingView() as view:
-                best = drive(job(line), view if as_json else _quietly(view), stop)
+            with nullcontext(print_event) if as_json else TrainingView() as view:
+                best = run_interruptible(job(line), view if as_json else _quietly(view), stop)
     except StopRequested as request:
         raise Stopped(SAVED if folder.exists else str(request)) from request
     if not as_json:
@@ -267,13 +277,12 @@ def _quietly(view: Callable[[Event], object]) -> Callable[[Event], object]:
 
 
 def _watch(name: str, as_json: bool) -> None:
-    from napari_nucleigan.cli.live import JsonLines, TrainingView
     from napari_nucleigan.training.runs.run_library import find_run
     from napari_nucleigan.training.runs.status import RunState, state_of, watch
 
     run = find_run(name)
     try:
-        with JsonLines() if as_json else TrainingView() as view:
+        with nullcontext(print_event) if as_json else TrainingView() as view:
             for event in watch(run):
                 view(event)
     except KeyboardInterrupt as stop:
@@ -287,36 +296,32 @@ def _watch(name: str, as_json: bool) -> None:
 def _estimate(
     data: Path, recipe: SegmenterRecipe | SynthesizerRecipe, device: str, synthetic: Path | None, as_json: bool
 ) -> None:
-    from napari_nucleigan.base.events import run
-    from napari_nucleigan.cli.console import Bar, answer
     from napari_nucleigan.training.distributed.ranks import started
     from napari_nucleigan.training.runs.estimate import estimate
 
     if started()[1] > 1:
         raise typer.BadParameter("--estimate is for a single process.")
-    with Bar() as bar:
-        found = run(estimate(data, recipe, device=device, synthetic=synthetic), bar)
+    found = run_with_bar(estimate(data, recipe, device=device, synthetic=synthetic))
     if as_json:
-        answer(found.to_json())
+        print_json(found.to_json())
     else:
         print(found)
 
 
 @app.command()
-@guarded
+@handle_errors
 def recipes(
-    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout.")] = False,
+    as_json: Json = False,
     name: Annotated[str | None, typer.Argument(help="Show this recipe only.")] = None,
 ) -> None:
     """Show the recipes and their fields."""
-    from napari_nucleigan.cli.console import answer
     from napari_nucleigan.training import RECIPES
 
     if name is not None and name not in RECIPES:
         raise RecipeError(f"There is no recipe {name!r}; choose one of {', '.join(RECIPES)}.")
     chosen = {key: recipe for key, recipe in RECIPES.items() if name in (None, key)}
     if as_json:
-        answer({key: recipe.model_dump(mode="json") for key, recipe in chosen.items()})
+        print_json({key: recipe.model_dump(mode="json") for key, recipe in chosen.items()})
         return
     for key, recipe in chosen.items():
         print(key)

@@ -2,10 +2,10 @@ from .experiment import compare as compare
 from .methods import METHODS as METHODS
 from .methods import Method as Method
 from .methods import recipe_of as recipe_of
-from .paper import published as published
 from .report import markdown as markdown
 from .report import write_report as write_report
 from .results import Budget as Budget
 from .results import MethodComparison as MethodComparison
 from .results import Outcome as Outcome
 from .results import Trial as Trial
+from .results import published as published

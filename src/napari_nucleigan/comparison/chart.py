@@ -1,39 +1,30 @@
-"""A comparison as a picture: what every method reaches, overall and by organ, beside the published figures."""
+"""Chart of a comparison: what every method reaches, overall and by organ, beside the published figures."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from PIL import Image, ImageDraw, ImageFont
-
-from napari_nucleigan.comparison.columns import COLUMNS, best, number
-from napari_nucleigan.comparison.paper import OVERALL, published
+from napari_nucleigan.comparison.results import COLUMNS, OVERALL, best, number, published
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from pathlib import Path
 
-    from napari_nucleigan.comparison.columns import Column
-    from napari_nucleigan.comparison.results import MethodComparison
-    from napari_nucleigan.evaluation import Interval
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
-Colour = tuple[int, int, int]
+    from napari_nucleigan.comparison.results import Column, MethodComparison
 
-SCALE = 2
-"""Pixels of a unit of length, so that the picture is sharp on any screen."""
+MISSING = 'The picture needs matplotlib, which is not installed; run: pip install "napari-nucleigan[charts]"'
+"""What whoever asks for a chart without the extra is told."""
 
-WIDTH = 1100
-_EDGE = 24
-_ROW = 30
-_HEAD = 30
-_GAP = 28  # between blocks
-_INK, _GREY, _PALE = (32, 33, 36), (110, 114, 120), (222, 225, 229)
-_DOT, _THEIRS = (0, 102, 140), (196, 84, 20)
-_LOW, _HIGH = (255, 255, 255), (126, 190, 205)  # of the cells
-_BETTER = {True: "less is better", False: "more is better"}
+_WIDTH, _ROW = 11.0, 0.3  # inches
+_GREY, _MEASURED, _PUBLISHED = "#6e7278", "#00668c", "#c45414"
+_CELLS = ("#ffffff", "#7ebecd")  # the better, the deeper
+_BESIDE = 14  # points from the middle of a cell to a measured and a published figure
 
 
-def draw(comparison: MethodComparison) -> Image.Image:
+def draw(comparison: MethodComparison, file: Path) -> None:
     """Draw a comparison.
 
     On top the means over all test images with their 95 % intervals, below the means of each organ; published figures
@@ -43,217 +34,135 @@ def draw(comparison: MethodComparison) -> Image.Image:
     ----------
     comparison : MethodComparison
         What was found.
+    file : Path
+        The picture, PNG; 2200 pixels wide.
 
-    Returns
-    -------
-    PIL.Image.Image
-        RGB.
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
     """
-    return _Sheet(comparison).image
+    from matplotlib import style
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-
-class _Sheet:
-    """Draws from top to bottom; lengths are in units of `SCALE` pixels."""
-
-    def __init__(self, comparison: MethodComparison) -> None:
-        self._comparison = comparison
-        self._organs = sorted(set(comparison.organs.values()))
-        # Room for the names of the methods.
-        self._names = max((_length(outcome.method.title, 14) for outcome in comparison.outcomes), default=0.0) + 14
-        rows, blocks = len(comparison.outcomes), len(COLUMNS)
-        table = _HEAD + 26 + _ROW * max(1, len(comparison.run)) + _GAP
-        height = _EDGE + 62 + (_HEAD + 34 + _ROW * rows + _GAP) + blocks * table + _EDGE
-        self.image = Image.new("RGB", (WIDTH * SCALE, height * SCALE), "white")
-        self._draw = ImageDraw.Draw(self.image)
-        self._top = float(_EDGE)
-        self._title()
-        self._intervals()
+    rows, shown = len(comparison.outcomes), max(1, len(comparison.run))
+    heights = [2.0, rows + 1, *[shown + 2] * len(COLUMNS)]  # in rows
+    layout: list[Any] = [["head"] * len(COLUMNS), [column.metric for column in COLUMNS]]
+    layout += [[column.title] * len(COLUMNS) for column in COLUMNS]
+    with style.context("default"):  # the same whatever the user's own style is
+        figure = Figure(
+            (_WIDTH, (sum(heights) + 2) * _ROW), dpi=200, layout=ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.1)
+        )
+        axes = figure.subplot_mosaic(layout, height_ratios=heights)
+        _head(axes["head"], comparison)
         for column in COLUMNS:
-            self._table(column)
-
-    def _title(self) -> None:
-        comparison = self._comparison
-        data = comparison.provenance.get("data", "")
-        self._text(_EDGE, self._top, "Nuclei segmentation methods side by side", 24)
-        seeds = comparison.provenance.get("seeds", [0])
-        alike = "not all trained alike, see the notes" if comparison.notes else "one budget for all"
-        what = (
-            f"{len(comparison.organs)} images of the split '{comparison.split}' of {data}; means over images; "
-            f"seed {', '.join(map(str, seeds))}; {alike}."
-        )
-        self._text(_EDGE, self._top + 34, what, 14, _GREY)
-        self._top += 62
-
-    def _intervals(self) -> None:
-        """Means over all test images, their intervals, and the published figures."""
-        comparison = self._comparison
-        outcomes = comparison.outcomes
-        room = (WIDTH - 2 * _EDGE - self._names) / len(COLUMNS)
-        self._legend()
-        top = self._top + _HEAD
-        rows = top + 34
-        for index, column in enumerate(COLUMNS):
-            left = _EDGE + self._names + index * room
-            self._panel(column, left, left + room - 18, top, rows)
-        for place, outcome in enumerate(outcomes):
-            middle = rows + _ROW * (place + 0.5)
-            self._text(_EDGE, middle, outcome.method.title, 14, _INK if outcome.trials else _GREY, "lm")
+            _means(axes[column.metric], comparison, column)
+            _organs(axes[column.title], comparison, column)
+        first = axes[COLUMNS[0].metric]
+        first.set_yticks(range(rows), [outcome.method.title for outcome in comparison.outcomes])
+        first.set_zorder(1)  # why a method was not run is written across the other panels
+        for place, outcome in enumerate(comparison.outcomes):
             if not outcome.trials:
-                # On the lines of the panels it could not be read.
-                self._box((_EDGE + self._names, middle - 10, WIDTH - _EDGE, middle + 10), (255, 255, 255))
-                self._text(
-                    _EDGE + self._names, middle, self._cut(f"not run: {outcome.reason}", 3 * room), 13, _GREY, "lm"
-                )
-        self._top = rows + _ROW * len(outcomes) + _GAP
+                text = _cut(f"not run: {outcome.reason}", 100)
+                why = first.text(0.01, place, text, va="center", color=_GREY, size=9, backgroundcolor="white")
+                why.set(transform=first.get_yaxis_transform(), in_layout=False)
+        figure.savefig(file, format="png")
 
-    def _legend(self) -> None:
-        left, middle = _EDGE + 6.0, self._top + 10
-        self._dot(left + 6, middle)
-        self._line(left - 6, middle, left + 18, middle, _DOT, 2)
-        left = self._text(
-            left + 26, middle, "measured here, with its 95 % interval (bootstrap over images)", 13, anchor="lm"
-        )
-        self._diamond(left + 28, middle)
-        self._text(left + 40, middle, "published, on another test set", 13, anchor="lm")
 
-    def _panel(self, column: Column, left: float, right: float, top: float, rows: float) -> None:
-        """One metric: a line for each method."""
-        comparison = self._comparison
-        points: list[tuple[float | None, Interval | None, float | None]] = []
-        for outcome in comparison.outcomes:
-            mean = comparison.mean(outcome, column.metric) if outcome.trials else None
-            interval = comparison.interval(outcome, column.metric) if outcome.trials else None
-            theirs = published(outcome.method.published, column.published) if column.published else None
-            points.append((mean, interval, theirs if outcome.trials else None))
-        self._text(left, top, f"{column.title}", 15)
-        self._text(left, top + 17, _BETTER[column.lower], 11, _GREY)
-        known = [value for mean, _, theirs in points for value in (mean, theirs) if value is not None]
-        known += [end for _, interval, _ in points if interval for end in (interval.low, interval.high)]
-        if not known:
-            return
-        ticks = _ticks(min(known), max(known))
-        scale = (right - left - 50) / max(ticks[-1] - ticks[0], 1e-9)
+def _head(axes: Axes, comparison: MethodComparison) -> None:
+    """Title, what was tested on, and the legend."""
+    provenance = comparison.provenance
+    alike = "not all trained alike, see the notes" if comparison.notes else "one budget for all"
+    what = (
+        f"{len(comparison.organs)} images of the split '{comparison.split}' of {provenance.get('data', '')}; means "
+        f"over images; seed {', '.join(map(str, provenance.get('seeds', [0])))}; {alike}."
+    )
+    axes.axis("off")
+    measured, theirs = _mark(axes, [], _MEASURED), _mark(axes, [], _PUBLISHED)
+    names = ["measured here, with its 95 % interval (bootstrap over images)", "published, on another test set"]
+    axes.legend([measured, theirs], names, loc="lower left", ncols=2, frameon=False, borderpad=0, borderaxespad=0)
+    above = "axes fraction", "offset points"
+    axes.annotate("Nuclei segmentation methods side by side", (0, 0), (0, 45), *above, size=17)
+    axes.annotate(what, (0, 0), (0, 26), *above, size=10, color=_GREY)
 
-        def at(value: float) -> float:
-            return left + (value - ticks[0]) * scale
 
-        bottom = rows + _ROW * len(points)
-        for tick in ticks:
-            self._line(at(tick), rows, at(tick), bottom, _PALE)
-            self._text(at(tick), bottom + 3, f"{tick:g}", 11, _GREY, "mt")
-        for index, (mean, interval, theirs) in enumerate(points):
-            middle = rows + _ROW * (index + 0.5)
+def _means(axes: Axes, comparison: MethodComparison, column: Column) -> None:
+    """One metric over all images: a line for each method."""
+    axes.set_title(column.title, loc="left", size=11, pad=16)
+    axes.annotate(_better(column), (0, 1), (0, 4), "axes fraction", "offset points", color=_GREY, size=8)
+    axes.set(ylim=(len(comparison.outcomes) - 0.5, -0.5), yticks=[])
+    axes.grid(axis="x", color="#dee1e5")
+    axes.set_axisbelow(True)
+    axes.margins(x=0.1)
+    axes.tick_params(length=0, labelsize=9)
+    axes.tick_params("x", labelcolor=_GREY, labelsize=8)
+    axes.spines[:].set_visible(False)
+    for place, outcome in enumerate(comparison.outcomes):
+        if not outcome.trials:
+            continue
+        theirs = published(outcome.method.published, column.published)
+        if theirs is not None:
+            _mark(axes, [theirs], _PUBLISHED, place)
+        mean, interval = comparison.mean(outcome, column.metric), comparison.interval(outcome, column.metric)
+        if interval:
+            axes.plot([interval.low, interval.high], [place, place], color=_MEASURED, linewidth=2)
+        if mean is not None:
+            _mark(axes, [mean], _MEASURED, place)
+            text = number(mean, column.digits)
+            axes.text(1.03, place, text, va="center", size=9, transform=axes.get_yaxis_transform())
+    if not axes.lines:
+        axes.set_xticks([])
+
+
+def _mark(axes: Axes, values: list[float], colour: str, place: int = 0) -> Line2D:
+    """Mark a measured figure by a dot on a line, a published one by an open diamond."""
+    if colour == _MEASURED:
+        return axes.plot(values, [place] * len(values), "o-", color=colour)[0]
+    return axes.plot(values, [place] * len(values), "D", color=colour, markerfacecolor="white")[0]
+
+
+def _organs(axes: Axes, comparison: MethodComparison, column: Column) -> None:
+    """One metric by organ: a row for each method."""
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.patches import Rectangle
+
+    shown = comparison.run
+    groups = comparison.groups
+    table = [[comparison.mean(outcome, column.metric, group) for group in groups] for outcome in shown]
+    axes.set_title(f"{column.title} by organ", loc="left", size=11)
+    axes.set_title(f"{_better(column)}; framed: the best here; orange: published", loc="right", size=8, color=_GREY)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labelsize=9, top=False, labeltop=True, labelbottom=False)
+    axes.set_yticks(range(len(shown)), [outcome.method.title for outcome in shown])
+    names = [OVERALL if group is None else f"{group} ({len(comparison.names(group))})" for group in groups]
+    axes.set_xticks(range(len(groups)), [_cut(name, 110 // len(groups)) for name in names])
+    axes.set_xlim(-0.5, len(groups) - 0.5)
+    if shown:
+        colours = LinearSegmentedColormap.from_list("cells", _CELLS[::-1] if column.lower else _CELLS)
+        axes.imshow([[math.nan if v is None else v for v in row] for row in table], colours, aspect="auto")
+    for place, group in enumerate(groups):
+        values = [row[place] for row in table]
+        for row, (outcome, value) in enumerate(zip(shown, values, strict=True)):
+            theirs = published(outcome.method.published, column.published, group or OVERALL)
+            axes.add_patch(Rectangle((place - 0.5, row - 0.5), 1, 1, fill=False, color="white"))
+            if value is not None and value == best(values, column.lower):
+                frame = Rectangle((place - 0.46, row - 0.44), 0.92, 0.88, fill=False, color=_MEASURED, linewidth=1.5)
+                axes.add_patch(frame)
+            shift = 0 if theirs is None else _BESIDE
+            _figure(axes, (place, row), number(value, column.digits), -shift, 9, "black")
             if theirs is not None:
-                self._diamond(at(theirs), middle)
-            if mean is not None:
-                if interval:
-                    self._line(at(interval.low), middle, at(interval.high), middle, _DOT, 2)
-                self._dot(at(mean), middle)
-                self._text(right, middle, number(mean, column.digits), 14, anchor="rm")
-
-    def _table(self, column: Column) -> None:
-        """One metric by organ: a row for each method."""
-        comparison = self._comparison
-        shown = comparison.run
-        groups: list[str | None] = [*self._organs, None]
-        width = (WIDTH - 2 * _EDGE - self._names) / len(groups)
-        heading = f"{column.title} by organ"
-        end = self._text(_EDGE, self._top, heading, 15)
-        self._text(
-            end + 10, self._top + 3, f"{_BETTER[column.lower]}; framed: the best here; orange: published", 12, _GREY
-        )
-        top = self._top + _HEAD
-        rows = top + 26
-        values = {
-            (group, outcome.method.name): comparison.mean(outcome, column.metric, group)
-            for group in groups
-            for outcome in shown
-        }
-        known = [value for value in values.values() if value is not None]
-        for index, outcome in enumerate(shown):
-            self._text(_EDGE, rows + _ROW * (index + 0.5), outcome.method.title, 14, anchor="lm")
-        for place, group in enumerate(groups):
-            left = _EDGE + self._names + place * width
-            name = OVERALL if group is None else f"{group} ({len(comparison.names(group))})"
-            self._text(
-                left + width / 2, top + 12, self._cut(name, width, 13), 13, _INK if group is None else _GREY, "mm"
-            )
-            column_values = [values[group, outcome.method.name] for outcome in shown]
-            for index, (outcome, value) in enumerate(zip(shown, column_values, strict=True)):
-                above = rows + _ROW * index
-                box = (left + 1, above + 1, left + width - 1, above + _ROW - 1)
-                self._box(box, _shade(value, known, column.lower))
-                if value is not None and value == best(column_values, column.lower):
-                    self._box(box, None, _DOT)
-                theirs = None
-                if column.published:
-                    theirs = published(outcome.method.published, column.published, group or OVERALL)
-                middle = above + _ROW / 2
-                shift = 0.0 if theirs is None else 16.0
-                self._text(left + width / 2 - shift, middle, number(value, column.digits), 14, anchor="mm")
-                if theirs is not None:
-                    self._text(left + width / 2 + 21, middle + 1, f"{theirs:.{column.digits}f}", 11, _THEIRS, "mm")
-        self._top = rows + _ROW * len(shown) + _GAP
-
-    def _text(
-        self, left: float, top: float, text: str, size: int = 14, colour: Colour = _INK, anchor: str = "la"
-    ) -> float:
-        """Write; return where the text ends."""
-        place = (left * SCALE, top * SCALE)
-        anchor = anchor.replace("mt", "ma")
-        self._draw.text(place, text, fill=colour, font=_font(size), anchor=anchor)
-        return left + _length(text, size)
-
-    def _cut(self, text: str, room: float, size: int = 13) -> str:
-        """Shorten a text that is too long."""
-        if _length(text, size) <= room:
-            return text
-        while text and _length(text + "...", size) > room:
-            text = text[:-1]
-        return text + "..."
-
-    def _line(
-        self, left: float, top: float, right: float, bottom: float, colour: Colour = _INK, width: float = 1
-    ) -> None:
-        ends = [value * SCALE for value in (left, top, right, bottom)]
-        self._draw.line(ends, colour, round(width * SCALE))
-
-    def _box(self, box: Sequence[float], fill: Colour | None, outline: Colour | None = None) -> None:
-        self._draw.rectangle([value * SCALE for value in box], fill, outline, 2 * SCALE if outline else 0)
-
-    def _dot(self, left: float, top: float, radius: float = 4.5) -> None:
-        box = [(value + sign * radius) * SCALE for sign in (-1, 1) for value in (left, top)]
-        self._draw.ellipse(box, _DOT)
-
-    def _diamond(self, left: float, top: float, radius: float = 6) -> None:
-        corners = [(left - radius, top), (left, top - radius), (left + radius, top), (left, top + radius)]
-        self._draw.polygon([(x * SCALE, y * SCALE) for x, y in corners], "white", _THEIRS, 2 * SCALE)
+                _figure(axes, (place, row), number(theirs, column.digits), shift, 7, _PUBLISHED)
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    # Pillow's own, so that the picture is the same everywhere.
-    return ImageFont.load_default(size * SCALE)
+def _figure(axes: Axes, cell: tuple[int, int], text: str, shift: int, size: int, colour: str) -> None:
+    axes.annotate(text, cell, (shift, 0), textcoords="offset points", ha="center", va="center", size=size, color=colour)
 
 
-def _length(text: str, size: int) -> float:
-    return _font(size).getlength(text) / SCALE
+def _better(column: Column) -> str:
+    return f"{'less' if column.lower else 'more'} is better"
 
 
-def _ticks(low: float, high: float, wanted: int = 4) -> list[float]:
-    """Round values that span a range."""
-    rough = max(high - low, 1e-6) / wanted
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
-    first, last = math.floor(low / step), math.ceil(high / step)
-    return [round(index * step, 10) for index in range(first, max(last, first + 1) + 1)]
-
-
-def _shade(value: float | None, values: list[float], lower: bool) -> Colour:
-    """Colour of a cell: the better, the deeper."""
-    if value is None:
-        return _LOW
-    low, high = min(values), max(values)
-    share = (value - low) / (high - low) if high > low else 0.5
-    share = 1 - share if lower else share
-    red, green, blue = (round(a + (b - a) * share) for a, b in zip(_LOW, _HIGH, strict=True))
-    return red, green, blue
+def _cut(text: str, most: int) -> str:
+    """Shorten a text that is too long."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -1,4 +1,4 @@
-"""Train the methods with one budget, test them on the same images, and set them side by side.
+"""Comparison of methods: train them with one budget, test them on the same images, and set them side by side.
 
 ::
 
@@ -12,7 +12,6 @@ Each part is kept: what is there is not done again, and what was broken off goes
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import json
 from dataclasses import replace
@@ -20,22 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_nucleigan.base.devices import usable_cores
-from napari_nucleigan.base.errors import DatasetError, NucleiganError, OutputError, StopRequested
-from napari_nucleigan.base.events import Job, Note, Progress
+from napari_nucleigan.base.errors import DatasetError, NucleiganError, OutputError, RecipeError, StopRequested
+from napari_nucleigan.base.events import Event, Finished, Job, Losses, Note, Progress, relay
 from napari_nucleigan.base.files import make_folder, write_text
 from napari_nucleigan.base.version import __version__
-from napari_nucleigan.comparison.methods import METHODS
-from napari_nucleigan.comparison.plans import (
-    Plan,
-    budget_of,
-    differences,
-    make_plans,
-    obstacle,
-    refuse_other,
-    refuse_tested,
-    unfinished,
-)
-from napari_nucleigan.comparison.results import MethodComparison, Outcome, Trial
+from napari_nucleigan.comparison.methods import METHODS, Plan, differences, make_plans, refuse_other, refuse_tested
+from napari_nucleigan.comparison.results import Budget, MethodComparison, Outcome, Trial
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.data.images.files import write_labels
 from napari_nucleigan.evaluation import evaluate_folders
@@ -43,7 +32,8 @@ from napari_nucleigan.models import load_model, read_card
 from napari_nucleigan.networks import build
 from napari_nucleigan.segmentation import SegmentSettings, segment
 from napari_nucleigan.synthesis import SetSettings, synthesize_set
-from napari_nucleigan.training import train_segmenter
+from napari_nucleigan.training import SegmenterRecipe, read_recipe, train_segmenter
+from napari_nucleigan.training.runs.status import RunState, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -191,23 +181,6 @@ def _pairs(root: Path, device: str) -> Job[Path]:
     return out
 
 
-def _told(job: Job[_Result], prefix: str) -> Job[_Result]:
-    """Pass a job's events on, and say of which part they tell."""
-    with contextlib.closing(job):
-        while True:
-            try:
-                event = next(job)
-            except StopIteration as stop:
-                result: _Result = stop.value
-                return result
-            match event:
-                case Progress():
-                    event = replace(event, what=prefix + event.what)
-                case Note():
-                    event = replace(event, text=prefix + event.text)
-            yield event
-
-
 def _tested(plan: Plan, test: Dataset, root: Path, split: str, device: str) -> Job[Trial]:
     """Segment the test images with the best model of a run, and score what it finds."""
     found = root / "predictions" / plan.name
@@ -244,26 +217,32 @@ def _predicted(plan: Plan, test: Dataset, out: Path, device: str) -> Job[None]:
     missing = [name for name in test.names if not (out / f"{name}.tif").is_file()]
     model = load_model(plan.run.path, "segmenter") if missing else None
     for number, name in enumerate(missing):
-        yield Progress(number, len(missing), f"segmenting {name}")
+        now = Progress(number, len(missing), f"segmenting {name}")
+        yield now
         image = test.image(name)
         # Images that do not say their scale are taken to be at the model's, as in training.
         settings = SegmentSettings(model=str(plan.run.path), device=device, mpp=image.mpp or plan.recipe.mpp)
-        result = yield from _quiet(
-            segment(image, settings, model), Progress(number, len(missing), f"segmenting {name}")
-        )
+        result = yield from _quiet(segment(image, settings, model), now)
         write_labels(out / f"{name}.tif", result.labels, result.mpp)
 
 
 def _quiet(job: Job[_Result], now: Progress) -> Job[_Result]:
     """Pass a job's notes on; its progress is that of one image only."""
-    with contextlib.closing(job):
-        while True:
-            try:
-                event = next(job)
-            except StopIteration as stop:
-                result: _Result = stop.value
-                return result
-            yield now if isinstance(event, Progress) else event
+    return relay(job, lambda event: now if isinstance(event, Progress) else event)
+
+
+def _told(job: Job[_Result], prefix: str) -> Job[_Result]:
+    """Pass a job's events on, and say of which part they tell."""
+
+    def change(event: Event) -> Event:
+        match event:
+            case Progress():
+                return replace(event, what=prefix + event.what)
+            case Note():
+                return replace(event, text=prefix + event.text)
+        return event
+
+    return relay(job, change)
 
 
 def _notes(outcomes: Sequence[Outcome], plans: Sequence[Plan]) -> list[str]:
@@ -282,3 +261,51 @@ def _notes(outcomes: Sequence[Outcome], plans: Sequence[Plan]) -> list[str]:
     if len(parts) > 1:
         notes.append("The methods were not trained and validated on the same images.")
     return notes
+
+
+def unfinished(plan: Plan) -> str:
+    """Tell why a training has no result; nothing where it has one."""
+    if not plan.run.exists:
+        return obstacle(plan) or "its training has not been started"
+    status = state_of(plan.run)
+    if status.state is not RunState.FINISHED:
+        far = "" if status.step is None else f" after {status.step} steps"
+        return f"its training is {status.state}{far}"
+    if not plan.run.best.is_file():
+        return "its model is missing"
+    return ""
+
+
+def obstacle(plan: Plan) -> str:
+    """Tell why a method cannot be had here; nothing where it can."""
+    try:
+        build(plan.recipe.generator)
+    except RecipeError as error:
+        return str(error)
+    return ""
+
+
+def budget_of(plan: Plan) -> Budget:
+    """Tell what a finished training has cost, from its own story."""
+    recipe = read_recipe(plan.run.path / "recipe.json", None, SegmenterRecipe)
+    parts = plan.run.data()
+    steps, seconds, before, where = 0, 0.0, 0, ""
+    for event in plan.run.events():
+        match event:
+            case Losses():
+                seconds += (event.step - before) * recipe.batch / max(event.images_per_second, 1e-9)
+                before = event.step
+            case Finished():
+                steps = event.step
+            case Note() if " validate, on " in event.text and not where:
+                where = event.text.split(" validate, on ")[1].rstrip(".")
+    return Budget(
+        epochs=recipe.epochs_constant + recipe.epochs_decay,
+        steps=steps,
+        crops=steps * recipe.batch,
+        seconds=round(seconds, 1),
+        training=len(parts["train"]),
+        validation=len(parts["val"]),
+        synthetic=len(parts.get("synthetic", {}).get("names", ())),
+        where=where,
+    )

@@ -1,11 +1,19 @@
-"""The methods that are compared: what each changes in one recipe, and how it departs from the published one."""
+"""Methods that are compared: what each changes in one recipe, how it differs from the published one, its trainings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from napari_nucleigan.training.recipes import SegmenterRecipe, read_recipe
+from napari_nucleigan.base.errors import DatasetError, RecipeError, RunError
+from napari_nucleigan.training import RunFolder, SegmenterRecipe, read_recipe
+from napari_nucleigan.training.runs.status import state_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_nucleigan.data.datasets.dataset import Dataset
 
 Source = Literal["real", "synthetic", "both"]
 """What a method is trained on."""
@@ -41,6 +49,12 @@ class Method:
     changes: dict[str, Any] = field(default_factory=dict)
     differences: str = ""
 
+
+EPOCHS = (20, 24)
+"""Epochs at the full learning rate and epochs in which it falls, where neither the caller nor a run tells."""
+
+# Fields that decide where and how often something is written, but not what is learnt.
+_FREE = {"name", "checkpoint_every", "precision"}
 
 _PLAIN = {"discriminator_width": 0, "l1_weight": 0.0}
 _ENCODER = "The encoder is the compact residual one that all rows share, not VGG-16 trained on ImageNet"
@@ -137,6 +151,30 @@ METHODS = {
 """Methods by name, in the order of the report."""
 
 
+@dataclass(frozen=True)
+class Plan:
+    """One training that is wanted.
+
+    Attributes
+    ----------
+    method : Method
+        What is trained.
+    recipe : SegmenterRecipe
+        How.
+    run : RunFolder
+        Where; it need not be there yet.
+    """
+
+    method: Method
+    recipe: SegmenterRecipe
+    run: RunFolder
+
+    @property
+    def name(self) -> str:
+        """Name of the run's folder."""
+        return self.run.path.name
+
+
 def recipe_of(
     method: str, epochs_constant: int, epochs_decay: int, changes: dict[str, Any] | None = None
 ) -> SegmenterRecipe:
@@ -167,3 +205,77 @@ def recipe_of(
         "synthetic_share": SHARES[chosen.data],
     }
     return read_recipe("compact-segmenter", {**common, **(changes or {}), **chosen.changes})
+
+
+def runs_here(folder: str | Path) -> list[RunFolder]:
+    """Return the runs of a comparison's folder."""
+    return [RunFolder(path) for path in sorted((Path(folder) / "runs").glob("*")) if path.is_dir()]
+
+
+def make_plans(
+    root: Path,
+    methods: Sequence[str] | None,
+    seeds: Sequence[int],
+    epochs: tuple[int, int] | None,
+    changes: dict[str, Any],
+) -> list[Plan]:
+    """Plan a training for each method and seed; the arguments are those of `compare`.
+
+    Raises
+    ------
+    RecipeError
+        If there is no such method, nothing to plan, or a value is not valid.
+    """
+    names = list(METHODS) if methods is None else list(dict.fromkeys(methods))
+    unknown = [name for name in names if name not in METHODS]
+    if unknown:
+        raise RecipeError(f"There is no method {unknown[0]!r}; choose of {', '.join(METHODS)}.")
+    if not names or not seeds:
+        raise RecipeError("There is nothing to compare; name a method and a seed.")
+    folders = {
+        (name, seed): RunFolder(root / "runs" / (name if seed == 0 else f"{name}-seed{seed}"))
+        for name in names
+        for seed in dict.fromkeys(seeds)
+    }
+    if epochs is None:
+        there = next((run.recipe() for run in folders.values() if run.exists), {})
+        epochs = (there["epochs_constant"], there["epochs_decay"]) if there else EPOCHS
+    return [
+        Plan(METHODS[name], recipe_of(name, *epochs, {**changes, "seed": seed}), run)
+        for (name, seed), run in folders.items()
+    ]
+
+
+def refuse_tested(plan: Plan, test: Dataset) -> None:
+    """Refuse a run that has seen test images."""
+    if not plan.run.exists:
+        return
+    parts = plan.run.data()
+    seen = sorted({*parts["train"], *parts["val"]} & set(test.names))
+    if seen:
+        raise DatasetError(
+            f"{plan.run.path} has trained or validated on {len(seen)} of the test images, {seen[0]!r} first; remove "
+            "the run, or test on another split."
+        )
+
+
+def refuse_other(plan: Plan) -> None:
+    """Refuse a run that is not what is asked for, or that another process trains."""
+    if not plan.run.exists:
+        return
+    if state_of(plan.run).state.alive:
+        raise RunError(f"{plan.run.path} is being trained already; wait for it, or only report what is finished.")
+    other = differences(plan)
+    if other:
+        name, (here, asked) = next(iter(other.items()))
+        raise RunError(
+            f"{plan.run.path} was trained otherwise than is asked for: {name} is {here}, not {asked}. Ask for the "
+            "same, choose another folder, or only report what is finished."
+        )
+
+
+def differences(plan: Plan) -> dict[str, tuple[Any, Any]]:
+    """Fields of the run's recipe that are not what is asked for."""
+    here = read_recipe(plan.run.path / "recipe.json", None, SegmenterRecipe).model_dump(mode="json")
+    asked = plan.recipe.model_dump(mode="json")
+    return {name: (here[name], asked[name]) for name in asked if name not in _FREE and here[name] != asked[name]}

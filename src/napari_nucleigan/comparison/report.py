@@ -1,16 +1,17 @@
-"""A comparison as Markdown, in the form of the paper's table."""
+"""Report of a comparison: Markdown in the form of the paper's table, JSON, and the chart."""
 
 from __future__ import annotations
 
 import json
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from napari_nucleigan.base.events import duration
 from napari_nucleigan.base.files import atomic_write, write_text
+from napari_nucleigan.base.tables import to_markdown
 from napari_nucleigan.comparison.chart import draw
-from napari_nucleigan.comparison.columns import COLUMNS, Column, best, ends, number
-from napari_nucleigan.comparison.paper import OVERALL, SOURCE, published
+from napari_nucleigan.comparison.results import COLUMNS, OVERALL, SOURCE, Column, best, ends, number, published
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,8 +30,8 @@ _MORE = (
 _BASE = "cgan"  # what ablations are held against
 
 
-def write_report(comparison: MethodComparison, folder: Path) -> tuple[Path, Path, Path]:
-    """Write ``results.json``, ``report.md`` and ``report.png``.
+def write_report(comparison: MethodComparison, folder: Path) -> tuple[Path, Path, Path | None]:
+    """Write ``results.json``, ``report.md`` and, where matplotlib is installed, ``report.png``.
 
     Parameters
     ----------
@@ -41,20 +42,24 @@ def write_report(comparison: MethodComparison, folder: Path) -> tuple[Path, Path
 
     Returns
     -------
-    tuple of Path
-        The three files.
+    results, text : Path
+        The first two files.
+    picture : Path or None
+        The third; None without matplotlib, which comes with the extra ``charts``.
 
     Raises
     ------
     OutputError
         If one cannot be written.
     """
-    files = folder / "results.json", folder / "report.md", folder / "report.png"
-    write_text(files[0], json.dumps(comparison.to_json(), indent=2, allow_nan=False) + "\n")
-    with atomic_write(files[2]) as temporary:
-        draw(comparison).save(temporary, "PNG")
-    write_text(files[1], markdown(comparison, files[2].name))
-    return files
+    results, text, picture = folder / "results.json", folder / "report.md", folder / "report.png"
+    write_text(results, json.dumps(comparison.to_json(), indent=2, allow_nan=False) + "\n")
+    drawn = find_spec("matplotlib") is not None
+    if drawn:
+        with atomic_write(picture) as temporary:
+            draw(comparison, temporary)
+    write_text(text, markdown(comparison, picture.name if drawn else None))
+    return results, text, picture if drawn else None
 
 
 def markdown(comparison: MethodComparison, picture: str | None = None) -> str:
@@ -105,23 +110,21 @@ def summary(comparison: MethodComparison) -> tuple[list[str], list[list[str]]]:
             cells.append(number(comparison.mean(outcome, column.metric), column.digits))
             if column.metric == "aji":
                 cells.append(ends(comparison.interval(outcome, "aji"), partial(number, digits=3)).strip())
-            theirs = published(outcome.method.published, column.published) if column.published else None
-            cells.append(number(theirs, column.digits))
+            cells.append(number(published(outcome.method.published, column.published), column.digits))
         rows.append([outcome.method.title, *cells])
     return header, rows
 
 
 def _about(comparison: MethodComparison) -> str:
-    organs = sorted(set(comparison.organs.values()))
     provenance = comparison.provenance
     seeds = ", ".join(map(str, provenance.get("seeds", ())))
+    organs = ", ".join(f"{organ} {len(comparison.names(organ))}" for organ in comparison.groups if organ)
     alike = ", but for what the notes say," if comparison.notes else ""
     text = (
         f"Every method was trained on the same images with the same budget{alike} and tested once on the "
         f"{len(comparison.organs)} images of the split `{comparison.split}` of the data set "
-        f"`{provenance.get('data', '?')}` "
-        f"({', '.join(f'{organ} {len(comparison.names(organ))}' for organ in organs)}). Figures are means over images; "
-        f"in brackets their 95 % interval (bootstrap over images). *In italics: what the paper published.* "
+        f"`{provenance.get('data', '?')}` ({organs}). Figures are means over images; in "
+        f"brackets their 95 % interval (bootstrap over images). *In italics: what the paper published.* "
         f"Seed {seeds}; napari-nucleigan {provenance.get('version', '')}, {provenance.get('date', '')}."
     )
     return "\n\n".join([text, *(f"**Note.** {note}" for note in comparison.notes)])
@@ -138,28 +141,25 @@ def _overall(comparison: MethodComparison) -> str:
         for column in COLUMNS:
             write = partial(number, digits=column.digits)
             mean = write(comparison.mean(outcome, column.metric))
-            theirs = published(method.published, column.published) if column.published else None
-            cells.append(mean + ends(comparison.interval(outcome, column.metric), write) + _theirs(theirs))
+            interval = ends(comparison.interval(outcome, column.metric), write)
+            cells.append(mean + interval + _theirs(published(method.published, column.published)))
         rows.append([method.title, method.data, *cells])
-    return _table(["method", "trained on", *(column.title for column in COLUMNS)], rows)
+    return to_markdown(["method", "trained on", *(column.title for column in COLUMNS)], rows)
 
 
 def _organs(comparison: MethodComparison, column: Column) -> str:
     shown = comparison.run
     rows = []
-    for organ in [*sorted(set(comparison.organs.values())), None]:
+    for organ in comparison.groups:
         values = [comparison.mean(outcome, column.metric, organ) for outcome in shown]
         cells = []
         for outcome, value in zip(shown, values, strict=True):
             text = number(value, column.digits)
             if value is not None and value == best(values, column.lower):
                 text = f"**{text}**"
-            theirs = None
-            if column.published:
-                theirs = published(outcome.method.published, column.published, organ or OVERALL)
-            cells.append(text + _theirs(theirs))
+            cells.append(text + _theirs(published(outcome.method.published, column.published, organ or OVERALL)))
         rows.append([f"**{OVERALL}**" if organ is None else f"{organ} ({len(comparison.names(organ))})", *cells])
-    return _table(["organ (images)", *(outcome.method.title for outcome in shown)], rows)
+    return to_markdown(["organ (images)", *(outcome.method.title for outcome in shown)], rows)
 
 
 def _gains(comparison: MethodComparison) -> str:
@@ -179,7 +179,7 @@ def _gains(comparison: MethodComparison) -> str:
         f"Difference to *{base.method.title}* on the same images: mean, and its 95 % interval. An interval that holds "
         "0 shows no difference. Intervals tell of the choice of images, not of that of the seed."
     )
-    return lead + "\n\n" + _table(["method", *(column.title for column in COLUMNS)], rows)
+    return lead + "\n\n" + to_markdown(["method", *(column.title for column in COLUMNS)], rows)
 
 
 def _more(comparison: MethodComparison) -> str:
@@ -192,7 +192,7 @@ def _more(comparison: MethodComparison) -> str:
         cells += [str(pooled[0].n_truth), f"{found:.0f}"]
         rows.append([outcome.method.title, *cells])
     header = ["method", *(column.title for column in _MORE), "AJI, pooled", "nuclei", "found"]
-    return _table(header, rows)
+    return to_markdown(header, rows)
 
 
 def _costs(comparison: MethodComparison) -> str:
@@ -229,7 +229,7 @@ def _costs(comparison: MethodComparison) -> str:
         "parameters",
         "AJI on validation",
     ]
-    return _table(header, rows)
+    return to_markdown(header, rows)
 
 
 def _methods(comparison: MethodComparison) -> str:
@@ -277,8 +277,3 @@ def _signed(value: float | None, digits: int) -> str:
 def _validated(trial: Trial) -> str:
     scores = next((found for found in trial.validation.values() if isinstance(found, dict) and "aji" in found), {})
     return number(scores.get("aji"), 3)
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -1,17 +1,20 @@
-"""What a comparison found: scores of every method on the same test images, and what they cost."""
+"""Results of a comparison: scores of every method on the same test images, their costs, and the published figures."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import csv
+import math
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_nucleigan.comparison.paper import published
-from napari_nucleigan.evaluation import bootstrap_means
+from napari_nucleigan.evaluation import AVERAGED, bootstrap_means
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -19,19 +22,52 @@ if TYPE_CHECKING:
     from napari_nucleigan.evaluation import Interval
     from napari_nucleigan.metrics import Scores
 
-METRICS = (
-    "aji",
-    "aji_plus",
-    "pq",
-    "f1",
-    "precision",
-    "recall",
-    "dice",
-    "hausdorff",
-    "average_hausdorff",
-    "average_hausdorff_penalised",
-)
+METRICS = tuple(name for name in AVERAGED if name not in ("dq", "sq"))
 """Metrics of which means are given."""
+
+SOURCE = (
+    "F. Mahmood et al., Deep Adversarial Training for Multi-Organ Nuclei Segmentation in Histopathology Images, "
+    "IEEE Transactions on Medical Imaging 39(11):3257-3267, 2020, doi:10.1109/TMI.2019.2927182"
+)
+"""Where the published figures come from."""
+
+OVERALL = "overall"
+"""The row of the published table over all of its organs."""
+
+_SAME = {"colon": "colorectal"}  # what data sets call the organs of the published table
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A metric of the report.
+
+    Attributes
+    ----------
+    metric : str
+        Our figure.
+    title : str
+        What it is called.
+    digits : int
+        Digits after the point.
+    published : str or None
+        The figure of the published table that stands beside it.
+    lower : bool
+        Whether less is better.
+    """
+
+    metric: str
+    title: str
+    digits: int = 3
+    published: str | None = None
+    lower: bool = False
+
+
+COLUMNS = (
+    Column("aji", "AJI", published="aji"),
+    Column("average_hausdorff_penalised", "average Hausdorff distance (px)", 2, "average_hausdorff", lower=True),
+    Column("f1", "F1", published="f1"),
+)
+"""The metrics of the paper's table: ours, and what the paper calls the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +97,7 @@ class Budget:
 
     def to_json(self) -> dict[str, Any]:
         """Represent the budget by numbers and strings."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -172,6 +208,11 @@ class MethodComparison:
         """The methods that have scores."""
         return tuple(outcome for outcome in self.outcomes if outcome.trials)
 
+    @property
+    def groups(self) -> list[str | None]:
+        """The organs by name, and None for all images."""
+        return [*sorted(set(self.organs.values())), None]
+
     def names(self, organ: str | None = None) -> list[str]:
         """Test images of an organ, or all of them."""
         return [name for name, where in self.organs.items() if organ in (None, where)]
@@ -181,9 +222,7 @@ class MethodComparison:
 
         Where a distance is not defined for an image, because nothing was found there, the mean is over the others.
         """
-        values = outcome.values(metric, self.names(organ))
-        known = values[np.isfinite(values)]
-        return float(known.mean()) if known.size else None
+        return _mean(outcome.values(metric, self.names(organ)))
 
     def interval(self, outcome: Outcome, metric: str) -> Interval | None:
         """95 % interval of the mean over images, as `nucleigan evaluate` makes it; None for a single image."""
@@ -193,8 +232,7 @@ class MethodComparison:
         """Mean difference to another method on the same images, and its 95 % interval."""
         names = self.names()
         gaps = outcome.values(metric, names) - base.values(metric, names)
-        known = gaps[np.isfinite(gaps)]
-        return (float(known.mean()) if known.size else None), _interval(gaps)
+        return _mean(gaps), _interval(gaps)
 
     def to_json(self) -> dict[str, Any]:
         """Represent the comparison by dictionaries, lists, numbers and strings."""
@@ -216,11 +254,10 @@ class MethodComparison:
             "not_run": outcome.reason or None,
         }
         if outcome.trials:
-            organs = sorted(set(self.organs.values()))
             found |= {
                 "mean": {metric: self.mean(outcome, metric) for metric in METRICS},
-                "interval": {metric: _ends(self.interval(outcome, metric)) for metric in METRICS},
-                "organs": {organ: {m: self.mean(outcome, m, organ) for m in METRICS} for organ in organs},
+                "interval": {metric: (ends := self.interval(outcome, metric)) and ends.to_json() for metric in METRICS},
+                "organs": {organ: {m: self.mean(outcome, m, organ) for m in METRICS} for organ in self.groups if organ},
                 "trials": [trial.to_json() for trial in outcome.trials],
             }
         if method.published:
@@ -229,9 +266,56 @@ class MethodComparison:
         return found
 
 
+def _mean(values: NDArray[np.float64]) -> float | None:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else None
+
+
 def _interval(values: NDArray[np.float64]) -> Interval | None:
     return bootstrap_means(values[:, None])[0]
 
 
-def _ends(interval: Interval | None) -> list[float] | None:
-    return None if interval is None else [interval.low, interval.high]
+@cache
+def _table() -> dict[tuple[str, str], dict[str, float]]:
+    text = (files("napari_nucleigan.comparison") / "published.csv").read_text("utf-8")
+    table: dict[tuple[str, str], dict[str, float]] = {}
+    for row in csv.DictReader(text.splitlines()):
+        key = row.pop("method"), row.pop("organ")
+        table[key] = {metric: float(value) for metric, value in row.items()}
+    return table
+
+
+def published(method: str | None, metric: str | None, organ: str = OVERALL) -> float | None:
+    """Look a published figure up.
+
+    Parameters
+    ----------
+    method : str or None
+        Name of a method in the published table: ``"FCN"``, ``"U-Net"``, ``"Mask R-CNN"``, ``"proposed cGAN"``.
+    metric : str or None
+        ``"aji"``, ``"average_hausdorff"`` (in pixels; the paper does not define it) or ``"f1"``.
+    organ : str
+        An organ, or `OVERALL`.
+
+    Returns
+    -------
+    float or None
+        None where the table has no such figure.
+    """
+    return _table().get((method or "", _SAME.get(organ, organ)), {}).get(metric or "")
+
+
+def number(value: float | None, digits: int) -> str:
+    """Write a figure; a dash where there is none."""
+    return "-" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+
+
+def best(values: list[float | None], lower: bool) -> float | None:
+    """Return the best of some figures."""
+    known = [value for value in values if value is not None]
+    return (min if lower else max)(known, default=None)
+
+
+def ends(interval: Interval | None, write: Callable[[float], str]) -> str:
+    """Write an interval in brackets; nothing where there is none."""
+    return "" if interval is None else f" [{write(interval.low)}, {write(interval.high)}]"

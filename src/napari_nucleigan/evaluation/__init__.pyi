@@ -1,10 +1,10 @@
+from .averages import AVERAGED as AVERAGED
+from .averages import Bootstrap as Bootstrap
+from .averages import Failure as Failure
+from .averages import Group as Group
+from .averages import ImageScores as ImageScores
+from .averages import Interval as Interval
+from .averages import bootstrap_means as bootstrap_means
 from .folders import evaluate_folders as evaluate_folders
 from .folders import evaluate_pair as evaluate_pair
-from .groups import AVERAGED as AVERAGED
-from .groups import Failure as Failure
-from .groups import Group as Group
-from .groups import ImageScores as ImageScores
-from .intervals import Bootstrap as Bootstrap
-from .intervals import Interval as Interval
-from .intervals import bootstrap_means as bootstrap_means
 from .report import Report as Report

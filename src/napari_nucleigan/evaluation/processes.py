@@ -1,7 +1,8 @@
-"""Comparisons spread over processes: stopped at once, and a crash costs one pair only.
+"""Pairs of label files compared, here or in several processes: stopped at once, and a crash costs one pair only.
 
 Not `concurrent.futures`: its processes run the main script again, and a script that opens a viewer without a guard
-would open another one in each.
+would open another one in each. Run as a program, this module is such a process: a line of JSON in for each pair, a line
+of JSON out. It ends when its input does, which is also what becomes of it when the program that started it dies.
 """
 
 from __future__ import annotations
@@ -14,36 +15,104 @@ import sys
 import threading
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from napari_nucleigan.evaluation.comparing import found_from_json
-from napari_nucleigan.evaluation.groups import Failure
+import numpy as np
+
+from napari_nucleigan import metrics
+from napari_nucleigan.base.errors import LabelsError
+from napari_nucleigan.data.images.files import read_labels
+from napari_nucleigan.evaluation.averages import Failure, ImageScores
+from napari_nucleigan.metrics import Scores, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from napari_nucleigan.evaluation.comparing import Found, PairTask
+Found: TypeAlias = ImageScores | Failure
 
 TICK = 0.2
 """Seconds after which `in_processes` gives a sign of life, so that whoever drives it can stop."""
 
-_COMMAND = ("-P", "-m", "napari_nucleigan.evaluation.worker")
+_COMMAND = ("-P", "-m", "napari_nucleigan.evaluation.processes")
 _READY = "ready\n"
 _CRASHED = "The process that compared it was ended, perhaps for lack of memory."
+
+
+@dataclass(frozen=True, slots=True)
+class FilePair:
+    """Two label files of one image; its organ where ``split.csv`` names it."""
+
+    name: str
+    truth: Path
+    pred: Path
+    organ: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PairTask:
+    """Two files that are to be compared, and how; as `evaluate_folders` has it."""
+
+    pair: FilePair
+    hausdorff: bool = True
+    iou: float = 0.5
+
+    def __call__(self) -> Found:
+        """Compare them; what keeps them from being compared is told, not raised."""
+        pair = self.pair
+        try:
+            truth, pred = read_labels(pair.truth), read_labels(pair.pred)
+            table = metrics.overlaps(truth, pred)
+            scores = metrics.evaluate(truth, pred, self.hausdorff, table, self.iou)
+        except LabelsError as error:
+            return Failure(pair.name, str(error))
+        except MemoryError:
+            return Failure(pair.name, "It is too large for the memory of this machine; cut it into tiles.")
+        return ImageScores(pair.name, pair.organ, scores, metrics.tally(table, scores))
+
+    def to_json(self) -> dict[str, Any]:
+        """Represent it for another process."""
+        pair = self.pair
+        files = {"truth": str(pair.truth.absolute()), "pred": str(pair.pred.absolute())}
+        return {"name": pair.name, "organ": pair.organ, **files, "hausdorff": self.hausdorff, "iou": self.iou}
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> PairTask:
+        """Rebuild what `to_json` gave."""
+        files = Path(record["truth"]), Path(record["pred"])
+        return cls(FilePair(record["name"], *files, record["organ"]), record["hausdorff"], record["iou"])
+
+
+def found_to_json(found: Found) -> dict[str, Any]:
+    """Represent what was found for another process; every bit of every number comes through."""
+    if isinstance(found, Failure):
+        return {"name": found.name, "reason": found.reason}
+    sums = found.tally.sums.tolist()
+    return {"name": found.name, "organ": found.organ, "scores": found.scores.to_json(), "sums": sums}
+
+
+def found_from_json(record: dict[str, Any]) -> Found:
+    """Rebuild what `found_to_json` gave."""
+    if "reason" in record:
+        return Failure(record["name"], record["reason"])
+    return ImageScores(
+        record["name"], record["organ"], Scores(**record["scores"]), Tally(np.array(record["sums"], dtype=np.float64))
+    )
 
 
 class CannotStart(Exception):
     """No process can be started here at all."""
 
 
-def in_processes(comparisons: Sequence[PairTask], workers: int) -> Generator[tuple[int, Found] | None, None, None]:
+def in_processes(tasks: Sequence[PairTask], workers: int) -> Generator[tuple[int, Found] | None, None, None]:
     """Compare pairs of files, several at a time, each in a process of its own.
 
     To close the generator ends the processes at once, whatever they are doing.
 
     Parameters
     ----------
-    comparisons : sequence of PairTask
+    tasks : sequence of PairTask
         What to compare.
     workers : int
         Number of processes, at least 1.
@@ -51,23 +120,23 @@ def in_processes(comparisons: Sequence[PairTask], workers: int) -> Generator[tup
     Yields
     ------
     tuple of (int, Found) or None
-        The place of a comparison and what it found, as they come. None every `TICK` seconds without any.
+        The place of a task and what it found, as they come. None every `TICK` seconds without any.
 
     Raises
     ------
     CannotStart
         If no process can be started, or none any more.
     """
-    crew = WorkerPool(comparisons)
-    threads = [threading.Thread(target=crew.tend, daemon=True) for _ in range(min(workers, len(comparisons)))]
+    pool = WorkerPool(tasks)
+    threads = [threading.Thread(target=pool.work, daemon=True) for _ in range(min(workers, len(tasks)))]
     try:
         for thread in threads:
             thread.start()
-        missing = len(comparisons)
+        missing = len(tasks)
         while missing:
             at_work = any(thread.is_alive() for thread in threads)
             try:
-                found = crew.found.get(timeout=TICK if at_work else 0)
+                found = pool.found.get(timeout=TICK if at_work else 0)
             except queue.Empty:
                 if not at_work:
                     raise CannotStart from None
@@ -76,24 +145,24 @@ def in_processes(comparisons: Sequence[PairTask], workers: int) -> Generator[tup
             missing -= 1
             yield found
     finally:
-        crew.dismiss()
+        pool.stop()
         for thread in threads:
             if thread.ident is not None:
                 thread.join()
 
 
 class WorkerPool:
-    """Processes, each tended by a thread that hands it one pair after the other."""
+    """Processes, each served by a thread that hands it one pair after the other."""
 
-    def __init__(self, comparisons: Sequence[PairTask]) -> None:
+    def __init__(self, tasks: Sequence[PairTask]) -> None:
         self.found: queue.SimpleQueue[tuple[int, Found]] = queue.SimpleQueue()
-        self._comparisons = comparisons
-        self._left = deque(range(len(comparisons)))
+        self._tasks = tasks
+        self._left = deque(range(len(tasks)))
         self._lock = threading.Lock()
         self._processes: set[subprocess.Popen[str]] = set()
-        self._dismissed = False
+        self._stopped = False
 
-    def tend(self) -> None:
+    def work(self) -> None:
         """Work off what is left, with another process where one has died; called in a thread."""
         while self._left and (process := self._start()) is not None:
             died = True
@@ -104,10 +173,10 @@ class WorkerPool:
             if not died:
                 return
 
-    def dismiss(self) -> None:
+    def stop(self) -> None:
         """End all processes."""
         with self._lock:
-            self._dismissed = True
+            self._stopped = True
             self._left.clear()
             for process in self._processes:
                 process.kill()
@@ -115,7 +184,7 @@ class WorkerPool:
     def _start(self) -> subprocess.Popen[str] | None:
         """Start a process and wait until it is ready; None where that fails."""
         with self._lock:
-            if self._dismissed:
+            if self._stopped:
                 return None
             try:
                 process = subprocess.Popen(
@@ -123,7 +192,7 @@ class WorkerPool:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     encoding="utf-8",
-                    **_apart(),
+                    **_detached(),
                 )
             except OSError:
                 return None
@@ -143,20 +212,35 @@ class WorkerPool:
                 index = self._left.popleft()
             except IndexError:
                 return False
-            comparison = self._comparisons[index]
-            answer = ""
+            task = self._tasks[index]
+            line = ""
             with suppress(OSError):  # a broken pipe: no answer, either
-                print(json.dumps(comparison.to_json()), file=process.stdin, flush=True)
-                answer = process.stdout.readline()
-            if not answer.endswith("\n"):
-                self.found.put((index, Failure(comparison.pair.name, _CRASHED)))
+                print(json.dumps(task.to_json()), file=process.stdin, flush=True)
+                line = process.stdout.readline()
+            if not line.endswith("\n"):
+                self.found.put((index, Failure(task.pair.name, _CRASHED)))
                 return True
-            self.found.put((index, found_from_json(json.loads(answer))))
+            self.found.put((index, found_from_json(json.loads(line))))
 
 
-def _apart() -> dict[str, Any]:
+def _detached() -> dict[str, Any]:
     """Options that keep Ctrl-C from a process: the program that has started it decides what becomes of it."""
     if os.name == "nt":
         flags = subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP  # type: ignore[attr-defined]
         return {"creationflags": flags}
     return {"start_new_session": True}
+
+
+def main() -> None:
+    """Serve until the input ends."""
+    # Whatever a library prints must not come between the answers.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    print(_READY, end="", file=answers, flush=True)
+    for line in sys.stdin.buffer:
+        found = PairTask.from_json(json.loads(line))()
+        print(json.dumps(found_to_json(found)), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,23 +1,35 @@
-"""What an evaluation found."""
+"""Report of an evaluation: figures of images, organs and all; as JSON, text, Markdown and CSV."""
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from napari_nucleigan.evaluation import tables
-from napari_nucleigan.evaluation.groups import Failure, Group, ImageScores
-from napari_nucleigan.evaluation.intervals import Bootstrap
+from napari_nucleigan.base import tables
+from napari_nucleigan.evaluation.averages import AVERAGED, Bootstrap, Failure, Group, ImageScores
 
 if TYPE_CHECKING:
-    from napari_nucleigan.evaluation.intervals import Interval
+    from collections.abc import Mapping
+
+    from napari_nucleigan.evaluation.averages import Interval
     from napari_nucleigan.metrics import Scores
 
 UNKNOWN = "unknown"
 """The organ of images that ``split.csv`` names none of, where it names that of others."""
+
+COLUMNS = (
+    ("aji", "AJI"),
+    ("aji_plus", "AJI+"),
+    ("pq", "PQ"),
+    ("f1", "F1"),
+    ("dice", "Dice"),
+    ("average_hausdorff", "AHD px"),
+    ("average_hausdorff_penalised", "AHDp px"),
+)
+"""Metrics of the tables for people, and their headings."""
+
+_COUNTS = ("n_truth", "n_pred", "tp", "fp", "fn", "matched", "missed", "spurious")
 
 
 @dataclass(frozen=True)
@@ -125,11 +137,43 @@ class Report:
         ValueError
             If `by` is neither.
         """
-        return tables.text_table(self, by)
+        rows: list[list[str]] = []
+        if by == "image":
+            for image in self.images:
+                scores = image.scores
+                rows.append([image.name, *_cells(scores.to_json()), str(scores.n_truth), str(scores.n_pred)])
+        elif by == "organ":
+            for group in self.groups:
+                rows += _group_rows(f"{group.name} ({len(group.images)})", group, group.mean, group.mean_intervals)
+        else:
+            raise ValueError(f"a table is by 'image' or by 'organ', not by {by!r}")
+        overall = self.overall
+        rows += _group_rows(f"mean of {len(self.images)}", overall, overall.mean, overall.mean_intervals)
+        rows += _group_rows("pooled", overall, overall.pooled.to_json(), overall.pooled_intervals)
+        return [by, *(heading for _, heading in COLUMNS), "true", "found"], rows
 
     def to_markdown(self, by: str = "organ") -> str:
         """Lay the scores out as a Markdown table; below it how they are averaged, and what was left out."""
-        return tables.markdown(self, by)
+        header, rows = self.table(by)
+        lines = [tables.to_markdown(header, rows), ""]
+        overall, draw = len(self.images), self.bootstrap
+        lines.append(
+            f"*mean of {overall}*: mean over images, each image weighs the same"
+            + (", as in the rows of organs" if by == "organ" and self.groups else "")
+            + "; *pooled*: all nuclei as if in one image. Objects are pairs at IoU > "
+            + f"{self.iou:g}; distances in pixels."
+        )
+        if draw.resamples and overall > 1:
+            lines.append(
+                f"Below each average its {draw.level:.0%} interval: percentile bootstrap over images, "
+                f"{draw.resamples} resamples, seed {draw.seed}.".replace("%", " %")
+            )
+        for what, names in (("Without a prediction", self.missing), ("Without true labels", self.extra)):
+            if names:
+                lines += ["", f"{what}, left out: {', '.join(names)}"]
+        if self.failed:
+            lines += ["", "Could not be compared:", "", *(f"- {bad.name}: {bad.reason}" for bad in self.failed)]
+        return "\n".join(lines) + "\n"
 
     def to_csv(self) -> str:
         """Lay everything out as CSV for machines, at full precision.
@@ -142,10 +186,27 @@ class Report:
             metric with the ends of its interval, ``METRIC_low`` and ``METRIC_high``; counts of nuclei; ``note``, which
             says of images without figures why they were left out.
         """
-        text = io.StringIO()
-        header, rows = tables.csv_table(self)
-        csv.writer(text, lineterminator="\n").writerows([header, *rows])
-        return text.getvalue()
+        header = ["level", "name", "organ", "averaging", "images"]
+        for name in AVERAGED:
+            header += [name, f"{name}_low", f"{name}_high"]
+        header += [*_COUNTS, "note"]
+        rows = [
+            _csv_row(header, i.scores.to_json(), level="image", name=i.name, organ=i.organ, images=1)
+            for i in self.images
+        ]
+        notes = [(name, "no prediction") for name in self.missing]
+        notes += [(name, "no true labels") for name in self.extra]
+        notes += [(bad.name, bad.reason) for bad in self.failed]
+        rows += [_csv_row(header, {}, level="image", name=name, note=note) for name, note in notes]
+        for group in (*self.groups, self.overall):
+            level = "overall" if group is self.overall else "organ"
+            about = {"level": level, "name": group.name, "images": len(group.images)}
+            about["organ"] = group.name if level == "organ" else None
+            counts = {name: value for name, value in group.pooled.to_json().items() if name in _COUNTS}
+            mean = {**counts, **group.mean}
+            rows.append(_csv_row(header, mean, group.mean_intervals, averaging="mean over images", **about))
+            rows.append(_csv_row(header, group.pooled.to_json(), group.pooled_intervals, averaging="pooled", **about))
+        return tables.to_csv(header, rows)
 
 
 def _averages(group: Group) -> dict[str, Any]:
@@ -154,3 +215,36 @@ def _averages(group: Group) -> dict[str, Any]:
 
 def _plain(intervals: dict[str, Interval | None]) -> dict[str, list[float] | None]:
     return {name: None if interval is None else interval.to_json() for name, interval in intervals.items()}
+
+
+def _group_rows(
+    name: str, group: Group, values: Mapping[str, Any], intervals: Mapping[str, Interval | None]
+) -> list[list[str]]:
+    """Make a row of figures and, where there are any, one of their intervals."""
+    rows = [[name, *_cells(values), str(group.n_truth), str(group.n_pred)]]
+    if any(intervals.values()):
+        ends = [_range(key, intervals[key]) for key, _ in COLUMNS]
+        rows.append([f"{group.bootstrap.level * 100:g} %", *ends, "", ""])
+    return rows
+
+
+def _cells(values: Mapping[str, Any]) -> list[str]:
+    return [_cell(name, values[name]) for name, _ in COLUMNS]
+
+
+def _cell(name: str, value: float | None) -> str:
+    return "-" if value is None else f"{value:.{2 if 'hausdorff' in name else 3}f}"
+
+
+def _range(name: str, interval: Interval | None) -> str:
+    return "-" if interval is None else f"{_cell(name, interval.low)}-{_cell(name, interval.high)}"
+
+
+def _csv_row(
+    header: list[str], values: Mapping[str, Any], intervals: Mapping[str, Interval | None] | None = None, **about: Any
+) -> list[Any]:
+    cells = {**values, **about}
+    for name, interval in (intervals or {}).items():
+        if interval is not None:
+            cells[f"{name}_low"], cells[f"{name}_high"] = interval.low, interval.high
+    return [cells.get(name) for name in header]

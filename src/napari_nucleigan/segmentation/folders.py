@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_nucleigan.base.devices import choose_device
 from napari_nucleigan.base.errors import OutputError, explain
-from napari_nucleigan.base.events import FileState, Job, Note, Progress
+from napari_nucleigan.base.events import FileState, Job, Note, Progress, relay
 from napari_nucleigan.base.files import check_writable, disk_is_full
 from napari_nucleigan.models import load_model, read_card, resolve
 from napari_nucleigan.segmentation.file_plan import FileTask, known_suffix, plan_files, results_folder
@@ -248,14 +248,7 @@ class _Course:
     def follow(self, job: Job[FileResult]) -> Job[FileResult]:
         """Pass on what a job tells of the present image, as a part of all."""
         yield FileState(str(self._tasks[self._index].source), "running")
-        with contextlib.closing(job):
-            while True:
-                try:
-                    event = next(job)
-                except StopIteration as stop:
-                    result: FileResult = stop.value
-                    return result
-                yield self._placed(event)
+        return (yield from relay(job, self._placed))
 
     def next(self, result: FileResult) -> Progress:
         """Go on to the next image."""

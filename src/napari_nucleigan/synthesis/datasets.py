@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nucleigan.base.errors import DeviceError, LabelsError, NucleiganError, OutputError, RecipeError
-from napari_nucleigan.base.events import Job, Note, Progress
+from napari_nucleigan.base.events import Job, Note, Progress, relay
 from napari_nucleigan.data.images.files import write_image, write_labels
 from napari_nucleigan.models import load_model
 from napari_nucleigan.synthesis.mask_source import SIZE, MaskSource, open_source
@@ -266,19 +266,12 @@ class _SetMaker:
         else:
             pictures = []
             for pair, seed, style in zip(pairs, seeds, styles, strict=True):
-                pictures.append((yield from self._one(studio.painter.painting(pair.field, seed, style))))
+                # The tiles of a pair are places to stop at, but no progress of the set.
+                painting = studio.painter.painting(pair.field, seed, style)
+                picture = yield from relay(painting, lambda event: event if isinstance(event, Note) else self._now)
+                pictures.append(picture)
         for pair, picture in zip(pairs, pictures, strict=True):
             pair.pixels = pair.scale.to_model(studio.restain(picture, studio.source_stains(picture)))
-
-    def _one(self, job: Job[NDArray[np.uint8]]) -> Job[NDArray[np.uint8]]:
-        """Paint one pair; its tiles are places to stop at, but no progress of the set."""
-        while True:
-            try:
-                event = next(job)
-            except StopIteration as stop:
-                picture: NDArray[np.uint8] = stop.value
-                return picture
-            yield event if isinstance(event, Note) else self._now
 
     def _score(self, pairs: list[_Pair]) -> None:
         from napari_nucleigan.evaluation.synthetic import consistency

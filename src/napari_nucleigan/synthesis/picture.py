@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan.base.errors import DeviceError, ImageError, LabelsError, RecipeError
-from napari_nucleigan.base.events import Job, Note, Progress
+from napari_nucleigan.base.events import Event, Job, Note, Progress, relay
 from napari_nucleigan.base.version import __version__
 from napari_nucleigan.labels.checks import check_labels
 from napari_nucleigan.masks.encoding import encode
@@ -243,15 +243,13 @@ def _synthesize(
     style, code = studio.styles.draw(settings.seed)
     yield Progress(0, 1, "encoding the mask")
     painting = studio.painter.painting(studio.encode(labels, scale), settings.seed, code)
-    while True:
-        try:
-            event = next(painting)
-        except StopIteration as stop:
-            pixels: NDArray[np.uint8] = stop.value
-            break
+
+    def keep(event: Event) -> Event:
         if isinstance(event, Note):
             notes.append(event)
-        yield event
+        return event
+
+    pixels = yield from relay(painting, keep)
     pixels = studio.restain(pixels, studio.source_stains(pixels))
     for note in studio.notes():
         notes.append(note)

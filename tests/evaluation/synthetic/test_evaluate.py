@@ -15,7 +15,7 @@ from napari_nucleigan.base.events import Note, Progress, run
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.data.images.files import write_labels
 from napari_nucleigan.evaluation.synthetic import QualitySettings, evaluate_synthetic
-from napari_nucleigan.evaluation.synthetic.gathering import crop_places
+from napari_nucleigan.evaluation.synthetic.measure import crop_places
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Colour and texture of a set of pictures, gathered crop by crop.
+"""Colour and texture of a set of pictures, summed crop by crop.
 
 All is measured in CIELAB, where a distance of about 2 can just be seen.
 """

@@ -1,4 +1,4 @@
-"""Judging a set of synthetic images by a set of real ones."""
+"""Evaluation of a set of synthetic images by a set of real ones."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nucleigan.base.errors import DatasetError
-from napari_nucleigan.base.events import Note, Progress
+from napari_nucleigan.base.events import Note, Progress, relay
 from napari_nucleigan.base.version import __version__
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.evaluation.synthetic.appearance import REGIONS, colour_distance, sum_colours
-from napari_nucleigan.evaluation.synthetic.distances import FEWEST, kid, mmd2, real_or_synthetic
-from napari_nucleigan.evaluation.synthetic.features import DEPTHS, Encoder
-from napari_nucleigan.evaluation.synthetic.gathering import Gathered, gather
+from napari_nucleigan.evaluation.synthetic.features import DEPTHS, FEWEST, Encoder, kid, mmd2, real_or_synthetic
+from napari_nucleigan.evaluation.synthetic.measure import SetMeasurements, measure
 from napari_nucleigan.evaluation.synthetic.report import QualityReport, SetDistance
 from napari_nucleigan.evaluation.synthetic.settings import QualitySettings
 from napari_nucleigan.models import load_model
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_nucleigan.base.events import Job
+    from napari_nucleigan.base.events import Event, Job
     from napari_nucleigan.models import Model
 
 HALVINGS = 10
@@ -43,7 +42,7 @@ def evaluate_synthetic(
     split: str | None = None,
     segmenter: Model | None = None,
 ) -> Job[QualityReport]:
-    """Judge a set of synthetic images by a set of real ones, and the real ones by one another.
+    """Compare a set of synthetic images with a set of real ones, and the real ones with one another.
 
     Both are cut into crops of one size at one scale. If ``split.csv`` of the real set has the splits ``train``
     and ``val``, the reference compares these two; otherwise it is the mean over 10 random halvings of the images,
@@ -81,6 +80,12 @@ def evaluate_synthetic(
     painted = synthetic if isinstance(synthetic, Dataset) else Dataset.open(synthetic)
     photographed = _real(real if isinstance(real, Dataset) else Dataset.open(real), split)
     said: list[str] = []
+
+    def keep(event: Event) -> Event:
+        if isinstance(event, Note):
+            said.append(event.text)
+        return event
+
     for note in _mismatches(painted, photographed):
         said.append(note.text)
         yield note
@@ -90,23 +95,15 @@ def evaluate_synthetic(
     how = SegmentSettings(model=settings.segmenter, device=settings.device, views=settings.views)
     finder = PatchSegmenter(model, how)
     encoder = Encoder(settings.features or model, settings.device)
-    sets: list[Gathered] = []
+    sets: list[SetMeasurements] = []
     for data, what, first in ((painted, "synthetic", 0), (photographed, "real", len(painted))):
-        job = gather(data, finder, encoder, settings.crop, what, first, total)
-        while True:
-            try:
-                event = next(job)
-            except StopIteration as stop:
-                sets.append(stop.value)
-                break
-            if isinstance(event, Note):
-                said.append(event.text)
-            yield event
+        job = measure(data, finder, encoder, settings.crop, what, first, total)
+        sets.append((yield from relay(job, keep)))
     made, true = sets
-    for gathered, data in ((made, painted), (true, photographed)):
-        if len(gathered.groups) < FEWEST:
+    for found, data in ((made, painted), (true, photographed)):
+        if len(found.groups) < FEWEST:
             raise DatasetError(
-                f"{data.folder} gives {len(gathered.groups)} crops of {settings.crop}x{settings.crop} pixels, but a "
+                f"{data.folder} gives {len(found.groups)} crops of {settings.crop}x{settings.crop} pixels, but a "
                 f"judgement needs {FEWEST} or more; add images or take smaller crops."
             )
     yield Progress(total, total, "comparing")
@@ -162,7 +159,7 @@ def _organ_shares(data: Dataset) -> dict[str, float]:
     return {organ: count / len(data) for organ, count in counts.items()}
 
 
-def _compare(what: str, first: Gathered, second: Gathered, settings: QualitySettings) -> SetDistance:
+def _compare(what: str, first: SetMeasurements, second: SetMeasurements, settings: QualitySettings) -> SetDistance:
     options: dict[str, Any] = {
         "subsets": settings.subsets,
         "subset_size": settings.subset_size,
@@ -172,7 +169,7 @@ def _compare(what: str, first: Gathered, second: Gathered, settings: QualitySett
     return SetDistance(what, *deep, *fine, *_rest(first, second, settings.seed))
 
 
-def _rest(first: Gathered, second: Gathered, seed: int) -> tuple[dict[str, float], float]:
+def _rest(first: SetMeasurements, second: SetMeasurements, seed: int) -> tuple[dict[str, float], float]:
     """Distance of the colours, and accuracy of the classifier."""
     colour = colour_distance(sum_colours(first.colours), sum_colours(second.colours))
     if min(len(first.colours), len(second.colours)) < 2:
@@ -181,7 +178,7 @@ def _rest(first: Gathered, second: Gathered, seed: int) -> tuple[dict[str, float
     return colour, real_or_synthetic(first.all_features, second.all_features, *names, seed=seed)
 
 
-def _reference(true: Gathered, data: Dataset, settings: QualitySettings) -> SetDistance | None:
+def _reference(true: SetMeasurements, data: Dataset, settings: QualitySettings) -> SetDistance | None:
     splits = np.array([data.splits[name] for name in true.names])
     train, held = (true.only(np.flatnonzero(splits == split)) for split in ("train", "val"))
     if min(len(train.groups), len(held.groups)) >= FEWEST:

@@ -1,4 +1,4 @@
-"""What a judgement of synthetic images found, as data, JSON and tables."""
+"""Report on synthetic images: figures of the sets and the distances between them, as data, JSON and tables."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class SetDistance:
 
 @dataclass(frozen=True, slots=True)
 class QualityReport:
-    """What a judgement of synthetic images found.
+    """What an evaluation of synthetic images found.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The settings of a judgement of synthetic images: one model for Python and the command line."""
+"""Settings of an evaluation of synthetic images: one model for Python and the command line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from napari_nucleigan.models.registry import DEFAULT_SEGMENTER
 
 
 class QualitySettings(Settings):
-    """How a set of synthetic images is judged."""
+    """How a set of synthetic images is evaluated."""
 
     segmenter: str = Field(
         DEFAULT_SEGMENTER,

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 from napari_nucleigan.base.events import Progress
 from napari_nucleigan.contributions.layers import LayerData, image_layer, labels_layer
 from napari_nucleigan.data.images.files import list_images, read_image, read_labels, read_mpp
-from napari_nucleigan.evaluation.pairing import pair_files, split_rows
+from napari_nucleigan.evaluation.folders import pair_files, split_rows
 from napari_nucleigan.widgets.base.layers import METADATA_KEY
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nucleigan.base.events import Job
-    from napari_nucleigan.evaluation.pairing import FilePair, Pairing
+    from napari_nucleigan.evaluation.folders import Pairing
+    from napari_nucleigan.evaluation.processes import FilePair
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_nucleigan.evaluation import Bootstrap, Interval, bootstrap_means, intervals
+from napari_nucleigan.evaluation import Bootstrap, Interval, averages, bootstrap_means
 
 NAN = float("nan")
 numbers = st.floats(-100, 100, allow_nan=False).map(lambda value: round(value, 6))
@@ -55,7 +55,7 @@ def test_intervals_move_with_the_values_and_stay_among_them(column, seed, factor
 def test_the_table_of_draws_may_be_cut_anywhere(monkeypatch):
     rows = np.random.default_rng(0).normal(size=(7, 3))
     whole = Bootstrap(100, seed=4).sums(rows)
-    monkeypatch.setattr(intervals, "_CELLS", 50)
+    monkeypatch.setattr(averages, "_CELLS", 50)
     np.testing.assert_array_equal(Bootstrap(100, seed=4).sums(rows), whole)
     assert whole.shape == (100, 3)
 

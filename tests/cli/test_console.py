@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from napari_nucleigan.base.events import Checkpoint, Losses, Note, Progress, ValidationScores
-from napari_nucleigan.cli.console import Bar
-from napari_nucleigan.cli.live import TrainingView
+from napari_nucleigan.cli.console import TrainingView, progress_bar
 
 if TYPE_CHECKING:
     import pytest
@@ -46,7 +45,7 @@ def test_without_a_terminal_there_are_lines(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_notes_reach_a_log_and_progress_does_not(capsys: pytest.CaptureFixture[str]) -> None:
-    with Bar() as bar:
-        bar(Progress(1, 2, "segmenting", 3.0))
-        bar(Note("Greyscale."))
+    with progress_bar() as show:
+        show(Progress(1, 2, "segmenting", 3.0))
+        show(Note("Greyscale."))
     assert capsys.readouterr().err == "Greyscale.\n"

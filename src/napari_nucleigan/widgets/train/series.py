@@ -1,19 +1,17 @@
-"""The numbers of a training run, kept so that a plot of 100 000 steps can be drawn anew within milliseconds.
+"""Series of a training run: its numbers, kept so that a plot of 100 000 steps can be drawn again within milliseconds.
 
 Nothing here touches Qt.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.signal import lfilter
 
 from napari_nucleigan.base.events import Event, Losses, ValidationScores
-from napari_nucleigan.base.files import write_text
+from napari_nucleigan.base.tables import write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -215,7 +213,7 @@ def thin(steps: Floats, values: Floats, begin: float, end: float, columns: int) 
     return places[finite], pairs[finite]
 
 
-def write_csv(path: Path, runs: Mapping[str, Series]) -> None:
+def save_table(path: Path, runs: Mapping[str, Series]) -> None:
     """Write the numbers of runs as one table, a row for each run and step.
 
     Parameters
@@ -232,9 +230,9 @@ def write_csv(path: Path, runs: Mapping[str, Series]) -> None:
     """
     tables = {name: series.rows() for name, series in runs.items()}
     columns = list(dict.fromkeys(column for header, _ in tables.values() for column in header))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ["run", *columns], lineterminator="\n")
-    writer.writeheader()
-    for name, (header, rows) in tables.items():
-        writer.writerows({"run": name, **dict(zip(header, row, strict=True))} for row in rows)
-    write_text(path, text.getvalue())
+    rows = (
+        [name, *map(dict(zip(header, row, strict=True)).get, columns)]
+        for name, (header, table) in tables.items()
+        for row in table
+    )
+    write_csv(path, ["run", *columns], rows)

@@ -203,38 +203,32 @@ def follow(canvas: LiveCanvas, read: Reader) -> Job[Patch | Reshaped | None]:
     return Patch(box, canvas.pixels[box.slices].copy(), canvas.labels[box.slices].copy())
 
 
-@dataclass(frozen=True, eq=False)
-class SavedPair:
-    """A picture and its mask.
-
-    Attributes
-    ----------
-    pixels : ndarray of uint8, shape (H, W, 3)
-        RGB.
-    labels : ndarray of integers, shape (H, W)
-        The mask.
-    mpp : float
-        Microns per pixel.
-    """
-
-    pixels: np.ndarray[Any, Any]
-    labels: np.ndarray[Any, Any]
-    mpp: float
-
-
 def pair_files(folder: Path, name: str) -> list[Path]:
     """Return the files that a data set has under a name."""
     images = [folder / "images" / f"{name}{suffix}" for suffix in IMAGE_SUFFIXES]
     return [path for path in (*images, folder / "labels" / f"{name}.tif") if path.exists()]
 
 
-def save_pair(pair: SavedPair, folder: Path, name: str, suffix: str, replace: bool) -> Job[Path]:
+def save_pair(
+    pixels: np.ndarray[Any, Any],
+    labels: np.ndarray[Any, Any],
+    mpp: float,
+    folder: Path,
+    name: str,
+    *,
+    suffix: str,
+    replace: bool,
+) -> Job[Path]:
     """Write ``images/NAME.SUFFIX`` and ``labels/NAME.tif``.
 
     Parameters
     ----------
-    pair : SavedPair
-        What to write.
+    pixels : ndarray of uint8, shape (H, W, 3)
+        The picture, RGB.
+    labels : ndarray of integers, shape (H, W)
+        The mask.
+    mpp : float
+        Microns per pixel.
     folder : Path
         The data set; it may be new.
     name : str
@@ -260,20 +254,20 @@ def save_pair(pair: SavedPair, folder: Path, name: str, suffix: str, replace: bo
     before = pair_files(folder, name)
     if before and not replace:
         raise OutputError(f"{folder} has a pair {name!r} already; give another name, or replace it.")
-    image, labels = folder / "images" / f"{name}{suffix}", folder / "labels" / f"{name}.tif"
+    image, mask = folder / "images" / f"{name}{suffix}", folder / "labels" / f"{name}.tif"
     # Aside first: what can fail has then happened before anything in the data set is touched.
     aside = make_folder(folder) / f".{token_hex(4)}.part"
     try:
-        write_image(aside / image.name, pair.pixels, pair.mpp)
+        write_image(aside / image.name, pixels, mpp)
         yield Progress(1, 2, "writing the mask")
-        write_labels(aside / "labels.tif", pair.labels, pair.mpp)
-        for target in (image, labels):
+        write_labels(aside / "labels.tif", labels, mpp)
+        for target in (image, mask):
             make_folder(target.parent)
         # A mask without a picture is no part of a data set, so a stop between the two leaves a whole one.
-        os.replace(aside / "labels.tif", labels)
+        os.replace(aside / "labels.tif", mask)
         os.replace(aside / image.name, image)
         for path in before:
-            if path not in (image, labels):
+            if path not in (image, mask):
                 path.unlink()
     except OSError as error:
         raise output_error(image, error) from error

@@ -30,7 +30,6 @@ from napari_nucleigan.widgets.synthesize.jobs import (
     PaintRequest,
     Patch,
     Reshaped,
-    SavedPair,
     begin,
     follow,
     pair_files,
@@ -133,22 +132,22 @@ class PaintedImages:
         replace : bool
             Whether the newest picture of the same mask is replaced.
         """
-        picture = self.of(mask) if replace else None
-        if picture is None:
+        painted = self.of(mask) if replace else None
+        if painted is None:
             with selection_kept(self._viewer):
                 image = self._viewer.add_image(pixels, name=f"{mask.name} H&E", rgb=True, **labels_place(mask))
                 layers = self._viewer.layers
                 if mask in layers:
                     layers.move(layers.index(image), layers.index(mask))
-            picture = PaintedImage(mask, image, labels, mpp, provenance)
-            self._all.append(picture)
+            painted = PaintedImage(mask, image, labels, mpp, provenance)
+            self._all.append(painted)
         else:
             # A new array even of the same shape: whoever has kept the old picture keeps it as it was.
-            picture.image.data = pixels
-            move_layer(picture.image, labels_place(mask))
-            picture.labels, picture.mpp, picture.provenance = labels, mpp, provenance
-        picture.image.metadata = {**picture.image.metadata, METADATA_KEY: {**provenance, "mask": mask.name}}
-        return picture
+            painted.image.data = pixels
+            move_layer(painted.image, labels_place(mask))
+            painted.labels, painted.mpp, painted.provenance = labels, mpp, provenance
+        painted.image.metadata = {**painted.image.metadata, METADATA_KEY: {**provenance, "mask": mask.name}}
+        return painted
 
 
 class Outlines:
@@ -371,13 +370,13 @@ class PairSaver(QObject):
         """Whether a pair is being written."""
         return self._runner.running
 
-    def ask(self, picture: PaintedImage | None) -> SavePairDialog | None:
+    def ask(self, painted: PaintedImage | None) -> SavePairDialog | None:
         """Ask where a pair is to be saved; the dialogue does not block."""
-        if picture is None:
+        if painted is None:
             return None
-        dialog = SavePairDialog(self._widget, picture.mask.name)
+        dialog = SavePairDialog(self._widget, painted.mask.name)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.accepted.connect(partial(self._save, dialog, picture))
+        dialog.accepted.connect(partial(self._save, dialog, painted))
         dialog.open()
         return dialog
 
@@ -385,11 +384,13 @@ class PairSaver(QObject):
         """Stop to write."""
         self._runner.cancel()
 
-    def _save(self, dialog: SavePairDialog, picture: PaintedImage) -> None:
+    def _save(self, dialog: SavePairDialog, painted: PaintedImage) -> None:
         folder, name = dialog.folder.path, dialog.name.text().strip()
         assert folder is not None
         suffix: Any = dialog.format.currentData()
         # Copies: live mode may go on painting.
-        pair = SavedPair(picture.image.data.copy(), picture.labels.copy(), picture.mpp)
-        self._runner.start(save_pair(pair, folder, name, suffix, dialog.replace.isChecked()), f"saving {name}")
+        pixels, labels = painted.image.data.copy(), painted.labels.copy()
+        replace = dialog.replace.isChecked()
+        job = save_pair(pixels, labels, painted.mpp, folder, name, suffix=suffix, replace=replace)
+        self._runner.start(job, f"saving {name}")
         self.changed.emit()

@@ -277,7 +277,7 @@ class PreviewLayer:
         """Show the previews of another run, also where the user has removed the layer of the run before."""
         self._refused = False
 
-    def show(self, run: str, picture: PreviewImage) -> None:
+    def show(self, run: str, preview: PreviewImage) -> None:
         """Show a preview; not where the user has removed its layer."""
         layer = self.layer
         if layer is None and self._layer is not None:
@@ -285,19 +285,19 @@ class PreviewLayer:
         if self._refused:
             return
         name = f"{run} preview"
-        if layer is not None and layer.data.shape != picture.pixels.shape:
+        if layer is not None and layer.data.shape != preview.pixels.shape:
             self._viewer.layers.remove(layer)
             layer = None
         if layer is None:
             # Nobody wants to segment it: it is no image that other widgets may choose.
             known = {METADATA_KEY: {VIEW_KEY: "preview"}}
             with selection_kept(self._viewer):
-                layer = self._viewer.add_image(picture.pixels, name=name, rgb=True, metadata=known, **self._place())
+                layer = self._viewer.add_image(preview.pixels, name=name, rgb=True, metadata=known, **self._place())
             self._layer = layer
         else:
-            layer.data = picture.pixels
+            layer.data = preview.pixels
         layer.name = name
-        layer.metadata = {**layer.metadata, "step": picture.step}
+        layer.metadata = {**layer.metadata, "step": preview.step}
 
     def remove(self) -> None:
         """Take the layer out of the viewer."""

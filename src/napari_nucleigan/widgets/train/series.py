@@ -156,15 +156,19 @@ class Series:
         for curve in self.losses.values():
             curve.set_smoothing(smoothing)
 
-    def rows(self) -> tuple[list[str], list[list[float | None]]]:
-        """Return all values as a table: its columns, and a row for each step."""
+    @property
+    def columns(self) -> dict[str, Curve]:
+        """All curves, by the names of their columns in a table."""
         named = {"loss": self.losses, "score": self.scores, "": self.rates}
-        columns = {f"{kind} {name}".strip(): curve for kind, group in named.items() for name, curve in group.items()}
-        table: dict[float, list[float | None]] = {}
-        for index, curve in enumerate(columns.values()):
+        return {f"{kind} {name}".strip(): curve for kind, group in named.items() for name, curve in group.items()}
+
+    def rows(self, columns: Sequence[str]) -> list[list[float | None]]:
+        """Return some columns as a table: a row for each step, which comes first."""
+        table: dict[float, dict[str, float]] = {}
+        for name, curve in self.columns.items():
             for step, value in zip(curve.steps.tolist(), curve.values.tolist(), strict=True):
-                table.setdefault(step, [None] * len(columns))[index] = value
-        return ["step", *columns], [[int(step), *table[step]] for step in sorted(table)]
+                table.setdefault(step, {})[name] = value
+        return [[int(step), *map(table[step].get, columns)] for step in sorted(table)]
 
     def _take(self, found: dict[tuple[int, str], tuple[list[float], list[float]]]) -> None:
         for (kind, name), (steps, values) in found.items():
@@ -228,11 +232,6 @@ def save_table(path: Path, runs: Mapping[str, Series]) -> None:
     OutputError
         If it cannot be written.
     """
-    tables = {name: series.rows() for name, series in runs.items()}
-    columns = list(dict.fromkeys(column for header, _ in tables.values() for column in header))
-    rows = (
-        [name, *map(dict(zip(header, row, strict=True)).get, columns)]
-        for name, (header, table) in tables.items()
-        for row in table
-    )
-    write_csv(path, ["run", *columns], rows)
+    columns = list(dict.fromkeys(column for series in runs.values() for column in series.columns))
+    rows = ([name, *row] for name, series in runs.items() for row in series.rows(columns))
+    write_csv(path, ["run", "step", *columns], rows)

@@ -468,7 +468,7 @@ def write_pixels(path: Path, pixels: np.ndarray) -> None:
 
     from napari_nucleigan.base.files import write_bytes
     from napari_nucleigan.widgets.base.palette import DARK, LIGHT
-    from napari_nucleigan.widgets.evaluate.colours import COLOURS, ramp, rgba
+    from napari_nucleigan.widgets.evaluate.overlay import COLOURS, ramp, rgba
 
     buffer = io.BytesIO()
     picture = Image.fromarray(pixels.copy())

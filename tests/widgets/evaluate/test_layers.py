@@ -32,10 +32,9 @@ from napari_nucleigan.data.images.files import write_labels
 from napari_nucleigan.metrics import OUTCOMES, evaluate, inspect
 from napari_nucleigan.widgets.base.layers import METADATA_KEY
 from napari_nucleigan.widgets.evaluate.dock import EvaluateWidget
-from napari_nucleigan.widgets.evaluate.flight import SHARE
 from napari_nucleigan.widgets.evaluate.form import IOU, NOTHING, OUTCOME
-from napari_nucleigan.widgets.evaluate.nuclei import EVERYTHING
-from napari_nucleigan.widgets.evaluate.table import DISTANCES, QUALITY
+from napari_nucleigan.widgets.evaluate.overlay import SHARE
+from napari_nucleigan.widgets.evaluate.table import DISTANCES, EVERYTHING, QUALITY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,7 +162,7 @@ def test_two_layers_are_compared_on_the_image(both: App, pair: tuple[Any, Any]) 
 
 
 def test_colours_tell_outcomes_and_iou(both: App) -> None:
-    from napari_nucleigan.widgets.evaluate.colours import COLOURS, ramp, rgba
+    from napari_nucleigan.widgets.evaluate.overlay import COLOURS, ramp, rgba
 
     app = both
     found = app.compare()

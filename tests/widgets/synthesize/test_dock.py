@@ -32,8 +32,8 @@ from napari_nucleigan.data.images.files import write_image
 from napari_nucleigan.synthesis import SynthesisSettings, synthesize
 from napari_nucleigan.widgets.base.layers import ADD, METADATA_KEY
 from napari_nucleigan.widgets.synthesize.dock import SynthesizeWidget
-from napari_nucleigan.widgets.synthesize.save_pair import SavePairDialog
-from napari_nucleigan.widgets.synthesize.set_jobs import FIT, ITSELF
+from napari_nucleigan.widgets.synthesize.jobs import FIT, ITSELF
+from napari_nucleigan.widgets.synthesize.painted_images import SavePairDialog
 
 if TYPE_CHECKING:
     from collections.abc import Callable

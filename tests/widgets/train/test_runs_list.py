@@ -19,8 +19,7 @@ from napari_nucleigan.base.events import Losses
 from napari_nucleigan.training.runs.run_folder import RunFolder
 from napari_nucleigan.training.runs.run_library import list_runs
 from napari_nucleigan.training.runs.status import RunState
-from napari_nucleigan.widgets.base.run_states import ago, allowed, colour
-from napari_nucleigan.widgets.base.run_watcher import Monitor
+from napari_nucleigan.widgets.base.run_watcher import Monitor, ago, allowed, colour
 from napari_nucleigan.widgets.train.runs_list import COLUMNS, RunsList
 from run_folders import make_run, tell_preview
 

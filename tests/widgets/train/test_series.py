@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_nucleigan.base.events import Losses, Note, ValidationScores
-from napari_nucleigan.widgets.train.series import LR, SPEED, Curve, Series, thin, write_csv
+from napari_nucleigan.widgets.train.series import LR, SPEED, Curve, Series, save_table, thin
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,7 +107,7 @@ def test_the_table_has_a_row_for_each_run_and_step(tmp_path: Path) -> None:
     first, second = Series(), Series()
     first.feed([losses(10), losses(20, 0.25), ValidationScores(20, {"aji": 0.6}, True)])
     second.feed([losses(5, 0.125)])
-    write_csv(tmp_path / "values.csv", {"first": first, "second, again": second})
+    save_table(tmp_path / "values.csv", {"first": first, "second, again": second})
     with (tmp_path / "values.csv").open(newline="") as handle:
         rows = list(csv.DictReader(handle))
     assert [(row["run"], row["step"], row["loss l1"], row["score aji"]) for row in rows] == [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from napari_nucleigan.data.images.files import HEImage, to_rgb
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from napari.layers import Image, Layer
     from napari.viewer import Viewer
@@ -21,16 +22,12 @@ if TYPE_CHECKING:
 
 REPLACE, ADD = "replace", "add"
 """What becomes of a layer that an earlier run made of the same image."""
-
 METADATA_KEY = "nucleigan"
 """Where layers carry what this plugin knows about them."""
-
 VIEW_KEY = "view"
 """Below `METADATA_KEY`: says of a layer that it only shows something about others, and what."""
-
 Box = tuple[int, int, int, int]
 """First row, last row + 1, first column, last column + 1."""
-
 LARGE = 64_000_000
 """Pixels above which an image is a slide: no array of its size is made."""
 
@@ -74,8 +71,43 @@ def add_once(viewer: Viewer, made: Sequence[LayerData]) -> list[Layer]:
 
 def view_kind(layer: Layer) -> str | None:
     """Tell what a layer shows about others; None where it holds something of its own, such as nuclei."""
+    return layer_info(layer).get(VIEW_KEY)
+
+
+def layer_info(layer: Layer) -> dict[str, Any]:
+    """Return what this plugin knows about a layer; empty where that is nothing."""
     known = layer.metadata.get(METADATA_KEY)
-    return known.get(VIEW_KEY) if isinstance(known, dict) else None
+    return known if isinstance(known, dict) else {}
+
+
+@contextmanager
+def selection_kept(viewer: Viewer) -> Iterator[None]:
+    """Keep what is selected while layers are added: the user goes on painting in the layer that was in hand."""
+    layers = viewer.layers
+    selected, active = set(layers.selection), layers.selection.active
+    yield
+    if selected:
+        layers.selection = selected
+        layers.selection.active = active
+
+
+def move_layer(layer: Layer, place: dict[str, Any]) -> None:
+    """Put a 2-D layer elsewhere; each change of a layer costs a redraw, so only what differs is set.
+
+    Parameters
+    ----------
+    layer : napari.layers.Layer
+        What is moved.
+    place : dict
+        As from `labels_place`; what is missing becomes neutral, but for units and axis labels.
+    """
+    neutral = {"scale": np.ones(2), "translate": np.zeros(2), "rotate": np.eye(2), "shear": np.zeros(1)}
+    for name, value in {**neutral, "affine": np.eye(3), **place}.items():
+        before = getattr(layer, name)
+        before = before.affine_matrix if name == "affine" else before
+        same = before == value if name in ("units", "axis_labels") else np.array_equal(before, value)
+        if not same:
+            setattr(layer, name, value)
 
 
 def layer_problem(layer: Image) -> str:
@@ -119,7 +151,7 @@ def layer_folder(layer: Image) -> str:
 
 def layer_file(layer: Image) -> Path | None:
     """File or folder that a layer came from; None where that is not known."""
-    path = layer.metadata.get(METADATA_KEY, {}).get("path") or layer.source.path
+    path = layer_info(layer).get("path") or layer.source.path
     return Path(path) if path else None
 
 

@@ -1,4 +1,4 @@
-"""A thread that looks at training runs, and tells a widget what it sees.
+"""Training runs in widgets: a thread that looks at them, and how their states are shown.
 
 The thread touches no Qt object: it fills a queue that the widget empties by a timer. It is no worker of Qt's thread
 pool, which on a machine of two cores has two places: a run that is watched all night would take one of them.
@@ -17,6 +17,8 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.base.events import Event, Preview
+from napari_nucleigan.training.runs.status import RunState
+from napari_nucleigan.widgets.base.legend import pretty
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from napari_nucleigan.training.runs.event_log import EventLogReader
+    from napari_nucleigan.training.runs.status import RunStatus
 
 LOOK = 0.3
 """Seconds between two looks at the runs that are watched."""
@@ -35,6 +38,19 @@ LIST = 3.0
 _POLL_MS = 60
 _BUDGET = 0.012  # seconds of each poll that the viewer may lose to it
 _log = logging.getLogger("napari_nucleigan")
+_COLOURS = {
+    RunState.QUEUED: ("#555d68", "#b9c1cc"),
+    RunState.RUNNING: ("#14803c", "#5fd38d"),
+    RunState.PAUSED: ("#857000", "#e6d24a"),
+    RunState.STOPPING: ("#c25a00", "#ff9f40"),
+    RunState.STOPPED: ("#555d68", "#b9c1cc"),
+    RunState.FINISHED: ("#0b62c4", "#4fa3ff"),
+    RunState.FAILED: ("#c4122f", "#ff6b81"),
+    RunState.INTERRUPTED: ("#c25a00", "#ff9f40"),
+}
+"""Colours of states on a light and on a dark theme."""
+
+_BEST = ("aji", "train_aji", "own_aji", "f1")
 
 
 @dataclass(frozen=True)
@@ -64,7 +80,8 @@ class _RunWatcher:
     """The thread and what it works on; plain Python, so that it may outlive the widget for a moment."""
 
     folder: Path
-    messages: queue.SimpleQueue[tuple[str, Any]] = field(default_factory=queue.SimpleQueue)
+    messages: queue.SimpleQueue[tuple[str, tuple[Any, ...]]] = field(default_factory=queue.SimpleQueue)
+    """Names of signals of `Monitor`, and what they tell."""
     wanted: set[Path] = field(default_factory=set)
     watched: dict[Path, _Watched] = field(default_factory=dict)
     wake: threading.Event = field(default_factory=threading.Event)
@@ -93,7 +110,8 @@ class _RunWatcher:
                     self.wake.clear()
         except Exception as error:  # it must not end in silence
             _log.error("unexpected error while looking at training runs", exc_info=error)
-            self.messages.put(("failed", NucleiganError(f"The runs cannot be watched: {error}; open the widget anew.")))
+            failure = NucleiganError(f"The runs cannot be watched: {error}; open the widget anew.")
+            self.messages.put(("failed", (failure,)))
         finally:
             self.alive.discard(self)
 
@@ -102,7 +120,7 @@ class _RunWatcher:
         from napari_nucleigan.training.runs.run_library import list_runs
 
         reap()
-        self.messages.put(("listed", list_runs(self.folder)))
+        self.messages.put(("listed", (list_runs(self.folder),)))
 
     def _look(self) -> bool:
         """Look at each watched run; tell whether there is more to be read at once."""
@@ -118,7 +136,7 @@ class _RunWatcher:
             try:
                 status = state_of(path)
             except NucleiganError:
-                self.messages.put(("gone", path))
+                self.messages.put(("gone", (path,)))
                 self.wanted.discard(path)
                 continue
             told = [each.event for each in known.tail.read()]
@@ -128,7 +146,7 @@ class _RunWatcher:
                 self.messages.put(("told", (path, told, fresh)))
                 self._show(path, told)
                 more = more or len(told) > 100
-            self.messages.put(("status", status))
+            self.messages.put(("status", (status,)))
         return more
 
     def _show(self, path: Path, told: Iterable[Event]) -> None:
@@ -142,7 +160,7 @@ class _RunWatcher:
         except NucleiganError as error:
             _log.info("a preview is left out: %s", error)
             return
-        self.messages.put(("picture", (path, PreviewImage(previews[-1].step, pixels))))
+        self.messages.put(("pictured", (path, PreviewImage(previews[-1].step, pixels))))
 
 
 class Monitor(QObject):
@@ -161,7 +179,7 @@ class Monitor(QObject):
     status = Signal(object)
     """The `RunStatus` of a watched run."""
     told = Signal(object, object, bool)
-    """Path of a watched run, a list of its events, and whether they begin anew."""
+    """Path of a watched run, a list of its events, and whether they begin again."""
     pictured = Signal(object, object)
     """Path of a watched run, and its newest `PreviewImage`."""
     gone = Signal(object)
@@ -172,65 +190,91 @@ class Monitor(QObject):
     def __init__(self, folder: Path, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._folder = folder
-        self._eye: _RunWatcher | None = None
+        self._thread: _RunWatcher | None = None
         self._timer = QTimer(self, interval=_POLL_MS)
         self._timer.timeout.connect(self._poll)
 
     @property
-    def folder(self) -> Path:
-        """Folder of the runs."""
-        return self._folder
-
-    @property
     def running(self) -> bool:
         """Whether the thread runs."""
-        return self._eye is not None
+        return self._thread is not None
 
     def start(self) -> None:
         """Begin to look; a second call does nothing."""
-        if self._eye is not None:
+        if self._thread is not None:
             return
-        eye = self._eye = _RunWatcher(self._folder)
-        _RunWatcher.alive.add(eye)
-        self.destroyed.connect(eye)
-        threading.Thread(target=eye.run, name="training runs", daemon=True).start()
+        thread = self._thread = _RunWatcher(self._folder)
+        _RunWatcher.alive.add(thread)
+        self.destroyed.connect(thread)
+        threading.Thread(target=thread.run, name="training runs", daemon=True).start()
         self._timer.start()
 
     def stop(self) -> None:
         """End the thread, after its present look."""
         self._timer.stop()
-        if self._eye is not None:
-            self.destroyed.disconnect(self._eye)
-            self._eye()
-            self._eye = None
+        if self._thread is not None:
+            self.destroyed.disconnect(self._thread)
+            self._thread()
+            self._thread = None
 
     def watch(self, paths: Iterable[Path]) -> None:
         """Tell the whole story of these runs, and no more of others."""
-        if self._eye is not None:
-            self._eye.wanted = set(paths)
-            self._eye.wake.set()
+        if self._thread is not None:
+            self._thread.wanted = set(paths)
+            self._thread.wake.set()
 
     def look(self) -> None:
         """Look at all runs now."""
-        if self._eye is not None:
-            self._eye.list_now = True
-            self._eye.wake.set()
+        if self._thread is not None:
+            self._thread.list_now = True
+            self._thread.wake.set()
 
     def _poll(self) -> None:
         begin = time.monotonic()
-        while self._eye is not None and time.monotonic() - begin < _BUDGET:
+        while self._thread is not None and time.monotonic() - begin < _BUDGET:
             try:
-                kind, value = self._eye.messages.get_nowait()
+                kind, value = self._thread.messages.get_nowait()
             except queue.Empty:
                 return
-            if kind == "told":
-                self.told.emit(*value)
-            elif kind == "picture":
-                self.pictured.emit(*value)
-            else:
-                {
-                    "listed": self.listed,
-                    "status": self.status,
-                    "gone": self.gone,
-                    "failed": self.failed,
-                }[kind].emit(value)
+            getattr(self, kind).emit(*value)
+
+
+def colour(state: RunState, dark: bool) -> str:
+    """Colour of a state on a dark or a light theme."""
+    return _COLOURS[state][dark]
+
+
+def word(state: RunState) -> str:
+    """Write a state for people."""
+    return str(state).capitalize()
+
+
+def allowed(status: RunStatus) -> set[str]:
+    """Tell what can be done with a run now, of pause, resume, stop, kill, rename and delete."""
+    state = status.state
+    if state in (RunState.RUNNING, RunState.QUEUED):
+        return {"pause", "stop", "kill"}
+    if state is RunState.PAUSED:
+        return {"resume", "stop", "kill"}
+    if state is RunState.STOPPING:
+        return {"kill"}
+    return {"rename", "delete", *(["resume"] if state.resumable else [])}
+
+
+def best_score(status: RunStatus) -> tuple[str, float] | None:
+    """Name and value of the score that is shown in lists; None before the first validation."""
+    for name in (*_BEST, *status.best):
+        if name in status.best:
+            return pretty(name), status.best[name]
+    return None
+
+
+def ago(moment: float) -> str:
+    """Write how long ago a moment was."""
+    seconds = max(0.0, time.time() - moment)
+    if not moment:
+        return ""
+    for length, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
+    return "now"

@@ -1,4 +1,4 @@
-"""What the Train widget has done in threads: data written, runs started and asked; nothing here touches Qt."""
+"""Training jobs: data written, runs started and asked, in threads; nothing here touches Qt."""
 
 from __future__ import annotations
 

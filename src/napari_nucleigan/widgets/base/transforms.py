@@ -64,12 +64,12 @@ def grid_to_viewer(viewer: Viewer, layer: Layer, grid: Grid, position: Sequence[
     world = (np.asarray(grid.matrix) @ [*position, 1.0])[:2]
     factors = _microns(layer.units) if grid.micron else None
     own = world if factors is None else world / factors
-    return tuple(own * _factors(layer.units, _units(viewer, layer)))
+    return tuple(own * unit_factors(layer.units, _units(viewer, layer)))
 
 
 def viewer_to_grid(viewer: Viewer, layer: Layer, grid: Grid, position: Sequence[float]) -> tuple[int, int]:
     """Row and column of a grid's pixel at a position of the viewer's world; it may lie outside of the grid."""
-    world = np.asarray(position, float)[-2:] * _factors(_units(viewer, layer), layer.units)
+    world = np.asarray(position, float)[-2:] * unit_factors(_units(viewer, layer), layer.units)
     factors = _microns(layer.units) if grid.micron else None
     own = world if factors is None else world * factors
     row, column, _ = np.linalg.solve(grid.matrix, [*own, 1.0])
@@ -91,7 +91,7 @@ def view_box(viewer: Viewer, layer: Image) -> Box | None:
     """
     camera = viewer.scene.camera
     reach = np.array(viewer.canvas.size) / (2 * camera.zoom)
-    factors = _factors(_units(viewer, layer)[-2:], layer.units[-2:])
+    factors = unit_factors(_units(viewer, layer)[-2:], layer.units[-2:])
     corners = np.array(
         [
             layer.world_to_data((np.array(camera.center[-2:]) + reach * signs) * factors)[-2:]
@@ -112,7 +112,8 @@ def _units(viewer: Viewer, layer: Layer) -> Sequence[Any]:
     return layer.units if units is None else units[-layer.ndim :]
 
 
-def _factors(own: Sequence[Any], wanted: Sequence[Any]) -> np.ndarray[Any, Any]:
+def unit_factors(own: Sequence[Any], wanted: Sequence[Any]) -> np.ndarray[Any, Any]:
+    """How many of the wanted units each one is; 1 where they do not measure the same, as napari has it."""
     pairs = zip(own, wanted, strict=True)
     return np.array([float((1 * a).to(b).magnitude) if (1 * a).check(b) else 1.0 for a, b in pairs])
 

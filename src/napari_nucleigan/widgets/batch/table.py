@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QHeaderView, QSizePolicy, QTreeWidget, QTreeWidgetIte
 from napari_nucleigan.base.events import duration
 from napari_nucleigan.training.runs.status import RunState
 from napari_nucleigan.widgets.base.fields import set_text, small_label
-from napari_nucleigan.widgets.base.run_states import colour
+from napari_nucleigan.widgets.base.run_watcher import colour
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,11 +11,11 @@ from napari_nucleigan.widgets.base.debounced_check import DebouncedCheck
 from napari_nucleigan.widgets.base.fields import add_row, combo, form_layout, set_text, silent, small_label
 from napari_nucleigan.widgets.base.folder_field import FolderField
 from napari_nucleigan.widgets.base.preferences import recall, remember
-from napari_nucleigan.widgets.evaluate.folder_jobs import look_into
+from napari_nucleigan.widgets.evaluate.jobs import look_into
 
 if TYPE_CHECKING:
     from napari_nucleigan.base.events import Job
-    from napari_nucleigan.widgets.evaluate.folder_jobs import FolderPair
+    from napari_nucleigan.widgets.evaluate.jobs import FolderPair
 
 _MEMORY = {"pred": "evaluated_predictions", "truth": "evaluated_truth"}
 

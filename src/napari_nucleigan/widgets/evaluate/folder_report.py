@@ -1,4 +1,4 @@
-"""A report on two folders, on show: overall, by organ and image, and what was left out."""
+"""Report view: the report on two folders, overall, by organ and image, and what was left out."""
 
 from __future__ import annotations
 

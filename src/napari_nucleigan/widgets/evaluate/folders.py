@@ -19,8 +19,8 @@ from napari_nucleigan.widgets.base.layers import add_once
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.saving import ask_and_save
 from napari_nucleigan.widgets.evaluate.folder_form import FolderForm
-from napari_nucleigan.widgets.evaluate.folder_jobs import read_pair
 from napari_nucleigan.widgets.evaluate.folder_report import ReportView
+from napari_nucleigan.widgets.evaluate.jobs import read_pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari_nucleigan.base.events import Note
     from napari_nucleigan.contributions.layers import LayerData
     from napari_nucleigan.evaluation import Report
-    from napari_nucleigan.widgets.evaluate.folder_jobs import FolderPair
+    from napari_nucleigan.widgets.evaluate.jobs import FolderPair
 
 
 class EvaluateFolders(QWidget):

@@ -1,26 +1,48 @@
-"""What the Evaluate widget does in a thread: read two layers, bring them onto one grid, compare them."""
+"""Jobs of the Evaluate dock: two layers compared, once or live, what was found saved; two folders looked into."""
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from qtpy.QtCore import Signal
 
+from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.base.events import Progress
+from napari_nucleigan.base.files import write_text
+from napari_nucleigan.base.tables import write_csv
+from napari_nucleigan.base.version import __version__
+from napari_nucleigan.contributions.layers import LayerData, image_layer, labels_layer
+from napari_nucleigan.data.images.files import list_images, read_image, read_labels, read_mpp
+from napari_nucleigan.evaluation.folders import pair_files, split_rows
 from napari_nucleigan.metrics import OUTCOMES, Inspection, inspect
+from napari_nucleigan.widgets.base.layers import METADATA_KEY
+from napari_nucleigan.widgets.base.mask_layers import LiveUpdater
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
+    from qtpy.QtCore import QObject
+
+    from napari_nucleigan.base.errors import NucleiganError
     from napari_nucleigan.base.events import Job
+    from napari_nucleigan.evaluation.folders import Pairing
+    from napari_nucleigan.evaluation.processes import FilePair
     from napari_nucleigan.labels.alignment import Alignment, Grid
+    from napari_nucleigan.widgets.base.mask_layers import MaskLayer, Reader
 
-    Reader = Callable[[], np.ndarray[Any, Any]]
-
+_GATHER_MS = 15  # one stroke of a brush raises several events
+_MOVES = ("scale", "translate", "rotate", "shear", "affine", "units", "name")
+QUALITY = ("aji", "aji_plus", "pq", "dq", "sq", "f1", "precision", "recall", "dice")
+DISTANCES = ("average_hausdorff", "average_hausdorff_penalised", "hausdorff")
+COUNTS = ("n_truth", "n_pred", "tp", "fp", "fn")
 STEPS = 25
 """Steps of IoU that are coloured differently."""
+
 CODES = len(OUTCOMES) * STEPS
 
 
@@ -125,7 +147,7 @@ def codes(found: Inspection) -> np.ndarray[Any, Any]:
     """Numbers for the nuclei of an inspection that tell their colours.
 
     Numbers that are equal modulo `CODES` are of one outcome and, in `STEPS` steps, of one IoU. So two fixed colour
-    tables that repeat after `CODES` colours serve every picture, and no table need be made anew with every edit.
+    tables that repeat after `CODES` colours serve every picture, and no table need be made again with every edit.
 
     Returns
     -------
@@ -162,3 +184,176 @@ def _unchanged(
         and np.array_equal(truth, before.inspection.truth)
         and np.array_equal(pred, before.inspection.pred)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class FolderPair:
+    """Two folders that can be compared.
+
+    Attributes
+    ----------
+    pred, truth : Path
+        The folders.
+    split : str or None
+        The part of them that is meant.
+    pairing : Pairing
+        What answers to what.
+    splits : tuple of str
+        The splits that ``split.csv`` names.
+    """
+
+    pred: Path
+    truth: Path
+    split: str | None
+    pairing: Pairing
+    splits: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """What is in them, for people."""
+        pairing = self.pairing
+        organs = {pair.organ for pair in pairing.pairs if pair.organ}
+        parts = [
+            f"{len(pairing.pairs)} pair{'' if len(pairing.pairs) == 1 else 's'}",
+            f"{len(organs)} organ{'' if len(organs) == 1 else 's'}" if organs else "",
+            f"{len(pairing.missing)} without a prediction" if pairing.missing else "",
+            f"{len(pairing.extra)} without true labels" if pairing.extra else "",
+        ]
+        return " · ".join(filter(None, parts))
+
+
+def look_into(pred: Path, truth: Path, split: str | None) -> Job[FolderPair]:
+    """Find what answers to what in two folders.
+
+    Raises
+    ------
+    DatasetError
+        If they cannot be compared.
+    """
+    rows = split_rows(truth)
+    splits = tuple(sorted({name for row in rows.values() if (name := row.get("split"))}))
+    split = split if split in splits else None
+    pairing = yield from pair_files(pred, truth, split)
+    return FolderPair(pred, truth, split, pairing, splits)
+
+
+def read_pair(pair: FilePair) -> Job[list[LayerData]]:
+    """Read the layers of one image: the image, if the data set of the true labels has it, the truth, the prediction.
+
+    Raises
+    ------
+    ImageError, LabelsError
+        If a file cannot be read.
+    """
+    yield Progress(0, 1, f"reading {pair.name}")
+    layers: list[LayerData] = []
+    mpp = None
+    if (source := _image_of(pair)) is not None:
+        image = read_image(source)
+        mpp = image.mpp
+        layers.append(image_layer(image))
+    for path, what in ((pair.truth, "truth"), (pair.pred, "prediction")):
+        labels = read_labels(path)
+        data, arguments, kind = labels_layer(labels, mpp or read_mpp(path), f"{pair.name} ({what})")
+        layers.append((data, arguments | {"metadata": {METADATA_KEY: {"path": str(path)}}}, kind))
+    return layers
+
+
+def _image_of(pair: FilePair) -> Path | None:
+    """Image of a data set that its labels belong to."""
+    folder = pair.truth.parent.parent / "images"
+    if pair.truth.parent.name != "labels" or not folder.is_dir():
+        return None
+    return next((path for path in list_images(folder) if path.stem == pair.name), None)
+
+
+def figures(comparison: LayerComparison) -> dict[str, float | int | None]:
+    """All figures of a comparison by name: scores, then the counts of the picture."""
+    found = comparison.inspection
+    scores = found.scores.to_json()
+    return {**{key: scores[key] for key in (*QUALITY, *DISTANCES, *COUNTS)}, **found.counts}
+
+
+def rows_of(comparison: LayerComparison) -> list[tuple[str, float | int | None]]:
+    """Names and values, as they are exported: what was compared first."""
+    order = comparison.order
+    asked = [("prediction", order.pred_name), ("truth", order.truth_name), ("iou_threshold", order.iou)]
+    return [*asked, ("microns_per_pixel", order.mpp), *figures(comparison).items()]  # type: ignore[list-item]
+
+
+def save_csv(path: Path, comparison: LayerComparison) -> None:
+    """Write the figures as a table of names and values; raises `OutputError` if it cannot be written."""
+    write_csv(path, ["figure", "value"], rows_of(comparison))
+
+
+def save_json(path: Path, comparison: LayerComparison) -> None:
+    """Write the figures, and every nucleus of the picture; raises `OutputError` if it cannot be written."""
+    content = {
+        **dict(rows_of(comparison)),
+        "notes": list(comparison.order.alignment.notes),
+        "version": __version__,
+        "nuclei": comparison.inspection.nuclei.records(),
+    }
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def save_nuclei(path: Path, comparison: LayerComparison) -> None:
+    """Write a table with a row for every nucleus of the picture; raises `OutputError` if it cannot be written."""
+    records = comparison.inspection.nuclei.records()
+    header = list(records[0]) if records else ["id"]
+    write_csv(path, header, ([_cell(record[name]) for name in header] for record in records))
+
+
+def _cell(value: Any) -> Any:
+    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+
+
+class LiveComparison(LiveUpdater):
+    """Compares two layers again whenever one of them has changed.
+
+    Parameters
+    ----------
+    order : callable
+        Gives what is to be compared now; raises `LabelsError` where that cannot be.
+    parent : QObject
+        The widget that owns it.
+    """
+
+    compared = Signal(object)
+    """A new `LayerComparison`."""
+    refused = Signal(str)
+    """The layers cannot be compared as they are now, and why."""
+
+    def __init__(self, order: Callable[[], CompareRequest], parent: QObject) -> None:
+        super().__init__("comparing what was edited", parent, _GATHER_MS)
+        self._order = order
+        self._before: LayerComparison | None = None
+
+    def watch(self, layers: Sequence[MaskLayer], moves: Sequence[str] = _MOVES) -> None:
+        """Watch layers instead of those before; none to stop."""
+        super().watch(layers, moves)
+        self._before = None
+
+    def begin(self, comparison: LayerComparison) -> None:
+        """Take a comparison that was made elsewhere for what is shown now."""
+        self._before = comparison
+
+    def _job(self) -> Job[LayerComparison] | None:
+        try:
+            return compare(self._order(), self._before)
+        except LabelsError as error:
+            self._before = None
+            self.refused.emit(str(error))
+            return None
+
+    def _finished(self, comparison: LayerComparison) -> None:
+        if comparison is not self._before:
+            self._before = comparison
+            self.compared.emit(comparison)
+        self._tell_followed()
+        self._next()
+
+    def _failed(self, error: NucleiganError) -> None:
+        self._before = None
+        self.failed.emit(error)
+        self._next()

@@ -16,17 +16,12 @@ from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.saving import ask_and_save
 from napari_nucleigan.widgets.base.transforms import grid_to_viewer, viewer_to_grid
-from napari_nucleigan.widgets.evaluate.canvas import TEXT, CanvasText, Pointer
 from napari_nucleigan.widgets.evaluate.choices import EvaluateChoices
-from napari_nucleigan.widgets.evaluate.colours import COLOURS, OUTLINE, ramp
-from napari_nucleigan.widgets.evaluate.flight import Flight
 from napari_nucleigan.widgets.evaluate.form import IOU, NOTHING, EvaluateForm
-from napari_nucleigan.widgets.evaluate.jobs import compare
-from napari_nucleigan.widgets.evaluate.live import Follower
-from napari_nucleigan.widgets.evaluate.nuclei import NucleiList
-from napari_nucleigan.widgets.evaluate.overlay import Overlay
+from napari_nucleigan.widgets.evaluate.jobs import LiveComparison, compare, save_csv, save_json, save_nuclei
+from napari_nucleigan.widgets.evaluate.overlay import COLOURS, OUTLINE, TEXT, CanvasText, Flight, Overlay, Pointer, ramp
 from napari_nucleigan.widgets.evaluate.plots import BinPlots
-from napari_nucleigan.widgets.evaluate.table import ScoreTable, length, save_csv, save_json, save_nuclei
+from napari_nucleigan.widgets.evaluate.table import NucleiList, ScoreTable, length
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -91,7 +86,7 @@ class EvaluateLayers(QWidget):
         self.canvas = CanvasText(viewer)
         self.choices = EvaluateChoices(viewer, self.form)
         self.flight = Flight(viewer, self)
-        self.follower = Follower(self.choices.order, self)
+        self.follower = LiveComparison(self.choices.order, self)
         self._pointer = Pointer(viewer, self._point)
         self._runner = Runner(self, activity=True)
         self._build()

@@ -1,22 +1,26 @@
-"""The layers that show a comparison: the coloured nuclei, and the outlines of the truth."""
+"""Overlay of a comparison: layers and their colours, text on the canvas, the pointer, flights of the camera."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from qtpy.QtCore import QEasingCurve, QObject, QVariantAnimation
 
-from napari_nucleigan.widgets.base.layers import METADATA_KEY, VIEW_KEY, view_kind
+from napari_nucleigan.metrics import OUTCOMES
+from napari_nucleigan.widgets.base.layers import METADATA_KEY, VIEW_KEY, move_layer, selection_kept, view_kind
 from napari_nucleigan.widgets.base.mask_layers import is_labels, mask_layers
 from napari_nucleigan.widgets.base.transforms import grid_place
-from napari_nucleigan.widgets.evaluate.colours import OUTLINE, iou_colormap, outcome_colormap, rgba
 from napari_nucleigan.widgets.evaluate.form import IOU, NOTHING
+from napari_nucleigan.widgets.evaluate.jobs import STEPS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from napari.layers import Labels
+    from napari.utils.colormaps import CyclicLabelColormap
     from napari.viewer import Viewer
 
     from napari_nucleigan.widgets.evaluate.jobs import LayerComparison
@@ -24,6 +28,36 @@ if TYPE_CHECKING:
 _KINDS = _OUTCOMES, _OUTLINES = "outcomes", "outlines"
 _OPACITY = 0.55
 _OVER_LABELS = 0.9  # or their colours, of which there are all, would pass for outcomes
+COLOURS = {
+    "matched": "#1db954",
+    "missed": "#ff3b30",
+    "spurious": "#ffd60a",
+    "split": "#32d7ff",
+    "merged": "#2f6bff",
+}
+"""Colours that stand out from H&E and from each other; they differ in lightness too."""
+
+MEANINGS = {
+    "matched": "A true nucleus and a prediction that are a pair: their IoU is above the threshold.",
+    "missed": "A true nucleus without a pair that is neither split nor merged.",
+    "spurious": "A prediction without a pair that is neither a piece of a nucleus nor a merger of several.",
+    "split": "A true nucleus without a pair in which several predictions lie; or pieces cut off a matched nucleus.",
+    "merged": "Several true nuclei that lie in one prediction without a pair; or nuclei swallowed by a matched one.",
+}
+OUTLINE = "#ffffff"
+_RAMP = ("#e3242b", "#f4623a", "#fd9a56", "#fdcb82", "#fff7c4")  # rising in lightness: no matter how one sees colours
+_numbers = count()
+_ORDER = 1_000_000  # above all else
+_FONT_SIZE = 10
+_CORNERS = "top_left", "bottom_left"
+_BOX = "#16181dd0"
+_MARGIN = "\u2002"  # without it the box ends within the last letter
+TEXT = "#ffffff"
+"""Colour of plain text; the same in every theme, as the colours of the outcomes are."""
+
+_FLIGHT_MS = 350
+SHARE = 0.15
+"""Part of the canvas that the place fills."""
 
 
 class Overlay:
@@ -42,16 +76,6 @@ class Overlay:
         self._working = False
         self._colormaps = {False: outcome_colormap(), True: iou_colormap()}
         self._white = _single(OUTLINE)
-
-    @property
-    def outcomes(self) -> Labels | None:
-        """The layer of coloured nuclei, while it is in the viewer."""
-        return self._present(_OUTCOMES)
-
-    @property
-    def outlines(self) -> Labels | None:
-        """The layer of the outlines, while it is in the viewer."""
-        return self._present(_OUTLINES)
 
     def show(self, comparison: LayerComparison, anchor: Labels, look: str, outlines: bool) -> None:
         """Show a comparison.
@@ -123,27 +147,20 @@ class Overlay:
             layer = None
         if layer is None:
             # The metadata from the start: widgets look at the layer as soon as it is there.
-            kept = {"metadata": {METADATA_KEY: {VIEW_KEY: kind}}, **place}
-            layer = self._add(name, data, colormap, opacity, kept)
+            known = {METADATA_KEY: {VIEW_KEY: kind}}
+            with selection_kept(self._viewer):
+                layer = self._viewer.add_labels(
+                    data, name=name, opacity=opacity, colormap=colormap, metadata=known, **place
+                )
+                layer.editable = False
         else:
             layer.data = data
             if self._drawn.get(kind) is not colormap:
                 layer.colormap = colormap
-            _move(layer, place)
+            move_layer(layer, place)
             if layer.name != name and not layer.name.startswith(f"{name} ["):
                 layer.name = name
         self._layers[kind], self._drawn[kind] = layer, colormap
-        return layer
-
-    def _add(self, name: str, data: np.ndarray, colormap: Any, opacity: float, place: dict[str, Any]) -> Labels:
-        layers = self._viewer.layers
-        selected, active = set(layers.selection), layers.selection.active
-        layer = self._viewer.add_labels(data, name=name, opacity=opacity, colormap=colormap, **place)
-        layer.editable = False
-        # The user goes on painting in the layer that was in hand.
-        if selected:
-            layers.selection = selected
-            layers.selection.active = active
         return layer
 
     def _labels_shine_through(self) -> bool:
@@ -180,12 +197,177 @@ def _single(colour: str) -> Any:
     return DirectLabelColormap(color_dict={None: (0, 0, 0, 0), 0: (0, 0, 0, 0), 1: rgba(colour)})
 
 
-def _move(layer: Labels, place: dict[str, Any]) -> None:
-    neutral = {"scale": np.ones(2), "translate": np.zeros(2), "rotate": np.eye(2), "shear": np.zeros(1)}
-    wanted = {**neutral, "affine": np.eye(3), **place}
-    for name, value in wanted.items():
-        before = getattr(layer, name)
-        before = before.affine_matrix if name == "affine" else before
-        same = before == value if name in ("units", "axis_labels") else np.array_equal(before, value)
-        if not same:
-            setattr(layer, name, value)
+def outcome_colormap() -> CyclicLabelColormap:
+    """Colours by outcome for numbers as from `jobs.codes`."""
+    return _cyclic(np.repeat([rgba(COLOURS[name]) for name in OUTCOMES], STEPS, axis=0))
+
+
+def iou_colormap() -> CyclicLabelColormap:
+    """Colours by IoU for the same numbers: dark red where nothing fits, pale yellow where all does."""
+    return _cyclic(np.tile([rgba(ramp(step / (STEPS - 1))) for step in range(STEPS)], (len(OUTCOMES), 1)))
+
+
+def ramp(share: float) -> str:
+    """Colour of an IoU from 0 to 1, as ``"#rrggbb"``."""
+    stops = np.array([rgba(colour)[:3] for colour in _RAMP])
+    values = [np.interp(share * (len(stops) - 1), range(len(stops)), stops[:, channel]) for channel in range(3)]
+    return "#" + "".join(f"{round(255 * value):02x}" for value in values)
+
+
+def rgba(colour: str) -> tuple[float, float, float, float]:
+    """Red, green, blue and alpha of ``"#rrggbb"``, each from 0 to 1."""
+    red, green, blue = (int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5))
+    return red, green, blue, 1.0
+
+
+def _cyclic(colours: np.ndarray) -> CyclicLabelColormap:
+    from napari.utils.colormaps import CyclicLabelColormap
+
+    return CyclicLabelColormap(colors=np.vstack([np.zeros((1, 4)), colours]), background_value=0)
+
+
+class CanvasText:
+    """Lines of text in two corners of the canvas, in overlays of their own: the user's text stays untouched.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where they are shown.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer = viewer
+        self._name = f"nucleigan_evaluate_{next(_numbers)}"
+        self._shown: dict[str, int] = {}
+
+    def lines(self, lines: Sequence[tuple[str, str]]) -> None:
+        """Show lines, each with its colour, at the upper left."""
+        self._show(_CORNERS[0], lines)
+
+    def remark(self, text: str) -> None:
+        """Show one line at the lower left; none where it is empty."""
+        self._show(_CORNERS[1], [(text, TEXT)] if text else [])
+
+    def clear(self) -> None:
+        """Take everything away."""
+        for corner in _CORNERS:
+            overlays = self._viewer.canvas.overlays
+            for number in range(self._shown.pop(corner, 0)):
+                del overlays[self._key(corner, number)]
+
+    @property
+    def text(self) -> list[str]:
+        """What is shown."""
+        overlays = self._viewer.canvas.overlays
+        keys = [self._key(corner, number) for corner in _CORNERS for number in range(self._shown.get(corner, 0))]
+        return [overlays[key].text.strip() for key in keys if overlays[key].visible]
+
+    def _show(self, corner: str, lines: Sequence[tuple[str, str]]) -> None:
+        from napari.components.overlays import TextOverlay
+
+        overlays = self._viewer.canvas.overlays
+        # To make an overlay takes longer than to change one, so that those that are not needed are only hidden.
+        for number in range(max(len(lines), self._shown.get(corner, 0))):
+            text, colour = lines[number] if number < len(lines) else ("", TEXT)
+            key = self._key(corner, number)
+            if key in overlays:
+                overlay = overlays[key]
+                overlay.text, overlay.color, overlay.visible = text + _MARGIN, colour, bool(text)
+            else:
+                overlays[key] = TextOverlay(
+                    text=text + _MARGIN,
+                    color=colour,
+                    visible=bool(text),
+                    box=True,
+                    box_color=_BOX,
+                    position=corner,
+                    font_size=_FONT_SIZE,
+                    order=_ORDER + number,
+                )
+        self._shown[corner] = max(len(lines), self._shown.get(corner, 0))
+
+    def _key(self, corner: str, number: int) -> str:
+        return f"{self._name}_{corner}_{number}"
+
+
+class Pointer:
+    """Tells where the pointer is on the canvas.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Whose pointer.
+    tell : callable
+        Told the position in the viewer's world each time that the pointer has moved.
+    """
+
+    def __init__(self, viewer: Viewer, tell: Callable[[Sequence[float]], object]) -> None:
+        self._viewer, self._tell = viewer, tell
+
+    def attach(self) -> None:
+        """Begin to tell."""
+        if self._moved not in self._viewer.mouse_move_callbacks:
+            self._viewer.mouse_move_callbacks.append(self._moved)
+
+    def detach(self) -> None:
+        """Tell no more."""
+        if self._moved in self._viewer.mouse_move_callbacks:
+            self._viewer.mouse_move_callbacks.remove(self._moved)
+
+    def _moved(self, viewer: Viewer, event: object) -> None:
+        self._tell(viewer.cursor.position)
+
+
+class Flight(QObject):
+    """One flight at a time; a new one begins where the camera is.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Whose camera flies.
+    parent : QObject
+        The widget that owns it.
+    """
+
+    def __init__(self, viewer: Viewer, parent: QObject) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._from = self._to = (np.zeros(2), 1.0)
+        self._animation = QVariantAnimation(self)
+        self._animation.setDuration(_FLIGHT_MS)
+        self._animation.setStartValue(0.0)
+        self._animation.setEndValue(1.0)
+        self._animation.setEasingCurve(QEasingCurve.Type.InOutCubic)
+        self._animation.valueChanged.connect(self._step)
+
+    def to(self, first: Sequence[float], last: Sequence[float]) -> None:
+        """Fly to where a box of the viewer's world fills a small part of the canvas, and no nearer than that.
+
+        Parameters
+        ----------
+        first, last : sequence of float
+            Opposite corners of the box, as the two axes on show.
+        """
+        self._animation.stop()
+        camera = self._viewer.scene.camera
+        corners = np.array([first, last], float)
+        extent = max(float(np.ptp(corners, axis=0).max()), 1e-12)
+        zoom = SHARE * min(self._viewer.canvas.size) / extent
+        self._from = np.array(camera.center[-2:]), camera.zoom
+        self._to = corners.mean(axis=0), zoom
+        self._animation.start()
+
+    @property
+    def flying(self) -> bool:
+        """Whether the camera is on its way."""
+        return bool(self._animation.state() == QVariantAnimation.State.Running)
+
+    def stop(self) -> None:
+        """Stay where the camera is."""
+        self._animation.stop()
+
+    def _step(self, share: float) -> None:
+        (start, zoom), (end, last) = self._from, self._to
+        camera = self._viewer.scene.camera
+        camera.center = (*camera.center[:-2], *(start + share * (end - start)))
+        camera.zoom = zoom * (last / zoom) ** share

@@ -1,4 +1,4 @@
-"""How well nuclei are found by their size, and by how densely they lie."""
+"""Charts of a comparison: how well nuclei are found by their size, and by how densely they lie."""
 
 from __future__ import annotations
 

@@ -1,34 +1,45 @@
-"""The table of figures of a comparison, and its ways out: clipboard, CSV, JSON."""
+"""Tables of a comparison: its figures, and its nuclei, the worst first."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
+import numpy as np
+from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, Qt, Signal
 from qtpy.QtGui import QColor, QGuiApplication, QKeySequence, QPixmap
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QTableView,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
 
-from napari_nucleigan.base.files import write_text
-from napari_nucleigan.base.version import __version__
 from napari_nucleigan.metrics import OUTCOMES
 from napari_nucleigan.metrics.definitions import DEFINITIONS
-from napari_nucleigan.widgets.evaluate.colours import COLOURS, MEANINGS
+from napari_nucleigan.widgets.base.fields import combo
+from napari_nucleigan.widgets.evaluate.jobs import COUNTS, DISTANCES, QUALITY, figures, rows_of
+from napari_nucleigan.widgets.evaluate.overlay import COLOURS, MEANINGS
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from qtpy.QtGui import QKeyEvent
 
     from napari_nucleigan.widgets.evaluate.jobs import LayerComparison
 
-QUALITY = ("aji", "aji_plus", "pq", "dq", "sq", "f1", "precision", "recall", "dice")
-DISTANCES = ("average_hausdorff", "average_hausdorff_penalised", "hausdorff")
-COUNTS = ("n_truth", "n_pred", "tp", "fp", "fn")
 NONE = "-"
 _AT_THRESHOLD = ("pq", "dq", "sq", "f1", "precision", "recall", "tp", "fp", "fn")
+ERRORS, EVERYTHING = "errors", "everything"
+COLUMNS = ("Outcome", "IoU", "Hausdorff", "Area")
+_TIPS = (
+    "What became of the nucleus.",
+    "Area that the nucleus shares with its best counterpart, over the area that either covers; 0 where it has none.",
+    "Largest distance of a point of either outline region from the other nucleus of the pair.",
+    "Area: of the true nuclei of the row, or of its predictions where there are none.",
+)
 _SWATCH = 10
 
 
@@ -44,15 +55,9 @@ class ScoreTable(QTableWidget):
         for column, keys in ((0, left), (2, right)):
             for row, key in enumerate(keys):
                 self._add(row, column, key)
-        header = self.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        header.setHighlightSections(False)
-        self.verticalHeader().hide()
-        self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        self.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 6)
+        _compact(self)
+        self.horizontalHeader().setHighlightSections(False)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumHeight(140)
         self.setToolTip("Point at a name to read its definition; Ctrl+C copies all figures.")
         self.show_comparison(None)
 
@@ -84,9 +89,7 @@ class ScoreTable(QTableWidget):
     def _add(self, row: int, column: int, key: str) -> None:
         name, value = QTableWidgetItem(heading(key)), QTableWidgetItem()
         if key in COLOURS:
-            pixmap = QPixmap(_SWATCH, _SWATCH)
-            pixmap.fill(QColor(COLOURS[key]))
-            name.setData(Qt.ItemDataRole.DecorationRole, pixmap)
+            name.setData(Qt.ItemDataRole.DecorationRole, _swatch(key))
         value.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         for item in (name, value):
             item.setToolTip(definition(key))
@@ -96,59 +99,21 @@ class ScoreTable(QTableWidget):
         self._values[key] = value
 
 
-def figures(comparison: LayerComparison) -> dict[str, float | int | None]:
-    """All figures of a comparison by name: scores, then the counts of the picture."""
-    found = comparison.inspection
-    scores = found.scores.to_json()
-    return {**{key: scores[key] for key in (*QUALITY, *DISTANCES, *COUNTS)}, **found.counts}
+def _compact(table: QTableView) -> None:
+    """Let a table be as wide as there is room, and its rows as low as their text."""
+    rows = table.verticalHeader()
+    rows.hide()
+    rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+    rows.setDefaultSectionSize(table.fontMetrics().height() + 6)
+    table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+    table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    table.setMinimumHeight(140)
 
 
-def rows_of(comparison: LayerComparison) -> list[tuple[str, float | int | None]]:
-    """Names and values, as they are exported: what was compared first."""
-    order = comparison.order
-    asked = [("prediction", order.pred_name), ("truth", order.truth_name), ("iou_threshold", order.iou)]
-    return [*asked, ("microns_per_pixel", order.mpp), *figures(comparison).items()]  # type: ignore[list-item]
-
-
-def save_csv(path: Path, comparison: LayerComparison) -> None:
-    """Write the figures as a table of names and values.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written.
-    """
-    _write_table(path, ["figure", "value"], [[name, "" if v is None else v] for name, v in rows_of(comparison)])
-
-
-def save_json(path: Path, comparison: LayerComparison) -> None:
-    """Write the figures, and every nucleus of the picture.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written.
-    """
-    content = {
-        **dict(rows_of(comparison)),
-        "notes": list(comparison.order.alignment.notes),
-        "version": __version__,
-        "nuclei": comparison.inspection.nuclei.records(),
-    }
-    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
-
-
-def save_nuclei(path: Path, comparison: LayerComparison) -> None:
-    """Write a table with a row for every nucleus of the picture.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written.
-    """
-    records = comparison.inspection.nuclei.records()
-    header = list(records[0]) if records else ["id"]
-    _write_table(path, header, [[_cell(record[name]) for name in header] for record in records])
+def _swatch(outcome: str) -> QPixmap:
+    pixmap = QPixmap(_SWATCH, _SWATCH)
+    pixmap.fill(QColor(COLOURS[outcome]))
+    return pixmap
 
 
 def heading(key: str) -> str:
@@ -182,15 +147,182 @@ def _text(key: str, value: float | int | None, mpp: float | None) -> str:
     return f"{value:d}" if isinstance(value, int) else f"{value:.3f}"
 
 
-def _cell(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return " ".join(str(each) for each in value)
-    return "" if value is None else value
+class NucleiModel(QAbstractTableModel):
+    """Rows of a comparison, filtered and sorted; a new comparison keeps both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._comparison: LayerComparison | None = None
+        self._rows = np.zeros(0, np.intp)
+        self._kept = ERRORS
+        self._column: int | None = None
+        self._descending = False
+        self._swatches = [_swatch(outcome) for outcome in OUTCOMES]
+
+    @property
+    def ids(self) -> np.ndarray[Any, Any]:
+        """Numbers of the nuclei as they are listed."""
+        return self._rows + 1
+
+    def show_comparison(self, comparison: LayerComparison | None) -> None:
+        """List the nuclei of a comparison, or none."""
+        self.beginResetModel()
+        self._comparison = comparison
+        self._arrange()
+        self.endResetModel()
+
+    def keep(self, kept: str) -> None:
+        """List only nuclei of an outcome, or all `ERRORS`, or `EVERYTHING`."""
+        self.beginResetModel()
+        self._kept = kept
+        self._arrange()
+        self.endResetModel()
+
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        """Sort by a column; -1 for the worst first."""
+        self.beginResetModel()
+        self._column = column if 0 <= column < len(COLUMNS) else None
+        self._descending = order == Qt.SortOrder.DescendingOrder
+        self._arrange()
+        self.endResetModel()
+
+    def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
+        """Count the nuclei that are listed."""
+        return 0 if parent.isValid() else len(self._rows)
+
+    def columnCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
+        """Count the columns."""
+        return 0 if parent.isValid() else len(COLUMNS)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Name and explain a column."""
+        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
+            return COLUMNS[section]
+        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.ToolTipRole:
+            return _TIPS[section]
+        return None
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Tell a cell."""
+        if self._comparison is None or not index.isValid():
+            return None
+        row, column = self._rows[index.row()], index.column()
+        outcome = int(self._comparison.inspection.nuclei.outcome[row])
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self._text(row, column)
+        if role == Qt.ItemDataRole.DecorationRole and column == 0:
+            return self._swatches[outcome]
+        if role == Qt.ItemDataRole.ToolTipRole and column == 0:
+            return MEANINGS[OUTCOMES[outcome]]
+        if role == Qt.ItemDataRole.TextAlignmentRole and column:
+            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        return None
+
+    def _text(self, row: int, column: int) -> str:
+        assert self._comparison is not None
+        nuclei, mpp = self._comparison.inspection.nuclei, self._comparison.order.mpp
+        if column == 0:
+            return OUTCOMES[nuclei.outcome[row]].capitalize()
+        if column == 1:
+            return f"{nuclei.iou[row]:.2f}"
+        if column == 2:
+            return length(float(nuclei.hausdorff[row]), mpp)
+        area = int(nuclei.area[row])
+        return f"{area * mpp**2:.1f} µm²" if mpp else f"{area} px"
+
+    def _arrange(self) -> None:
+        if self._comparison is None:
+            self._rows = np.zeros(0, np.intp)
+            return
+        found = self._comparison.inspection
+        nuclei = found.nuclei
+        rows = found.worst().astype(np.intp) - 1
+        outcomes = nuclei.outcome[rows]
+        if self._kept == ERRORS:
+            rows = rows[outcomes != OUTCOMES.index("matched")]
+        elif self._kept != EVERYTHING:
+            rows = rows[outcomes == OUTCOMES.index(self._kept)]
+        if self._column is not None:
+            # Of equal ones the worse stays first; what has no value comes last.
+            values = (nuclei.outcome, nuclei.iou, nuclei.hausdorff, nuclei.area)[self._column][rows].astype(float)
+            rows = rows[np.argsort(-values if self._descending else values, kind="stable")]
+        self._rows = rows
 
 
-def _write_table(path: Path, header: list[str], rows: list[list[Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+class NucleiList(QWidget):
+    """The list, and which outcomes are in it."""
+
+    chosen = Signal(int)
+    """Number of a nucleus that was clicked, or reached by the keys."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = NucleiModel()
+        self.model.setParent(self)
+        self._comparison: LayerComparison | None = None
+        self._restoring = False
+        choices = {"All but matched": ERRORS, "All": EVERYTHING, **{name.capitalize(): name for name in OUTCOMES}}
+        self.kept = combo(choices, "Which nuclei are listed.")
+        self.number = QLabel()
+        self.table = QTableView()
+        self.table.setModel(self.model)
+        self.table.setToolTip("Click a nucleus to fly there; click the name of a column to sort by it.")
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        _compact(self.table)
+        self.table.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+        self.table.setSortingEnabled(True)
+        line = QHBoxLayout()
+        line.addWidget(self.kept, 1)
+        line.addWidget(self.number)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 6, 0, 0)
+        layout.addLayout(line)
+        layout.addWidget(self.table, 1)
+        self.kept.currentIndexChanged.connect(self._keep)
+        self.table.clicked.connect(self._clicked)
+        self.table.selectionModel().selectionChanged.connect(self._moved)
+        self.model.modelReset.connect(self._count)
+
+    def show_comparison(self, comparison: LayerComparison | None) -> None:
+        """List the nuclei of a comparison; the one in hand stays so if it is still there, and the place in the list."""
+        before = self._selected()
+        place = self.table.verticalScrollBar().value()
+        self._comparison = comparison
+        self.model.show_comparison(comparison)
+        self.table.verticalScrollBar().setValue(place)
+        if before is not None and comparison is not None:
+            nuclei = comparison.inspection.nuclei
+            pairs = zip(nuclei.truth_ids, nuclei.pred_ids, strict=True)
+            same = next((row + 1 for row, pair in enumerate(pairs) if pair == before), 0)
+            places = np.flatnonzero(self.model.ids == same)
+            if len(places):
+                flags = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
+                index = self.model.index(int(places[0]), 0)
+                self._restoring = True
+                self.table.selectionModel().setCurrentIndex(index, flags)
+                self._restoring = False
+
+    def _selected(self) -> tuple[Any, Any] | None:
+        rows = self.table.selectionModel().selectedRows()
+        if not rows or self._comparison is None:
+            return None
+        number = int(self.model.ids[rows[0].row()]) - 1
+        nuclei = self._comparison.inspection.nuclei
+        return nuclei.truth_ids[number], nuclei.pred_ids[number]
+
+    def _keep(self) -> None:
+        self.model.keep(self.kept.currentData())
+
+    def _moved(self) -> None:
+        """Follow the keys."""
+        rows = self.table.selectionModel().selectedRows()
+        if rows and not self._restoring:
+            self._clicked(rows[0])
+
+    def _clicked(self, index: QModelIndex) -> None:
+        self.chosen.emit(int(self.model.ids[index.row()]))
+
+    def _count(self) -> None:
+        count = self.model.rowCount()
+        self.number.setText(f"{count} nucle{'us' if count == 1 else 'i'}")

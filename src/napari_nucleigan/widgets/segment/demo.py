@@ -1,4 +1,4 @@
-"""The demonstration: the sample image, segmented by the default model in the real widget."""
+"""Demonstration: the sample image, segmented by the default model in the real widget."""
 
 from __future__ import annotations
 
@@ -76,11 +76,9 @@ def open_sample(viewer: Viewer) -> Any:
 
 def show_figures(viewer: Viewer, text: str) -> None:
     """Write a line into the canvas and into the status bar."""
-    for name in ("text", "scale_bar"):
-        overlay = _overlay(viewer, name)
-        overlay.visible = True
-        overlay.box = True
-    caption = _overlay(viewer, "text")
+    caption, bar = viewer.canvas.overlays.text, viewer.canvas.overlays.scale_bar
+    for overlay in (caption, bar):
+        overlay.visible = overlay.box = True
     caption.text, caption.position, caption.font_size = text, "top_left", 12
     viewer.status = text
 
@@ -154,10 +152,3 @@ def take_screenshot(viewer: Viewer, path: Path | None) -> None:
     assert path is not None
     picture = viewer.screenshot(canvas_only=False, flash=False)
     write_bytes(path, bytes(imagecodecs.png_encode(picture[..., :3].copy(), level=9)))
-
-
-def _overlay(viewer: Viewer, name: str) -> Any:
-    canvas = getattr(viewer, "canvas", None)
-    if canvas is None:  # napari before 0.9
-        return viewer.text_overlay if name == "text" else viewer.scale_bar
-    return getattr(canvas.overlays, name)

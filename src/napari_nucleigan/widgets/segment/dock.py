@@ -25,11 +25,10 @@ from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.segment import form as forms
 from napari_nucleigan.widgets.segment import jobs
 from napari_nucleigan.widgets.segment.corrections import Corrections
-from napari_nucleigan.widgets.segment.refilter import Refilter
 from napari_nucleigan.widgets.segment.region_choice import RegionChoice
-from napari_nucleigan.widgets.segment.results import Result, Results, run_key
+from napari_nucleigan.widgets.segment.results import Refilter, Result, Results, run_key
 from napari_nucleigan.widgets.segment.shapes_picker import ShapesPicker
-from napari_nucleigan.widgets.segment.slide_form import SlideFields, slide_order
+from napari_nucleigan.widgets.segment.slide_form import SlideFields, slide_request
 from napari_nucleigan.widgets.segment.slide_run import SlideRun, SlideShown
 
 if TYPE_CHECKING:
@@ -313,7 +312,7 @@ class SegmentWidget(QWidget):
         chosen = self.form.settings().model_copy(update={"tile": self._preferences.tile, "mpp": mpp})
         if self._choice.is_slide(layer, part):
             self.slide.remember()
-            self.slides.start(slide_order(layer, part, chosen, self.slide), layer)
+            self.slides.start(slide_request(layer, part, chosen, self.slide), layer)
         else:
             self._key, self._part = run_key(layer, chosen, mpp, part), part
             source = image_sources.Source(layers.pixels(layer), layer.name, mpp, part, layers.is_channel_first(layer))

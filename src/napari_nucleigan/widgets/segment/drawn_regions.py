@@ -1,13 +1,16 @@
-"""Regions that a user has drawn in a Shapes layer, as pixels of an image."""
+"""Drawn regions: the shapes of a Shapes layer, as pixels of an image and as the part of it to segment."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.labels.polygons import as_polygon, polygons_to_labels
+from napari_nucleigan.widgets.base.image_sources import Region
 from napari_nucleigan.widgets.base.layers import image_shape, labels_place
+from napari_nucleigan.widgets.base.transforms import unit_factors
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Shapes
@@ -20,6 +23,9 @@ COLOUR = "#00e5ff"
 """Of the edges: in H&E nothing is cyan."""
 
 _PARTS = 300  # of the image's shorter side, that an edge is thick
+
+MARGIN = 16.0
+"""Microns around drawn regions that are looked at too, so that nuclei on their edges are whole."""
 
 
 def shapes_layers(viewer: Viewer) -> list[Shapes]:
@@ -66,7 +72,7 @@ def region_polygons(shapes: Shapes, layer: Image | Labels) -> list[Points]:
     LabelsError
         If a shape encloses nothing.
     """
-    factors = np.array([_factor(*units) for units in zip(shapes.units, layer.units[-2:], strict=True)])
+    factors = unit_factors(shapes.units, layer.units[-2:])
     return [
         np.array([layer.world_to_data(np.asarray(shapes.data_to_world(point)) * factors)[-2:] for point in polygon])
         for polygon in (
@@ -75,7 +81,21 @@ def region_polygons(shapes: Shapes, layer: Image | Labels) -> list[Points]:
     ]
 
 
-def _factor(own: Any, wanted: Any) -> float:
-    """How many of the wanted units one is; 1 where they do not measure the same, as napari has it."""
-    quantity = 1 * own
-    return float(quantity.to(wanted).magnitude) if quantity.check(wanted) else 1.0
+def drawn_part(image: Image, shapes: Shapes, mpp: float) -> Region:
+    """Return what was drawn on an image of some microns per pixel.
+
+    Raises
+    ------
+    LabelsError
+        If a shape encloses nothing, or nothing of the image.
+    """
+    polygons = region_polygons(shapes, image)
+    corners = np.concatenate(polygons)
+    margin = round(MARGIN / mpp)
+    height, width = image_shape(image)
+    top, left = (max(0, int(edge) - margin) for edge in np.floor(corners.min(axis=0) + 0.5))
+    bottom, right = (int(edge) + 1 + margin for edge in np.ceil(corners.max(axis=0) - 0.5))
+    box = top, min(bottom, height), left, min(right, width)
+    if box[0] >= box[1] or box[2] >= box[3]:
+        raise LabelsError(f"The regions of “{shapes.name}” lie outside of “{image.name}”: draw one on the image.")
+    return Region(box, tuple(tuple((float(row), float(column)) for row, column in polygon) for polygon in polygons))

@@ -11,7 +11,7 @@ from napari_nucleigan.widgets.base import layers
 from napari_nucleigan.widgets.base.image_sources import WHOLE_IMAGE, Region
 from napari_nucleigan.widgets.base.transforms import view_box
 from napari_nucleigan.widgets.segment import form as forms
-from napari_nucleigan.widgets.segment.regions import drawn_part
+from napari_nucleigan.widgets.segment.drawn_regions import drawn_part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,10 +1,14 @@
-"""The Labels layers that a widget made, and what they were made from."""
+"""Results: the Labels layers that a dock made, what they were made from, and filters moved afterwards."""
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import QObject, Signal
+
+from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import (
     METADATA_KEY,
     Box,
@@ -16,6 +20,7 @@ from napari_nucleigan.widgets.base.layers import (
 )
 from napari_nucleigan.widgets.base.palette import CONTOUR, nuclei_colormap
 from napari_nucleigan.widgets.base.run_bar import Figures
+from napari_nucleigan.widgets.segment.jobs import refilter_job
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,9 +32,10 @@ if TYPE_CHECKING:
     from napari_nucleigan.segmentation import Segmentation, SegmentSettings
     from napari_nucleigan.widgets.base.image_sources import Region
 
-
 KEPT_PIXELS = 100_000_000
 """Pixels of all masks that are kept for moving filters, 6 bytes each."""
+
+_FILTERS = ("threshold", "prominence", "min_area", "max_area")
 
 
 @dataclass(eq=False)
@@ -197,3 +203,67 @@ class Results:
 def _shown(image: Image, segmentation: Segmentation, box: Box | None) -> np.ndarray[Any, Any]:
     """Labels of the size of the image; of a large one those of the region only."""
     return segmentation.labels if is_large(image) else full_labels(segmentation, image_shape(image), box)
+
+
+class Refilter(QObject):
+    """Cuts the kept masks of results into nuclei again, one after the other.
+
+    Parameters
+    ----------
+    results : Results
+        Whose layers follow.
+    parent : QObject
+        The widget that owns it.
+    """
+
+    shown = Signal(object)
+    """A `results.Result` whose layer shows the new nuclei."""
+    noted = Signal(str)
+    """What the user should know."""
+    failed = Signal(object)
+    """A `NucleiganError`."""
+
+    def __init__(self, results: Results, parent: QObject) -> None:
+        super().__init__(parent)
+        self._results = results
+        self._waiting: deque[Result] = deque()
+        self._wanted: SegmentSettings | None = None
+        self._runner = Runner(self)
+        self._runner.finished.connect(self._finished)
+        self._runner.failed.connect(self.failed.emit)
+
+    def start(self, results: Iterable[Result], settings: SegmentSettings) -> None:
+        """Give results the filters of some settings; what is still on its way is left."""
+        self.cancel()
+        self._waiting, self._wanted = deque(results), settings
+        self._next()
+
+    def cancel(self) -> None:
+        """Leave the results as they are."""
+        self._waiting.clear()
+        self._runner.cancel()
+
+    def _next(self) -> None:
+        while self._waiting and self._waiting[0].segmentation.field is None:
+            name = self._waiting.popleft().image.name
+            self.noted.emit(f"The mask of “{name}” was too large to keep: press Run to apply the filters.")
+        if self._waiting:
+            item = self._waiting[0]
+            before = item.segmentation
+            update = {name: getattr(self._wanted, name) for name in _FILTERS}
+            self._runner.start(
+                refilter_job(before, before.settings.model_copy(update=update), item.part), "filtering the nuclei"
+            )
+
+    def _finished(self, segmentation: Segmentation) -> None:
+        item = self._waiting.popleft()
+        self._results.prune()
+        if item not in self._results:
+            pass
+        elif item.edited:
+            item = self._results.show(item.image, segmentation, item.key, item.part, replace=False)
+            self.noted.emit("You have painted in the labels: they were kept, a new layer was added.")
+        else:
+            self._results.update(item, segmentation)
+        self.shown.emit(item)
+        self._next()

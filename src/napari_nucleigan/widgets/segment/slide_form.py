@@ -16,7 +16,7 @@ from napari_nucleigan.widgets.base.fields import set_text, small_label
 from napari_nucleigan.widgets.base.file_names import file_name
 from napari_nucleigan.widgets.base.folder_field import FolderField
 from napari_nucleigan.widgets.base.preferences import recall, remember
-from napari_nucleigan.widgets.segment.slide_jobs import SlideOrder
+from napari_nucleigan.widgets.segment.jobs import SlideRequest
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -105,12 +105,12 @@ class SlideFields(QObject):
         set_text(self.replaced, "Replaces the results there." if there else "")
 
 
-def slide_order(image: Image, part: Region, settings: SegmentSettings, fields: SlideFields) -> SlideOrder:
+def slide_request(image: Image, part: Region, settings: SegmentSettings, fields: SlideFields) -> SlideRequest:
     """Put together what is wanted of a slide."""
     folder = fields.folder.path
     assert folder is not None
     data = tuple(image.data) if image.multiscale else (image.data,)
-    return SlideOrder(
+    return SlideRequest(
         file_name(image.name), layers.layer_file(image), data, folder, settings, part.region, fields.scheduler
     )
 

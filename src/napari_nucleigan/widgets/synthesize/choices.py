@@ -8,9 +8,8 @@ from napari_nucleigan.tiling.scale import COARSEST, FINEST
 from napari_nucleigan.widgets.base import layers
 from napari_nucleigan.widgets.base.image_sources import Source
 from napari_nucleigan.widgets.base.mask_layers import mask_layers, mask_mpp, mask_problem, mask_reader
-from napari_nucleigan.widgets.synthesize.jobs import Appearance, PaintRequest
+from napari_nucleigan.widgets.synthesize.jobs import FIT, ITSELF, Appearance, PaintRequest, SetOrder
 from napari_nucleigan.widgets.synthesize.reference_box import LAYER
-from napari_nucleigan.widgets.synthesize.set_jobs import FIT, ITSELF, SetOrder
 
 if TYPE_CHECKING:
     from collections.abc import Hashable

@@ -25,9 +25,13 @@ from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.synthesize import jobs
 from napari_nucleigan.widgets.synthesize.choices import Choices
 from napari_nucleigan.widgets.synthesize.form import PaintForm
-from napari_nucleigan.widgets.synthesize.live import Live
-from napari_nucleigan.widgets.synthesize.pictures import Outlines, PaintedImage, Pictures
-from napari_nucleigan.widgets.synthesize.save_pair import PairSaver
+from napari_nucleigan.widgets.synthesize.painted_images import (
+    LivePainting,
+    Outlines,
+    PaintedImage,
+    PaintedImages,
+    PairSaver,
+)
 from napari_nucleigan.widgets.synthesize.set_form import SetSection
 
 if TYPE_CHECKING:
@@ -52,7 +56,7 @@ class SynthesizeWidget(QWidget):
     """
 
     done = Signal(object)
-    """A run has ended: its `pictures.Picture`, or None where the mask is gone."""
+    """A run has ended: its `PaintedImage`, or None where the mask is gone."""
     followed = Signal(float)
     """Live: the picture shows the mask again; seconds since the first edit that it did not show."""
     failed = Signal(object)
@@ -65,9 +69,9 @@ class SynthesizeWidget(QWidget):
         self._viewer = napari_viewer
         self._preferences = preferences.preferences()
         self._extra_models: list[ModelFile] = []
-        self._pictures = Pictures(napari_viewer)
+        self._pictures = PaintedImages(napari_viewer)
         self._outlines = Outlines()
-        self._shelf = jobs.ModelCache()
+        self._cache = jobs.ModelCache()
         self._order: jobs.PaintRequest | None = None
         self._running_on: MaskLayer | None = None
         self._live_key: Any = None
@@ -80,8 +84,8 @@ class SynthesizeWidget(QWidget):
         self._runner = Runner(self, activity=True)
         self._surveyor = Runner(self)
         self.saver = PairSaver(self)
-        self._live = Live(self._shelf, self)
-        self.sets = SetSection(self._shelf, self._choices.set_order, self.problem)
+        self._live = LivePainting(self._cache, self)
+        self.sets = SetSection(self._cache, self._choices.set_order, self.problem)
         self._rest = QTimer(self, singleShot=True, interval=REST_MS)
         self._build()
         self._connect()
@@ -95,7 +99,7 @@ class SynthesizeWidget(QWidget):
         return self._runner.running
 
     @property
-    def live(self) -> Live:
+    def live(self) -> LivePainting:
         """The live mode."""
         return self._live
 
@@ -150,7 +154,7 @@ class SynthesizeWidget(QWidget):
             return
         self.bar.begin()
         self._running_on, self._order = mask, self._choices.order()
-        self._runner.start(jobs.paint(self._order, self._shelf), f"painting {mask.name}")
+        self._runner.start(jobs.paint(self._order, self._cache), f"painting {mask.name}")
         self._update()
 
     def cancel(self) -> None:

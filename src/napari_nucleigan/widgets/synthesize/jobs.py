@@ -1,32 +1,43 @@
-"""The jobs that the Synthesize widget runs in threads; nothing here touches Qt or a viewer."""
+"""Jobs of the Synthesize dock: masks painted, once or live, pairs saved, data sets made; no Qt here, and no viewer."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_nucleigan.base.errors import OutputError
 from napari_nucleigan.base.events import Job, Progress
-from napari_nucleigan.data.images.files import read_image, write_image
+from napari_nucleigan.base.files import make_folder, output_error
+from napari_nucleigan.data.images.files import IMAGE_SUFFIXES, read_image, read_labels, write_image, write_labels
 from napari_nucleigan.labels.checks import check_labels
 from napari_nucleigan.models import load_model, resolve
+from napari_nucleigan.synthesis.pair_log import PROVENANCE
+from napari_nucleigan.synthesis.settings import SetSettings
 from napari_nucleigan.widgets.base.file_names import file_name
 from napari_nucleigan.widgets.base.layers import he_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from napari_nucleigan.masks.sampler.sample import PolygonMasks
     from napari_nucleigan.models import Model
     from napari_nucleigan.synthesis import LiveCanvas, Synthesis, SynthesisSettings
+    from napari_nucleigan.synthesis.datasets import SetReport
     from napari_nucleigan.tiling.tiles import Box
     from napari_nucleigan.widgets.base.image_sources import Source
     from napari_nucleigan.widgets.base.mask_layers import Reader
+
+FIT, ITSELF = "fit:", "itself:"
+"""Masks drawn like the chosen one, and the chosen one itself; any other value is a preset, which has no colon."""
 
 
 class ModelCache:
@@ -136,23 +147,23 @@ class Patch:
 
 @dataclass(frozen=True)
 class Reshaped:
-    """The mask has another shape than the canvas, which must begin anew."""
+    """The mask has another shape than the canvas, which must begin again."""
 
 
-def paint(order: PaintRequest, shelf: ModelCache) -> Job[Synthesis]:
+def paint(order: PaintRequest, cache: ModelCache) -> Job[Synthesis]:
     """Paint a mask.
 
     Parameters
     ----------
     order : PaintRequest
         What, and how.
-    shelf : ModelCache
+    cache : ModelCache
         Where the model is kept.
     """
     from napari_nucleigan.synthesis import synthesize
 
     yield Progress(0, 1, "loading the model")
-    model = shelf.load(order.look.settings.model)
+    model = cache.load(order.look.settings.model)
     # The user may go on editing: what is painted is the mask as it was when Run was pressed.
     labels = np.array(order.read())
     with order.look.resolved() as settings:
@@ -160,12 +171,12 @@ def paint(order: PaintRequest, shelf: ModelCache) -> Job[Synthesis]:
     return replace(made, provenance=order.look.described(made.provenance))
 
 
-def begin(order: PaintRequest, shelf: ModelCache) -> Job[LiveCanvas]:
+def begin(order: PaintRequest, cache: ModelCache) -> Job[LiveCanvas]:
     """Make a canvas that follows the mask, with its first picture."""
     from napari_nucleigan.synthesis import LiveCanvas
 
     yield Progress(0, 1, "loading the model")
-    model = shelf.load(order.look.settings.model)
+    model = cache.load(order.look.settings.model)
     yield Progress(0, 1, "painting")
     with order.look.resolved() as settings:
         canvas = LiveCanvas(order.read(), settings, model, order.mpp)
@@ -190,3 +201,163 @@ def follow(canvas: LiveCanvas, read: Reader) -> Job[Patch | Reshaped | None]:
         return None
     # Copies: the canvas goes on changing in this thread while the viewer shows the patch.
     return Patch(box, canvas.pixels[box.slices].copy(), canvas.labels[box.slices].copy())
+
+
+def pair_files(folder: Path, name: str) -> list[Path]:
+    """Return the files that a data set has under a name."""
+    images = [folder / "images" / f"{name}{suffix}" for suffix in IMAGE_SUFFIXES]
+    return [path for path in (*images, folder / "labels" / f"{name}.tif") if path.exists()]
+
+
+def save_pair(
+    pixels: np.ndarray[Any, Any],
+    labels: np.ndarray[Any, Any],
+    mpp: float,
+    folder: Path,
+    name: str,
+    *,
+    suffix: str,
+    replace: bool,
+) -> Job[Path]:
+    """Write ``images/NAME.SUFFIX`` and ``labels/NAME.tif``.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8, shape (H, W, 3)
+        The picture, RGB.
+    labels : ndarray of integers, shape (H, W)
+        The mask.
+    mpp : float
+        Microns per pixel.
+    folder : Path
+        The data set; it may be new.
+    name : str
+        Name without suffix.
+    suffix : {".png", ".tif"}
+        Format of the picture.
+    replace : bool
+        Whether files of that name are written over.
+
+    Returns
+    -------
+    Path
+        The picture.
+
+    Raises
+    ------
+    OutputError
+        If there are such files and they are not to be replaced, or the folder cannot be written to.
+    LabelsError
+        If the mask is no label image.
+    """
+    yield Progress(0, 2, "writing the picture")
+    before = pair_files(folder, name)
+    if before and not replace:
+        raise OutputError(f"{folder} has a pair {name!r} already; give another name, or replace it.")
+    image, mask = folder / "images" / f"{name}{suffix}", folder / "labels" / f"{name}.tif"
+    # Aside first: what can fail has then happened before anything in the data set is touched.
+    aside = make_folder(folder) / f".{token_hex(4)}.part"
+    try:
+        write_image(aside / image.name, pixels, mpp)
+        yield Progress(1, 2, "writing the mask")
+        write_labels(aside / "labels.tif", labels, mpp)
+        for target in (image, mask):
+            make_folder(target.parent)
+        # A mask without a picture is no part of a data set, so a stop between the two leaves a whole one.
+        os.replace(aside / "labels.tif", mask)
+        os.replace(aside / image.name, image)
+        for path in before:
+            if path not in (image, mask):
+                path.unlink()
+    except OSError as error:
+        raise output_error(image, error) from error
+    finally:
+        with suppress(OSError):
+            shutil.rmtree(aside)
+    return image
+
+
+@dataclass(frozen=True)
+class SetOrder:
+    """A data set to be made.
+
+    Attributes
+    ----------
+    out : Path
+        Its folder.
+    masks : str
+        `FIT`, `ITSELF`, or a preset.
+    look : Appearance
+        How is painted.
+    values : dict
+        Further fields of `SetSettings`.
+    read : callable or None
+        Makes the chosen mask, where it is needed.
+    name : str
+        Name of the mask's layer.
+    mpp : float or None
+        Microns per pixel of the chosen mask; None where they are not known.
+    """
+
+    out: Path
+    masks: str
+    look: Appearance
+    values: dict[str, Any]
+    read: Reader | None = None
+    name: str = ""
+    mpp: float | None = None
+
+
+def make_set(order: SetOrder, cache: ModelCache) -> Job[SetReport]:
+    """Make a data set, or go on with it.
+
+    Masks and images of open layers are kept in its folder, so that it can be gone on with when they are gone.
+
+    Parameters
+    ----------
+    order : SetOrder
+        What to make.
+    cache : ModelCache
+        Where the model is kept.
+    """
+    from napari_nucleigan.synthesis.datasets import synthesize_set
+
+    yield Progress(0, 1, "loading the model")
+    model = cache.load(order.look.settings.model)
+    mpp = order.mpp or model.card.mpp
+    references, kept = order.out / "references", order.out / f"{file_name(order.name)}.tif"
+    new = [path for path in (references, kept) if not path.exists()]
+    try:
+        values = order.look.written(references).model_dump() | {"mpp": None} | order.values
+        masks: PolygonMasks | Path | None = None
+        if order.read is None:
+            values["like"] = order.masks
+        elif order.masks == FIT:
+            from napari_nucleigan.masks.sampler.sample import fit
+
+            yield Progress(0, 1, "learning from the mask")
+            masks, values["mpp"] = fit([order.read()], mpp), mpp
+        else:
+            masks = _kept(kept, np.array(order.read()), mpp)
+            values["size"] = None
+        return (yield from synthesize_set(order.out, SetSettings.checked(**values), masks, model))
+    finally:
+        if not (order.out / PROVENANCE).is_file():  # the folder was no place for it
+            _remove(new)
+
+
+def _kept(path: Path, labels: np.ndarray[Any, Any], mpp: float) -> Path:
+    if not path.exists():
+        write_labels(path, labels, mpp)
+    elif not np.array_equal(read_labels(path), labels):
+        raise OutputError(f"{path} is another mask: the data set was begun with it; choose another folder.")
+    return path
+
+
+def _remove(paths: list[Path]) -> None:
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink()

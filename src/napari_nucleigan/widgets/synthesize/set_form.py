@@ -14,7 +14,7 @@ from napari_nucleigan.widgets.base.fields import add_row, combo, form_layout, se
 from napari_nucleigan.widgets.base.folder_field import FolderField
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.run_bar import RunBar
-from napari_nucleigan.widgets.synthesize.set_jobs import FIT, ITSELF, SetOrder, make_set
+from napari_nucleigan.widgets.synthesize.jobs import FIT, ITSELF, SetOrder, make_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ class SetSection(QWidget):
 
     Parameters
     ----------
-    shelf : ModelCache
+    cache : ModelCache
         Where the model is kept.
     order : callable
         Gives the `SetOrder` of a folder, a kind of masks and further settings.
@@ -47,9 +47,9 @@ class SetSection(QWidget):
     failed = Signal(object)
     """A `NucleiganError`."""
 
-    def __init__(self, shelf: ModelCache, order: Callable[..., SetOrder], problem: Callable[[bool], str]) -> None:
+    def __init__(self, cache: ModelCache, order: Callable[..., SetOrder], problem: Callable[[bool], str]) -> None:
         super().__init__()
-        self._shelf, self._order, self._problem = shelf, order, problem
+        self._cache, self._order, self._problem = cache, order, problem
         named = {("All organs" if name == "all" else name.capitalize()): name for name in PRESETS}
         self.masks = combo(
             {f"Drawn: {label}": name for label, name in named.items()}
@@ -103,7 +103,7 @@ class SetSection(QWidget):
             "min_consistency": self.consistency.value() or None,
         }
         order = self._order(self.folder.path, self.masks.currentData(), values)
-        self._runner.start(make_set(order, self._shelf), "making a data set")
+        self._runner.start(make_set(order, self._cache), "making a data set")
         self.update_state()
 
     def cancel(self) -> None:

@@ -1,4 +1,4 @@
-"""One live chart: many curves over training steps, thinned to what the screen can show."""
+"""Live chart: many curves over training steps, thinned to what the screen can show."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Chart(pg.PlotWidget):
     touched = Signal()
     """The user has zoomed or panned."""
     ranged = Signal()
-    """Another part of the steps is shown: the curves must be thinned anew."""
+    """Another part of the steps is shown: the curves must be thinned again."""
 
     def __init__(self, title: str, floor: float | None = None) -> None:
         super().__init__(axisItems={"left": _Axis("left")}, enableMenu=False)

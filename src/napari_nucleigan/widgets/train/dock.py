@@ -33,11 +33,9 @@ from napari_nucleigan.widgets.base.closing import Closing
 from napari_nucleigan.widgets.base.fields import set_text, small_label, warning_style
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.run_bar import RunBar
-from napari_nucleigan.widgets.base.run_states import best_score
-from napari_nucleigan.widgets.base.run_watcher import Monitor, PreviewImage
+from napari_nucleigan.widgets.base.run_watcher import Monitor, PreviewImage, best_score
 from napari_nucleigan.widgets.train.form import SEGMENTER, SYNTHESIZER, TrainForm
-from napari_nucleigan.widgets.train.preview_layer import PreviewLayer
-from napari_nucleigan.widgets.train.run_panel import RunPanel
+from napari_nucleigan.widgets.train.run_panel import PreviewLayer, RunPanel
 from napari_nucleigan.widgets.train.runs_list import RunsList
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from napari_nucleigan.widgets.base.legend import Legend, pretty
 from napari_nucleigan.widgets.base.palette import DARK, LIGHT
 from napari_nucleigan.widgets.base.preferences import recall, remember
 from napari_nucleigan.widgets.train.charts import STYLES, Chart, Line, span
-from napari_nucleigan.widgets.train.series import LR, Curve, Series, write_csv
+from napari_nucleigan.widgets.train.series import LR, Curve, Series, save_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -82,7 +82,14 @@ class LivePlots(QWidget):
         self.export_button = menu_button(
             "Export",
             "Save what is shown as a picture, or all values as a table.",
-            {"Picture (PNG)…": self._ask_picture, "Table (CSV)…": self._ask_table},
+            {
+                "Picture (PNG)…": lambda: self._ask(
+                    "Save the plots", "plots.png", "Pictures (*.png)", self.save_picture
+                ),
+                "Table (CSV)…": lambda: self._ask(
+                    "Save the values", "values.csv", "Tables (*.csv)", lambda path: save_table(path, self._runs)
+                ),
+            },
         )
         self._rest = QTimer(self, singleShot=True, interval=_REDRAW_MS)
         self._build()
@@ -146,16 +153,6 @@ class LivePlots(QWidget):
         with atomic_write(path) as temporary:
             if not image.save(str(temporary), "PNG"):
                 raise OutputError(f"Cannot write {path}; choose another folder, or free some space.")
-
-    def save_table(self, path: str | Path) -> None:
-        """Write all values as CSV.
-
-        Raises
-        ------
-        OutputError
-            If it cannot be written.
-        """
-        write_csv(Path(path), self._runs)
 
     def _build(self) -> None:
         buttons = QGridLayout()
@@ -317,13 +314,7 @@ class LivePlots(QWidget):
         html = ("</td><td>&nbsp;".join(cells) for cells in table)
         return f"<table>{''.join(f'<tr><td>{cells}</td></tr>' for cells in html)}</table>"
 
-    def _ask_picture(self) -> None:
-        self._ask("Save the plots", "plots.png", "Pictures (*.png)", self.save_picture)
-
-    def _ask_table(self) -> None:
-        self._ask("Save the values", "values.csv", "Tables (*.csv)", self.save_table)
-
-    def _ask(self, title: str, name: str, pattern: str, save: Callable[[str], None]) -> None:
+    def _ask(self, title: str, name: str, pattern: str, save: Callable[[Path], None]) -> None:
         run = next(iter(self._runs), "")
         start = Path(recall("plots", "")) / (f"{run} {name}".strip())
         path, _ = QFileDialog.getSaveFileName(self, title, str(start), pattern)
@@ -331,7 +322,7 @@ class LivePlots(QWidget):
             return
         remember("plots", str(Path(path).parent))
         try:
-            save(path)
+            save(Path(path))
         except NucleiganError as error:
             self.failed.emit(error)
 

@@ -1,9 +1,10 @@
-"""One run: its state, its progress, what can be done, its plots and its log."""
+"""Run panel: the state of a run, its progress, what can be done, its plots and its log; its preview as a layer."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -19,7 +20,15 @@ from qtpy.QtWidgets import (
 from napari_nucleigan.base.events import duration
 from napari_nucleigan.training.runs.status import RunState
 from napari_nucleigan.widgets.base.fields import set_text, small_label
-from napari_nucleigan.widgets.base.run_states import allowed, best_score, colour, word
+from napari_nucleigan.widgets.base.layers import (
+    METADATA_KEY,
+    VIEW_KEY,
+    image_layers,
+    labels_place,
+    layer_problem,
+    selection_kept,
+)
+from napari_nucleigan.widgets.base.run_watcher import allowed, best_score, colour, word
 from napari_nucleigan.widgets.train.plots import LivePlots
 from napari_nucleigan.widgets.train.series import Series
 
@@ -27,14 +36,25 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from napari.layers import Image
+    from napari.viewer import Viewer
+
     from napari_nucleigan.base.events import Event
     from napari_nucleigan.training.runs.status import RunStatus
+    from napari_nucleigan.widgets.base.run_watcher import PreviewImage
 
 REFRESH_MS = 400
 """Between two drawings of plots that grow."""
 
 _NOTHING = "No run is open: start one on the first page, or open one from the list."
 _LOG_LINES = 6
+_TIPS = {
+    "pause": "Wait after the present step; the process and its memory are kept.",
+    "resume": "Go on: a paused run at once, an ended one from its last checkpoint, in a new process.",
+    "stop": "Save the state after the present step, then end. Resume goes on from there.",
+    "kill": "End the process at once; the steps since the last checkpoint are lost.",
+}
+_GAP = 0.05  # of the width of the user's images, between them and the preview
 
 
 class RunPanel(QWidget):
@@ -57,20 +77,10 @@ class RunPanel(QWidget):
         self.title.setWordWrap(True)
         self.message = small_label()
         self.progress = QProgressBar()
-        self.buttons = {
-            "pause": QPushButton("Pause"),
-            "resume": QPushButton("Resume"),
-            "stop": QPushButton("Stop"),
-            "kill": QPushButton("Kill"),
-        }
-        for name, tip in {
-            "pause": "Wait after the present step; the process and its memory are kept.",
-            "resume": "Go on: a paused run at once, an ended one from its last checkpoint, in a new process.",
-            "stop": "Save the state after the present step, then end. Resume goes on from there.",
-            "kill": "End the process at once; the steps since the last checkpoint are lost.",
-        }.items():
-            self.buttons[name].setToolTip(tip)
-            self.buttons[name].clicked.connect(lambda _=False, name=name: self.asked.emit(self.path, name))
+        self.buttons = {name: QPushButton(name.capitalize()) for name in _TIPS}
+        for name, button in self.buttons.items():
+            button.setToolTip(_TIPS[name])
+            button.clicked.connect(lambda _=False, name=name: self.asked.emit(self.path, name))
         self.use_button = QPushButton("Use the model")
         self.preview = QCheckBox("Preview layer")
         self.preview.setChecked(True)
@@ -119,7 +129,7 @@ class RunPanel(QWidget):
             self.show_runs([after if path == before else path for path in self._paths])
 
     def take(self, path: Path, events: Sequence[Event], fresh: bool) -> None:
-        """Take in what a run has told; `fresh` if it tells its story anew."""
+        """Take in what a run has told; `fresh` if it begins again."""
         if path not in self._series:
             return
         if fresh:
@@ -242,3 +252,68 @@ def _best(status: RunStatus) -> str:
 
 def _plain(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;")
+
+
+class PreviewLayer:
+    """One layer for previews, that is updated in place.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where it is shown.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer = viewer
+        self._layer: Image | None = None
+        self._refused = False
+
+    @property
+    def layer(self) -> Image | None:
+        """The layer; None where there is none."""
+        return self._layer if self._layer is not None and self._layer in self._viewer.layers else None
+
+    def begin(self) -> None:
+        """Show the previews of another run, also where the user has removed the layer of the run before."""
+        self._refused = False
+
+    def show(self, run: str, preview: PreviewImage) -> None:
+        """Show a preview; not where the user has removed its layer."""
+        layer = self.layer
+        if layer is None and self._layer is not None:
+            self._layer, self._refused = None, True
+        if self._refused:
+            return
+        name = f"{run} preview"
+        if layer is not None and layer.data.shape != preview.pixels.shape:
+            self._viewer.layers.remove(layer)
+            layer = None
+        if layer is None:
+            # Nobody wants to segment it: it is no image that other widgets may choose.
+            known = {METADATA_KEY: {VIEW_KEY: "preview"}}
+            with selection_kept(self._viewer):
+                layer = self._viewer.add_image(preview.pixels, name=name, rgb=True, metadata=known, **self._place())
+            self._layer = layer
+        else:
+            layer.data = preview.pixels
+        layer.name = name
+        layer.metadata = {**layer.metadata, "step": preview.step}
+
+    def remove(self) -> None:
+        """Take the layer out of the viewer."""
+        if (layer := self.layer) is not None:
+            self._viewer.layers.remove(layer)
+        self._layer = None
+
+    def _place(self) -> dict[str, Any]:
+        """To the right of everything, in the scale and units of the topmost image."""
+        images = [layer for layer in image_layers(self._viewer) if not layer_problem(layer)]
+        if not images:
+            return {}
+        place = labels_place(images[0])
+        world = self._viewer.layers.extent.world[:, -2:]
+        top, right = float(world[0, 0]), float(world[1, 1])
+        gap = _GAP * float(world[1, 1] - world[0, 1])
+        scale = np.abs(place["scale"])
+        corner = np.array([top, right + gap]) + scale / 2
+        return {"scale": scale, "translate": corner, "units": place["units"], "axis_labels": place["axis_labels"]}

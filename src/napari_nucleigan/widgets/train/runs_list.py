@@ -1,4 +1,4 @@
-"""The list of all runs of the run folder."""
+"""Runs list: all runs of the run folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_nucleigan.widgets.base.run_states import ago, allowed, best_score, colour, word
+from napari_nucleigan.widgets.base.fields import silent
+from napari_nucleigan.widgets.base.run_watcher import ago, allowed, best_score, colour, word
 from napari_nucleigan.widgets.train.plots import MOST_RUNS
 
 if TYPE_CHECKING:
@@ -32,6 +33,14 @@ if TYPE_CHECKING:
 COLUMNS = ("Run", "State", "Best", "Active", "Recipe")
 _PATH = Qt.ItemDataRole.UserRole
 _NAME = 130  # pixels of the first column
+_BUTTONS = {
+    "open": ("Open", "Show the run's state and plots."),
+    "compare": ("Compare", f"Show 2 to {MOST_RUNS} selected runs in the same plots."),
+    "use": ("Use the model", "Open Segment nuclei or Synthesize H&E with the best model of the run."),
+    "resume": ("Resume", "Go on from the last checkpoint."),
+    "rename": ("Rename…", "Give the run another name, when it has ended."),
+    "delete": ("Delete", "Move the run to the trash folder “.trash” beside the runs, when it has ended."),
+}
 
 
 class RunsList(QWidget):
@@ -69,17 +78,11 @@ class RunsList(QWidget):
         self.empty = QLabel(f"There are no runs in {folder} yet.")
         self.empty.setWordWrap(True)
         self.empty.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.buttons = {
-            "open": QPushButton("Open"),
-            "compare": QPushButton("Compare"),
-            "use": QPushButton("Use the model"),
-            "resume": QPushButton("Resume"),
-            "rename": QPushButton("Rename…"),
-            "delete": QPushButton("Delete"),
-        }
+        self.buttons = {name: QPushButton(text) for name, (text, _) in _BUTTONS.items()}
         grid = QGridLayout()
         grid.setSpacing(4)
-        for index, button in enumerate(self.buttons.values()):
+        for index, (name, button) in enumerate(self.buttons.items()):
+            button.setToolTip(_BUTTONS[name][1])
             grid.addWidget(button, index // 3, index % 3)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
@@ -99,8 +102,7 @@ class RunsList(QWidget):
     @property
     def selected(self) -> list[Path]:
         """Paths of the selected runs, from top to bottom."""
-        items = [self.tree.topLevelItem(row) for row in range(self.tree.topLevelItemCount())]
-        return [item.data(0, _PATH) for item in items if item is not None and item.isSelected()]
+        return [path for path, item in self._items().items() if item.isSelected()]
 
     @property
     def paths(self) -> list[Path]:
@@ -122,14 +124,13 @@ class RunsList(QWidget):
         before = self._items()
         if list(before) != list(self._statuses):
             selected, current = set(self.selected), self.tree.verticalScrollBar().value()
-            self.tree.blockSignals(True)
-            self.tree.clear()
-            for path in self._statuses:
-                item = QTreeWidgetItem()
-                item.setData(0, _PATH, path)
-                self.tree.addTopLevelItem(item)
-                item.setSelected(path in selected)
-            self.tree.blockSignals(False)
+            with silent(self.tree):
+                self.tree.clear()
+                for path in self._statuses:
+                    item = QTreeWidgetItem()
+                    item.setData(0, _PATH, path)
+                    self.tree.addTopLevelItem(item)
+                    item.setSelected(path in selected)
             self.tree.verticalScrollBar().setValue(current)
         for path, item in self._items().items():
             self._fill(item, self._statuses[path])
@@ -149,13 +150,8 @@ class RunsList(QWidget):
 
     def _fill(self, item: QTreeWidgetItem, status: RunStatus) -> None:
         best = best_score(status)
-        texts = (
-            status.name,
-            word(status.state),
-            f"{best[1]:.3f}" if best else "",
-            ago(status.activity),
-            status.recipe,
-        )
+        score = f"{best[1]:.3f}" if best else ""
+        texts = (status.name, word(status.state), score, ago(status.activity), status.recipe)
         for column, text in enumerate(texts):
             if item.text(column) != text:
                 item.setText(column, text)
@@ -174,17 +170,8 @@ class RunsList(QWidget):
             can |= {"open", *(["use"] if one.model is not None else [])}
         if 2 <= len(chosen) <= MOST_RUNS:
             can.add("compare")
-        tips = {
-            "open": "Show the run's state and plots.",
-            "compare": f"Show 2 to {MOST_RUNS} selected runs in the same plots.",
-            "use": "Open Segment nuclei or Synthesize H&E with the best model of the run.",
-            "resume": "Go on from the last checkpoint.",
-            "rename": "Give the run another name, when it has ended.",
-            "delete": "Move the run to the trash folder “.trash” beside the runs, when it has ended.",
-        }
         for name, button in self.buttons.items():
             button.setEnabled(name in can)
-            button.setToolTip(tips[name])
         self.empty.setVisible(not self._statuses)
 
     def _ask(self, what: str, name: str = "") -> None:

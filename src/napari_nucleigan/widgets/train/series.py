@@ -1,19 +1,17 @@
-"""The numbers of a training run, kept so that a plot of 100 000 steps can be drawn anew within milliseconds.
+"""Series of a training run: its numbers, kept so that a plot of 100 000 steps can be drawn again within milliseconds.
 
 Nothing here touches Qt.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.signal import lfilter
 
 from napari_nucleigan.base.events import Event, Losses, ValidationScores
-from napari_nucleigan.base.files import write_text
+from napari_nucleigan.base.tables import write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -158,15 +156,19 @@ class Series:
         for curve in self.losses.values():
             curve.set_smoothing(smoothing)
 
-    def rows(self) -> tuple[list[str], list[list[float | None]]]:
-        """Return all values as a table: its columns, and a row for each step."""
+    @property
+    def columns(self) -> dict[str, Curve]:
+        """All curves, by the names of their columns in a table."""
         named = {"loss": self.losses, "score": self.scores, "": self.rates}
-        columns = {f"{kind} {name}".strip(): curve for kind, group in named.items() for name, curve in group.items()}
-        table: dict[float, list[float | None]] = {}
-        for index, curve in enumerate(columns.values()):
+        return {f"{kind} {name}".strip(): curve for kind, group in named.items() for name, curve in group.items()}
+
+    def rows(self, columns: Sequence[str]) -> list[list[float | None]]:
+        """Return some columns as a table: a row for each step, which comes first."""
+        table: dict[float, dict[str, float]] = {}
+        for name, curve in self.columns.items():
             for step, value in zip(curve.steps.tolist(), curve.values.tolist(), strict=True):
-                table.setdefault(step, [None] * len(columns))[index] = value
-        return ["step", *columns], [[int(step), *table[step]] for step in sorted(table)]
+                table.setdefault(step, {})[name] = value
+        return [[int(step), *map(table[step].get, columns)] for step in sorted(table)]
 
     def _take(self, found: dict[tuple[int, str], tuple[list[float], list[float]]]) -> None:
         for (kind, name), (steps, values) in found.items():
@@ -215,7 +217,7 @@ def thin(steps: Floats, values: Floats, begin: float, end: float, columns: int) 
     return places[finite], pairs[finite]
 
 
-def write_csv(path: Path, runs: Mapping[str, Series]) -> None:
+def save_table(path: Path, runs: Mapping[str, Series]) -> None:
     """Write the numbers of runs as one table, a row for each run and step.
 
     Parameters
@@ -230,11 +232,6 @@ def write_csv(path: Path, runs: Mapping[str, Series]) -> None:
     OutputError
         If it cannot be written.
     """
-    tables = {name: series.rows() for name, series in runs.items()}
-    columns = list(dict.fromkeys(column for header, _ in tables.values() for column in header))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ["run", *columns], lineterminator="\n")
-    writer.writeheader()
-    for name, (header, rows) in tables.items():
-        writer.writerows({"run": name, **dict(zip(header, row, strict=True))} for row in rows)
-    write_text(path, text.getvalue())
+    columns = list(dict.fromkeys(column for series in runs.values() for column in series.columns))
+    rows = ([name, *row] for name, series in runs.items() for row in series.rows(columns))
+    write_csv(path, ["run", "step", *columns], rows)

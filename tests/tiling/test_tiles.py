@@ -5,17 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_nucleigan.masks.encoding import decode, encode
-from napari_nucleigan.masks.splitting import GRID
-from napari_nucleigan.tiling.tiles import (
-    Box,
-    Instances,
-    Mosaic,
-    batches,
-    decode_tile,
-    plan_tiles,
-)
-from oracle import alike, scatter
+from napari_nucleigan.tiling.tiles import Box, batches, plan_tiles
 
 
 @given(
@@ -62,60 +52,28 @@ def test_a_small_image_is_one_tile() -> None:
     assert tile.core == tile.window == Box(0, 1000, 0, 1000)
 
 
-def _through_tiles(labels: np.ndarray, core: int) -> np.ndarray:
-    field = encode(labels)
-    mosaic = Mosaic(labels.shape)
-    for tile in plan_tiles(labels.shape, core, 64, GRID):
-        mosaic.add(decode_tile(field[:, *tile.window.slices], tile, {}))
-    return mosaic.labels
-
-
-@given(
-    height=st.integers(1, 300),
-    width=st.integers(1, 300),
-    core=st.integers(20, 200),
-    spacing=st.integers(16, 40),
-    seed=st.integers(0, 10_000),
-)
-@settings(max_examples=15, deadline=None)
-def test_tiles_give_the_nuclei_of_one_pass(height: int, width: int, core: int, spacing: int, seed: int) -> None:
-    labels = scatter((height, width), spacing, seed)
-    whole = decode(encode(labels))
-    assert alike(_through_tiles(labels, core), whole)
-
-
-def test_thousands_of_nuclei_survive_thousands_of_borders() -> None:
-    labels = scatter((1200, 1200), 20)
-    whole = decode(encode(labels))
-    assert whole.max() > 3000
-    assert alike(_through_tiles(labels, 160), whole)
-
-
-def test_a_nucleus_that_both_neighbours_find_is_painted_once() -> None:
-    mosaic = Mosaic((20, 20))
-    mask = np.ones((6, 6), bool)
-    mosaic.add(Instances(np.array([[5, 5]]), (mask,)))
-    mosaic.add(Instances(np.array([[5, 6], [5, 11]]), (mask, mask)))
-    assert mosaic.labels.max() == 2
-    assert (mosaic.labels == 1).sum() == 36
-    assert (mosaic.labels == 2).sum() == 36
-
-
-def test_what_is_left_of_a_nucleus_that_mostly_lies_under_others_is_dropped() -> None:
-    mosaic = Mosaic((20, 20))
-    mosaic.add(Instances(np.array([[0, 0]]), (np.ones((20, 12), bool),)))
-    mosaic.add(Instances(np.array([[8, 8]]), (np.ones((5, 6), bool),)))
-    assert mosaic.labels.max() == 1
-
-
-def test_touching_nuclei_that_overlap_by_rounding_both_stay() -> None:
-    mosaic = Mosaic((20, 20))
-    mosaic.add(Instances(np.array([[0, 0]]), (np.ones((10, 10), bool),)))
-    mosaic.add(Instances(np.array([[0, 9]]), (np.ones((10, 10), bool),)))
-    assert np.bincount(mosaic.labels.ravel()).tolist() == [400 - 190, 100, 90]
-
-
 @pytest.mark.parametrize(("count", "size", "groups"), [(5, 2, [2, 2, 1]), (1, 4, [1]), (0, 4, [])])
 def test_batches(count: int, size: int, groups: list[int]) -> None:
     tiles = plan_tiles((count * 32, 32), 32, 0, 32) if count else []
     assert [len(group) for group in batches(tiles, size)] == groups
+
+
+boxes = st.builds(lambda y, x, h, w: Box(y, y + h, x, x + w), *[st.integers(0, 20)] * 2, *[st.integers(1, 20)] * 2)
+
+
+@given(boxes, boxes)
+def test_boxes_meet_and_join_as_their_pixels_do(one: Box, other: Box) -> None:
+    seen = np.zeros((2, 40, 40), bool)
+    seen[0][one.slices], seen[1][other.slices] = True, True
+    assert one.meets(other) == other.meets(one) == seen.all(axis=0).any()
+    if one.meets(other):
+        shared = np.zeros((40, 40), bool)
+        shared[(one & other).slices] = True
+        assert np.array_equal(shared, seen.all(axis=0))
+    rows, columns = np.nonzero(seen.any(axis=0))
+    assert one | other == Box(rows.min(), rows.max() + 1, columns.min(), columns.max() + 1)
+
+
+def test_a_box_grows_as_far_as_the_image_reaches() -> None:
+    assert Box(3, 9, 10, 20).grown(5, (12, 40)) == Box(0, 12, 5, 25)
+    assert Box.of((12, 40)).grown(5, (12, 40)) == Box(0, 12, 0, 40)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from napari_nucleigan.base.devices import choose_device, computes_bfloat16, usable_cores
@@ -10,12 +11,37 @@ from napari_nucleigan.base.errors import DeviceError
 from napari_nucleigan.base.events import Note
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
     import torch
+
+    from napari_nucleigan.base.errors import NucleiganError
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
 _EXHAUSTED = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")
 _Network = TypeVar("_Network", bound="torch.nn.Module")
+_Window = TypeVar("_Window")
+_Result = TypeVar("_Result")
+
+
+@contextmanager
+def network_errors(memory: NucleiganError | None = None) -> Iterator[None]:
+    """Turn what torch raises into errors of ours: napari would swallow a `RuntimeError`.
+
+    Parameters
+    ----------
+    memory : NucleiganError, optional
+        What to raise where arrays do not fit into memory.
+    """
+    try:
+        yield
+    except MemoryError as error:
+        if memory is None:
+            raise
+        raise memory from error
+    except RuntimeError as error:
+        raise DeviceError(f"The network failed: {error}; try the device 'cpu'.") from error
 
 
 class NetworkRunner(Generic[_Network]):
@@ -113,6 +139,46 @@ class NetworkRunner(Generic[_Network]):
                 "There is not enough memory for this image; choose a smaller tile, or close other programs."
             ) from error
         self._notes.append(Note(text, "warning"))
+
+    def in_batches(
+        self,
+        windows: Sequence[_Window],
+        shapes: Sequence[tuple[int, ...]],
+        work: Callable[[list[_Window]], Iterable[_Result]],
+    ) -> list[_Result]:
+        """Work through windows, those of one shape together, in smaller batches where memory runs out.
+
+        Parameters
+        ----------
+        windows : sequence
+            What the network looks at.
+        shapes : sequence of tuple of int
+            Shape of each.
+        work : callable
+            Maps a batch to a result for each of its windows.
+
+        Returns
+        -------
+        list
+            The results, in the order of the windows.
+
+        Raises
+        ------
+        DeviceError
+            If not even the CPU has the memory for a single window.
+        """
+        results: dict[int, _Result] = {}
+        waiting = list(range(len(windows)))
+        while waiting:
+            same = [index for index in waiting if shapes[index] == shapes[waiting[0]]][: self.batch]
+            try:
+                found = work([windows[index] for index in same])
+            except (RuntimeError, MemoryError) as error:
+                self.relieve(error)
+                continue
+            results.update(zip(same, found, strict=True))
+            waiting = [index for index in waiting if index not in same]
+        return [results[index] for index in range(len(windows))]
 
     def _use(self, device: str) -> None:
         import torch

@@ -2,10 +2,10 @@ from .folders import FileResult as FileResult
 from .folders import SlideOptions as SlideOptions
 from .folders import segment_files as segment_files
 from .folders import write_result as write_result
-from .image import Decoding as Decoding
 from .image import Segmentation as Segmentation
 from .image import refilter as refilter
 from .image import segment as segment
-from .image import segment_tiles as segment_tiles
-from .predictor import Predictor as Predictor
+from .segmenter import Decoding as Decoding
+from .segmenter import Predictor as Predictor
+from .segmenter import Segmenter as Segmenter
 from .settings import SegmentSettings as SegmentSettings

@@ -16,8 +16,9 @@ from napari_nucleigan.base.events import FileState, Job, Note, Progress, relay
 from napari_nucleigan.base.files import check_writable, disk_is_full
 from napari_nucleigan.models import load_model, read_card, resolve
 from napari_nucleigan.segmentation.file_plan import FileTask, known_suffix, plan_files, results_folder
-from napari_nucleigan.segmentation.image import Decoding, Segmentation, segment, used_settings
+from napari_nucleigan.segmentation.image import Segmentation, segment
 from napari_nucleigan.segmentation.resume_log import ResumeLog
+from napari_nucleigan.segmentation.segmenter import Decoding
 from napari_nucleigan.segmentation.settings import SegmentSettings
 from napari_nucleigan.segmentation.slides.job import segment_slide
 from napari_nucleigan.segmentation.slides.outputs import FORMATS as SLIDE_FORMATS
@@ -218,10 +219,9 @@ def segment_files(
 
 def _asked(settings: SegmentSettings, card: ModelCard, region: Polygons | None) -> str:
     """Sum up what results depend on beside the image: the settings as they are used, and the model."""
-    cutting = Decoding.of(settings, card)
-    used = used_settings(settings, cutting, settings.views or int(card.decode.get("views", 1)))
-    used = {name: value for name, value in used.items() if name not in _FREE}
-    parts = [used, cutting.decoding, card.sha256, card.mpp, card.stain, *([region] if region else [])]
+    decoding = Decoding.of(settings, card)
+    used = {name: value for name, value in decoding.used(settings).items() if name not in _FREE}
+    parts = [used, decoding.arguments, card.sha256, card.mpp, card.stain, *([region] if region else [])]
     text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -20,6 +20,7 @@ from napari_nucleigan.synthesis.pair_log import PairLog
 from napari_nucleigan.synthesis.picture import SynthesisContext
 from napari_nucleigan.synthesis.settings import SetSettings
 from napari_nucleigan.synthesis.tiled_generator import Window
+from napari_nucleigan.tiling.scale import resize_image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from napari_nucleigan.masks.sampler.sample import PolygonMasks
     from napari_nucleigan.models import Model
-    from napari_nucleigan.segmentation.patches import PatchSegmenter
+    from napari_nucleigan.segmentation.segmenter import Segmenter
     from napari_nucleigan.tiling.scale import Scale
 
 GROUP = 8
@@ -169,7 +170,7 @@ class _SetMaker:
         painter = self._studio.painter
         # On a CPU pictures one by one are as quick as in batches.
         painter.batch = 1 if painter.on_cpu else self._group
-        self._segmenter: PatchSegmenter | None = None
+        self._segmenter: Segmenter | None = None
         own = _same(source.file(0), out / "labels" / f"{source.name(0)}.tif")
         if own and count > (source.count or 0):
             raise OutputError(
@@ -271,17 +272,17 @@ class _SetMaker:
                 picture = yield from relay(painting, lambda event: event if isinstance(event, Note) else self._now)
                 pictures.append(picture)
         for pair, picture in zip(pairs, pictures, strict=True):
-            pair.pixels = pair.scale.to_model(studio.restain(picture, studio.source_stains(picture)))
+            pair.pixels = resize_image(studio.restain(picture, studio.source_stains(picture)), pair.scale.shape)
 
     def _score(self, pairs: list[_Pair]) -> None:
         from napari_nucleigan.evaluation.synthetic import consistency
-        from napari_nucleigan.segmentation.patches import PatchSegmenter
+        from napari_nucleigan.segmentation.segmenter import Segmenter
         from napari_nucleigan.segmentation.settings import SegmentSettings
 
         if self._segmenter is None:
             name, device = self._settings.segmenter, self._settings.device
             segmenter = load_model(name, "segmenter")
-            self._segmenter = PatchSegmenter(segmenter, SegmentSettings(model=name, device=device))
+            self._segmenter = Segmenter.of_patches(segmenter, SegmentSettings(model=name, device=device))
         for mpp in {pair.scale.mpp for pair in pairs}:
             alike = [pair for pair in pairs if pair.scale.mpp == mpp]
             pictures = [pair.pixels for pair in alike if pair.pixels is not None]

@@ -14,7 +14,7 @@ from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.models import load_model
 from napari_nucleigan.synthesis.picture import SynthesisContext
 from napari_nucleigan.synthesis.settings import SynthesisSettings
-from napari_nucleigan.synthesis.tiled_generator import grown
+from napari_nucleigan.tiling.scale import resize_image, resize_labels
 from napari_nucleigan.tiling.tiles import Box
 
 if TYPE_CHECKING:
@@ -74,13 +74,13 @@ class LiveCanvas:
         self.mpp = self._scale.mpp
         self.style, self._code = self._studio.styles.draw(settings.seed)
         # The mask and the picture at the model's scale; the mask's own where the two are the same.
-        self._small = self._scale.labels_back(self.labels).copy()
+        self._small = resize_labels(self.labels, self._scale.model_shape).copy()
         self._field = encode(self._small, self._studio.card.encoding)
         self._boxes = _boxes(self._small)
         painted = self._painted(None)
         self._source = self._studio.source_stains(painted)
         self._picture = self._studio.restain(painted, self._source)
-        self.pixels = self._scale.to_model(self._picture)
+        self.pixels = resize_image(self._picture, self._scale.shape)
 
     def notes(self) -> list[Note]:
         """Return, once, what the user should know."""
@@ -126,7 +126,7 @@ class LiveCanvas:
         if changed is None:
             return None
         self.labels[changed.slices] = mask[changed.slices]
-        small = self._scale.labels_back(self.labels)
+        small = resize_labels(self.labels, self._scale.model_shape)
         changed = _difference(self._small, small, None if self._scale.resamples else changed)
         if changed is None:  # too little to be seen at the model's scale
             return None
@@ -134,24 +134,24 @@ class LiveCanvas:
         self._picture[stale.slices] = self._studio.restain(self._painted(stale), self._source)
         if not self._scale.resamples:
             return stale
-        self.pixels = self._scale.to_model(self._picture)
-        return Box(0, self.labels.shape[0], 0, self.labels.shape[1])
+        self.pixels = resize_image(self._picture, self._scale.shape)
+        return Box.of(self.labels.shape)
 
     def _encode(self, small: NDArray[np.int32], changed: Box) -> Box:
         """Bring the field up to date; return where it changed."""
         shape: tuple[int, int] = self._small.shape
-        near = grown(changed, _REACH, shape)
+        near = changed.grown(_REACH, shape)
         # The distance within a nucleus depends on all of it, and on whether another touches it.
         touched = set(np.unique(self._small[near.slices])) | set(np.unique(small[near.slices]))
         touched.discard(0)
         stale = near
         for name in touched:
-            area = _union(changed, self._boxes.pop(name, changed))
-            stale = _union(stale, area)
+            area = changed | self._boxes.pop(name, changed)
+            stale |= area
             now = _bounds(small[area.slices] == name, area)
             if now is not None:
                 self._boxes[name] = now
-        around = grown(stale, _REACH, shape)
+        around = stale.grown(_REACH, shape)
         inner = stale.within(around)
         fresh = encode(small[around.slices], self._studio.card.encoding)[:, *inner]
         if self._studio.card.encoding == "distance":
@@ -168,10 +168,10 @@ class LiveCanvas:
         painter = self._studio.painter
         height, width = self._small.shape
         if not painter.local:
-            return Box(0, height, 0, width)
+            return Box.of(self._small.shape)
         top, left = (start // painter.stride * painter.stride for start in (stale.top, stale.left))
         bottom, right = (-(-stop // painter.stride) * painter.stride for stop in (stale.bottom, stale.right))
-        return grown(Box(top, bottom, left, right), painter.halo, (height, width))
+        return Box(top, bottom, left, right).grown(painter.halo, (height, width))
 
     def _painted(self, region: Box | None) -> NDArray[np.uint8]:
         try:
@@ -182,7 +182,7 @@ class LiveCanvas:
 
 def _difference(before: NDArray[Any], after: NDArray[Any], box: Box | None) -> Box | None:
     """Bound the pixels that differ, looked for in a box."""
-    box = grown(box or Box(0, before.shape[0], 0, before.shape[1]), 0, before.shape)
+    box = (box or Box.of(before.shape)).grown(0, before.shape)
     return _bounds(before[box.slices] != after[box.slices], box)
 
 
@@ -204,12 +204,3 @@ def _boxes(labels: NDArray[np.int32]) -> dict[int, Box]:
         for name, (rows, columns) in zip(names, found, strict=True)
         if name != 0
     }
-
-
-def _union(one: Box, other: Box) -> Box:
-    return Box(
-        min(one.top, other.top),
-        max(one.bottom, other.bottom),
-        min(one.left, other.left),
-        max(one.right, other.right),
-    )

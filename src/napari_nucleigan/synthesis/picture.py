@@ -16,7 +16,7 @@ from napari_nucleigan.models import load_model
 from napari_nucleigan.synthesis.settings import SynthesisSettings
 from napari_nucleigan.synthesis.styles import Styles
 from napari_nucleigan.synthesis.tiled_generator import TiledGenerator
-from napari_nucleigan.tiling.scale import COARSEST, FINEST, Scale
+from napari_nucleigan.tiling.scale import COARSEST, FINEST, Scale, resize_image, resize_labels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -154,7 +154,7 @@ class SynthesisContext:
         return said
 
     def scale(self, shape: tuple[int, int], mpp: float | None) -> tuple[Scale, list[Note]]:
-        """Plan how the picture of a mask gets from the model's scale to the mask's.
+        """Plan how a mask gets to the model's scale, and its picture back.
 
         Parameters
         ----------
@@ -166,7 +166,7 @@ class SynthesisContext:
         Returns
         -------
         Scale
-            From the model's pixels (`shape`) to those of the mask (`model_shape`).
+            Between the mask and the model.
         list of Note
 
         Raises
@@ -180,13 +180,13 @@ class SynthesisContext:
                 f"The mask is said to have {own:.4g} microns per pixel, but nuclei can be painted from {FINEST} to "
                 f"{COARSEST}; give the right value (about 0.25 at 40x, 0.5 at 20x)."
             )
-        there = Scale.of(shape, own, self.card.mpp)
+        scale = Scale.of(shape, own, self.card.mpp)
         notes = []
-        if there.resamples:
+        if scale.resamples:
             notes.append(
                 Note(f"Painted at {self.card.mpp:g} microns per pixel, then resampled to the mask's {own:.4g}.")
             )
-        return Scale(own, there.model_shape, shape), notes
+        return scale, notes
 
     def encode(self, labels: NDArray[np.int32], scale: Scale) -> NDArray[np.float32]:
         """Bring a mask to the model's scale, by the nearest pixel, and encode it.
@@ -202,7 +202,7 @@ class SynthesisContext:
         -------
         ndarray of float32, shape (3, h, w)
         """
-        return encode(scale.labels_back(labels), self.card.encoding)
+        return encode(resize_labels(labels, scale.model_shape), self.card.encoding)
 
     def source_stains(self, pixels: NDArray[np.uint8]) -> StainFit | None:
         """Find the stains of a painted image, if they are to be changed."""
@@ -264,7 +264,9 @@ def _synthesize(
         "seconds": round(seconds, 3),
     }
     said = tuple(note.text for note in notes)
-    return Synthesis(scale.to_model(pixels), labels, scale.mpp, style, code, settings, provenance, said, seconds)
+    return Synthesis(
+        resize_image(pixels, scale.shape), labels, scale.mpp, style, code, settings, provenance, said, seconds
+    )
 
 
 def _stain_target(restain: str) -> tuple[StainFit | None, list[Note]]:

@@ -10,7 +10,8 @@ import numpy as np
 
 from napari_nucleigan.base.errors import ModelError, RecipeError
 from napari_nucleigan.base.events import Note
-from napari_nucleigan.segmentation.predictor import is_blank
+from napari_nucleigan.segmentation.segmenter import is_blank
+from napari_nucleigan.tiling.scale import Scale, resize_image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -184,10 +185,8 @@ def encode_style(pixels: NDArray[np.uint8], mpp: float, network: Synthesizer, mo
     """
     import torch
 
-    from napari_nucleigan.tiling.scale import Scale
-
     scale = Scale.of((pixels.shape[0], pixels.shape[1]), mpp, model_mpp)
-    crops = _crops(scale.to_model(pixels))
+    crops = _crops(resize_image(pixels, scale.model_shape))
     with torch.inference_mode():
         codes = [
             network.encode_style(torch.from_numpy(crop).permute(2, 0, 1)[None].float() / 127.5 - 1)[0].numpy()

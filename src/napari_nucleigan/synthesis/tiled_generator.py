@@ -140,7 +140,7 @@ class TiledGenerator(NetworkRunner["Synthesizer"]):
             RGB of the region, by default of the whole canvas.
         """
         shape = (int(field.shape[1]), int(field.shape[2]))
-        whole = Box(0, shape[0], 0, shape[1])
+        whole = Box.of(shape)
         region = region or whole
         code = np.zeros(self.style_size, np.float32) if style is None else np.asarray(style, np.float32)
         tiles = self._tiles(shape, region)
@@ -176,20 +176,7 @@ class TiledGenerator(NetworkRunner["Synthesizer"]):
         DeviceError
             If not even the CPU has the memory for a single window.
         """
-        pictures: list[NDArray[np.uint8]] = [np.empty((0, 0, 3), np.uint8)] * len(windows)
-        waiting = list(range(len(windows)))
-        while waiting:
-            shape = windows[waiting[0]].field.shape
-            same = [index for index in waiting if windows[index].field.shape == shape][: self.batch]
-            try:
-                found = self._forward([windows[index] for index in same])
-            except (RuntimeError, MemoryError) as error:
-                self.relieve(error)
-                continue
-            for index, picture in zip(same, found, strict=True):
-                pictures[index] = picture
-            waiting = [index for index in waiting if index not in same]
-        return pictures
+        return self.in_batches(windows, [window.field.shape for window in windows], self._forward)
 
     def _forward(self, windows: list[Window]) -> NDArray[np.uint8]:
         import torch
@@ -225,7 +212,7 @@ class TiledGenerator(NetworkRunner["Synthesizer"]):
         """Plan the tiles that `region` takes."""
         if not self.local:
             tiles = plan_tiles(shape, self.tile, self.halo, self.stride)
-            return [tile for tile in tiles if _meet(tile.window, region)]
+            return [tile for tile in tiles if tile.window.meets(region)]
         # Cut the region only: what lies around a tile is all that matters to it. On the stride, as the halo counts.
         top, left = (start // self.stride * self.stride for start in (region.top, region.left))
         bottom, right = (
@@ -234,7 +221,7 @@ class TiledGenerator(NetworkRunner["Synthesizer"]):
         )
         parts = [tile.core for tile in plan_tiles((bottom - top, right - left), self.tile, 0, self.stride)]
         cores = [Box(top + part.top, top + part.bottom, left + part.left, left + part.right) for part in parts]
-        return [Tile(core, grown(core, self.halo, shape)) for core in cores]
+        return [Tile(core, core.grown(self.halo, shape)) for core in cores]
 
 
 class TileBlender:
@@ -248,7 +235,7 @@ class TileBlender:
     def add(self, tile: Tile, picture: NDArray[np.uint8], halo: int, canvas: Box) -> None:
         """Put a tile in its place; `picture` shows its window."""
         shown = tile.core if self._weights is None else tile.window
-        part = _common(shown, self._region)
+        part = shown & self._region
         here, there = part.within(self._region), part.within(tile.window)
         if self._weights is None:
             self._pixels[here] = picture[there]
@@ -266,16 +253,6 @@ class TileBlender:
         return np.rint(self._pixels / self._weights).astype(np.uint8)
 
 
-def grown(box: Box, margin: int, shape: tuple[int, int]) -> Box:
-    """Return a box with a margin around it, as far as a canvas of `shape` reaches."""
-    return Box(
-        max(0, box.top - margin),
-        min(shape[0], box.bottom + margin),
-        max(0, box.left - margin),
-        min(shape[1], box.right + margin),
-    )
-
-
 def _ramp(start: int, stop: int, end: int, halo: int) -> NDArray[np.float32]:
     """Weights along one side of a window: they rise and fall over what it shares with its neighbours.
 
@@ -286,17 +263,3 @@ def _ramp(start: int, stop: int, end: int, halo: int) -> NDArray[np.float32]:
     down = np.ones_like(steps) if stop == end else np.clip((stop - start - steps) / (2 * halo), 0, 1)
     weights: NDArray[np.float32] = (np.sin(np.pi / 2 * np.minimum(up, down)) ** 2).astype(np.float32)
     return weights
-
-
-def _meet(one: Box, other: Box) -> bool:
-    part = _common(one, other)
-    return part.top < part.bottom and part.left < part.right
-
-
-def _common(one: Box, other: Box) -> Box:
-    return Box(
-        max(one.top, other.top),
-        min(one.bottom, other.bottom),
-        max(one.left, other.left),
-        min(one.right, other.right),
-    )

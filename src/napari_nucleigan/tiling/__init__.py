@@ -1,4 +1,4 @@
 """Tiles of large images and the scale at which a model sees them.
 
-It imports `base` and `masks`; segmentation, synthesis and slides share it.
+It imports `base`; segmentation, synthesis and slides share it.
 """

@@ -1,4 +1,4 @@
-"""Between the pixels of an image and those that a model was trained on."""
+"""Scale: between the pixels of an image and those that a model was trained on."""
 
 from __future__ import annotations
 
@@ -65,45 +65,52 @@ class Scale:
         """Whether the two scales differ."""
         return self.shape != self.model_shape
 
-    def to_model(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Resample an image to the model's scale, linearly; anti-aliased where it shrinks.
 
-        Parameters
-        ----------
-        pixels : ndarray of uint8, shape (H, W, 3)
-            RGB.
+def resize_image(image: NDArray[np.uint8], to: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resample an image, linearly; anti-aliased where it shrinks.
 
-        Returns
-        -------
-        ndarray of uint8, shape (h, w, 3)
-        """
-        if not self.resamples:
-            return pixels
-        import torch
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (H, W, 3)
+        RGB.
+    to : (int, int)
+        Height and width wanted, in pixels.
 
-        image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]
-        small = torch.nn.functional.interpolate(
-            image, self.model_shape, mode="bilinear", align_corners=False, antialias=True
-        )
-        result: NDArray[np.uint8] = small[0].permute(1, 2, 0).contiguous().numpy()
-        return result
+    Returns
+    -------
+    ndarray of uint8, shape (h, w, 3)
+        The image itself where it has that size.
+    """
+    if image.shape[:2] == to:
+        return image
+    import torch
 
-    def labels_back(self, labels: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Bring labels at the model's scale to the pixels of the image, by the nearest pixel.
+    channels_first = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
+    resized = torch.nn.functional.interpolate(channels_first, to, mode="bilinear", align_corners=False, antialias=True)
+    result: NDArray[np.uint8] = resized[0].permute(1, 2, 0).contiguous().numpy()
+    return result
 
-        Parameters
-        ----------
-        labels : ndarray of int32, shape (h, w)
-            At the model's scale.
 
-        Returns
-        -------
-        ndarray of int32, shape (H, W)
-        """
-        if not self.resamples:
-            return labels
-        rows, columns = (
-            ((np.arange(length) + 0.5) * (inner / length)).astype(np.intp)
-            for length, inner in zip(self.shape, self.model_shape, strict=True)
-        )
-        return labels[rows[:, None], columns]
+def resize_labels(labels: NDArray[np.int32], to: tuple[int, int]) -> NDArray[np.int32]:
+    """Resample labels, by the nearest pixel.
+
+    Parameters
+    ----------
+    labels : ndarray of int32, shape (H, W)
+        0 is background.
+    to : (int, int)
+        Height and width wanted, in pixels.
+
+    Returns
+    -------
+    ndarray of int32, shape (h, w)
+        The labels themselves where they have that size.
+    """
+    if labels.shape == to:
+        return labels
+    rows, columns = (
+        ((np.arange(length) + 0.5) * (inner / length)).astype(np.intp)
+        for length, inner in zip(to, labels.shape, strict=True)
+    )
+    resized: NDArray[np.int32] = labels[rows[:, None], columns]
+    return resized

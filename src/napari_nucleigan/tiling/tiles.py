@@ -1,31 +1,16 @@
-"""Tiles: which part of an image a network sees at once, and which nuclei of it count.
+"""Tiles: which part of an image a network sees at once.
 
 A tile is a core and a halo of context around it. Offsets are aligned to the network's stride, so that
-neighbouring tiles see the same grid, hence the same field. A nucleus belongs to the tile whose core
-holds its centroid, which moves far less with the network's rounding than the peak of a field does.
-Nuclei within a few pixels of a border are looked for by both neighbours; the first of the two wins.
+neighbouring tiles see the same grid, hence the same field.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from scipy import ndimage
-
-from napari_nucleigan.masks.encoding import decode
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from numpy.typing import NDArray
-
-BAND = 6
-"""Pixels beyond a core in which a tile still takes nuclei; rounding moves centroids by less."""
-
-SAME = 0.3
-"""Intersection over union above which two nuclei of neighbouring tiles are the same."""
+    from collections.abc import Iterator
 
 
 @dataclass(frozen=True)
@@ -36,6 +21,11 @@ class Box:
     bottom: int
     left: int
     right: int
+
+    @classmethod
+    def of(cls, shape: tuple[int, int]) -> Box:
+        """Return the box of a whole image of a shape (height, width)."""
+        return cls(0, shape[0], 0, shape[1])
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -54,6 +44,37 @@ class Box:
         """Slices of this box in an array that covers the image."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
+    def grown(self, margin: int, shape: tuple[int, int]) -> Box:
+        """Return this box with a margin around it, as far as an image of a shape (height, width) reaches."""
+        return Box(
+            max(0, self.top - margin),
+            min(shape[0], self.bottom + margin),
+            max(0, self.left - margin),
+            min(shape[1], self.right + margin),
+        )
+
+    def __and__(self, other: Box) -> Box:
+        """Return what two boxes share; what has no pixels where they do not meet."""
+        return Box(
+            max(self.top, other.top),
+            min(self.bottom, other.bottom),
+            max(self.left, other.left),
+            min(self.right, other.right),
+        )
+
+    def __or__(self, other: Box) -> Box:
+        """Return the smallest box that holds two."""
+        return Box(
+            min(self.top, other.top),
+            max(self.bottom, other.bottom),
+            min(self.left, other.left),
+            max(self.right, other.right),
+        )
+
+    def meets(self, other: Box) -> bool:
+        """Tell whether two boxes share pixels."""
+        return min((self & other).shape) > 0
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -69,22 +90,6 @@ class Tile:
 
     core: Box
     window: Box
-
-
-@dataclass(frozen=True, eq=False)
-class Instances:
-    """Nuclei of one tile.
-
-    Attributes
-    ----------
-    corners : ndarray of int, shape (n, 2)
-        First row and column of each nucleus in the image.
-    masks : tuple of ndarray of bool
-        Each nucleus, cropped.
-    """
-
-    corners: NDArray[np.intp]
-    masks: tuple[NDArray[np.bool_], ...]
 
 
 def plan_tiles(shape: tuple[int, int], core: int, halo: int, stride: int) -> list[Tile]:
@@ -107,19 +112,8 @@ def plan_tiles(shape: tuple[int, int], core: int, halo: int, stride: int) -> lis
     """
     margin = -(-halo // stride) * stride
     rows, columns = (_divide(length, core, stride) for length in shape)
-    return [
-        Tile(
-            Box(top, bottom, left, right),
-            Box(
-                max(0, top - margin),
-                min(shape[0], bottom + margin),
-                max(0, left - margin),
-                min(shape[1], right + margin),
-            ),
-        )
-        for top, bottom in rows
-        for left, right in columns
-    ]
+    cores = [Box(top, bottom, left, right) for top, bottom in rows for left, right in columns]
+    return [Tile(core, core.grown(margin, shape)) for core in cores]
 
 
 def _divide(length: int, core: int, stride: int) -> list[tuple[int, int]]:
@@ -127,109 +121,6 @@ def _divide(length: int, core: int, stride: int) -> list[tuple[int, int]]:
     count = -(-length // largest)
     side = -(-length // (count * stride)) * stride
     return [(start, min(start + side, length)) for start in range(0, length, side)]
-
-
-def decode_tile(field: NDArray[np.floating], tile: Tile, decoding: Mapping[str, Any]) -> Instances:
-    """Find the nuclei that belong to a tile.
-
-    Parameters
-    ----------
-    field : ndarray of float, shape (3, H, W)
-        Field of the tile's window in [-1, 1].
-    tile : Tile
-        Where it lies.
-    decoding : mapping
-        Arguments of `napari_nucleigan.masks.encoding.decode`.
-
-    Returns
-    -------
-    Instances
-        The nuclei whose centroid lies in the core, or at most `BAND` pixels beside it.
-    """
-    labels = decode(field.astype(np.float32), **decoding)
-    mine = owned(labels, tile)
-    corners: list[tuple[int, int]] = []
-    masks: list[NDArray[np.bool_]] = []
-    for index, box in enumerate(ndimage.find_objects(labels), start=1):
-        if mine[index]:
-            corners.append((tile.window.top + box[0].start, tile.window.left + box[1].start))
-            masks.append(labels[box] == index)
-    return Instances(np.array(corners, dtype=np.intp).reshape(-1, 2), tuple(masks))
-
-
-def owned(labels: NDArray[np.int32], tile: Tile) -> NDArray[np.bool_]:
-    """Tell which nuclei belong to a tile: those whose centroid lies in its core, or at most `BAND` pixels beside it.
-
-    Parameters
-    ----------
-    labels : ndarray of int32, shape (H, W)
-        Labels of the tile's window.
-    tile : Tile
-        Where it lies.
-
-    Returns
-    -------
-    ndarray of bool, shape (n + 1,)
-        By label, the background's included.
-    """
-    mine = np.ones(int(labels.max(initial=0)) + 1, dtype=bool)
-    if tile.core == tile.window:
-        return mine
-    rows, columns = np.nonzero(labels)
-    names = labels[rows, columns]
-    areas = np.maximum(np.bincount(names, minlength=mine.size), 1)
-    for coordinates, start, first, last in (
-        (rows, tile.window.top, tile.core.top, tile.core.bottom),
-        (columns, tile.window.left, tile.core.left, tile.core.right),
-    ):
-        centroids = start + np.bincount(names, coordinates, minlength=mine.size) / areas
-        mine &= (centroids >= first - BAND) & (centroids < last + BAND)
-    return mine
-
-
-class Mosaic:
-    """A label image that is put together from the nuclei of tiles.
-
-    Parameters
-    ----------
-    shape : (int, int)
-        Height and width in pixels.
-
-    Attributes
-    ----------
-    labels : ndarray of int32, shape (H, W)
-        0 is background; nuclei are numbered from 1 in the order in which they came.
-    """
-
-    def __init__(self, shape: tuple[int, int]) -> None:
-        self.labels: NDArray[np.int32] = np.zeros(shape, dtype=np.int32)
-        self._areas = [0]
-
-    def add(self, instances: Instances) -> None:
-        """Paint nuclei, except those that an earlier tile has found already.
-
-        Parameters
-        ----------
-        instances : Instances
-            Nuclei of one tile. Tiles must come in the order of `plan_tiles`.
-        """
-        for (top, left), mask in zip(instances.corners, instances.masks, strict=True):
-            view = self.labels[top : top + mask.shape[0], left : left + mask.shape[1]]
-            taken = view[mask]
-            area = taken.size
-            hits = taken[taken > 0]
-            if hits.size:
-                if hits.size > area / 2 or self._found(hits, area):
-                    continue
-                mask = mask & (view == 0)
-            view[mask] = len(self._areas)
-            self._areas.append(area)
-
-    def _found(self, hits: NDArray[np.int32], area: int) -> bool:
-        for name, common in zip(*np.unique(hits, return_counts=True), strict=True):
-            if common > SAME * (area + self._areas[name] - common):
-                return True
-        return False
 
 
 def batches(tiles: list[Tile], size: int) -> Iterator[list[Tile]]:

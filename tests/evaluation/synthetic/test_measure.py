@@ -9,7 +9,7 @@ from napari_nucleigan.base.errors import LabelsError, ModelError
 from napari_nucleigan.evaluation.synthetic import consistency
 from napari_nucleigan.metrics import aji, overlaps
 from napari_nucleigan.segmentation import SegmentSettings
-from napari_nucleigan.segmentation.patches import PatchSegmenter
+from napari_nucleigan.segmentation.segmenter import Segmenter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 def test_is_the_aji_of_what_the_segmenter_finds(segmenter: Model, tiles: dict[str, tuple[Pair, Pair]]) -> None:
     pairs = [pair for places in tiles.values() for pair in places][:5]
     images, labels = [image[:128, :160] for image, _ in pairs], [mask[:128, :160] for _, mask in pairs]
-    ready = PatchSegmenter(segmenter, SegmentSettings(device="cpu"))
+    ready = Segmenter.of_patches(segmenter, SegmentSettings(device="cpu"))
     scores = consistency(images, labels, ready)
-    found = ready(images)
+    found = ready.patches(images)
     assert scores.dtype == np.float64
     assert scores.tolist() == [aji(overlaps(*pair)) for pair in zip(labels, found, strict=True)]
     assert consistency(images, found, ready).tolist() == [1.0] * 5
@@ -33,7 +33,7 @@ def test_is_the_aji_of_what_the_segmenter_finds(segmenter: Model, tiles: dict[st
 
 def test_true_masks_score_high_and_those_of_others_low(segmenter: Model, tiles: dict[str, tuple[Pair, Pair]]) -> None:
     images, labels = zip(*(first for first, _ in tiles.values()), strict=True)
-    ready = PatchSegmenter(segmenter, SegmentSettings(device="cpu", views=1))
+    ready = Segmenter.of_patches(segmenter, SegmentSettings(device="cpu", views=1))
     assert consistency(images, labels, ready).mean() > 0.55
     assert consistency(images, [np.roll(mask, 1, (0, 1)) for mask in labels], ready).mean() > 0.5
     assert consistency(images, labels[1:] + labels[:1], ready).mean() < 0.2

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from napari_nucleigan.base.errors import OutputError
 from napari_nucleigan.masks.encoding import encode
-from napari_nucleigan.segmentation.slides.assembly import Assembly, stamp
+from napari_nucleigan.segmentation.instances import Instances, Mosaic, decode_tile
+from napari_nucleigan.segmentation.slides.assembly import Assembly
 from napari_nucleigan.segmentation.slides.tile_store import TileRecord
-from napari_nucleigan.tiling.tiles import Box, Mosaic, Tile, decode_tile, plan_tiles
+from napari_nucleigan.tiling.tiles import Box, Tile, plan_tiles
 from oracle import scatter
 
 DECODING = {"encoding": "distance", "threshold": 0.5, "prominence": 0.1, "smoothing": 0.0}
@@ -31,8 +32,7 @@ def tile_records(
         random = np.random.default_rng(number)
         found = decode_tile(part + noise * (2 * random.random(part.shape) - 1), tile, DECODING)
         mosaic.add(found)
-        corners = [(int(row), int(column)) for row, column in found.corners]
-        records.append(TileRecord.of(corners, list(found.masks), {"x": np.arange(len(corners))}))
+        records.append(TileRecord.of(found, {"x": np.arange(len(found.corners))}))
     return tiles, records, mosaic.labels
 
 
@@ -125,16 +125,7 @@ def test_a_record_that_has_gone_is_said() -> None:
 
 def test_no_nuclei_at_all() -> None:
     tiles = plan_tiles((100, 100), 64, 32, 32)
-    empty = TileRecord.of([], [], {})
+    empty = TileRecord.of(Instances(np.zeros((0, 2), int), ()), {})
     assembly = assembled(tiles, [empty] * len(tiles))
     assert assembly.count == 0
     assert not assembly.paint(Box(0, 100, 0, 100), assembly.numbers()).any()
-
-
-@given(st.integers(-6, 12), st.integers(-6, 12))
-def test_stamps_are_cut_off_at_the_border(row: int, column: int) -> None:
-    canvas = np.zeros((10, 10), int)
-    stamp(canvas, row, column, np.ones((4, 3), bool), 5)
-    wide = np.zeros((40, 40), int)
-    wide[row + 15 : row + 19, column + 15 : column + 18] = 5
-    assert np.array_equal(canvas, wide[15:25, 15:25])

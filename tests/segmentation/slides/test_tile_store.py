@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_nucleigan.base.errors import OutputError
+from napari_nucleigan.segmentation.instances import Instances
 from napari_nucleigan.segmentation.slides.tile_store import TileRecord, TileStore
 
 if TYPE_CHECKING:
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 def record(count: int, seed: int = 0) -> tuple[TileRecord, list[np.ndarray]]:
     random = np.random.default_rng(seed)
     masks = [random.random(random.integers(1, 30, 2)) > 0.4 for _ in range(count)]
-    corners = [(int(row), int(column)) for row, column in random.integers(0, 10**6, (count, 2))]
+    corners = random.integers(0, 10**6, (count, 2))
     features = {"area_px": np.array([mask.sum() for mask in masks], np.int64), "solidity": random.random(count)}
-    return TileRecord.of(corners, masks, features), masks
+    return TileRecord.of(Instances(corners, tuple(masks)), features), masks
 
 
 @given(st.integers(0, 12), st.integers(0, 1000))

@@ -17,7 +17,7 @@ from napari_nucleigan.evaluation.synthetic.measure import SetMeasurements, measu
 from napari_nucleigan.evaluation.synthetic.report import QualityReport, SetDistance
 from napari_nucleigan.evaluation.synthetic.settings import QualitySettings
 from napari_nucleigan.models import load_model
-from napari_nucleigan.segmentation.patches import PatchSegmenter
+from napari_nucleigan.segmentation.segmenter import Segmenter
 from napari_nucleigan.segmentation.settings import SegmentSettings
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def evaluate_synthetic(
     yield Progress(0, total, "loading the model")
     model = segmenter or load_model(settings.segmenter, "segmenter")
     how = SegmentSettings(model=settings.segmenter, device=settings.device, views=settings.views)
-    finder = PatchSegmenter(model, how)
+    finder = Segmenter.of_patches(model, how)
     encoder = Encoder(settings.features or model, settings.device)
     sets: list[SetMeasurements] = []
     for data, what, first in ((painted, "synthetic", 0), (photographed, "real", len(painted))):
@@ -120,7 +120,7 @@ def evaluate_synthetic(
         "synthetic": str(painted.folder),
         "real": str(photographed.folder),
         "split": split,
-        "views": finder.predictor.views,
+        "views": finder.predictor.tta,
         "device": finder.predictor.device,
         "settings": settings.model_dump(mode="json"),
     }

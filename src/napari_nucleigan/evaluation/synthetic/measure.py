@@ -21,9 +21,9 @@ from napari_nucleigan.evaluation.synthetic.appearance import (
 from napari_nucleigan.evaluation.synthetic.report import SetFigures
 from napari_nucleigan.metrics import aji, overlaps
 from napari_nucleigan.models import Model, load_model
-from napari_nucleigan.segmentation.patches import PatchSegmenter
+from napari_nucleigan.segmentation.segmenter import Segmenter
 from napari_nucleigan.segmentation.settings import SegmentSettings
-from napari_nucleigan.tiling.scale import Scale
+from napari_nucleigan.tiling.scale import Scale, resize_image, resize_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,7 +110,7 @@ class SetMeasurements:
 def consistency(
     images: Sequence[NDArray[np.uint8]],
     labels: Sequence[NDArray[np.integer]],
-    model: PatchSegmenter | Model | str | Path,
+    model: Segmenter | Model | str | Path,
     *,
     device: str = "auto",
     views: int | None = None,
@@ -124,13 +124,13 @@ def consistency(
         RGB.
     labels : sequence of ndarray of int, shape (H, W)
         The masks that made them; 0 is background.
-    model : PatchSegmenter, Model, str or Path
-        The segmenter. Who scores many batches makes a `PatchSegmenter` once.
+    model : Segmenter, Model, str or Path
+        The segmenter. Who scores many batches makes a `Segmenter` once.
     device : str
-        Where to compute; a `PatchSegmenter` has its own.
+        Where to compute; a `Segmenter` has its own.
     views : int, optional
         Views to average over, by default what the model asks for. The bundled segmenter asks for two;
-        one takes two thirds of the time and scores lower by 0.006. A `PatchSegmenter` has its own.
+        one takes two thirds of the time and scores lower by 0.006. A `Segmenter` has its own.
     mpp : float, optional
         Microns per pixel of the images; by default those of the model.
 
@@ -151,23 +151,22 @@ def consistency(
     for index, (image, mask) in enumerate(zip(images, labels, strict=True)):
         if image.shape[:2] != mask.shape:
             raise LabelsError(f"Image and labels {index} differ in size: {image.shape[:2]} and {mask.shape}.")
-    if not isinstance(model, PatchSegmenter):
+    if not isinstance(model, Segmenter):
         loaded = model if isinstance(model, Model) else load_model(model, "segmenter")
-        model = PatchSegmenter(loaded, SegmentSettings(model=loaded.card.name, device=device, views=views))
+        model = Segmenter.of_patches(loaded, SegmentSettings(model=loaded.card.name, device=device, views=views))
     scores = [aji(overlaps(truth, found)) for truth, found in zip(labels, _found(images, model, mpp), strict=True)]
     return np.array(scores, dtype=np.float64)
 
 
-def _found(
-    images: Sequence[NDArray[np.uint8]], segmenter: PatchSegmenter, mpp: float | None
-) -> list[NDArray[np.int32]]:
+def _found(images: Sequence[NDArray[np.uint8]], segmenter: Segmenter, mpp: float | None) -> list[NDArray[np.int32]]:
     """Segment batch by batch, so that no more fields than those of a batch are held."""
     step = segmenter.predictor.batch
-    return [labels for start in range(0, len(images), step) for labels in segmenter(images[start : start + step], mpp)]
+    groups = [images[start : start + step] for start in range(0, len(images), step)]
+    return [labels for group in groups for labels in segmenter.patches(group, mpp)]
 
 
 def measure(
-    data: Dataset, segmenter: PatchSegmenter, encoder: Encoder, crop: int, what: str, first: int, total: int
+    data: Dataset, segmenter: Segmenter, encoder: Encoder, crop: int, what: str, first: int, total: int
 ) -> Job[SetMeasurements]:
     """Measure the crops of a set.
 
@@ -175,7 +174,7 @@ def measure(
     ----------
     data : Dataset
         Images and their labels. All are brought to the scale of the encoder's model.
-    segmenter : PatchSegmenter
+    segmenter : Segmenter
         Finds the nuclei.
     encoder : Encoder
         Gives the features.
@@ -212,8 +211,8 @@ def measure(
         image, labels = data.pair(name)
         unknown += image.mpp is None
         scale = Scale.of((labels.shape[0], labels.shape[1]), image.mpp or mpp, mpp)
-        pixels = scale.to_model(image.pixels)
-        labels = Scale(mpp, scale.model_shape, scale.shape).labels_back(labels)
+        pixels = resize_image(image.pixels, scale.model_shape)
+        labels = resize_labels(labels, scale.model_shape)
         places = crop_places(scale.model_shape, crop)
         if not places:
             height, width = scale.model_shape
@@ -236,7 +235,7 @@ def measure(
 class _CropMeasurer:
     """Measures crops one by one, and shows them to the networks several at once."""
 
-    def __init__(self, segmenter: PatchSegmenter, encoder: Encoder, mpp: float) -> None:
+    def __init__(self, segmenter: Segmenter, encoder: Encoder, mpp: float) -> None:
         self.texture = Texture()
         self.means: list[NDArray[np.float64]] = []
         self._segmenter, self._encoder, self._mpp = segmenter, encoder, mpp

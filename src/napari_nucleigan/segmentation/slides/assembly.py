@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nucleigan.base.errors import OutputError
-from napari_nucleigan.tiling.tiles import SAME
+from napari_nucleigan.segmentation.instances import Mosaic, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,9 +25,8 @@ Mask = tuple[int, int, "NDArray[np.bool_]"]
 class Assembly:
     """Decides which nuclei of which tiles count, tile after tile in their order.
 
-    Nuclei near a border are found by both neighbours. As in `napari_nucleigan.tiling.tiles.Mosaic` the first of
-    two tiles wins: a nucleus that it has found already (intersection over union above `SAME`, or more than half of the
-    pixels taken) is dropped, and others leave it the pixels that both claim.
+    Nuclei near a border are found by both neighbours. `napari_nucleigan.segmentation.instances.Mosaic` says which of
+    them count, here where only the surroundings of a tile are in memory.
 
     Parameters
     ----------
@@ -72,7 +71,7 @@ class Assembly:
             What it has found.
         """
         masks = record.masks()
-        kept = np.ones(len(record), bool)
+        kept = np.zeros(0, bool)
         if len(record):
             self.extents[number] = (
                 record.corners[:, 0].min(),
@@ -80,7 +79,7 @@ class Assembly:
                 record.corners[:, 1].min(),
                 record.ends[:, 1].max(),
             )
-            self._settle(number, record, masks, kept)
+            kept = self._settle(number, record, masks)
         self._kept[number] = kept
         self._starts[number] = self.count
         self._order.append(number)
@@ -155,60 +154,32 @@ class Assembly:
         ndarray of uint32, shape (H, W)
         """
         canvas = np.zeros(box.shape, np.uint32)
-        near = (
-            (self.extents[:, 0] < box.bottom)
-            & (self.extents[:, 1] > box.top)
-            & (self.extents[:, 2] < box.right)
-            & (self.extents[:, 3] > box.left)
-        )
+        near = _meeting(self.extents, np.array([box.top, box.bottom, box.left, box.right]))
         for number in np.flatnonzero(near).tolist():
             _, _, place, masks = self.nuclei(number)
             for value, (row, column, mask) in zip(numbers[place].tolist(), masks, strict=True):
                 stamp(canvas, row - box.top, column - box.left, mask, value)
         return canvas
 
-    def _settle(self, number: int, record: TileRecord, masks: list[NDArray[np.bool_]], kept: NDArray[np.bool_]) -> None:
-        """Drop or trim what earlier tiles have found."""
+    def _settle(self, number: int, record: TileRecord, masks: list[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+        """Drop or trim what earlier tiles have found, as a mosaic of all tiles would; return what is kept."""
         mine = self.extents[number]
-        earlier = np.flatnonzero(
-            (self.extents[:number, 0] < mine[1])
-            & (self.extents[:number, 1] > mine[0])
-            & (self.extents[:number, 2] < mine[3])
-            & (self.extents[:number, 3] > mine[2])
-        )
-        rivals: dict[int, list[tuple[Mask, int]]] = {}
-        for other in earlier.tolist():
-            theirs = self.extents[other]
-            near = _reaching(record, theirs)
-            if not near.size:
-                continue
+        top, bottom, left, right = mine.tolist()
+        mosaic = Mosaic((bottom - top, right - left))
+        for other in np.flatnonzero(_meeting(self.extents[:number], mine)).tolist():
             found, found_masks = self._recall(other)
-            close = [index for index in _reaching(found, mine).tolist() if self._kept[other][index]]
-            if not close:
-                continue
-            pairs = _overlapping(record, near, found, np.array(close))
-            for index, rival in pairs:
-                mask = self._trimmed.get((other, rival), found_masks[rival])
-                row, column = found.corners[rival].tolist()
-                # Of a nucleus that was trimmed its whole area counts, as it was found.
-                rivals.setdefault(index, []).append(((row, column, mask), int(found_masks[rival].sum())))
-        for index in sorted(rivals):
-            mask = masks[index]
-            area = int(mask.sum())
-            free = mask.copy()
-            top, left = record.corners[index].tolist()
-            known = False
-            for (row, column, other_mask), other_area in rivals[index]:
-                mine_part, other_part = _common(top, left, mask, row, column, other_mask)
-                both = mask[mine_part] & other_mask[other_part]
-                common = int(both.sum())
-                known |= common > SAME * (area + other_area - common)
-                free[mine_part] &= ~both
-            taken = area - int(free.sum())
-            if known or taken > area / 2:
-                kept[index] = False
-            elif taken:
-                self._trimmed[number, index] = free
+            boxes = np.stack([found.corners, found.ends], axis=2).reshape(-1, 4)
+            for index in np.flatnonzero(_meeting(boxes, mine) & self._kept[other]).tolist():
+                row, column = found.corners[index].tolist()
+                whole = found_masks[index]
+                mosaic.put(row - top, column - left, self._trimmed.get((other, index), whole), int(whole.sum()))
+        kept = np.ones(len(record), bool)
+        for index, ((row, column), mask) in enumerate(zip(record.corners.tolist(), masks, strict=True)):
+            left_over = mosaic.claim(row - top, column - left, mask)
+            kept[index] = left_over is not None
+            if left_over is not None and left_over is not mask:
+                self._trimmed[number, index] = left_over
+        return kept
 
     def _recall(self, number: int) -> tuple[TileRecord, list[NDArray[np.bool_]]]:
         if number not in self._recent:
@@ -225,50 +196,8 @@ class Assembly:
             self._recent.popitem(last=False)
 
 
-def stamp(canvas: NDArray[Any], row: int, column: int, mask: NDArray[np.bool_], value: int) -> None:
-    """Give the pixels of a mask a value; what lies outside of the canvas is cut off.
-
-    Parameters
-    ----------
-    canvas : ndarray, shape (H, W)
-        Drawn upon.
-    row, column : int
-        Where the mask begins.
-    mask : ndarray of bool, shape (h, w)
-        The pixels.
-    value : int
-        Their value.
-    """
-    top, left = max(row, 0), max(column, 0)
-    bottom, right = min(row + mask.shape[0], canvas.shape[0]), min(column + mask.shape[1], canvas.shape[1])
-    if top < bottom and left < right:
-        canvas[top:bottom, left:right][mask[top - row : bottom - row, left - column : right - column]] = value
-
-
-def _reaching(record: TileRecord, extent: NDArray[np.int64]) -> NDArray[np.intp]:
-    """Places of the nuclei whose boxes meet an extent."""
-    top, left = record.corners.T
-    bottom, right = record.ends.T
-    return np.flatnonzero((top < extent[1]) & (bottom > extent[0]) & (left < extent[3]) & (right > extent[2]))
-
-
-def _overlapping(
-    one: TileRecord, mine: NDArray[np.intp], other: TileRecord, theirs: NDArray[np.intp]
-) -> list[tuple[int, int]]:
-    """Pairs of nuclei whose boxes meet."""
-    first, last = one.corners[mine][:, None], one.ends[mine][:, None]
-    begin, end = other.corners[theirs][None], other.ends[theirs][None]
-    meet = ((first < end) & (last > begin)).all(axis=2)
-    return [(int(mine[row]), int(theirs[column])) for row, column in np.argwhere(meet)]
-
-
-def _common(
-    top: int, left: int, mask: NDArray[np.bool_], row: int, column: int, other: NDArray[np.bool_]
-) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Slices of two boxes where they meet."""
-    first = max(top, row), max(left, column)
-    last = min(top + mask.shape[0], row + other.shape[0]), min(left + mask.shape[1], column + other.shape[1])
-    return (
-        (slice(first[0] - top, last[0] - top), slice(first[1] - left, last[1] - left)),
-        (slice(first[0] - row, last[0] - row), slice(first[1] - column, last[1] - column)),
-    )
+def _meeting(boxes: NDArray[Any], extent: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell which boxes, (n, 4), first row, last row + 1, first and last column + 1, meet an extent of the same kind."""
+    top, bottom, left, right = boxes.T
+    found: NDArray[np.bool_] = (top < extent[1]) & (bottom > extent[0]) & (left < extent[3]) & (right > extent[2])
+    return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import shutil
 import time
 from collections import deque
@@ -17,18 +16,17 @@ from napari_nucleigan.base.errors import NucleiganError, OutputError
 from napari_nucleigan.base.events import Job, Note, Painted, Progress
 from napari_nucleigan.base.files import make_folder, write_text
 from napari_nucleigan.base.version import __version__
-from napari_nucleigan.masks.splitting import GRID
 from napari_nucleigan.models import load_model
-from napari_nucleigan.segmentation.image import stain_reference, used_settings
+from napari_nucleigan.segmentation.instances import stamp
+from napari_nucleigan.segmentation.segmenter import Segmenter
 from napari_nucleigan.segmentation.settings import SegmentSettings
 from napari_nucleigan.segmentation.slides import executors, outputs
-from napari_nucleigan.segmentation.slides.assembly import Assembly, stamp
+from napari_nucleigan.segmentation.slides.assembly import Assembly
 from napari_nucleigan.segmentation.slides.dispatch import TICK, TRIES, segmented
 from napari_nucleigan.segmentation.slides.results import LostTile, SlideResult
 from napari_nucleigan.segmentation.slides.tile_store import TileStore
 from napari_nucleigan.segmentation.slides.tissue import find_tissue, tissue_samples
 from napari_nucleigan.segmentation.slides.worker import SlideRequest, TileWorker
-from napari_nucleigan.tiling.tiles import plan_tiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -145,26 +143,24 @@ class _SlideJob:
         paths: tuple[Path, ...],
     ) -> None:
         self.slide, self.model, self.settings, self.region, self.paths = slide, model, settings, region, paths
+        self.segmenter = Segmenter(model, settings)
         self.notes: list[str] = []
         self.lost: list[LostTile] = []
         self.begun = time.perf_counter()
 
     def run(self, scheduler: str, workers: int | None, live: bool, compute: bool) -> Job[SlideResult]:
         yield from self._say(*self.slide.notes)
-        mpp = yield from self._mpp()
+        mpp, notes = self.segmenter.mpp(self.slide.name, self.slide.mpp)
+        for note in notes:
+            yield from self._say(note.text, level=note.level)
         yield Progress(0, 1, "looking for tissue")
         tissue = find_tissue(self.slide, mpp)
         stains = yield from self._stains(tissue, mpp)
         order = SlideRequest(
             self.slide.path.absolute(), self.model.path, self.model.card.sha256, self.settings, mpp, stains, self.region
         )
-        worker = TileWorker(self.slide, self.model, order)
-        tiles = plan_tiles(
-            worker.view.shape,
-            self.settings.tile or CORE,
-            int(self.model.network.halo),
-            math.lcm(worker.predictor.stride, GRID),
-        )
+        worker = TileWorker(self.slide, self.model, order, self.segmenter)
+        tiles = self.segmenter.tiles(worker.view.shape, self.settings.tile or CORE)
         wanted = [number for number, tile in enumerate(tiles) if self._has_tissue(tile, tissue, worker)]
         work = self._work_folder(order, tissue)
         picture = self._picture(work, worker, mpp) if live else None
@@ -180,15 +176,9 @@ class _SlideJob:
                 yield from self._segment(hands, equipment.batch, tiles, wanted, whole, worker)
         yield from whole.grow(skip=True)
         seconds = time.perf_counter() - self.begun
-        provenance = {
-            "model": self.model.card.name,
-            "sha256": self.model.card.sha256,
-            "version": __version__,
-            "settings": used_settings(self.settings, worker.cutting, worker.predictor.views),
-            "mpp": mpp,
+        provenance = self.segmenter.provenance(mpp, seconds) | {
             "device": equipment.device,
             "precision": equipment.precision,
-            "seconds": round(seconds, 3),
             "slide": str(self.slide.path),
             "tissue": round(tissue.share, 4),
             "lost": [str(one) for one in self.lost],
@@ -216,19 +206,8 @@ class _SlideJob:
             self.notes.append(text)
             yield Note(text, level)
 
-    def _mpp(self) -> Job[float]:
-        mpp = self.settings.mpp or self.slide.mpp
-        if mpp is None:
-            mpp = self.model.card.mpp
-            yield from self._say(
-                f"{self.slide.name} does not say its microns per pixel; {mpp:g} was taken, as the model was trained "
-                "at. Give the right value if nuclei look cut up or merged.",
-                level="warning",
-            )
-        return mpp
-
     def _stains(self, tissue: TissueMask, mpp: float) -> Job[tuple[dict[str, Any], dict[str, Any]] | None]:
-        target = stain_reference(self.settings, self.model.card)
+        target = self.segmenter.stain_target()
         if target is None:
             return None
         from napari_nucleigan import stains

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nucleigan.segmentation.slides.assembly import Assembly
-    from napari_nucleigan.segmentation.slides.model_view import ModelView
+    from napari_nucleigan.segmentation.slides.worker import ModelView
 
 FORMATS = (".ome.zarr", ".geojson.gz", ".csv", ".density.tif", ".tif", ".geojson")
 """What can be written: a pyramid of labels, polygons for QuPath, a row for each nucleus, a map of density, one label

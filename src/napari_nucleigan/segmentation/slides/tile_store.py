@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_nucleigan.segmentation.instances import Instances
+
 _FEATURE = "feature:"
 
 
@@ -41,20 +43,12 @@ class TileRecord:
     features: dict[str, NDArray[Any]]
 
     @classmethod
-    def of(
-        cls,
-        corners: list[tuple[int, int]],
-        masks: list[NDArray[np.bool_]],
-        features: dict[str, NDArray[Any]],
-    ) -> TileRecord:
-        """Make a record of masks."""
+    def of(cls, found: Instances, features: dict[str, NDArray[Any]]) -> TileRecord:
+        """Make a record of nuclei and their features."""
+        masks = found.masks
         flat = np.concatenate([mask.ravel() for mask in masks]) if masks else np.zeros(0, bool)
-        return cls(
-            np.array(corners, np.int32).reshape(-1, 2),
-            np.array([mask.shape for mask in masks], np.int32).reshape(-1, 2),
-            np.packbits(flat),
-            features,
-        )
+        shapes = np.array([mask.shape for mask in masks], np.int32).reshape(-1, 2)
+        return cls(found.corners.astype(np.int32), shapes, np.packbits(flat), features)
 
     def __len__(self) -> int:
         """Return how many nuclei there are."""

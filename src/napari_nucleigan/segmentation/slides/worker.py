@@ -17,12 +17,10 @@ from scipy import ndimage
 
 from napari_nucleigan.base.devices import kept_memory
 from napari_nucleigan.base.errors import DeviceError, ImageError, NucleiganError
-from napari_nucleigan.masks.encoding import decode
-from napari_nucleigan.segmentation.image import Decoding
-from napari_nucleigan.segmentation.predictor import Predictor, is_blank
-from napari_nucleigan.segmentation.slides.model_view import ModelView
+from napari_nucleigan.segmentation.instances import Instances, owned, renumbered
+from napari_nucleigan.segmentation.segmenter import Segmenter, normalized
 from napari_nucleigan.segmentation.slides.tile_store import TileRecord
-from napari_nucleigan.tiling.tiles import owned
+from napari_nucleigan.tiling.scale import Scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +31,8 @@ if TYPE_CHECKING:
     from napari_nucleigan.data.slides import Slide
     from napari_nucleigan.models import Model
     from napari_nucleigan.segmentation.settings import SegmentSettings
-    from napari_nucleigan.tiling.tiles import Tile
+    from napari_nucleigan.stains import StainFit
+    from napari_nucleigan.tiling.tiles import Box, Tile
 
 Polygons = tuple[tuple[tuple[float, float], ...], ...]
 """Polygons whose nuclei are wanted: corners (row, column) in pixels of the slide."""
@@ -85,6 +84,109 @@ class Equipment:
     batch: int
 
 
+class ModelView:
+    """Windows of a slide at a model's scale.
+
+    A pixel has the same value in every window that shows it, so that tiles agree where they overlap.
+
+    Parameters
+    ----------
+    slide : Slide
+        The slide.
+    mpp : float
+        Microns per pixel of its full resolution.
+    model_mpp : float
+        Microns per pixel of the model.
+
+    Attributes
+    ----------
+    scale : Scale
+        Between the slide and the model.
+    factors : (float, float)
+        Pixels of the slide that a pixel here is high and wide.
+
+    Raises
+    ------
+    ImageError
+        If no nuclei can be seen at this scale.
+    """
+
+    def __init__(self, slide: Slide, mpp: float, model_mpp: float) -> None:
+        self.slide = slide
+        self.scale = Scale.of(slide.shape, mpp, model_mpp)
+        self.factors = (
+            slide.shape[0] / self.scale.model_shape[0],
+            slide.shape[1] / self.scale.model_shape[1],
+        )
+        # Of a finely scanned slide a level that is fine enough is read; it is smoothed already, and a quarter the work.
+        fine = [number for number, factor in enumerate(slide.downsamples) if factor <= min(self.factors) * 1.01]
+        self._level = fine[-1] if self.scale.resamples and fine else 0
+        height, width = slide.levels[self._level].shape[:2]
+        self._inner = int(height), int(width)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels of the model's scale."""
+        return self.scale.model_shape
+
+    def read(self, box: Box) -> NDArray[np.uint8]:
+        """Read a window.
+
+        Parameters
+        ----------
+        box : Box
+            In pixels of the model's scale.
+
+        Returns
+        -------
+        ndarray of uint8, shape (H, W, 3)
+            RGB; linear between the pixels of the slide, and an average over them where it shrinks.
+        """
+        if self._inner == self.shape:
+            return self.slide.region((box.top, box.bottom, box.left, box.right), self._level)
+        rows, row_weights = taps(box.top, box.bottom, self.shape[0], self._inner[0])
+        columns, column_weights = taps(box.left, box.right, self.shape[1], self._inner[1])
+        top, left = int(rows.min()), int(columns.min())
+        pixels = self.slide.region((top, int(rows.max()) + 1, left, int(columns.max()) + 1), self._level)
+        across = _weighted(pixels.swapaxes(0, 1), columns - left, column_weights).swapaxes(0, 1)
+        window = _weighted(across, rows - top, row_weights)
+        return np.rint(window, out=window).astype(np.uint8)
+
+
+def taps(start: int, stop: int, length: int, inner: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Weights of linear resampling with a triangle that is as wide as the longer of the two pixels.
+
+    Parameters
+    ----------
+    start, stop : int
+        Pixels wanted, of `length`.
+    length, inner : int
+        Length of the whole axis in pixels after and before.
+
+    Returns
+    -------
+    places : ndarray of int, shape (stop - start, k)
+        Pixels of the axis before.
+    weights : ndarray of float32, shape (stop - start, k)
+        Of each; they add up to 1.
+    """
+    ratio = inner / length
+    reach = max(1.0, ratio)
+    centres = ((np.arange(start, stop) + 0.5) * ratio - 0.5)[:, None]
+    places = (np.floor(centres - reach) + 1).astype(np.intp) + np.arange(int(np.ceil(2 * reach)))
+    weights = np.maximum(0, 1 - np.abs(places - centres) / reach)
+    return places.clip(0, inner - 1), (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _weighted(
+    pixels: NDArray[np.uint8] | NDArray[np.float32], places: NDArray[np.intp], weights: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    total = np.zeros((places.shape[0], *pixels.shape[1:]), np.float32)
+    for place, weight in zip(places.T, weights.T, strict=True):
+        total += pixels[place] * weight[:, None, None]
+    return total
+
+
 class TileWorker:
     """Finds the nuclei of tiles; its threads take turns at the network.
 
@@ -96,6 +198,8 @@ class TileWorker:
         A segmenter.
     order : SlideRequest
         What is wanted.
+    segmenter : Segmenter, optional
+        Made of the model and the order's settings, where there is one already.
 
     Raises
     ------
@@ -105,13 +209,10 @@ class TileWorker:
         If no nuclei can be seen at this scale.
     """
 
-    def __init__(self, slide: Slide, model: Model, order: SlideRequest) -> None:
-        settings, card = order.settings, model.card
-        views = settings.views or int(card.decode.get("views", 1))
-        self.view = ModelView(slide, order.mpp, card.mpp)
-        self.cutting = Decoding.of(settings, card)
-        self.predictor = Predictor(model.network, settings.device, settings.precision, settings.batch, views)
-        self._stains = order.stains
+    def __init__(self, slide: Slide, model: Model, order: SlideRequest, segmenter: Segmenter | None = None) -> None:
+        self.view = ModelView(slide, order.mpp, model.card.mpp)
+        self.segmenter = segmenter or Segmenter(model, order.settings)
+        self._stains = _stains(order)
         self._polygons = [np.array(polygon) for polygon in order.region or ()]
         self._turn = threading.Lock()
         # Area of a pixel here in square microns, and in pixels of the slide.
@@ -120,7 +221,8 @@ class TileWorker:
 
     def equipment(self) -> Equipment:
         """Tell what it computes with."""
-        return Equipment(self.predictor.device, self.predictor.precision, self.predictor.batch)
+        predictor = self.segmenter.predictor
+        return Equipment(predictor.device, predictor.precision, predictor.batch)
 
     def __call__(self, tiles: Sequence[Tile]) -> list[TileRecord]:
         """Find the nuclei of some tiles.
@@ -132,9 +234,9 @@ class TileWorker:
         """
         try:
             windows = [self._read(tile) for tile in tiles]
-            stained = [self._normalised(window) for window in windows]
+            seen = [normalized(window, self._stains) for window in windows]
             with self._turn:
-                fields = self.predictor(stained)
+                fields = self.segmenter.predictor(seen)
             return [
                 self._record(field, window, tile) for field, window, tile in zip(fields, windows, tiles, strict=True)
             ]
@@ -151,41 +253,33 @@ class TileWorker:
         except Exception as error:  # whatever the decoder of a damaged file says
             raise ImageError(f"the slide cannot be read there ({type(error).__name__}: {error})") from error
 
-    def _normalised(self, window: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        if self._stains is None or is_blank(window):
-            return window
-        from napari_nucleigan import stains
-
-        source, target = map(stains.StainFit.from_json, self._stains)
-        return stains.normalize(window, target, source)
-
     def _record(self, field: NDArray[np.float16], window: NDArray[np.uint8], tile: Tile) -> TileRecord:
         from napari_nucleigan.labels.features import measure
 
-        labels = decode(field.astype(np.float32), **self.cutting.decoding)
-        labels = self._wanted(labels, tile)
-        corners, masks = [], []
-        for number, box in enumerate(ndimage.find_objects(labels), start=1):
-            corners.append((tile.window.top + box[0].start, tile.window.left + box[1].start))
-            masks.append(labels[box] == number)
+        labels = self._wanted(self.segmenter.decoding.labels(field), tile)
+        found = Instances.of(labels, tile.window)
         table = measure(labels, window, self._mpp)
         del table["label"]
-        return TileRecord.of(corners, masks, on_slide(table, tile, self.view.factors, self._mpp))
+        return TileRecord.of(found, on_slide(table, tile, self.view.factors, self._mpp))
 
     def _wanted(self, labels: NDArray[np.int32], tile: Tile) -> NDArray[np.int32]:
         """Keep the nuclei that belong to the tile, are neither too small nor too large, and lie in the region."""
         keep = owned(labels, tile)
-        areas = np.bincount(labels.ravel(), minlength=keep.size) * self._area
-        keep &= (areas > 0) & (areas >= self.cutting.min_area) & (areas <= self.cutting.max_area)
-        keep[0] = False
+        keep &= self.segmenter.decoding.sized(np.bincount(labels.ravel(), minlength=keep.size) * self._area)
         if self._polygons and keep.any():
             numbers = np.flatnonzero(keep)
             centres = np.array(ndimage.center_of_mass(labels > 0, labels, numbers))
             centres += (tile.window.top + 0.5, tile.window.left + 0.5)
             keep[numbers] = inside(centres * self.view.factors, self._polygons)
-        names = np.zeros(keep.size, np.int32)
-        names[keep] = np.arange(1, np.count_nonzero(keep) + 1)
-        return names[labels]
+        return renumbered(labels, keep)
+
+
+def _stains(order: SlideRequest) -> tuple[StainFit, StainFit] | None:
+    if order.stains is None:
+        return None
+    from napari_nucleigan.stains import StainFit
+
+    return StainFit.from_json(order.stains[0]), StainFit.from_json(order.stains[1])
 
 
 def inside(points: NDArray[np.float64], polygons: Sequence[NDArray[np.float64]]) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from napari_nucleigan.base.errors import ImageError
 from napari_nucleigan.data.slides import Slide
-from napari_nucleigan.segmentation.slides.model_view import ModelView, taps
+from napari_nucleigan.segmentation.slides.worker import ModelView, taps
 from napari_nucleigan.tiling.tiles import Box
 
 

@@ -6,12 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from napari_nucleigan.base.errors import DeviceError
-from napari_nucleigan.segmentation.predictor import Predictor, is_blank
+from napari_nucleigan.base.errors import DeviceError, ImageError
+from napari_nucleigan.base.events import run
+from napari_nucleigan.data.images.files import HEImage
+from napari_nucleigan.models import DEFAULT_SEGMENTER, load_model
+from napari_nucleigan.segmentation import SegmentSettings, segment
+from napari_nucleigan.segmentation.segmenter import Predictor, Segmenter, is_blank
 from oracle import Contextual, Oracle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from napari_nucleigan.models import Model
 
 
 class Hungry(Oracle):
@@ -65,20 +71,20 @@ def test_empty_glass_never_reaches_the_network() -> None:
 
 
 @pytest.mark.parametrize(
-    ("views", "turns"),
+    ("tta", "turns"),
     [
         (2, [lambda image: image[::-1, ::-1]]),
         (4, [lambda image: image[::-1], lambda image: image[:, ::-1]]),
         (8, [lambda image: image[::-1], lambda image: image.swapaxes(0, 1)]),
     ],
 )
-def test_the_mean_over_views_turns_with_the_image(views: int, turns: list[Callable[[np.ndarray], np.ndarray]]) -> None:
+def test_the_mean_over_views_turns_with_the_image(tta: int, turns: list[Callable[[np.ndarray], np.ndarray]]) -> None:
     class Slanted(Oracle):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return torch.roll(images, (3, 1), (2, 3))
 
     (window,) = _windows((64, 96))
-    predictor = Predictor(Slanted(), "cpu", views=views)
+    predictor = Predictor(Slanted(), "cpu", tta=tta)
     (plain,) = predictor([window])
     for turn in turns:
         (field,) = predictor([turn(window)])
@@ -86,11 +92,11 @@ def test_the_mean_over_views_turns_with_the_image(views: int, turns: list[Callab
         np.testing.assert_allclose(np.moveaxis(field, 0, -1), expected, atol=2e-3)
 
 
-@pytest.mark.parametrize("views", [1, 2, 4, 8])
-def test_views_leave_an_even_network_alone(views: int) -> None:
+@pytest.mark.parametrize("tta", [1, 2, 4, 8])
+def test_views_leave_an_even_network_alone(tta: int) -> None:
     (window,) = _windows((64, 96))
     one = Predictor(Contextual(), "cpu", "float32")([window])[0]
-    mean = Predictor(Contextual(), "cpu", "float32", views=views)([window])[0]
+    mean = Predictor(Contextual(), "cpu", "float32", tta=tta)([window])[0]
     np.testing.assert_allclose(one.astype(float), mean, atol=5e-3)
 
 
@@ -208,3 +214,47 @@ def test_fusing_normalisation_changes_nothing(name: str) -> None:
     (field,) = Predictor(network, "cpu", "float32")([window])
     np.testing.assert_allclose(field, expected, atol=2e-3)
     assert name == "resnet" or any(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.modules())
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return load_model(DEFAULT_SEGMENTER, "segmenter")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SegmentSettings(device="cpu"),
+        SegmentSettings(device="cpu", mpp=0.5, views=1, min_area=20),
+        SegmentSettings(device="cpu", normalize="macenko"),
+    ],
+    ids=["defaults", "resampled", "normalised"],
+)
+def test_patches_give_what_segment_finds_in_each(
+    model: Model, tiny_he: Callable[..., tuple[np.ndarray, np.ndarray]], settings: SegmentSettings
+) -> None:
+    patches = [tiny_he(height, width, 12, seed)[0] for seed, (height, width) in enumerate([(96, 96), (70, 129)] * 2)]
+    patches.append(np.full((64, 64, 3), 255, np.uint8))
+    found = Segmenter.of_patches(model, settings).patches(patches)
+    assert len(found) == len(patches)
+    for patch, labels in zip(patches, found, strict=True):
+        expected = run(segment(HEImage(patch), settings, model)).labels
+        # Batches of another size round differently; a pixel of an edge may turn over.
+        assert np.count_nonzero((labels > 0) != (expected > 0)) <= 3
+        assert labels.max() == expected.max()
+
+
+def test_patches_of_a_scale_that_cannot_be_are_refused(model: Model) -> None:
+    with pytest.raises(ImageError, match="microns per pixel"):
+        Segmenter.of_patches(model).patches([np.zeros((32, 32, 3), np.uint8)], mpp=50.0)
+
+
+def test_failures_of_the_network_are_ours(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    segmenter = Segmenter.of_patches(model, SegmentSettings(device="cpu"))
+
+    def broken(windows: object) -> None:
+        raise RuntimeError("the kernel is not there")
+
+    monkeypatch.setattr(segmenter, "predictor", broken)
+    with pytest.raises(DeviceError, match="the kernel is not there"):
+        segmenter.patches([np.zeros((32, 32, 3), np.uint8)])

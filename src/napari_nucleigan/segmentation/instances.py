@@ -1,0 +1,207 @@
+"""Instances: the nuclei of tiles, and the rule by which each nucleus of an image counts once.
+
+A nucleus belongs to the tile whose core holds its centroid, which moves far less with the network's rounding than the
+peak of a field does. Nuclei within a few pixels of a border are looked for by both neighbours; the first of the two
+wins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage
+
+from napari_nucleigan.masks.encoding import decode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from napari_nucleigan.tiling.tiles import Box, Tile
+
+BAND = 6
+"""Pixels beyond a core in which a tile still takes nuclei; rounding moves centroids by less."""
+
+SAME = 0.3
+"""Intersection over union above which two nuclei of neighbouring tiles are the same."""
+
+
+@dataclass(frozen=True, eq=False)
+class Instances:
+    """Nuclei of one tile.
+
+    Attributes
+    ----------
+    corners : ndarray of int, shape (n, 2)
+        First row and column of each nucleus in the image.
+    masks : tuple of ndarray of bool
+        Each nucleus, cropped.
+    """
+
+    corners: NDArray[np.intp]
+    masks: tuple[NDArray[np.bool_], ...]
+
+    @classmethod
+    def of(cls, labels: NDArray[np.int32], window: Box, keep: NDArray[np.bool_] | None = None) -> Instances:
+        """Crop the nuclei out of the labels of a window, (H, W); of labels that `keep`, (n + 1,), is true for."""
+        boxes = [
+            (number, box)
+            for number, box in enumerate(ndimage.find_objects(labels), start=1)
+            if keep is None or keep[number]
+        ]
+        corners = [(window.top + box[0].start, window.left + box[1].start) for _, box in boxes]
+        masks = tuple(labels[box] == number for number, box in boxes)
+        return cls(np.array(corners, dtype=np.intp).reshape(-1, 2), masks)
+
+
+def decode_tile(field: NDArray[np.floating], tile: Tile, decoding: Mapping[str, Any]) -> Instances:
+    """Find the nuclei that belong to a tile.
+
+    Parameters
+    ----------
+    field : ndarray of float, shape (3, H, W)
+        Field of the tile's window in [-1, 1].
+    tile : Tile
+        Where it lies.
+    decoding : mapping
+        Arguments of `napari_nucleigan.masks.encoding.decode`.
+
+    Returns
+    -------
+    Instances
+        The nuclei whose centroid lies in the core, or at most `BAND` pixels beside it.
+    """
+    labels = decode(field.astype(np.float32), **decoding)
+    return Instances.of(labels, tile.window, owned(labels, tile))
+
+
+def owned(labels: NDArray[np.int32], tile: Tile) -> NDArray[np.bool_]:
+    """Tell which nuclei belong to a tile: those whose centroid lies in its core, or at most `BAND` pixels beside it.
+
+    Parameters
+    ----------
+    labels : ndarray of int32, shape (H, W)
+        Labels of the tile's window.
+    tile : Tile
+        Where it lies.
+
+    Returns
+    -------
+    ndarray of bool, shape (n + 1,)
+        By label, the background's included.
+    """
+    mine = np.ones(int(labels.max(initial=0)) + 1, dtype=bool)
+    if tile.core == tile.window:
+        return mine
+    rows, columns = np.nonzero(labels)
+    names = labels[rows, columns]
+    areas = np.maximum(np.bincount(names, minlength=mine.size), 1)
+    for coordinates, start, first, last in (
+        (rows, tile.window.top, tile.core.top, tile.core.bottom),
+        (columns, tile.window.left, tile.core.left, tile.core.right),
+    ):
+        centroids = start + np.bincount(names, coordinates, minlength=mine.size) / areas
+        mine &= (centroids >= first - BAND) & (centroids < last + BAND)
+    return mine
+
+
+def renumbered(labels: NDArray[np.int32], keep: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Drop the labels, (H, W), that `keep`, (n + 1,), is false for, and number the rest 1, 2, ... without gaps."""
+    names = np.zeros(keep.size, np.int32)
+    names[1:][keep[1:]] = np.arange(1, np.count_nonzero(keep[1:]) + 1, dtype=np.int32)
+    return names[labels]
+
+
+def stamp(canvas: NDArray[Any], row: int, column: int, mask: NDArray[np.bool_], value: int) -> None:
+    """Give the pixels of a mask a value; what lies outside of the canvas is cut off.
+
+    Parameters
+    ----------
+    canvas : ndarray, shape (H, W)
+        Drawn upon.
+    row, column : int
+        Where the mask begins.
+    mask : ndarray of bool, shape (h, w)
+        The pixels.
+    value : int
+        Their value.
+    """
+    top, left = max(row, 0), max(column, 0)
+    bottom, right = min(row + mask.shape[0], canvas.shape[0]), min(column + mask.shape[1], canvas.shape[1])
+    if top < bottom and left < right:
+        canvas[top:bottom, left:right][mask[top - row : bottom - row, left - column : right - column]] = value
+
+
+class Mosaic:
+    """A label image that is put together from the nuclei of tiles.
+
+    Of two tiles the first wins: a nucleus that it has found already (intersection over union above `SAME`, or more than
+    half of the pixels taken) is dropped, and others leave it the pixels that both claim.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width in pixels.
+
+    Attributes
+    ----------
+    labels : ndarray of int32, shape (H, W)
+        0 is background; nuclei are numbered from 1 in the order in which they came.
+    """
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.labels: NDArray[np.int32] = np.zeros(shape, dtype=np.int32)
+        self._areas = [0]
+
+    def add(self, instances: Instances) -> None:
+        """Paint nuclei, except those that an earlier tile has found already.
+
+        Parameters
+        ----------
+        instances : Instances
+            Nuclei of one tile. Tiles must come in the order of `plan_tiles`.
+        """
+        for (row, column), mask in zip(instances.corners, instances.masks, strict=True):
+            self.claim(row, column, mask)
+
+    def claim(self, row: int, column: int, mask: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+        """Paint a nucleus that lies in the image, unless an earlier one is the same.
+
+        Parameters
+        ----------
+        row, column : int
+            Where the mask begins.
+        mask : ndarray of bool, shape (h, w)
+            Its pixels.
+
+        Returns
+        -------
+        ndarray of bool, shape (h, w), or None
+            What is left of it: the mask itself where nothing was taken; None where it is dropped.
+        """
+        view = self.labels[row : row + mask.shape[0], column : column + mask.shape[1]]
+        taken = view[mask]
+        area = taken.size
+        hits = taken[taken > 0]
+        if hits.size:
+            if hits.size > area / 2 or self._found(hits, area):
+                return None
+            mask = mask & (view == 0)
+        view[mask] = len(self._areas)
+        # Of a nucleus that leaves pixels to others the whole area counts, as it was found.
+        self._areas.append(area)
+        return mask
+
+    def put(self, row: int, column: int, mask: NDArray[np.bool_], area: int) -> None:
+        """Paint what `claim` has left of a nucleus elsewhere, as far as it reaches; `area` is its whole area."""
+        stamp(self.labels, row, column, mask, len(self._areas))
+        self._areas.append(area)
+
+    def _found(self, hits: NDArray[np.int32], area: int) -> bool:
+        for name, common in zip(*np.unique(hits, return_counts=True), strict=True):
+            if common > SAME * (area + self._areas[name] - common):
+                return True
+        return False

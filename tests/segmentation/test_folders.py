@@ -12,7 +12,7 @@ from napari_nucleigan.data.images.files import read_labels
 from napari_nucleigan.labels.geojson import read_geojson
 from napari_nucleigan.segmentation import SegmentSettings, segment_files
 from napari_nucleigan.segmentation.file_plan import file_key, plan_files
-from napari_nucleigan.segmentation.folders import FORMATS
+from napari_nucleigan.segmentation.formats import IMAGE_FORMATS
 from oracle import alike, model, save_picture
 
 if TYPE_CHECKING:
@@ -105,43 +105,43 @@ class TestPlan:
         for name in ("x/a.png", "y/a.png"):
             save_picture(tmp_path / name)
         with pytest.raises(OutputError, match="would both be written to"):
-            plan_files([tmp_path / "x", tmp_path / "y"], tmp_path / "out", FORMATS)
+            plan_files([tmp_path / "x", tmp_path / "y"], tmp_path / "out", IMAGE_FORMATS)
 
     def test_an_image_is_never_overwritten_by_its_nuclei(self, tmp_path: Path) -> None:
         save_picture(tmp_path / "a.png")
         (tmp_path / "a.png").rename(tmp_path / "a.tif")
         for out in (tmp_path, tmp_path / "a.tif", tmp_path / "x" / ".." / "a.tif"):
             with pytest.raises(OutputError, match="would overwrite an input image"):
-                plan_files([tmp_path / "a.tif"], out, FORMATS)
+                plan_files([tmp_path / "a.tif"], out, IMAGE_FORMATS)
 
     def test_several_images_do_not_fit_into_one_file(self, tmp_path: Path) -> None:
         with pytest.raises(OutputError, match="give a folder"):
-            plan_files([tmp_path / "a.png", tmp_path / "b.png"], tmp_path / "out.tif", FORMATS)
+            plan_files([tmp_path / "a.png", tmp_path / "b.png"], tmp_path / "out.tif", IMAGE_FORMATS)
 
     @pytest.mark.parametrize("out", ["out.png", "out.ome.zarr", "out.txt"])
     def test_unknown_formats_are_refused(self, tmp_path: Path, out: str) -> None:
         with pytest.raises(OutputError, match=r"choose one of \.tif, \.geojson, \.csv"):
-            plan_files([tmp_path / "a.png"], tmp_path / out, FORMATS)
+            plan_files([tmp_path / "a.png"], tmp_path / out, IMAGE_FORMATS)
         with pytest.raises(OutputError, match="choose one of"):
-            plan_files([tmp_path / "a.png"], tmp_path / "out", FORMATS, ["png"])
+            plan_files([tmp_path / "a.png"], tmp_path / "out", IMAGE_FORMATS, ["png"])
 
     def test_suffixes_have_synonyms(self, tmp_path: Path) -> None:
-        (task,) = plan_files([tmp_path / "a.png"], tmp_path / "b.TIFF", FORMATS, ["json"])
+        (task,) = plan_files([tmp_path / "a.png"], tmp_path / "b.TIFF", IMAGE_FORMATS, ["json"])
         assert [path.name for path in task.outputs] == ["b.TIFF", "b.geojson"]
 
     def test_an_empty_folder_is_said(self, tmp_path: Path) -> None:
         with pytest.raises(ImageError, match="no images in"):
-            plan_files([tmp_path], tmp_path / "out", FORMATS)
+            plan_files([tmp_path], tmp_path / "out", IMAGE_FORMATS)
 
     def test_a_folder_that_looks_like_a_file_is_a_folder(self, tmp_path: Path) -> None:
         (tmp_path / "out.v2").mkdir()
-        (task,) = plan_files([tmp_path / "a.png"], tmp_path / "out.v2", FORMATS)
+        (task,) = plan_files([tmp_path / "a.png"], tmp_path / "out.v2", IMAGE_FORMATS)
         assert task.outputs == (tmp_path / "out.v2" / "a.tif",)
 
     def test_subfolders_are_kept_and_that_of_the_results_is_left_out(self, tmp_path: Path) -> None:
         for name in ("a.png", "x/a.png", "x/y/b.png", ".hidden/c.png", "out/d.png"):
             save_picture(tmp_path / name)
-        tasks = plan_files([tmp_path], tmp_path / "out", FORMATS, recursive=True)
+        tasks = plan_files([tmp_path], tmp_path / "out", IMAGE_FORMATS, recursive=True)
         assert [task.outputs[0].relative_to(tmp_path / "out").as_posix() for task in tasks] == [
             "a.tif",
             "x/a.tif",
@@ -149,5 +149,5 @@ class TestPlan:
         ]
         with pytest.raises(ImageError, match="no images in"):
             plan_files(
-                [tmp_path / ".hidden"], tmp_path / "out", FORMATS, results=[file_key(tmp_path / ".hidden/c.png")]
+                [tmp_path / ".hidden"], tmp_path / "out", IMAGE_FORMATS, results=[file_key(tmp_path / ".hidden/c.png")]
             )

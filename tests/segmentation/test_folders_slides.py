@@ -15,8 +15,7 @@ from napari_nucleigan.data.images.files import read_labels, write_image
 from napari_nucleigan.data.slides import is_slide, list_slides
 from napari_nucleigan.segmentation import SegmentSettings, SlideOptions, segment_files
 from napari_nucleigan.segmentation.file_plan import plan_files
-from napari_nucleigan.segmentation.folders import FORMATS
-from napari_nucleigan.segmentation.slides import FORMATS as SLIDE_FORMATS
+from napari_nucleigan.segmentation.formats import IMAGE_FORMATS, SLIDE_FORMATS
 from oracle import model, picture, scatter
 from slide_files import write_pyramid, write_zarr
 
@@ -70,15 +69,15 @@ def test_each_kind_gets_those_of_the_formats_that_it_has(folder: Path, tmp_path:
 
 
 def test_one_slide_to_one_file(folder: Path, tmp_path: Path) -> None:
-    (task,) = plan_files([folder / "slide.svs"], tmp_path / "x.ome.zarr", FORMATS, ["csv"], slides=SLIDE_FORMATS)
+    (task,) = plan_files([folder / "slide.svs"], tmp_path / "x.ome.zarr", IMAGE_FORMATS, ["csv"], slides=SLIDE_FORMATS)
     assert task.slide
     assert task.outputs == (tmp_path / "x.ome.zarr", tmp_path / "x.csv")
-    (task,) = plan_files([folder / "zarred.ome.zarr"], tmp_path / "y.csv", FORMATS, slides=SLIDE_FORMATS)
+    (task,) = plan_files([folder / "zarred.ome.zarr"], tmp_path / "y.csv", IMAGE_FORMATS, slides=SLIDE_FORMATS)
     assert task.outputs == (tmp_path / "y.csv",)
     with pytest.raises(OutputError, match=r"cannot be written as '\.png'"):
-        plan_files([folder / "slide.svs"], tmp_path / "x.png", FORMATS, slides=SLIDE_FORMATS)
+        plan_files([folder / "slide.svs"], tmp_path / "x.png", IMAGE_FORMATS, slides=SLIDE_FORMATS)
     with pytest.raises(OutputError, match="would overwrite an input"):
-        plan_files([folder / "zarred.ome.zarr"], folder, FORMATS, slides=SLIDE_FORMATS)
+        plan_files([folder / "zarred.ome.zarr"], folder, IMAGE_FORMATS, slides=SLIDE_FORMATS)
 
 
 def test_a_folder_of_tiles_is_a_slide_when_it_is_said_to_be(tmp_path: Path) -> None:

@@ -17,16 +17,16 @@ def _provenance(**settings: Any) -> dict[str, Any]:
     return {"model": "m", "sha256": "s", "version": "1", "masks": {"drawn": {}}, "settings": values}
 
 
-def _pair(ledger: PairLog, index: int, **more: Any) -> dict[str, Any]:
+def _pair(log: PairLog, index: int, **more: Any) -> dict[str, Any]:
     record = {"index": index, "name": f"p{index}", "organ": "liver", "split": "train", **more}
-    for path in (ledger.image(record["name"]), ledger.labels(record["name"])):
+    for path in (log.image(record["name"]), log.labels(record["name"])):
         path.write_bytes(b"x")
     return record
 
 
 def test_records_come_back(tmp_path: Path) -> None:
-    ledger = PairLog(tmp_path, _provenance(), False)
-    ledger.add([_pair(ledger, 1), _pair(ledger, 0)])
+    log = PairLog(tmp_path, _provenance(), False)
+    log.add([_pair(log, 1), _pair(log, 0)])
     again = PairLog(tmp_path, _provenance(count=9, device="cuda"), False)
     assert again.records.keys() == {0, 1}
     again.close()
@@ -35,9 +35,9 @@ def test_records_come_back(tmp_path: Path) -> None:
 
 
 def test_a_line_that_was_cut_short_and_a_pair_without_its_files_are_forgotten(tmp_path: Path) -> None:
-    ledger = PairLog(tmp_path, _provenance(), False)
-    ledger.add([_pair(ledger, index) for index in range(3)])
-    ledger.image("p1").unlink()
+    log = PairLog(tmp_path, _provenance(), False)
+    log.add([_pair(log, index) for index in range(3)])
+    log.image("p1").unlink()
     with (tmp_path / PAIRS).open("a") as handle:
         handle.write('{"index": 3, "na')
     again = PairLog(tmp_path, _provenance(), False)
@@ -47,8 +47,8 @@ def test_a_line_that_was_cut_short_and_a_pair_without_its_files_are_forgotten(tm
 
 
 def test_pairs_that_were_given_up_need_no_files_and_are_no_part_of_the_set(tmp_path: Path) -> None:
-    ledger = PairLog(tmp_path, _provenance(), False)
-    ledger.add([{"index": 0, "name": "p0", "organ": "", "split": "", "dropped": True}])
+    log = PairLog(tmp_path, _provenance(), False)
+    log.add([{"index": 0, "name": "p0", "organ": "", "split": "", "dropped": True}])
     again = PairLog(tmp_path, _provenance(), False)
     assert again.records.keys() == {0}
     again.close()
@@ -56,8 +56,8 @@ def test_pairs_that_were_given_up_need_no_files_and_are_no_part_of_the_set(tmp_p
 
 
 def test_other_settings_are_refused(tmp_path: Path) -> None:
-    ledger = PairLog(tmp_path, _provenance(), False)
-    ledger.add([_pair(ledger, 0)])
+    log = PairLog(tmp_path, _provenance(), False)
+    log.add([_pair(log, 0)])
     with pytest.raises(OutputError, match="another seed: 0 there, 7 now"):
         PairLog(tmp_path, _provenance(seed=7), False)
     with pytest.raises(OutputError, match="made from other masks; choose"):

@@ -22,6 +22,7 @@ from napari_nucleigan.cli.console import (
     usage_errors,
 )
 from napari_nucleigan.cli.options import Json, Out, with_options
+from napari_nucleigan.segmentation.formats import FORMATS
 from napari_nucleigan.segmentation.settings import SegmentSettings
 
 if TYPE_CHECKING:
@@ -31,15 +32,11 @@ if TYPE_CHECKING:
     from napari_nucleigan.segmentation.slides.worker import Polygons
 
 
-class Format(StrEnum):
-    """Formats of results."""
-
-    TIF = "tif"
-    GEOJSON = "geojson"
-    CSV = "csv"
-    OME_ZARR = "ome.zarr"
-    GEOJSON_GZ = "geojson.gz"
-    DENSITY = "density.tif"
+FormatName = StrEnum("FormatName", {each.suffix: each.suffix[1:] for each in FORMATS})  # type: ignore[misc]
+_IMAGE, _ONLY_SLIDES = (
+    "; ".join(f"{each.suffix[1:]}: {each.what}" for each in FORMATS if (each.write is None) is only)
+    for only in (False, True)
+)
 
 
 @handle_errors
@@ -51,13 +48,12 @@ def segment(
     ],
     out: Out,
     formats: Annotated[
-        list[Format] | None,
+        list[FormatName] | None,
         typer.Option(
             "--format",
             "-f",
-            help="tif: label image; geojson: polygons for QuPath; csv: a row of measurements for "
-            "each nucleus. Of slides also ome.zarr: a pyramid of labels; geojson.gz: compressed polygons; density.tif: "
-            "nuclei per square millimetre; by default these three and csv. May be given several times.",
+            help=f"{_IMAGE}. Of slides also {_ONLY_SLIDES}; by default these three and csv. "
+            "May be given several times.",
         ),
     ] = None,
     recursive: Annotated[

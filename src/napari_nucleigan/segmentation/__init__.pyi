@@ -1,7 +1,7 @@
 from .folders import FileResult as FileResult
 from .folders import SlideOptions as SlideOptions
 from .folders import segment_files as segment_files
-from .folders import write_result as write_result
+from .formats import write_result as write_result
 from .image import Segmentation as Segmentation
 from .image import refilter as refilter
 from .image import segment as segment

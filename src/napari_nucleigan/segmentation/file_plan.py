@@ -1,4 +1,4 @@
-"""Which file becomes which: images in, results out, and nothing overwritten by accident."""
+"""File plan: images in, results out, and nothing overwritten by accident."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_nucleigan.base.errors import ImageError, OutputError
+from napari_nucleigan.segmentation.formats import SAME_AS, SLIDE_FORMATS, USUAL, known_suffix
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-
-_SAME_AS = {".tiff": ".tif", ".json": ".geojson"}
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def plan_files(
     """
     target = Path(out)
     single = results_folder(inputs, out) is None
-    if not _is_one_file(inputs) and _SAME_AS.get(target.suffix, target.suffix) in known:
+    if not _is_one_file(inputs) and SAME_AS.get(target.suffix, target.suffix) in known:
         raise OutputError(f"Several images cannot be written to the one file {target}; give a folder.")
     tasks = []
     for path, below in _sources(inputs, file_key(target) if recursive else None, results, bool(slides), whole):
@@ -94,10 +93,8 @@ def _outputs(
     path: Path, target: Path, single: bool, known: Sequence[str], formats: Sequence[str], slide: bool
 ) -> tuple[Path, ...]:
     if slide:
-        from napari_nucleigan.segmentation.slides.outputs import known_format, plan_outputs
-
         if single and not target.name.lower().endswith(tuple(known)):
-            known_format(target.suffix)
+            known_suffix(target.suffix, known)
         return plan_outputs(slide_name(path), target, formats)
     suffixes = list(dict.fromkeys(known_suffix(name, known) for name in formats))
     if not single:
@@ -106,24 +103,39 @@ def _outputs(
     return target, *(target.with_suffix(suffix) for suffix in suffixes if suffix != first)
 
 
-def slide_name(path: Path) -> str:
-    """Return the name of a slide, as its results have it."""
-    return path.name if path.is_dir() and path.suffix != ".zarr" else path.stem.removesuffix(".ome")
+def plan_outputs(name: str, out: str | Path, formats: Sequence[str] = ()) -> tuple[Path, ...]:
+    """Decide which files are made of a slide.
 
+    Parameters
+    ----------
+    name : str
+        Name of the slide.
+    out : str or Path
+        A file, its format told by the suffix, or a folder.
+    formats : sequence of str
+        Formats, with or without the dot; beside `out` where that is a file. By default, in a folder, `USUAL`.
 
-def known_suffix(name: str, known: Sequence[str]) -> str:
-    """Bring a suffix or the name of a format to one of the suffixes that can be written.
+    Returns
+    -------
+    tuple of Path
 
     Raises
     ------
     OutputError
-        If it is none of them.
+        If a format is not known.
     """
-    suffix = f".{name.lower().removeprefix('.')}"
-    suffix = _SAME_AS.get(suffix, suffix)
-    if suffix not in known:
-        raise OutputError(f"Results cannot be written as {name!r}; choose one of {', '.join(known)}.")
-    return suffix
+    target = Path(out)
+    wanted = [known_suffix(one, SLIDE_FORMATS) for one in formats]
+    suffix = next((one for one in SLIDE_FORMATS if target.name.lower().endswith(one)), None)
+    if suffix is None or (target.is_dir() and suffix != ".ome.zarr"):
+        return tuple(target / f"{name}{one}" for one in wanted or USUAL)
+    stem = target.name[: -len(suffix)]
+    return target, *(target.with_name(stem + one) for one in wanted if one != suffix)
+
+
+def slide_name(path: Path) -> str:
+    """Return the name of a slide, as its results have it."""
+    return path.name if path.is_dir() and path.suffix != ".zarr" else path.stem.removesuffix(".ome")
 
 
 def results_folder(inputs: Sequence[str | Path], out: str | Path) -> Path | None:

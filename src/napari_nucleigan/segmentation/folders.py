@@ -1,4 +1,4 @@
-"""Segmenting files and folders of files."""
+"""Segmentation of files and folders of files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import hashlib
 import json
 import time
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_nucleigan.base.devices import choose_device
@@ -15,25 +14,22 @@ from napari_nucleigan.base.errors import OutputError, explain
 from napari_nucleigan.base.events import FileState, Job, Note, Progress, relay
 from napari_nucleigan.base.files import check_writable, disk_is_full
 from napari_nucleigan.models import load_model, read_card, resolve
-from napari_nucleigan.segmentation.file_plan import FileTask, known_suffix, plan_files, results_folder
-from napari_nucleigan.segmentation.image import Segmentation, segment
+from napari_nucleigan.segmentation.file_plan import FileTask, plan_files, results_folder
+from napari_nucleigan.segmentation.formats import IMAGE_FORMATS, SLIDE_FORMATS, format_of, write_result
+from napari_nucleigan.segmentation.image import segment
 from napari_nucleigan.segmentation.resume_log import ResumeLog
 from napari_nucleigan.segmentation.segmenter import Decoding
 from napari_nucleigan.segmentation.settings import SegmentSettings
 from napari_nucleigan.segmentation.slides.job import segment_slide
-from napari_nucleigan.segmentation.slides.outputs import FORMATS as SLIDE_FORMATS
-from napari_nucleigan.segmentation.slides.outputs import format_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from napari_nucleigan.base.events import Event
     from napari_nucleigan.data.slides import Slide
     from napari_nucleigan.models import Model, ModelCard
     from napari_nucleigan.segmentation.slides.worker import Polygons
-
-FORMATS = (".tif", ".geojson", ".csv")
-"""What can be written: label images, polygons that QuPath opens, one row for each nucleus."""
 
 _STEPS = 100  # of progress within a file
 # What results do not depend on; the model stands for itself by its card.
@@ -175,19 +171,19 @@ def segment_files(
         If the model or the device cannot be used.
     """
     settings, slides = settings or SegmentSettings(), slides or SlideOptions()
-    ledger = ResumeLog(results_folder(inputs, out))
+    log = ResumeLog(results_folder(inputs, out))
     tasks = plan_files(
         inputs,
         out,
-        FORMATS,
+        IMAGE_FORMATS,
         formats,
         recursive=recursive,
-        results=ledger.results(),
+        results=log.results(),
         slides=SLIDE_FORMATS,
         whole=slides.whole,
     )
     asked = _asked(settings, model.card if model else read_card(resolve(settings.model)), slides.region)
-    earlier = [None if again else _earlier(task, ledger, asked) for task in tasks]
+    earlier = [None if again else _earlier(task, log, asked) for task in tasks]
     if None in earlier:
         for folder in {task.outputs[0].parent for task in tasks}:
             check_writable(folder)
@@ -200,7 +196,7 @@ def segment_files(
         for task, result in zip(tasks, earlier, strict=True):
             if result is None:
                 assert model is not None
-                result = yield from course.follow(_attempt(task, settings, model, ledger, asked, slides))
+                result = yield from course.follow(_attempt(task, settings, model, log, asked, slides))
                 if result.error and len(tasks) > 1:
                     yield Note(f"{task.source.name}: {result.error}", "warning")
             results.append(result)
@@ -208,10 +204,10 @@ def segment_files(
             yield course.next(result)
     except BaseException:
         with contextlib.suppress(OutputError):
-            ledger.report()
+            log.report()
         raise
     try:
-        ledger.report()
+        log.report()
     except OutputError as error:
         yield Note(str(error), "warning")
     return results
@@ -226,9 +222,9 @@ def _asked(settings: SegmentSettings, card: ModelCard, region: Polygons | None) 
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _earlier(task: FileTask, ledger: ResumeLog, asked: str) -> FileResult | None:
+def _earlier(task: FileTask, log: ResumeLog, asked: str) -> FileResult | None:
     """Return what an earlier run made of an image; None where that does not serve."""
-    record = ledger.find(task, asked)
+    record = log.find(task, asked)
     if record is None:
         return None
     notes, known = tuple(record.get("notes", ())), record.get("provenance", {})
@@ -277,10 +273,10 @@ class _Course:
 
 
 def _attempt(
-    task: FileTask, settings: SegmentSettings, model: Model, ledger: ResumeLog, asked: str, slides: SlideOptions
+    task: FileTask, settings: SegmentSettings, model: Model, log: ResumeLog, asked: str, slides: SlideOptions
 ) -> Job[FileResult]:
     """Segment one file, and keep a record of it; only what no file would survive is raised."""
-    begun = ledger.begin(task)
+    begun = log.begin(task)
     started = time.perf_counter()
     try:
         segment_it = (
@@ -294,7 +290,7 @@ def _attempt(
             check_writable(task.outputs[0].parent)
         result = FileResult(task.source, error=str(explain(error, f"segmenting {task.source.name}")))
     result = replace(result, seconds=time.perf_counter() - started)
-    ledger.add(task, begun, asked, result.to_json())
+    log.add(task, begun, asked, result.to_json())
     return result
 
 
@@ -345,27 +341,3 @@ def _opened(path: Path) -> Path | Slide:
         return path
     image = read_image(path)
     return Slide(image.name, path, (plane_of(image.pixels, image.name),), image.mpp, notes=image.notes)
-
-
-def write_result(path: str | Path, segmentation: Segmentation) -> None:
-    """Write a segmentation in the format that the suffix tells: ``.tif``, ``.geojson``, ``.csv``.
-
-    Raises
-    ------
-    OutputError
-        If the format is not known, or the file cannot be written.
-    """
-    path = Path(path)
-    suffix = known_suffix(path.suffix, FORMATS)
-    if suffix == ".tif":
-        from napari_nucleigan.data.images.files import write_labels
-
-        write_labels(path, segmentation.labels, segmentation.mpp)
-    elif suffix == ".geojson":
-        from napari_nucleigan.labels.geojson import write_geojson
-
-        write_geojson(path, segmentation.labels, segmentation.features, segmentation.mpp)
-    else:
-        from napari_nucleigan.labels.features import write_csv
-
-        write_csv(path, segmentation.features)

@@ -165,18 +165,18 @@ class _SetMaker:
 
     def __init__(self, out: Path, settings: SetSettings, source: MaskSource, model: Model, count: int) -> None:
         self._settings, self._source, self._count = settings, source, count
-        self._studio = SynthesisContext(settings, model)
+        self._context = SynthesisContext(settings, model)
         self._group = max(1, min(GROUP, _PIXELS // (settings.size or SIZE) ** 2)) if source.steady else 1
-        painter = self._studio.painter
+        generator = self._context.generator
         # On a CPU pictures one by one are as quick as in batches.
-        painter.batch = 1 if painter.on_cpu else self._group
+        generator.batch = 1 if generator.on_cpu else self._group
         self._segmenter: Segmenter | None = None
         own = _same(source.file(0), out / "labels" / f"{source.name(0)}.tif")
         if own and count > (source.count or 0):
             raise OutputError(
                 f"{out} is to hold one picture of each of its masks; choose another folder for {count} pairs."
             )
-        self._ledger = PairLog(out, self._studio.provenance() | {"masks": source.record()}, own)
+        self._log = PairLog(out, self._context.provenance() | {"masks": source.record()}, own)
         self._failed: dict[str, str] = {}
         self._redrawn = 0
         self._said: set[str] = set()
@@ -185,18 +185,18 @@ class _SetMaker:
     def run(self) -> Job[SetReport]:
         """Make what is missing."""
         started = time.perf_counter()
-        known = self._ledger.records
+        known = self._log.records
         kept = sum(index < self._count and not record.get("dropped") for index, record in known.items())
         starts = range(0, self._count, self._group)
         groups = [range(start, min(start + self._group, self._count)) for start in starts]
         groups = [group for group in groups if any(index not in known for index in group)]
         missing = total = sum(index not in known for group in groups for index in group)
-        yield from self._new(self._studio.notes())
+        yield from self._new(self._context.notes())
         writes: list[tuple[dict[str, Any], Future[None] | None]] = []
         with ExitStack() as stack:
             drawing = stack.enter_context(ThreadPoolExecutor(1, "nucleigan-masks"))
             writing = stack.enter_context(ThreadPoolExecutor(2, "nucleigan-files"))
-            stack.callback(self._ledger.close)
+            stack.callback(self._log.close)
             stack.callback(lambda: self._settle(writes))
             ahead = [drawing.submit(self._prepare, group, 0) for group in groups[:1]]
             for place, group in enumerate(groups):
@@ -224,8 +224,8 @@ class _SetMaker:
             name = self._source.name(index)
             try:
                 mask = self._source.mask(index, attempt)
-                scale, said = self._studio.scale((mask.labels.shape[0], mask.labels.shape[1]), mask.mpp)
-                pairs.append(_Pair(index, attempt, mask.labels, scale, self._studio.encode(mask.labels, scale)))
+                scale, said = self._context.scale((mask.labels.shape[0], mask.labels.shape[1]), mask.mpp)
+                pairs.append(_Pair(index, attempt, mask.labels, scale, self._context.encode(mask.labels, scale)))
                 notes += said
             except NucleiganError as error:
                 if self._count == 1:
@@ -248,7 +248,7 @@ class _SetMaker:
                 self._score(pairs)
             done.update((pair.index, pair) for pair in pairs)
             poor = [pair.index for pair in pairs if _poor(pair, least)]
-            yield from self._new(self._studio.notes())
+            yield from self._new(self._context.notes())
             if not poor or attempt == ATTEMPTS - 1:
                 break
             self._redrawn += len(poor)
@@ -256,23 +256,23 @@ class _SetMaker:
         return [done[index] for index in group if index in done]
 
     def _paint(self, pairs: list[_Pair]) -> Job[None]:
-        studio = self._studio
+        context = self._context
         styles = [self._style(pair)[1] for pair in pairs]
         seeds = [self._noise_seed(pair) for pair in pairs]
         # One by one where batches bring nothing, so that the work can be stopped after each.
-        if pairs and studio.painter.batch > 1 and max(pairs[0].field.shape) <= studio.painter.tile:
+        if pairs and context.generator.batch > 1 and max(pairs[0].field.shape) <= context.generator.tile:
             parts = zip(pairs, seeds, styles, strict=True)
             windows = [Window(pair.field, seed, style) for pair, seed, style in parts]
-            pictures = studio.painter.windows(windows)
+            pictures = context.generator.windows(windows)
         else:
             pictures = []
             for pair, seed, style in zip(pairs, seeds, styles, strict=True):
                 # The tiles of a pair are places to stop at, but no progress of the set.
-                painting = studio.painter.painting(pair.field, seed, style)
+                painting = context.generator.painting(pair.field, seed, style)
                 picture = yield from relay(painting, lambda event: event if isinstance(event, Note) else self._now)
                 pictures.append(picture)
         for pair, picture in zip(pairs, pictures, strict=True):
-            pair.pixels = resize_image(studio.restain(picture, studio.source_stains(picture)), pair.scale.shape)
+            pair.pixels = resize_image(context.restain(picture, context.source_stains(picture)), pair.scale.shape)
 
     def _score(self, pairs: list[_Pair]) -> None:
         from napari_nucleigan.evaluation.synthetic import consistency
@@ -294,7 +294,7 @@ class _SetMaker:
         style, _ = self._style(pair)
         share = self._settings.validation
         held = int((pair.index + 1) * share) > int(pair.index * share)
-        named = style if style in self._studio.card.styles else "synthetic"
+        named = style if style in self._context.card.styles else "synthetic"
         record = {
             "index": pair.index,
             "name": self._source.name(pair.index),
@@ -310,7 +310,7 @@ class _SetMaker:
         return record | ({"dropped": True} if _poor(pair, self._settings.min_consistency) else {})
 
     def _style(self, pair: _Pair) -> tuple[str, NDArray[np.float32]]:
-        return self._studio.styles.draw([self._settings.seed, pair.index], self._source.organ(pair.index))
+        return self._context.styles.draw([self._settings.seed, pair.index], self._source.organ(pair.index))
 
     def _noise_seed(self, pair: _Pair) -> int:
         sequence = np.random.SeedSequence([self._settings.seed, pair.index, pair.attempt])
@@ -318,11 +318,11 @@ class _SetMaker:
 
     def _write(self, pair: _Pair) -> None:
         name = self._source.name(pair.index)
-        target = self._ledger.labels(name)
+        target = self._log.labels(name)
         if not _same(self._source.file(pair.index), target):
             write_labels(target, pair.labels, pair.scale.mpp)
         if pair.pixels is not None:
-            write_image(self._ledger.image(name), pair.pixels, pair.scale.mpp, _LEVEL)
+            write_image(self._log.image(name), pair.pixels, pair.scale.mpp, _LEVEL)
 
     def _settle(self, writes: list[tuple[dict[str, Any], Future[None] | None]]) -> None:
         """Wait for files, and record their pairs."""
@@ -334,7 +334,7 @@ class _SetMaker:
                     future.result()
                 done.append(record)
         finally:
-            self._ledger.add(done)
+            self._log.add(done)
 
     def _new(self, notes: list[Note]) -> Job[None]:
         """Say what has not been said before: with thousands of pairs, once is enough."""
@@ -344,11 +344,11 @@ class _SetMaker:
                 yield note
 
     def _report(self, kept: int, seconds: float) -> SetReport:
-        records = [record for index, record in sorted(self._ledger.records.items()) if index < self._count]
+        records = [record for index, record in sorted(self._log.records.items()) if index < self._count]
         there = [record for record in records if not record.get("dropped")]
         scores = [record["consistency"] for record in there if record["consistency"] is not None]
         return SetReport(
-            out=self._ledger.out,
+            out=self._log.out,
             made=len(there) - kept,
             kept=kept,
             dropped=tuple(record["name"] for record in records if record.get("dropped")),

@@ -69,32 +69,32 @@ class LiveCanvas:
     ) -> None:
         settings = settings or SynthesisSettings()
         self.labels: NDArray[np.int32] = check_labels(labels).astype(np.int32)
-        self._studio = SynthesisContext(settings, model or load_model(settings.model, "synthesizer"))
-        self._scale, self._notes = self._studio.scale(self.labels.shape, mpp)
+        self._context = SynthesisContext(settings, model or load_model(settings.model, "synthesizer"))
+        self._scale, self._notes = self._context.scale(self.labels.shape, mpp)
         self.mpp = self._scale.mpp
-        self.style, self._code = self._studio.styles.draw(settings.seed)
+        self.style, self._code = self._context.styles.draw(settings.seed)
         # The mask and the picture at the model's scale; the mask's own where the two are the same.
         self._small = resize_labels(self.labels, self._scale.model_shape).copy()
-        self._field = encode(self._small, self._studio.card.encoding)
+        self._field = encode(self._small, self._context.card.encoding)
         self._boxes = _boxes(self._small)
         painted = self._painted(None)
-        self._source = self._studio.source_stains(painted)
-        self._picture = self._studio.restain(painted, self._source)
+        self._source = self._context.source_stains(painted)
+        self._picture = self._context.restain(painted, self._source)
         self.pixels = resize_image(self._picture, self._scale.shape)
 
     def notes(self) -> list[Note]:
         """Return, once, what the user should know."""
-        said, self._notes = [*self._notes, *self._studio.notes()], []
+        said, self._notes = [*self._notes, *self._context.notes()], []
         return said
 
     def provenance(self) -> dict[str, Any]:
         """Say how the picture is made, ready for JSON, as `Synthesis.provenance` does."""
-        return self._studio.provenance() | {
+        return self._context.provenance() | {
             "mpp": self.mpp,
             "style": self.style,
             "code": [round(float(value), 6) for value in self._code],
-            "device": self._studio.painter.device,
-            "precision": self._studio.painter.precision,
+            "device": self._context.generator.device,
+            "precision": self._context.generator.precision,
         }
 
     def update(self, labels: NDArray[np.integer[Any]], box: Box | None = None) -> Box | None:
@@ -131,7 +131,7 @@ class LiveCanvas:
         if changed is None:  # too little to be seen at the model's scale
             return None
         stale = self._reach(self._encode(small, changed))
-        self._picture[stale.slices] = self._studio.restain(self._painted(stale), self._source)
+        self._picture[stale.slices] = self._context.restain(self._painted(stale), self._source)
         if not self._scale.resamples:
             return stale
         self.pixels = resize_image(self._picture, self._scale.shape)
@@ -153,8 +153,8 @@ class LiveCanvas:
                 self._boxes[name] = now
         around = stale.grown(_REACH, shape)
         inner = stale.within(around)
-        fresh = encode(small[around.slices], self._studio.card.encoding)[:, *inner]
-        if self._studio.card.encoding == "distance":
+        fresh = encode(small[around.slices], self._context.card.encoding)[:, *inner]
+        if self._context.card.encoding == "distance":
             # Nuclei that only reach into the box were seen in part; nothing about them has changed.
             here = small[stale.slices]
             whole = np.isin(here, list(touched)) | (here == 0)
@@ -165,17 +165,17 @@ class LiveCanvas:
 
     def _reach(self, stale: Box) -> Box:
         """Find out how far a change of the field can be seen."""
-        painter = self._studio.painter
+        generator = self._context.generator
         height, width = self._small.shape
-        if not painter.local:
+        if not generator.local:
             return Box.of(self._small.shape)
-        top, left = (start // painter.stride * painter.stride for start in (stale.top, stale.left))
-        bottom, right = (-(-stop // painter.stride) * painter.stride for stop in (stale.bottom, stale.right))
-        return Box(top, bottom, left, right).grown(painter.halo, (height, width))
+        top, left = (start // generator.stride * generator.stride for start in (stale.top, stale.left))
+        bottom, right = (-(-stop // generator.stride) * generator.stride for stop in (stale.bottom, stale.right))
+        return Box(top, bottom, left, right).grown(generator.halo, (height, width))
 
     def _painted(self, region: Box | None) -> NDArray[np.uint8]:
         try:
-            return run(self._studio.painter.painting(self._field, self._studio.settings.seed, self._code, region))
+            return run(self._context.generator.painting(self._field, self._context.settings.seed, self._code, region))
         except RuntimeError as error:  # torch's own; napari would swallow it
             raise DeviceError(f"The network failed: {error}; try the device 'cpu'.") from error
 

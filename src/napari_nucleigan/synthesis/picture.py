@@ -133,7 +133,7 @@ class SynthesisContext:
 
     Attributes
     ----------
-    painter : TiledGenerator
+    generator : TiledGenerator
         The network.
     styles : Styles
         The styles to draw from.
@@ -145,12 +145,12 @@ class SynthesisContext:
         self.styles = Styles.of(settings.style, model)
         self._target, notes = _stain_target(settings.restain)
         network: Any = model.network
-        self.painter = TiledGenerator(network, settings.device, settings.precision, settings.tile)
+        self.generator = TiledGenerator(network, settings.device, settings.precision, settings.tile)
         self._notes = [*self.styles.notes, *notes]
 
     def notes(self) -> list[Note]:
         """Return, once, what the user should know."""
-        said, self._notes = [*self._notes, *self.painter.notes()], []
+        said, self._notes = [*self._notes, *self.generator.notes()], []
         return said
 
     def scale(self, shape: tuple[int, int], mpp: float | None) -> tuple[Scale, list[Note]]:
@@ -236,13 +236,13 @@ def _synthesize(
     labels: NDArray[np.int32], settings: SynthesisSettings, model: Model, mpp: float | None
 ) -> Job[Synthesis]:
     started = time.perf_counter()
-    studio = SynthesisContext(settings, model)
-    scale, notes = studio.scale((labels.shape[0], labels.shape[1]), mpp)
-    notes = studio.notes() + notes
+    context = SynthesisContext(settings, model)
+    scale, notes = context.scale((labels.shape[0], labels.shape[1]), mpp)
+    notes = context.notes() + notes
     yield from notes
-    style, code = studio.styles.draw(settings.seed)
+    style, code = context.styles.draw(settings.seed)
     yield Progress(0, 1, "encoding the mask")
-    painting = studio.painter.painting(studio.encode(labels, scale), settings.seed, code)
+    painting = context.generator.painting(context.encode(labels, scale), settings.seed, code)
 
     def keep(event: Event) -> Event:
         if isinstance(event, Note):
@@ -250,17 +250,17 @@ def _synthesize(
         return event
 
     pixels = yield from relay(painting, keep)
-    pixels = studio.restain(pixels, studio.source_stains(pixels))
-    for note in studio.notes():
+    pixels = context.restain(pixels, context.source_stains(pixels))
+    for note in context.notes():
         notes.append(note)
         yield note
     seconds = time.perf_counter() - started
-    provenance = studio.provenance() | {
+    provenance = context.provenance() | {
         "mpp": scale.mpp,
         "style": style,
         "code": [round(float(value), 6) for value in code],
-        "device": studio.painter.device,
-        "precision": studio.painter.precision,
+        "device": context.generator.device,
+        "precision": context.generator.precision,
         "seconds": round(seconds, 3),
     }
     said = tuple(note.text for note in notes)

@@ -144,7 +144,7 @@ class TiledGenerator(NetworkRunner["Synthesizer"]):
         region = region or whole
         code = np.zeros(self.style_size, np.float32) if style is None else np.asarray(style, np.float32)
         tiles = self._tiles(shape, region)
-        easel = TileBlender(region, blended=not self.local and len(tiles) > 1)
+        blender = TileBlender(region, blended=not self.local and len(tiles) > 1)
         started, done = time.perf_counter(), 0
         yield Progress(0, len(tiles), "painting")
         for group in batches(tiles, self.batch):
@@ -152,12 +152,12 @@ class TiledGenerator(NetworkRunner["Synthesizer"]):
                 Window(field[:, *tile.window.slices], seed, code, (tile.window.top, tile.window.left)) for tile in group
             ]
             for tile, picture in zip(group, self.windows(windows), strict=True):
-                easel.add(tile, picture, self.halo, whole)
+                blender.add(tile, picture, self.halo, whole)
             yield from self.notes()
             done += len(group)
             left = (time.perf_counter() - started) / done * (len(tiles) - done)
             yield Progress(done, len(tiles), "painting", left)
-        return easel.picture()
+        return blender.picture()
 
     def windows(self, windows: Sequence[Window]) -> list[NDArray[np.uint8]]:
         """Paint some windows, each in one piece; those of one size share batches.

@@ -102,11 +102,11 @@ def test_orders_are_small_and_can_be_sent(slide: Path) -> None:
     assert pickle.loads(sent) == order
 
 
-def test_the_crew_asks_how_many_workers_there_are(slide: Path) -> None:
+def test_the_executor_asks_how_many_workers_there_are(slide: Path) -> None:
     model = load_model("nucleigan-he")
     from napari_nucleigan.data.slides import open_slide
 
     order = worker.SlideRequest(slide, model.path, model.card.sha256, SegmentSettings(device="cpu"), 0.25)
-    with open_slide(slide) as opened, executors.threads(worker.TileWorker(opened, model, order), 3) as crew:
-        assert crew.room() == 6
-        assert crew.equipment().result().device == "cpu"
+    with open_slide(slide) as opened, executors.threads(worker.TileWorker(opened, model, order), 3) as executor:
+        assert executor.room() == 6
+        assert executor.equipment().result().device == "cpu"

@@ -45,21 +45,21 @@ def test_nothing_in_a_record_is_executed() -> None:
         TileRecord.unpack(buffer.getvalue())
 
 
-def test_the_shelf_keeps_records_and_forgets_damaged_ones(tmp_path: Path) -> None:
-    shelf = TileStore(tmp_path / "tiles")
-    assert shelf.numbers() == set()
+def test_the_store_keeps_records_and_forgets_damaged_ones(tmp_path: Path) -> None:
+    store = TileStore(tmp_path / "tiles")
+    assert store.numbers() == set()
     made, _ = record(3)
-    shelf.put(7, made)
-    shelf.put(8, made)
-    assert shelf.numbers() == {7, 8}
-    assert len(shelf.get(7) or ()) == 3
+    store.put(7, made)
+    store.put(8, made)
+    assert store.numbers() == {7, 8}
+    assert len(store.get(7) or ()) == 3
     file = tmp_path / "tiles" / "0000008.npz"
     file.write_bytes(file.read_bytes()[:100])
-    assert shelf.get(8) is None
-    assert shelf.get(9) is None
+    assert store.get(8) is None
+    assert store.get(9) is None
     # What a killed run has left half-written is no record.
     (tmp_path / "tiles" / ".0000009.ab12.part.npz").write_bytes(b"half")
-    assert shelf.numbers() == {7, 8}
+    assert store.numbers() == {7, 8}
 
 
 def test_a_place_that_refuses_is_said(tmp_path: Path) -> None:

@@ -1,22 +1,31 @@
-"""The nuclei of all tiles become those of the slide: each once, numbered in reading order, painted piece by piece."""
+"""Assembly: nuclei of tiles become those of a slide, each once, numbered in reading order, painted piece by piece."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_nucleigan.base.errors import OutputError
+from napari_nucleigan.base.events import Painted
 from napari_nucleigan.segmentation.instances import Mosaic, stamp
+from napari_nucleigan.tiling.tiles import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_nucleigan.segmentation.slides.tile_store import TileRecord
-    from napari_nucleigan.tiling.tiles import Box, Tile
+    from napari_nucleigan.data.slides.pyramid_writer import LabelPyramid
+    from napari_nucleigan.segmentation.slides.tile_store import TileRecord, TileStore
+    from napari_nucleigan.segmentation.slides.worker import ModelView
+    from napari_nucleigan.tiling.tiles import Tile
+
+DENSITY_PIXEL = 64.0
+"""Microns that a pixel of the map of density is long."""
 
 Mask = tuple[int, int, "NDArray[np.bool_]"]
 """First row, first column and pixels of a nucleus."""
@@ -194,6 +203,101 @@ class Assembly:
         self._recent[number] = record, masks
         while len(self._recent) > self._room:
             self._recent.popitem(last=False)
+
+
+@dataclass(eq=False)
+class SlideNuclei:
+    """The nuclei of a slide, ready to be written.
+
+    Attributes
+    ----------
+    view : ModelView
+        The slide.
+    assembly : Assembly
+        Which nuclei count.
+    mpp : float
+        Microns per pixel of the slide.
+    provenance : dict
+        Ready for JSON.
+    """
+
+    view: ModelView
+    assembly: Assembly
+    mpp: float
+    provenance: dict[str, Any]
+
+    @cached_property
+    def numbers(self) -> NDArray[np.uint32]:
+        """Label of each nucleus, shape (n,)."""
+        return self.assembly.numbers()
+
+    @property
+    def pixel(self) -> tuple[float, float]:
+        """Microns that a pixel at the model's scale is high and wide."""
+        return self.mpp * self.view.factors[0], self.mpp * self.view.factors[1]
+
+    def paint(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.uint32]:
+        """Draw a part of the labels, in pixels at the model's scale."""
+        return self.assembly.paint(Box(top, bottom, left, right), self.numbers)
+
+    def tables(self) -> Iterator[dict[str, NDArray[Any]]]:
+        """Return the measurements of the nuclei, tile by tile."""
+        for number in self.assembly.tiles():
+            record, kept, place, _ = self.assembly.nuclei(number)
+            if record.features:
+                columns = {name: values[kept] for name, values in record.features.items()}
+                yield {"label": self.numbers[place], **columns}
+
+    def density(self) -> NDArray[np.float32]:
+        """Count nuclei per square millimetre in squares of `DENSITY_PIXEL` microns."""
+        height, width = self.view.slide.shape
+        shape = (int(np.ceil(height * self.mpp / DENSITY_PIXEL)), int(np.ceil(width * self.mpp / DENSITY_PIXEL)))
+        count = np.zeros(shape, np.float32)
+        for table in self.tables():
+            rows, columns = (
+                (table[f"centroid_{axis}_um"] / DENSITY_PIXEL).astype(np.intp).clip(0, length - 1)
+                for axis, length in zip("yx", shape, strict=True)
+            )
+            np.add.at(count, (rows, columns), 1)
+        # Squares at the lower and right border are smaller.
+        sides = [
+            np.minimum(DENSITY_PIXEL, length * self.mpp - DENSITY_PIXEL * np.arange(inner))
+            for length, inner in zip((height, width), shape, strict=True)
+        ]
+        found: NDArray[np.float32] = (count / (np.outer(*sides) / 1e6)).astype(np.float32)
+        return found
+
+
+class GrowingSlide:
+    """A slide while it is segmented: tiles in the store, those taken over, and the live picture of them."""
+
+    def __init__(
+        self, store: TileStore, tiles: Sequence[Tile], wanted: Sequence[int], picture: LabelPyramid | None
+    ) -> None:
+        self.store = store
+        self.done = store.numbers() & set(wanted)
+        self.assembly = Assembly(tiles, store.get)
+        self._queue = deque(wanted)
+        self._picture = picture
+
+    def grow(self, *, skip: bool = False) -> Iterator[Painted]:
+        """Take over the tiles that are next in order, up to the first that is not done; or without it."""
+        while self._queue and (skip or self._queue[0] in self.done):
+            number = self._queue.popleft()
+            record = self.store.get(number)
+            if record is not None:
+                self.assembly.add(number, record)
+                if len(record) and self._picture is not None:
+                    yield self._paint(number, self._picture)
+
+    def _paint(self, number: int, picture: LabelPyramid) -> Painted:
+        top, bottom, left, right = self.assembly.extents[number].tolist()
+        part = picture.levels[0][top:bottom, left:right]
+        _, _, place, masks = self.assembly.nuclei(number)
+        for value, (row, column, mask) in enumerate(masks, start=place.start + 1):
+            stamp(part, row - top, column - left, mask, value)
+        picture.update(top, left, part)
+        return Painted(str(picture.folder), top, bottom, left, right, self.assembly.count)
 
 
 def _meeting(boxes: NDArray[Any], extent: NDArray[np.int64]) -> NDArray[np.bool_]:

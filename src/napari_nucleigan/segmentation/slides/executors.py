@@ -1,4 +1,4 @@
-"""Who does the work: threads of this process, or the processes of a dask cluster.
+"""Executors: threads of this process, or the processes of a dask cluster.
 
 Both are executors of `concurrent.futures`; what differs is what a worker must be told, and how many tiles should be
 under way.
@@ -7,7 +7,8 @@ under way.
 from __future__ import annotations
 
 import time
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections import deque
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,8 +18,7 @@ from napari_nucleigan.base.errors import ExtraError, RunError
 from napari_nucleigan.segmentation.slides.worker import TileWorker, equip_elsewhere, segment_elsewhere
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from concurrent.futures import Future
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from napari_nucleigan.segmentation.slides.tile_store import TileRecord
     from napari_nucleigan.segmentation.slides.worker import Equipment, SlideRequest
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 THREADS = 2
 """Threads of this process: one at the network, while another reads tiles and cuts nuclei apart."""
+
+TRIES = 3
+"""Times that a tile is tried before it is given up."""
+
+TICK = 0.2
+"""Seconds between looks at whether the work is still wanted."""
 
 _AHEAD = 2  # tiles for each worker, so that none waits for the next
 _PATIENCE = 30.0  # seconds until a scheduler has answered
@@ -75,6 +81,59 @@ class TileExecutor:
         return self._room
 
 
+def segmented(
+    executor: TileExecutor, tiles: Sequence[Tile], numbers: Sequence[int], batch: int
+) -> Generator[tuple[int, TileRecord | Exception] | None]:
+    """Have tiles segmented.
+
+    Parameters
+    ----------
+    executor : TileExecutor
+        Who does it.
+    tiles : sequence of Tile
+        All tiles of the slide.
+    numbers : sequence of int
+        Those that are wanted, the most urgent first.
+    batch : int
+        Tiles that a worker takes at once.
+
+    Yields
+    ------
+    (int, TileRecord), (int, Exception) or None
+        A tile that is done; one that was given up after `TRIES`, and why; and None whenever `TICK` has gone by.
+        Whoever closes the generator calls back what no worker has begun.
+    """
+    waiting = deque(tuple(numbers[start : start + batch]) for start in range(0, len(numbers), batch))
+    tries: dict[int, int] = {}
+    under_way: dict[Future[list[TileRecord]], tuple[int, ...]] = {}
+    try:
+        while waiting or under_way:
+            while waiting and len(under_way) < executor.room():
+                group = waiting.popleft()
+                under_way[executor.submit([tiles[number] for number in group])] = group
+            ready, _ = wait(under_way, TICK, FIRST_COMPLETED)
+            if not ready:
+                yield None
+            for future in ready:
+                group = under_way.pop(future)
+                error = future.exception()
+                if error is None:
+                    yield from zip(group, future.result(), strict=True)
+                elif not isinstance(error, Exception):
+                    raise error
+                else:
+                    for number in group:
+                        tries[number] = tries.get(number, 0) + 1
+                        if tries[number] < TRIES:
+                            # Each by itself: perhaps only one of them is at fault.
+                            waiting.append((number,))
+                        else:
+                            yield number, error
+    finally:
+        for future in under_way:
+            future.cancel()
+
+
 @contextmanager
 def threads(worker: TileWorker, count: int | None = None) -> Iterator[TileExecutor]:
     """Work in threads of this process.
@@ -96,14 +155,14 @@ def threads(worker: TileWorker, count: int | None = None) -> Iterator[TileExecut
 
 
 @contextmanager
-def cluster(order: SlideRequest, address: str) -> Iterator[TileExecutor]:
+def cluster(request: SlideRequest, address: str) -> Iterator[TileExecutor]:
     """Work in the processes of a dask cluster.
 
     A tile whose worker is lost goes to another one.
 
     Parameters
     ----------
-    order : SlideRequest
+    request : SlideRequest
         What the workers are told.
     address : str
         Of the scheduler, as ``tcp://host:8786``, or the path of its scheduler file.
@@ -120,8 +179,8 @@ def cluster(order: SlideRequest, address: str) -> Iterator[TileExecutor]:
         executor = client.get_executor(pure=False)
         yield TileExecutor(
             executor,
-            partial(segment_elsewhere, order),
-            partial(equip_elsewhere, order),
+            partial(segment_elsewhere, request),
+            partial(equip_elsewhere, request),
             lambda: sum(client.nthreads().values()),
         )
         executor.shutdown(wait=False)

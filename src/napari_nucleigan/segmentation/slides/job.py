@@ -1,4 +1,4 @@
-"""From a whole slide to its nuclei, in memory that does not grow with it."""
+"""Slide segmentation: from a whole slide to its nuclei, in memory that does not grow with it."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import hashlib
 import json
 import shutil
 import time
-from collections import deque
 from concurrent.futures import wait
 from contextlib import closing, nullcontext, suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan.base.devices import kept_memory
 from napari_nucleigan.base.errors import NucleiganError, OutputError
-from napari_nucleigan.base.events import Job, Note, Painted, Progress
+from napari_nucleigan.base.events import Job, Note, Progress
 from napari_nucleigan.base.files import make_folder, write_text
 from napari_nucleigan.base.version import __version__
 from napari_nucleigan.models import load_model
-from napari_nucleigan.segmentation.instances import stamp
+from napari_nucleigan.segmentation.file_plan import plan_outputs
+from napari_nucleigan.segmentation.formats import write_slide_results
 from napari_nucleigan.segmentation.segmenter import Segmenter
 from napari_nucleigan.segmentation.settings import SegmentSettings
-from napari_nucleigan.segmentation.slides import executors, outputs
-from napari_nucleigan.segmentation.slides.assembly import Assembly
-from napari_nucleigan.segmentation.slides.dispatch import TICK, TRIES, segmented
-from napari_nucleigan.segmentation.slides.results import LostTile, SlideResult
+from napari_nucleigan.segmentation.slides import executors
+from napari_nucleigan.segmentation.slides.assembly import GrowingSlide, SlideNuclei
+from napari_nucleigan.segmentation.slides.executors import TICK, TRIES, segmented
 from napari_nucleigan.segmentation.slides.tile_store import TileStore
 from napari_nucleigan.segmentation.slides.tissue import find_tissue, tissue_samples
 from napari_nucleigan.segmentation.slides.worker import SlideRequest, TileWorker
@@ -52,6 +52,64 @@ HOPELESS = 3
 _FREE = {"device", "batch"}  # settings that change nothing of what is found
 
 
+@dataclass(frozen=True)
+class LostTile:
+    """A part of a slide that could not be segmented.
+
+    Attributes
+    ----------
+    top, bottom, left, right : int
+        First row, last row + 1, first and last column + 1, in pixels of the slide.
+    error : str
+        Why.
+    """
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+    error: str
+
+    def __str__(self) -> str:
+        """Say it to people."""
+        return f"x {self.left} to {self.right}, y {self.top} to {self.bottom}: {self.error}"
+
+
+@dataclass(frozen=True)
+class SlideResult:
+    """What became of a slide.
+
+    Attributes
+    ----------
+    name : str
+        Name of the slide.
+    outputs : tuple of Path
+        What was written.
+    nuclei : int
+        How many were found.
+    lost : tuple of LostTile
+        Parts that could not be segmented, after several tries; all else was delivered.
+    tiles, resumed : int
+        Tiles with tissue, and how many of them an earlier run had done.
+    notes : tuple of str
+        What the user should know.
+    provenance : dict
+        Model, checksum, version, settings as used, device, precision and seconds; ready for JSON.
+    seconds : float
+        Time that it took, without loading the model.
+    """
+
+    name: str
+    outputs: tuple[Path, ...]
+    nuclei: int
+    lost: tuple[LostTile, ...] = ()
+    tiles: int = 0
+    resumed: int = 0
+    notes: tuple[str, ...] = ()
+    provenance: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
 def segment_slide(
     source: str | Path | Slide,
     out: str | Path,
@@ -75,7 +133,7 @@ def segment_slide(
     source : str, Path or Slide
         A slide as `napari_nucleigan.data.slides.open_slide` takes it, or an open one.
     out : str or Path
-        As for `napari_nucleigan.segmentation.slides.outputs.plan_outputs`.
+        As for `napari_nucleigan.segmentation.file_plan.plan_outputs`.
     settings : SegmentSettings, optional
         How to segment.
     formats : sequence of str
@@ -126,7 +184,7 @@ def segment_slide(
 
 def plan_outputs_of(slide: Slide, out: str | Path, formats: Sequence[str]) -> tuple[Path, ...]:
     """Decide which files are made of a slide, and refuse to overwrite it."""
-    paths = outputs.plan_outputs(slide.name, out, formats)
+    paths = plan_outputs(slide.name, out, formats)
     for path in paths:
         if slide.path.exists() and path.exists() and path.samefile(slide.path):
             raise OutputError(f"{path} is the slide itself; choose another folder or name.")
@@ -156,22 +214,22 @@ class _SlideJob:
         yield Progress(0, 1, "looking for tissue")
         tissue = find_tissue(self.slide, mpp)
         stains = yield from self._stains(tissue, mpp)
-        order = SlideRequest(
+        request = SlideRequest(
             self.slide.path.absolute(), self.model.path, self.model.card.sha256, self.settings, mpp, stains, self.region
         )
-        worker = TileWorker(self.slide, self.model, order, self.segmenter)
+        worker = TileWorker(self.slide, self.model, request, self.segmenter)
         tiles = self.segmenter.tiles(worker.view.shape, self.settings.tile or CORE)
         wanted = [number for number, tile in enumerate(tiles) if self._has_tissue(tile, tissue, worker)]
-        work = self._work_folder(order, tissue)
+        work = self._work_folder(request, tissue)
         picture = self._picture(work, worker, mpp) if live else None
-        whole = _Whole(TileStore(work / "tiles"), tiles, wanted, picture)
+        whole = GrowingSlide(TileStore(work / "tiles"), tiles, wanted, picture)
         resumed = len(whole.done)
         if resumed:
             yield from self._say(f"{resumed} of {len(wanted)} tiles were done already.")
         equipment = worker.equipment()
         if compute and len(whole.done) < len(wanted):
-            crew = executors.cluster(order, scheduler) if scheduler else executors.threads(worker, workers)
-            with crew as hands:
+            executor = executors.cluster(request, scheduler) if scheduler else executors.threads(worker, workers)
+            with executor as hands:
                 equipment = yield from self._equipment(hands)
                 yield from self._segment(hands, equipment.batch, tiles, wanted, whole, worker)
         yield from whole.grow(skip=True)
@@ -183,9 +241,7 @@ class _SlideJob:
             "tissue": round(tissue.share, 4),
             "lost": [str(one) for one in self.lost],
         }
-        found = outputs.Findings(worker.view, whole.assembly, mpp, provenance)
-        for count, path in enumerate(self.paths):
-            yield from outputs.write_findings(path, found, count, len(self.paths))
+        yield from write_slide_results(self.paths, SlideNuclei(worker.view, whole.assembly, mpp, provenance))
         if compute and not self.lost:
             shutil.rmtree(work, ignore_errors=True)
         seconds = time.perf_counter() - self.begun
@@ -233,18 +289,18 @@ class _SlideJob:
         (vertical, horizontal), core = worker.view.factors, tile.core
         return core.top * vertical, core.bottom * vertical, core.left * horizontal, core.right * horizontal
 
-    def _work_folder(self, order: SlideRequest, tissue: TissueMask) -> Path:
+    def _work_folder(self, request: SlideRequest, tissue: TissueMask) -> Path:
         """Return where the tiles of this very slide, model and settings wait."""
         known = {
             "version": __version__,
-            "slide": str(order.slide),
-            "stamp": _stamp(order.slide),
+            "slide": str(request.slide),
+            "stamp": _stamp(request.slide),
             "shape": list(self.slide.shape),
-            "model": order.sha256,
+            "model": request.sha256,
             "settings": self.settings.model_dump(mode="json", exclude=_FREE),
-            "mpp": order.mpp,
-            "stains": order.stains,
-            "region": order.region,
+            "mpp": request.mpp,
+            "stains": request.stains,
+            "region": request.region,
             "core": self.settings.tile or CORE,
             "tissue": hashlib.sha256(tissue.mask.tobytes()).hexdigest(),
         }
@@ -260,8 +316,8 @@ class _SlideJob:
         scale = mpp * worker.view.factors[0], mpp * worker.view.factors[1]
         return LabelPyramid(work / "live.ome.zarr", worker.view.shape, scale, {})
 
-    def _equipment(self, crew: executors.TileExecutor) -> Job[Any]:
-        future = crew.equipment()
+    def _equipment(self, executor: executors.TileExecutor) -> Job[Any]:
+        future = executor.equipment()
         while not future.done():
             yield Progress(0, 1, "waiting for workers")
             wait([future], TICK)
@@ -269,17 +325,17 @@ class _SlideJob:
 
     def _segment(
         self,
-        crew: executors.TileExecutor,
+        executor: executors.TileExecutor,
         batch: int,
         tiles: Sequence[Tile],
         wanted: Sequence[int],
-        whole: _Whole,
+        whole: GrowingSlide,
         worker: TileWorker,
     ) -> Job[None]:
         """Have all tiles segmented that are not done, and take them over in their order."""
         left = [number for number in wanted if number not in whole.done]
         before, given_up, begun = len(wanted) - len(left), 0, time.perf_counter()
-        with kept_memory() as give_back, closing(segmented(crew, tiles, left, batch)) as dispatched:
+        with kept_memory() as give_back, closing(segmented(executor, tiles, left, batch)) as dispatched:
             for news in dispatched:
                 if news is not None:
                     number, found = news
@@ -289,7 +345,7 @@ class _SlideJob:
                             raise found
                         yield from self._give_up(number, tiles[number], found, worker)
                     else:
-                        whole.shelf.put(number, found)
+                        whole.store.put(number, found)
                     whole.done.add(number)
                     if len(whole.done) % TRIM == 0:
                         give_back()
@@ -303,38 +359,6 @@ class _SlideJob:
         reason = str(error) if isinstance(error, NucleiganError) else f"{type(error).__name__}: {error}"
         self.lost.append(LostTile(top, bottom, left, right, reason))
         yield from self._say(f"A tile was given up after {TRIES} tries, {self.lost[-1]}", level="warning")
-
-
-class _Whole:
-    """The slide as it grows: tiles on the shelf, those taken over, and the live picture of them."""
-
-    def __init__(
-        self, shelf: TileStore, tiles: Sequence[Tile], wanted: Sequence[int], picture: LabelPyramid | None
-    ) -> None:
-        self.shelf = shelf
-        self.done = shelf.numbers() & set(wanted)
-        self.assembly = Assembly(tiles, shelf.get)
-        self._queue = deque(wanted)
-        self._picture = picture
-
-    def grow(self, *, skip: bool = False) -> Iterator[Painted]:
-        """Take over the tiles that are next in order, up to the first that is not done; or without it."""
-        while self._queue and (skip or self._queue[0] in self.done):
-            number = self._queue.popleft()
-            record = self.shelf.get(number)
-            if record is not None:
-                self.assembly.add(number, record)
-                if len(record) and self._picture is not None:
-                    yield self._paint(number, self._picture)
-
-    def _paint(self, number: int, picture: LabelPyramid) -> Painted:
-        top, bottom, left, right = self.assembly.extents[number].tolist()
-        part = picture.levels[0][top:bottom, left:right]
-        _, _, place, masks = self.assembly.nuclei(number)
-        for value, (row, column, mask) in enumerate(masks, start=place.start + 1):
-            stamp(part, row - top, column - left, mask, value)
-        picture.update(top, left, part)
-        return Painted(str(picture.folder), top, bottom, left, right, self.assembly.count)
 
 
 def _opened(source: str | Path | Slide) -> AbstractContextManager[Slide]:

@@ -1,7 +1,7 @@
 """What a worker does: it looks at tiles of a slide and returns the records of their nuclei.
 
 Threads of this process share one `TileWorker`. A process on another machine is sent a `SlideRequest`, opens the slide
-and the model itself, and keeps both until it gets another order.
+and the model itself, and keeps both until it gets another request.
 """
 
 from __future__ import annotations
@@ -196,10 +196,10 @@ class TileWorker:
         The slide.
     model : Model
         A segmenter.
-    order : SlideRequest
+    request : SlideRequest
         What is wanted.
     segmenter : Segmenter, optional
-        Made of the model and the order's settings, where there is one already.
+        Made of the model and the request's settings, where there is one already.
 
     Raises
     ------
@@ -209,14 +209,14 @@ class TileWorker:
         If no nuclei can be seen at this scale.
     """
 
-    def __init__(self, slide: Slide, model: Model, order: SlideRequest, segmenter: Segmenter | None = None) -> None:
-        self.view = ModelView(slide, order.mpp, model.card.mpp)
-        self.segmenter = segmenter or Segmenter(model, order.settings)
-        self._stains = _stains(order)
-        self._polygons = [np.array(polygon) for polygon in order.region or ()]
+    def __init__(self, slide: Slide, model: Model, request: SlideRequest, segmenter: Segmenter | None = None) -> None:
+        self.view = ModelView(slide, request.mpp, model.card.mpp)
+        self.segmenter = segmenter or Segmenter(model, request.settings)
+        self._stains = _stains(request)
+        self._polygons = [np.array(polygon) for polygon in request.region or ()]
         self._turn = threading.Lock()
         # Area of a pixel here in square microns, and in pixels of the slide.
-        self._area = order.mpp**2 * self.view.factors[0] * self.view.factors[1]
+        self._area = request.mpp**2 * self.view.factors[0] * self.view.factors[1]
         self._mpp = float(np.sqrt(self._area))
 
     def equipment(self) -> Equipment:
@@ -274,12 +274,12 @@ class TileWorker:
         return renumbered(labels, keep)
 
 
-def _stains(order: SlideRequest) -> tuple[StainFit, StainFit] | None:
-    if order.stains is None:
+def _stains(request: SlideRequest) -> tuple[StainFit, StainFit] | None:
+    if request.stains is None:
         return None
     from napari_nucleigan.stains import StainFit
 
-    return StainFit.from_json(order.stains[0]), StainFit.from_json(order.stains[1])
+    return StainFit.from_json(request.stains[0]), StainFit.from_json(request.stains[1])
 
 
 def inside(points: NDArray[np.float64], polygons: Sequence[NDArray[np.float64]]) -> NDArray[np.bool_]:
@@ -329,39 +329,39 @@ def on_slide(
     return found
 
 
-# A process of a cluster: one order, hence one slide and one copy of the model, at a time.
+# A process of a cluster: one request, hence one slide and one copy of the model, at a time.
 _held: list[tuple[SlideRequest, TileWorker, ExitStack]] = []
 _opening = threading.Lock()
 
 
-def segment_elsewhere(order: SlideRequest, tiles: Sequence[Tile]) -> list[TileRecord]:
-    """Find the nuclei of some tiles, in a process that has only been told the order."""
-    return _worker(order)(tiles)
+def segment_elsewhere(request: SlideRequest, tiles: Sequence[Tile]) -> list[TileRecord]:
+    """Find the nuclei of some tiles, in a process that has only been told the request."""
+    return _worker(request)(tiles)
 
 
-def equip_elsewhere(order: SlideRequest) -> Equipment:
-    """Open slide and model in a process that has only been told the order, and tell what it computes with."""
-    return _worker(order).equipment()
+def equip_elsewhere(request: SlideRequest) -> Equipment:
+    """Open slide and model in a process that has only been told the request, and tell what it computes with."""
+    return _worker(request).equipment()
 
 
-def _worker(order: SlideRequest) -> TileWorker:
+def _worker(request: SlideRequest) -> TileWorker:
     from napari_nucleigan.data.slides import open_slide
     from napari_nucleigan.models import load_model
 
     with _opening:
-        if not _held or _held[0][0] != order:
+        if not _held or _held[0][0] != request:
             let_go()
-            model = load_model(order.model, "segmenter")
-            if model.card.sha256 != order.sha256:
+            model = load_model(request.model, "segmenter")
+            if model.card.sha256 != request.sha256:
                 raise ImageError(
-                    f"The model {order.model} is another one on a worker; all workers need the same files under the "
+                    f"The model {request.model} is another one on a worker; all workers need the same files under the "
                     "same path."
                 )
             with ExitStack() as stack:
-                slide = stack.enter_context(open_slide(order.slide))
+                slide = stack.enter_context(open_slide(request.slide))
                 stack.enter_context(kept_memory())
-                worker = TileWorker(slide, model, order)
-                _held.append((order, worker, stack.pop_all()))
+                worker = TileWorker(slide, model, request)
+                _held.append((request, worker, stack.pop_all()))
             _share_cores()
         return _held[0][1]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLineEdit, QWidget
 
+from napari_nucleigan.segmentation.formats import FORMATS
 from napari_nucleigan.widgets.base.debounced_check import DebouncedCheck
 from napari_nucleigan.widgets.base.fields import (
     add_row,
@@ -35,13 +36,6 @@ if TYPE_CHECKING:
 
 RESULTS = "nuclei"
 """Name of the folder that is proposed for results, inside that of the images."""
-
-_FORMATS = {
-    ".tif": ("Labels", "A label image (.tif) for each image: 0 is background, each nucleus has a number of its own."),
-    ".geojson": ("Polygons", "The outlines of the nuclei (.geojson), which QuPath imports."),
-    ".csv": ("Table", "A row of measurements for each nucleus (.csv)."),
-    ".ome.zarr": ("Pyramid", "Of whole slides: labels that are read where they are looked at (.ome.zarr)."),
-}
 
 
 class ImagesField(QWidget):
@@ -103,7 +97,7 @@ class BatchForm(MethodForm):
         self.out = FolderField(
             "Where the results go, under the names of the images; it may be a new folder.", "the results"
         )
-        self.formats = {suffix: _check(text, tip) for suffix, (text, tip) in _FORMATS.items()}
+        self.formats = {each.suffix: _check(each.title, each.tooltip) for each in FORMATS if each.title}
         self.recursive = _check(
             "Subfolders too", "Take the images of subfolders too; the results lie in subfolders of the same names."
         )

@@ -18,10 +18,9 @@ from napari_nucleigan.contributions.layers import (
 from napari_nucleigan.data.images.files import read_image, read_labels, read_mpp
 from napari_nucleigan.labels import geojson
 from napari_nucleigan.segmentation.file_plan import plan_files, results_folder
-from napari_nucleigan.segmentation.folders import FORMATS, segment_files
+from napari_nucleigan.segmentation.folders import segment_files
+from napari_nucleigan.segmentation.formats import IMAGE_FORMATS, SLIDE_FORMATS, format_of
 from napari_nucleigan.segmentation.resume_log import ResumeLog
-from napari_nucleigan.segmentation.slides.outputs import FORMATS as SLIDE_FORMATS
-from napari_nucleigan.segmentation.slides.outputs import format_of
 from napari_nucleigan.widgets.base.layers import METADATA_KEY
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ def look_into(order: BatchOrder) -> Job[list[FileTask]]:
     return plan_files(
         order.inputs,
         order.out,
-        FORMATS,
+        IMAGE_FORMATS,
         order.formats,
         recursive=order.recursive,
         results=results,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QLineEdit
 
-from napari_nucleigan.segmentation.slides.outputs import USUAL
+from napari_nucleigan.segmentation.formats import USUAL
 from napari_nucleigan.widgets.base import layers
 from napari_nucleigan.widgets.base.fields import set_text, small_label
 from napari_nucleigan.widgets.base.file_names import file_name

@@ -12,7 +12,7 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_nucleigan.base.events import Note, Painted, Progress
-from napari_nucleigan.segmentation.slides.outputs import DENSITY_PIXEL
+from napari_nucleigan.segmentation.slides.assembly import DENSITY_PIXEL
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import (
     METADATA_KEY,

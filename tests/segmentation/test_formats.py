@@ -18,8 +18,9 @@ from napari_nucleigan.data.images.files import read_labels, read_mpp
 from napari_nucleigan.data.slides import Slide
 from napari_nucleigan.labels.geojson import read_geojson
 from napari_nucleigan.segmentation import SegmentSettings
-from napari_nucleigan.segmentation.slides import FORMATS, SlideResult, segment_slide
-from napari_nucleigan.segmentation.slides.outputs import USUAL, plan_outputs
+from napari_nucleigan.segmentation.file_plan import plan_outputs
+from napari_nucleigan.segmentation.formats import SLIDE_FORMATS, USUAL
+from napari_nucleigan.segmentation.slides import SlideResult, segment_slide
 from oracle import model, scatter
 from slide_pictures import slide_of
 
@@ -30,7 +31,7 @@ EXACT = {"device": "cpu", "precision": "float32"}
 
 
 def written(slide: AnySlide, out: Path, tile: int = 256) -> SlideResult:
-    return run(segment_slide(slide, out, SegmentSettings(tile=tile, **EXACT), FORMATS, model=model()))
+    return run(segment_slide(slide, out, SegmentSettings(tile=tile, **EXACT), SLIDE_FORMATS, model=model()))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,279 @@
+"""Formats of results: one entry for each, which plans of files, the command line and forms read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_nucleigan.base.errors import OutputError
+from napari_nucleigan.base.events import Job, Progress
+from napari_nucleigan.base.files import atomic_folder, atomic_write, output_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_nucleigan.segmentation.image import Segmentation
+    from napari_nucleigan.segmentation.slides.assembly import SlideNuclei
+
+_TIFF_TILE = 512
+_STEPS = 1000  # of progress within a file
+
+
+@dataclass(frozen=True)
+class Format:
+    """What results can be written as.
+
+    Attributes
+    ----------
+    suffix : str
+        With the dot.
+    what : str
+        What it holds, in a few words.
+    write : callable or None
+        Writes the nuclei of an image; None where only those of slides are written so.
+    write_slide : callable
+        Writes the nuclei of a slide, of which not all are ever in memory; yields which share is written.
+    usual : int
+        Place among the formats that a folder gets of a slide where none is asked for; 0 for none.
+    title, tooltip : str
+        Its box in forms; empty where it has none.
+    also : str
+        Another suffix that means the same.
+    """
+
+    suffix: str
+    what: str
+    write: Callable[[Path, Segmentation], None] | None
+    write_slide: Callable[[Path, SlideNuclei], Iterable[float]]
+    usual: int = 0
+    title: str = ""
+    tooltip: str = ""
+    also: str = ""
+
+
+def known_suffix(name: str, known: Sequence[str]) -> str:
+    """Bring a suffix or the name of a format to one of the suffixes that can be written.
+
+    Raises
+    ------
+    OutputError
+        If it is none of them.
+    """
+    suffix = f".{name.lower().removeprefix('.')}"
+    suffix = SAME_AS.get(suffix, suffix)
+    if suffix not in known:
+        what = "Slides" if known == SLIDE_FORMATS else "Results"
+        raise OutputError(f"{what} cannot be written as {name!r}; choose one of {', '.join(known)}.")
+    return suffix
+
+
+def format_of(path: Path) -> str:
+    """Return the suffix of the format that the name of a slide's file tells."""
+    return next(suffix for suffix in SLIDE_FORMATS if path.name.lower().endswith(suffix))
+
+
+def write_result(path: str | Path, segmentation: Segmentation) -> None:
+    """Write a segmentation in the format that the suffix tells: ``.tif``, ``.geojson``, ``.csv``.
+
+    Raises
+    ------
+    OutputError
+        If the format is not known, or the file cannot be written.
+    """
+    path = Path(path)
+    write = _BY_SUFFIX[known_suffix(path.suffix, IMAGE_FORMATS)].write
+    assert write is not None
+    write(path, segmentation)
+
+
+def write_slide_results(paths: Sequence[Path], found: SlideNuclei) -> Job[None]:
+    """Write the files of a slide, each whole or not at all.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Their names tell the formats.
+    found : SlideNuclei
+        The nuclei.
+
+    Yields
+    ------
+    Progress
+
+    Raises
+    ------
+    OutputError
+        If one cannot be written.
+    """
+    for done, path in enumerate(paths):
+        text = f"writing {path.name}"
+        yield Progress(_STEPS * done, _STEPS * len(paths), text)
+        try:
+            for share in _BY_SUFFIX[format_of(path)].write_slide(path, found):
+                yield Progress(int(_STEPS * (done + share)), _STEPS * len(paths), text)
+        except OSError as error:  # zarr and tifffile hand on what the system says
+            raise output_error(path, error) from error
+
+
+def _write_labels(path: Path, found: Segmentation) -> None:
+    from napari_nucleigan.data.images.files import write_labels
+
+    write_labels(path, found.labels, found.mpp)
+
+
+def _write_polygons(path: Path, found: Segmentation) -> None:
+    from napari_nucleigan.labels.geojson import write_geojson
+
+    write_geojson(path, found.labels, found.features, found.mpp)
+
+
+def _write_table(path: Path, found: Segmentation) -> None:
+    from napari_nucleigan.labels.features import write_csv
+
+    write_csv(path, found.features)
+
+
+def _write_slide_table(path: Path, found: SlideNuclei) -> tuple[()]:
+    from napari_nucleigan.labels.features import write_csv_parts
+
+    write_csv_parts(path, found.tables())
+    return ()
+
+
+def _write_density(path: Path, found: SlideNuclei) -> tuple[()]:
+    from napari_nucleigan.data.images.files import write_map
+    from napari_nucleigan.segmentation.slides.assembly import DENSITY_PIXEL
+
+    write_map(path, found.density(), DENSITY_PIXEL)
+    return ()
+
+
+def _write_pyramid(path: Path, found: SlideNuclei) -> Iterator[float]:
+    from napari_nucleigan.data.slides.pyramid_writer import LabelPyramid
+
+    extra = {"provenance": found.provenance, "nuclei": int(found.numbers.size)}
+    with atomic_folder(path) as folder:
+        pyramid = LabelPyramid(folder, found.view.shape, found.pixel, extra)
+        for count, chunk in enumerate(pyramid.chunks):
+            pyramid.write(chunk[0], chunk[2], found.paint(*chunk))
+            if count % 16 == 0:
+                yield count / len(pyramid.chunks)
+        for level in range(1, len(pyramid.levels)):
+            pyramid.downsample(level)
+            yield 1.0
+
+
+def _write_slide_polygons(path: Path, found: SlideNuclei) -> tuple[()]:
+    import numpy as np
+
+    from napari_nucleigan.labels.geojson import GeoJSONPart, write_geojson_parts
+
+    def parts() -> Iterator[GeoJSONPart]:
+        for number in found.assembly.tiles():
+            record, kept, place, masks = found.assembly.nuclei(number)
+            if not masks:
+                continue
+            top, bottom, left, right = found.assembly.extents[number].tolist()
+            labels = np.zeros((bottom - top, right - left), np.int64)
+            for value, (row, column, mask) in zip(found.numbers[place].tolist(), masks, strict=True):
+                labels[row - top : row - top + mask.shape[0], column - left : column - left + mask.shape[1]][mask] = (
+                    value
+                )
+            columns = {name: values[kept] for name, values in record.features.items()}
+            yield GeoJSONPart(labels, {"label": found.numbers[place], **columns}, (top, left))
+
+    write_geojson_parts(path, parts(), found.view.slide.shape, found.mpp, found.view.factors)
+    return ()
+
+
+def _write_slide_labels(path: Path, found: SlideNuclei) -> tuple[()]:
+    import numpy as np
+    import tifffile
+
+    from napari_nucleigan.data.images.files import SOFTWARE, density_tags
+
+    height, width = found.view.shape
+    side = _TIFF_TILE
+
+    def tiles() -> Iterator[NDArray[np.int32]]:
+        for top in range(0, height, side):
+            for left in range(0, width, side):
+                yield found.paint(top, top + side, left, left + side).astype(np.int32)
+
+    with atomic_write(path) as temporary:
+        tifffile.imwrite(
+            temporary,
+            tiles(),
+            shape=(height, width),
+            dtype=np.int32,
+            tile=(side, side),
+            bigtiff=height * width > 2**28,
+            photometric="minisblack",
+            compression="zlib",
+            predictor=True,
+            software=SOFTWARE,
+            metadata=None,
+            **density_tags(float(np.sqrt(found.pixel[0] * found.pixel[1]))),
+        )
+    return ()
+
+
+FORMATS = (
+    Format(
+        ".tif",
+        "label image",
+        _write_labels,
+        _write_slide_labels,
+        title="Labels",
+        tooltip="A label image (.tif) for each image: 0 is background, each nucleus has a number of its own.",
+        also=".tiff",
+    ),
+    Format(
+        ".geojson",
+        "polygons for QuPath",
+        _write_polygons,
+        _write_slide_polygons,
+        title="Polygons",
+        tooltip="The outlines of the nuclei (.geojson), which QuPath imports.",
+        also=".json",
+    ),
+    Format(
+        ".csv",
+        "a row of measurements for each nucleus",
+        _write_table,
+        _write_slide_table,
+        usual=3,
+        title="Table",
+        tooltip="A row of measurements for each nucleus (.csv).",
+    ),
+    Format(
+        ".ome.zarr",
+        "a pyramid of labels",
+        None,
+        _write_pyramid,
+        usual=1,
+        title="Pyramid",
+        tooltip="Of whole slides: labels that are read where they are looked at (.ome.zarr).",
+        also=".zarr",
+    ),
+    Format(".geojson.gz", "compressed polygons", None, _write_slide_polygons, usual=2),
+    Format(".density.tif", "nuclei per square millimetre", None, _write_density, usual=4, also=".density"),
+)
+"""What can be written, in the order in which people see it."""
+
+IMAGE_FORMATS = tuple(each.suffix for each in FORMATS if each.write is not None)
+"""Suffixes of what images can be written as; the first is the default in folders."""
+
+SLIDE_FORMATS = tuple(each.suffix for each in sorted(FORMATS, key=lambda each: each.usual or len(FORMATS)))
+"""Suffixes of what slides can be written as; the usual ones come first."""
+
+USUAL = SLIDE_FORMATS[: sum(each.usual > 0 for each in FORMATS)]
+"""Suffixes of what a folder gets of a slide by default."""
+
+SAME_AS = {each.also: each.suffix for each in FORMATS if each.also}
+"""Other suffixes that mean one of these."""
+
+_BY_SUFFIX = {each.suffix: each for each in FORMATS}

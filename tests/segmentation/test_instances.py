@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import io
+import pickle
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -9,6 +13,42 @@ from napari_nucleigan.masks.splitting import GRID
 from napari_nucleigan.segmentation.instances import Instances, Mosaic, decode_tile, stamp
 from napari_nucleigan.tiling.tiles import plan_tiles
 from oracle import alike, scatter
+
+
+def record_of(count: int, seed: int = 0) -> Instances:
+    random = np.random.default_rng(seed)
+    masks = [random.random(random.integers(1, 30, 2)) > 0.4 for _ in range(count)]
+    corners = random.integers(0, 10**6, (count, 2))
+    features = {"area_px": np.array([mask.sum() for mask in masks], np.int64), "solidity": random.random(count)}
+    return Instances(corners, tuple(masks), features)
+
+
+@given(st.integers(0, 12), st.integers(0, 1000))
+def test_bytes_give_the_record_back(count: int, seed: int) -> None:
+    made = record_of(count, seed)
+    found = Instances.unpack(made.pack())
+    assert len(found) == count
+    assert all(np.array_equal(*pair) for pair in zip(found.masks, made.masks, strict=True))
+    assert np.array_equal(found.corners, made.corners)
+    assert np.array_equal(found.boxes, made.boxes)
+    assert found.features.keys() == made.features.keys()
+    assert all(np.array_equal(found.features[name], made.features[name]) for name in made.features)
+    assert found.features["area_px"].dtype == np.int64
+
+
+def test_nothing_in_a_record_is_executed() -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, corners=np.array([{"a": 1}], object))
+    with pytest.raises(ValueError, match="no record"):
+        Instances.unpack(buffer.getvalue())
+
+
+def test_nuclei_travel_between_processes() -> None:
+    made = record_of(5)
+    found = pickle.loads(pickle.dumps(made))
+    assert np.array_equal(found.boxes, made.boxes)
+    assert all(np.array_equal(*pair) for pair in zip(found.masks, made.masks, strict=True))
+    assert found.features.keys() == made.features.keys()
 
 
 def _through_tiles(labels: np.ndarray, core: int) -> np.ndarray:

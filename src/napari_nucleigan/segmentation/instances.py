@@ -7,7 +7,9 @@ wins.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import io
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from scipy import ndimage
 from napari_nucleigan.masks.encoding import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -29,6 +31,9 @@ SAME = 0.3
 """Intersection over union above which two nuclei of neighbouring tiles are the same."""
 
 
+_FEATURE = "feature:"
+
+
 @dataclass(frozen=True, eq=False)
 class Instances:
     """Nuclei of one tile.
@@ -36,16 +41,25 @@ class Instances:
     Attributes
     ----------
     corners : ndarray of int, shape (n, 2)
-        First row and column of each nucleus in the image.
+        First row and column of each nucleus, in pixels at the model's scale.
     masks : tuple of ndarray of bool
         Each nucleus, cropped.
+    features : dict of str to ndarray, shape (n,)
+        Of slides, as `napari_nucleigan.labels.features.measure` gives them, in pixels of the slide; without labels.
     """
 
-    corners: NDArray[np.intp]
+    corners: NDArray[np.integer]
     masks: tuple[NDArray[np.bool_], ...]
+    features: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, labels: NDArray[np.int32], window: Box, keep: NDArray[np.bool_] | None = None) -> Instances:
+    def of(
+        cls,
+        labels: NDArray[np.int32],
+        window: Box,
+        keep: NDArray[np.bool_] | None = None,
+        features: dict[str, NDArray[Any]] | None = None,
+    ) -> Instances:
         """Crop the nuclei out of the labels of a window, (H, W); of labels that `keep`, (n + 1,), is true for."""
         boxes = [
             (number, box)
@@ -54,7 +68,54 @@ class Instances:
         ]
         corners = [(window.top + box[0].start, window.left + box[1].start) for _, box in boxes]
         masks = tuple(labels[box] == number for number, box in boxes)
-        return cls(np.array(corners, dtype=np.intp).reshape(-1, 2), masks)
+        return cls(np.array(corners, dtype=np.intp).reshape(-1, 2), masks, features or {})
+
+    def __len__(self) -> int:
+        """Return how many nuclei there are."""
+        return len(self.masks)
+
+    @cached_property
+    def boxes(self) -> NDArray[np.int64]:
+        """First row, last row + 1, first and last column + 1 of each nucleus, shape (n, 4)."""
+        shapes = np.array([mask.shape for mask in self.masks], np.int64).reshape(-1, 2)
+        return np.stack([self.corners, self.corners + shapes], axis=2).reshape(-1, 4)
+
+    def pack(self) -> bytes:
+        """Represent the nuclei by bytes, their masks by eight pixels to a byte; nothing in them can be executed."""
+        buffer = io.BytesIO()
+        flat = np.concatenate([mask.ravel() for mask in self.masks]) if self.masks else np.zeros(0, bool)
+        shapes = np.array([mask.shape for mask in self.masks], np.int32).reshape(-1, 2)
+        columns: dict[str, Any] = {_FEATURE + name: values for name, values in self.features.items()}
+        corners = self.corners.astype(np.int32)
+        np.savez_compressed(buffer, corners=corners, shapes=shapes, bits=np.packbits(flat), **columns)
+        return buffer.getvalue()
+
+    @classmethod
+    def unpack(cls, content: bytes) -> Instances:
+        """Read what `pack` gave.
+
+        Raises
+        ------
+        ValueError
+            If it is something else.
+        """
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                features = {
+                    name.removeprefix(_FEATURE): arrays[name] for name in arrays.files if name.startswith(_FEATURE)
+                }
+                corners, shapes = arrays["corners"], arrays["shapes"]
+                sizes = shapes.prod(axis=1, dtype=np.int64)
+                flat = np.unpackbits(arrays["bits"], count=int(sizes.sum())).astype(bool)
+                parts = np.split(flat, np.cumsum(sizes)[:-1]) if len(sizes) else []
+                masks = tuple(part.reshape(shape) for part, shape in zip(parts, shapes.tolist(), strict=True))
+                return cls(corners, masks, features)
+        except Exception as error:  # whatever a damaged archive makes zipfile and numpy say
+            raise ValueError(f"no record of a tile ({error})") from error
+
+    def __reduce__(self) -> tuple[Callable[[bytes], Instances], tuple[bytes]]:
+        """Travel between processes as bytes."""
+        return Instances.unpack, (self.pack(),)
 
 
 def decode_tile(field: NDArray[np.floating], tile: Tile, decoding: Mapping[str, Any]) -> Instances:

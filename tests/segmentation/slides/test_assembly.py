@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -10,10 +12,12 @@ from hypothesis import strategies as st
 from napari_nucleigan.base.errors import OutputError
 from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.segmentation.instances import Instances, Mosaic, decode_tile
-from napari_nucleigan.segmentation.slides.assembly import Assembly
-from napari_nucleigan.segmentation.slides.tile_store import TileRecord
+from napari_nucleigan.segmentation.slides.assembly import Assembly, TileStore
 from napari_nucleigan.tiling.tiles import Box, Tile, plan_tiles
 from oracle import scatter
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DECODING = {"encoding": "distance", "threshold": 0.5, "prominence": 0.1, "smoothing": 0.0}
 
@@ -21,7 +25,7 @@ DECODING = {"encoding": "distance", "threshold": 0.5, "prominence": 0.1, "smooth
 @cache
 def tile_records(
     shape: tuple[int, int], core: int, noise: float = 0.0
-) -> tuple[list[Tile], list[TileRecord], np.ndarray]:
+) -> tuple[list[Tile], list[Instances], np.ndarray]:
     """Cut the field of labels tile by tile; noise that differs from tile to tile makes neighbours disagree."""
     field = encode(scatter(shape, 22)).astype(np.float32)
     tiles = plan_tiles(shape, core, 64, 32)
@@ -32,11 +36,11 @@ def tile_records(
         random = np.random.default_rng(number)
         found = decode_tile(part + noise * (2 * random.random(part.shape) - 1), tile, DECODING)
         mosaic.add(found)
-        records.append(TileRecord.of(found, {"x": np.arange(len(found.corners))}))
+        records.append(replace(found, features={"x": np.arange(len(found))}))
     return tiles, records, mosaic.labels
 
 
-def assembled(tiles: list[Tile], records: list[TileRecord]) -> Assembly:
+def assembled(tiles: list[Tile], records: list[Instances]) -> Assembly:
     assembly = Assembly(tiles, lambda number: records[number])
     for number, record in enumerate(records):
         assembly.add(number, record)
@@ -91,7 +95,7 @@ def test_what_counts_is_told_tile_by_tile() -> None:
         for index in assembly.trimmed(number):
             assert index in kept
             # It gave pixels away, so its mask is smaller than what its tile saw.
-            assert masks[kept.tolist().index(index)][2].sum() < record.masks()[index].sum()
+            assert masks[kept.tolist().index(index)][2].sum() < record.masks[index].sum()
     assert total == assembly.count
     assert any(assembly.trimmed(number) for number in assembly.tiles())
 
@@ -100,7 +104,7 @@ def test_few_records_are_held() -> None:
     tiles, records, _ = tile_records((600, 200), 64)
     asked: list[int] = []
 
-    def load(number: int) -> TileRecord:
+    def load(number: int) -> Instances:
         asked.append(number)
         return records[number]
 
@@ -125,7 +129,30 @@ def test_a_record_that_has_gone_is_said() -> None:
 
 def test_no_nuclei_at_all() -> None:
     tiles = plan_tiles((100, 100), 64, 32, 32)
-    empty = TileRecord.of(Instances(np.zeros((0, 2), int), ()), {})
+    empty = Instances(np.zeros((0, 2), int), ())
     assembly = assembled(tiles, [empty] * len(tiles))
     assert assembly.count == 0
     assert not assembly.paint(Box(0, 100, 0, 100), assembly.numbers()).any()
+
+
+def test_the_store_keeps_records_and_forgets_damaged_ones(tmp_path: Path) -> None:
+    store = TileStore(tmp_path / "tiles")
+    assert store.numbers() == set()
+    made = Instances(np.zeros((3, 2), int), (np.ones((2, 3), bool),) * 3, {"x": np.arange(3)})
+    store.put(7, made)
+    store.put(8, made)
+    assert store.numbers() == {7, 8}
+    assert len(store.get(7) or ()) == 3
+    file = tmp_path / "tiles" / "0000008.npz"
+    file.write_bytes(file.read_bytes()[:100])
+    assert store.get(8) is None
+    assert store.get(9) is None
+    # What a killed run has left half-written is no record.
+    (tmp_path / "tiles" / ".0000009.ab12.part.npz").write_bytes(b"half")
+    assert store.numbers() == {7, 8}
+
+
+def test_a_place_that_refuses_is_said(tmp_path: Path) -> None:
+    (tmp_path / "tiles").write_text("in the way")
+    with pytest.raises(OutputError, match="a file of that name is in the way"):
+        TileStore(tmp_path / "tiles")

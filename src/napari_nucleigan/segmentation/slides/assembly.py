@@ -11,16 +11,17 @@ import numpy as np
 
 from napari_nucleigan.base.errors import OutputError
 from napari_nucleigan.base.events import Painted
-from napari_nucleigan.segmentation.instances import Mosaic, stamp
+from napari_nucleigan.base.files import make_folder, write_bytes
+from napari_nucleigan.segmentation.instances import Instances, Mosaic, stamp
 from napari_nucleigan.tiling.tiles import Box
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from napari_nucleigan.data.slides.pyramid_writer import LabelPyramid
-    from napari_nucleigan.segmentation.slides.tile_store import TileRecord, TileStore
     from napari_nucleigan.segmentation.slides.worker import ModelView
     from napari_nucleigan.tiling.tiles import Tile
 
@@ -29,6 +30,51 @@ DENSITY_PIXEL = 64.0
 
 Mask = tuple[int, int, "NDArray[np.bool_]"]
 """First row, first column and pixels of a nucleus."""
+
+
+class TileStore:
+    """The records of a slide's tiles on disk; each appears whole or not at all.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they are; it is made.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = make_folder(folder)
+
+    def put(self, number: int, record: Instances) -> None:
+        """Keep the record of a tile.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        # A record that a power cut takes along is computed again.
+        write_bytes(self._path(number), record.pack(), flush=False)
+
+    def get(self, number: int) -> Instances | None:
+        """Return the record of a tile; None where there is none, or only a damaged one."""
+        try:
+            return Instances.unpack(self._path(number).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+        except OSError as error:
+            raise OutputError(f"Cannot read {self._path(number)}: {error.strerror or error}.") from error
+
+    def numbers(self) -> set[int]:
+        """Return which tiles have a record."""
+        return {int(path.stem) for path in self.folder.glob("*.npz") if path.stem.isdecimal()}
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:07d}.npz"
 
 
 class Assembly:
@@ -52,8 +98,7 @@ class Assembly:
         Nuclei so far.
     """
 
-    def __init__(self, tiles: Sequence[Tile], load: Callable[[int], TileRecord | None]) -> None:
-        self._tiles = tiles
+    def __init__(self, tiles: Sequence[Tile], load: Callable[[int], Instances | None]) -> None:
         self._load = load
         self.extents: NDArray[np.int64] = np.zeros((len(tiles), 4), np.int64)
         self.count = 0
@@ -62,47 +107,35 @@ class Assembly:
         self._first: list[NDArray[np.int64]] = []  # rows and columns of the first pixels of kept nuclei, by tile
         self._order: list[int] = []
         self._starts: dict[int, int] = {}
-        self._cores = np.array(
-            [(one.core.top, one.core.bottom, one.core.left, one.core.right) for one in tiles], np.int64
-        ).reshape(-1, 4)
-        columns = int(np.count_nonzero(self._cores[:, 0] == self._cores[0, 0])) if len(tiles) else 1
-        self._recent: OrderedDict[int, tuple[TileRecord, list[NDArray[np.bool_]]]] = OrderedDict()
+        columns = sum(tile.core.top == tiles[0].core.top for tile in tiles)
+        self._recent: OrderedDict[int, Instances] = OrderedDict()
         self._room = 2 * columns + 4
 
-    def add(self, number: int, record: TileRecord) -> None:
+    def add(self, number: int, record: Instances) -> None:
         """Take the next tile.
 
         Parameters
         ----------
         number : int
             Larger than all before.
-        record : TileRecord
+        record : Instances
             What it has found.
         """
-        masks = record.masks()
         kept = np.zeros(0, bool)
         if len(record):
-            self.extents[number] = (
-                record.corners[:, 0].min(),
-                record.ends[:, 0].max(),
-                record.corners[:, 1].min(),
-                record.ends[:, 1].max(),
-            )
-            kept = self._settle(number, record, masks)
+            first, last = record.boxes.min(axis=0), record.boxes.max(axis=0)
+            self.extents[number] = first[0], last[1], first[2], last[3]
+            kept = self._settle(number, record)
         self._kept[number] = kept
         self._starts[number] = self.count
         self._order.append(number)
         self.count += int(kept.sum())
         firsts = []
         for index in np.flatnonzero(kept).tolist():
-            mask = self._trimmed.get((number, index), masks[index])
+            mask = self._trimmed.get((number, index), record.masks[index])
             firsts.append(divmod(int(mask.argmax()), mask.shape[1]))
         self._first.append(record.corners[kept] + np.array(firsts, np.int64).reshape(-1, 2))
-        self._remember(number, record, masks)
-
-    def has(self, number: int) -> bool:
-        """Tell whether a tile was taken."""
-        return number in self._kept
+        self._remember(number, record)
 
     def numbers(self) -> NDArray[np.uint32]:
         """Give every nucleus its number, from 1 in reading order of their first pixels: tiles have no say in it.
@@ -121,12 +154,12 @@ class Assembly:
         """Return the numbers of the tiles that were taken, in order."""
         return list(self._order)
 
-    def nuclei(self, number: int) -> tuple[TileRecord, NDArray[np.intp], slice, list[Mask]]:
+    def nuclei(self, number: int) -> tuple[Instances, NDArray[np.intp], slice, list[Mask]]:
         """Return what counts of a tile.
 
         Returns
         -------
-        record : TileRecord
+        record : Instances
             All that the tile has found.
         kept : ndarray of int
             Places in it of the nuclei that count.
@@ -135,13 +168,13 @@ class Assembly:
         masks : list of (row, column, ndarray of bool)
             Their pixels.
         """
-        record, masks = self._recall(number)
+        record = self._recall(number)
         kept = np.flatnonzero(self._kept[number])
         start = self._starts[number]
         found: list[Mask] = []
         for index in kept.tolist():
             row, column = record.corners[index].tolist()
-            found.append((row, column, self._trimmed.get((number, index), masks[index])))
+            found.append((row, column, self._trimmed.get((number, index), record.masks[index])))
         return record, kept, slice(start, start + len(kept)), found
 
     def trimmed(self, number: int) -> list[int]:
@@ -170,37 +203,35 @@ class Assembly:
                 stamp(canvas, row - box.top, column - box.left, mask, value)
         return canvas
 
-    def _settle(self, number: int, record: TileRecord, masks: list[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    def _settle(self, number: int, record: Instances) -> NDArray[np.bool_]:
         """Drop or trim what earlier tiles have found, as a mosaic of all tiles would; return what is kept."""
         mine = self.extents[number]
         top, bottom, left, right = mine.tolist()
         mosaic = Mosaic((bottom - top, right - left))
         for other in np.flatnonzero(_meeting(self.extents[:number], mine)).tolist():
-            found, found_masks = self._recall(other)
-            boxes = np.stack([found.corners, found.ends], axis=2).reshape(-1, 4)
-            for index in np.flatnonzero(_meeting(boxes, mine) & self._kept[other]).tolist():
-                row, column = found.corners[index].tolist()
-                whole = found_masks[index]
+            found = self._recall(other)
+            for index in np.flatnonzero(_meeting(found.boxes, mine) & self._kept[other]).tolist():
+                (row, column), whole = found.corners[index].tolist(), found.masks[index]
                 mosaic.put(row - top, column - left, self._trimmed.get((other, index), whole), int(whole.sum()))
         kept = np.ones(len(record), bool)
-        for index, ((row, column), mask) in enumerate(zip(record.corners.tolist(), masks, strict=True)):
+        for index, ((row, column), mask) in enumerate(zip(record.corners.tolist(), record.masks, strict=True)):
             left_over = mosaic.claim(row - top, column - left, mask)
             kept[index] = left_over is not None
             if left_over is not None and left_over is not mask:
                 self._trimmed[number, index] = left_over
         return kept
 
-    def _recall(self, number: int) -> tuple[TileRecord, list[NDArray[np.bool_]]]:
+    def _recall(self, number: int) -> Instances:
         if number not in self._recent:
             record = self._load(number)
             if record is None:
                 raise OutputError(f"The record of tile {number} has gone; run the same again, which computes it anew.")
-            self._remember(number, record, record.masks())
+            self._remember(number, record)
         self._recent.move_to_end(number)
         return self._recent[number]
 
-    def _remember(self, number: int, record: TileRecord, masks: list[NDArray[np.bool_]]) -> None:
-        self._recent[number] = record, masks
+    def _remember(self, number: int, record: Instances) -> None:
+        self._recent[number] = record
         while len(self._recent) > self._room:
             self._recent.popitem(last=False)
 

@@ -20,7 +20,7 @@ from napari_nucleigan.segmentation.slides.worker import TileWorker, equip_elsewh
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
-    from napari_nucleigan.segmentation.slides.tile_store import TileRecord
+    from napari_nucleigan.segmentation.instances import Instances
     from napari_nucleigan.segmentation.slides.worker import Equipment, SlideRequest
     from napari_nucleigan.tiling.tiles import Tile
 
@@ -54,7 +54,7 @@ class TileExecutor:
     def __init__(
         self,
         executor: Executor,
-        segment: Callable[[Sequence[Tile]], list[TileRecord]],
+        segment: Callable[[Sequence[Tile]], list[Instances]],
         equip: Callable[[], Equipment],
         count: Callable[[], int],
     ) -> None:
@@ -65,7 +65,7 @@ class TileExecutor:
         self._asked = -_ASK_AGAIN
         self._room = _AHEAD
 
-    def submit(self, tiles: Sequence[Tile]) -> Future[list[TileRecord]]:
+    def submit(self, tiles: Sequence[Tile]) -> Future[list[Instances]]:
         """Let the next worker that is free segment some tiles."""
         return self._executor.submit(self._segment, tiles)
 
@@ -83,7 +83,7 @@ class TileExecutor:
 
 def segmented(
     executor: TileExecutor, tiles: Sequence[Tile], numbers: Sequence[int], batch: int
-) -> Generator[tuple[int, TileRecord | Exception] | None]:
+) -> Generator[tuple[int, Instances | Exception] | None]:
     """Have tiles segmented.
 
     Parameters
@@ -99,13 +99,13 @@ def segmented(
 
     Yields
     ------
-    (int, TileRecord), (int, Exception) or None
+    (int, Instances), (int, Exception) or None
         A tile that is done; one that was given up after `TRIES`, and why; and None whenever `TICK` has gone by.
         Whoever closes the generator calls back what no worker has begun.
     """
     waiting = deque(tuple(numbers[start : start + batch]) for start in range(0, len(numbers), batch))
     tries: dict[int, int] = {}
-    under_way: dict[Future[list[TileRecord]], tuple[int, ...]] = {}
+    under_way: dict[Future[list[Instances]], tuple[int, ...]] = {}
     try:
         while waiting or under_way:
             while waiting and len(under_way) < executor.room():

@@ -22,9 +22,8 @@ from napari_nucleigan.segmentation.formats import write_slide_results
 from napari_nucleigan.segmentation.segmenter import Segmenter
 from napari_nucleigan.segmentation.settings import SegmentSettings
 from napari_nucleigan.segmentation.slides import executors
-from napari_nucleigan.segmentation.slides.assembly import GrowingSlide, SlideNuclei
+from napari_nucleigan.segmentation.slides.assembly import GrowingSlide, SlideNuclei, TileStore
 from napari_nucleigan.segmentation.slides.executors import TICK, TRIES, segmented
-from napari_nucleigan.segmentation.slides.tile_store import TileStore
 from napari_nucleigan.segmentation.slides.tissue import find_tissue, tissue_samples
 from napari_nucleigan.segmentation.slides.worker import SlideRequest, TileWorker
 

@@ -19,7 +19,6 @@ from napari_nucleigan.base.devices import kept_memory
 from napari_nucleigan.base.errors import DeviceError, ImageError, NucleiganError
 from napari_nucleigan.segmentation.instances import Instances, owned, renumbered
 from napari_nucleigan.segmentation.segmenter import Segmenter, normalized
-from napari_nucleigan.segmentation.slides.tile_store import TileRecord
 from napari_nucleigan.tiling.scale import Scale
 
 if TYPE_CHECKING:
@@ -224,7 +223,7 @@ class TileWorker:
         predictor = self.segmenter.predictor
         return Equipment(predictor.device, predictor.precision, predictor.batch)
 
-    def __call__(self, tiles: Sequence[Tile]) -> list[TileRecord]:
+    def __call__(self, tiles: Sequence[Tile]) -> list[Instances]:
         """Find the nuclei of some tiles.
 
         Raises
@@ -253,14 +252,13 @@ class TileWorker:
         except Exception as error:  # whatever the decoder of a damaged file says
             raise ImageError(f"the slide cannot be read there ({type(error).__name__}: {error})") from error
 
-    def _record(self, field: NDArray[np.float16], window: NDArray[np.uint8], tile: Tile) -> TileRecord:
+    def _record(self, field: NDArray[np.float16], window: NDArray[np.uint8], tile: Tile) -> Instances:
         from napari_nucleigan.labels.features import measure
 
         labels = self._wanted(self.segmenter.decoding.labels(field), tile)
-        found = Instances.of(labels, tile.window)
         table = measure(labels, window, self._mpp)
         del table["label"]
-        return TileRecord.of(found, on_slide(table, tile, self.view.factors, self._mpp))
+        return Instances.of(labels, tile.window, None, on_slide(table, tile, self.view.factors, self._mpp))
 
     def _wanted(self, labels: NDArray[np.int32], tile: Tile) -> NDArray[np.int32]:
         """Keep the nuclei that belong to the tile, are neither too small nor too large, and lie in the region."""
@@ -334,7 +332,7 @@ _held: list[tuple[SlideRequest, TileWorker, ExitStack]] = []
 _opening = threading.Lock()
 
 
-def segment_elsewhere(request: SlideRequest, tiles: Sequence[Tile]) -> list[TileRecord]:
+def segment_elsewhere(request: SlideRequest, tiles: Sequence[Tile]) -> list[Instances]:
     """Find the nuclei of some tiles, in a process that has only been told the request."""
     return _worker(request)(tiles)
 

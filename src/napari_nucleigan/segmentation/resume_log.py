@@ -1,4 +1,4 @@
-"""What a folder of results remembers, so that segmenting many images can go on after any end."""
+"""Resume log: what a folder of results remembers, so that segmenting many images can go on after any end."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ResumeLog:
                 self._take(record)
 
     def results(self) -> set[str]:
-        """Return the keys, as of `plan.file_key`, of the results that were ever written."""
+        """Return the keys, as of `file_plan.file_key`, of the results that were ever written."""
         return {file_key(self._folder / name) for name in self._of_result} if self._folder is not None else set()
 
     def find(self, task: FileTask, asked: str) -> dict[str, Any] | None:

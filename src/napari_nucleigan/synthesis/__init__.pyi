@@ -7,4 +7,5 @@ from .picture import synthesize as synthesize
 from .settings import SetSettings as SetSettings
 from .settings import SynthesisSettings as SynthesisSettings
 from .styles import Styles as Styles
+from .tiled_generator import Painter as Painter
 from .tiled_generator import TiledGenerator as TiledGenerator

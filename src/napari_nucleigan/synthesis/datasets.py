@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_nucleigan.base.errors import DeviceError, LabelsError, NucleiganError, OutputError, RecipeError
+from napari_nucleigan.base.errors import LabelsError, NucleiganError, OutputError, RecipeError
 from napari_nucleigan.base.events import Job, Note, Progress, relay
 from napari_nucleigan.data.images.files import write_image, write_labels
 from napari_nucleigan.models import load_model
+from napari_nucleigan.networks.network_runner import network_errors
 from napari_nucleigan.synthesis.mask_source import SIZE, MaskSource, open_source
 from napari_nucleigan.synthesis.pair_log import PairLog
 from napari_nucleigan.synthesis.picture import SynthesisContext
@@ -139,12 +140,8 @@ def synthesize_set(
     count = settings.count or source.count
     if count is None:
         raise RecipeError("Say how many pairs to make, or give masks to be painted.")
-    try:
+    with network_errors(LabelsError("The masks do not fit into memory; make smaller ones.")):
         return (yield from _SetMaker(Path(out), settings, source, model, count).run())
-    except MemoryError as error:
-        raise LabelsError("The masks do not fit into memory; make smaller ones.") from error
-    except RuntimeError as error:  # torch's own; napari would swallow it
-        raise DeviceError(f"The network failed: {error}; try the device 'cpu'.") from error
 
 
 @dataclass(eq=False)

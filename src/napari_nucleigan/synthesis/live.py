@@ -1,4 +1,4 @@
-"""A canvas that follows its mask: what a stroke changes is painted again, and nothing else."""
+"""Live canvas: a picture that follows its mask; what a stroke changes is painted again, and nothing else."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from napari_nucleigan.base.errors import DeviceError, LabelsError
+from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.base.events import run
 from napari_nucleigan.labels.checks import check_labels
 from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.models import load_model
+from napari_nucleigan.networks.network_runner import network_errors
 from napari_nucleigan.synthesis.picture import SynthesisContext
 from napari_nucleigan.synthesis.settings import SynthesisSettings
 from napari_nucleigan.tiling.scale import resize_image, resize_labels
@@ -174,10 +175,8 @@ class LiveCanvas:
         return Box(top, bottom, left, right).grown(generator.halo, (height, width))
 
     def _painted(self, region: Box | None) -> NDArray[np.uint8]:
-        try:
+        with network_errors():
             return run(self._context.generator.painting(self._field, self._context.settings.seed, self._code, region))
-        except RuntimeError as error:  # torch's own; napari would swallow it
-            raise DeviceError(f"The network failed: {error}; try the device 'cpu'.") from error
 
 
 def _difference(before: NDArray[Any], after: NDArray[Any], box: Box | None) -> Box | None:

@@ -1,9 +1,10 @@
-"""Where the masks of a data set come from: drawn by the polygon sampler, or label images that are there."""
+"""Masks of a data set: drawn by the polygon sampler, or label images that are there."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -42,35 +43,46 @@ class Mask:
     mpp: float | None
 
 
-class MaskSource(Protocol):
-    """Gives the mask of each pair; a function of the pair's number and the attempt alone."""
+class MaskSource(ABC):
+    """Gives the mask of each pair; a function of the pair's number and the attempt alone.
 
-    count: int | None
-    """How many there are by themselves; None where there is no end of them."""
+    Attributes
+    ----------
+    count : int or None
+        How many there are by themselves; None where there is no end of them.
+    steady : bool
+        Whether all have one size.
+    """
 
-    steady: bool
-    """Whether all have one size."""
+    count: int | None = None
+    steady: bool = True
 
+    @abstractmethod
     def mask(self, index: int, attempt: int) -> Mask:
         """Return the mask of a pair. Another attempt gives another mask, where there is one."""
 
+    @abstractmethod
     def name(self, index: int) -> str:
         """Return the name of a pair."""
 
-    def organ(self, index: int) -> str:
-        """Return the organ that a pair shows; empty where that is not known."""
-
-    def split(self, index: int) -> str:
-        """Return the part of the data set that a pair is of; empty where it is not settled."""
-
-    def file(self, index: int) -> Path | None:
-        """Return the file that holds exactly the mask of a pair."""
-
+    @abstractmethod
     def record(self) -> dict[str, Any]:
         """Say where masks come from, ready for JSON."""
 
+    def organ(self, index: int) -> str:
+        """Return the organ that a pair shows; empty where that is not known."""
+        return ""
 
-class DrawnMasks:
+    def split(self, index: int) -> str:
+        """Return the part of the data set that a pair is of; empty where it is not settled."""
+        return ""
+
+    def file(self, index: int) -> Path | None:
+        """Return the file that holds exactly the mask of a pair, where there is one."""
+        return None
+
+
+class DrawnMasks(MaskSource):
     """Masks that the polygon sampler draws.
 
     Parameters
@@ -82,9 +94,6 @@ class DrawnMasks:
     mpp : float
         Microns per pixel.
     """
-
-    count: int | None = None
-    steady = True
 
     def __init__(self, statistics: dict[str, PolygonMasks], settings: SetSettings, mpp: float) -> None:
         side = settings.size or SIZE
@@ -104,20 +113,12 @@ class DrawnMasks:
         """Return the organ whose turn it is; empty where masks are like those of no organ."""
         return list(self._statistics)[index % len(self._statistics)]
 
-    def split(self, index: int) -> str:
-        """Return nothing: any pair may be of any part."""
-        return ""
-
-    def file(self, index: int) -> Path | None:
-        """Return None: there are no files."""
-        return None
-
     def record(self) -> dict[str, Any]:
         """Return the statistics."""
         return {"drawn": {organ: each.model_dump(mode="json") for organ, each in self._statistics.items()}}
 
 
-class GivenMasks:
+class GivenMasks(MaskSource):
     """Label images that are there, whole or cut.
 
     Parameters
@@ -143,7 +144,7 @@ class GivenMasks:
         if twice:
             raise LabelsError(f"{masks} holds two label images called {min(twice)!r}; remove or rename one of them.")
         self._rows = read_split(masks / "split.csv") if masks.is_dir() else {}
-        self.count: int | None = len(self._files)
+        self.count = len(self._files)
         self.steady = self._size is not None
 
     def mask(self, index: int, attempt: int) -> Mask:

@@ -1,4 +1,4 @@
-"""What is written beside the pairs of a data set, so that making it can go on after any end."""
+"""Pair log: what is written beside the pairs of a data set, so that making it can go on after any end."""
 
 from __future__ import annotations
 

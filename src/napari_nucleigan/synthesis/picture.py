@@ -1,4 +1,4 @@
-"""From a mask to an H&E image whose every nucleus is known."""
+"""Picture: from a mask to an H&E image whose every nucleus is known."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_nucleigan.base.errors import DeviceError, ImageError, LabelsError, RecipeError
+from napari_nucleigan.base.errors import ImageError, LabelsError, RecipeError
 from napari_nucleigan.base.events import Event, Job, Note, Progress, relay
 from napari_nucleigan.base.version import __version__
 from napari_nucleigan.labels.checks import check_labels
 from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.models import load_model
+from napari_nucleigan.networks.network_runner import network_errors
 from napari_nucleigan.synthesis.settings import SynthesisSettings
 from napari_nucleigan.synthesis.styles import Styles
 from napari_nucleigan.synthesis.tiled_generator import TiledGenerator
@@ -110,15 +111,12 @@ def synthesize(
     if model is None:
         yield Progress(0, 1, "loading the model")
         model = load_model(settings.model, "synthesizer")
-    try:
+    too_large = LabelsError(
+        f"A mask of {labels.shape[0]} x {labels.shape[1]} pixels does not fit into memory at {model.card.mpp} "
+        "microns per pixel; crop it, or close other programs."
+    )
+    with network_errors(too_large):
         return (yield from _synthesize(mask, settings, model, mpp))
-    except MemoryError as error:
-        raise LabelsError(
-            f"A mask of {labels.shape[0]} x {labels.shape[1]} pixels does not fit into memory at {model.card.mpp} "
-            "microns per pixel; crop it, or close other programs."
-        ) from error
-    except RuntimeError as error:  # torch's own; napari would swallow it
-        raise DeviceError(f"The network failed: {error}; try the device 'cpu'.") from error
 
 
 class SynthesisContext:

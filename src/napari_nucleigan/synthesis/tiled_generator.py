@@ -1,4 +1,4 @@
-"""The synthesizer at work: windows, noise, tiles and how they are joined."""
+"""Tiled generator: a synthesizer at work on windows and tiles, the noise that it takes, and how tiles are joined."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 
 from napari_nucleigan.base.events import Job, Progress, run
 from napari_nucleigan.networks.network_runner import NetworkRunner
-from napari_nucleigan.synthesis.noise import noise_map
 from napari_nucleigan.tiling.tiles import Box, Tile, batches, plan_tiles
 
 if TYPE_CHECKING:
@@ -20,6 +19,9 @@ if TYPE_CHECKING:
 
     from napari_nucleigan.networks.network_runner import Precision
     from napari_nucleigan.networks.synthesizers import Synthesizer
+
+BLOCK = 64
+"""Side of a block of noise, in values of its map."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,6 +226,10 @@ class TiledGenerator(NetworkRunner["Synthesizer"]):
         return [Tile(core, core.grown(self.halo, shape)) for core in cores]
 
 
+Painter = TiledGenerator
+"""Its name in version 0.1.0."""
+
+
 class TileBlender:
     """The picture of a region while its tiles come in."""
 
@@ -263,3 +269,54 @@ def _ramp(start: int, stop: int, end: int, halo: int) -> NDArray[np.float32]:
     down = np.ones_like(steps) if stop == end else np.clip((stop - start - steps) / (2 * halo), 0, 1)
     weights: NDArray[np.float32] = (np.sin(np.pi / 2 * np.minimum(up, down)) ** 2).astype(np.float32)
     return weights
+
+
+def noise_map(
+    seed: int, level: int, channels: int, origin: tuple[int, int], shape: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Cut a window out of a map of noise, so that a tile, a canvas and a repainted spot agree.
+
+    A map is an endless grid of standard normal values, made of blocks. Each block is a function of the seed, the map's
+    number and the block's place alone; whichever window is looked at, the values are the same.
+
+    Parameters
+    ----------
+    seed : int
+        At least 0.
+    level : int
+        Number of the map; maps of one seed are independent.
+    channels : int
+        Channels of the map.
+    origin : (int, int)
+        Row and column of the window's first value; may be negative.
+    shape : (int, int)
+        Height and width of the window in values.
+
+    Returns
+    -------
+    ndarray of float32, shape (channels, height, width)
+        Independent standard normal values.
+    """
+    (top, left), (height, width) = origin, shape
+    window = np.empty((channels, height, width), dtype=np.float32)
+    for row in range(top // BLOCK, -(-(top + height) // BLOCK)):
+        rows, inner_rows = _overlap(row, top, height)
+        for column in range(left // BLOCK, -(-(left + width) // BLOCK)):
+            columns, inner_columns = _overlap(column, left, width)
+            block = _block(seed, level, channels, row, column)
+            window[:, rows, columns] = block[:, inner_rows, inner_columns]
+    return window
+
+
+def _overlap(block: int, start: int, length: int) -> tuple[slice, slice]:
+    """Find what a block and a window share along one axis: in the window, and in the block."""
+    first = max(start, block * BLOCK)
+    last = min(start + length, (block + 1) * BLOCK)
+    return slice(first - start, last - start), slice(first - block * BLOCK, last - block * BLOCK)
+
+
+def _block(seed: int, level: int, channels: int, row: int, column: int) -> NDArray[np.float32]:
+    # Seeds are not negative: places left of and above the origin take the odd numbers.
+    place = [2 * index if index >= 0 else -2 * index - 1 for index in (row, column)]
+    random = np.random.default_rng([seed, level, *place])
+    return random.standard_normal((channels, BLOCK, BLOCK), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Where a slide shows tissue, and what its stains are: looked up once, at low resolution."""
+"""Tissue: where a slide shows it, and what its stains are, looked up once at low resolution."""
 
 from __future__ import annotations
 

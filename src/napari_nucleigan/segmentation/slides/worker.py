@@ -1,4 +1,4 @@
-"""What a worker does: it looks at tiles of a slide and returns the records of their nuclei.
+"""Worker: looks at tiles of a slide and returns their nuclei.
 
 Threads of this process share one `TileWorker`. A process on another machine is sent a `SlideRequest`, opens the slide
 and the model itself, and keeps both until it gets another request.

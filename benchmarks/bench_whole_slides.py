@@ -30,7 +30,7 @@ def hear(event, at=[None, 0.0]):
     if at[0]:
         spent[at[0]] = spent.get(at[0], 0) + now - at[1]
     at[:] = [what, now]
-result = run(segment_slide(slide, out, SegmentSettings(views=int(views) or None)), hear)
+result = run(segment_slide(slide, out, SegmentSettings(tta=int(views) or None)), hear)
 print(json.dumps({
     "seconds": result.seconds, "nuclei": result.nuclei, "tiles": result.tiles, "lost": len(result.lost),
     "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "spent": spent,
@@ -52,7 +52,7 @@ if __name__ == "__main__":
         def hear(event):
             if isinstance(event, Progress) and event.what == "segmenting tiles":
                 first.append((time.perf_counter(), event.done))
-        run(segment_slide(slide, out, SegmentSettings(tile=1024, views=1), scheduler=cluster.scheduler_address), hear)
+        run(segment_slide(slide, out, SegmentSettings(tile=1024, tta=1), scheduler=cluster.scheduler_address), hear)
         # From when all workers hold the model, to the last.
         begun = next(place for place in first if place[1] >= 16)
         ended = next(place for place in first if place[1] == first[-1][1])

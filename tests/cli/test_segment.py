@@ -65,6 +65,15 @@ def test_after_kill_9_the_same_command_goes_on(
         assert [row["state"] for row in csv.DictReader(handle)] == ["done"] * 12
 
 
+@pytest.mark.parametrize("option", ["--tta", "--views"])
+def test_the_views_are_checked_under_either_name(
+    folder: Path, tmp_path: Path, nucleigan: Callable[..., Result], option: str
+) -> None:
+    refused = nucleigan("segment", str(folder), "-o", str(tmp_path / "out"), option, "3")
+    assert refused.exit_code == 2
+    assert "views are 1, 2, 4 or 8" in " ".join(refused.stderr.replace("│", " ").split())
+
+
 def test_failures_are_named_and_end_with_1(folder: Path, tmp_path: Path, nucleigan: Callable[..., Result]) -> None:
     for name in ("b", "d"):
         (folder / f"{name}.png").write_bytes(b"nothing")

@@ -119,7 +119,7 @@ def test_only_what_has_changed_is_done_again(
 
 @pytest.mark.parametrize(
     "options",
-    [{"threshold": 0.6}, {"mpp": 0.3}, {"sha256": "t"}, {"views": 2}, {"formats": ["csv"]}, {"again": True}],
+    [{"threshold": 0.6}, {"mpp": 0.3}, {"sha256": "t"}, {"tta": 2}, {"formats": ["csv"]}, {"again": True}],
     ids=str,
 )
 def test_everything_is_done_again_where_something_else_is_asked_for(

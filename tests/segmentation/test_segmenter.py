@@ -225,7 +225,7 @@ def model() -> Model:
     "settings",
     [
         SegmentSettings(device="cpu"),
-        SegmentSettings(device="cpu", mpp=0.5, views=1, min_area=20),
+        SegmentSettings(device="cpu", mpp=0.5, tta=1, min_area=20),
         SegmentSettings(device="cpu", normalize="macenko"),
     ],
     ids=["defaults", "resampled", "normalised"],

@@ -18,6 +18,15 @@ def test_settings_come_back_from_their_record() -> None:
     assert SegmentSettings.model_validate(settings.model_dump(mode="json")) == settings
 
 
+def test_records_keep_the_name_that_test_time_augmentation_had() -> None:
+    settings = SegmentSettings(tta=2)
+    assert SegmentSettings.model_validate({"views": 2}) == settings
+    record = settings.model_dump(mode="json", by_alias=True)
+    assert record["views"] == 2
+    assert "tta" not in record
+    assert SegmentSettings.model_validate(record) == settings
+
+
 @pytest.mark.parametrize(
     "values",
     [
@@ -28,6 +37,7 @@ def test_settings_come_back_from_their_record() -> None:
         {"normalize": "pink"},
         {"tile": 3},
         {"views": 3},
+        {"tta": 3},
         {"colour": "pink"},
         {"model": ""},
     ],

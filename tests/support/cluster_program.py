@@ -18,7 +18,7 @@ from napari_nucleigan.base.events import Progress, run
 from napari_nucleigan.segmentation import SegmentSettings
 from napari_nucleigan.segmentation.slides import segment_slide
 
-SETTINGS = SegmentSettings(tile=128, device="cpu", precision="float32", views=1)
+SETTINGS = SegmentSettings(tile=128, device="cpu", precision="float32", tta=1)
 
 
 def main(slide: str, out: str) -> None:

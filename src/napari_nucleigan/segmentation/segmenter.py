@@ -76,7 +76,7 @@ class Decoding:
             arguments,
             chosen(settings.min_area, "min_area_um2", 0.0),
             chosen(settings.max_area, "max_area_um2", np.inf),
-            int(chosen(settings.views, "views", 1)),
+            int(chosen(settings.tta, "views", 1)),
         )
 
     def labels(self, field: NDArray[np.floating[Any]]) -> NDArray[np.int32]:
@@ -95,7 +95,7 @@ class Decoding:
 
     def used(self, settings: SegmentSettings) -> dict[str, Any]:
         """Return the settings as they are used, ready for JSON."""
-        return settings.model_dump(mode="json") | {
+        return settings.model_dump(mode="json", by_alias=True) | {
             "threshold": self.arguments["threshold"],
             "prominence": self.arguments["prominence"],
             "min_area": self.min_area,
@@ -253,7 +253,7 @@ def normalized(window: NDArray[np.uint8], fits: tuple[StainFit, StainFit] | None
 
 
 # Quarter turns and whether mirrored; the first 1, 2, 4 and 8 of them are groups.
-_VIEWS = [(turns, mirrored) for odd in (0, 1) for mirrored in (False, True) for turns in (odd, odd + 2)]
+_TTA = [(turns, mirrored) for odd in (0, 1) for mirrored in (False, True) for turns in (odd, odd + 2)]
 
 
 class Predictor(NetworkRunner["Generator"]):
@@ -331,7 +331,7 @@ class Predictor(NetworkRunner["Generator"]):
             images = torch.from_numpy(padded).to(self.device).permute(0, 3, 1, 2)
             images = images.float().div_(127.5).sub_(1.0)
             field = torch.zeros_like(images)
-            for turns, mirrored in _VIEWS[: self.tta]:
+            for turns, mirrored in _TTA[: self.tta]:
                 field += _seen(self._forward(_view(images, turns, mirrored)).float(), turns, mirrored)
             field /= self.tta
             field = field[..., :height, :width].to(torch.float16)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
 from napari_nucleigan.base.settings import Settings
 from napari_nucleigan.models.registry import DEFAULT_SEGMENTER
 from napari_nucleigan.networks.network_runner import Precision
 
 Normalize = Literal["model", "none", "vahadane", "macenko", "reinhard"]
-VIEWS = (1, 2, 4, 8)
-"""Numbers of views of an image that the network can be averaged over."""
+TTA = (1, 2, 4, 8)
+"""Numbers of views of an image that the network can be averaged over: test-time augmentation."""
 
 
 class SegmentSettings(Settings):
@@ -74,11 +74,15 @@ class SegmentSettings(Settings):
         description="Bring the stains to a reference first, by statistics of the whole image. "
         "'model' does what the model was trained with.",
     )
-    views: int | None = Field(
+    tta: int | None = Field(
         None,
         title="Views",
         ge=1,
         le=8,
+        # The name of version 0.1.0, which records keep.
+        validation_alias=AliasChoices("tta", "views"),
+        serialization_alias="views",
+        json_schema_extra={"flag": "--views"},
         description="Average the network over so many views of the image: 1, 2 (turned upside down), 4 (mirrored), 8 "
         "(turned); a little better, and that much slower. By default what the model asks for.",
     )
@@ -107,6 +111,6 @@ class SegmentSettings(Settings):
     def _consistent(self) -> SegmentSettings:
         if None not in (self.min_area, self.max_area) and self.min_area > self.max_area:  # type: ignore[operator]
             raise ValueError("the smallest area is above the largest")
-        if self.views not in (None, *VIEWS):
+        if self.tta not in (None, *TTA):
             raise ValueError("views are 1, 2, 4 or 8")
         return self

@@ -33,7 +33,7 @@ def test_is_the_aji_of_what_the_segmenter_finds(segmenter: Model, tiles: dict[st
 
 def test_true_masks_score_high_and_those_of_others_low(segmenter: Model, tiles: dict[str, tuple[Pair, Pair]]) -> None:
     images, labels = zip(*(first for first, _ in tiles.values()), strict=True)
-    ready = Segmenter.of_patches(segmenter, SegmentSettings(device="cpu", views=1))
+    ready = Segmenter.of_patches(segmenter, SegmentSettings(device="cpu", tta=1))
     assert consistency(images, labels, ready).mean() > 0.55
     assert consistency(images, [np.roll(mask, 1, (0, 1)) for mask in labels], ready).mean() > 0.5
     assert consistency(images, labels[1:] + labels[:1], ready).mean() < 0.2

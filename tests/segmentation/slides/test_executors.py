@@ -46,7 +46,7 @@ def test_two_processes_of_a_cluster_one_of_which_dies(slide: Path, tmp_path: Pat
         segment_slide(
             slide,
             tmp_path / "here.tif",
-            SegmentSettings(tile=128, device="cpu", precision="float32", views=1),
+            SegmentSettings(tile=128, device="cpu", precision="float32", tta=1),
         )
     )
     assert told["nuclei"] == here.nuclei > 50

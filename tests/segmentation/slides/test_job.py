@@ -256,7 +256,7 @@ from napari_nucleigan.segmentation.slides import segment_slide
 slide, out = sys.argv[1:]
 def tell(event):
     print(type(event).__name__, getattr(event, "done", ""), getattr(event, "what", ""), flush=True)
-run(segment_slide(slide, out, SegmentSettings(tile=128, device="cpu", precision="float32", views=1), ["csv"]), tell)
+run(segment_slide(slide, out, SegmentSettings(tile=128, device="cpu", precision="float32", tta=1), ["csv"]), tell)
 """
 
 
@@ -273,7 +273,7 @@ def test_killed_work_goes_on_where_it_was(tmp_path: Path) -> None:
     assert process.wait(20) == -signal.SIGKILL
     out = tmp_path / "out" / "he.tif"
     assert not out.exists()
-    settings = SegmentSettings(tile=128, views=1, **EXACT)
+    settings = SegmentSettings(tile=128, tta=1, **EXACT)
     result = run(segment_slide(slide, out, settings, ["csv"]))
     assert 4 <= result.resumed < result.tiles
     whole = run(segment_slide(slide, tmp_path / "whole.tif", settings))
@@ -341,7 +341,7 @@ from napari_nucleigan.segmentation.slides import segment_slide
 slide, out, limit = sys.argv[1:]
 import signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-job = segment_slide(slide, out, SegmentSettings(tile=128, device="cpu", precision="float32", views=1))
+job = segment_slide(slide, out, SegmentSettings(tile=128, device="cpu", precision="float32", tta=1))
 def hear(event):
     # Files may be no larger from here on, as on a disk that is all but full.
     if getattr(event, "done", 0) >= 3 and event.what == "segmenting tiles":
@@ -363,7 +363,7 @@ def test_a_full_disk_is_one_error_and_loses_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Cannot write ")
     assert not out.exists()
-    result = run(segment_slide(slide, out, SegmentSettings(tile=128, views=1, **EXACT)))
+    result = run(segment_slide(slide, out, SegmentSettings(tile=128, tta=1, **EXACT)))
     assert result.resumed >= 3
     assert out.exists()
     assert left_behind(out.parent) == []

@@ -92,7 +92,7 @@ def evaluate_synthetic(
     total = len(painted) + len(photographed)
     yield Progress(0, total, "loading the model")
     model = segmenter or load_model(settings.segmenter, "segmenter")
-    how = SegmentSettings(model=settings.segmenter, device=settings.device, views=settings.views)
+    how = SegmentSettings(model=settings.segmenter, device=settings.device, tta=settings.views)
     finder = Segmenter.of_patches(model, how)
     encoder = Encoder(settings.features or model, settings.device)
     sets: list[SetMeasurements] = []

@@ -153,7 +153,7 @@ def consistency(
             raise LabelsError(f"Image and labels {index} differ in size: {image.shape[:2]} and {mask.shape}.")
     if not isinstance(model, Segmenter):
         loaded = model if isinstance(model, Model) else load_model(model, "segmenter")
-        model = Segmenter.of_patches(loaded, SegmentSettings(model=loaded.card.name, device=device, views=views))
+        model = Segmenter.of_patches(loaded, SegmentSettings(model=loaded.card.name, device=device, tta=views))
     scores = [aji(overlaps(truth, found)) for truth, found in zip(labels, _found(images, model, mpp), strict=True)]
     return np.array(scores, dtype=np.float64)
 

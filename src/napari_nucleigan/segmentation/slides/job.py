@@ -296,7 +296,7 @@ class _SlideJob:
             "stamp": _stamp(request.slide),
             "shape": list(self.slide.shape),
             "model": request.sha256,
-            "settings": self.settings.model_dump(mode="json", exclude=_FREE),
+            "settings": self.settings.model_dump(mode="json", by_alias=True, exclude=_FREE),
             "mpp": request.mpp,
             "stains": request.stains,
             "region": request.region,

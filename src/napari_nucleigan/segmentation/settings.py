@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field, model_validator
 
@@ -10,6 +10,20 @@ from napari_nucleigan.base.settings import Settings
 from napari_nucleigan.models.registry import DEFAULT_SEGMENTER
 from napari_nucleigan.networks.network_runner import Precision
 
+Device = Annotated[
+    str,
+    Field(
+        title="Device",
+        description="Where to compute: auto, cpu, cuda, cuda:1, mps. Auto takes a GPU if there is one.",
+    ),
+]
+Arithmetic = Annotated[
+    Precision,
+    Field(
+        title="Precision",
+        description="Arithmetic of the network; 'auto' takes bfloat16 where the device computes in it.",
+    ),
+]
 Normalize = Literal["model", "none", "vahadane", "macenko", "reinhard"]
 TTA = (1, 2, 4, 8)
 """Numbers of views of an image that the network can be averaged over: test-time augmentation."""
@@ -28,11 +42,7 @@ class SegmentSettings(Settings):
         min_length=1,
         description="Name of an installed model, a model file, or the folder of a training run.",
     )
-    device: str = Field(
-        "auto",
-        title="Device",
-        description="Where to compute: auto, cpu, cuda, cuda:1, mps. Auto takes a GPU if there is one.",
-    )
+    device: Device = "auto"
     threshold: float | None = Field(
         None,
         title="Threshold",
@@ -101,11 +111,7 @@ class SegmentSettings(Settings):
         le=256,
         description="Tiles computed at once. By default 4 on a GPU, 1 on a CPU.",
     )
-    precision: Precision = Field(
-        "auto",
-        title="Precision",
-        description="Arithmetic of the network; 'auto' takes bfloat16 where the device computes in it.",
-    )
+    precision: Arithmetic = "auto"
 
     @model_validator(mode="after")
     def _consistent(self) -> SegmentSettings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,16 +77,8 @@ class SetReport:
 
     def to_json(self) -> dict[str, Any]:
         """Represent the report by dictionaries, lists, numbers and strings."""
-        return {
-            "out": str(self.out),
-            "made": self.made,
-            "kept": self.kept,
-            "dropped": list(self.dropped),
-            "failed": self.failed,
-            "redrawn": self.redrawn,
-            "consistency": self.consistency,
-            "seconds": round(self.seconds, 3),
-        }
+        changed = {"out": str(self.out), "dropped": list(self.dropped), "seconds": round(self.seconds, 3)}
+        return asdict(self) | changed
 
 
 def synthesize_set(

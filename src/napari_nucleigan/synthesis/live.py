@@ -90,13 +90,7 @@ class LiveCanvas:
 
     def provenance(self) -> dict[str, Any]:
         """Say how the picture is made, ready for JSON, as `Synthesis.provenance` does."""
-        return self._context.provenance() | {
-            "mpp": self.mpp,
-            "style": self.style,
-            "code": [round(float(value), 6) for value in self._code],
-            "device": self._context.generator.device,
-            "precision": self._context.generator.precision,
-        }
+        return self._context.provenance_of(self.mpp, self.style, self._code)
 
     def update(self, labels: NDArray[np.integer[Any]], box: Box | None = None) -> Box | None:
         """Let the picture follow the mask.

@@ -229,6 +229,16 @@ class SynthesisContext:
             "settings": self.settings.model_dump(mode="json"),
         }
 
+    def provenance_of(self, mpp: float, style: str, code: NDArray[np.float32]) -> dict[str, Any]:
+        """Say how one picture was made, ready for JSON."""
+        return self.provenance() | {
+            "mpp": mpp,
+            "style": style,
+            "code": [round(float(value), 6) for value in code],
+            "device": self.generator.device,
+            "precision": self.generator.precision,
+        }
+
 
 def _synthesize(
     labels: NDArray[np.int32], settings: SynthesisSettings, model: Model, mpp: float | None
@@ -253,14 +263,7 @@ def _synthesize(
         notes.append(note)
         yield note
     seconds = time.perf_counter() - started
-    provenance = context.provenance() | {
-        "mpp": scale.mpp,
-        "style": style,
-        "code": [round(float(value), 6) for value in code],
-        "device": context.generator.device,
-        "precision": context.generator.precision,
-        "seconds": round(seconds, 3),
-    }
+    provenance = context.provenance_of(scale.mpp, style, code) | {"seconds": round(seconds, 3)}
     said = tuple(note.text for note in notes)
     return Synthesis(
         resize_image(pixels, scale.shape), labels, scale.mpp, style, code, settings, provenance, said, seconds

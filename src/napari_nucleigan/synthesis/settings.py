@@ -6,7 +6,7 @@ from pydantic import Field
 
 from napari_nucleigan.base.settings import Settings
 from napari_nucleigan.models.registry import DEFAULT_SEGMENTER, DEFAULT_SYNTHESIZER
-from napari_nucleigan.networks.network_runner import Precision
+from napari_nucleigan.segmentation.settings import Arithmetic, Device
 
 
 class SynthesisSettings(Settings):
@@ -22,11 +22,7 @@ class SynthesisSettings(Settings):
         min_length=1,
         description="Name of an installed synthesizer, a model file, or the folder of a training run.",
     )
-    device: str = Field(
-        "auto",
-        title="Device",
-        description="Where to compute: auto, cpu, cuda, cuda:1, mps. Auto takes a GPU if there is one.",
-    )
+    device: Device = "auto"
     seed: int = Field(
         0,
         title="Seed",
@@ -63,11 +59,7 @@ class SynthesisSettings(Settings):
         description="Side of the tiles of large masks, in pixels at the model's scale. By default what fits the device "
         "and the network.",
     )
-    precision: Precision = Field(
-        "auto",
-        title="Precision",
-        description="Arithmetic of the network; 'auto' takes bfloat16 where the device computes in it.",
-    )
+    precision: Arithmetic = "auto"
 
 
 class SetSettings(SynthesisSettings):

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from napari_nucleigan.base.settings import Settings
 from napari_nucleigan.models.registry import DEFAULT_SEGMENTER
+from napari_nucleigan.segmentation.settings import Device
 
 
 class QualitySettings(Settings):
@@ -23,11 +24,7 @@ class QualitySettings(Settings):
         description="Segmenter whose encoder's features KID and the classifier compare: a name, a model file, or "
         "the folder of a run. By default the segmenter itself.",
     )
-    device: str = Field(
-        "auto",
-        title="Device",
-        description="Where to compute: auto, cpu, cuda, cuda:1, mps. Auto takes a GPU if there is one.",
-    )
+    device: Device = "auto"
     crop: int = Field(
         256,
         title="Crop",

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,10 +39,11 @@ _PATIENCE = 30.0  # seconds until a scheduler has answered
 _ASK_AGAIN = 5.0  # seconds between looks at how many workers there are
 
 
+@dataclass(eq=False)
 class TileExecutor:
     """An executor that knows a slide.
 
-    Parameters
+    Attributes
     ----------
     executor : Executor
         Does the work.
@@ -51,33 +53,26 @@ class TileExecutor:
         Returns how many workers there are now.
     """
 
-    def __init__(
-        self,
-        executor: Executor,
-        segment: Callable[[Sequence[Tile]], list[Instances]],
-        equip: Callable[[], Equipment],
-        count: Callable[[], int],
-    ) -> None:
-        self._executor = executor
-        self._segment = segment
-        self._equip = equip
-        self._count = count
-        self._asked = -_ASK_AGAIN
-        self._room = _AHEAD
+    executor: Executor
+    segment: Callable[[Sequence[Tile]], list[Instances]]
+    equip: Callable[[], Equipment]
+    count: Callable[[], int]
+    _asked: float = field(default=-_ASK_AGAIN, init=False)
+    _room: int = field(default=_AHEAD, init=False)
 
     def submit(self, tiles: Sequence[Tile]) -> Future[list[Instances]]:
         """Let the next worker that is free segment some tiles."""
-        return self._executor.submit(self._segment, tiles)
+        return self.executor.submit(self.segment, tiles)
 
     def equipment(self) -> Future[Equipment]:
         """Let a worker open slide and model, and tell what it computes with."""
-        return self._executor.submit(self._equip)
+        return self.executor.submit(self.equip)
 
     def room(self) -> int:
         """Return how many pieces of work should be under way; workers may come and go."""
         if time.monotonic() - self._asked > _ASK_AGAIN:
             self._asked = time.monotonic()
-            self._room = _AHEAD * max(1, self._count())
+            self._room = _AHEAD * max(1, self.count())
         return self._room
 
 

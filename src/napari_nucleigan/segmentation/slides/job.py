@@ -227,10 +227,10 @@ class _SlideJob:
             yield from self._say(f"{resumed} of {len(wanted)} tiles were done already.")
         equipment = worker.equipment()
         if compute and len(whole.done) < len(wanted):
-            executor = executors.cluster(request, scheduler) if scheduler else executors.threads(worker, workers)
-            with executor as hands:
-                equipment = yield from self._equipment(hands)
-                yield from self._segment(hands, equipment.batch, tiles, wanted, whole, worker)
+            opened = executors.cluster(request, scheduler) if scheduler else executors.threads(worker, workers)
+            with opened as executor:
+                equipment = yield from self._equipment(executor)
+                yield from self._segment(executor, equipment.batch, tiles, wanted, whole, worker)
         yield from whole.grow(skip=True)
         seconds = time.perf_counter() - self.begun
         provenance = self.segmenter.provenance(mpp, seconds) | {

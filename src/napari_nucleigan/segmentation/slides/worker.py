@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from napari_nucleigan.base.devices import kept_memory
 from napari_nucleigan.base.errors import DeviceError, ImageError, NucleiganError
-from napari_nucleigan.segmentation.instances import Instances, owned, renumbered
+from napari_nucleigan.segmentation.instances import Instances, inside, owned, renumbered
 from napari_nucleigan.segmentation.segmenter import Segmenter, normalized
 from napari_nucleigan.tiling.scale import Scale
 
@@ -278,16 +278,6 @@ def _stains(request: SlideRequest) -> tuple[StainFit, StainFit] | None:
     from napari_nucleigan.stains import StainFit
 
     return StainFit.from_json(request.stains[0]), StainFit.from_json(request.stains[1])
-
-
-def inside(points: NDArray[np.float64], polygons: Sequence[NDArray[np.float64]]) -> NDArray[np.bool_]:
-    """Tell which points (n, 2) lie in at least one of some polygons (m, 2)."""
-    from skimage.measure import points_in_poly
-
-    found = np.zeros(len(points), bool)
-    for polygon in polygons:
-        found |= points_in_poly(points, polygon)
-    return found
 
 
 def on_slide(

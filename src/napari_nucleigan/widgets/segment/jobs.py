@@ -63,17 +63,15 @@ def _within(part: Region, segmentation: Segmentation) -> Segmentation:
     """Leave out nuclei whose centroid lies in no drawn region."""
     if not part.polygons:
         return segmentation
-    from napari_nucleigan.segmentation.slides.worker import inside
+    from napari_nucleigan.segmentation.instances import inside, renumbered
 
     top, _, left, _ = part.box or (0, 0, 0, 0)
     table = segmentation.features
     centres = np.column_stack([table["centroid_y_px"] + top, table["centroid_x_px"] + left])
     keep = inside(centres, [np.array(polygon) for polygon in part.polygons])
-    count = int(keep.sum())
-    names = np.zeros(len(keep) + 1, np.int32)
-    names[1:][keep] = np.arange(1, count + 1)
-    features = {name: values[keep] for name, values in table.items()} | {"label": np.arange(1, count + 1)}
-    return replace(segmentation, labels=names[segmentation.labels], features=features)
+    features = {name: values[keep] for name, values in table.items()} | {"label": np.arange(1, keep.sum() + 1)}
+    labels = renumbered(segmentation.labels, np.concatenate([[False], keep]))
+    return replace(segmentation, labels=labels, features=features)
 
 
 @dataclass(frozen=True, eq=False)

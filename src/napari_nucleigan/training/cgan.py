@@ -154,7 +154,7 @@ class ConditionalGAN:
         parts = {"l1": (recipe.l1_weight, (fake - fields).abs().mean())}
         if recipe.presence_weight:
             told = PRESENCE_CHANNELS[recipe.encoding]
-            presence = losses.presence_loss(logits[:, :told], fields[:, :told], self._ranks.total)
+            presence = losses.presence_loss(logits[:, :told], fields[:, :told], self._ranks.all_reduce_sum)
             parts["presence"] = (recipe.presence_weight, presence)
         if self.discriminator is not None and step % recipe.adversarial_interval == 0:
             values |= self._judge(images, fields, fake.detach(), step, scale)
@@ -232,7 +232,7 @@ class ConditionalGAN:
         set_lr(optimizer, recipe.discriminator_lr * scale)
         real_pairs = torch.cat([images, fields], dim=1)
         # Every process keeps the same pool, of the fakes of all.
-        fake_pairs = ranks.own(self.pool.exchange(ranks.whole(torch.cat([images, fake], dim=1)), random))
+        fake_pairs = ranks.local_shard(self.pool.exchange(ranks.all_gather(torch.cat([images, fake], dim=1)), random))
         with self._autocast():
             real, false = judge(real_pairs), judge(fake_pairs)
         loss = losses.discriminator_loss(real.float(), false.float(), recipe.adversarial)
@@ -240,7 +240,7 @@ class ConditionalGAN:
         update = step // recipe.adversarial_interval
         if recipe.penalty != "none" and update % recipe.penalty_interval == 0:
             mixing = torch.Generator().manual_seed(int(random.integers(2**31)))
-            mix = ranks.own(torch.rand(len(ranks.widened(real_pairs)), 1, 1, 1, generator=mixing))
+            mix = ranks.local_shard(torch.rand(len(ranks.widened(real_pairs)), 1, 1, 1, generator=mixing))
             # Second derivatives are taken in float32: bfloat16 has too few digits for them.
             penalty = losses.gradient_penalty(discriminator, real_pairs, fake_pairs, recipe.penalty, mix)
             loss = loss + recipe.penalty_weight * recipe.penalty_interval * penalty

@@ -172,7 +172,7 @@ class CycleGAN:
         if self.paired:
             parts["features"] = (recipe.features_weight, _features_apart(seen, real_features, len(images)))
             told = PRESENCE_CHANNELS[recipe.encoding]
-            presence = losses.presence_loss(logits[:, :told], fields[:, :told], self._ranks.total)
+            presence = losses.presence_loss(logits[:, :told], fields[:, :told], self._ranks.all_reduce_sum)
             parts["supervised"] = (recipe.supervised, (drawn - fields).abs().mean() + presence)
         if recipe.identity:
             parts["identity"] = (recipe.identity, self._identity(images, masks, style, random))
@@ -295,16 +295,16 @@ class CycleGAN:
         # CycleGANs hide the mask in the image as a faint signal (Chu et al., 2017); noise drowns it.
         if not self.recipe.hiding_noise:
             return fake
-        noise = self._ranks.own(torch.randn(self._ranks.widened(fake).shape, generator=random))
+        noise = self._ranks.local_shard(torch.randn(self._ranks.widened(fake).shape, generator=random))
         return fake + 2 * self.recipe.hiding_noise * noise.to(fake)
 
     def _noise(self, fields: Tensor, random: torch.Generator, parts: int = 1) -> list[Tensor]:
         drawn = self.painter.draw_noise(self._ranks.widened(fields), random)
-        return [self._ranks.own(noise, parts) for noise in drawn]
+        return [self._ranks.local_shard(noise, parts) for noise in drawn]
 
     def _exchange(self, pool: ImagePool, fakes: Tensor, random: np.random.Generator, parts: int = 1) -> Tensor:
         # Every process keeps the same pool, of the fakes of all.
-        return self._ranks.own(pool.exchange(self._ranks.whole(fakes, parts), random), parts)
+        return self._ranks.local_shard(pool.exchange(self._ranks.all_gather(fakes, parts), random), parts)
 
     def _identity(self, images: Tensor, masks: Tensor, style: Tensor, random: torch.Generator) -> Tensor:
         with self._autocast():

@@ -65,7 +65,7 @@ class InstanceTrainer(ConditionalGAN):
 
     def join(self, ranks: Ranks) -> None:
         """Train in one process."""
-        if ranks.size > 1:
+        if ranks.world_size > 1:
             raise RecipeError(f"The network {self.recipe.generator['name']!r} trains in one process only; start one.")
         super().join(ranks)
 

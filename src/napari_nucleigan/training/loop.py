@@ -171,7 +171,7 @@ def train(
         saved = step
     elif resume:
         run.rewind(0)
-    ranks.tell(_Start(step, None if found is None else (tensors, state["trainer"]), torch.get_rng_state()))
+    ranks.broadcast(_Start(step, None if found is None else (tensors, state["trainer"]), torch.get_rng_state()))
 
     def checkpoint(flush: bool = True) -> Checkpoint:
         tensors, rest = trainer.state()
@@ -235,7 +235,7 @@ def train(
                         yield from _obey(run, step, schedule.steps)
                 scale = schedule.scale(step)
                 ranks.go()
-                values = ranks.average(trainer.step(batch, step, scale))
+                values = ranks.all_reduce_mean(trainer.step(batch, step, scale))
                 step += 1
                 speed.tick()
                 for name, value in values.items():
@@ -284,14 +284,14 @@ def follow(trainer: Trainer[Batch], batches: Callable[[int], Batch], schedule: S
     Dismissed
         At the end.
     """
-    start: _Start = ranks.hear()
+    start: _Start = ranks.receive()
     if start.state is not None:
         trainer.restore(*start.state)
     torch.set_rng_state(start.random)
     with Prefetched(batches, start.step, schedule.steps) as ready:
         for step, batch in enumerate(ready, start.step):
             ranks.go()
-            ranks.average(trainer.step(batch, step, schedule.scale(step)))
+            ranks.all_reduce_mean(trainer.step(batch, step, schedule.scale(step)))
     ranks.go()
 
 

@@ -20,7 +20,7 @@ from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.data.datasets.patches import MixedSampler
 from napari_nucleigan.masks.encoding import FARTHEST, THRESHOLD, decode, encode
 from napari_nucleigan.models import ModelCard, load_model, save_model
-from napari_nucleigan.training.distributed.ranks import joined, the_same
+from napari_nucleigan.training.distributed.launch import joined, the_same
 from napari_nucleigan.training.images import (
     TrainingImage,
     in_bfloat16,
@@ -183,7 +183,7 @@ def _train(
     mixed = _mixed(parts, synthetic)
     bfloat16 = in_bfloat16(recipe, ranks.device)
     gan, decoding = _network(recipe, ranks.device, bfloat16)
-    ranks.tell((recipe, parts, bfloat16))
+    ranks.broadcast((recipe, parts, bfloat16))
     gan.join(ranks)
     yield Note(
         f"{len(training)} images train, {len(validation)} validate, on {ranks} in "
@@ -201,7 +201,7 @@ def _train(
 def _help(dataset: Dataset, synthetic: str | Path | Dataset | None, ranks: Ranks) -> Job[None]:
     """Make the share of another process in what `_train` does."""
     ranks.take_cores()
-    recipe, parts, bfloat16 = ranks.hear()
+    recipe, parts, bfloat16 = ranks.receive()
     gan, _ = _network(recipe, ranks.device, bfloat16)
     gan.join(ranks)
     training, mixed = the_same(dataset.only(parts["train"]), parts["train"]), _mixed(parts, synthetic)

@@ -18,7 +18,7 @@ from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.masks.encoding import decode, encode
 from napari_nucleigan.models import ModelCard, load_model, save_model
 from napari_nucleigan.training.cyclegan import CycleBatch, CycleGAN
-from napari_nucleigan.training.distributed.ranks import joined, the_same
+from napari_nucleigan.training.distributed.launch import joined, the_same
 from napari_nucleigan.training.images import TrainingImage, in_bfloat16, prepare_all, sampler, split, stain_reference
 from napari_nucleigan.training.loop import Schedule, follow, train
 from napari_nucleigan.training.mask_batches import MaskBatches, check_masks, open_masks
@@ -153,7 +153,7 @@ def _train(
     recipe = gan.recipe
     bfloat16 = in_bfloat16(recipe, ranks.device)
     training, validation = dataset.only(parts["train"]), dataset.only(parts["val"])
-    ranks.tell((recipe, parts, bfloat16))
+    ranks.broadcast((recipe, parts, bfloat16))
     gan.join(ranks)
     yield Note(
         f"{len(training)} images train, {'with' if gan.paired else 'without'} their labels, {len(validation)} are held "
@@ -169,7 +169,7 @@ def _train(
 def _help(dataset: Dataset, ranks: Ranks) -> Job[None]:
     """Make the share of another process in what `_train` does."""
     ranks.take_cores()
-    recipe, parts, bfloat16 = ranks.hear()
+    recipe, parts, bfloat16 = ranks.receive()
     gan = _networks(recipe, ranks.device, bfloat16, dataset.labelled)
     gan.join(ranks)
     tiles, masks, crops_of = yield from _material(the_same(dataset.only(parts["train"]), parts["train"]), recipe)

@@ -55,12 +55,11 @@ def _updates(case: dict[str, Any], ranks: Ranks) -> tuple[Curve, dict[str, torch
     gan: ConditionalGAN | CycleGAN
     if case["kind"] == "segmenter":
         gan = ConditionalGAN(SegmenterRecipe(**case["recipe"]), bfloat16=case["bfloat16"])
-        gan.generator_optimizer = _plain(gan.generator_optimizer)
-        if gan.discriminator_optimizer is not None:
-            gan.discriminator_optimizer = _plain(gan.discriminator_optimizer)
     else:
         gan = CycleGAN(SynthesizerRecipe(**case["recipe"]))
-        gan._makers, gan._judges = _plain(gan._makers), _plain(gan._judges)
+    gan.generator_optimizer = _plain(gan.generator_optimizer)
+    if gan.discriminator_optimizer is not None:
+        gan.discriminator_optimizer = _plain(gan.discriminator_optimizer)
     gan.join(ranks)
     return [
         ranks.all_reduce_mean(gan.step(_batch(case, step, ranks), step, 1.0)) for step in range(STEPS)

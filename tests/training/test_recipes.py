@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
 from napari_nucleigan.base.errors import RecipeError
+from napari_nucleigan.masks.encoding import ENCODINGS
 from napari_nucleigan.training.recipes import RECIPES, SegmenterRecipe, SynthesizerRecipe, read_recipe
 
 if TYPE_CHECKING:
@@ -113,3 +114,8 @@ def test_a_broken_file_is_one_clear_error(content: str, tmp_path: Path) -> None:
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(RecipeError, match="compact-segmenter, fine-tune-segmenter, paper-segmenter"):
         read_recipe("papper-segmenter")
+
+
+def test_every_encoding_can_be_trained() -> None:
+    assert get_args(SegmenterRecipe.model_fields["encoding"].annotation) == tuple(ENCODINGS)
+    assert {*get_args(SynthesizerRecipe.model_fields["encoding"].annotation)} <= ENCODINGS.keys()

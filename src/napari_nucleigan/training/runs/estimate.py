@@ -240,8 +240,8 @@ def _segmenter(
 ) -> tuple[float, float, Callable[[float], float]]:
     from napari_nucleigan import metrics
     from napari_nucleigan.masks.encoding import decode
+    from napari_nucleigan.training.cgan import trainer_of
     from napari_nucleigan.training.images import in_bfloat16
-    from napari_nucleigan.training.instances import trainer_of
 
     gan = trainer_of(recipe)(recipe, device, in_bfloat16(recipe, device))
     batch, crop_time = _timed(lambda: crops_of.batch(0, recipe.batch))

@@ -17,6 +17,7 @@ from napari_nucleigan.base.errors import DatasetError
 from napari_nucleigan.base.events import Progress
 from napari_nucleigan.data.datasets.patches import Jitter, PatchSampler
 from napari_nucleigan.masks.encoding import encode
+from napari_nucleigan.tiling.tiles import plan_tiles
 from napari_nucleigan.training.recipes import SegmenterRecipe
 
 if TYPE_CHECKING:
@@ -169,21 +170,12 @@ def in_parts(
     (3, H, W) float32 array
         The field.
     """
-    halo = -(-halo // stride) * stride
-    rows, columns = (_divide(length, stride) for length in pixels.shape[:2])
     field = np.empty((3, *pixels.shape[:2]), np.float32)
-    for top, bottom in rows:
-        for left, right in columns:
-            yield progress
-            above, before = max(0, top - halo), max(0, left - halo)
-            found = predict(pixels[above : bottom + halo, before : right + halo])
-            field[:, top:bottom, left:right] = found[:, top - above : bottom - above, left - before : right - before]
+    for tile in plan_tiles(pixels.shape[:2], PART, halo, stride):
+        yield progress
+        found = predict(pixels[tile.window.slices])
+        field[:, *tile.core.slices] = found[:, *tile.core.within(tile.window)]
     return field
-
-
-def _divide(length: int, stride: int) -> list[tuple[int, int]]:
-    side = -(-length // (-(-length // PART) * stride)) * stride
-    return [(start, min(start + side, length)) for start in range(0, length, side)]
 
 
 def stain_reference(recipe: Recipe) -> stains.StainFit:

@@ -226,7 +226,7 @@ def test_the_edge_of_the_image_counts_as_the_border_of_a_nucleus():
 
 @given(
     hnp.arrays(np.int16, st.tuples(st.integers(1, 20), st.integers(1, 20)), elements=st.integers(0, 4)),
-    st.sampled_from(ENCODINGS),
+    st.sampled_from(list(ENCODINGS)),
     st.permutations([7, 100_000, -3, 2**40]),
 )
 @steady

@@ -10,7 +10,8 @@ from torch import nn
 from napari_nucleigan.base.errors import ModelError, RecipeError
 from napari_nucleigan.models import DEFAULT_SEGMENTER, load_model
 from napari_nucleigan.networks import build
-from napari_nucleigan.networks.generators import GENERATORS, Generator, initialise
+from napari_nucleigan.networks.generators import Generator, initialise
+from napari_nucleigan.networks.registry import GENERATORS
 
 SMALL = {
     "unet-256": {"name": "unet-256", "width": 4},

@@ -12,7 +12,7 @@ from napari_nucleigan.masks.encoding import decode
 from napari_nucleigan.models import ModelCard, load_model, save_model
 from napari_nucleigan.networks import build
 from napari_nucleigan.training import RunFolder, SegmenterRecipe, train_segmenter
-from napari_nucleigan.training.instances import InstanceTrainer, trainer_of
+from napari_nucleigan.training.cgan import InstanceTrainer, trainer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,6 +6,7 @@ As a program it is one of several: ``rank_program.py CASES.json FOLDER`` writes 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -16,7 +17,8 @@ from safetensors.torch import save_file
 
 from napari_nucleigan.training.cgan import ConditionalGAN
 from napari_nucleigan.training.cyclegan import CycleBatch, CycleGAN
-from napari_nucleigan.training.distributed.ranks import Dismissed, Ranks, joined
+from napari_nucleigan.training.distributed.launch import joined
+from napari_nucleigan.training.distributed.ranks import Dismissed, Ranks
 from napari_nucleigan.training.recipes import SegmenterRecipe, SynthesizerRecipe
 
 if TYPE_CHECKING:
@@ -25,6 +27,21 @@ if TYPE_CHECKING:
 STEPS = 3
 
 Curve = list[dict[str, float]]
+
+
+def environment(number: int, size: int, port: int) -> dict[str, str]:
+    """Return what torchrun tells its processes, without the weight of torchrun."""
+    given = {
+        "RANK": number,
+        "LOCAL_RANK": number,
+        "GROUP_RANK": 0,
+        "WORLD_SIZE": size,
+        "LOCAL_WORLD_SIZE": size,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+        "TORCHELASTIC_RUN_ID": "test",
+    }
+    return {**os.environ, **{name: str(value) for name, value in given.items()}}
 
 
 def updates(case: dict[str, Any], ranks: Ranks) -> tuple[Curve, dict[str, torch.Tensor]]:
@@ -38,14 +55,15 @@ def _updates(case: dict[str, Any], ranks: Ranks) -> tuple[Curve, dict[str, torch
     gan: ConditionalGAN | CycleGAN
     if case["kind"] == "segmenter":
         gan = ConditionalGAN(SegmenterRecipe(**case["recipe"]), bfloat16=case["bfloat16"])
-        gan.generator_optimizer = _plain(gan.generator_optimizer)
-        if gan.discriminator_optimizer is not None:
-            gan.discriminator_optimizer = _plain(gan.discriminator_optimizer)
     else:
         gan = CycleGAN(SynthesizerRecipe(**case["recipe"]))
-        gan._makers, gan._judges = _plain(gan._makers), _plain(gan._judges)
+    gan.generator_optimizer = _plain(gan.generator_optimizer)
+    if gan.discriminator_optimizer is not None:
+        gan.discriminator_optimizer = _plain(gan.discriminator_optimizer)
     gan.join(ranks)
-    return [ranks.average(gan.step(_batch(case, step, ranks), step, 1.0)) for step in range(STEPS)], gan.state()[0]
+    return [
+        ranks.all_reduce_mean(gan.step(_batch(case, step, ranks), step, 1.0)) for step in range(STEPS)
+    ], gan.state()[0]
 
 
 @contextmanager
@@ -78,8 +96,8 @@ def _batch(case: dict[str, Any], step: int, ranks: Ranks) -> Any:
     fields[: count // 2] -= 0.5 * (1 + fields[: count // 2])
     if case["kind"] == "segmenter":
         fields[:1, :, :8] = torch.nan
-        return ranks.own(images), ranks.own(fields)
-    return CycleBatch(*map(ranks.own, (images, fields, others, masks)))
+        return ranks.local_shard(images), ranks.local_shard(fields)
+    return CycleBatch(*map(ranks.local_shard, (images, fields, others, masks)))
 
 
 def main(cases: Path, folder: Path) -> None:
@@ -89,17 +107,17 @@ def main(cases: Path, folder: Path) -> None:
         for name, case in json.loads(cases.read_text()).items():
             curves[name], state = updates(case, ranks)
             tensors = {key: value.contiguous() for key, value in state.items() if key != "random"}
-            save_file(tensors, folder / f"{name}-{ranks.number}.safetensors")
-        (folder / f"curves-{ranks.number}.json").write_text(json.dumps(curves))
+            save_file(tensors, folder / f"{name}-{ranks.rank}.safetensors")
+        (folder / f"curves-{ranks.rank}.json").write_text(json.dumps(curves))
         # What passes from the leader to the others.
         if ranks.leads:
-            ranks.tell({"a": torch.arange(3)})
+            ranks.broadcast({"a": torch.arange(3)})
         else:
-            assert ranks.hear()["a"].tolist() == [0, 1, 2]
+            assert ranks.receive()["a"].tolist() == [0, 1, 2]
         whole = torch.arange(8).view(8, 1)
         for parts in (1, 2, 4):
-            assert torch.equal(ranks.whole(ranks.own(whole, parts), parts), whole)
-        assert ranks.own(whole, 2).flatten().tolist() == [[0, 1, 4, 5], [2, 3, 6, 7]][ranks.number]
+            assert torch.equal(ranks.all_gather(ranks.local_shard(whole, parts), parts), whole)
+        assert ranks.local_shard(whole, 2).flatten().tolist() == [[0, 1, 4, 5], [2, 3, 6, 7]][ranks.rank]
         if not ranks.leads:
             try:
                 ranks.go()

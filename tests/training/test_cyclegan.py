@@ -81,7 +81,7 @@ def test_discriminators_learn_to_tell(tiny_synthesizer: Recipes) -> None:
 @pytest.mark.parametrize("adversarial", ["bce", "least-squares", "hinge"])
 def test_every_objective_updates_all_networks(adversarial: str, tiny_synthesizer: Recipes) -> None:
     gan = CycleGAN(tiny_synthesizer(adversarial=adversarial))
-    networks = (gan.painter, gan.segmenter, gan.image_judge, gan.mask_judge)
+    networks = (gan.painter, gan.segmenter, gan.discriminator_n, gan.discriminator_m)
     before = [_weights(network) for network in networks]
     assert np.isfinite(list(gan.step(_batch(), 0, 1.0).values())).all()
     for network, old in zip(networks, before, strict=True):
@@ -91,7 +91,7 @@ def test_every_objective_updates_all_networks(adversarial: str, tiny_synthesizer
 
 def test_the_schedule_scales_both_rates(tiny_synthesizer: Recipes) -> None:
     gan = CycleGAN(tiny_synthesizer())
-    networks = (gan.painter, gan.segmenter, gan.image_judge, gan.mask_judge)
+    networks = (gan.painter, gan.segmenter, gan.discriminator_n, gan.discriminator_m)
     before = [_weights(network) for network in networks]
     gan.step(_batch(), 0, 0.0)
     assert all(torch.equal(_weights(network), old) for network, old in zip(networks, before, strict=True))

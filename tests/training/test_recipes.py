@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
 from napari_nucleigan.base.errors import RecipeError
-from napari_nucleigan.training.recipes import RECIPES, SegmenterRecipe, SynthesizerRecipe, read_recipe
+from napari_nucleigan.masks.encoding import ENCODINGS
+from napari_nucleigan.training.recipes import RECIPES, SegmenterRecipe, SynthesizerRecipe, kind_of, read_recipe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,3 +114,24 @@ def test_a_broken_file_is_one_clear_error(content: str, tmp_path: Path) -> None:
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(RecipeError, match="compact-segmenter, fine-tune-segmenter, paper-segmenter"):
         read_recipe("papper-segmenter")
+
+
+def test_every_encoding_can_be_trained() -> None:
+    assert get_args(SegmenterRecipe.model_fields["encoding"].annotation) == tuple(ENCODINGS)
+    assert {*get_args(SynthesizerRecipe.model_fields["encoding"].annotation)} <= ENCODINGS.keys()
+
+
+def test_a_recipe_says_what_it_trains(tmp_path: Path) -> None:
+    assert {recipe.kind for recipe in RECIPES.values()} == {"segmenter", "synthesizer"}
+    for name, recipe in RECIPES.items():
+        values = recipe.model_dump(mode="json")
+        assert kind_of(values) == values.pop("kind")
+        # As the first version wrote it.
+        assert kind_of(values) == recipe.kind
+        file = tmp_path / f"{name}.json"
+        file.write_text(json.dumps(values))
+        assert read_recipe(file, None, type(recipe)) == recipe
+    file.write_text(json.dumps({**values, "name": "mine", "kind": "synthesizer"}))
+    with pytest.raises(RecipeError, match="trains another kind of network"):
+        read_recipe(file)
+    assert kind_of({}) == ""

@@ -42,7 +42,7 @@ MOVED = {
     "training.estimates": "training.runs.estimate",
     "training.processes": "training.runs.processes",
     "training.ranks": "training.distributed.ranks",
-    "training.shared_layers": "training.distributed.shared_layers",
+    "training.shared_layers": "training.distributed.fabric",
     "training.shelf": "training.runs.run_library",
     "training.tails": "training.runs.event_log",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -188,6 +189,38 @@ def synthesizer(
     _train(train_synthesizer, data, chosen, run, resume, device, name, queue, as_json)
 
 
+@app.command(hidden=True)
+@handle_errors
+def ordered(run: Annotated[str, typer.Argument(help="Folder of the run, or - to estimate what stdin orders.")]) -> None:
+    """Do what order.json in the folder of a run says: so begin the trainings in the background."""
+    from napari_nucleigan.training import (
+        RunFolder,
+        SegmenterRecipe,
+        SynthesizerRecipe,
+        read_recipe,
+        train_segmenter,
+        train_synthesizer,
+    )
+
+    folder = RunFolder(run)
+    order = json.load(sys.stdin) if run == "-" else folder.order()
+    if order is None:
+        raise RunError(f"{run} holds no order.json, which says what is to be trained.")
+    resume = run != "-" and folder.exists
+    kind: type[SegmenterRecipe | SynthesizerRecipe]
+    kind = SynthesizerRecipe if order["kind"] == "synthesizer" else SegmenterRecipe
+    name = str(kind.model_fields["name"].default)
+    recipe = read_recipe(folder.path / "recipe.json" if resume else name, None if resume else order["recipe"], kind)
+    data, device, synthetic = Path(order["data"]), order["device"], order.get("synthetic")
+    if run == "-":
+        _estimate(data, recipe, device, synthetic, True)
+        return
+    train: Callable[..., Job[Path]] = train_synthesizer if kind is SynthesizerRecipe else train_segmenter
+    if synthetic:
+        train = partial(train, synthetic=synthetic)
+    _train(train, data, recipe, folder.path, resume, device, order.get("name"), bool(order.get("queue")), False)
+
+
 def _recipe(
     kind: type[_Kind],
     recipe: str | None,
@@ -229,7 +262,7 @@ def _train(
     from napari_nucleigan.base.devices import choose_device
     from napari_nucleigan.base.events import run as finish
     from napari_nucleigan.training import RunFolder
-    from napari_nucleigan.training.distributed.ranks import started
+    from napari_nucleigan.training.distributed.launch import started
     from napari_nucleigan.training.runs.processes import TOKEN
     from napari_nucleigan.training.runs.queue import place
     from napari_nucleigan.training.runs.status import ask
@@ -296,7 +329,7 @@ def _watch(name: str, as_json: bool) -> None:
 def _estimate(
     data: Path, recipe: SegmenterRecipe | SynthesizerRecipe, device: str, synthetic: Path | None, as_json: bool
 ) -> None:
-    from napari_nucleigan.training.distributed.ranks import started
+    from napari_nucleigan.training.distributed.launch import started
     from napari_nucleigan.training.runs.estimate import estimate
 
     if started()[1] > 1:

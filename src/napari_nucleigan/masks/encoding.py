@@ -7,7 +7,8 @@ CNN3 (Kumar et al., IEEE TMI 2017) and ``"pixel-distance"`` that of DIST (Naylor
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
@@ -16,17 +17,9 @@ from napari_nucleigan.base.errors import LabelsError, RecipeError
 from napari_nucleigan.masks.splitting import grow_seeds, split_by_prominence
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from numpy.typing import NDArray
-
-PRESENCE_CHANNELS = {"distance": 2, "binary": 3, "contour": 3, "three-class": 3, "pixel-distance": 3}
-"""Leading channels of each encoding that are learnt as probabilities.
-
-All but the normalised distance. A distance by `FARTHEST` is mostly near 0, where a hyperbolic tangent that is fitted
-by its value alone gets stuck.
-"""
-
-ENCODINGS = tuple(PRESENCE_CHANNELS)
-"""Names of the encodings; the first is the project's own."""
 
 FARTHEST = 24.0
 """Distance in pixels that is 1 in the encoding ``"pixel-distance"``; larger ones are cut off."""
@@ -42,6 +35,36 @@ LOWEST_PEAK = 0.15
 
 _CROSS = ndimage.generate_binary_structure(2, 1)
 _SQUARE = np.ones((3, 3), dtype=bool)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """A way to write labels as a field, and to read them back.
+
+    Attributes
+    ----------
+    draw : callable
+        Maps an (H, W) int32 label image to one channel, (H, W), or three, (3, H, W), with values in 0 to 1.
+    cut : callable
+        Maps a (3, H, W) field in [-1, 1] to labels; further arguments are the value in [-1, 1] from which a pixel is
+        inside, the prominence and the smoothing of `decode`.
+    start : dict of str to float
+        How what a network paints is decoded before validation images decide.
+    trials : dict of str to sequence of float
+        Values to try of each on these.
+    threshold, prominence : float
+        How what `encode` makes is decoded by default.
+    presence_channels : int
+        Leading channels that are learnt as probabilities.
+    """
+
+    draw: Callable[[NDArray[np.int32]], NDArray[Any]]
+    cut: Callable[[NDArray[np.floating], float, float, float], NDArray[np.int32]]
+    start: Mapping[str, float]
+    trials: Mapping[str, Sequence[float]]
+    threshold: float = THRESHOLD
+    prominence: float = PROMINENCE
+    presence_channels: int = 3
 
 
 def encode(labels: NDArray[np.integer], encoding: str = "distance") -> NDArray[np.float32]:
@@ -73,22 +96,10 @@ def encode(labels: NDArray[np.integer], encoding: str = "distance") -> NDArray[n
     RecipeError
         If there is no such encoding.
     """
-    labels = _checked(labels)
+    known, labels = _find(encoding), _checked(labels)
     if not labels.size:
         return np.empty((3, *labels.shape), dtype=np.float32)
-    if encoding == "distance":
-        field = np.stack([labels > 0, _contour_band(labels), _normalised_distance(labels)])
-    elif encoding == "binary":
-        field = np.broadcast_to(labels > 0, (3, *labels.shape))
-    elif encoding == "contour":
-        field = np.broadcast_to(_outlines(labels), (3, *labels.shape))
-    elif encoding == "three-class":
-        inside = _insides(labels)
-        field = np.stack([inside, (labels > 0) & ~inside, labels == 0])
-    elif encoding == "pixel-distance":
-        field = np.broadcast_to(np.minimum(_pixel_distance(labels) / FARTHEST, 1), (3, *labels.shape))
-    else:
-        raise _unknown(encoding)
+    field: NDArray[Any] = np.broadcast_to(known.draw(labels), (3, *labels.shape))
     return (2.0 * field - 1.0).astype(np.float32)
 
 
@@ -138,28 +149,14 @@ def decode(
     RecipeError
         If there is no such encoding.
     """
+    known = _find(encoding)
     if field.ndim != 3 or field.shape[0] != 3:
         raise LabelsError(f"A field of the mask domain has the shape (3, height, width), not {field.shape}.")
     if not field.size:
         return np.zeros(field.shape[1:], dtype=np.int32)
-    in_pixels = encoding == "pixel-distance"
-    threshold = (0.5 / FARTHEST if in_pixels else THRESHOLD) if threshold is None else threshold
-    prominence = (1.0 / FARTHEST if in_pixels else PROMINENCE) if prominence is None else prominence
-    cut = 2.0 * threshold - 1.0
-    if encoding == "distance":
-        labels = _cut_by_distance(field, cut, prominence, smoothing)
-    elif encoding == "binary":
-        labels = ndimage.label(field.mean(axis=0) >= cut)[0].astype(np.int32)
-    elif encoding == "contour":
-        labels = _fill_outlines(field.mean(axis=0) >= cut)
-    elif encoding == "three-class":
-        labels = _grow_insides(field, cut)
-    elif encoding == "pixel-distance":
-        mean = np.broadcast_to(field.mean(axis=0), field.shape)
-        labels = _cut_by_distance(mean, cut, prominence, smoothing, lowest=0.0)
-    else:
-        raise _unknown(encoding)
-    return _drop_small(labels, min_area)
+    threshold = known.threshold if threshold is None else threshold
+    prominence = known.prominence if prominence is None else prominence
+    return _drop_small(known.cut(field, 2.0 * threshold - 1.0, prominence, smoothing), min_area)
 
 
 def _cut_by_distance(
@@ -172,7 +169,12 @@ def _cut_by_distance(
     return split_by_prominence(distance, foreground, prominence, lowest)
 
 
-def _grow_insides(field: NDArray[np.floating], cut: float) -> NDArray[np.int32]:
+def _cut_by_pixels(field: NDArray[np.floating], cut: float, prominence: float, smoothing: float) -> NDArray[np.int32]:
+    mean = np.broadcast_to(field.mean(axis=0), field.shape)
+    return _cut_by_distance(mean, cut, prominence, smoothing, lowest=0.0)
+
+
+def _grow_insides(field: NDArray[np.floating], cut: float, *_: float) -> NDArray[np.int32]:
     """Give each connected inside a number, and let it grow over the boundary class."""
     foreground = _fill_pinholes(field[2] < np.maximum(field[0], field[1]))
     seeds = ndimage.label(foreground & (field[0] >= cut))[0].astype(np.int32)
@@ -224,7 +226,7 @@ def _normalised_distance(labels: NDArray[np.int32]) -> NDArray[np.float32]:
     return distance
 
 
-def _insides(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+def _three_classes(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
     inside = (labels > 0) & ~_contour_band(labels)
     for index, box in enumerate(ndimage.find_objects(labels), start=1):
         if box is None or (inside[box] & (labels[box] == index)).any():
@@ -233,7 +235,7 @@ def _insides(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
         # Too thin for a boundary of two pixels: its innermost pixels are its inside.
         depth = ndimage.distance_transform_edt(np.pad(own, 1))[1:-1, 1:-1]
         inside[box] |= own & (depth >= depth.max())
-    return inside
+    return np.stack([inside, (labels > 0) & ~inside, labels == 0])
 
 
 def _pixel_distance(labels: NDArray[np.int32]) -> NDArray[np.float32]:
@@ -242,7 +244,8 @@ def _pixel_distance(labels: NDArray[np.int32]) -> NDArray[np.float32]:
         if box is not None:
             inside = labels[box] == index
             distance[box][inside] = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1][inside]
-    return distance
+    near: NDArray[np.float32] = np.minimum(distance / FARTHEST, 1)
+    return near
 
 
 def _inner_boundary(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
@@ -263,7 +266,8 @@ def _outlines(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
     return framed
 
 
-def _fill_outlines(outlines: NDArray[np.bool_]) -> NDArray[np.int32]:
+def _fill_outlines(field: NDArray[np.floating], cut: float, *_: float) -> NDArray[np.int32]:
+    outlines = field.mean(axis=0) >= cut
     regions, count = ndimage.label(~outlines, _CROSS)
     if count == 0:
         return np.zeros(outlines.shape, dtype=np.int32)
@@ -295,6 +299,47 @@ def _checked(labels: NDArray[np.integer]) -> NDArray[np.int32]:
     return labels.astype(np.int32)
 
 
-def _unknown(encoding: str) -> RecipeError:
-    names = ", ".join(ENCODINGS)
-    return RecipeError(f"There is no mask encoding {encoding!r}; choose one of {names}.")
+def _find(encoding: str) -> Encoding:
+    if encoding not in ENCODINGS:
+        raise RecipeError(f"There is no mask encoding {encoding!r}; choose one of {', '.join(ENCODINGS)}.")
+    return ENCODINGS[encoding]
+
+
+_PROBABILITIES = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8)
+# Where nothing but the threshold parts nuclei, the best one may be high.
+_SURFACES = {"threshold": (*_PROBABILITIES, 0.9)}
+_PIXELS = tuple(pixels / FARTHEST for pixels in (0.5, 0.75, 1, 1.5, 2, 3))
+
+ENCODINGS = {
+    "distance": Encoding(
+        lambda labels: np.stack([labels > 0, _contour_band(labels), _normalised_distance(labels)]),
+        _cut_by_distance,
+        # What a network paints dips less between two nuclei than what `encode` makes.
+        start={"threshold": THRESHOLD, "prominence": 0.16},
+        trials={"threshold": _PROBABILITIES, "prominence": (0.08, 0.12, 0.16, 0.2, 0.25, 0.3)},
+        # All but the normalised distance.
+        presence_channels=2,
+    ),
+    "binary": Encoding(
+        lambda labels: labels > 0,
+        lambda field, cut, *_: ndimage.label(field.mean(axis=0) >= cut)[0].astype(np.int32),
+        start={"threshold": THRESHOLD},
+        trials=_SURFACES,
+    ),
+    "contour": Encoding(_outlines, _fill_outlines, start={"threshold": THRESHOLD}, trials=_SURFACES),
+    "three-class": Encoding(_three_classes, _grow_insides, start={"threshold": THRESHOLD}, trials=_SURFACES),
+    # A distance by `FARTHEST` is mostly near 0, where a hyperbolic tangent fitted by its value alone gets stuck, so
+    # that it is learnt as a probability.
+    "pixel-distance": Encoding(
+        _pixel_distance,
+        _cut_by_pixels,
+        start={"threshold": 1 / FARTHEST, "prominence": 1 / FARTHEST},
+        trials={"threshold": _PIXELS, "prominence": _PIXELS},
+        threshold=0.5 / FARTHEST,
+        prominence=1.0 / FARTHEST,
+    ),
+}
+"""Encodings by name; the first is the project's own."""
+
+PRESENCE_CHANNELS = {name: encoding.presence_channels for name, encoding in ENCODINGS.items()}
+"""Leading channels of each encoding that are learnt as probabilities."""

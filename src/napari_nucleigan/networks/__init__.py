@@ -1,73 +1,11 @@
-"""Generators, synthesizers, discriminators and objectives of the adversarial networks."""
+"""Generators, synthesizers, discriminators and objectives of the adversarial networks.
+
+It imports `tiling`, `masks` and what is below them. Names are loaded when they are first asked for, and torch with
+them.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+import lazy_loader
 
-from napari_nucleigan.base.errors import RecipeError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from napari_nucleigan.networks.generators import Generator
-    from napari_nucleigan.networks.synthesizers import Synthesizer
-
-_Network = TypeVar("_Network")
-
-
-def build(architecture: dict[str, Any]) -> Generator:
-    """Build a generator from its description.
-
-    Parameters
-    ----------
-    architecture : dict
-        ``{"name": NAME, ...}``; the other entries are arguments of that network's class. Names are the
-        keys of `napari_nucleigan.networks.generators.GENERATORS`.
-
-    Returns
-    -------
-    Generator
-        Maps (N, 3, H, W) in [-1, 1] to (N, 3, H, W) in [-1, 1].
-
-    Raises
-    ------
-    RecipeError
-        If there is no such network, or it does not take these arguments.
-    """
-    from napari_nucleigan.networks.generators import GENERATORS
-
-    return _build(GENERATORS, architecture)
-
-
-def build_synthesizer(architecture: dict[str, Any]) -> Synthesizer:
-    """Build a synthesizer from its description.
-
-    Parameters
-    ----------
-    architecture : dict
-        As for `build`. Names are the keys of `napari_nucleigan.networks.synthesizers.SYNTHESIZERS`.
-
-    Returns
-    -------
-    Synthesizer
-        Paints H&E from masks.
-
-    Raises
-    ------
-    RecipeError
-        If there is no such network, or it does not take these arguments.
-    """
-    from napari_nucleigan.networks.synthesizers import SYNTHESIZERS
-
-    return _build(SYNTHESIZERS, architecture)
-
-
-def _build(networks: Mapping[str, Callable[..., _Network]], architecture: dict[str, Any]) -> _Network:
-    arguments = dict(architecture)
-    name = arguments.pop("name", None)
-    if name not in networks:
-        raise RecipeError(f"There is no network {name!r}; choose one of {', '.join(sorted(networks))}.")
-    try:
-        return networks[name](**arguments)
-    except TypeError as error:
-        raise RecipeError(f"The network {name!r} does not take {arguments}: {error}.") from error
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import nn
@@ -11,7 +11,7 @@ from torch import nn
 from napari_nucleigan.networks.normalisation import InstanceNorm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor
 
@@ -316,23 +316,6 @@ def _doubling(before: int, channels: int, upsampling: str) -> list[nn.Module]:
     if upsampling == "resize":
         return [nn.Upsample(scale_factor=2), nn.Conv2d(before, channels, 3, padding=1)]
     raise TypeError(f"upsampling is 'transposed' or 'resize', not {upsampling!r}")
-
-
-def _mask_rcnn(**arguments: Any) -> Generator:
-    # Needs an extra, and half a second to import.
-    from napari_nucleigan.networks.maskrcnn import MaskRCNN
-
-    return MaskRCNN(**arguments)
-
-
-GENERATORS: dict[str, Callable[..., Generator]] = {
-    "unet-256": UNet256,
-    "resnet": ResNet,
-    "compact-unet": CompactUNet,
-    "fcn": FCN,
-    "mask-rcnn": _mask_rcnn,
-}
-"""Generators by the name that recipes and model cards use."""
 
 
 def initialise(module: nn.Module, scheme: str = "normal", seed: int = 0) -> None:

@@ -12,7 +12,7 @@ from torch.nn import functional
 from napari_nucleigan.networks.generators import ResNet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor
 
@@ -217,10 +217,3 @@ def _normalise(features: Tensor) -> Tensor:
     """Bring the channels of each pixel to mean 0 and variance 1."""
     last = features.permute(0, 2, 3, 1)
     return functional.layer_norm(last, last.shape[-1:]).permute(0, 3, 1, 2)
-
-
-SYNTHESIZERS: dict[str, Callable[..., Synthesizer]] = {
-    "painter": NoisyUNet,
-    "noisy-resnet": NoisyResNet,
-}
-"""Synthesizers by the name that recipes and model cards use."""

@@ -1,4 +1,4 @@
-"""The conditional GAN: a generator that segments and a discriminator that judges its masks."""
+"""Conditional GAN: a generator that segments, and a discriminator that tells its masks from true ones."""
 
 from __future__ import annotations
 
@@ -6,19 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.nn.utils import convert_conv2d_weight_memory_format
 
-from napari_nucleigan.masks.encoding import PRESENCE_CHANNELS
+from napari_nucleigan.base.errors import RecipeError
+from napari_nucleigan.masks.encoding import PRESENCE_CHANNELS, decode
 from napari_nucleigan.networks import build
 from napari_nucleigan.networks import objectives as losses
 from napari_nucleigan.networks.discriminators import PatchGAN
 from napari_nucleigan.networks.generators import initialise
-from napari_nucleigan.training.checkpoints import (
-    flatten_optimizer,
-    restore_optimizer,
-    strip_prefix,
-)
-from napari_nucleigan.training.distributed.ranks import ALONE
+from napari_nucleigan.training.adversarial import AdversarialTrainer, ImagePool, descend, update_ema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,43 +28,16 @@ if TYPE_CHECKING:
 ABSENT = -12.0
 """Logit that stands for -1: its hyperbolic tangent is that to the last digit, and it has no gradient."""
 
+INSTANCE_NETWORKS = ("mask-rcnn",)
+"""Networks that learn from nuclei one by one."""
 
-class ImagePool:
-    """Keeps earlier generated pairs, so that the discriminator does not forget them.
+PROMINENCE = 0.25
+"""Dip that parts two nuclei of a crop: turned and resized, the dips of a true field are flatter than they were."""
 
-    Half of the pairs that go in come out again; the others change places with an earlier one
-    (Shrivastava et al., CVPR 2017).
-
-    Parameters
-    ----------
-    size : int
-        Pairs kept; 0 hands everything straight through.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.pairs: list[Tensor] = []
-
-    def exchange(self, pairs: Tensor, random: np.random.Generator) -> Tensor:
-        """Put a batch in and take a batch of the same shape out."""
-        if self.size == 0:
-            return pairs
-        out = []
-        for pair in pairs:
-            # Half precision halves the memory, and a checkpoint, at no visible cost.
-            if len(self.pairs) < self.size:
-                self.pairs.append(pair.half())
-                out.append(pair)
-            elif random.random() < 0.5:
-                index = int(random.integers(self.size))
-                out.append(self.pairs[index].to(pair.dtype))
-                self.pairs[index] = pair.half()
-            else:
-                out.append(pair)
-        return torch.stack(out)
+_LARGEST = 5.0  # norm of the gradient; a first step of such heads may be wild
 
 
-class ConditionalGAN:
+class ConditionalGAN(AdversarialTrainer):
     """Networks, optimizers and the alternating update of the segmenter.
 
     Parameters
@@ -83,9 +51,8 @@ class ConditionalGAN:
     """
 
     def __init__(self, recipe: SegmenterRecipe, device: str = "cpu", bfloat16: bool = False) -> None:
+        super().__init__(device, bfloat16)
         self.recipe = recipe
-        self.device = torch.device(device)
-        self._bfloat16 = bfloat16
         self.generator = build(recipe.generator)
         initialise(self.generator, recipe.initial_weights, recipe.seed)
         self.average = build(recipe.generator) if recipe.ema else self.generator
@@ -104,18 +71,15 @@ class ConditionalGAN:
             self.discriminator_optimizer = torch.optim.Adam(
                 self.discriminator.parameters(), recipe.discriminator_lr, recipe.discriminator_betas
             )
-        for network in self._networks().values():
-            network.to(self.device)
-            convert_conv2d_weight_memory_format(network, torch.channels_last)
         self.pool = ImagePool(recipe.pool)
-        self.join(ALONE)
+        self._place()
 
     def join(self, ranks: Ranks) -> None:
         """Train with other processes, each of which makes its share of every batch."""
         self._ranks = ranks
         # The same networks, as they are called for the losses of an update.
-        self._draws = ranks.setup(self.generator, "logits")
-        self._judges = None if self.discriminator is None else ranks.setup(self.discriminator)
+        self._generate = ranks.setup(self.generator, "logits")
+        self._discriminate = None if self.discriminator is None else ranks.setup(self.discriminator)
 
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
         """Begin with the weights of a trained generator."""
@@ -143,9 +107,8 @@ class ConditionalGAN:
         recipe = self.recipe
         images, fields = (part.to(self.device, memory_format=torch.channels_last) for part in batch)
         self.generator.train()
-        set_lr(self.generator_optimizer, recipe.lr * scale)
         with self._autocast():
-            logits = self._draws.logits(images)
+            logits = self._generate.logits(images)
         # Where nobody knows the truth (it is not a number there) all agree that there is nothing.
         unknown = fields.isnan()
         logits, fields = logits.float().masked_fill(unknown, ABSENT), fields.masked_fill(unknown, -1.0)
@@ -154,19 +117,17 @@ class ConditionalGAN:
         parts = {"l1": (recipe.l1_weight, (fake - fields).abs().mean())}
         if recipe.presence_weight:
             told = PRESENCE_CHANNELS[recipe.encoding]
-            presence = losses.presence_loss(logits[:, :told], fields[:, :told], self._ranks.total)
+            presence = losses.presence_loss(logits[:, :told], fields[:, :told], self._ranks.all_reduce_sum)
             parts["presence"] = (recipe.presence_weight, presence)
         if self.discriminator is not None and step % recipe.adversarial_interval == 0:
-            values |= self._judge(images, fields, fake.detach(), step, scale)
+            values |= self._update_discriminator(images, fields, fake.detach(), step, scale)
             self.discriminator.requires_grad_(False)
             with self._autocast():
                 verdict = self.discriminator(torch.cat([images, fake], dim=1))
             adversarial = losses.generator_loss(verdict.float(), recipe.adversarial)
             parts["adversarial"] = (recipe.adversarial_weight, adversarial)
         total = torch.stack([weight * loss for weight, loss in parts.values()]).sum()
-        self.generator_optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        self.generator_optimizer.step()
+        descend(self.generator_optimizer, total, recipe.lr * scale)
         if self.discriminator is not None:
             self.discriminator.requires_grad_(True)
         if self.average is not self.generator:
@@ -203,51 +164,36 @@ class ConditionalGAN:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return everything that a resumed run needs, as tensors and JSON."""
-        tensors: dict[str, Tensor] = {}
-        rest: dict[str, Any] = {}
-        for name, network in self._networks().items():
-            tensors |= {f"{name}/{key}": value for key, value in network.state_dict().items()}
-        for name, optimizer in self._optimizers().items():
-            entries, rest[name] = flatten_optimizer(name, optimizer)
-            tensors |= entries
-        tensors |= {f"pool/{index:04d}": pair for index, pair in enumerate(self.pool.pairs)}
-        tensors["random"] = torch.get_rng_state()
-        return tensors, rest
+        tensors, rest = super().state()
+        return {**tensors, "random": torch.get_rng_state()}, rest
 
     def restore(self, tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
         """Go back to what `state` returned."""
-        for name, network in self._networks().items():
-            network.load_state_dict(strip_prefix(name, tensors))
-        for name, optimizer in self._optimizers().items():
-            restore_optimizer(name, optimizer, tensors, rest[name])
-        pairs = strip_prefix("pool", tensors)
-        self.pool.pairs = [pairs[key].to(self.device) for key in sorted(pairs)]
+        super().restore(tensors, rest)
         torch.set_rng_state(tensors["random"].cpu())
 
-    def _judge(self, images: Tensor, fields: Tensor, fake: Tensor, step: int, scale: float) -> dict[str, float]:
+    def _update_discriminator(
+        self, images: Tensor, fields: Tensor, fake: Tensor, step: int, scale: float
+    ) -> dict[str, float]:
         recipe, ranks = self.recipe, self._ranks
-        judge, discriminator, optimizer = self._judges, self.discriminator, self.discriminator_optimizer
-        assert judge is not None and discriminator is not None and optimizer is not None
+        discriminate, discriminator, optimizer = self._discriminate, self.discriminator, self.discriminator_optimizer
+        assert discriminate is not None and discriminator is not None and optimizer is not None
         random = np.random.default_rng([recipe.seed, step, 1 << 20])
-        set_lr(optimizer, recipe.discriminator_lr * scale)
         real_pairs = torch.cat([images, fields], dim=1)
-        # Every process keeps the same pool, of the fakes of all.
-        fake_pairs = ranks.own(self.pool.exchange(ranks.whole(torch.cat([images, fake], dim=1)), random))
+        fake_pairs = self._exchange(self.pool, torch.cat([images, fake], dim=1), random)
         with self._autocast():
-            real, false = judge(real_pairs), judge(fake_pairs)
+            real, false = discriminate(real_pairs), discriminate(fake_pairs)
         loss = losses.discriminator_loss(real.float(), false.float(), recipe.adversarial)
         values = {"discriminator": float(loss.detach())}
         update = step // recipe.adversarial_interval
         if recipe.penalty != "none" and update % recipe.penalty_interval == 0:
             mixing = torch.Generator().manual_seed(int(random.integers(2**31)))
-            mix = ranks.own(torch.rand(len(ranks.widened(real_pairs)), 1, 1, 1, generator=mixing))
+            mix = ranks.local_shard(torch.rand(len(ranks.widened(real_pairs)), 1, 1, 1, generator=mixing))
             # Second derivatives are taken in float32: bfloat16 has too few digits for them.
             penalty = losses.gradient_penalty(discriminator, real_pairs, fake_pairs, recipe.penalty, mix)
             loss = loss + recipe.penalty_weight * recipe.penalty_interval * penalty
             values["penalty"] = float(penalty.detach())
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        descend(optimizer, loss, recipe.discriminator_lr * scale)
         return values
 
     def _networks(self) -> dict[str, torch.nn.Module]:
@@ -264,33 +210,73 @@ class ConditionalGAN:
             optimizers["discriminator_optimizer"] = self.discriminator_optimizer
         return optimizers
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16)
+    def _pools(self) -> dict[str, ImagePool]:
+        return {"pool": self.pool}
 
 
-def update_ema(average: torch.nn.Module, network: torch.nn.Module, memory: float, step: int) -> None:
-    """Move the averaged weights of a network, in place, towards its present ones.
+class InstanceTrainer(ConditionalGAN):
+    """Network and optimizer of a segmenter that learns from nuclei, not from fields; it has no adversary.
+
+    The nuclei of a crop are those that its true field decodes to, which are the annotated ones.
 
     Parameters
     ----------
-    average, network : torch.nn.Module
-        Two networks of one architecture.
-    memory : float
-        Share of the average that stays, in [0, 1).
-    step : int
-        Number of the step.
+    recipe : SegmenterRecipe
+        How to train; the weights of losses on fields play no part.
+    device : str
+        Where to compute.
+    bfloat16 : bool
+        Whether the convolutions compute in bfloat16.
+
+    Raises
+    ------
+    RecipeError
+        If the recipe asks for an adversary or another encoding.
+    ExtraError
+        If torchvision is not to be had.
     """
-    # A short memory at first, or the random first weights would linger.
-    stays = min(memory, (1 + step) / (10 + step))
-    with torch.no_grad():
-        for mean, value in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(value, 1 - stays)
-            else:
-                mean.copy_(value)
+
+    def __init__(self, recipe: SegmenterRecipe, device: str = "cpu", bfloat16: bool = False) -> None:
+        name = recipe.generator["name"]
+        if recipe.discriminator_width or recipe.encoding != "distance":
+            raise RecipeError(
+                f"The network {name!r} learns from nuclei, not from fields: set discriminator_width to 0 and encoding "
+                "to 'distance'."
+            )
+        torch.manual_seed(recipe.seed)
+        first = build(recipe.generator).state_dict()
+        super().__init__(recipe, device, bfloat16)
+        # Its heads have first values of their own: they must begin by proposing little.
+        self.start_from(first)
+
+    def join(self, ranks: Ranks) -> None:
+        """Train in one process."""
+        if ranks.world_size > 1:
+            raise RecipeError(f"The network {self.recipe.generator['name']!r} trains in one process only; start one.")
+        super().join(ranks)
+
+    def step(self, batch: tuple[Tensor, Tensor], step: int, scale: float) -> dict[str, float]:
+        """Make one update; see `ConditionalGAN.step`."""
+        recipe = self.recipe
+        images = batch[0].to(self.device, memory_format=torch.channels_last)
+        labels = [_nuclei(field) for field in batch[1]]
+        network: Any = self.generator.train()
+        # Proposals and nuclei to learn from are drawn at random: a resumed run draws the same.
+        torch.manual_seed((recipe.seed << 32) + step)
+        with self._autocast():
+            parts: dict[str, Tensor] = network.losses(images, labels)
+        total = torch.stack([loss.float() for loss in parts.values()]).sum()
+        descend(self.generator_optimizer, total, recipe.lr * scale, _LARGEST)
+        if self.average is not self.generator:
+            update_ema(self.average, self.generator, recipe.ema, step)
+        return {name.removeprefix("loss_"): float(loss.detach()) for name, loss in parts.items()}
 
 
-def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Set the learning rate of all parameters."""
-    for group in optimizer.param_groups:
-        group["lr"] = lr
+def trainer_of(recipe: SegmenterRecipe) -> type[ConditionalGAN]:
+    """Return what trains the network that a recipe names."""
+    return InstanceTrainer if recipe.generator.get("name") in INSTANCE_NETWORKS else ConditionalGAN
+
+
+def _nuclei(field: Tensor) -> NDArray[np.int32]:
+    """Return the nuclei of a crop's field; where nobody knows (it is not a number there) there are none."""
+    return decode(field.nan_to_num(nan=-1.0).numpy(), prominence=PROMINENCE, min_area=4)

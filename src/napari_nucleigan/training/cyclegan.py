@@ -1,22 +1,19 @@
-"""The cycleGAN: G paints H&E from masks, S draws masks from H&E, and each goes back where the other came from."""
+"""CycleGAN: G paints H&E from masks, S draws masks from H&E, and each goes back where the other came from."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch.nn import functional
-from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from napari_nucleigan.masks.encoding import PRESENCE_CHANNELS
 from napari_nucleigan.networks import build, build_synthesizer
 from napari_nucleigan.networks import objectives as losses
 from napari_nucleigan.networks.discriminators import MultiScale
 from napari_nucleigan.networks.generators import initialise
-from napari_nucleigan.training.cgan import ImagePool, set_lr, update_ema
-from napari_nucleigan.training.checkpoints import flatten_optimizer, restore_optimizer, strip_prefix
-from napari_nucleigan.training.distributed.ranks import ALONE
+from napari_nucleigan.training.adversarial import AdversarialTrainer, ImagePool, descend, update_ema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -48,7 +45,7 @@ class CycleBatch(NamedTuple):
     masks: Tensor
 
 
-class CycleGAN:
+class CycleGAN(AdversarialTrainer):
     """Networks, optimizers and the alternating update of the synthesizer.
 
     Parameters
@@ -72,51 +69,48 @@ class CycleGAN:
     def __init__(
         self, recipe: SynthesizerRecipe, device: str = "cpu", bfloat16: bool = False, paired: bool = True
     ) -> None:
+        super().__init__(device, bfloat16)
         self.recipe = recipe
-        self.device = torch.device(device)
         self.paired = paired and recipe.paired
-        self._bfloat16 = bfloat16
         # Layers that `initialise` leaves alone, and the power iteration of the spectral normalisation, begin at random.
         torch.manual_seed(recipe.seed)
         self.painter = build_synthesizer(recipe.generator)
         self.segmenter = build(recipe.segmenter)
         width, depth = recipe.discriminator_width, recipe.discriminator_layers
-        self.image_judge = MultiScale(
+        self.discriminator_n = MultiScale(
             recipe.discriminator_scales, 3, width, depth, recipe.spectral, recipe.instance_norm
         )
         # Drawn masks are told from true ones by their soft edges all too soon: D_M needs no help.
-        self.mask_judge = MultiScale(1, 3, max(1, width // 2), depth, recipe.spectral)
+        self.discriminator_m = MultiScale(1, 3, max(1, width // 2), depth, recipe.spectral)
         initialise(self.painter, recipe.initial_weights, recipe.seed)
         initialise(self.segmenter, recipe.initial_weights, recipe.seed + 1)
-        for number, judge in enumerate((self.image_judge, self.mask_judge)):
-            initialise(judge, "normal", recipe.seed + 2 + number)
-            judge.normalise()
+        for number, discriminator in enumerate((self.discriminator_n, self.discriminator_m)):
+            initialise(discriminator, "normal", recipe.seed + 2 + number)
+            discriminator.normalise()
         self.average = self.painter
         if recipe.ema:
             self.average = build_synthesizer(recipe.generator)
             self.average.load_state_dict(self.painter.state_dict())
-        for network in self._networks().values():
-            network.to(self.device)
-            convert_conv2d_weight_memory_format(network, torch.channels_last)
-        self._makers = torch.optim.Adam(
+        self.generator_optimizer = torch.optim.Adam(
             [*self.painter.parameters(), *self.segmenter.parameters()], recipe.lr, recipe.betas
         )
-        self._judges = torch.optim.Adam(
-            [*self.image_judge.parameters(), *self.mask_judge.parameters()],
+        self.discriminator_optimizer = torch.optim.Adam(
+            [*self.discriminator_n.parameters(), *self.discriminator_m.parameters()],
             recipe.discriminator_lr,
             recipe.discriminator_betas,
         )
         self.image_pool = ImagePool(recipe.pool)
         self.mask_pool = ImagePool(recipe.pool)
-        self.join(ALONE)
+        self._place()
 
     def join(self, ranks: Ranks) -> None:
         """Train with other processes, each of which makes its share of every batch."""
         self._ranks = ranks
         # The same networks, as they are called for the losses of an update.
-        self._paints = ranks.setup(self.painter, "encode_style")
-        self._draws = ranks.setup(self.segmenter, "logits")
-        self._judge_images, self._judge_masks = ranks.setup(self.image_judge), ranks.setup(self.mask_judge)
+        self._paint_image = ranks.setup(self.painter, "encode_style")
+        self._draw_mask = ranks.setup(self.segmenter, "logits")
+        self._discriminate_images = ranks.setup(self.discriminator_n)
+        self._discriminate_masks = ranks.setup(self.discriminator_m)
 
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
         """Begin with the weights of a trained synthesizer."""
@@ -147,42 +141,39 @@ class CycleGAN:
         self.painter.train()
         self.segmenter.train()
         with self._autocast():
-            style = self._paints.encode_style(others)
-            logits = self._draws.logits(images).float()
+            style = self._paint_image.encode_style(others)
+            logits = self._draw_mask.logits(images).float()
             drawn = torch.tanh(logits)
             starts = torch.cat([masks, fields if self.paired else drawn])
             noise = self._noise(starts, random, 2)
-            painted = self._paints(starts, noise, torch.cat([style, style])).float()
+            painted = self._paint_image(starts, noise, torch.cat([style, style])).float()
             fake, back = painted.chunk(2)
-            returned = self._draws(self._disturb(fake, random)).float()
+            returned = self._draw_mask(self._disturb(fake, random)).float()
         # Where the way back begins at a true mask, what comes back is a fake like any other.
         fakes = painted if self.paired else fake
-        real_features, values = self._judge(images, masks, fakes.detach(), drawn.detach(), step, scale)
+        real_features, values = self._update_discriminators(images, masks, fakes.detach(), drawn.detach(), step, scale)
         parts = {
             "cycle_images": (recipe.cycle_images, self._distance(back, images)),
             "cycle_masks": (recipe.cycle_masks, (returned - masks).abs().mean()),
         }
-        for judge in (self.image_judge, self.mask_judge):
-            judge.requires_grad_(False)
+        for discriminator in (self.discriminator_n, self.discriminator_m):
+            discriminator.requires_grad_(False)
         with self._autocast():
-            seen = self.image_judge(fakes)
-            seen_masks = self.mask_judge(drawn)
+            seen = self.discriminator_n(fakes)
+            seen_masks = self.discriminator_m(drawn)
         parts["adversarial_images"] = (recipe.adversarial_weight, self._fool(seen))
         parts["adversarial_masks"] = (recipe.adversarial_weight, self._fool(seen_masks))
         if self.paired:
             parts["features"] = (recipe.features_weight, _features_apart(seen, real_features, len(images)))
             told = PRESENCE_CHANNELS[recipe.encoding]
-            presence = losses.presence_loss(logits[:, :told], fields[:, :told], self._ranks.total)
+            presence = losses.presence_loss(logits[:, :told], fields[:, :told], self._ranks.all_reduce_sum)
             parts["supervised"] = (recipe.supervised, (drawn - fields).abs().mean() + presence)
         if recipe.identity:
             parts["identity"] = (recipe.identity, self._identity(images, masks, style, random))
         total = torch.stack([weight * loss for weight, loss in parts.values()]).sum()
-        set_lr(self._makers, recipe.lr * scale)
-        self._makers.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        self._makers.step()
-        for judge in (self.image_judge, self.mask_judge):
-            judge.requires_grad_(True)
+        descend(self.generator_optimizer, total, recipe.lr * scale)
+        for discriminator in (self.discriminator_n, self.discriminator_m):
+            discriminator.requires_grad_(True)
         if self.average is not self.painter:
             update_ema(self.average, self.painter, recipe.ema, step)
         return {name: float(loss.detach()) for name, (_, loss) in parts.items()} | values
@@ -226,30 +217,7 @@ class CycleGAN:
         code: Tensor = self.average.eval().encode_style(images.to(self.device))
         return code.float()
 
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return everything that a resumed run needs, as tensors and JSON."""
-        tensors: dict[str, Tensor] = {}
-        rest: dict[str, Any] = {}
-        for name, network in self._networks().items():
-            tensors |= {f"{name}/{key}": value for key, value in network.state_dict().items()}
-        for name, optimizer in self._optimizers().items():
-            entries, rest[name] = flatten_optimizer(name, optimizer)
-            tensors |= entries
-        for name, pool in self._pools().items():
-            tensors |= {f"{name}/{index:04d}": image for index, image in enumerate(pool.pairs)}
-        return tensors, rest
-
-    def restore(self, tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
-        """Go back to what `state` returned."""
-        for name, network in self._networks().items():
-            network.load_state_dict(strip_prefix(name, tensors))
-        for name, optimizer in self._optimizers().items():
-            restore_optimizer(name, optimizer, tensors, rest[name])
-        for name, pool in self._pools().items():
-            kept = strip_prefix(name, tensors)
-            pool.pairs = [kept[key].to(self.device) for key in sorted(kept)]
-
-    def _judge(
+    def _update_discriminators(
         self, images: Tensor, masks: Tensor, fakes: Tensor, drawn: Tensor, step: int, scale: float
     ) -> tuple[list[list[Tensor]], dict[str, float]]:
         recipe = self.recipe
@@ -259,12 +227,12 @@ class CycleGAN:
         features: list[list[Tensor]] = []
         false_images = self._exchange(self.image_pool, fakes, random, 1 + self.paired)
         false_masks = self._exchange(self.mask_pool, drawn, random)
-        for name, judge, real, false in (
-            ("discriminator_images", self._judge_images, images, false_images),
-            ("discriminator_masks", self._judge_masks, masks, false_masks),
+        for name, discriminate, real, false in (
+            ("discriminator_images", self._discriminate_images, images, false_images),
+            ("discriminator_masks", self._discriminate_masks, masks, false_masks),
         ):
             with self._autocast():
-                seen = judge(torch.cat([real, false]))
+                seen = discriminate(torch.cat([real, false]))
             verdicts = [levels[-1].float() for levels in seen]
             loss = torch.stack(
                 [
@@ -275,10 +243,7 @@ class CycleGAN:
             values[name] = float(loss.detach())
             total = total + loss
             features = features or [[level[: len(real)].detach() for level in levels] for levels in seen]
-        set_lr(self._judges, recipe.discriminator_lr * scale)
-        self._judges.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        self._judges.step()
+        descend(self.discriminator_optimizer, total, recipe.discriminator_lr * scale)
         return features, values
 
     def _fool(self, seen: Iterable[list[Tensor]]) -> Tensor:
@@ -295,43 +260,38 @@ class CycleGAN:
         # CycleGANs hide the mask in the image as a faint signal (Chu et al., 2017); noise drowns it.
         if not self.recipe.hiding_noise:
             return fake
-        noise = self._ranks.own(torch.randn(self._ranks.widened(fake).shape, generator=random))
+        noise = self._ranks.local_shard(torch.randn(self._ranks.widened(fake).shape, generator=random))
         return fake + 2 * self.recipe.hiding_noise * noise.to(fake)
 
     def _noise(self, fields: Tensor, random: torch.Generator, parts: int = 1) -> list[Tensor]:
         drawn = self.painter.draw_noise(self._ranks.widened(fields), random)
-        return [self._ranks.own(noise, parts) for noise in drawn]
-
-    def _exchange(self, pool: ImagePool, fakes: Tensor, random: np.random.Generator, parts: int = 1) -> Tensor:
-        # Every process keeps the same pool, of the fakes of all.
-        return self._ranks.own(pool.exchange(self._ranks.whole(fakes, parts), random), parts)
+        return [self._ranks.local_shard(noise, parts) for noise in drawn]
 
     def _identity(self, images: Tensor, masks: Tensor, style: Tensor, random: torch.Generator) -> Tensor:
         with self._autocast():
-            same = self._paints(images, self._noise(images, random), style).float()
-            same_masks = self._draws(masks).float()
+            same = self._paint_image(images, self._noise(images, random), style).float()
+            same_masks = self._draw_mask(masks).float()
         apart: Tensor = (same_masks - masks).abs().mean()
         return self._distance(same, images) + apart
+
+    # The names in checkpoints are those of 0.1.0, so that its runs go on.
 
     def _networks(self) -> dict[str, torch.nn.Module]:
         networks: dict[str, torch.nn.Module] = {
             "painter": self.painter,
             "segmenter": self.segmenter,
-            "image_judge": self.image_judge,
-            "mask_judge": self.mask_judge,
+            "image_judge": self.discriminator_n,
+            "mask_judge": self.discriminator_m,
         }
         if self.average is not self.painter:
             networks["average"] = self.average
         return networks
 
     def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        return {"makers": self._makers, "judges": self._judges}
+        return {"makers": self.generator_optimizer, "judges": self.discriminator_optimizer}
 
     def _pools(self) -> dict[str, ImagePool]:
         return {"image_pool": self.image_pool, "mask_pool": self.mask_pool}
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16)
 
 
 def _features_apart(fakes: list[list[Tensor]], real: list[list[Tensor]], count: int) -> Tensor:

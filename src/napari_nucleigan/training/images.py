@@ -1,11 +1,14 @@
-"""What every training begins with: which images train and which validate, at the recipe's scale and stain."""
+"""Training images: which train and which validate, at the recipe's scale and stain, and batches ahead of their time."""
 
 from __future__ import annotations
 
+import queue
+import threading
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
+import torch
 from skimage.transform import resize
 
 from napari_nucleigan import stains
@@ -14,16 +17,19 @@ from napari_nucleigan.base.errors import DatasetError
 from napari_nucleigan.base.events import Progress
 from napari_nucleigan.data.datasets.patches import Jitter, PatchSampler
 from napari_nucleigan.masks.encoding import encode
+from napari_nucleigan.tiling.tiles import plan_tiles
 from napari_nucleigan.training.recipes import SegmenterRecipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from napari_nucleigan.base.events import Job
     from napari_nucleigan.data.datasets.dataset import Dataset
     from napari_nucleigan.training.recipes import Recipe
+
+_Batch = TypeVar("_Batch")
 
 PART = 1024
 """Largest side, in pixels, of what a network is shown at once while it trains; larger images are seen in parts."""
@@ -164,21 +170,12 @@ def in_parts(
     (3, H, W) float32 array
         The field.
     """
-    halo = -(-halo // stride) * stride
-    rows, columns = (_divide(length, stride) for length in pixels.shape[:2])
     field = np.empty((3, *pixels.shape[:2]), np.float32)
-    for top, bottom in rows:
-        for left, right in columns:
-            yield progress
-            above, before = max(0, top - halo), max(0, left - halo)
-            found = predict(pixels[above : bottom + halo, before : right + halo])
-            field[:, top:bottom, left:right] = found[:, top - above : bottom - above, left - before : right - before]
+    for tile in plan_tiles(pixels.shape[:2], PART, halo, stride):
+        yield progress
+        found = predict(pixels[tile.window.slices])
+        field[:, *tile.core.slices] = found[:, *tile.core.within(tile.window)]
     return field
-
-
-def _divide(length: int, stride: int) -> list[tuple[int, int]]:
-    side = -(-length // (-(-length // PART) * stride)) * stride
-    return [(start, min(start + side, length)) for start in range(0, length, side)]
 
 
 def stain_reference(recipe: Recipe) -> stains.StainFit:
@@ -191,3 +188,51 @@ def in_bfloat16(recipe: Recipe, device: str) -> bool:
     if recipe.precision == "auto":
         return computes_bfloat16(device)
     return recipe.precision == "bfloat16"
+
+
+class Prefetched(Generic[_Batch]):
+    """Make the next batches in a thread of their own, while the networks compute.
+
+    Entering yields an iterator over the batches of the steps from `start` to `stop`; leaving ends the thread.
+    """
+
+    def __init__(self, batches: Callable[[int], _Batch], start: int, stop: int) -> None:
+        self._batches = batches
+        self._range = range(start, stop)
+        self._ready: queue.Queue[_Batch | BaseException] = queue.Queue(2)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._fill, name="crops", daemon=True)
+
+    def __enter__(self) -> Iterator[_Batch]:
+        """Start."""
+        self._thread.start()
+        return self._take()
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
+        self._ended.set()
+        self._thread.join()
+
+    def _fill(self) -> None:
+        # Crops are small: one core makes them faster than two that wait for each other.
+        torch.set_num_threads(1)
+        for step in self._range:
+            try:
+                item: _Batch | BaseException = self._batches(step)
+            except Exception as error:  # handed over to the thread that waits for the batch
+                item = error
+            while not self._ended.is_set():
+                try:
+                    self._ready.put(item, timeout=0.1)
+                    break
+                except queue.Full:
+                    continue
+            if self._ended.is_set() or isinstance(item, BaseException):
+                return
+
+    def _take(self) -> Iterator[_Batch]:
+        for _ in self._range:
+            item = self._ready.get()
+            if isinstance(item, BaseException):
+                raise item
+            yield item

@@ -1,12 +1,14 @@
-"""The loop that every training shares: schedule, losses, validation, checkpoints, stopping."""
+"""Loop that every training shares: schedule, losses, validation, checkpoints, stopping."""
 
 from __future__ import annotations
 
 import math
 import time
+from abc import ABC, abstractmethod
 from collections import defaultdict
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar
 
 import torch
 
@@ -14,15 +16,16 @@ from napari_nucleigan.base.errors import RunError
 from napari_nucleigan.base.events import Checkpoint, Event, Finished, Job, Losses, Progress
 from napari_nucleigan.training.checkpoints import load_checkpoint, save_checkpoint
 from napari_nucleigan.training.distributed.ranks import ALONE
-from napari_nucleigan.training.prefetching import Prefetched
+from napari_nucleigan.training.images import Prefetched
 from napari_nucleigan.training.runs.run_lock import PAUSED, POLL, STOPPING, TRAINING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from torch import Tensor
 
     from napari_nucleigan.training.distributed.ranks import Ranks
+    from napari_nucleigan.training.recipes import Recipe
     from napari_nucleigan.training.runs.run_folder import RunFolder
 
 LOG_EVERY = 10
@@ -46,16 +49,18 @@ class Trainer(Protocol[_Batch]):
         """Go back to what `state` returned."""
 
 
-class Validator(Protocol):
+class Validator(ABC):
     """What the loop asks of a validation; it keeps the best model itself."""
 
+    @abstractmethod
     def __call__(self, step: int) -> Generator[Event, None, bool]:
         """Validate; tell whether this is the best so far."""
 
     def state(self) -> dict[str, Any]:
-        """Return what a resumed run needs, ready for JSON."""
+        """Return what a resumed run needs, ready for JSON; most remember nothing."""
+        return {}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:  # noqa: B027
         """Go back to what `state` returned."""
 
 
@@ -87,6 +92,21 @@ class Schedule:
     checkpoint_every: int = 1
     patience: int = 0
     minutes: float = 0.0
+
+    @classmethod
+    def of(cls, recipe: Recipe, crops_per_epoch: int) -> Self:
+        """Return the schedule of a recipe whose crops fit side by side so often in an epoch."""
+        return cls(
+            steps_per_epoch=-(-(recipe.crops_per_epoch or crops_per_epoch) // recipe.batch),
+            constant=recipe.epochs_constant,
+            decay=recipe.epochs_decay,
+            # Those of a synthesizer have neither.
+            warmup=getattr(recipe, "warmup_steps", 0),
+            validate_every=recipe.validate_every,
+            checkpoint_every=recipe.checkpoint_every,
+            patience=getattr(recipe, "patience", 0),
+            minutes=recipe.minutes,
+        )
 
     @property
     def steps(self) -> int:
@@ -171,7 +191,7 @@ def train(
         saved = step
     elif resume:
         run.rewind(0)
-    ranks.tell(_Start(step, None if found is None else (tensors, state["trainer"]), torch.get_rng_state()))
+    ranks.broadcast(_Start(step, None if found is None else (tensors, state["trainer"]), torch.get_rng_state()))
 
     def checkpoint(flush: bool = True) -> Checkpoint:
         tensors, rest = trainer.state()
@@ -235,7 +255,7 @@ def train(
                         yield from _obey(run, step, schedule.steps)
                 scale = schedule.scale(step)
                 ranks.go()
-                values = ranks.average(trainer.step(batch, step, scale))
+                values = ranks.all_reduce_mean(trainer.step(batch, step, scale))
                 step += 1
                 speed.tick()
                 for name, value in values.items():
@@ -284,14 +304,14 @@ def follow(trainer: Trainer[Batch], batches: Callable[[int], Batch], schedule: S
     Dismissed
         At the end.
     """
-    start: _Start = ranks.hear()
+    start: _Start = ranks.receive()
     if start.state is not None:
         trainer.restore(*start.state)
     torch.set_rng_state(start.random)
     with Prefetched(batches, start.step, schedule.steps) as ready:
         for step, batch in enumerate(ready, start.step):
             ranks.go()
-            ranks.average(trainer.step(batch, step, schedule.scale(step)))
+            ranks.all_reduce_mean(trainer.step(batch, step, schedule.scale(step)))
     ranks.go()
 
 
@@ -349,17 +369,11 @@ class _Speed:
         left = self.seconds_left
         return self._left if left is None or not self._limit else min(self._left, math.ceil(left * self.per_second))
 
-    def paused(self) -> _Pause:
-        return _Pause(self._times)
-
-
-class _Pause:
-    def __init__(self, times: list[float]) -> None:
-        self._times = times
-
-    def __enter__(self) -> None:
-        self._start = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        gap = time.perf_counter() - self._start
-        self._times[:] = [moment + gap for moment in self._times]
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            gap = time.perf_counter() - start
+            self._times[:] = [moment + gap for moment in self._times]

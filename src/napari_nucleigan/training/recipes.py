@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from napari_nucleigan.base.errors import RecipeError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_nucleigan.models import ModelCard
 
 
@@ -32,6 +34,7 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    kind: Literal["segmenter", "synthesizer"] = Field(description="What is trained.")
     name: str = Field(description="Name of the recipe.")
     seed: int = Field(0, ge=0, description="Seed of weights, crops and hold-out.")
 
@@ -101,6 +104,7 @@ class Recipe(BaseModel):
 class SegmenterRecipe(Recipe):
     """How a conditional GAN learns to segment nuclei."""
 
+    kind: Literal["segmenter"] = Field("segmenter", description="What is trained.")
     name: str = Field("compact-segmenter", description="Name of the recipe.")
     generator: dict[str, Any] = Field(
         default_factory=lambda: {"name": "compact-unet"},
@@ -134,6 +138,7 @@ class SynthesizerRecipe(Recipe):
     images have labels, `paired` lets the way from image to mask to image begin at the true mask, and S learn from it.
     """
 
+    kind: Literal["synthesizer"] = Field("synthesizer", description="What is trained.")
     name: str = Field("compact-synthesizer", description="Name of the recipe.")
     encoding: Literal["distance", "binary", "contour"] = Field(
         "distance", description="How masks are written as images for the networks."
@@ -324,7 +329,8 @@ def read_recipe(
     given = str(name_or_file)
     values = {"name": given} if given in RECIPES else _read_json(Path(name_or_file), names)
     name = values.get("name")
-    if name not in names and name in list(RECIPES):
+    trained = kind.model_fields["kind"].default
+    if (name not in names and name in list(RECIPES)) or values.get("kind", trained) != trained:
         raise RecipeError(f"The recipe {given!r} trains another kind of network; choose {', '.join(names)}.")
     values = {**RECIPES[name if name in names else names[0]].model_dump(), **values}
     try:
@@ -334,6 +340,16 @@ def read_recipe(
             f"{'.'.join(map(str, fault['loc'])) or 'recipe'}: {fault['msg']}" for fault in error.errors()
         )
         raise RecipeError(f"The recipe {name_or_file} is not valid: {faults}.") from error
+
+
+def kind_of(recipe: Mapping[str, Any]) -> str:
+    """Tell which kind of network a recipe trains, by its fields; ``""`` for no recipe.
+
+    The recipes of 0.1.0 do not say so themselves.
+    """
+    if not recipe:
+        return ""
+    return str(recipe.get("kind", "synthesizer" if "cycle_masks" in recipe else "segmenter"))
 
 
 def as_model(model: str | Path) -> dict[str, Any]:

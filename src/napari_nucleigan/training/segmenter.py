@@ -1,96 +1,47 @@
-"""Train a segmenter: data in, run folder out."""
+"""Training of a segmenter: data in, run folder out."""
 
 from __future__ import annotations
 
-import datetime
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
-from skimage.io import imsave
 
 from napari_nucleigan import metrics
-from napari_nucleigan.base.errors import DatasetError, RecipeError, RunError
-from napari_nucleigan.base.events import Event, Job, Note, Preview, Progress, ValidationScores
-from napari_nucleigan.base.files import atomic_write
-from napari_nucleigan.base.version import __version__
+from napari_nucleigan.base.errors import DatasetError, RecipeError
+from napari_nucleigan.base.events import Event, Job, Note, Progress, ValidationScores
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.data.datasets.patches import MixedSampler
-from napari_nucleigan.masks.encoding import FARTHEST, THRESHOLD, decode, encode
-from napari_nucleigan.models import ModelCard, load_model, save_model
-from napari_nucleigan.training.distributed.ranks import joined, the_same
+from napari_nucleigan.masks.encoding import ENCODINGS, decode, encode
+from napari_nucleigan.models import load_model
+from napari_nucleigan.training.cgan import trainer_of
+from napari_nucleigan.training.distributed.launch import the_same
+from napari_nucleigan.training.frame import BestModel, Training, run_training
 from napari_nucleigan.training.images import (
     TrainingImage,
-    in_bfloat16,
     in_parts,
     prepare_all,
     sampler,
-    split,
-    stain_reference,
 )
-from napari_nucleigan.training.instances import trainer_of
-from napari_nucleigan.training.loop import Schedule, follow, train
-from napari_nucleigan.training.recipes import SegmenterRecipe, read_recipe
-from napari_nucleigan.training.runs.run_folder import RunFolder
+from napari_nucleigan.training.recipes import SegmenterRecipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
     from pathlib import Path
 
     import torch
     from numpy.typing import NDArray
 
-    from napari_nucleigan.data.datasets.patches import PatchSampler
     from napari_nucleigan.training.cgan import ConditionalGAN
-    from napari_nucleigan.training.distributed.ranks import Ranks
+    from napari_nucleigan.training.runs.run_folder import RunFolder
 
 SMOOTHING = 1.25
 """Gaussian on the predicted distance, in pixels: what a network paints is never as smooth as what `encode` makes."""
 
 MIN_AREA = 2.5
 """Smallest nucleus in square microns; the smallest that anyone annotates by hand is about that large."""
-
-
-@dataclass(frozen=True)
-class DecodingTrials:
-    """How fields of an encoding are cut before validation images decide, and what is tried on these then.
-
-    Attributes
-    ----------
-    start : dict
-        ``threshold`` and ``prominence`` at first.
-    trials : dict
-        Values to try of each.
-    """
-
-    start: Mapping[str, float]
-    trials: Mapping[str, Sequence[float]]
-
-
-_PROBABILITIES = {"threshold": (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8)}
-# Where nothing but the threshold parts nuclei, the best one may be high.
-_SURFACES = DecodingTrials({"threshold": THRESHOLD}, {"threshold": (*_PROBABILITIES["threshold"], 0.9)})
-
-DECODINGS = {
-    # What a network paints dips less between two nuclei than what `encode` makes.
-    "distance": DecodingTrials(
-        {"threshold": THRESHOLD, "prominence": 0.16},
-        {**_PROBABILITIES, "prominence": (0.08, 0.12, 0.16, 0.2, 0.25, 0.3)},
-    ),
-    "binary": _SURFACES,
-    "contour": _SURFACES,
-    "three-class": _SURFACES,
-    "pixel-distance": DecodingTrials(
-        {"threshold": 1 / FARTHEST, "prominence": 1 / FARTHEST},
-        {
-            name: tuple(pixels / FARTHEST for pixels in (0.5, 0.75, 1, 1.5, 2, 3))
-            for name in ("threshold", "prominence")
-        },
-    ),
-}
-"""By encoding."""
 
 
 def train_segmenter(
@@ -138,177 +89,95 @@ def train_segmenter(
     ------
     DatasetError, RecipeError, RunError, DeviceError, OutputError
     """
-    folder = run if isinstance(run, RunFolder) else RunFolder(run)
     dataset = data if isinstance(data, Dataset) else Dataset.open(data)
-    with joined(device) as ranks:
-        if not ranks.leads:
-            yield from _help(dataset, synthetic, ranks)
-            return folder.best
-        if resume and not folder.exists:
-            raise RunError(f"There is no run to resume in {folder.path}; start it without 'resume'.")
-        with folder.locked():
-            if resume:
-                recipe = read_recipe(folder.path / "recipe.json", None, SegmenterRecipe)
-                ranks.share(recipe.batch)
-                parts = folder.data()
-            else:
-                ranks.share(recipe.batch)
-                training, validation = split(dataset, recipe)
-                synthetic = mixed = _synthetic_pairs(synthetic, recipe)
-                parts = {
-                    "folder": str(dataset.folder.resolve()),
-                    "train": list(training.names),
-                    "val": list(validation.names),
-                    "card": dict(card or {}),
-                }
-                if mixed is not None:
-                    parts["synthetic"] = {"folder": str(mixed.folder.resolve()), "names": list(mixed.names)}
-                folder.start(recipe, parts)
-            # Recorded here and not in the loop, so that events reach the file before anyone who listens.
-            yield from folder.recorded(_train(dataset, synthetic, parts, recipe, folder, ranks, resume))
-    return folder.best
+    return (yield from run_training(_SegmenterTraining(dataset, recipe, synthetic), run, resume, device, card))
 
 
-def _train(
-    dataset: Dataset,
-    synthetic: str | Path | Dataset | None,
-    parts: dict[str, Any],
-    recipe: SegmenterRecipe,
-    run: RunFolder,
-    ranks: Ranks,
-    resume: bool,
-) -> Job[None]:
-    ranks.take_cores()
-    training, validation = dataset.only(parts["train"]), dataset.only(parts["val"])
-    mixed = _mixed(parts, synthetic)
-    bfloat16 = in_bfloat16(recipe, ranks.device)
-    gan, decoding = _network(recipe, ranks.device, bfloat16)
-    ranks.tell((recipe, parts, bfloat16))
-    gan.join(ranks)
-    yield Note(
-        f"{len(training)} images train, {len(validation)} validate, on {ranks} in "
-        f"{'bfloat16' if bfloat16 else 'float32'}."
-    )
-    tiles, crops_of = yield from _material(training, mixed, recipe)
-    held = yield from prepare_all(validation, recipe)
-    validator = _Validator(gan, recipe, run, held or tiles[:1], bool(held), dict(parts["card"]), decoding)
-    schedule, batches = _schedule(recipe, crops_of), _batches(recipe, crops_of, ranks)
-    yield from train(gan, batches, validator, schedule, run, recipe.batch, recipe.lr, resume, ranks)
-    if held:
-        yield from validator.calibrate()
+class _SegmenterTraining(Training[SegmenterRecipe]):
+    """Crops of real and of synthetic images, and a network that may go on from a model."""
 
+    gan: ConditionalGAN
 
-def _help(dataset: Dataset, synthetic: str | Path | Dataset | None, ranks: Ranks) -> Job[None]:
-    """Make the share of another process in what `_train` does."""
-    ranks.take_cores()
-    recipe, parts, bfloat16 = ranks.hear()
-    gan, _ = _network(recipe, ranks.device, bfloat16)
-    gan.join(ranks)
-    training, mixed = the_same(dataset.only(parts["train"]), parts["train"]), _mixed(parts, synthetic)
-    if mixed is not None:
-        the_same(mixed, parts["synthetic"]["names"])
-    _, crops_of = yield from _material(training, mixed, recipe)
-    follow(gan, _batches(recipe, crops_of, ranks), _schedule(recipe, crops_of), ranks)
+    def __init__(self, dataset: Dataset, recipe: SegmenterRecipe, synthetic: str | Path | Dataset | None) -> None:
+        super().__init__(dataset, recipe)
+        self._synthetic = synthetic
+        self._tiles: list[TrainingImage] = []
+        self._decoding: dict[str, Any] = {}
 
-
-def _network(recipe: SegmenterRecipe, device: str, bfloat16: bool) -> tuple[ConditionalGAN, dict[str, Any]]:
-    """Return the networks as they are at first, and how fields were decoded by the model that they start from."""
-    gan = trainer_of(recipe)(recipe, device, bfloat16)
-    decoding: dict[str, Any] = {}
-    if recipe.start_from:
-        base = load_model(recipe.start_from, "segmenter")
-        architecture = recipe.model_dump(mode="json")["generator"]
-        if base.card.architecture != architecture or base.card.encoding != recipe.encoding:
+    def further_parts(self) -> dict[str, Any]:
+        """Return what ``data.json`` is to hold of synthetic pairs."""
+        share = self.recipe.synthetic_share
+        if self._synthetic is None:
+            if share:
+                raise RecipeError(
+                    f"The recipe asks for {share:.0%} synthetic crops (synthetic_share), but no folder of synthetic "
+                    "pairs was given; name one, or set synthetic_share to 0."
+                )
+            return {}
+        if not share:
             raise RecipeError(
-                f"{recipe.start_from!r} is another network ({base.card.architecture}) than the recipe asks for "
-                f"({architecture}); choose the recipe that it was trained with."
+                "A folder of synthetic pairs was given, but synthetic_share is 0; set it to the share of the crops "
+                "that are to be synthetic."
             )
-        gan.start_from(base.network.state_dict())
-        decoding = dict(base.card.decode)
-    return gan, decoding
+        pairs = self._synthetic if isinstance(self._synthetic, Dataset) else Dataset.open(self._synthetic)
+        self._synthetic = pairs = pairs.subset("train")
+        if not len(pairs):
+            raise DatasetError(f"{pairs.folder} has no images to train on: split.csv calls none of them 'train'.")
+        return {"synthetic": {"folder": str(pairs.folder.resolve()), "names": list(pairs.names)}}
+
+    def build(self, device: str, bfloat16: bool) -> None:
+        """Make the networks; how fields were decoded by the model that they start from is how they are at first."""
+        self.gan = trainer_of(self.recipe)(self.recipe, device, bfloat16)
+        base = self.starting_model("segmenter")
+        if base is not None:
+            self.gan.start_from(base.network.state_dict())
+            self._decoding = dict(base.card.decode)
+
+    def describe(self, training: Dataset, validation: Dataset) -> str:
+        """Tell people what trains."""
+        return f"{len(training)} images train, {len(validation)} validate"
+
+    def prepare(self, training: Dataset) -> Job[None]:
+        """Read the training images and the synthetic ones."""
+        recipe, record = self.recipe, self.parts.get("synthetic")
+        mixed = None
+        if record is not None:
+            found = record["folder"] if self._synthetic is None else self._synthetic
+            mixed = (found if isinstance(found, Dataset) else Dataset.open(found)).only(record["names"])
+            if not self.leads:
+                the_same(mixed, record["names"])
+        self._tiles = yield from prepare_all(training, recipe)
+        self.crops = real = yield from sampler(self._tiles, recipe, recipe.blur, recipe.noise)
+        if mixed is not None:
+            yield Note(f"{recipe.synthetic_share:.0%} of the crops are cut from {len(mixed)} synthetic images.")
+            synthetic = yield from prepare_all(mixed, recipe)
+            pairs = yield from sampler(synthetic, recipe, recipe.blur, recipe.noise)
+            self.crops = MixedSampler(real, pairs, recipe.synthetic_share, recipe.seed)
+
+    def batch(self, step: int, share: range) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cut crops and their fields."""
+        return self.crops.batch(step, len(share), share.start)
+
+    def validator(self, held: Sequence[TrainingImage], run: RunFolder) -> BestModel:
+        """Return what segments whole images; without validation images one of those that train."""
+        return _Validator(self, run, held or self._tiles[:1], bool(held), self._decoding)
 
 
-def _material(
-    training: Dataset, mixed: Dataset | None, recipe: SegmenterRecipe
-) -> Job[tuple[list[TrainingImage], PatchSampler | MixedSampler]]:
-    """Return the training images, and what cuts crops from them and from synthetic ones."""
-    tiles = yield from prepare_all(training, recipe)
-    real = yield from sampler(tiles, recipe, recipe.blur, recipe.noise)
-    if mixed is None:
-        return tiles, real
-    yield Note(f"{recipe.synthetic_share:.0%} of the crops are cut from {len(mixed)} synthetic images.")
-    synthetic = yield from prepare_all(mixed, recipe)
-    pairs = yield from sampler(synthetic, recipe, recipe.blur, recipe.noise)
-    return tiles, MixedSampler(real, pairs, recipe.synthetic_share, recipe.seed)
-
-
-def _schedule(recipe: SegmenterRecipe, crops_of: PatchSampler | MixedSampler) -> Schedule:
-    crops = recipe.crops_per_epoch or crops_of.crops_per_epoch
-    return Schedule(
-        steps_per_epoch=-(-crops // recipe.batch),
-        constant=recipe.epochs_constant,
-        decay=recipe.epochs_decay,
-        warmup=recipe.warmup_steps,
-        validate_every=recipe.validate_every,
-        checkpoint_every=recipe.checkpoint_every,
-        patience=recipe.patience,
-        minutes=recipe.minutes,
-    )
-
-
-def _batches(
-    recipe: SegmenterRecipe, crops_of: PatchSampler | MixedSampler, ranks: Ranks
-) -> Callable[[int], tuple[torch.Tensor, torch.Tensor]]:
-    share = ranks.share(recipe.batch)
-    return lambda step: crops_of.batch(step, len(share), share.start)
-
-
-def _synthetic_pairs(source: str | Path | Dataset | None, recipe: SegmenterRecipe) -> Dataset | None:
-    if source is None:
-        if recipe.synthetic_share:
-            raise RecipeError(
-                f"The recipe asks for {recipe.synthetic_share:.0%} synthetic crops (synthetic_share), but no folder of "
-                "synthetic pairs was given; name one, or set synthetic_share to 0."
-            )
-        return None
-    if not recipe.synthetic_share:
-        raise RecipeError(
-            "A folder of synthetic pairs was given, but synthetic_share is 0; set it to the share of the crops that "
-            "are to be synthetic."
-        )
-    pairs = (source if isinstance(source, Dataset) else Dataset.open(source)).subset("train")
-    if not len(pairs):
-        raise DatasetError(f"{pairs.folder} has no images to train on: split.csv calls none of them 'train'.")
-    return pairs
-
-
-def _mixed(parts: Mapping[str, Any], source: str | Path | Dataset | None) -> Dataset | None:
-    record = parts.get("synthetic")
-    if record is None:
-        return None
-    found = source if source is not None else record["folder"]
-    return (found if isinstance(found, Dataset) else Dataset.open(found)).only(record["names"])
-
-
-class _Validator:
+class _Validator(BestModel):
     """Segments whole images with the averaged weights and keeps the best model."""
 
     def __init__(
         self,
-        gan: ConditionalGAN,
-        recipe: SegmenterRecipe,
+        training: _SegmenterTraining,
         run: RunFolder,
-        tiles: list[TrainingImage],
+        tiles: Sequence[TrainingImage],
         selects: bool,
-        card: dict[str, Any],
         decoding: dict[str, Any],
     ) -> None:
-        self._gan = gan
-        self._recipe = recipe
-        self._run = run
+        super().__init__(training, run)
+        self._gan = training.gan
         self._tiles = tiles
         self._selects = selects
-        self._card = card
         self._decoding = decoding
         self._best = -1.0
 
@@ -322,18 +191,17 @@ class _Validator:
             self._save(self._gan.average.state_dict(), scores, self._decoding)
         values = scores if self._selects else {f"train_{key}": v for key, v in scores.items()}
         yield ValidationScores(step, values, better)
-        path = self._run.previews / f"{step:08d}.png"
-        with atomic_write(path) as temporary:
-            imsave(temporary, self._preview(self._tiles[0], fields[0]), check_contrast=False)
-        yield Preview(step, str(path))
+        yield self.preview(step, self._picture(self._tiles[0], fields[0]))
         return better
 
     def calibrate(self) -> Generator[Event, None, None]:
         """Choose the decoding on the validation images, and write it and their scores on the card."""
+        if not self._selects:
+            return
         best = load_model(self._run.best)
         self._gan.average.load_state_dict(best.network.state_dict())
         fields = yield from self._fields(len(self._tiles))
-        tried = DECODINGS[self._recipe.encoding].trials
+        tried = ENCODINGS[self._recipe.encoding].trials
         trials = [dict(zip(tried, values, strict=True)) for values in itertools.product(*tried.values())]
         reached = []
         for number, trial in enumerate(trials):
@@ -373,16 +241,16 @@ class _Validator:
 
     def _decode(self, field: NDArray[np.float32], decoding: Mapping[str, Any]) -> NDArray[np.int32]:
         recipe = self._recipe
-        known = DECODINGS[recipe.encoding].start.keys() & decoding.keys()
+        known = ENCODINGS[recipe.encoding].start.keys() & decoding.keys()
         return decode(
             field,
             recipe.encoding,
-            **{**DECODINGS[recipe.encoding].start, **{name: decoding[name] for name in known}},
+            **{**ENCODINGS[recipe.encoding].start, **{name: decoding[name] for name in known}},
             smoothing=SMOOTHING,
             min_area=round(MIN_AREA / recipe.mpp**2),
         )
 
-    def _preview(self, tile: TrainingImage, field: NDArray[np.float32], side: int = 384) -> NDArray[np.uint8]:
+    def _picture(self, tile: TrainingImage, field: NDArray[np.float32], side: int = 384) -> NDArray[np.uint8]:
         """Input, input with contours, predicted field and true field, side by side."""
         pixels, field = tile.pixels[:side, :side], field[:, :side, :side]
         found = self._decode(field, self._decoding)
@@ -392,28 +260,12 @@ class _Validator:
         painted = [np.rint((np.moveaxis(part, 0, -1) + 1) * 127.5).astype(np.uint8) for part in (field, truth)]
         return np.concatenate([pixels, marked, *painted], axis=1)
 
-    def _save(self, state: Mapping[str, torch.Tensor], scores: dict[str, float], decoding: dict[str, Any]) -> None:
-        which = "validation images, mean" if self._selects else "one training image, no validation"
-        recipe = self._recipe
-        card = ModelCard(
-            **{
-                "name": self._run.path.name,
-                **self._card,
-                "kind": "segmenter",
-                "architecture": recipe.generator,
-                "encoding": recipe.encoding,
-                "mpp": recipe.mpp,
-                "stain": stain_reference(recipe).to_json() if recipe.normalize != "none" else None,
-                "decode": {
-                    **DECODINGS[recipe.encoding].start,
-                    "smoothing": SMOOTHING,
-                    "min_area_um2": MIN_AREA,
-                    **decoding,
-                },
-                "recipe": recipe.model_dump(mode="json"),
-                "scores": {which: {name: round(value, 4) for name, value in scores.items()}},
-                "version": __version__,
-                "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-            }
-        )
-        save_model(self._run.best, state, card, half=True)
+    def _save(self, weights: Mapping[str, torch.Tensor], scores: dict[str, float], decoding: dict[str, Any]) -> None:
+        decode = {
+            **ENCODINGS[self._recipe.encoding].start,
+            "smoothing": SMOOTHING,
+            "min_area_um2": MIN_AREA,
+            **decoding,
+        }
+        measured_on = "validation images, mean" if self._selects else "one training image, no validation"
+        self.save(weights, measured_on, scores, kind="segmenter", decode=decode)

@@ -1,39 +1,32 @@
-"""Train a synthesizer: images and masks in, run folder out."""
+"""Training of a synthesizer: images and masks in, run folder out."""
 
 from __future__ import annotations
 
-import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from skimage.io import imsave
 
 from napari_nucleigan import metrics
-from napari_nucleigan.base.errors import RecipeError, RunError
-from napari_nucleigan.base.events import Event, Job, Note, Preview, Progress, ValidationScores
-from napari_nucleigan.base.files import atomic_write
-from napari_nucleigan.base.version import __version__
+from napari_nucleigan.base.errors import RecipeError
+from napari_nucleigan.base.events import Event, Job, Note, Progress, ValidationScores
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.masks.encoding import decode, encode
-from napari_nucleigan.models import ModelCard, load_model, save_model
 from napari_nucleigan.training.cyclegan import CycleBatch, CycleGAN
-from napari_nucleigan.training.distributed.ranks import joined, the_same
-from napari_nucleigan.training.images import TrainingImage, in_bfloat16, prepare_all, sampler, split, stain_reference
-from napari_nucleigan.training.loop import Schedule, follow, train
+from napari_nucleigan.training.frame import BestModel, Training, run_training
+from napari_nucleigan.training.images import TrainingImage, prepare_all, sampler
 from napari_nucleigan.training.mask_batches import MaskBatches, check_masks, open_masks
-from napari_nucleigan.training.recipes import SynthesizerRecipe, read_recipe
-from napari_nucleigan.training.runs.run_folder import RunFolder
+from napari_nucleigan.training.recipes import SynthesizerRecipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
     from torch import Tensor
 
     from napari_nucleigan.data.datasets.patches import PatchSampler
-    from napari_nucleigan.training.distributed.ranks import Ranks
+    from napari_nucleigan.training.runs.run_folder import RunFolder
 
 CODES = 4
 """Style codes kept on the card for each training image; each is read off another part of it."""
@@ -96,117 +89,53 @@ def train_synthesizer(
     ------
     DatasetError, RecipeError, RunError, DeviceError, OutputError
     """
-    folder = run if isinstance(run, RunFolder) else RunFolder(run)
     dataset = data if isinstance(data, Dataset) else Dataset.open(data, labelled=False)
-    with joined(device) as ranks:
-        if not ranks.leads:
-            yield from _help(dataset, ranks)
-            return folder.best
-        if resume and not folder.exists:
-            raise RunError(f"There is no run to resume in {folder.path}; start it without 'resume'.")
-        with folder.locked():
-            if resume:
-                recipe = read_recipe(folder.path / "recipe.json", None, SynthesizerRecipe)
-                parts = folder.data()
-            else:
-                training, validation = split(dataset, recipe)
-                parts = {
-                    "folder": str(dataset.folder.resolve()),
-                    "train": list(training.names),
-                    "val": list(validation.names),
-                    "card": dict(card or {}),
-                }
-            # What cannot be is said before the folder holds a run.
-            ranks.share(recipe.batch)
-            gan = _networks(recipe, ranks.device, in_bfloat16(recipe, ranks.device), dataset.labelled)
-            check_masks(recipe, dataset.labelled)
-            if not resume:
-                folder.start(recipe, parts)
-            # Recorded here and not in the loop, so that events reach the file before anyone who listens.
-            yield from folder.recorded(_train(gan, dataset, parts, folder, ranks, resume))
-    return folder.best
+    return (yield from run_training(_SynthesizerTraining(dataset, recipe), run, resume, device, card))
 
 
-def _networks(recipe: SynthesizerRecipe, device: str, bfloat16: bool, labelled: bool) -> CycleGAN:
-    gan = CycleGAN(recipe, device, bfloat16, labelled)
-    if recipe.patch % gan.painter.stride or recipe.patch % gan.segmenter.stride:
-        raise RecipeError(
-            f"Crops of {recipe.patch} pixels do not fit these networks; choose a multiple of "
-            f"{np.lcm(gan.painter.stride, gan.segmenter.stride)}."
-        )
-    if recipe.start_from:
-        base = load_model(recipe.start_from, "synthesizer")
-        architecture = recipe.model_dump(mode="json")["generator"]
-        if base.card.architecture != architecture or base.card.encoding != recipe.encoding:
+class _SynthesizerTraining(Training[SynthesizerRecipe]):
+    """Crops of images, their styles, and masks to paint."""
+
+    crops_per_image = 2
+    gan: CycleGAN
+    crops: PatchSampler
+
+    def build(self, device: str, bfloat16: bool) -> None:
+        """Make the networks, and make sure of the masks."""
+        recipe = self.recipe
+        gan = self.gan = CycleGAN(recipe, device, bfloat16, self.dataset.labelled)
+        if recipe.patch % gan.painter.stride or recipe.patch % gan.segmenter.stride:
             raise RecipeError(
-                f"{recipe.start_from!r} is another network ({base.card.architecture}) than the recipe asks for "
-                f"({architecture}); choose the recipe that it was trained with."
+                f"Crops of {recipe.patch} pixels do not fit these networks; choose a multiple of "
+                f"{np.lcm(gan.painter.stride, gan.segmenter.stride)}."
             )
-        gan.start_from(base.network.state_dict())
-    return gan
+        base = self.starting_model("synthesizer")
+        if base is not None:
+            gan.start_from(base.network.state_dict())
+        check_masks(recipe, self.dataset.labelled)
 
+    def describe(self, training: Dataset, validation: Dataset) -> str:
+        """Tell people what trains."""
+        return (
+            f"{len(training)} images train, {'with' if self.gan.paired else 'without'} their labels, "
+            f"{len(validation)} are held out, masks: {self.recipe.masks}"
+        )
 
-def _train(
-    gan: CycleGAN, dataset: Dataset, parts: dict[str, Any], run: RunFolder, ranks: Ranks, resume: bool
-) -> Job[None]:
-    ranks.take_cores()
-    recipe = gan.recipe
-    bfloat16 = in_bfloat16(recipe, ranks.device)
-    training, validation = dataset.only(parts["train"]), dataset.only(parts["val"])
-    ranks.tell((recipe, parts, bfloat16))
-    gan.join(ranks)
-    yield Note(
-        f"{len(training)} images train, {'with' if gan.paired else 'without'} their labels, {len(validation)} are held "
-        f"out, masks: {recipe.masks}, on {ranks} in {'bfloat16' if bfloat16 else 'float32'}."
-    )
-    tiles, masks, crops_of = yield from _material(training, recipe)
-    held = (yield from prepare_all(validation, recipe)) or tiles
-    validator = _Validator(gan, recipe, run, tiles, held, masks, dict(parts["card"]))
-    schedule, batches = _schedule(recipe, crops_of), _batches(recipe, tiles, masks, crops_of, ranks)
-    yield from train(gan, batches, validator, schedule, run, 2 * recipe.batch, recipe.lr, resume, ranks)
+    def prepare(self, training: Dataset) -> Job[None]:
+        """Read the training images, and the masks that are painted."""
+        self._tiles = yield from prepare_all(training, self.recipe)
+        self._masks = yield from open_masks(self.recipe, self._tiles)
+        self.crops = yield from sampler(self._tiles, self.recipe)
 
+    def batch(self, step: int, share: range) -> CycleBatch:
+        """Cut crops and draw masks that suit them."""
+        images, fields, others, indices = self.crops.styled_batch(step, len(share), share.start)
+        names = [self._tiles[index].name for index in indices]
+        return CycleBatch(images, fields, others, self._masks.fields(step, names, share.start))
 
-def _help(dataset: Dataset, ranks: Ranks) -> Job[None]:
-    """Make the share of another process in what `_train` does."""
-    ranks.take_cores()
-    recipe, parts, bfloat16 = ranks.hear()
-    gan = _networks(recipe, ranks.device, bfloat16, dataset.labelled)
-    gan.join(ranks)
-    tiles, masks, crops_of = yield from _material(the_same(dataset.only(parts["train"]), parts["train"]), recipe)
-    follow(gan, _batches(recipe, tiles, masks, crops_of, ranks), _schedule(recipe, crops_of), ranks)
-
-
-def _material(
-    training: Dataset, recipe: SynthesizerRecipe
-) -> Job[tuple[list[TrainingImage], MaskBatches, PatchSampler]]:
-    """Return the training images, the masks that are painted, and what cuts crops."""
-    tiles = yield from prepare_all(training, recipe)
-    masks = yield from open_masks(recipe, tiles)
-    return tiles, masks, (yield from sampler(tiles, recipe))
-
-
-def _schedule(recipe: SynthesizerRecipe, crops_of: PatchSampler) -> Schedule:
-    return Schedule(
-        steps_per_epoch=-(-(recipe.crops_per_epoch or crops_of.crops_per_epoch) // recipe.batch),
-        constant=recipe.epochs_constant,
-        decay=recipe.epochs_decay,
-        validate_every=recipe.validate_every,
-        checkpoint_every=recipe.checkpoint_every,
-        minutes=recipe.minutes,
-    )
-
-
-def _batches(
-    recipe: SynthesizerRecipe, tiles: Sequence[TrainingImage], masks: MaskBatches, crops_of: PatchSampler, ranks: Ranks
-) -> Callable[[int], CycleBatch]:
-    share = ranks.share(recipe.batch)
-
-    def batch(step: int) -> CycleBatch:
-        images, fields, others, indices = crops_of.styled_batch(step, len(share), share.start)
-        names = [tiles[index].name for index in indices]
-        return CycleBatch(images, fields, others, masks.fields(step, names, share.start))
-
-    return batch
+    def validator(self, held: Sequence[TrainingImage], run: RunFolder) -> BestModel:
+        """Return what paints; without validation images, beside those that train."""
+        return _Validator(self, run, self._tiles, held or self._tiles, self._masks)
 
 
 class _Painted(NamedTuple):
@@ -216,23 +145,20 @@ class _Painted(NamedTuple):
     errors: tuple[float, float]
 
 
-class _Validator:
+class _Validator(BestModel):
     """Paints masks, asks S what it finds in the pictures, and saves the newest model."""
 
     def __init__(
         self,
-        gan: CycleGAN,
-        recipe: SynthesizerRecipe,
+        training: _SynthesizerTraining,
         run: RunFolder,
         tiles: Sequence[TrainingImage],
         held: Sequence[TrainingImage],
         masks: MaskBatches,
-        card: Mapping[str, Any],
     ) -> None:
-        self._gan = gan
-        self._recipe = recipe
-        self._run = run
-        self._card = card
+        super().__init__(training, run)
+        recipe = self._recipe
+        self._gan = training.gan
         random = np.random.default_rng([recipe.seed, 1])
         self._parts = {
             organ: [_cut(tile, recipe.patch, random) for tile in [t for t in tiles if t.organ == organ][:LENDERS]]
@@ -271,22 +197,15 @@ class _Validator:
                 "worse: the mask may be hidden in the images as a faint signal. Raise hiding_noise.",
                 "warning",
             )
-        self._save(values, styles)
-        path = self._run.previews / f"{step:08d}.png"
-        with atomic_write(path) as temporary:
-            imsave(
-                temporary,
-                self._preview([one.fake for one in painted], [one.returned for one in painted]),
-                check_contrast=False,
-            )
-        yield Preview(step, str(path))
+        self.save(
+            self._gan.average.state_dict(),
+            f"{PAINTED} masks in training",
+            values,
+            kind="synthesizer",
+            styles=styles if self._gan.painter.style_size else {},
+        )
+        yield self.preview(step, self._picture([one.fake for one in painted], [one.returned for one in painted]))
         return True
-
-    def state(self) -> dict[str, Any]:
-        return {}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Nothing is remembered from one validation to the next."""
 
     def _paint(self, number: int) -> _Painted:
         """Paint a mask, and read it back from the picture and from a noisy one."""
@@ -303,31 +222,11 @@ class _Validator:
             (float((returned - field).abs().mean()), float((disturbed - field).abs().mean())),
         )
 
-    def _preview(self, fakes: Sequence[Tensor], returned: Sequence[Tensor]) -> NDArray[np.uint8]:
+    def _picture(self, fakes: Sequence[Tensor], returned: Sequence[Tensor]) -> NDArray[np.uint8]:
         """Four rows of mask, fake, mask that comes back, and real image."""
         parts = (self._fields, fakes, returned, self._real)
         columns = [np.concatenate([np.moveaxis(each.numpy(), 0, -1) for each in part[:4]]) for part in parts]
         return np.rint((np.concatenate(columns, axis=1) + 1) * 127.5).astype(np.uint8)
-
-    def _save(self, scores: dict[str, float], styles: dict[str, list[list[float]]]) -> None:
-        recipe, gan = self._recipe, self._gan
-        card = ModelCard(
-            **{
-                "name": self._run.path.name,
-                **self._card,
-                "kind": "synthesizer",
-                "architecture": recipe.generator,
-                "encoding": recipe.encoding,
-                "mpp": recipe.mpp,
-                "stain": stain_reference(recipe).to_json() if recipe.normalize != "none" else None,
-                "styles": styles if gan.painter.style_size else {},
-                "recipe": recipe.model_dump(mode="json"),
-                "scores": {f"{PAINTED} masks in training": {name: round(value, 4) for name, value in scores.items()}},
-                "version": __version__,
-                "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-            }
-        )
-        save_model(self._run.best, gan.average.state_dict(), card, half=True)
 
 
 def _cut(tile: TrainingImage, side: int, random: np.random.Generator) -> Tensor:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -13,10 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from napari_nucleigan.base.errors import DatasetError, DeviceError, RecipeError
-from napari_nucleigan.data.datasets.dataset import Dataset
-from napari_nucleigan.training.distributed.ranks import ALONE, Dismissed, Ranks, joined, started, the_same
-from rank_program import updates
+from napari_nucleigan.base.errors import RecipeError
+from napari_nucleigan.training.distributed.ranks import ALONE, Dismissed, Ranks
+from rank_program import environment, updates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,21 +25,6 @@ if TYPE_CHECKING:
     Synthesizers = Callable[..., SynthesizerRecipe]
 
 PROGRAM = Path(__file__).resolve().parents[2] / "support" / "rank_program.py"
-
-
-def environment(number: int, size: int, port: int) -> dict[str, str]:
-    """Return what torchrun tells its processes, without the weight of torchrun."""
-    given = {
-        "RANK": number,
-        "LOCAL_RANK": number,
-        "GROUP_RANK": 0,
-        "WORLD_SIZE": size,
-        "LOCAL_WORLD_SIZE": size,
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": port,
-        "TORCHELASTIC_RUN_ID": "test",
-    }
-    return {**os.environ, **{name: str(value) for name, value in given.items()}}
 
 
 def free_port() -> int:
@@ -116,50 +99,32 @@ def test_a_process_alone_shares_with_nobody() -> None:
     batch = torch.arange(6.0)
     assert ALONE.leads
     assert list(ALONE.share(3)) == [0, 1, 2]
-    for same in (ALONE.whole(batch, 2), ALONE.own(batch, 2), ALONE.widened(batch), ALONE.total(batch)):
+    for same in (
+        ALONE.all_gather(batch, 2),
+        ALONE.local_shard(batch, 2),
+        ALONE.widened(batch),
+        ALONE.all_reduce_sum(batch),
+    ):
         assert same is batch
     network = torch.nn.Linear(1, 1)
     assert ALONE.setup(network, "forward") is network
     losses = {"l1": 0.5}
-    assert ALONE.average(losses) is losses
-    ALONE.tell(losses)
+    assert ALONE.all_reduce_mean(losses) is losses
+    ALONE.broadcast(losses)
     ALONE.go()
     ALONE.explain(RuntimeError("Connection closed by peer"))
     with pytest.raises(Dismissed):
-        ALONE.hear()
+        ALONE.receive()
 
 
 def test_batches_are_dealt_out_evenly_or_not_at_all() -> None:
     class Third(Ranks):
-        number, size = 2, 3
+        rank, world_size = 2, 3
 
     assert list(Third().share(12)) == [8, 9, 10, 11]
     assert str(Third("cuda:2")) == "cuda in 3 processes"
     with pytest.raises(RecipeError, match=r"batch of 8 cannot .* 3 processes.*--set batch=9"):
         Third().share(8)
-
-
-def test_only_torchrun_starts_several() -> None:
-    assert started({}) == (0, 1)
-    assert started({"RANK": "1", "WORLD_SIZE": "4", "SLURM_NTASKS": "4"}) == (0, 1)
-    assert started({"RANK": "1", "WORLD_SIZE": "4", "TORCHELASTIC_RUN_ID": "none"}) == (1, 4)
-
-
-def test_a_single_process_of_torchrun_trains_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in environment(0, 1, 1).items():
-        monkeypatch.setenv(name, value)
-    with joined("cpu") as ranks:
-        assert type(ranks) is Ranks
-        assert str(ranks) == "cpu"
-    with pytest.raises(DeviceError, match="quantum"), joined("quantum"):
-        pass
-
-
-def test_all_processes_need_the_same_images(dataset: Path) -> None:
-    found = Dataset.open(dataset)
-    assert the_same(found, found.names) is found
-    with pytest.raises(DatasetError, match="no image 'tile9'"):
-        the_same(found, ["tile0", "tile9"])
 
 
 def test_one_process_does_not_wait_for_lightning(dataset: Path, tiny_recipe: Recipes, tmp_path: Path) -> None:

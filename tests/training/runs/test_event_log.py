@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_nucleigan.base.events import Checkpoint, Finished, Losses, Note, Preview
-from napari_nucleigan.training.runs.event_log import EventLogReader
-from napari_nucleigan.training.runs.run_folder import EVENTS, RunFolder
+from napari_nucleigan.base.events import Checkpoint, Finished, Losses, Note, Preview, ValidationScores
+from napari_nucleigan.training.runs.event_log import EventLogReader, RunSummary, summary_of
+from napari_nucleigan.training.runs.run_folder import EVENTS, RunFolder, Told
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,3 +124,49 @@ def test_what_a_run_names_is_found_where_the_run_is_now(tmp_path: Path) -> None:
         Finished(1, str(moved.best)),
     ]
     assert json.loads((moved.path / EVENTS).read_text().splitlines()[0])["path"].startswith(str(tmp_path / "before"))
+
+
+def test_a_log_is_summed_up_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, readers = RunFolder(tmp_path), [EventLogReader(tmp_path) for _ in range(2)]
+    parts: list[list[Told]] = []
+    restarts: list[bool] = []
+
+    def show(told: list[Told], fresh: bool) -> None:
+        parts.append(told)
+        restarts.append(fresh)
+
+    def both() -> RunSummary:
+        assert readers[0].read_all(show) == readers[1].skim()
+        return readers[0].summary
+
+    assert both() == RunSummary()
+    monkeypatch.setattr("napari_nucleigan.training.runs.event_log._CHUNK", 300)
+    for step in range(10, 60, 10):
+        folder.record(_losses(step))
+    folder.record(ValidationScores(50, {"aji": 0.5}, True))
+    size = folder.events_size
+    folder.record(ValidationScores(60, {"aji": 0.4}, False))
+    folder.record(Note("no step"))
+    folder.record(Finished(60, str(folder.best)))
+    summary = both()
+    assert (summary.step, summary.best, summary.best_step, summary.finished) == (60, {"aji": 0.5}, 50, True)
+    assert summary.time > 1.6e9
+    assert len(parts) > 1
+    assert sum(map(len, parts)) == 9
+    assert not any(restarts)
+    folder.rewind(size)
+    assert (both().step, summary.finished, both().finished) == (50, True, False)
+    assert restarts.count(True) == 1
+    (tmp_path / EVENTS).unlink()
+    moment = readers[0].summary.time
+    assert both() == RunSummary(time=moment)
+    assert restarts.count(True) == 2
+    assert not parts[-1]
+
+
+def test_the_summary_of_a_run_reads_only_what_is_new(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.record(_losses(10))
+    first = summary_of(folder)
+    folder.record(_losses(20))
+    assert (first.step, summary_of(RunFolder(tmp_path)).step) == (10, 20)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -20,15 +20,16 @@ from napari_nucleigan.base.events import Checkpoint, Finished, Losses, run
 from napari_nucleigan.models import read_card
 from napari_nucleigan.training import train_segmenter
 from napari_nucleigan.training.recipes import RECIPES, SegmenterRecipe
-from napari_nucleigan.training.runs.process_record import ProcessRecord
-from napari_nucleigan.training.runs.processes import NICENESS, RunProcess, command, kill, resume, start
+from napari_nucleigan.training.runs.processes import NICENESS, RunProcess, kill, resume, start
 from napari_nucleigan.training.runs.queue import place
 from napari_nucleigan.training.runs.run_folder import RunFolder
 from napari_nucleigan.training.runs.run_library import delete, rename
+from napari_nucleigan.training.runs.run_lock import ProcessRecord
 from napari_nucleigan.training.runs.status import RunState, RunStatus, ask, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     Recipes = Callable[..., SegmenterRecipe]
 
@@ -237,19 +238,32 @@ def test_only_a_process_that_does_nothing_else_is_killed(tiny_recipe: Recipes, t
         other.communicate(b"\n")
 
 
-def test_the_command_says_what_differs_from_a_recipe_by_name() -> None:
-    recipe = RECIPES["paper-segmenter"].model_copy(update={"batch": 4, "name": "paper-segmenter"})
-    order = {"kind": "segmenter", "data": "/d", "device": "cpu", "recipe": recipe.model_dump(mode="json")}
-    words = command(order, Path("/r"), again=False)
-    assert words == "train segmenter /d --run /r --device cpu --recipe paper-segmenter --set batch=4".split()
-    mine = SegmenterRecipe(name="mine", lr=0.5)
-    order |= {"recipe": mine.model_dump(mode="json"), "name": "Nuclei", "synthetic": "/s", "queue": True}
-    words = command(order, Path("/r"), again=False)
-    for part in (["--recipe", "compact-segmenter"], ["--set", 'name="mine"'], ["--set", "lr=0.5"]):
-        at = words.index(part[1])
-        assert words[at - 1 : at + 1] == part
-    assert words[words.index("--synthetic") + 1] == "/s"
-    assert command(order, Path("/r"), again=True)[-1] == "--resume"
+def test_the_process_does_what_its_order_says(dataset: Path, tiny_recipe: Recipes, tmp_path: Path) -> None:
+    recipe = tiny_recipe(name="mine", lr=0.005, synthetic_share=0.5, epochs_constant=1, epochs_decay=0)
+    given = {"device": "cpu", "name": "Nuclei", "synthetic": dataset, "queue": True}
+    process = start("segmenter", dataset, recipe, tmp_path / "run", **given)
+    status = process.wait(LIMIT)
+    assert status.state is RunState.FINISHED, status
+    assert process.run.recipe() == recipe.model_dump(mode="json")
+    assert process.run.recipe()["kind"] == "segmenter"
+    parts = process.run.data()
+    assert parts["card"] == {"name": "Nuclei"}
+    assert parts["synthetic"]["folder"] == str(dataset.resolve())
+
+
+def test_a_run_of_the_first_version_goes_on(dataset: Path, tiny_recipe: Recipes, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    recipe = tiny_recipe(epochs_constant=1, epochs_decay=0)
+    folder.start(recipe, {"folder": str(dataset), "train": ["tile0"], "val": [], "card": {}})
+    # Its recipes did not say what they train.
+    values = recipe.model_dump(mode="json")
+    del values["kind"]
+    (folder.path / "recipe.json").write_text(json.dumps(values))
+    order = {"kind": "segmenter", "data": str(dataset), "device": "cpu", "name": None, "synthetic": None}
+    (folder.path / "order.json").write_text(json.dumps({**order, "queue": False, "recipe": values}))
+    assert state_of(folder).kind == "segmenter"
+    status = resume(folder).wait(LIMIT)
+    assert status.state is RunState.FINISHED, status
 
 
 def test_a_pause_of_a_finished_run_is_refused(tiny_recipe: Recipes, tmp_path: Path) -> None:

@@ -15,9 +15,8 @@ import pytest
 from napari_nucleigan.base.errors import OutputError, RunError
 from napari_nucleigan.base.events import Checkpoint, Finished, Job, Losses, Note, Progress, ValidationScores, run
 from napari_nucleigan.training.recipes import RECIPES
-from napari_nucleigan.training.runs.process_record import ProcessRecord
 from napari_nucleigan.training.runs.run_folder import RunFolder
-from napari_nucleigan.training.runs.run_lock import PAUSED, TRAINING
+from napari_nucleigan.training.runs.run_lock import PAUSED, TRAINING, ProcessRecord
 from napari_nucleigan.training.runs.status import SILENCE, RunState, ask, state_of, watch
 
 if TYPE_CHECKING:

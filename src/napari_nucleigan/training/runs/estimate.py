@@ -1,4 +1,4 @@
-"""How long a training will take and how much memory, found by a few steps of it."""
+"""Estimate: how long a training will take and how much memory, found by a few steps of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -17,10 +16,10 @@ import psutil
 from napari_nucleigan.base.errors import RunError
 from napari_nucleigan.base.events import Job, Progress
 from napari_nucleigan.training.recipes import SegmenterRecipe, SynthesizerRecipe
-from napari_nucleigan.training.runs.processes import command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -207,23 +206,21 @@ def estimate_apart(
         If the estimate fails; with the reason.
     """
     order = {
-        "kind": "segmenter" if isinstance(recipe, SegmenterRecipe) else "synthesizer",
+        "kind": recipe.kind,
         "data": str(data),
         "device": device,
-        "name": None,
         "synthetic": None if synthetic is None else str(synthetic),
         "recipe": recipe.model_dump(mode="json"),
     }
-    words = command(order, Path(), again=False)
-    at = words.index("--run")
-    del words[at : at + 2]
-    line = [sys.executable, "-P", "-m", "napari_nucleigan", *words, "--estimate", "--json"]
-    child = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    line = [sys.executable, "-P", "-m", "napari_nucleigan", "train", "ordered", "-"]
+    child = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    said: bytes | None = json.dumps(order).encode()
     try:
         while True:
             with suppress(subprocess.TimeoutExpired):
-                out, told = child.communicate(timeout=0.1)
+                out, told = child.communicate(said, timeout=0.1)
                 break
+            said = None  # it goes on with what it was given
             yield Progress(0, 1, "estimating")
     finally:
         if child.poll() is None:
@@ -240,8 +237,8 @@ def _segmenter(
 ) -> tuple[float, float, Callable[[float], float]]:
     from napari_nucleigan import metrics
     from napari_nucleigan.masks.encoding import decode
+    from napari_nucleigan.training.cgan import trainer_of
     from napari_nucleigan.training.images import in_bfloat16
-    from napari_nucleigan.training.instances import trainer_of
 
     gan = trainer_of(recipe)(recipe, device, in_bfloat16(recipe, device))
     batch, crop_time = _timed(lambda: crops_of.batch(0, recipe.batch))

@@ -1,4 +1,4 @@
-"""Training in processes of their own, which outlive the program that starts them."""
+"""Processes: training in processes of their own, which outlive the program that starts them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ import psutil
 
 from napari_nucleigan.base.errors import OutputError, RecipeError, RunError
 from napari_nucleigan.base.files import output_error, write_text
-from napari_nucleigan.training.recipes import RECIPES, Recipe, SegmenterRecipe, SynthesizerRecipe
-from napari_nucleigan.training.runs.process_record import ProcessRecord
+from napari_nucleigan.training.recipes import Recipe, kind_of
 from napari_nucleigan.training.runs.run_folder import RunFolder
-from napari_nucleigan.training.runs.run_lock import CONTROL, LOG, ORDER
-from napari_nucleigan.training.runs.status import LOG_HEAD, RunState, RunStatus, ask, kind_of, state_of, watch
+from napari_nucleigan.training.runs.run_lock import CONTROL, LOG, ORDER, ProcessRecord
+from napari_nucleigan.training.runs.status import LOG_HEAD, RunState, RunStatus, ask, state_of, watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -169,7 +168,7 @@ def start(
     OutputError
         If the folder cannot be written to.
     """
-    if not isinstance(recipe, SynthesizerRecipe if kind == "synthesizer" else SegmenterRecipe):
+    if recipe.kind != kind:
         raise RecipeError(f"The recipe {recipe.name!r} does not train a {kind}; choose another one.")
     folder = RunFolder(Path(run).absolute())
     if folder.exists or (folder.order() and folder.process()):
@@ -183,7 +182,7 @@ def start(
         "queue": queue,
         "recipe": recipe.model_dump(mode="json"),
     }
-    return _launch(folder, order, again=False)
+    return _launch(folder, order)
 
 
 def resume(
@@ -241,7 +240,7 @@ def resume(
         order["data"] = str(Path(data).absolute())
     if device is not None:
         order["device"] = device
-    return _launch(folder, order, again=folder.exists)
+    return _launch(folder, order)
 
 
 def kill(run: str | Path | RunFolder) -> None:
@@ -283,28 +282,6 @@ def kill(run: str | Path | RunFolder) -> None:
         folder.write_process(replace(record, ended="killed"))
 
 
-def command(order: dict[str, Any], run: Path, *, again: bool) -> list[str]:
-    """Return the command line that carries out an order, without the interpreter."""
-    words = ["train", order["kind"], order["data"], "--run", str(run), "--device", order["device"]]
-    if order.get("queue"):
-        words.append("--queue")
-    if order.get("synthetic"):
-        words += ["--synthetic", order["synthetic"]]
-    if again:
-        return [*words, "--resume"]
-    if order.get("name"):
-        words += ["--name", order["name"]]
-    recipe = order["recipe"]
-    known = recipe["name"] in RECIPES and kind_of(RECIPES[recipe["name"]].model_dump()) == order["kind"]
-    base = recipe["name"] if known else f"compact-{order['kind']}"
-    plain = RECIPES[base].model_dump(mode="json")
-    words += ["--recipe", base]
-    for key, value in recipe.items():
-        if plain[key] != value:
-            words += ["--set", f"{key}={json.dumps(value)}"]
-    return words
-
-
 def reap() -> None:
     """Take notice of the children that have ended, which the system keeps as zombies otherwise."""
     for pid in list(_children):
@@ -316,14 +293,14 @@ def reap() -> None:
             _children.discard(pid)
 
 
-def _launch(folder: RunFolder, order: dict[str, Any], *, again: bool) -> RunProcess:
+def _launch(folder: RunFolder, order: dict[str, Any]) -> RunProcess:
     reap()
-    words = command(order, folder.path, again=again)
+    words = ["train", "ordered", str(folder.path)]
     token = secrets.token_hex(8)
     # Not this folder's modules (-P): a stray json.py beside an image must not end up in the training.
     line = [sys.executable, "-P", "-m", "napari_nucleigan", *words]
     with folder.claimed():
-        if not again:
+        if not folder.exists:
             foreign = folder.foreign()
             if foreign:
                 raise RunError(f"{folder.path} holds other files ({foreign!r}); a new run needs an empty folder.")

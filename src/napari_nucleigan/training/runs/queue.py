@@ -1,4 +1,4 @@
-"""Runs that wait for one another: one line for each computing device of a machine.
+"""Queue: runs that wait for one another, one line for each computing device of a machine.
 
 A place in the line is a file that its process keeps locked, so a process that dies gives its place up, and no
 server is needed.
@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from napari_nucleigan.base.events import Job, Progress
-from napari_nucleigan.training.runs.file_lock import try_lock
-from napari_nucleigan.training.runs.run_lock import PAUSED
+from napari_nucleigan.training.runs.run_lock import PAUSED, try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""A training run is a folder.
+"""Run folder: a training run is a folder.
 
 ::
 
@@ -26,7 +26,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from napari_nucleigan.base.errors import RunError, StopRequested
 from napari_nucleigan.base.events import Checkpoint, Event, Finished, Job, Preview, Progress, from_json, to_json
@@ -41,6 +41,13 @@ BEST = "best.safetensors"
 # Beside these a new run wants an empty folder. data.json alone is left by a start that was cut short.
 _OWN = {LOCK, LOG, PROCESS, PROGRESS, CONTROL, ORDER, "data.json"}
 _Result = TypeVar("_Result")
+
+
+class Told(NamedTuple):
+    """An event of ``events.jsonl`` and when it was written, in seconds since 1970."""
+
+    time: float
+    event: Event
 
 
 class RunFolder(RunLock):
@@ -162,25 +169,26 @@ class RunFolder(RunLock):
         if not self._events.is_file():
             return []
         *lines, _ = self._events.read_bytes().split(b"\n")
-        return [event for line in lines if (event := self.parse(line)) is not None]
+        return [told.event for line in lines if (told := self.parse(line)) is not None]
 
-    def parse(self, line: bytes) -> Event | None:
+    def parse(self, line: bytes) -> Told | None:
         """Read a line of ``events.jsonl``; None if it is torn.
 
         Files that a run has taken along when it was moved are named by where they are now.
         """
         try:
-            event = from_json(json.loads(line))
+            values = json.loads(line)
+            event, moment = from_json(values), float(values.get("time", 0.0))
         except (ValueError, TypeError, AttributeError):
             return None
         match event:
             case Preview(path=path) if not Path(path).exists():
-                return replace(event, path=str(self.previews / Path(path).name))
+                event = replace(event, path=str(self.previews / Path(path).name))
             case Checkpoint(path=path) if not Path(path).exists():
-                return replace(event, path=str(self.checkpoints / Path(path).name))
+                event = replace(event, path=str(self.checkpoints / Path(path).name))
             case Finished(result=path) if not Path(path).exists():
-                return replace(event, result=str(self.best))
-        return event
+                event = replace(event, result=str(self.best))
+        return Told(moment, event)
 
     def rewind(self, size: int) -> None:
         """Forget the events after the first `size` bytes, and with them a torn last line."""

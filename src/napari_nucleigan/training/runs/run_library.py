@@ -1,4 +1,4 @@
-"""The folder that holds the runs: listing, naming, renaming and putting away."""
+"""Run library: the folder that holds the runs, listing, naming, renaming and putting away."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ import os
 import re
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_nucleigan.base.errors import RunError
 from napari_nucleigan.base.files import make_folder, output_error
 from napari_nucleigan.training.runs.run_folder import RunFolder
 from napari_nucleigan.training.runs.status import RunStatus, state_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari_nucleigan.training.runs.event_log import EventLogReader
 
 TRASH = ".trash"
 """Folder, beside the runs, that deleted runs are moved to."""
@@ -70,13 +76,17 @@ def find_run(name_or_path: str | Path, folder: str | Path | None = None) -> Path
     raise RunError(f"There is no training run {str(name_or_path)!r}, neither as a folder nor in {_root(folder)}.")
 
 
-def list_runs(folder: str | Path | None = None) -> list[RunStatus]:
+def list_runs(
+    folder: str | Path | None = None, readers: Mapping[Path, EventLogReader] | None = None
+) -> list[RunStatus]:
     """List the runs of a folder, the last active first.
 
     Parameters
     ----------
     folder : str or Path, optional
         Folder of the runs; by default `default_folder`. It need not exist.
+    readers : mapping of Path to EventLogReader, optional
+        Runs whose event logs are read already; they are not read once more.
 
     Returns
     -------
@@ -87,11 +97,16 @@ def list_runs(folder: str | Path | None = None) -> list[RunStatus]:
         paths = [path for path in root.iterdir() if not path.name.startswith(".") and _is_run(path)]
     except OSError:
         return []
+
+    def status_of(path: Path) -> RunStatus:
+        reader = (readers or {}).get(path)
+        return state_of(path, None if reader is None else lambda: reader.summary)
+
     found = []
     for path in paths:
         # It may be put away at this very moment.
         try:
-            found.append(state_of(path))
+            found.append(status_of(path))
         except RunError:
             continue
     return sorted(found, key=lambda status: (-status.activity, status.name))

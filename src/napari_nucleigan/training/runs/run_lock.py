@@ -1,25 +1,49 @@
-"""The process that fills a run folder: the lock it holds, what it tells of itself, and what is asked of it."""
+"""Run lock: the process that fills a run folder, what it tells of itself, and what is asked of it."""
 
 from __future__ import annotations
 
 import errno
 import json
 import os
+import platform
 import secrets
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import psutil
 
 from napari_nucleigan.base.errors import NucleiganError, OutputError, RunError, StopRequested
 from napari_nucleigan.base.events import Job, Progress, to_json
 from napari_nucleigan.base.files import make_folder, output_error, write_text
-from napari_nucleigan.training.runs.file_lock import try_lock
-from napari_nucleigan.training.runs.process_record import ProcessRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+if os.name == "nt":
+    import msvcrt
+
+    def try_lock(descriptor: int, shared: bool = False) -> bool:
+        """Lock an open file if no other process has; the lock ends with the file's closing."""
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def try_lock(descriptor: int, shared: bool = False) -> bool:
+        """Lock an open file if no other process has; the lock ends with the file's closing."""
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
 
 LOG, LOCK = "log.txt", "lock"
 PROCESS, PROGRESS, CONTROL, ORDER = "process.json", "progress.json", "control.json", "order.json"
@@ -32,9 +56,78 @@ Request: TypeAlias = Literal["pause", "stop"]
 POLL = 0.2
 """Seconds between two looks at ``control.json``, and between two writings of ``progress.json``."""
 
+_TOLERANCE = 2.0  # seconds by which the start of a process may seem to move when the clock is set
 _PATIENCE = 2.0  # seconds in which the lock is tried again: who asks whether it is held, holds it for a moment
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _ROOM = 2048  # bytes of process.json, so that a failure can still be written into it when the disk is full
+
+
+@dataclass(frozen=True)
+class ProcessRecord:
+    """What ``process.json`` says of the process that fills a run folder, or was the last to do so.
+
+    Attributes
+    ----------
+    pid : int
+        Its number.
+    born : float
+        When it started, in seconds since 1970; number and start together are one process.
+    host : str
+        Its machine.
+    token : str
+        Random name: requests are addressed to it, so that a later process never obeys an old one.
+    dedicated : bool
+        Whether the process does nothing but train, so that it may be killed.
+    time : float
+        When this was written.
+    ended : str
+        How it ended: ``""`` (not yet, or without a word), ``"finished"``, ``"stopped"``, ``"failed"``, ``"killed"``.
+    error : str
+        Why it failed.
+    """
+
+    pid: int
+    born: float
+    host: str
+    token: str
+    dedicated: bool = False
+    time: float = field(default_factory=time.time)
+    ended: str = ""
+    error: str = ""
+
+    @classmethod
+    def of(cls, token: str, *, pid: int | None = None, dedicated: bool = False) -> ProcessRecord:
+        """Describe a process of this machine; by default this one.
+
+        Raises
+        ------
+        psutil.NoSuchProcess
+            If there is none of that number.
+        """
+        process = psutil.Process(pid)
+        return cls(process.pid, process.create_time(), platform.node(), token, dedicated)
+
+    @property
+    def here(self) -> bool:
+        """Whether the process belongs to this machine, so that its life can be seen."""
+        return self.host == platform.node()
+
+    @property
+    def is_this(self) -> bool:
+        """Whether it is the process that asks."""
+        return self.here and self.pid == os.getpid()
+
+    def find(self) -> psutil.Process | None:
+        """Return the living process; None where it is gone, or its number belongs to another now."""
+        if not self.here:
+            return None
+        try:
+            process = psutil.Process(self.pid)
+            if abs(process.create_time() - self.born) > _TOLERANCE or process.status() == psutil.STATUS_ZOMBIE:
+                return None
+        except psutil.Error:
+            return None
+        return process
 
 
 class RunLock:
@@ -168,7 +261,7 @@ class RunLock:
     def process(self) -> ProcessRecord | None:
         """Return the process that trains here or was the last to; None where that is not known."""
         try:
-            return ProcessRecord.from_json(self.read_json(PROCESS))
+            return ProcessRecord(**self.read_json(PROCESS))
         except (RunError, TypeError):
             return None
 
@@ -181,7 +274,7 @@ class RunLock:
             If it cannot be written.
         """
         path = self.path / PROCESS
-        text = json.dumps({**record.to_json(), "error": record.error[: _ROOM // 4]}).ljust(_ROOM)
+        text = json.dumps({**asdict(record), "error": record.error[: _ROOM // 4]}).ljust(_ROOM)
         try:
             # Not flushed: that the machine went down is told by the process being gone.
             write_text(path, text, flush=False)
@@ -197,24 +290,15 @@ class RunLock:
 
     def progress(self) -> dict[str, Any]:
         """Return ``progress.json``: done, total, what, seconds_left, time, step, steps; empty if there is none."""
-        try:
-            return self.read_json(PROGRESS)
-        except RunError:
-            return {}
+        return self._found(PROGRESS) or {}
 
     def order(self) -> dict[str, Any] | None:
         """Return what a run started in the background was told to do; None for other runs."""
-        try:
-            return self.read_json(ORDER)
-        except RunError:
-            return None
+        return self._found(ORDER)
 
     def request(self) -> tuple[Request, str] | None:
         """Return what is asked, and of which process (its token)."""
-        try:
-            values = self.read_json(CONTROL)
-        except RunError:
-            return None
+        values = self._found(CONTROL) or {}
         asked, token = values.get("ask"), values.get("token")
         return (asked, str(token)) if asked in ("pause", "stop") else None
 
@@ -256,6 +340,11 @@ class RunLock:
                 if is_left(path):
                     with suppress(OSError):
                         path.unlink()
+
+    def _found(self, name: str) -> dict[str, Any] | None:
+        with suppress(RunError):
+            return self.read_json(name)
+        return None
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Read a file of the folder that holds a JSON object.

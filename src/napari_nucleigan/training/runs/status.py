@@ -1,4 +1,4 @@
-"""Training runs seen from outside: their state, their story as it grows, and what is asked of them.
+"""Status: training runs seen from outside, their events as they come, and what is asked of them.
 
 All of it is read from the run's folder, so it does not matter who started a run, or when.
 """
@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING, Any
 from napari_nucleigan.base.errors import RunError
 from napari_nucleigan.base.events import Event, Progress
 from napari_nucleigan.base.files import write_text
-from napari_nucleigan.training.runs.event_log import EventLogReader
+from napari_nucleigan.training.recipes import kind_of
+from napari_nucleigan.training.runs.event_log import EventLogReader, summary_of
 from napari_nucleigan.training.runs.run_folder import RunFolder
 from napari_nucleigan.training.runs.run_lock import CONTROL, LOG, PAUSED
-from napari_nucleigan.training.runs.run_summary import digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from napari_nucleigan.training.runs.event_log import RunSummary
+    from napari_nucleigan.training.runs.run_folder import Told
     from napari_nucleigan.training.runs.run_lock import Request
-    from napari_nucleigan.training.runs.run_summary import RunSummary
 
 LOG_TAIL = 20
 """Lines of ``log.txt`` that a status holds."""
@@ -130,16 +131,8 @@ class RunStatus:
 
     def to_json(self) -> dict[str, Any]:
         """Represent the status as a JSON-ready dictionary."""
-        values = asdict(self)
-        model = None if self.model is None else str(self.model)
-        return {
-            "name": self.name,
-            **values,
-            "path": str(self.path),
-            "state": str(self.state),
-            "model": model,
-            "log": list(self.log),
-        }
+        paths = {"path": str(self.path), "model": None if self.model is None else str(self.model)}
+        return {"name": self.name, **asdict(self), **paths, "state": str(self.state), "log": list(self.log)}
 
 
 def watch(run: str | Path | RunFolder, *, poll: float = 0.2) -> Iterator[Event]:
@@ -163,14 +156,18 @@ def watch(run: str | Path | RunFolder, *, poll: float = 0.2) -> Iterator[Event]:
         If the folder holds no run.
     """
     folder = run if isinstance(run, RunFolder) else RunFolder(run)
-    tail = EventLogReader(folder)
+    reader = EventLogReader(folder)
     shown: dict[str, Any] = {}
+    new: list[Told] = []
+
+    def read_on() -> RunSummary:
+        return reader.read_all(lambda told, _: new.extend(told))
+
     while True:
-        # Asked first: what is written between the last look and the end is still to be read.
-        alive = state_of(folder).state.alive
-        while told := tail.read():
-            for each in told:
-                yield each.event
+        new.clear()
+        alive = state_of(folder, read_on).state.alive
+        for each in new:
+            yield each.event
         progress = folder.progress()
         if alive and progress != shown:
             shown = progress
@@ -208,13 +205,16 @@ def ask(run: str | Path | RunFolder, request: Request | None) -> None:
         write_text(folder.path / CONTROL, json.dumps({"ask": request, "token": record.token}), flush=False)
 
 
-def state_of(run: str | Path | RunFolder) -> RunStatus:
+def state_of(run: str | Path | RunFolder, summarise: Callable[[], RunSummary] | None = None) -> RunStatus:
     """Tell what a run is doing, from its folder alone.
 
     Parameters
     ----------
     run : str, Path or RunFolder
         The run.
+    summarise : callable, optional
+        Reads the event log, for whoever reads it anyway. It is called when it is known whether a process is alive, so
+        that what that process writes until its end is read before the end is seen.
 
     Returns
     -------
@@ -231,15 +231,15 @@ def state_of(run: str | Path | RunFolder) -> RunStatus:
     record, order = folder.process(), folder.order()
     if not (folder.exists or record or order or held):
         raise RunError(f"{folder.path} is not a training run; check the path.")
-    digest = digest_of(folder)
+    summary = summary_of(folder) if summarise is None else summarise()
     progress = folder.progress()
     # The times of progress are rounded to milliseconds.
     if record is not None and float(progress.get("time") or 0) + 0.001 < record.time:
         # Of an earlier process: how far it came still holds, what it was doing does not.
         progress |= {"what": "", "seconds_left": None}
-    activity = max(float(progress.get("time") or 0), digest.time, record.time if record else 0.0)
+    activity = max(float(progress.get("time") or 0), summary.time, record.time if record else 0.0)
     log = log_tail(folder)
-    state, message = _judge(folder, held, digest, progress, activity, log)
+    state, message = _judge(folder, held, summary, progress, activity, log)
     recipe = _recipe(folder, order)
     resumes = state in (RunState.STOPPED, RunState.FAILED, RunState.INTERRUPTED)
     checkpoint = _checkpoint(folder)
@@ -247,19 +247,19 @@ def state_of(run: str | Path | RunFolder) -> RunStatus:
         begin = "the beginning" if checkpoint is None else f"step {checkpoint}"
         stop = "" if message.endswith((".", "!", "?")) else "."
         message += f"{stop} Resume goes on from {begin}."
-    steps = [value for value in (progress.get("step"), digest.step) if value is not None]
+    steps = [value for value in (progress.get("step"), summary.step) if value is not None]
     return RunStatus(
         path=folder.path,
         state=state,
         message=message,
         kind=kind_of(recipe) or (order or {}).get("kind", ""),
         recipe=str(recipe.get("name", "")),
-        step=max(steps) if steps and state.alive else digest.step,
-        steps=progress.get("steps") or (digest.step if state is RunState.FINISHED else None),
+        step=max(steps) if steps and state.alive else summary.step,
+        steps=progress.get("steps") or (summary.step if state is RunState.FINISHED else None),
         what=str(progress.get("what", "")) if state.alive else "",
         seconds_left=progress.get("seconds_left") if state is RunState.RUNNING else None,
-        best=digest.best,
-        best_step=digest.best_step,
+        best=summary.best,
+        best_step=summary.best_step,
         checkpoint=checkpoint,
         activity=activity,
         pid=record.pid if record and state.alive else None,
@@ -267,13 +267,6 @@ def state_of(run: str | Path | RunFolder) -> RunStatus:
         log=log,
         model=folder.best if folder.best.is_file() else None,
     )
-
-
-def kind_of(recipe: dict[str, Any]) -> str:
-    """Tell by its fields which kind of network a recipe trains; ``""`` for no recipe."""
-    if not recipe:
-        return ""
-    return "synthesizer" if "cycle_masks" in recipe else "segmenter"
 
 
 def log_tail(run: RunFolder, lines: int = LOG_TAIL) -> tuple[str, ...]:
@@ -292,7 +285,7 @@ def log_tail(run: RunFolder, lines: int = LOG_TAIL) -> tuple[str, ...]:
 def _judge(
     folder: RunFolder,
     held: bool,
-    digest: RunSummary,
+    summary: RunSummary,
     progress: dict[str, Any],
     activity: float,
     log: tuple[str, ...],
@@ -310,7 +303,7 @@ def _judge(
             return RunState.RUNNING, "Pausing after the present step."
         return RunState.RUNNING, "Running."
     if record is None:
-        if digest.finished:
+        if summary.finished:
             return RunState.FINISHED, "Finished."
         return RunState.INTERRUPTED, "Its process is gone, and has not said why."
     if not record.ended and record.find() is not None:

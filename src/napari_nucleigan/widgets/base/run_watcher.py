@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from napari_nucleigan.training.runs.event_log import EventLogReader
+    from napari_nucleigan.training.runs.run_folder import Told
     from napari_nucleigan.training.runs.status import RunStatus
 
 LOOK = 0.3
@@ -69,12 +71,6 @@ class PreviewImage:
     pixels: np.ndarray[Any, Any]
 
 
-@dataclass
-class _Watched:
-    tail: EventLogReader
-    restarts: int = 0
-
-
 @dataclass(eq=False)
 class _RunWatcher:
     """The thread and what it works on; plain Python, so that it may outlive the widget for a moment."""
@@ -83,7 +79,7 @@ class _RunWatcher:
     messages: queue.SimpleQueue[tuple[str, tuple[Any, ...]]] = field(default_factory=queue.SimpleQueue)
     """Names of signals of `Monitor`, and what they tell."""
     wanted: set[Path] = field(default_factory=set)
-    watched: dict[Path, _Watched] = field(default_factory=dict)
+    watched: dict[Path, EventLogReader] = field(default_factory=dict)
     wake: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
     list_now: bool = True
@@ -105,8 +101,8 @@ class _RunWatcher:
                     self._list()
                     # Many runs on a slow disk must not keep the thread busy.
                     next_list = time.monotonic() + max(LIST, 10 * (time.monotonic() - begin))
-                more = self._look()
-                if not more and self.wake.wait(LOOK):
+                self._look()
+                if self.wake.wait(LOOK):
                     self.wake.clear()
         except Exception as error:  # it must not end in silence
             _log.error("unexpected error while looking at training runs", exc_info=error)
@@ -120,34 +116,30 @@ class _RunWatcher:
         from napari_nucleigan.training.runs.run_library import list_runs
 
         reap()
-        self.messages.put(("listed", (list_runs(self.folder),)))
+        self.messages.put(("listed", (list_runs(self.folder, self.watched),)))
 
-    def _look(self) -> bool:
-        """Look at each watched run; tell whether there is more to be read at once."""
+    def _look(self) -> None:
+        """Look at each watched run."""
         from napari_nucleigan.training.runs.event_log import EventLogReader
         from napari_nucleigan.training.runs.status import state_of
 
-        more = False
         wanted = set(self.wanted)
         for path in self.watched.keys() - wanted:
             del self.watched[path]
         for path in wanted:
-            known = self.watched.setdefault(path, _Watched(EventLogReader(path)))
+            reader = self.watched.setdefault(path, EventLogReader(path))
             try:
-                status = state_of(path)
+                status = state_of(path, partial(reader.read_all, partial(self._tell, path)))
             except NucleiganError:
                 self.messages.put(("gone", (path,)))
                 self.wanted.discard(path)
                 continue
-            told = [each.event for each in known.tail.read()]
-            fresh = known.tail.restarts != known.restarts
-            known.restarts = known.tail.restarts
-            if told or fresh:
-                self.messages.put(("told", (path, told, fresh)))
-                self._show(path, told)
-                more = more or len(told) > 100
             self.messages.put(("status", (status,)))
-        return more
+
+    def _tell(self, path: Path, told: list[Told], fresh: bool) -> None:
+        events = [each.event for each in told]
+        self.messages.put(("told", (path, events, fresh)))
+        self._show(path, events)
 
     def _show(self, path: Path, told: Iterable[Event]) -> None:
         previews = [event for event in told if isinstance(event, Preview)]

@@ -161,7 +161,7 @@ class RecipeFields(QWidget):
         super().__init__()
         self.kind = kind
         self._base: Recipe | None = None
-        self._names = [name for name in kind.model_fields if name not in {"name", *elsewhere}]
+        self._names = [name for name in kind.model_fields if name not in {"kind", "name", *elsewhere}]
         self._values: dict[str, Any] = {}
         self._held: set[str] = set()
         self._reason = ""

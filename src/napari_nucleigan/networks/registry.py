@@ -1,0 +1,92 @@
+"""Registry: networks by the names that recipes and model cards use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from napari_nucleigan.base.errors import RecipeError
+from napari_nucleigan.networks.generators import FCN, CompactUNet, Generator, ResNet, UNet256
+from napari_nucleigan.networks.synthesizers import NoisyResNet, NoisyUNet, Synthesizer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_Network = TypeVar("_Network")
+
+
+def _mask_rcnn(**arguments: Any) -> Generator:
+    # Needs an extra, and half a second to import.
+    from napari_nucleigan.networks.maskrcnn import MaskRCNN
+
+    return MaskRCNN(**arguments)
+
+
+GENERATORS: dict[str, Callable[..., Generator]] = {
+    "unet-256": UNet256,
+    "resnet": ResNet,
+    "compact-unet": CompactUNet,
+    "fcn": FCN,
+    "mask-rcnn": _mask_rcnn,
+}
+"""Generators by the name that recipes and model cards use."""
+
+
+SYNTHESIZERS: dict[str, Callable[..., Synthesizer]] = {
+    "painter": NoisyUNet,
+    "noisy-resnet": NoisyResNet,
+}
+"""Synthesizers by the name that recipes and model cards use."""
+
+
+def build(architecture: dict[str, Any]) -> Generator:
+    """Build a generator from its description.
+
+    Parameters
+    ----------
+    architecture : dict
+        ``{"name": NAME, ...}``; the other entries are arguments of that network's class. Names are the
+        keys of `GENERATORS`.
+
+    Returns
+    -------
+    Generator
+        Maps (N, 3, H, W) in [-1, 1] to (N, 3, H, W) in [-1, 1].
+
+    Raises
+    ------
+    RecipeError
+        If there is no such network, or it does not take these arguments.
+    """
+    return _build(GENERATORS, architecture)
+
+
+def build_synthesizer(architecture: dict[str, Any]) -> Synthesizer:
+    """Build a synthesizer from its description.
+
+    Parameters
+    ----------
+    architecture : dict
+        As for `build`. Names are the keys of `SYNTHESIZERS`.
+
+    Returns
+    -------
+    Synthesizer
+        Paints H&E from masks.
+
+    Raises
+    ------
+    RecipeError
+        If there is no such network, or it does not take these arguments.
+    """
+    return _build(SYNTHESIZERS, architecture)
+
+
+def _build(networks: Mapping[str, Callable[..., _Network]], architecture: dict[str, Any]) -> _Network:
+    arguments = dict(architecture)
+    name = arguments.pop("name", None)
+    if name not in networks:
+        raise RecipeError(f"There is no network {name!r}; choose one of {', '.join(sorted(networks))}.")
+    try:
+        return networks[name](**arguments)
+    except TypeError as error:
+        raise RecipeError(f"The network {name!r} does not take {arguments}: {error}.") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -109,7 +108,7 @@ def summary(comparison: MethodComparison) -> tuple[list[str], list[list[str]]]:
         for column in COLUMNS:
             cells.append(number(comparison.mean(outcome, column.metric), column.digits))
             if column.metric == "aji":
-                cells.append(ends(comparison.interval(outcome, "aji"), partial(number, digits=3)).strip())
+                cells.append(ends(comparison.interval(outcome, "aji"), column.digits).strip())
             cells.append(number(published(outcome.method.published, column.published), column.digits))
         rows.append([outcome.method.title, *cells])
     return header, rows
@@ -139,9 +138,8 @@ def _overall(comparison: MethodComparison) -> str:
             continue
         cells = []
         for column in COLUMNS:
-            write = partial(number, digits=column.digits)
-            mean = write(comparison.mean(outcome, column.metric))
-            interval = ends(comparison.interval(outcome, column.metric), write)
+            mean = number(comparison.mean(outcome, column.metric), column.digits)
+            interval = ends(comparison.interval(outcome, column.metric), column.digits)
             cells.append(mean + interval + _theirs(published(method.published, column.published)))
         rows.append([method.title, method.data, *cells])
     return to_markdown(["method", "trained on", *(column.title for column in COLUMNS)], rows)
@@ -172,8 +170,7 @@ def _gains(comparison: MethodComparison) -> str:
         cells = []
         for column in COLUMNS:
             mean, interval = comparison.gain(outcome, base, column.metric)
-            write = partial(_signed, digits=column.digits)
-            cells.append(write(mean) + ends(interval, write))
+            cells.append(number(mean, column.digits, "+") + ends(interval, column.digits, "+"))
         rows.append([outcome.method.title, *cells])
     lead = (
         f"Difference to *{base.method.title}* on the same images: mean, and its 95 % interval. An interval that holds "
@@ -201,21 +198,9 @@ def _costs(comparison: MethodComparison) -> str:
         for trial in outcome.trials:
             budget = trial.budget
             images = f"{budget.training} + {budget.validation}"
-            rows.append(
-                [
-                    outcome.method.title,
-                    str(trial.seed),
-                    images,
-                    str(budget.synthetic or "-"),
-                    str(budget.epochs),
-                    str(budget.steps),
-                    str(budget.crops),
-                    duration(budget.seconds),
-                    budget.where or "-",
-                    f"{trial.parameters / 1e6:.1f} M",
-                    _validated(trial),
-                ]
-            )
+            counts = [budget.synthetic or "-", budget.epochs, budget.steps, budget.crops]
+            spent = [duration(budget.seconds), budget.where or "-", f"{trial.parameters / 1e6:.1f} M"]
+            rows.append([outcome.method.title, str(trial.seed), images, *map(str, counts), *spent, _validated(trial)])
     header = [
         "method",
         "seed",
@@ -226,10 +211,8 @@ def _costs(comparison: MethodComparison) -> str:
         "crops",
         "time",
         "on",
-        "parameters",
-        "AJI on validation",
     ]
-    return to_markdown(header, rows)
+    return to_markdown([*header, "parameters", "AJI on validation"], rows)
 
 
 def _methods(comparison: MethodComparison) -> str:
@@ -268,10 +251,6 @@ def _reading(comparison: MethodComparison) -> str:
 
 def _theirs(value: float | None) -> str:
     return "" if value is None else f" *{value:.3f}*"
-
-
-def _signed(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:+.{digits}f}"
 
 
 def _validated(trial: Trial) -> str:

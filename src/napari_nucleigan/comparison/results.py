@@ -14,7 +14,7 @@ import numpy as np
 from napari_nucleigan.evaluation import AVERAGED, bootstrap_means
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -305,9 +305,9 @@ def published(method: str | None, metric: str | None, organ: str = OVERALL) -> f
     return _table().get((method or "", _SAME.get(organ, organ)), {}).get(metric or "")
 
 
-def number(value: float | None, digits: int) -> str:
-    """Write a figure; a dash where there is none."""
-    return "-" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+def number(value: float | None, digits: int, sign: str = "") -> str:
+    """Write a figure, with ``"+"`` as `sign` also where it is positive; a dash where there is none."""
+    return "-" if value is None or not math.isfinite(value) else f"{value:{sign}.{digits}f}"
 
 
 def best(values: list[float | None], lower: bool) -> float | None:
@@ -316,6 +316,6 @@ def best(values: list[float | None], lower: bool) -> float | None:
     return (min if lower else max)(known, default=None)
 
 
-def ends(interval: Interval | None, write: Callable[[float], str]) -> str:
+def ends(interval: Interval | None, digits: int, sign: str = "") -> str:
     """Write an interval in brackets; nothing where there is none."""
-    return "" if interval is None else f" [{write(interval.low)}, {write(interval.high)}]"
+    return "" if interval is None else f" [{number(interval.low, digits, sign)}, {number(interval.high, digits, sign)}]"

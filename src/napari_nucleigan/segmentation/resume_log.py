@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan.base.files import append_records, read_records, write_text
+from napari_nucleigan.base.tables import to_csv
 from napari_nucleigan.segmentation.file_plan import FileTask, file_key
 
 if TYPE_CHECKING:
@@ -122,19 +121,19 @@ class ResumeLog:
         """
         if self._folder is None:
             return
-        text = io.StringIO()
-        rows = csv.DictWriter(text, _COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
-        rows.writeheader()
+        rows = []
         for source, record in sorted(self._of_image.items()):
             if all((self._folder / name).exists() for name in record["outputs"]):
                 nuclei = "" if record["state"] == FAILED else record.get("nuclei")
-                rows.writerow({**record, "image": source, "nuclei": nuclei})
+                row = {**record, "image": source, "nuclei": nuclei}
+                rows.append([row.get(name) for name in _COLUMNS])
+        text = to_csv(_COLUMNS, rows)
         path = self._folder / REPORT
         # A folder that nothing is added to need not be one that can be written to.
         with suppress(OSError):
-            if path.read_text("utf-8") == text.getvalue():
+            if path.read_text("utf-8") == text:
                 return
-        write_text(path, text.getvalue())
+        write_text(path, text)
 
     def _add(self, record: dict[str, Any], flush: bool = False) -> None:
         if self._folder is not None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan.base.errors import OutputError
 from napari_nucleigan.base.files import append_records, make_folder, read_records, write_text
+from napari_nucleigan.base.tables import write_csv
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,13 +90,9 @@ class PairLog:
     def close(self) -> None:
         """Put the records in order, and write ``split.csv``."""
         self._write_pairs()
-        text = io.StringIO()
-        rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(("name", "organ", "split"))
-        for record in self._sorted():
-            if not record.get("dropped"):
-                rows.writerow((record["name"], record["organ"], record["split"]))
-        write_text(self.out / SPLIT, text.getvalue())
+        header = "name", "organ", "split"
+        kept = (record for record in self._sorted() if not record.get("dropped"))
+        write_csv(self.out / SPLIT, header, ([record[name] for name in header] for record in kept))
 
     def _sorted(self) -> list[dict[str, Any]]:
         return [self.records[index] for index in sorted(self.records)]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import math
 import os
@@ -19,6 +17,7 @@ import numpy as np
 from napari_nucleigan.base.errors import DatasetError, NucleiganError, OutputError
 from napari_nucleigan.base.events import Job, Note, Progress
 from napari_nucleigan.base.files import output_error, write_text
+from napari_nucleigan.base.tables import write_csv
 from napari_nucleigan.data.datasets.dataset import read_split
 from napari_nucleigan.data.datasets.formats.canvas import sentences
 from napari_nucleigan.data.datasets.formats.entries import named
@@ -28,8 +27,6 @@ from napari_nucleigan.data.images.files import SOFTWARE, write_image, write_labe
 from napari_nucleigan.labels.checks import check_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from napari_nucleigan.data.datasets.formats.entries import Entry, Found, ImportedImage
 
 LINES = "import.jsonl"
@@ -182,7 +179,8 @@ class _Import:
         report = self._report(lines, kept)
         self._tidy({entry.name for entry, _ in done})
         write_text(self._work / LINES, "".join(json.dumps(line) + "\n" for line in lines))
-        write_text(self._work / "split.csv", self._table(entry for entry, _ in done))
+        rows = (self._split_row(entry) for entry, _ in done)
+        write_csv(self._work / "split.csv", ["name", "organ", "split"], rows)
         land(self._work, self._out, {"report": report.to_json()})
         yield Progress(len(self._entries), len(self._entries), "imported", 0.0)
         return report
@@ -271,20 +269,9 @@ class _Import:
             notes=said,
         )
 
-    def _table(self, entries: Iterable[Entry]) -> str:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["name", "organ", "split"])
-        for entry in entries:
-            row = self._rows.get(entry.name, {})
-            writer.writerow(
-                [
-                    entry.name,
-                    row.get("organ") or entry.organ or "unknown",
-                    row.get("split") or entry.split or "train",
-                ]
-            )
-        return text.getvalue()
+    def _split_row(self, entry: Entry) -> tuple[str, str, str]:
+        row = self._rows.get(entry.name, {})
+        return entry.name, row.get("organ") or entry.organ or "unknown", row.get("split") or entry.split or "train"
 
 
 def _stamp(entry: Entry) -> str:

@@ -1,15 +1,20 @@
 # The targets of people and of .ci/run; all make their environment (.venv) first.
 #   make demo   segment the sample image and show it     make test   all tests
-#   make lint   style, types, floors, manifest           make docs   the site
+#   make lint   style, types, rooms, manifest            make docs   the site
 # Variables: PYTHON, TORCH_INDEX (see scripts/make_env.sh), TESTS (what `make test` runs).
 
-BIN := .venv/bin
+# On Windows make runs in Git's bash, and an environment keeps its programs in Scripts.
+BIN_FOLDER := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
+BIN := .venv/$(BIN_FOLDER)
 VIRTUAL := scripts/xvfb.sh
 TESTS ?= tests
+# What needs no viewer: napari's own lower bound is tested by its makers.
+LOWEST_TESTS := $(addprefix tests/,base data evaluation labels masks metrics models networks segmentation stains \
+	synthesis tiling training)
 
 export PYTHON TORCH_INDEX
 
-.PHONY: help env libs demo test lint docs screenshots bench wheel pin clean
+.PHONY: help env libs demo test lowest lint docs architecture screenshots bench wheel try-wheel pin clean
 
 help:
 	@sed -n 's/^# \?//p' Makefile | head -n 4
@@ -29,6 +34,11 @@ demo: libs
 test: libs
 	@NAPARI_STRICT_QT=1 OMP_WAIT_POLICY=PASSIVE $(VIRTUAL) $(BIN)/python -m pytest -n auto --dist worksteal $(TESTS)
 
+# The lower bounds of pyproject.toml, in an environment of their own.
+lowest: env
+	@ENV=.venv-lowest PINS="$$($(BIN)/python scripts/lowest.py)" scripts/make_env.sh
+	OMP_WAIT_POLICY=PASSIVE .venv-lowest/$(BIN_FOLDER)/python -m pytest -n auto $(LOWEST_TESTS)
+
 lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -42,6 +52,10 @@ lint: env
 docs: env
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+# The picture of the rooms, from the contracts and the imports of the code.
+architecture: env
+	$(BIN)/python scripts/draw_rooms.py
+
 screenshots: libs
 	$(VIRTUAL) $(BIN)/python scripts/screenshots.py
 	$(VIRTUAL) $(BIN)/python scripts/tutorial_correct.py
@@ -51,9 +65,15 @@ bench: env
 
 wheel: env
 	$(BIN)/python -m build
+	$(BIN)/python scripts/check_wheel.py
+
+# The wheel, installed by itself into an environment of its own, opens its docks.
+try-wheel: libs
+	@ENV=.venv-wheel WHEEL="$$(ls dist/*.whl | tail -n 1)" scripts/make_env.sh
+	@cd dist && ../$(VIRTUAL) ../.venv-wheel/$(BIN_FOLDER)/python ../scripts/open_docks.py
 
 pin: env
 	$(BIN)/python scripts/pin.py
 
 clean:
-	rm -rf .venv build dist site
+	rm -rf .venv .venv-lowest .venv-wheel build dist site

@@ -13,6 +13,7 @@ from packaging.version import Version
 PROJECT = "napari-nucleigan"
 EXTRAS = ("all", "dev", "docs", "slides")
 OLDEST_PYTHON = "3.11.0"  # a pin must install there: Debian 12 has 3.11.2, this machine perhaps 3.11.9
+NEWEST_PYTHON = "3.14"  # a pin that does not install there is none there
 HEADER = "# The versions that `make env` installs, written by `make pin` from a working environment.\n"
 
 
@@ -29,7 +30,7 @@ def closure(name: str, extras: tuple[str, ...]) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        Public version (without local part such as ``+cpu``) by canonical name.
+        Public version (without local part such as ``+cpu``), with a marker where it needs one, by canonical name.
 
     Raises
     ------
@@ -52,7 +53,8 @@ def closure(name: str, extras: tuple[str, ...]) -> dict[str, str]:
         needs = found.metadata.get("Requires-Python") or ""
         if parent != name and not SpecifierSet(needs).contains(OLDEST_PYTHON):
             raise SystemExit(f"{parent} {found.version} needs Python {needs}; install an older one.")
-        pins[canonicalize_name(parent)] = Version(found.version).public
+        marker = "" if SpecifierSet(needs).contains(f"{NEWEST_PYTHON}.0") else f' ; python_version < "{NEWEST_PYTHON}"'
+        pins[canonicalize_name(parent)] = Version(found.version).public + marker
         for line in found.requires or []:
             need = Requirement(line)
             if need.marker is None or need.marker.evaluate({"extra": extra}):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_nucleigan.base.events import duration
+from napari_nucleigan.base.tables import to_text
 from napari_nucleigan.cli.console import handle_errors, print_json, print_message
 from napari_nucleigan.cli.options import Json
 
@@ -42,10 +43,7 @@ def list_(
     if not found:
         print_message(f"There are no runs in {folder or default_folder()}.")
         return
-    rows = [("run", "state", "recipe", "step", "best", "last active"), *map(_row, found)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print(to_text(("run", "state", "recipe", "step", "best", "last active"), map(_row, found)))
 
 
 @app.command()

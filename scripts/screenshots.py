@@ -467,7 +467,7 @@ def write_pixels(path: Path, pixels: np.ndarray) -> None:
     from PIL import Image
 
     from napari_nucleigan.base.files import write_bytes
-    from napari_nucleigan.widgets.base.palette import DARK, LIGHT
+    from napari_nucleigan.widgets.base.legend import DARK, LIGHT
     from napari_nucleigan.widgets.evaluate.overlay import COLOURS, ramp, rgba
 
     buffer = io.BytesIO()

@@ -21,8 +21,7 @@ from qtpy.QtWidgets import QAbstractButton, QAbstractSlider, QAbstractSpinBox, Q
 
 from napari_nucleigan.data.images.files import read_labels, write_image
 from napari_nucleigan.segmentation.resume_log import REPORT
-from napari_nucleigan.widgets.base.layers import METADATA_KEY
-from napari_nucleigan.widgets.base.palette import CONTOUR
+from napari_nucleigan.widgets.base.layers import CONTOUR, METADATA_KEY
 from napari_nucleigan.widgets.batch.dock import BatchWidget
 
 if TYPE_CHECKING:

@@ -148,7 +148,7 @@ def test_a_double_click_opens_an_image_in_its_place_once(done: EvaluateFolders, 
 
 def test_an_image_that_has_gone_is_an_error_not_a_crash(done: EvaluateFolders, folders, qtbot, monkeypatch) -> None:
     said: list[str] = []
-    monkeypatch.setattr("napari_nucleigan.widgets.evaluate.folders.show_error", said.append)
+    monkeypatch.setattr("napari_nucleigan.widgets.base.dock.show_error", said.append)
     (folders[0] / "t1.tif").unlink()
     with qtbot.waitSignal(done.failed, timeout=WAIT):
         done.open_image("t1")
@@ -175,7 +175,7 @@ def test_copy_and_export(done: EvaluateFolders, tmp_path: Path, qtbot, monkeypat
     assert json.loads((tmp_path / "out" / "all.json").read_text()) == done.report.to_json()
     assert (tmp_path / "out" / "all.md").read_text() == done.report.to_markdown("organ")
     said: list[str] = []
-    monkeypatch.setattr("napari_nucleigan.widgets.evaluate.folders.show_error", said.append)
+    monkeypatch.setattr("napari_nucleigan.widgets.base.dock.show_error", said.append)
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "out"), ""))
     with qtbot.waitSignal(done.failed, timeout=WAIT):
         menu["Table (Markdown)…"].trigger()
@@ -216,7 +216,7 @@ def test_no_process_is_left_behind(widget: EvaluateFolders, tmp_path: Path, qtbo
 
 def test_files_that_change_after_the_look_are_told(filled: EvaluateFolders, folders, qtbot, monkeypatch) -> None:
     said: list[str] = []
-    monkeypatch.setattr("napari_nucleigan.widgets.evaluate.folders.show_error", said.append)
+    monkeypatch.setattr("napari_nucleigan.widgets.base.dock.show_error", said.append)
     for path in folders[0].iterdir():
         path.unlink()
     with qtbot.waitSignal(filled.failed, timeout=WAIT):

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import csv
-import gc
 import json
-import threading
-import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -584,14 +581,6 @@ def test_fits_a_small_screen(app: App) -> None:
     assert app.widget.sizeHint().width() < 500
 
 
-def test_both_themes(app: App) -> None:
-    colours = set()
-    for theme in ("light", "dark"):
-        app.viewer.theme = theme
-        colours.add(app.page.bar.problem.styleSheet())
-    assert len(colours) == 2
-
-
 def test_opening_from_the_layers_menu(make_napari_viewer_proxy: Callable) -> None:
     viewer = make_napari_viewer_proxy()
     _, widget = viewer.window.add_plugin_dock_widget("napari-nucleigan", "Evaluate")
@@ -611,59 +600,3 @@ def test_closed_and_opened_again_it_takes_over_its_layers(both: App) -> None:
     other.compare()
     assert other.names == ["manual", "found", "found against manual", "manual outlines"]
     assert other.viewer.layers["found against manual"].opacity == opacity
-
-
-def test_opened_and_closed_fifty_times_it_leaves_nothing(
-    make_napari_viewer_proxy: Callable, qtbot: QtBot, pair: tuple[Any, Any]
-) -> None:
-    viewer = make_napari_viewer_proxy()
-    truth = viewer.add_labels(pair[0].copy(), name="truth", **MICRONS)
-    pred = viewer.add_labels(pair[1].copy(), name="pred", **MICRONS)
-    names = ("paint", "labels_update", "data", "set_data", "scale", "affine", "name", "units")
-
-    def listeners() -> list[int]:
-        return [len(getattr(layer.events, name).callbacks) for layer in (truth, pred) for name in names]
-
-    App(viewer, qtbot).compare()  # what napari itself makes once, such as its overlays
-    for widget in list(viewer.window.dock_widgets):
-        viewer.window.remove_dock_widget(viewer.window.dock_widgets[widget])
-    qtbot.wait(50)
-    gc.collect()
-    before, mouse = listeners(), len(viewer.mouse_move_callbacks)
-    overlays, threads = list(viewer.canvas.overlays), threading.active_count()
-    tops = len(QApplication.topLevelWidgets())
-    alive: weakref.WeakSet[QWidget] = weakref.WeakSet()
-    for round_ in range(50):
-        app = App(viewer, qtbot)
-        alive.add(app.widget)
-        if round_ % 5 == 0:
-            app.compare()
-            pred.paint((5 + round_, 30), 99)
-            assert app.page.follower.behind
-        elif round_ % 2:
-            app.click(app.page.bar.run_button)
-        viewer.window.remove_dock_widget(app.widget)
-        assert not app.page.follower.behind
-        app.widget.deleteLater()
-        del app
-        qtbot.wait(1)
-    assert QThreadPool.globalInstance().waitForDone(LONG)
-    qtbot.wait(50)
-    gc.collect()
-    assert len(alive) == 0
-    assert listeners() == before
-    assert len(viewer.mouse_move_callbacks) == mouse
-    assert list(viewer.canvas.overlays) == overlays
-    assert threading.active_count() <= threads + 1
-    assert len(QApplication.topLevelWidgets()) <= tops + 1
-
-
-def test_viewer_closed_in_the_middle(both: App) -> None:
-    app = both
-    app.compare()
-    app.viewer.layers["found"].paint((5, 5), 9)
-    app.viewer.close()
-    app.qtbot.wait(50)
-    assert QThreadPool.globalInstance().waitForDone(LONG)
-    app.qtbot.wait(100)
-    assert not app.errors()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import threading
-import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +10,7 @@ import pytest
 pytest.importorskip("qtpy.QtWidgets")
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QPoint, Qt, QThreadPool
-from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QPushButton, QWidget
+from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QPushButton
 
 from napari_nucleigan.masks.sampler.sample import PolygonMasks, preset, sample
 from napari_nucleigan.widgets.base.layers import METADATA_KEY
@@ -472,7 +469,7 @@ def test_edits_of_the_picked_label(filled: App) -> None:
     assert filled.ids == []
     assert "no nuclei" in filled.edit.selection_label.text()
     updates: list[object] = []
-    filled.widget.bench.selected.connect(lambda: updates.append(1))
+    filled.widget.session.selected.connect(lambda: updates.append(1))
     filled.qtbot.wait(300)
     assert updates == []  # at rest nothing goes round
 
@@ -661,31 +658,3 @@ def test_opening_from_the_menu(make_napari_viewer_proxy: Callable) -> None:
     _, widget = viewer.window.add_plugin_dock_widget("napari-nucleigan", "Draw masks")
     assert type(widget).__name__ == "MasksWidget"
     assert len(viewer.layers) == 0
-
-
-def test_opened_and_closed_fifty_times(make_napari_viewer_proxy: Callable, qtbot: QtBot) -> None:
-    viewer = make_napari_viewer_proxy()
-    layer = viewer.add_labels(sample(preset("all"), (80, 80)), **MICRONS)
-    threads = threading.active_count()
-    alive: weakref.WeakSet[QWidget] = weakref.WeakSet()
-    callbacks = len(layer.events.paint.callbacks)
-    for round_ in range(50):
-        widget = MasksWidget(viewer)
-        alive.add(widget)
-        viewer.window.add_dock_widget(widget, name="Draw masks")
-        if round_ % 10 == 0:
-            qtbot.mouseClick(widget.edit_form.show_polygons, Qt.MouseButton.LeftButton)
-            qtbot.mouseClick(widget.fill_form.fill_button, Qt.MouseButton.LeftButton)
-            assert widget.running
-        viewer.window.remove_dock_widget(widget)
-        assert not widget.running
-        widget.deleteLater()
-        del widget
-        qtbot.wait(1)
-    assert QThreadPool.globalInstance().waitForDone(LONG)
-    qtbot.wait(50)
-    gc.collect()
-    assert len(alive) == 0
-    assert threading.active_count() <= threads + 1
-    assert len(layer.events.paint.callbacks) == callbacks
-    assert len(viewer.layers) == 2

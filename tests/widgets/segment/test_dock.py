@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
-import weakref
 from typing import TYPE_CHECKING, Any
 
 import imagecodecs
@@ -15,11 +13,10 @@ import pytest
 pytest.importorskip("qtpy.QtWidgets")
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt, QThreadPool
-from qtpy.QtWidgets import QAbstractSlider, QAbstractSpinBox, QComboBox, QPushButton, QWidget
+from qtpy.QtWidgets import QAbstractSlider, QAbstractSpinBox, QComboBox, QPushButton
 
 from napari_nucleigan.widgets.base.layers import METADATA_KEY
 from napari_nucleigan.widgets.segment import form, results
-from napari_nucleigan.widgets.segment.dock import SegmentWidget
 from segment_app import LONG, MICRONS, App
 
 if TYPE_CHECKING:
@@ -463,61 +460,12 @@ def test_fits_a_small_screen(app: App) -> None:
     assert app.widget.sizeHint().width() < 500
 
 
-def test_both_themes(app: App) -> None:
-    colours = set()
-    for theme in ("light", "dark"):
-        app.viewer.theme = theme
-        colours.add(app.bar.problem.styleSheet())
-    assert len(colours) == 2
-
-
 def test_opening_from_the_plugins_menu(make_napari_viewer_proxy: Callable, qtbot: QtBot, models: Path) -> None:
     viewer = make_napari_viewer_proxy()
     _, widget = viewer.window.add_plugin_dock_widget("napari-nucleigan", "Segment nuclei")
     assert type(widget).__name__ == "SegmentWidget"
     with qtbot.waitSignal(widget.ready, timeout=LONG):
         pass
-
-
-def test_opened_and_closed_fifty_times(
-    make_napari_viewer_proxy: Callable, qtbot: QtBot, models: Path, tile: tuple[Any, Any]
-) -> None:
-    viewer = make_napari_viewer_proxy()
-    viewer.add_image(tile[0], **MICRONS)
-    threads = threading.active_count()
-    alive: weakref.WeakSet[QWidget] = weakref.WeakSet()
-    for round_ in range(50):
-        widget = SegmentWidget(viewer)
-        alive.add(widget)
-        viewer.window.add_dock_widget(widget, name="Segment nuclei")
-        if round_ % 10 == 0:
-            with qtbot.waitSignal(widget.ready, timeout=LONG):
-                pass
-            qtbot.mouseClick(widget.bar.run_button, Qt.MouseButton.LeftButton)
-            assert widget.running
-        viewer.window.remove_dock_widget(widget)
-        assert not widget.running
-        widget.deleteLater()
-        del widget
-        qtbot.wait(1)
-    assert QThreadPool.globalInstance().waitForDone(LONG)
-    qtbot.wait(50)
-    gc.collect()
-    assert len(alive) == 0
-    assert threading.active_count() <= threads + 1
-    assert [layer.name for layer in viewer.layers] == ["Image"]
-
-
-def test_viewer_closed_in_the_middle_of_a_run(app: App, tiny_he: Callable) -> None:
-    rgb = np.tile(tiny_he(200, 200, 40, 1)[0], (8, 8, 1))
-    app.viewer.add_image(rgb, **MICRONS)
-    app.click_run()
-    app.qtbot.waitUntil(lambda: app.bar.progress.maximum() > 0, timeout=LONG)
-    app.viewer.close()
-    app.qtbot.wait(50)
-    assert QThreadPool.globalInstance().waitForDone(LONG)
-    app.qtbot.wait(100)
-    assert not app.errors()
 
 
 def test_layer_removed_in_the_middle_of_a_run(app: App, tile: tuple[Any, Any]) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-import threading
 import time
-import weakref
 from typing import TYPE_CHECKING, Any
 
 import imagecodecs
@@ -337,14 +334,6 @@ def test_fits_a_small_screen(app: App) -> None:
     assert app.widget.sizeHint().width() < 500
 
 
-def test_both_themes(app: App) -> None:
-    colours = set()
-    for theme in ("light", "dark"):
-        app.viewer.theme = theme
-        colours.add(app.bar.problem.styleSheet())
-    assert len(colours) == 2
-
-
 def test_opening_from_the_plugins_menu(make_napari_viewer_proxy: Callable, qtbot: QtBot, painters: Path) -> None:
     viewer = make_napari_viewer_proxy()
     _, widget = viewer.window.add_plugin_dock_widget("napari-nucleigan", "Synthesize H&E")
@@ -540,54 +529,6 @@ class TestSets:
         with app.qtbot.waitSignal(sets.done, timeout=LONG) as blocker:
             app.click(sets.bar.run_button)
         assert (blocker.args[0].made, blocker.args[0].kept) == (1, made)
-
-
-def test_opened_and_closed_fifty_times(
-    make_napari_viewer_proxy: Callable, qtbot: QtBot, painters: Path, tiny_he: Callable
-) -> None:
-    viewer = make_napari_viewer_proxy()
-    mask = viewer.add_labels(tiny_he(64, 64, 8, 7)[1], **MICRONS)
-    listeners = {name: len(getattr(mask.events, name).callbacks) for name in ("paint", "data", "set_data")}
-    threads = threading.active_count()
-    alive: weakref.WeakSet[QWidget] = weakref.WeakSet()
-    for round_ in range(50):
-        widget = SynthesizeWidget(viewer)
-        alive.add(widget)
-        viewer.window.add_dock_widget(widget, name="Synthesize H&E")
-        if round_ % 2:
-            with qtbot.waitSignal(widget.ready, timeout=LONG):
-                pass
-            if round_ % 4 == 1:
-                with qtbot.waitSignal(widget.live.begun, timeout=LONG):
-                    widget.form.live.click()
-                mask.paint((5 + round_ // 2, 30), 99)
-                assert widget.live.behind
-            else:
-                widget.form.live.click()  # closed before the first picture
-                assert widget.live.beginning
-        viewer.window.remove_dock_widget(widget)
-        assert not widget.running
-        assert widget.live.mask is None
-        widget.deleteLater()
-        del widget
-        qtbot.wait(1)
-    assert QThreadPool.globalInstance().waitForDone(LONG)
-    qtbot.wait(50)
-    gc.collect()
-    assert len(alive) == 0
-    assert threading.active_count() <= threads + 1
-    assert {name: len(getattr(mask.events, name).callbacks) for name in listeners} == listeners
-
-
-def test_viewer_closed_in_the_middle_of_a_run(app: App, mask: Any) -> None:
-    app.viewer.add_labels(np.tile(mask, (9, 6)), **MICRONS)
-    app.click(app.bar.run_button)
-    app.qtbot.waitUntil(lambda: app.bar.progress.maximum() > 0, timeout=LONG)
-    app.viewer.close()
-    app.qtbot.wait(50)
-    assert QThreadPool.globalInstance().waitForDone(LONG)
-    app.qtbot.wait(100)
-    assert not app.errors()
 
 
 def test_layer_removed_in_the_middle_of_a_run(app: App, mask: Any) -> None:

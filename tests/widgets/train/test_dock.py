@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import shutil
 import threading
 import time
-import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +33,7 @@ from napari_nucleigan.training.runs.queue import place
 from napari_nucleigan.training.runs.run_folder import RunFolder
 from napari_nucleigan.training.runs.run_library import DATA, list_runs
 from napari_nucleigan.training.runs.status import RunState, state_of
-from napari_nucleigan.widgets.base import closing
+from napari_nucleigan.widgets.base import background_runs
 from napari_nucleigan.widgets.base.layers import image_layers
 from napari_nucleigan.widgets.train.data_section import FOLDER, LAYERS
 from napari_nucleigan.widgets.train.dock import TrainWidget
@@ -569,7 +567,7 @@ def test_closing_napari_asks_and_a_run_that_goes_on_is_found_again(
 
 
 def test_nothing_is_asked_where_nothing_trains(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(closing, "ask", lambda *_: pytest.fail("asked"))
+    monkeypatch.setattr(background_runs, "ask", lambda *_: pytest.fail("asked"))
     app.viewer.close()
 
 
@@ -658,45 +656,6 @@ def test_the_preview_is_one_layer_that_the_user_may_refuse(app: App, runs: Path)
     tell_preview(path, 30, np.full((20, 80, 3), 30, np.uint8))
     app.qtbot.wait(1500)
     assert len(app.viewer.layers) == 0
-
-
-def test_opened_and_closed_fifty_times_half_of_them_during_a_run(
-    make_napari_viewer_proxy: Callable, qtbot: QtBot, models: Path, runs: Path, data: Path, tmp_path: Path
-) -> None:
-    viewer = make_napari_viewer_proxy()
-    app = App(viewer, qtbot, tmp_path)
-    of_folder(app, data)
-    app.recipe(epochs_constant=100_000)
-    path = app.start()
-    app.wait_for(RunState.RUNNING)
-    viewer.window.remove_dock_widget(app.widget)
-    app.widget.deleteLater()
-    del app
-    qtbot.wait(500)
-    gc.collect()
-    threads = threading.active_count()
-    alive: weakref.WeakSet[QWidget] = weakref.WeakSet()
-    for round_ in range(50):
-        if round_ == 25:
-            RunProcess(path).kill()
-        widget = TrainWidget(viewer)
-        alive.add(widget)
-        viewer.window.add_dock_widget(widget, name="Train a model")
-        if round_ % 5 == 0:
-            qtbot.waitUntil(lambda widget=widget: widget.list.status(path) is not None, timeout=LONG)
-            assert (widget.panel.path is not None) == (round_ < 25)
-            assert widget.list.status(path).state.alive == (round_ < 25)
-        viewer.window.remove_dock_widget(widget)
-        assert not widget.monitor.running
-        widget.deleteLater()
-        del widget
-        qtbot.wait(1)
-    assert QThreadPool.globalInstance().waitForDone(LONG)
-    qtbot.wait(600)
-    gc.collect()
-    assert len(alive) == 0
-    assert threading.active_count() <= threads
-    assert [status.state.alive for status in list_runs(runs)] == [False]
 
 
 def test_layers_come_and_go(app: App, tiny_he: Callable) -> None:

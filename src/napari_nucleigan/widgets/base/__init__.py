@@ -1,4 +1,4 @@
-"""What the docks share: jobs, fields, model picker, run bar, layers, pixel sizes, colours.
+"""Base of the docks: the dock itself, jobs, fields, model picker, run bar, layers, pixel sizes, colours.
 
 It imports everything below the widgets, and no dock.
 """

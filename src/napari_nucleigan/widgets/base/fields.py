@@ -17,7 +17,6 @@ from qtpy.QtWidgets import (
     QPushButton,
     QScrollArea,
     QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 from superqt import QLabeledDoubleSlider
@@ -131,20 +130,6 @@ def add_row(form: QFormLayout, text: str, field: QWidget, button: QWidget | None
     label = QLabel(text)
     label.setToolTip(field.toolTip())
     form.addRow(label, row(field, button) if button else field)
-
-
-def scroll_inside(widget: QWidget, inner: QWidget) -> None:
-    """Let a docked widget show another one, which scrolls where the screen is small."""
-    scroll = QScrollArea()
-    scroll.setWidgetResizable(True)
-    scroll.setFrameShape(QFrame.Shape.NoFrame)
-    scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    scroll.setWidget(inner)
-    outer = QVBoxLayout(widget)
-    outer.setContentsMargins(0, 0, 0, 0)
-    outer.addWidget(scroll)
-    widget.setMinimumWidth(320)
-    widget.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
 
 @contextmanager

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan.base.devices import Device, devices
 from napari_nucleigan.base.errors import ImageError, NucleiganError
 from napari_nucleigan.base.events import Job, Note, Progress
-from napari_nucleigan.contributions.layers import LayerData, image_layer, slide_layer
-from napari_nucleigan.data.images.files import HEImage, list_images, read_image
+from napari_nucleigan.contributions.layers import (
+    LayerData,
+    density_layer,
+    image_layer,
+    labels_layer,
+    pyramid_layer,
+    slide_layer,
+)
+from napari_nucleigan.data.images.files import HEImage, list_images, read_image, read_labels, read_mpp
 from napari_nucleigan.data.slides import Slide, is_slide, list_slides, open_slide
+from napari_nucleigan.labels import geojson
 from napari_nucleigan.models import ModelFile, list_models
+from napari_nucleigan.segmentation.formats import format_of
 from napari_nucleigan.widgets.base import layers
+from napari_nucleigan.widgets.base.layers import METADATA_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +32,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_nucleigan.models import Kind
+    from napari_nucleigan.segmentation.file_plan import FileTask
     from napari_nucleigan.segmentation.slides.worker import Polygons
     from napari_nucleigan.widgets.base.layers import Box
 
@@ -153,3 +164,47 @@ def load_images(paths: Sequence[str | Path]) -> Job[list[LayerData]]:
     if not images:
         raise ImageError(f"None of the {len(files)} images can be read; see the messages for the reasons.")
     return images
+
+
+def read_result(task: FileTask) -> Job[list[LayerData]]:
+    """Read the layers of an image: itself, and its nuclei where they were written as labels or polygons.
+
+    Raises
+    ------
+    ImageError, LabelsError
+        If a file cannot be read.
+    """
+    yield Progress(0, 1, f"opening {task.source.name}")
+    if task.slide:
+        return _slide_result(task)
+    image = read_image(task.source)
+    drawn = next((path for path in task.outputs if path.suffix != ".csv" and path.is_file()), None)
+    if drawn is None:
+        return [image_layer(image)]
+    tiff = drawn.suffix == ".tif"
+    labels = read_labels(drawn) if tiff else geojson.read_geojson(drawn, image.pixels.shape[:2])
+    # Both lie where the result has them: the user may have known better than the image.
+    mpp = (read_mpp(drawn) if tiff else geojson.read_mpp(drawn)) or image.mpp
+    data, arguments, kind = labels_layer(labels, mpp, f"{image.name} nuclei")
+    # One that was made again since is another result.
+    known = {"path": str(drawn), "written": drawn.stat().st_mtime_ns}
+    return [image_layer(replace(image, mpp=mpp)), (data, arguments | {"metadata": {METADATA_KEY: known}}, kind)]
+
+
+def _slide_result(task: FileTask) -> list[LayerData]:
+    """Open a slide, and of its results those that are read where they are looked at."""
+    from napari_nucleigan.data.slides.density import read_density
+    from napari_nucleigan.data.slides.label_pyramids import open_label_pyramid
+
+    made = [slide_layer(open_slide(task.source))]
+    for path in task.outputs:
+        if not path.exists() or format_of(path) not in (".ome.zarr", ".density.tif"):
+            continue
+        pyramid = format_of(path) == ".ome.zarr"
+        data, arguments, kind = (
+            pyramid_layer(open_label_pyramid(path)) if pyramid else density_layer(read_density(path))
+        )
+        known = {**arguments.get("metadata", {}).get(METADATA_KEY, {})}
+        known |= {"path": str(path), "written": path.stat().st_mtime_ns}
+        made.append((data, arguments | {"visible": pyramid, "metadata": {METADATA_KEY: known}}, kind))
+    return made

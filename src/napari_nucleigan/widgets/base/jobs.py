@@ -1,4 +1,4 @@
-"""Run a job (a generator of events) in a thread, and tell a widget about it.
+"""Job runner: runs a job (a generator of events) in a thread, and tells a widget about it.
 
 The thread and the widget share nothing but a queue, which the widget empties by a timer: no Qt
 object is touched from the thread, a widget that is closed in the middle leaves nothing dangling,
@@ -148,10 +148,8 @@ class Runner(QObject):
         self._started, self._last = time.monotonic(), None
         if self._activity:
             from napari.qt.threading import create_worker
-            from napari.utils import cancelable_progress
 
-            # tqdm prints; the terminal has no use for a second bar.
-            self._bar = cancelable_progress(total=0, desc=what, file=io.StringIO())
+            self._bar = activity_bar(what)
             task.worker = create_worker(task, _start_thread=False)
             task.worker.start()
         elif self._apart:
@@ -216,6 +214,14 @@ class Runner(QObject):
         if left is not None:
             left = max(0.0, left - (time.monotonic() - at))
         self.progressed.emit(Progress(event.done, event.total, event.what, left))
+
+
+def activity_bar(what: str) -> cancelable_progress:
+    """Make a bar in napari's activity dock."""
+    from napari.utils import cancelable_progress
+
+    # tqdm prints; the terminal has no use for a second bar.
+    return cancelable_progress(total=0, desc=what, file=io.StringIO())
 
 
 def once(function: Callable[[], Any]) -> Job[Any]:

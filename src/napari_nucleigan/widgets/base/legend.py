@@ -1,4 +1,4 @@
-"""The legend of the live charts: which curves are shown, in which colour, with which value."""
+"""Legend: which curves of a chart are shown, in which colour, with which value; and the colours of curves."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ Key = tuple[str, str]
 _COLUMNS = 2
 _FEW = 4  # entries that may have a row each, where their names are long
 _SWATCH = 12, 10
+
+DARK = "#4fa3ff #ff9f40 #5fd38d #ff6b81 #c58cff #e6d24a #46d9d9 #ff8ad8 #b9c1cc #cfa27a".split()
+LIGHT = "#0b62c4 #c25a00 #14803c #c4122f #7a2bc9 #857000 #00787a #b0187f #555d68 #7a4a1e".split()
+"""Colours of curves, on a dark theme and on a light one."""
 
 NAMES = {
     "l1": "L1",

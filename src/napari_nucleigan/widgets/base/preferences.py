@@ -1,4 +1,4 @@
-"""What the widgets keep between sessions: napari's Preferences, and a small memory of their own."""
+"""Preferences: what the widgets keep between sessions: napari's Preferences, and a small memory of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run, Cancel, and what there is to say of a run."""
+"""Run bar: Run, Cancel, and what there is to say of a run."""
 
 from __future__ import annotations
 

@@ -19,8 +19,7 @@ from napari_nucleigan.data.images.files import write_image, write_labels
 from napari_nucleigan.models import list_models
 from napari_nucleigan.models.cards import Kind
 from napari_nucleigan.training.corrections import write_corrections
-from napari_nucleigan.widgets.base.file_names import file_name
-from napari_nucleigan.widgets.base.layers import he_image
+from napari_nucleigan.widgets.base.layers import file_name, he_image
 
 if TYPE_CHECKING:
     from napari_nucleigan.models import ModelFile

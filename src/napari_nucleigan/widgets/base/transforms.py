@@ -1,4 +1,4 @@
-"""Where the pixels of a layer lie in the world, whatever its scale, rotation and units."""
+"""Transforms: how large the pixels of a layer are, and where they lie in the world, in whatever units."""
 
 from __future__ import annotations
 
@@ -9,10 +9,19 @@ import numpy as np
 
 from napari_nucleigan.base.errors import ImageError
 from napari_nucleigan.labels.alignment import Grid
-from napari_nucleigan.widgets.base.layers import image_shape, labels_place
+from napari_nucleigan.tiling.scale import COARSEST, FINEST
+from napari_nucleigan.widgets.base.layers import (
+    image_shape,
+    labels_place,
+    layer_folder,
+    layer_mpp,
+    layer_problem,
+    own_transform,
+)
+from napari_nucleigan.widgets.base.preferences import recall_mpp, remember_mpp
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from napari.layers import Image, Labels, Layer
     from napari.viewer import Viewer
@@ -24,12 +33,7 @@ _MICROMETER = "micrometer"
 
 def layer_grid(layer: Labels) -> Grid:
     """Return the grid of a 2-D layer's pixels: in µm where its units are lengths, else in its own units."""
-    from napari.utils.transforms import CompositeAffine
-
-    local = CompositeAffine(
-        scale=layer.scale, translate=layer.translate, rotate=layer.rotate, shear=layer.shear, ndim=layer.ndim
-    )
-    matrix = np.asarray(layer.affine.affine_matrix) @ np.asarray(local.affine_matrix)
+    matrix = np.asarray(layer.affine.affine_matrix) @ np.asarray(own_transform(layer).affine_matrix)
     factors = _microns(layer.units)
     if factors is not None:
         matrix = np.diag([*factors, 1.0]) @ matrix
@@ -125,3 +129,54 @@ def _microns(units: Sequence[Any]) -> tuple[float, float] | None:
         return None
     first, second = (float(quantity.to(_MICROMETER).magnitude) for quantity in quantities)
     return first, second
+
+
+class PixelSizes:
+    """What is known of the scale of each image layer."""
+
+    def __init__(self) -> None:
+        self._typed: dict[Hashable, float] = {}
+
+    def of(self, layer: Image) -> tuple[float | None, str]:
+        """Look up microns per pixel.
+
+        Returns
+        -------
+        mpp : float or None
+            None where nobody knows.
+        remark : str
+            Where they come from, if not from the layer itself.
+        """
+        if layer.unique_id in self._typed:
+            return self._typed[layer.unique_id], "Typed by you."
+        if layer_problem(layer):
+            return None, ""
+        own = layer_mpp(layer)
+        if own is not None:
+            return own, ""
+        remembered = recall_mpp(layer_folder(layer))
+        if remembered is not None:
+            return remembered, "Not in the image; as you last typed for this folder."
+        return None, "Not in the image: please type it."
+
+    def problem(self, layer: Image) -> str:
+        """Say why nuclei cannot be segmented at the scale of a layer; empty where they can."""
+        mpp, _ = self.of(layer)
+        if mpp is None:
+            return (
+                f"“{layer.name}” does not say its microns per pixel: type them above, or choose the objective that it "
+                "was scanned with."
+            )
+        if not FINEST <= mpp <= COARSEST:
+            return (
+                f"“{layer.name}” has {mpp:.4g} microns per pixel, but nuclei can be segmented from {FINEST} to "
+                f"{COARSEST}: type the right value above."
+            )
+        return ""
+
+    def give(self, layer: Image, mpp: float) -> None:
+        """Take what the user typed, and remember it for the folder; 0 takes it back."""
+        self._typed.pop(layer.unique_id, None)
+        if mpp > 0:
+            self._typed[layer.unique_id] = mpp
+            remember_mpp(layer_folder(layer), mpp)

@@ -1,6 +1,6 @@
 """The widget that segments folders of images.
 
-It shows a form (`batch_form`) and a table of files (`batch_table`), and runs jobs (`batch_work`, through `jobs`).
+It shows a form (`form`) and a table of files (`table`), and runs jobs (through `base.jobs`).
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from napari.utils.notifications import show_error, show_warning
-from qtpy.QtCore import QEvent, Signal
-from qtpy.QtWidgets import QApplication, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from napari.utils.notifications import show_warning
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QPushButton
 
 from napari_nucleigan.base.errors import NucleiganError
-from napari_nucleigan.base.events import FileState, Note
+from napari_nucleigan.base.events import FileState
 from napari_nucleigan.models import ModelFile, list_models
+from napari_nucleigan.segmentation.folders import segment_files
 from napari_nucleigan.segmentation.resume_log import REPORT
-from napari_nucleigan.widgets.base import image_sources, preferences
-from napari_nucleigan.widgets.base.fields import scrolled, set_text, warning_style
+from napari_nucleigan.widgets.base import image_sources
+from napari_nucleigan.widgets.base.dock import Dock, column
+from napari_nucleigan.widgets.base.fields import scrolled, set_text
 from napari_nucleigan.widgets.base.jobs import Runner
-from napari_nucleigan.widgets.base.layers import add_once
-from napari_nucleigan.widgets.base.palette import CONTOUR, nuclei_colormap
+from napari_nucleigan.widgets.base.layers import CONTOUR, add_once, nuclei_colormap
 from napari_nucleigan.widgets.base.pickers import own_model_file
 from napari_nucleigan.widgets.base.run_bar import RunBar
-from napari_nucleigan.widgets.batch import jobs
-from napari_nucleigan.widgets.batch.form import BatchForm
+from napari_nucleigan.widgets.batch.form import BatchForm, BatchOrder, look_into
 from napari_nucleigan.widgets.batch.table import FilesTable
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 
     from napari_nucleigan.base.events import Progress
     from napari_nucleigan.contributions.layers import LayerData
-    from napari_nucleigan.segmentation import FileResult
+    from napari_nucleigan.segmentation import FileResult, SegmentSettings
     from napari_nucleigan.segmentation.file_plan import FileTask
 
 
-class BatchWidget(QWidget):
+class BatchWidget(Dock):
     """Segment the nuclei of all images of a folder.
 
     Parameters
@@ -53,34 +53,28 @@ class BatchWidget(QWidget):
     """A run has come to its end: the list of its `FileResult`."""
     opened = Signal(object)
     """Layers of an image were opened: their list."""
-    failed = Signal(object)
-    """Something went wrong: a `NucleiganError`, already shown to the user."""
     ready = Signal()
     """Models and devices are listed."""
 
     def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
-        self._preferences = preferences.preferences()
+        super().__init__(napari_viewer)
         self._extra_models: list[ModelFile] = []
         self._shown: WeakSet[Layer] = WeakSet()
+        self._asked: tuple[BatchOrder, SegmentSettings] | None = None
         self._within = False  # a file: what is noted then is shown with it
         self.form = BatchForm()
         self.bar = RunBar("Segment the images. What is done already is skipped.")
         self.table = FilesTable()
         self.open_button = QPushButton("Open in the viewer")
-        self._runner = Runner(self, activity=True)
+        self._planner, self._runner = Runner(self, activity=True), Runner(self, activity=True)
         self._opener = Runner(self, apart=True)
         self._surveyor = Runner(self)
-        self._build()
+        self.bar.cancel_button.setToolTip("Stop at once. What is done stays; Run goes on from it.")
+        self.open_button.setToolTip("Open the chosen image and its nuclei as layers; a double click does it too.")
+        self._fill(scrolled(column(self.form, self.bar, self.table, self.open_button, tall=self.table)))
         self._connect()
         self._theme()
         self.refresh_models()
-
-    @property
-    def running(self) -> bool:
-        """Whether images are being segmented."""
-        return self._runner.running
 
     def refresh_models(self) -> None:
         """Look for models and devices again."""
@@ -91,7 +85,7 @@ class BatchWidget(QWidget):
         try:
             file = own_model_file(path, "segmenter")
         except NucleiganError as error:
-            self._failed(error)
+            self._complain(error)
             return
         self._extra_models = [*(each for each in self._extra_models if each.path != file.path), file]
         self.form.set_models([*list_models("segmenter"), *self._extra_models], str(path))
@@ -110,43 +104,19 @@ class BatchWidget(QWidget):
         self.form.remember()
         self.bar.begin()
         set_text(self.bar.figures, "")
-        chosen = self.form.settings().model_copy(update={"tile": self._preferences.tile})
         self._within = False
-        self._runner.start(jobs.segment_order(self.form.order(), chosen), "segmenting a folder")
+        self._asked = self.form.order(), self.form.settings().model_copy(update={"tile": self._preferences.tile})
+        # The images may have become others since they were looked for.
+        self._planner.start(look_into(self._asked[0]), "segmenting a folder")
         self._update()
-
-    def cancel(self) -> None:
-        """Stop; what is done stays."""
-        self._runner.cancel()
 
     def open(self, task: FileTask) -> None:
         """Open an image with its nuclei as layers."""
-        self._opener.start(jobs.read_result(task), f"opening {task.source.name}")
+        self._opener.start(image_sources.read_result(task), f"opening {task.source.name}")
 
-    def event(self, event: QEvent) -> bool:
-        """Stop all jobs when the widget leaves its window."""
-        if event.type() == QEvent.Type.ParentChange:
-            if self.parent() is None:
-                self._shut_down()
-            elif self.form.model.count() == 0 and not self._surveyor.running:
-                self.refresh_models()
-        return bool(super().event(event))
-
-    def _build(self) -> None:
-        self.bar.cancel_button.setToolTip("Stop at once. What is done stays; Run goes on from it.")
-        self.open_button.setToolTip("Open the chosen image and its nuclei as layers; a double click does it too.")
-        inner = QWidget()
-        layout = QVBoxLayout(inner)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.addWidget(self.form)
-        layout.addWidget(self.bar)
-        layout.addWidget(self.table, 1)
-        layout.addWidget(self.open_button)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scrolled(inner))
-        self.setMinimumWidth(340)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+    def _docked(self) -> None:
+        if self.form.model.count() == 0 and not self._surveyor.running:
+            self.refresh_models()
 
     def _connect(self) -> None:
         self.form.model_file_chosen.connect(self.add_model_file)
@@ -157,29 +127,20 @@ class BatchWidget(QWidget):
         self.table.opened.connect(self.open)
         self.table.chosen.connect(self._update)
         self.open_button.clicked.connect(self._open_chosen)
-        self._surveyor.finished.connect(self._surveyed)
-        self._surveyor.failed.connect(self._failed)
-        self._runner.progressed.connect(self._progressed)
-        self._runner.noted.connect(self._noted)
-        self._runner.finished.connect(self._finished)
-        self._runner.failed.connect(self._failed_run)
-        self._runner.stopped.connect(self._stopped)
-        self._opener.finished.connect(self._add_layers)
-        self._opener.failed.connect(self._failed)
-        self._viewer.events.theme.connect(self._theme)
-        # A docked widget never sees a close event; `event` above and this are what there is.
-        app = QApplication.instance()
-        assert app is not None
-        app.aboutToQuit.connect(self._shut_down)
+        self._wire(self._surveyor, self._surveyed, failed=self._complain, quiet=True)
+        self._wire(self._planner, self._planned)
+        self._wire(self._runner, self._finished)
+        self._wire(self._opener, self._add_layers, failed=self._complain, quiet=True)
 
-    def _shut_down(self) -> None:
+    def shut_down(self) -> None:
+        """Stop all work; what is done stays."""
         self.form.looker.cancel()
-        for runner in (self._runner, self._opener, self._surveyor):
-            runner.cancel()
+        super().shut_down()
 
-    def _theme(self, event: object = None) -> None:
-        self.bar.problem.setStyleSheet(warning_style(self._viewer.theme))
-        self.table.set_theme(self._viewer.theme)
+    def set_theme(self, theme: str) -> None:
+        """Take the colours of a napari theme, by its name."""
+        super().set_theme(theme)
+        self.table.set_theme(theme)
 
     def _update(self) -> None:
         self.form.setEnabled(not self.running)
@@ -188,17 +149,24 @@ class BatchWidget(QWidget):
 
     def _progressed(self, event: Progress) -> None:
         # The table tells which image it is.
-        self.bar.show_progress(replace(event, what=event.what.partition(",")[0]))
+        super()._progressed(replace(event, what=event.what.partition(",")[0]))
 
     def _noted(self, event: object) -> None:
         if isinstance(event, FileState):
             self._within = event.state == "running"
             self.table.show_state(event)
             set_text(self.bar.figures, self.table.summary())
-        elif isinstance(event, list):
-            self.table.set_tasks(event)
-        elif isinstance(event, Note) and not self._within:
-            self.bar.note(event.text)
+        elif not self._within:
+            super()._noted(event)
+
+    def _planned(self, tasks: list[FileTask]) -> None:
+        assert self._asked is not None
+        order, settings = self._asked
+        self.table.set_tasks(tasks)
+        job = segment_files(
+            order.inputs, order.out, settings, order.formats, again=order.again, recursive=order.recursive
+        )
+        self._runner.start(job, "segmenting a folder")
 
     def _finished(self, results: list[FileResult]) -> None:
         failed = sum(bool(result.error) for result in results)
@@ -214,15 +182,9 @@ class BatchWidget(QWidget):
         self.bar.note("Cancelled. What is done stays; Run goes on from it.")
         self._update()
 
-    def _failed_run(self, error: NucleiganError) -> None:
-        self.table.stop()
-        self.bar.note(str(error))
-        self._failed(error)
-
     def _failed(self, error: NucleiganError) -> None:
-        show_error(str(error))
-        self._update()
-        self.failed.emit(error)
+        self.table.stop()
+        super()._failed(error)
 
     def _surveyed(self, found: image_sources.Inventory) -> None:
         self.form.set_devices(found.devices, self._preferences.device)

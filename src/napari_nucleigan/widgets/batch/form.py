@@ -1,7 +1,8 @@
-"""The form of the widget that segments folders: which images, where to, and how."""
+"""Form of the widget that segments folders: which images, where to, and how."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,11 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLineEdit, QWidget
 
-from napari_nucleigan.segmentation.formats import FORMATS
+from napari_nucleigan.base.errors import ImageError
+from napari_nucleigan.base.events import Progress
+from napari_nucleigan.segmentation.file_plan import plan_files, results_folder
+from napari_nucleigan.segmentation.formats import FORMATS, SLIDE_FORMATS
+from napari_nucleigan.segmentation.resume_log import ResumeLog
 from napari_nucleigan.widgets.base.debounced_check import DebouncedCheck
 from napari_nucleigan.widgets.base.fields import (
     add_row,
@@ -25,7 +30,6 @@ from napari_nucleigan.widgets.base.folder_field import FolderField
 from napari_nucleigan.widgets.base.method_form import MethodForm, objective_button
 from napari_nucleigan.widgets.base.pickers import ask_image_files, ask_image_folder
 from napari_nucleigan.widgets.base.preferences import recall, remember
-from napari_nucleigan.widgets.batch.jobs import BatchOrder, look_into
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +40,55 @@ if TYPE_CHECKING:
 
 RESULTS = "nuclei"
 """Name of the folder that is proposed for results, inside that of the images."""
+
+
+@dataclass(frozen=True)
+class BatchOrder:
+    """Images to be segmented.
+
+    Attributes
+    ----------
+    inputs : tuple of Path
+        Files and folders.
+    out : Path
+        Folder of the results.
+    formats : tuple of str
+        Suffixes of the results.
+    recursive : bool
+        Whether subfolders are meant too.
+    again : bool
+        Whether to do again what is done.
+    """
+
+    inputs: tuple[Path, ...]
+    out: Path
+    formats: tuple[str, ...]
+    recursive: bool = False
+    again: bool = False
+
+
+def look_into(order: BatchOrder) -> Job[list[FileTask]]:
+    """Find the images of an order.
+
+    Raises
+    ------
+    ImageError, OutputError
+        If there are none, or they cannot be segmented into that folder.
+    """
+    yield Progress(0, 1, "looking for images")
+    for path in order.inputs:
+        if not path.exists():
+            raise ImageError(f"There is no {path}; choose a folder of images, or image files.")
+    results = ResumeLog(results_folder(order.inputs, order.out)).results()
+    return plan_files(
+        order.inputs,
+        order.out,
+        IMAGE_FORMATS,
+        order.formats,
+        recursive=order.recursive,
+        results=results,
+        slides=SLIDE_FORMATS,
+    )
 
 
 class ImagesField(QWidget):

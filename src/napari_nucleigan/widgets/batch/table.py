@@ -1,4 +1,4 @@
-"""The files of a folder that is being segmented, and what has become of each."""
+"""Table of the files of a folder that is being segmented, and what has become of each."""
 
 from __future__ import annotations
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QApplication, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QTabWidget
 
+from napari_nucleigan.widgets.base.dock import Dock, add_tabs
 from napari_nucleigan.widgets.base.fields import scrolled
 from napari_nucleigan.widgets.evaluate.folders import EvaluateFolders
 from napari_nucleigan.widgets.evaluate.layers import EvaluateLayers
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 
-class EvaluateWidget(QWidget):
+class EvaluateWidget(Dock):
     """Measure how well nuclei were segmented, and see it on the image.
 
     Parameters
@@ -26,56 +26,35 @@ class EvaluateWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
+        super().__init__(napari_viewer)
         self.layers = EvaluateLayers(napari_viewer)
         self.folders = EvaluateFolders(napari_viewer)
         self.tabs = QTabWidget()
-        self._build()
+        add_tabs(
+            self.tabs,
+            (scrolled(self.layers), "Layers", "Compare two Labels layers, on the image."),
+            (scrolled(self.folders), "Folders", "Compare all predictions of a folder with their truth."),
+        )
+        self._fill(self.tabs)
+        for page in (self.layers, self.folders):
+            self._add_page(page)
         self.folders.opened.connect(self._opened)
-        self._viewer.events.theme.connect(self._theme)
-        # A docked widget never sees a close event; `event` below and this are what there is.
-        app = QApplication.instance()
-        assert app is not None
-        app.aboutToQuit.connect(self._shut_down)
         self._theme()
-        self.layers.attach()
+        self._docked()
 
     def reset_choices(self, event: object = None) -> None:
-        """List the layers anew; napari calls this when layers come, go or are renamed."""
+        """List the layers again; napari calls this when layers come, go or are renamed."""
         self.layers.reset_choices()
 
-    def event(self, event: QEvent) -> bool:
-        """Stop all work when the widget leaves its window."""
-        if event.type() == QEvent.Type.ParentChange:
-            if self.parent() is None:
-                self._shut_down()
-            else:
-                self.layers.attach()
-        return bool(super().event(event))
+    def set_theme(self, theme: str) -> None:
+        """Take the colours of a napari theme, by its name."""
+        for page in (self.layers, self.folders):
+            page.set_theme(theme)
 
-    def _build(self) -> None:
-        for page, title, tip in (
-            (self.layers, "Layers", "Compare two Labels layers, on the image."),
-            (self.folders, "Folders", "Compare all predictions of a folder with their truth."),
-        ):
-            self.tabs.addTab(scrolled(page), title)
-            self.tabs.setTabToolTip(self.tabs.count() - 1, tip)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(self.tabs)
-        self.setMinimumWidth(340)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
-
-    def _shut_down(self) -> None:
-        self.layers.shut_down()
-        self.folders.shut_down()
+    def _docked(self) -> None:
+        self.layers.attach()
 
     def _opened(self, pred: Labels, truth: Labels) -> None:
         """Show an image of the folders on the page of layers."""
         self.tabs.setCurrentIndex(0)
         self.layers.compare(pred, truth)
-
-    def _theme(self, event: object = None) -> None:
-        for page in (self.layers, self.folders):
-            page.set_theme(self._viewer.theme)

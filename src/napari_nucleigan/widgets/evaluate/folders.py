@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from napari.utils.notifications import show_error
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout
 
-from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.base.files import write_text
 from napari_nucleigan.evaluation import evaluate_folders
-from napari_nucleigan.widgets.base.fields import menu_button, set_text, warning_style
+from napari_nucleigan.widgets.base.dock import Page
+from napari_nucleigan.widgets.base.fields import menu_button, set_text
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import add_once
 from napari_nucleigan.widgets.base.run_bar import RunBar
-from napari_nucleigan.widgets.base.saving import ask_and_save
 from napari_nucleigan.widgets.evaluate.folder_form import FolderForm
 from napari_nucleigan.widgets.evaluate.folder_report import ReportView
 from napari_nucleigan.widgets.evaluate.jobs import read_pair
@@ -28,13 +26,12 @@ if TYPE_CHECKING:
 
     from napari.viewer import Viewer
 
-    from napari_nucleigan.base.events import Note
     from napari_nucleigan.contributions.layers import LayerData
     from napari_nucleigan.evaluation import Report
     from napari_nucleigan.widgets.evaluate.jobs import FolderPair
 
 
-class EvaluateFolders(QWidget):
+class EvaluateFolders(Page):
     """Compare the predictions of a whole folder with the truth.
 
     Parameters
@@ -47,10 +44,6 @@ class EvaluateFolders(QWidget):
     """A new `Report` is shown."""
     opened = Signal(object, object)
     """The layers of a prediction and of its truth, that were opened."""
-    saved = Signal(object)
-    """Path of a file that was written."""
-    failed = Signal(object)
-    """Something went wrong: a `NucleiganError`, already shown to the user."""
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
@@ -82,11 +75,6 @@ class EvaluateFolders(QWidget):
         """What is shown; None where nothing has been compared."""
         return self._report
 
-    @property
-    def running(self) -> bool:
-        """Whether folders are being compared."""
-        return self._runner.running
-
     def run(self) -> None:
         """Compare the two folders of the form."""
         found = self.form.found
@@ -99,10 +87,6 @@ class EvaluateFolders(QWidget):
         job = evaluate_folders(found.pred, found.truth, split=found.split, iou=self.form.iou.value())
         self._runner.start(job, f"comparing {found.pred.name} with {found.truth.name}")
         self._update()
-
-    def cancel(self) -> None:
-        """Stop comparing."""
-        self._runner.cancel()
 
     def open_image(self, name: str) -> None:
         """Open an image of the report: its labels as layers, and the image itself where there is one."""
@@ -118,13 +102,8 @@ class EvaluateFolders(QWidget):
 
     def shut_down(self) -> None:
         """Stop all work."""
-        self._runner.cancel()
-        self._opener.cancel()
+        super().shut_down()
         self.form.cancel()
-
-    def set_theme(self, theme: str) -> None:
-        """Take the colours of a napari theme, by its name."""
-        self.bar.problem.setStyleSheet(warning_style(theme))
 
     def _build(self) -> None:
         self.bar.run_button.setText("Compare")
@@ -151,16 +130,8 @@ class EvaluateFolders(QWidget):
         self.open_button.clicked.connect(lambda: self.open_image(self.view.image or ""))
         self.view.opened.connect(self.open_image)
         self.view.images.itemSelectionChanged.connect(self._update)
-        self._runner.progressed.connect(self.bar.show_progress)
-        self._runner.noted.connect(self._noted)
-        self._runner.finished.connect(self._finished)
-        self._runner.failed.connect(self._failed)
-        self._runner.stopped.connect(self._stopped)
-        self._opener.finished.connect(self._add_layers)
-        self._opener.failed.connect(self._complain)
-
-    def _noted(self, event: Note) -> None:
-        self.bar.note(event.text)
+        self._wire(self._runner, self._finished)
+        self._wire(self._opener, self._add_layers, failed=self._complain, quiet=True)
 
     def _finished(self, report: Report) -> None:
         self._show(report)
@@ -168,19 +139,6 @@ class EvaluateFolders(QWidget):
         if left_out:
             self.bar.note(f"{left_out} left out of all figures; see the last page.")
         self.reported.emit(report)
-
-    def _stopped(self) -> None:
-        self.bar.note("Cancelled.")
-        self._update()
-
-    def _failed(self, error: NucleiganError) -> None:
-        self.bar.note(str(error))
-        self._update()
-        self._complain(error)
-
-    def _complain(self, error: NucleiganError) -> None:
-        show_error(str(error))
-        self.failed.emit(error)
 
     def _show(self, report: Report | None) -> None:
         self._report = report
@@ -211,13 +169,7 @@ class EvaluateFolders(QWidget):
         report = self._report
         if report is None:
             return
-        try:
-            path = ask_and_save(self, "evaluations", name, lambda chosen: save(chosen, report))
-        except NucleiganError as error:
-            self._complain(error)
-            return
-        if path is not None:
-            self.saved.emit(path)
+        self._save("evaluations", name, lambda chosen: save(chosen, report))
 
 
 def save_csv(path: Path, report: Report) -> None:

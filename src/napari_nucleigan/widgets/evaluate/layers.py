@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.utils.notifications import show_error
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
-from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.metrics import OUTCOMES
-from napari_nucleigan.widgets.base.fields import menu_button, set_text, silent, warning_style
+from napari_nucleigan.widgets.base.dock import Page, add_tabs
+from napari_nucleigan.widgets.base.fields import menu_button, set_text, silent
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.run_bar import RunBar
-from napari_nucleigan.widgets.base.saving import ask_and_save
 from napari_nucleigan.widgets.base.transforms import grid_to_viewer, viewer_to_grid
 from napari_nucleigan.widgets.evaluate.choices import EvaluateChoices
 from napari_nucleigan.widgets.evaluate.form import IOU, NOTHING, EvaluateForm
@@ -30,13 +28,14 @@ if TYPE_CHECKING:
     from napari.layers import Labels
     from napari.viewer import Viewer
 
+    from napari_nucleigan.base.errors import NucleiganError
     from napari_nucleigan.widgets.evaluate.jobs import LayerComparison
 
 _LEAST_SIDE = 30  # pixels: nuclei smaller than that are not flown to any nearer
 _POINT = "Point at a nucleus to read what became of it."
 
 
-class EvaluateLayers(QWidget):
+class EvaluateLayers(Page):
     """Compare two Labels layers, on the image.
 
     Parameters
@@ -49,10 +48,6 @@ class EvaluateLayers(QWidget):
     """A new `LayerComparison` is shown."""
     followed = Signal(float)
     """Live: what is shown is up to date; seconds since the first edit that it did not show."""
-    saved = Signal(object)
-    """Path of a file that was written."""
-    failed = Signal(object)
-    """Something went wrong: a `NucleiganError`, already shown to the user."""
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
@@ -99,7 +94,7 @@ class EvaluateLayers(QWidget):
         return self._comparison
 
     def reset_choices(self) -> None:
-        """List the layers anew."""
+        """List the layers again."""
         before = self.choices.pred, self.choices.truth
         self.choices.refresh()
         if self._comparison is not None and (self.choices.pred, self.choices.truth) != before:
@@ -116,7 +111,7 @@ class EvaluateLayers(QWidget):
 
     def run(self) -> None:
         """Compare the two layers of the form."""
-        if self._runner.running or self.choices.problem():
+        if self.running or self.choices.problem():
             return
         self.follower.stop()
         self.choices.fixed = True
@@ -154,14 +149,14 @@ class EvaluateLayers(QWidget):
         self._pointer.detach()
         self.flight.stop()
         self.follower.stop()
-        self._runner.cancel()
+        super().shut_down()
         self.canvas.clear()
         self.overlay.forget()
         self._comparison = self._anchor = None
 
     def set_theme(self, theme: str) -> None:
         """Take the colours of a napari theme, by its name."""
-        self.bar.problem.setStyleSheet(warning_style(theme))
+        super().set_theme(theme)
         self.plots.set_theme(theme)
 
     def _build(self) -> None:
@@ -179,13 +174,12 @@ class EvaluateLayers(QWidget):
         buttons.addWidget(self.copy_button)
         buttons.addWidget(self.export_button)
         page.addLayout(buttons)
-        for part, title, tip in (
+        add_tabs(
+            self.tabs,
             (scores, "Figures", "How well the two layers agree."),
             (self.nuclei, "Nuclei", "Every nucleus, the worst first; a click flies there."),
             (self.plots, "Size and density", "How well small and large, scattered and crowded nuclei are found."),
-        ):
-            self.tabs.addTab(part, title)
-            self.tabs.setTabToolTip(self.tabs.count() - 1, tip)
+        )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addWidget(self.form)
@@ -201,13 +195,10 @@ class EvaluateLayers(QWidget):
         form.live_toggled.connect(self._live_toggled)
         form.look_changed.connect(self._show)
         self.bar.run_clicked.connect(self.run)
-        self.bar.cancel_clicked.connect(self._runner.cancel)
+        self.bar.cancel_clicked.connect(self.cancel)
         self.copy_button.clicked.connect(self.table.copy)
         self.nuclei.chosen.connect(self.fly_to)
-        self._runner.progressed.connect(self.bar.show_progress)
-        self._runner.finished.connect(self._compared)
-        self._runner.failed.connect(self._failed)
-        self._runner.stopped.connect(self._update)
+        self._wire(self._runner, self._compared, stopped=self._update)
         self.follower.compared.connect(self._compared)
         self.follower.followed.connect(self.followed.emit)
         self.follower.refused.connect(self._refused)
@@ -336,18 +327,14 @@ class EvaluateLayers(QWidget):
         self.pointed.setText("")
 
     def _update(self) -> None:
-        running = self._runner.running
-        self.form.setEnabled(not running)
-        self.bar.set_state(running, "" if running else self.choices.problem())
+        self.form.setEnabled(not self.running)
+        self.bar.set_state(self.running, "" if self.running else self.choices.problem())
         for button in (self.copy_button, self.export_button):
             button.setEnabled(self._comparison is not None)
 
     def _failed(self, error: NucleiganError) -> None:
         self._drop()
-        self.bar.note(str(error))
-        self._update()
-        show_error(str(error))
-        self.failed.emit(error)
+        super()._failed(error)
 
     def _ask(self, name: str, save: Callable[[Path, LayerComparison], None]) -> None:
         comparison = self._comparison
@@ -355,11 +342,4 @@ class EvaluateLayers(QWidget):
             return
         # A layer may be called "a/b"; a file may not.
         name = f"{comparison.order.pred_name} {name}".replace("/", "-")
-        try:
-            path = ask_and_save(self, "evaluations", name, lambda chosen: save(chosen, comparison))
-        except NucleiganError as error:
-            show_error(str(error))
-            self.failed.emit(error)
-            return
-        if path is not None:
-            self.saved.emit(path)
+        self._save("evaluations", name, lambda chosen: save(chosen, comparison))

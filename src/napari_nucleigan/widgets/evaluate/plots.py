@@ -10,8 +10,7 @@ from qtpy.QtCore import QPointF, QSize, Qt, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_nucleigan.widgets.base.fields import set_text, small_label
-from napari_nucleigan.widgets.base.legend import Legend, strip
-from napari_nucleigan.widgets.base.palette import DARK, LIGHT
+from napari_nucleigan.widgets.base.legend import DARK, LIGHT, Legend, strip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

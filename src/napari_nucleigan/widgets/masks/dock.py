@@ -1,7 +1,6 @@
 """The Masks widget: nuclei drawn by hand, by chance, or both.
 
-It shows forms (`mask_forms`, `sampler_form`), runs jobs (`mask_work`, through `jobs`), and keeps the layers of each
-mask alike (`mask_sync`).
+It shows forms (`panel`), runs jobs (`jobs`, through `base.jobs`), and keeps the layers of each mask alike (`sync`).
 """
 
 from __future__ import annotations
@@ -10,31 +9,25 @@ import secrets
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent, QTimer, Signal
-from qtpy.QtWidgets import (
-    QApplication,
-)
+from qtpy.QtCore import Signal
 
 from napari_nucleigan.base.errors import LabelsError, NucleiganError
 from napari_nucleigan.masks.editing.sizes import mask_sizes, tissue_sizes
 from napari_nucleigan.widgets.base import layers
-from napari_nucleigan.widgets.base.fields import (
-    set_text,
-    silent,
-)
+from napari_nucleigan.widgets.base.fields import set_text, silent
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.masks import jobs
 from napari_nucleigan.widgets.masks.forms import ALL, EMPTY, SELECTED
 from napari_nucleigan.widgets.masks.panel import FILL, MaskPanel
 from napari_nucleigan.widgets.masks.sampler_form import REPLACE, VIEW
 from napari_nucleigan.widgets.masks.session import MaskSession
-from napari_nucleigan.widgets.masks.sync import mask_problem
+from napari_nucleigan.widgets.masks.sync import editing_problem
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Shapes
     from napari.viewer import Viewer
 
+    from napari_nucleigan.base.events import Progress
     from napari_nucleigan.masks.sampler.sample import PolygonMasks
     from napari_nucleigan.widgets.masks.sync import MaskSync
 
@@ -53,61 +46,53 @@ class MasksWidget(MaskPanel):
     """
 
     done = Signal(object)
-    """A fill or edit is in the mask: a `mask_work.Done`."""
+    """A fill or edit is in the mask: a `jobs.Done`."""
     fitted = Signal()
     """The fields were learnt from a layer."""
-    failed = Signal(object)
-    """Something went wrong: a `NucleiganError`, already shown to the user."""
 
     def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
-        self.bench = MaskSession(napari_viewer, self)
+        super().__init__(napari_viewer)
+        self.session = MaskSession(napari_viewer, self)
         self._target: MaskSync | None = None
         self._fit_name = ""
 
         self._runner = Runner(self, activity=True)
         self._fitter = Runner(self, activity=True)
-        self._rest = QTimer(self, singleShot=True, interval=FIGURES_MS)
-        self._glance = QTimer(self, singleShot=True, interval=FIGURES_MS)
+        self._rest = self._after(FIGURES_MS, self._show_figures)
+        self._glance = self._after(FIGURES_MS, self._update)
         self._connect()
         self._theme()
         self.reset_choices()
 
     @property
-    def running(self) -> bool:
-        """Whether a fill, an edit or a fit is on its way."""
-        return self._runner.running or self._fitter.running
-
-    @property
     def mask(self) -> Labels | None:
         """The chosen mask."""
-        return self.bench.mask
+        return self.session.mask
 
     @property
     def sync(self) -> MaskSync | None:
         """What keeps the layers of the chosen mask alike; None where there is none, or it cannot be edited."""
-        return self.bench.sync
+        return self.session.sync
 
     def reset_choices(self, event: object = None) -> None:
-        """List the layers anew; napari calls this when layers come, go or are renamed."""
-        image, bench = self._over(), self.bench
-        bench.refresh()
+        """List the layers again; napari calls this when layers come, go or are renamed."""
+        image, session = self._over(), self.session
+        session.refresh()
         with silent(self.choice):
             self.choice.clear()
-            for index, layer in enumerate(bench.masks):
+            for index, layer in enumerate(session.masks):
                 self.choice.addItem(layer.name, index)
-            self.choice.setCurrentIndex(bench.masks.index(bench.mask) if bench.mask is not None else -1)
-        chosen = bench.images.index(image) if image in bench.images else EMPTY
-        self.canvas_form.set_images([layer.name for layer in bench.images], chosen)
-        self.edit_form.set_shapes({layer.name: partial(self.take_shapes, layer) for layer in bench.foreign_shapes()})
-        self.fill_form.set_layers({layer.name: partial(self.fit, layer) for layer in bench.masks})
+            self.choice.setCurrentIndex(session.masks.index(session.mask) if session.mask is not None else -1)
+        chosen = session.images.index(image) if image in session.images else EMPTY
+        self.canvas_form.set_images([layer.name for layer in session.images], chosen)
+        self.edit_form.set_shapes({layer.name: partial(self.take_shapes, layer) for layer in session.foreign_shapes()})
+        self.fill_form.set_layers({layer.name: partial(self.fit, layer) for layer in session.masks})
         self._show_mask()
         self._show_place()
 
     def select_mask(self, layer: Labels) -> None:
         """Choose a mask in the form."""
-        self.choice.setCurrentIndex(self.bench.masks.index(layer))
+        self.choice.setCurrentIndex(self.session.masks.index(layer))
 
     def create(self) -> None:
         """Add a new mask, as the Canvas tab says."""
@@ -115,7 +100,7 @@ class MasksWidget(MaskPanel):
         if self._canvas_problem():
             return
         shape = form.height.value(), form.width_.value()
-        self.select_mask(self.bench.create(self._over(), shape, form.mpp.value()))
+        self.select_mask(self.session.create(self._over(), shape, form.mpp.value()))
         self._show_mask()
         self.tabs.setCurrentIndex(FILL)
 
@@ -124,7 +109,7 @@ class MasksWidget(MaskPanel):
         form = self.fill_form
         if self.running or self._work_problem() or form.problem():
             return
-        box = self.bench.view() if form.region.currentData() == VIEW else None
+        box = self.session.view() if form.region.currentData() == VIEW else None
         replace = form.existing.currentData() == REPLACE
         like = form.organ.currentText()
         self._start(jobs.FillOrder(form.statistics(), form.seed.value(), box, replace, like))
@@ -151,25 +136,20 @@ class MasksWidget(MaskPanel):
         scope = self.edit_form.scope.currentData()
         if scope == SELECTED:
             return self.sync.selection() if self.sync is not None else []
-        return self.bench.nuclei(in_view=scope != ALL)
+        return self.session.nuclei(in_view=scope != ALL)
 
     def fit(self, layer: Labels) -> None:
         """Learn the fields of the Fill tab from the nuclei of a Labels layer."""
-        mpp, _ = self.bench.scale(layer)
+        mpp, _ = self.session.scale(layer)
         if self.running:
             return
-        if text := mask_problem(layer):
+        if text := editing_problem(layer):
             self._failed(LabelsError(text))
         elif mpp is None:
             self._failed(LabelsError(f"“{layer.name}” does not say its pixel size: choose it as the mask and type it."))
         else:
             self._fit_name = layer.name
             self._begin(self._fitter, jobs.learn(layer.data.copy(), mpp), f"learning from {layer.name}")
-
-    def cancel(self) -> None:
-        """Stop what is running; the mask stays as it is."""
-        self._runner.cancel()
-        self._fitter.cancel()
 
     def undo(self) -> None:
         """Take back the last stroke, fill, edit or polygon of the mask."""
@@ -197,7 +177,7 @@ class MasksWidget(MaskPanel):
     def take_shapes(self, layer: Shapes) -> None:
         """Add what is drawn in another Shapes layer."""
         try:
-            count = self.bench.take_shapes(layer) if self.sync is not None else 0
+            count = self.session.take_shapes(layer) if self.sync is not None else 0
         except NucleiganError as error:
             self._failed(error)
             return
@@ -206,10 +186,10 @@ class MasksWidget(MaskPanel):
 
     def _connect(self) -> None:
         self.choice.currentIndexChanged.connect(lambda _: self._mask_chosen())
-        self.bench.changed.connect(self._rest.start)
-        self.bench.selected.connect(self._glance.start)
-        self.bench.noted.connect(self._say)
-        self.bench.failed.connect(self._failed)
+        self.session.changed.connect(self._rest.start)
+        self.session.selected.connect(self._glance.start)
+        self.session.noted.connect(self._say)
+        self.session.failed.connect(self._failed)
         self.mpp.valueChanged.connect(lambda mpp: self._mpp_typed(mpp, False))
         self.mpp.editingFinished.connect(lambda: self._mpp_typed(self.mpp.value(), True))
         self.canvas_form.changed.connect(self._show_place)
@@ -226,45 +206,24 @@ class MasksWidget(MaskPanel):
         self.undo_button.clicked.connect(lambda: self.undo())
         self.redo_button.clicked.connect(lambda: self.redo())
         self.cancel_button.clicked.connect(lambda: self.cancel())
-        self._runner.finished.connect(self._finished)
-        self._fitter.finished.connect(self._fitted)
-        for runner in (self._runner, self._fitter):
-            runner.progressed.connect(lambda event: self.progress.setFormat(event.what))
-            runner.failed.connect(self._failed)
-            runner.stopped.connect(lambda: self._say("Cancelled."))
-        self._rest.timeout.connect(self._show_figures)
-        self._glance.timeout.connect(self._update)
-        self._viewer.events.theme.connect(self._theme)
-        # A docked widget never sees a close event; `event` below and this are what there is.
-        app = QApplication.instance()
-        assert app is not None
-        app.aboutToQuit.connect(self._shut_down)
+        self._wire(self._runner, self._finished)
+        self._wire(self._fitter, self._fitted)
 
-    def event(self, event: QEvent) -> bool:
-        """Let go of all layers when the widget leaves its window."""
-        if event.type() == QEvent.Type.ParentChange:
-            if self.parent() is None:
-                self._shut_down()
-            else:
-                self.reset_choices()
-        return bool(super().event(event))
+    def _docked(self) -> None:
+        self.reset_choices()
 
-    def _shut_down(self) -> None:
-        self._rest.stop()
-        self._glance.stop()
-        self.cancel()
-        self.bench.close()
-
-    def _theme(self, event: object = None) -> None:
-        self.set_theme(self._viewer.theme)
+    def shut_down(self) -> None:
+        """Stop all work and let go of all masks; their layers stay."""
+        super().shut_down()
+        self.session.close()
 
     def _mask_chosen(self) -> None:
         index = self.choice.currentData()
-        self.bench.choose(None if index is None else self.bench.masks[index])
+        self.session.choose(None if index is None else self.session.masks[index])
         self._show_mask()
 
     def _show_mask(self) -> None:
-        mpp, source = self.bench.scale(self.mask)
+        mpp, source = self.session.scale(self.mask)
         if abs(self.mpp.value() - (mpp or 0.0)) > 1e-9:
             with silent(self.mpp):
                 self.mpp.setValue(mpp or 0.0)
@@ -275,12 +234,12 @@ class MasksWidget(MaskPanel):
     def _mpp_typed(self, mpp: float, done: bool) -> None:
         # "0" is how "0.5" begins: only a field that is left at 0 takes back what was typed before.
         if self.mask is not None and (mpp or done):
-            self.bench.scales.give(self.mask, mpp)
+            self.session.scales.give(self.mask, mpp)
             self._show_mask()
 
     def _over(self) -> Image | None:
         index = self.canvas_form.over.currentData()
-        images = self.bench.images
+        images = self.session.images
         return images[index] if index not in (None, EMPTY) and index < len(images) else None
 
     def _show_place(self) -> None:
@@ -288,7 +247,7 @@ class MasksWidget(MaskPanel):
         if image is None:
             self.canvas_form.show_place(None, None)
         else:
-            self.canvas_form.show_place(layers.image_shape(image), self.bench.scales.of(image)[0])
+            self.canvas_form.show_place(layers.image_shape(image), self.session.scales.of(image)[0])
         self._update()
 
     def _canvas_problem(self) -> str:
@@ -297,9 +256,9 @@ class MasksWidget(MaskPanel):
     def _work_problem(self) -> str:
         if self.mask is None:
             return _NO_MASK
-        if self.bench.problem:
-            return self.bench.problem
-        return "" if self.bench.mpp else "Type the pixel size of the mask in microns, above."
+        if self.session.problem:
+            return self.session.problem
+        return "" if self.session.mpp else "Type the pixel size of the mask in microns, above."
 
     def _update(self) -> None:
         running, sync = self.running, self.sync
@@ -318,7 +277,7 @@ class MasksWidget(MaskPanel):
             problem = problem or "There are no nuclei yet."
         problems = dict.fromkeys(self.edit_form.buttons, problem)
         if not problem:
-            pixel = self.bench.mpp or 0.0
+            pixel = self.session.mpp or 0.0
             if self.edit_form.amount.value() < pixel:
                 short = f"The amount is less than a pixel of {pixel:g} µm."
                 problems.update(jitter=short, grow=short, shrink=short)
@@ -330,7 +289,7 @@ class MasksWidget(MaskPanel):
         self.show_running(running)
 
     def _show_figures(self) -> None:
-        sync, mpp = self.sync, self.bench.mpp
+        sync, mpp = self.sync, self.session.mpp
         sizes = mask_sizes(sync.document.areas, sync.document.shape, mpp) if sync is not None and mpp else None
         organ, name = self.fill_form.reference()
         self.histogram.show_sizes(sizes, tissue_sizes(organ), name)
@@ -358,7 +317,7 @@ class MasksWidget(MaskPanel):
         assert sync is not None
         sync.sync()
         self._target = sync
-        job = jobs.carry_out(order, sync.document.labels.copy(), self.bench.mpp or 1.0, sync.document.new_id())
+        job = jobs.carry_out(order, sync.document.labels.copy(), self.session.mpp or 1.0, sync.document.new_id())
         self._begin(self._runner, job, "changing the mask")
 
     def _begin(self, runner: Runner, job: Any, what: str) -> None:
@@ -370,7 +329,7 @@ class MasksWidget(MaskPanel):
 
     def _finished(self, done: jobs.Done) -> None:
         sync = self._target
-        if sync is None or not self.bench.keeps(sync):
+        if sync is None or not self.session.keeps(sync):
             self._update()
             return
         if not sync.write(done.edit.labels, done.before):
@@ -390,11 +349,9 @@ class MasksWidget(MaskPanel):
         self._say(f"All fields were learnt from “{self._fit_name}”.")
         self.fitted.emit()
 
+    def _progressed(self, event: Progress) -> None:
+        self.progress.setFormat(event.what)
+
     def _say(self, text: str) -> None:
         set_text(self.notes, text)
         self._update()
-
-    def _failed(self, error: NucleiganError) -> None:
-        show_error(str(error))
-        self._say(str(error))
-        self.failed.emit(error)

@@ -1,4 +1,4 @@
-"""The jobs that the Masks widget runs in threads; nothing here touches Qt or a viewer."""
+"""Jobs of the Masks widget; nothing here touches Qt or a viewer."""
 
 from __future__ import annotations
 

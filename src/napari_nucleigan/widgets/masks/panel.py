@@ -1,24 +1,56 @@
-"""The view of the Masks widget: its forms in tabs, what is below them, and nothing that acts."""
+"""Panel: the view of the Masks widget: its forms in tabs, a histogram of sizes below, and nothing that acts."""
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QProgressBar, QPushButton, QScrollArea, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
+from html import escape
+from typing import TYPE_CHECKING
 
-from napari_nucleigan.widgets.base.fields import add_row, combo, form_layout, row, small_label, spin, warning_style
+import numpy as np
+from qtpy.QtCore import QPointF, QRectF, Qt
+from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
+from qtpy.QtWidgets import QProgressBar, QPushButton, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
+
+from napari_nucleigan.masks.editing.sizes import bin_edges
+from napari_nucleigan.widgets.base.dock import Dock
+from napari_nucleigan.widgets.base.fields import (
+    add_row,
+    combo,
+    form_layout,
+    row,
+    scrolled,
+    small_label,
+    spin,
+    warning_style,
+)
 from napari_nucleigan.widgets.masks.forms import CanvasForm, EditForm
-from napari_nucleigan.widgets.masks.histogram import SizeHistogram
 from napari_nucleigan.widgets.masks.sampler_form import FillForm
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+    from qtpy.QtGui import QPaintEvent
+
+    from napari_nucleigan.masks.editing.sizes import Floats, Sizes
 
 CANVAS, FILL, EDIT = range(3)
 """Positions of the tabs."""
+MASK, TISSUE = "#2f9e8f", "#e8871e"
+"""Colours that can be told apart on dark and on light, also by the colour-blind."""
 
 
-class MaskPanel(QWidget):
+_HEIGHT = 125
+
+
+_STEPS = (1.0, 2.0, 5.0, 10.0)
+
+
+_TICK = 3
+
+
+class MaskPanel(Dock):
     """All fields of the Masks widget."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__(napari_viewer)
         self.choice = combo({}, "The mask to work on: a Labels layer with a number for each nucleus.")
         self.mpp = spin(20.0, 0.01, 4, "not known", " µm", "Side of a pixel of the mask in microns.")
         self.mpp_source = small_label()
@@ -55,12 +87,7 @@ class MaskPanel(QWidget):
         add_row(form, "Pixel size", self.mpp)
         form.addRow(self.mpp_source)
         for name, part in (("Canvas", self.canvas_form), ("Fill", self.fill_form), ("Draw and edit", self.edit_form)):
-            scroll = QScrollArea()
-            scroll.setWidgetResizable(True)
-            scroll.setFrameShape(QFrame.Shape.NoFrame)
-            scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-            scroll.setWidget(part)
-            self.tabs.addTab(scroll, name)
+            self.tabs.addTab(scrolled(part), name)
         self.undo_button.setToolTip(
             "Take back the last stroke, fill, edit or polygon of the mask (Ctrl-Z in its layers)."
         )
@@ -79,3 +106,119 @@ class MaskPanel(QWidget):
             layout.addWidget(part)
         self.setMinimumWidth(360)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+
+
+class Bars(QWidget):
+    """Bars for the mask and a line for the tissue.
+
+    Painted here rather than by pyqtgraph, whose plots leave menus behind when they are closed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.edges: Floats = np.array([0.0, 1.0])
+        self.mask: Floats | None = None
+        self.tissue: Floats | None = None
+        self.text = QColor("#888888")
+        self.setFixedHeight(_HEIGHT)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setToolTip("How large nuclei are: percent of them by area in square microns; the last bar has no end.")
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the axes, the bars and the line."""
+        painter = QPainter(self)
+        metrics = painter.fontMetrics()
+        shares = [each for each in (self.mask, self.tissue) if each is not None]
+        top = max([1e-3, *(float(each.max()) for each in shares)]) * 1.05
+        left, line = metrics.horizontalAdvance("100%") + 2 * _TICK, metrics.height()
+        area = QRectF(left, line / 2, self.width() - left - _TICK, self.height() - 2.9 * line)
+        painter.setPen(self.text)
+        painter.drawLine(area.bottomLeft(), area.bottomRight())
+        painter.drawLine(area.topLeft(), area.bottomLeft())
+        for value in _ticks(100 * top, 3):
+            y = area.bottom() - area.height() * value / (100 * top)
+            painter.drawLine(QPointF(left - _TICK, y), QPointF(left, y))
+            box = QRectF(0, y - line / 2, left - 2 * _TICK, line)
+            painter.drawText(box, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, f"{value:g}%")
+        for value in _ticks(self.edges[-1], max(2, int(area.width() / 60))):
+            x = area.left() + area.width() * value / self.edges[-1]
+            painter.drawLine(QPointF(x, area.bottom()), QPointF(x, area.bottom() + _TICK))
+            box = QRectF(x - 40, area.bottom() + _TICK, 80, line)
+            painter.drawText(box, Qt.AlignmentFlag.AlignHCenter, f"{value:g}")
+        box = QRectF(area.left(), area.bottom() + _TICK + line, area.width(), 1.2 * line)
+        painter.drawText(box, Qt.AlignmentFlag.AlignHCenter, "area (µm²)")
+        for heights, colour, filled in ((self.mask, MASK, True), (self.tissue, TISSUE, False)):
+            if heights is None:
+                continue
+            points = [QPointF(area.left(), area.bottom())]
+            for at, height in enumerate(heights):
+                y = area.bottom() - area.height() * height / top
+                for edge in (self.edges[at], self.edges[at + 1]):
+                    points.append(QPointF(area.left() + area.width() * edge / self.edges[-1], y))
+            points.append(QPointF(area.right(), area.bottom()))
+            if filled:
+                painter.setPen(Qt.PenStyle.NoPen)
+                painter.setBrush(QColor(colour))
+                painter.drawPolygon(QPolygonF(points))
+            else:
+                painter.setPen(QPen(QColor(colour), 2))
+                painter.drawPolyline(QPolygonF(points))
+        painter.end()
+
+
+class SizeHistogram(QWidget):
+    """A histogram of areas in µm², and the figures in words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bars = Bars()
+        self.legend = small_label()
+        self.legend.setTextFormat(Qt.TextFormat.RichText)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addWidget(self.legend)
+        layout.addWidget(self.bars)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def show_sizes(self, mask: Sizes | None, tissue: Sizes | None, name: str) -> None:
+        """Show a mask beside a tissue.
+
+        Parameters
+        ----------
+        mask, tissue : Sizes or None
+            None where there is none.
+        name : str
+            Name of the tissue.
+        """
+        bars = self.bars
+        bars.edges = bin_edges(mask, tissue)
+        bars.mask, bars.tissue = (each.histogram(bars.edges) if each is not None else None for each in (mask, tissue))
+        bars.update()
+        lines = [_line(MASK, "Mask", mask)] if mask is not None else []
+        if tissue is not None:
+            lines.append(_line(TISSUE, name, tissue))
+        self.legend.setText("<br>".join(lines))
+        self.legend.setVisible(bool(lines))
+
+    def set_theme(self, text: str) -> None:
+        """Use the colour of a theme's text."""
+        self.bars.text = QColor(text)
+        self.bars.update()
+
+
+def _ticks(end: float, most: int) -> list[float]:
+    """Round numbers from 0 to `end`, about `most` of them."""
+    raw = end / max(most, 1)
+    scale = 10 ** np.floor(np.log10(raw))
+    step = next(scale * each for each in _STEPS if scale * each >= raw * 0.999)
+    return [float(f"{value:.6g}") for value in np.arange(0, end + step * 1e-6, step)]
+
+
+def _line(colour: str, name: str, sizes: Sizes) -> str:
+    parts = [f"{sizes.density:,.0f}/mm²".replace(",", "\u202f")]
+    if sizes.count is not None:
+        parts.insert(0, f"{sizes.count} nucle{'us' if sizes.count == 1 else 'i'}")
+    if sizes.areas.size:
+        parts.append(f"median {sizes.median:.0f} µm²")
+    return f"<span style='color:{colour}'>&#9632;</span> <b>{escape(name)}</b>: {', '.join(parts)}"

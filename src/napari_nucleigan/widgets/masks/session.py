@@ -1,4 +1,4 @@
-"""The layers that the Masks widget works on: which there are, which mask is chosen, and what keeps each mask alike."""
+"""Mask session: the masks of a viewer, which of them is chosen, and what keeps the layers of each alike."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from qtpy.QtCore import QObject, Signal
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.masks.editing.filling import inside
 from napari_nucleigan.widgets.base import layers
-from napari_nucleigan.widgets.base.pixel_sizes import PixelSizes
-from napari_nucleigan.widgets.masks.sync import MaskSync, mask_problem
+from napari_nucleigan.widgets.base.mask_layers import is_labels, mask_layers
+from napari_nucleigan.widgets.base.transforms import PixelSizes
+from napari_nucleigan.widgets.masks.sync import MaskSync, editing_problem
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -63,21 +64,15 @@ class MaskSession(QObject):
 
     def scale(self, mask: Labels | None) -> tuple[float | None, str]:
         """Microns per pixel of a mask, and where they come from."""
-        return (None, "") if mask is None or mask_problem(mask) else self.scales.of(mask)
+        return (None, "") if mask is None or editing_problem(mask) else self.scales.of(mask)
 
     def keeps(self, sync: MaskSync | None) -> bool:
         """Whether the layers of a mask are still there and kept alike."""
         return sync in self._syncs.values()
 
     def refresh(self) -> None:
-        """List the layers anew; a mask that is gone is let go."""
-        from napari.layers import Labels
-
-        self.masks = [
-            layer
-            for layer in reversed(self.viewer.layers)
-            if isinstance(layer, Labels) and layers.view_kind(layer) is None
-        ]
+        """List the layers again; a mask that is gone is let go."""
+        self.masks = [layer for layer in mask_layers(self.viewer) if is_labels(layer)]
         self.images = [layer for layer in layers.image_layers(self.viewer) if not layers.layer_problem(layer)]
         there = {layer.unique_id for layer in self.masks}
         for key in [key for key in self._syncs if key not in there]:
@@ -91,7 +86,7 @@ class MaskSession(QObject):
         self.mask, self.problem = mask, ""
         if mask is None or mask.unique_id in self._syncs:
             return
-        self.problem = mask_problem(mask)
+        self.problem = editing_problem(mask)
         if self.problem:
             return
         try:

@@ -36,7 +36,7 @@ _EDGE = "#ffd400"
 _WIDTH = 1  # pixels of the mask
 
 
-def mask_problem(layer: Labels) -> str:
+def editing_problem(layer: Labels) -> str:
     """Say why a Labels layer cannot be edited as a mask; empty where it can."""
     if layer.multiscale:
         return f"“{layer.name}” has several resolutions; a mask has one: make a new mask over it."
@@ -57,7 +57,7 @@ class MaskSync(QObject):
     viewer : napari.viewer.Viewer
         Where the layers are.
     labels : napari.layers.Labels
-        The mask, for which `mask_problem` has nothing to say.
+        The mask, for which `editing_problem` has nothing to say.
     parent : QObject
         The widget that owns it.
 
@@ -84,24 +84,21 @@ class MaskSync(QObject):
         self._labels_dirty = self._shapes_dirty = False
         self._rest = QTimer(self, singleShot=True, interval=_REST_MS)
         self._rest.timeout.connect(self.sync)
-        for name in ("paint", "set_data", "data"):
-            getattr(labels.events, name).connect(self._mark_labels)
-        labels.events.selected_label.connect(self._selection_changed)
-        for name in _MOVES:
-            getattr(labels.events, name).connect(self._moved)
-        viewer.layers.events.removed.connect(self._removed)
-        viewer.layers.selection.events.active.connect(self._selection_changed)
+        self._links = [
+            *((getattr(labels.events, name), self._mark_labels) for name in ("paint", "set_data", "data")),
+            *((getattr(labels.events, name), self._moved) for name in _MOVES),
+            (labels.events.selected_label, self._selection_changed),
+            (viewer.layers.events.removed, self._removed),
+            (viewer.layers.selection.events.active, self._selection_changed),
+        ]
+        for event, call in self._links:
+            event.connect(call)
 
     def close(self) -> None:
         """Let go of the layers; they stay as they are."""
         self._rest.stop()
-        for name in ("paint", "set_data", "data"):
-            getattr(self.labels.events, name).disconnect(self._mark_labels)
-        self.labels.events.selected_label.disconnect(self._selection_changed)
-        for name in _MOVES:
-            getattr(self.labels.events, name).disconnect(self._moved)
-        self.viewer.layers.events.removed.disconnect(self._removed)
-        self.viewer.layers.selection.events.active.disconnect(self._selection_changed)
+        for event, call in self._links:
+            event.disconnect(call)
         self._let_go()
 
     def show_polygons(self) -> Shapes:

@@ -6,23 +6,23 @@ The training is a run like any other, in a process of its own: the Train widget 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from napari_nucleigan.base.errors import NucleiganError
-from napari_nucleigan.base.events import Note, Progress
+from napari_nucleigan.base.events import Progress
 from napari_nucleigan.training.recipes import FINE_TUNING, SegmenterRecipe, fixed_by, read_recipe
 from napari_nucleigan.training.runs.run_library import default_folder
 from napari_nucleigan.training.runs.status import RunState
 from napari_nucleigan.widgets.base import layers, training_jobs
-from napari_nucleigan.widgets.base.activity import Activity
-from napari_nucleigan.widgets.base.closing import Closing
-from napari_nucleigan.widgets.base.fields import add_row, combo, form_layout, silent, spin, warning_style
-from napari_nucleigan.widgets.base.file_names import file_name
+from napari_nucleigan.widgets.base.background_runs import Activity, Closing
+from napari_nucleigan.widgets.base.dock import Page
+from napari_nucleigan.widgets.base.fields import add_row, combo, form_layout, silent, spin
 from napari_nucleigan.widgets.base.image_sources import Source
 from napari_nucleigan.widgets.base.jobs import Runner
+from napari_nucleigan.widgets.base.layers import file_name
 from napari_nucleigan.widgets.base.mask_layers import mask_reader, pairs_of
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.run_watcher import Monitor
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _FEWEST_MINUTES = 0.1
 
 
-class Corrections(QWidget):
+class Corrections(Page):
     """Regions of an image whose nuclei the user has corrected, and a model fine-tuned on them.
 
     Parameters
@@ -57,8 +57,6 @@ class Corrections(QWidget):
     """The `RunStatus` of the run that has ended."""
     model_made = Signal(object, object)
     """Path of the model, and the image that is to be segmented with it now; None for none."""
-    failed = Signal(object)
-    """Something went wrong: a `NucleiganError`."""
 
     def __init__(self, viewer: Viewer, run_folder: str = "") -> None:
         super().__init__()
@@ -127,7 +125,7 @@ class Corrections(QWidget):
         self._update()
 
     def reset_choices(self) -> None:
-        """List the layers anew; what was chosen stays chosen."""
+        """List the layers again; what was chosen stays chosen."""
         self._labels = [labels for image, labels in pairs_of(self._viewer) if image is self._image]
         before = self.labels.currentData()
         with silent(self.labels):
@@ -198,12 +196,7 @@ class Corrections(QWidget):
     def shut_down(self) -> None:
         """Look at nothing any more; a run goes on, and the Train widget finds it."""
         self._forget()
-        for runner in (self._runner, self._actor):
-            runner.cancel()
-
-    def set_theme(self, theme: str) -> None:
-        """Follow the viewer's theme."""
-        self.bar.problem.setStyleSheet(warning_style(theme))
+        super().shut_down()
 
     def _build(self) -> None:
         self.button.setText("Corrections")
@@ -239,12 +232,8 @@ class Corrections(QWidget):
         self.again_button.clicked.connect(lambda: self._offer(self._image or self._learnt_from))
         self.labels.currentIndexChanged.connect(lambda _: self._update())
         self.regions.changed.connect(self._update)
-        self._runner.progressed.connect(self.bar.show_progress)
-        self._runner.noted.connect(self._noted)
-        self._runner.finished.connect(self._started)
-        self._runner.stopped.connect(self._update)
-        for runner in (self._runner, self._actor):
-            runner.failed.connect(self._failed)
+        self._wire(self._runner, self._started, stopped=self._update)
+        self._wire(self._actor, quiet=True)
         self._monitor.status.connect(self._told)
         self._monitor.gone.connect(self._gone)
         self._monitor.failed.connect(self._failed)
@@ -311,12 +300,3 @@ class Corrections(QWidget):
             self._forget()
             self.bar.note("The folder of the run is gone.")
             self._update()
-
-    def _noted(self, event: Any) -> None:
-        if isinstance(event, Note):
-            self.bar.note(event.text)
-
-    def _failed(self, error: NucleiganError) -> None:
-        self.bar.note(str(error))
-        self._update()
-        self.failed.emit(error)

@@ -9,19 +9,18 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_error, show_info, show_warning
-from qtpy.QtCore import QEvent, QTimer, Signal
-from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
+from napari.utils.notifications import show_info
+from qtpy.QtCore import Signal
 
 from napari_nucleigan.base.errors import NucleiganError
-from napari_nucleigan.base.events import Note, Progress
 from napari_nucleigan.models import ModelFile, list_models, read_card
 from napari_nucleigan.widgets.base import image_sources, layers, preferences
-from napari_nucleigan.widgets.base.fields import scroll_inside, warning_style
+from napari_nucleigan.widgets.base.dock import Dock, column
+from napari_nucleigan.widgets.base.fields import scrolled, warning_style
 from napari_nucleigan.widgets.base.image_sources import WHOLE_IMAGE
 from napari_nucleigan.widgets.base.jobs import Runner
-from napari_nucleigan.widgets.base.pixel_sizes import PixelSizes
 from napari_nucleigan.widgets.base.run_bar import RunBar
+from napari_nucleigan.widgets.base.transforms import PixelSizes
 from napari_nucleigan.widgets.segment import form as forms
 from napari_nucleigan.widgets.segment import jobs
 from napari_nucleigan.widgets.segment.corrections import Corrections
@@ -37,14 +36,15 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
+    from napari_nucleigan.base.events import Progress
     from napari_nucleigan.contributions.layers import LayerData
     from napari_nucleigan.segmentation import Segmentation
 
 REFILTER_MS = 80
-"""Rest after the last move of a filter before the labels are made anew."""
+"""Rest after the last move of a filter before the labels are made again."""
 
 
-class SegmentWidget(QWidget):
+class SegmentWidget(Dock):
     """Segment the nuclei of H&E images.
 
     Parameters
@@ -55,15 +55,12 @@ class SegmentWidget(QWidget):
 
     done = Signal(object)
     """A run has ended: the list of its `results.Result`."""
-    failed = Signal(object)
-    """Something went wrong: a `NucleiganError`, already shown to the user."""
     ready = Signal()
     """Models and devices are listed."""
+    pops_up = True
 
     def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
-        self._preferences = preferences.preferences()
+        super().__init__(napari_viewer)
         self._images: list[Image] = []
         self._scales = PixelSizes()
         self._extra_models: list[ModelFile] = []
@@ -89,17 +86,12 @@ class SegmentWidget(QWidget):
         self._surveyor = Runner(self)
         self._refilterer = Refilter(self._results, self)
         self.slides = SlideRun(napari_viewer, self)
-        self._rest = QTimer(self, singleShot=True, interval=REFILTER_MS)
-        self._build()
+        self._rest = self._after(REFILTER_MS, self._refilter)
+        self._fill(scrolled(column(self.form, self.bar, self.corrections)), 320)
         self._connect()
         self._theme()
         self.reset_choices()
         self.refresh_models()
-
-    @property
-    def running(self) -> bool:
-        """Whether images are being opened or segmented."""
-        return self._runner.running or self._opener.running or self.slides.running
 
     @property
     def results(self) -> list[Result]:
@@ -108,7 +100,7 @@ class SegmentWidget(QWidget):
         return list(self._results)
 
     def reset_choices(self, event: object = None) -> None:
-        """List the image layers anew; napari calls this when layers come, go or are renamed."""
+        """List the image layers again; napari calls this when layers come, go or are renamed."""
         kept = [layer.unique_id for layer in self._selected()]
         everything = self.form.image.currentData() == forms.ALL_IMAGES
         self._images = layers.image_layers(self._viewer)
@@ -172,8 +164,7 @@ class SegmentWidget(QWidget):
     def cancel(self) -> None:
         """Stop what is running; results already made stay."""
         self._queue.clear()
-        for runner in (self._opener, self._runner, self.slides):
-            runner.cancel()
+        super().cancel()
 
     def problem(self) -> str:
         """Why a run is not possible now; empty where it is."""
@@ -187,16 +178,6 @@ class SegmentWidget(QWidget):
             return "Looking for models and devices…"
         return self.form.problem() or self._choice.problem(chosen)
 
-    def _build(self) -> None:
-        inner = QWidget()
-        layout = QVBoxLayout(inner)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.addWidget(self.form)
-        layout.addWidget(self.bar)
-        layout.addWidget(self.corrections)
-        layout.addStretch()
-        scroll_inside(self, inner)
-
     def _connect(self) -> None:
         form = self.form
         form.paths_chosen.connect(self.open_paths)
@@ -207,56 +188,35 @@ class SegmentWidget(QWidget):
         form.changed.connect(self._update)
         self.bar.run_clicked.connect(self.run)
         self.bar.cancel_clicked.connect(self.cancel)
-        self._rest.timeout.connect(self._refilter)
-        self._surveyor.finished.connect(self._surveyed)
-        self._surveyor.failed.connect(self._failed)
+        self._wire(self._surveyor, self._surveyed, quiet=True)
+        self._wire(self._opener, self._opened)
+        self._wire(self._runner, self._finished, failed=self._failed_run)
+        self._wire(self.slides, self._finished_slide, failed=self._failed_run)
+        self._wire(self._refilterer, quiet=True)
         self.shapes.button.clicked.connect(lambda: self.shapes.draw(self._selected()[0]))
         self.shapes.changed.connect(self._update)
         self.slide.changed.connect(self._update)
-        for runner in (self._runner, self._opener, self.slides):
-            runner.progressed.connect(self._progressed)
-            runner.noted.connect(self._noted)
-            runner.stopped.connect(self._stopped)
-        self._opener.finished.connect(self._opened)
-        self._opener.failed.connect(self._failed)
-        self._runner.finished.connect(self._finished)
-        self.slides.finished.connect(self._finished_slide)
-        for runner in (self._runner, self.slides):
-            runner.failed.connect(self._failed_run)
         self._refilterer.shown.connect(self._refiltered)
         self._refilterer.noted.connect(self.bar.note)
-        self._refilterer.failed.connect(self._failed)
         self.corrections.model_made.connect(self._learnt)
-        self.corrections.failed.connect(self._failed)
         self._choice.view_changed.connect(self._update)
-        self._viewer.events.theme.connect(self._theme)
-        # A docked widget never sees a close event; `event` below and this are what there is.
-        app = QApplication.instance()
-        assert app is not None
-        app.aboutToQuit.connect(self._shut_down)
+        self._add_page(self.corrections)
 
-    def event(self, event: QEvent) -> bool:
-        """Stop all jobs when the widget leaves its window."""
-        if event.type() == QEvent.Type.ParentChange:
-            if self.parent() is None:
-                self._shut_down()
-            elif self.form.model.count() == 0 and not self._surveyor.running:
-                self.refresh_models()
-        return bool(super().event(event))
+    def _docked(self) -> None:
+        if self.form.model.count() == 0 and not self._surveyor.running:
+            self.refresh_models()
 
-    def _shut_down(self) -> None:
+    def shut_down(self) -> None:
+        """Stop all work and let go of the viewer; the layers that were made stay."""
         self._queue.clear()
-        self._rest.stop()
         self._choice.rest()
-        for runner in (self._runner, self._opener, self.slides, self._surveyor, self._refilterer):
-            runner.cancel()
-        self.corrections.shut_down()
+        super().shut_down()
         self._results.clear()
 
-    def _theme(self, event: object = None) -> None:
-        for label in (self.bar.problem, self.form.mpp_source):
-            label.setStyleSheet(warning_style(self._viewer.theme))
-        self.corrections.set_theme(self._viewer.theme)
+    def set_theme(self, theme: str) -> None:
+        """Take the colours of a napari theme, by its name."""
+        super().set_theme(theme)
+        self.form.mpp_source.setStyleSheet(warning_style(theme))
 
     def _selected(self) -> list[Image]:
         data = self.form.image.currentData()
@@ -341,13 +301,6 @@ class SegmentWidget(QWidget):
         self._queue.popleft()
         self._next()
 
-    def _failed(self, error: NucleiganError) -> None:
-        show_error(str(error))
-        if self.sender() is not self.corrections:  # they say it themselves
-            self.bar.note(str(error))
-        self._update()
-        self.failed.emit(error)
-
     def _stopped(self) -> None:
         self._queue.clear()
         kept = self.slides.kept() if self.sender() is self.slides else ""
@@ -359,12 +312,6 @@ class SegmentWidget(QWidget):
         several = self._total > 1 and self._queue
         at = self._total - len(self._queue) + 1
         self.bar.show_progress(event, f"image {at} of {self._total}: " if several else "")
-
-    def _noted(self, event: object) -> None:
-        if isinstance(event, Note):
-            self.bar.note(event.text)
-            if event.level == "warning":
-                show_warning(event.text)
 
     def _opened(self, images: list[LayerData]) -> None:
         added = [self._viewer.add_image(pixels, **arguments) for pixels, arguments, _ in images]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
-    from napari_nucleigan.widgets.base.pixel_sizes import PixelSizes
+    from napari_nucleigan.widgets.base.transforms import PixelSizes
     from napari_nucleigan.widgets.segment.form import SegmentForm
     from napari_nucleigan.widgets.segment.shapes_picker import ShapesPicker
     from napari_nucleigan.widgets.segment.slide_form import SlideFields

@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import (
+    CONTOUR,
     METADATA_KEY,
     Box,
     full_labels,
@@ -17,8 +18,8 @@ from napari_nucleigan.widgets.base.layers import (
     is_large,
     labels_place,
     moved,
+    nuclei_colormap,
 )
-from napari_nucleigan.widgets.base.palette import CONTOUR, nuclei_colormap
 from napari_nucleigan.widgets.base.run_bar import Figures
 from napari_nucleigan.widgets.segment.jobs import refilter_job
 

@@ -13,8 +13,8 @@ from qtpy.QtWidgets import QLineEdit
 from napari_nucleigan.segmentation.formats import USUAL
 from napari_nucleigan.widgets.base import layers
 from napari_nucleigan.widgets.base.fields import set_text, small_label
-from napari_nucleigan.widgets.base.file_names import file_name
 from napari_nucleigan.widgets.base.folder_field import FolderField
+from napari_nucleigan.widgets.base.layers import file_name
 from napari_nucleigan.widgets.base.preferences import recall, remember
 from napari_nucleigan.widgets.segment.jobs import SlideRequest
 

@@ -15,15 +15,16 @@ from napari_nucleigan.base.events import Note, Painted, Progress
 from napari_nucleigan.segmentation.slides.assembly import DENSITY_PIXEL
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import (
+    CONTOUR,
     METADATA_KEY,
     VIEW_KEY,
     image_shape,
     labels_place,
     layer_info,
     moved,
+    nuclei_colormap,
     visible_box,
 )
-from napari_nucleigan.widgets.base.palette import CONTOUR, nuclei_colormap
 from napari_nucleigan.widgets.base.run_bar import Figures
 from napari_nucleigan.widgets.segment.jobs import SlideFindings, SlideRequest, open_levels, segment_levels
 

@@ -1,6 +1,6 @@
 """The Synthesize widget: masks to H&E.
 
-It shows a form (`paint_form`), runs jobs (`paint_work`, through `jobs`), keeps the layers that come out
+It shows a form (`form`), runs jobs (`jobs`, through `base.jobs`), keeps the layers that come out
 (`pictures`), and lets a picture follow its mask (`live`).
 """
 
@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_error, show_info, show_warning
-from qtpy.QtCore import QEvent, QTimer, Signal
-from qtpy.QtWidgets import QApplication, QPushButton, QTabWidget, QVBoxLayout, QWidget
+from napari.utils.notifications import show_info
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QPushButton, QTabWidget
 
 from napari_nucleigan.base.errors import NucleiganError
-from napari_nucleigan.base.events import Note
 from napari_nucleigan.models import ModelFile, list_models
-from napari_nucleigan.widgets.base import image_sources, preferences
-from napari_nucleigan.widgets.base.fields import scroll_inside, set_text, warning_style
+from napari_nucleigan.widgets.base import image_sources
+from napari_nucleigan.widgets.base.dock import Dock, add_tabs, column
+from napari_nucleigan.widgets.base.fields import scrolled, set_text, warning_style
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import REPLACE
 from napari_nucleigan.widgets.base.method_form import GAP
@@ -43,10 +43,10 @@ if TYPE_CHECKING:
     from napari_nucleigan.widgets.base.mask_layers import MaskLayer
 
 REST_MS = 150
-"""Rest after the last change of a setting before live mode paints anew."""
+"""Rest after the last change of a setting before live mode paints again."""
 
 
-class SynthesizeWidget(QWidget):
+class SynthesizeWidget(Dock):
     """Paint H&E from masks of nuclei.
 
     Parameters
@@ -59,15 +59,12 @@ class SynthesizeWidget(QWidget):
     """A run has ended: its `PaintedImage`, or None where the mask is gone."""
     followed = Signal(float)
     """Live: the picture shows the mask again; seconds since the first edit that it did not show."""
-    failed = Signal(object)
-    """Something went wrong: a `NucleiganError`, already shown to the user."""
     ready = Signal()
     """Models and devices are listed."""
+    pops_up = True
 
     def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
-        self._preferences = preferences.preferences()
+        super().__init__(napari_viewer)
         self._extra_models: list[ModelFile] = []
         self._pictures = PaintedImages(napari_viewer)
         self._outlines = Outlines()
@@ -86,17 +83,12 @@ class SynthesizeWidget(QWidget):
         self.saver = PairSaver(self)
         self._live = LivePainting(self._cache, self)
         self.sets = SetSection(self._cache, self._choices.set_order, self.problem)
-        self._rest = QTimer(self, singleShot=True, interval=REST_MS)
+        self._rest = self._after(REST_MS, self._begin_live)
         self._build()
         self._connect()
         self._theme()
         self.reset_choices()
         self.refresh_models()
-
-    @property
-    def running(self) -> bool:
-        """Whether a run is on its way."""
-        return self._runner.running
 
     @property
     def live(self) -> LivePainting:
@@ -114,7 +106,7 @@ class SynthesizeWidget(QWidget):
         return self._choices.mask
 
     def reset_choices(self, event: object = None) -> None:
-        """List the layers anew; napari calls this when layers come, go or are renamed."""
+        """List the layers again; napari calls this when layers come, go or are renamed."""
         self._choices.refresh()
         if self._live.mask is not None and self._live.mask not in self._choices.masks:
             self._end_live("The mask was removed: live mode is off.")
@@ -161,28 +153,19 @@ class SynthesizeWidget(QWidget):
         """Stop what is running: a run, or the first picture of live mode."""
         if self._live.beginning:
             self._end_live("Cancelled.")
-        self._runner.cancel()
+        super().cancel()
 
     def _build(self) -> None:
-        inner = QWidget()
-        layout = QVBoxLayout(inner)
-        layout.setContentsMargins(6, 6, 6, 6)
-        once = QWidget()
-        page = QVBoxLayout(once)
-        page.setContentsMargins(6, 6, 6, 6)
-        for part in (self.form.run_fields, self.bar, self.save_button):
-            page.addWidget(part)
-        page.addStretch()
+        once = column(self.form.run_fields, self.bar, self.save_button)
         self.tabs = QTabWidget()
-        self.tabs.addTab(once, "Picture")
-        self.tabs.setTabToolTip(0, "Paint the chosen mask, once or live.")
-        self.tabs.addTab(self.sets, "Data set")
-        self.tabs.setTabToolTip(1, "Make many pairs of a mask and its picture.")
-        layout.addWidget(self.form)
-        layout.addSpacing(GAP)
-        layout.addWidget(self.tabs)
-        layout.addStretch()
-        scroll_inside(self, inner)
+        add_tabs(
+            self.tabs,
+            (once, "Picture", "Paint the chosen mask, once or live."),
+            (self.sets, "Data set", "Make many pairs of a mask and its picture."),
+        )
+        inner = column(self.form, self.tabs)
+        inner.layout().insertSpacing(1, GAP)
+        self._fill(scrolled(inner), 320)
 
     def _connect(self) -> None:
         form = self.form
@@ -195,48 +178,35 @@ class SynthesizeWidget(QWidget):
         self.bar.run_clicked.connect(self.run)
         self.bar.cancel_clicked.connect(self.cancel)
         self.save_button.clicked.connect(lambda: self.saver.ask(self.picture))
-        self._rest.timeout.connect(self._begin_live)
-        self._surveyor.finished.connect(self._surveyed)
-        self._surveyor.failed.connect(self._failed)
-        for source in (self._runner, self._live, self.saver):
-            source.noted.connect(self._noted)
-            source.failed.connect(self._failed)
-        self.sets.noted.connect(self._warn)
-        self.sets.failed.connect(self._show_error)
-        for source in (self._runner, self._live):
-            source.progressed.connect(self.bar.show_progress)
-        self._runner.finished.connect(self._finished)
-        self._runner.stopped.connect(self._stopped)
+        self._wire(self._surveyor, self._surveyed, quiet=True)
+        self._wire(self._runner, self._finished)
+        self._wire(self.saver, quiet=True)
+        self.saver.noted.connect(self._noted)
+        self._live.progressed.connect(self._progressed)
+        self._live.noted.connect(self._noted)
+        self._live.failed.connect(self._failed)
+        self._add_page(self.sets)
         self.saver.saved.connect(self._saved)
         self.saver.changed.connect(self._update)
         self._live.begun.connect(self._begun)
         self._live.patched.connect(self._patched)
         self._live.followed.connect(self._followed)
-        self._viewer.events.theme.connect(self._theme)
-        # A docked widget never sees a close event; `event` below and this are what there is.
-        app = QApplication.instance()
-        assert app is not None
-        app.aboutToQuit.connect(self._shut_down)
 
-    def event(self, event: QEvent) -> bool:
-        """Stop all jobs when the widget leaves its window."""
-        if event.type() == QEvent.Type.ParentChange:
-            if self.parent() is None:
-                self._shut_down()
-            elif self.form.model.count() == 0 and not self._surveyor.running:
-                self.refresh_models()
-        return bool(super().event(event))
+    def _docked(self) -> None:
+        if self.form.model.count() == 0 and not self._surveyor.running:
+            self.refresh_models()
 
-    def _shut_down(self) -> None:
+    def shut_down(self) -> None:
+        """Stop all work and let go of the viewer; the layers that were made stay."""
         self._stop_live()
-        for runner in (self._runner, self._surveyor, self.saver, self.sets):
-            runner.cancel()
+        super().shut_down()
         self._pictures.clear()
         self._outlines.forget()
 
-    def _theme(self, event: object = None) -> None:
-        for label in (self.bar.problem, self.sets.bar.problem, self.form.mpp_source):
-            label.setStyleSheet(warning_style(self._viewer.theme))
+    def set_theme(self, theme: str) -> None:
+        """Take the colours of a napari theme, by its name."""
+        super().set_theme(theme)
+        self.form.mpp_source.setStyleSheet(warning_style(theme))
 
     def _mask_chosen(self) -> None:
         self._choices.show_mpp()
@@ -269,29 +239,10 @@ class SynthesizeWidget(QWidget):
         )
         self.sets.update_state()
 
-    def _noted(self, event: object) -> None:
-        if isinstance(event, Note):
-            self.bar.note(event.text)
-            self._warn(event)
-
-    def _warn(self, event: object) -> None:
-        if isinstance(event, Note) and event.level == "warning":
-            show_warning(event.text)
-
     def _failed(self, error: NucleiganError) -> None:
         if self._live.mask is None:
             self.form.live.setChecked(False)
-        self.bar.note(str(error))
-        self._update()
-        self._show_error(error)
-
-    def _show_error(self, error: NucleiganError) -> None:
-        show_error(str(error))
-        self.failed.emit(error)
-
-    def _stopped(self) -> None:
-        self.bar.note("Cancelled.")
-        self._update()
+        super()._failed(error)
 
     def _surveyed(self, survey: image_sources.Inventory) -> None:
         chosen = self.form.device.currentData()

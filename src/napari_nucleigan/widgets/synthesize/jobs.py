@@ -22,8 +22,7 @@ from napari_nucleigan.labels.checks import check_labels
 from napari_nucleigan.models import load_model, resolve
 from napari_nucleigan.synthesis.pair_log import PROVENANCE
 from napari_nucleigan.synthesis.settings import SetSettings
-from napari_nucleigan.widgets.base.file_names import file_name
-from napari_nucleigan.widgets.base.layers import he_image
+from napari_nucleigan.widgets.base.layers import file_name, he_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -21,9 +21,15 @@ from qtpy.QtWidgets import (
 from napari_nucleigan.widgets.base.fields import combo, set_text, small_label
 from napari_nucleigan.widgets.base.folder_field import FolderField
 from napari_nucleigan.widgets.base.jobs import Runner
-from napari_nucleigan.widgets.base.layers import METADATA_KEY, labels_place, move_layer, selection_kept
+from napari_nucleigan.widgets.base.layers import (
+    CONTOUR,
+    METADATA_KEY,
+    labels_place,
+    move_layer,
+    nuclei_colormap,
+    selection_kept,
+)
 from napari_nucleigan.widgets.base.mask_layers import LiveUpdater, is_labels, mask_reader
-from napari_nucleigan.widgets.base.palette import CONTOUR, nuclei_colormap
 from napari_nucleigan.widgets.base.preferences import recall, remember
 from napari_nucleigan.widgets.synthesize.jobs import (
     ModelCache,

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QSizePolicy, QSpinBox, QVBoxLayout, QWidget
 
 from napari_nucleigan.masks.sampler.sample import PRESETS
 from napari_nucleigan.synthesis.settings import SetSettings
+from napari_nucleigan.widgets.base.dock import Page
 from napari_nucleigan.widgets.base.fields import add_row, combo, form_layout, set_text, spin
 from napari_nucleigan.widgets.base.folder_field import FolderField
 from napari_nucleigan.widgets.base.jobs import Runner
@@ -19,7 +20,6 @@ from napari_nucleigan.widgets.synthesize.jobs import FIT, ITSELF, SetOrder, make
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_nucleigan.base.errors import NucleiganError
     from napari_nucleigan.synthesis.datasets import SetReport
     from napari_nucleigan.widgets.synthesize.jobs import ModelCache
 
@@ -28,7 +28,7 @@ def _tip(field: str) -> str:
     return SetSettings.model_fields[field].description or ""
 
 
-class SetSection(QWidget):
+class SetSection(Page):
     """Fields of a data set, and the job that makes it.
 
     Parameters
@@ -43,9 +43,7 @@ class SetSection(QWidget):
 
     done = Signal(object)
     """The `SetReport`."""
-    noted = Signal(object)
-    failed = Signal(object)
-    """A `NucleiganError`."""
+    pops_up = True
 
     def __init__(self, cache: ModelCache, order: Callable[..., SetOrder], problem: Callable[[bool], str]) -> None:
         super().__init__()
@@ -82,11 +80,6 @@ class SetSection(QWidget):
         layout.addStretch()
         self._connect()
 
-    @property
-    def running(self) -> bool:
-        """Whether a data set is being made."""
-        return self._runner.running
-
     def problem(self) -> str:
         """Why no data set can be made now; empty where one can."""
         return self._problem(self._needs_mask()) or self.folder.problem()
@@ -106,10 +99,6 @@ class SetSection(QWidget):
         self._runner.start(make_set(order, self._cache), "making a data set")
         self.update_state()
 
-    def cancel(self) -> None:
-        """Stop; pairs that are made stay."""
-        self._runner.cancel()
-
     def update_state(self) -> None:
         """Enable what can be used now."""
         self.fields.setEnabled(not self.running)
@@ -124,15 +113,7 @@ class SetSection(QWidget):
         self.folder.changed.connect(self.update_state)
         self.bar.run_clicked.connect(self.run)
         self.bar.cancel_clicked.connect(self.cancel)
-        self._runner.progressed.connect(self.bar.show_progress)
-        self._runner.noted.connect(self._noted)
-        self._runner.finished.connect(self._finished)
-        self._runner.failed.connect(self._failed)
-        self._runner.stopped.connect(self._stopped)
-
-    def _noted(self, event: object) -> None:
-        self.bar.note(getattr(event, "text", ""))
-        self.noted.emit(event)
+        self._wire(self._runner, self._finished)
 
     def _finished(self, report: SetReport) -> None:
         pairs = report.made + report.kept
@@ -147,13 +128,11 @@ class SetSection(QWidget):
         self.update_state()
         self.done.emit(report)
 
-    def _failed(self, error: NucleiganError) -> None:
-        self.bar.note(str(error))
-        self.update_state()
-        self.failed.emit(error)
-
     def _stopped(self) -> None:
         self.bar.note("Cancelled. What is made stays; press the button again to go on.")
+        self.update_state()
+
+    def _update(self) -> None:
         self.update_state()
 
 

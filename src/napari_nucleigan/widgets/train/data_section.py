@@ -14,8 +14,8 @@ from napari_nucleigan.widgets.base.folder_field import FolderField
 from napari_nucleigan.widgets.base.image_sources import Source
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.mask_layers import mask_reader, pairs_of
-from napari_nucleigan.widgets.base.pixel_sizes import PixelSizes
 from napari_nucleigan.widgets.base.training_jobs import Contents, TrainingPair, look_into
+from napari_nucleigan.widgets.base.transforms import PixelSizes
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,7 +1,7 @@
 """The Train widget: new runs, the run that is open, and the list of all runs.
 
-It shows forms (`train_form`), starts processes in threads (`train_work`, through `jobs`), and shows what a thread of
-its own sees in the run folders (`monitor`). The training itself is a process of its own, which outlives napari.
+It shows forms (`form`), starts processes in threads (`base.training_jobs`), and shows what a thread of its own sees in
+the run folders (`base.run_watcher`). The training itself is a process of its own, which outlives napari.
 """
 
 from __future__ import annotations
@@ -11,26 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info, show_warning
-from qtpy.QtCore import QEvent, Qt, QTimer, Signal
-from qtpy.QtWidgets import (
-    QApplication,
-    QFrame,
-    QPushButton,
-    QScrollArea,
-    QSizePolicy,
-    QTabWidget,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QPushButton, QTabWidget
 
 from napari_nucleigan.base.errors import NucleiganError
-from napari_nucleigan.base.events import Note
 from napari_nucleigan.training.runs.run_library import default_folder
 from napari_nucleigan.training.runs.status import RunState, state_of
 from napari_nucleigan.widgets.base import preferences, training_jobs
-from napari_nucleigan.widgets.base.activity import Activity
-from napari_nucleigan.widgets.base.closing import Closing
-from napari_nucleigan.widgets.base.fields import set_text, small_label, warning_style
+from napari_nucleigan.widgets.base.background_runs import Activity, Closing
+from napari_nucleigan.widgets.base.dock import Dock, add_tabs, column
+from napari_nucleigan.widgets.base.fields import scrolled, set_text, small_label
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.run_watcher import Monitor, PreviewImage, best_score
@@ -50,7 +40,7 @@ WIDGETS = {SEGMENTER: "Segment nuclei", SYNTHESIZER: "Synthesize H&E"}
 """Which widget uses the models of which kind."""
 
 
-class TrainWidget(QWidget):
+class TrainWidget(Dock):
     """Train segmenters and synthesizers in the background.
 
     Parameters
@@ -69,13 +59,9 @@ class TrainWidget(QWidget):
     """Path of a run with which was done what the user asked."""
     estimated = Signal(object)
     """An `Estimate`."""
-    failed = Signal(object)
-    """Something went wrong: a `NucleiganError`, already shown to the user."""
 
     def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
-        self._preferences = preferences.preferences()
+        super().__init__(napari_viewer)
         chosen = self._preferences.run_folder
         self.folder = Path(chosen).expanduser() if chosen else default_folder()
         self._states: dict[Path, RunState] = {}
@@ -97,21 +83,16 @@ class TrainWidget(QWidget):
         self._preview = PreviewLayer(napari_viewer)
         self._activity = Activity(self)
         # The dock that the widget is put into is in no window yet at that moment.
-        self._docked = QTimer(self, singleShot=True, interval=0)
         self._closing = Closing(self, self._running, training_jobs.stop_all)
+        self._in_window = self._after(0, self._closing.attach)
         self._build()
         self._connect()
         self._theme()
         self._wake()
         self._update()
 
-    @property
-    def starting(self) -> bool:
-        """Whether a run is being started."""
-        return self._starter.running
-
     def reset_choices(self, event: object = None) -> None:
-        """List the layers anew; napari calls this when layers come, go or are renamed."""
+        """List the layers again; napari calls this when layers come, go or are renamed."""
         self.form.data.refresh()
 
     def problem(self) -> str:
@@ -120,7 +101,7 @@ class TrainWidget(QWidget):
 
     def start(self) -> None:
         """Start a run as the form says."""
-        if self.starting or self.problem():
+        if self.running or self.problem():
             return
         self._estimator.cancel()
         self.bar.begin()
@@ -159,7 +140,7 @@ class TrainWidget(QWidget):
         if what == "kill":
             self._killed.add(path)
         actor.finished.connect(lambda after: self._acted(path, what, after))
-        actor.failed.connect(self._failed)
+        actor.failed.connect(self._complain)
         actor.failed.connect(lambda _: self._killed.discard(path))
         for over in (actor.finished, actor.failed):
             over.connect(lambda _: self._dismiss(actor))
@@ -174,47 +155,28 @@ class TrainWidget(QWidget):
         widget.add_model_file(status.model)
 
     def _build(self) -> None:
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        inner = QWidget()
-        layout = QVBoxLayout(inner)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.addWidget(self.form)
-        layout.addStretch()
-        scroll.setWidget(inner)
-        new = QWidget()
-        layout = QVBoxLayout(new)
-        layout.setContentsMargins(0, 0, 0, 6)
-        layout.addWidget(scroll, 1)
-        # In sight however far the form is scrolled.
-        for part in (self.estimate_button, self.estimate, self.bar):
-            layout.addWidget(part)
         self.bar.run_button.setText("Start")
-        for page, title, tip in (
+        form = scrolled(column(self.form))
+        # In sight however far the form is scrolled.
+        new = column(form, self.estimate_button, self.estimate, self.bar, margins=(0, 0, 0, 6), tall=form)
+        add_tabs(
+            self.tabs,
             (new, "New run", "What to train, from what, and how."),
             (self.panel, "Run", "State and plots of the run that is open."),
             (self.list, "Runs", "All runs."),
-        ):
-            self.tabs.addTab(page, title)
-            self.tabs.setTabToolTip(self.tabs.count() - 1, tip)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(self.tabs)
-        self.setMinimumWidth(340)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        )
+        self._fill(self.tabs)
 
     def _connect(self) -> None:
         self.form.changed.connect(self._changed)
-        self.form.failed.connect(self._failed)
+        self.form.failed.connect(self._complain)
         self.bar.run_clicked.connect(self.start)
-        self.bar.cancel_clicked.connect(self._cancel)
+        self.bar.cancel_clicked.connect(self.cancel)
         self.estimate_button.clicked.connect(self.estimate_now)
         self.panel.asked.connect(self.act)
         self.panel.use_clicked.connect(self.use_model)
         self.panel.preview_toggled.connect(self._preview_toggled)
-        self.panel.plots.failed.connect(self._failed)
+        self.panel.plots.failed.connect(self._complain)
         self.list.opened.connect(self.open_run)
         self.list.compared.connect(self.compare)
         self.list.asked.connect(self.act)
@@ -224,33 +186,20 @@ class TrainWidget(QWidget):
         self.monitor.told.connect(self.panel.take)
         self.monitor.pictured.connect(self._pictured)
         self.monitor.gone.connect(self._gone)
-        self.monitor.failed.connect(self._failed)
-        self._surveyor.finished.connect(self._surveyed)
-        self._starter.finished.connect(self._started)
-        self._starter.progressed.connect(self.bar.show_progress)
-        self._starter.noted.connect(self._noted)
-        self._starter.stopped.connect(self._update)
-        self._estimator.finished.connect(self._estimated)
-        self._estimator.stopped.connect(lambda: set_text(self.estimate, ""))
-        self._estimator.failed.connect(lambda error: set_text(self.estimate, f"No estimate: {error}"))
-        for runner in (self._surveyor, self._starter):
-            runner.failed.connect(self._failed)
-        self._docked.timeout.connect(self._closing.attach)
-        self._viewer.events.theme.connect(self._theme)
-        # A docked widget never sees a close event; `event` below and this are what there is.
-        app = QApplication.instance()
-        assert app is not None
-        app.aboutToQuit.connect(self._shut_down)
+        self.monitor.failed.connect(self._complain)
+        self._wire(self._surveyor, self._surveyed, failed=self._complain, quiet=True)
+        self._wire(self._starter, self._started)
+        self._wire(
+            self._estimator,
+            self._estimated,
+            failed=lambda error: set_text(self.estimate, f"No estimate: {error}"),
+            stopped=lambda: set_text(self.estimate, ""),
+            quiet=True,
+        )
 
-    def event(self, event: QEvent) -> bool:
-        """Look at the runs only while the widget is in a window."""
-        if event.type() == QEvent.Type.ParentChange:
-            if self.parent() is None:
-                self._shut_down()
-            else:
-                self._wake()
-                self._docked.start()
-        return bool(super().event(event))
+    def _docked(self) -> None:
+        self._wake()
+        self._in_window.start()
 
     def _wake(self) -> None:
         if not self.monitor.running:
@@ -259,18 +208,17 @@ class TrainWidget(QWidget):
         if not self._surveyor.running and self.form.start.count() < 2:
             self._surveyor.start(training_jobs.survey(), "looking for models and devices")
 
-    def _shut_down(self) -> None:
-        self._docked.stop()
+    def shut_down(self) -> None:
+        """Look at the runs no longer; they go on."""
+        super().shut_down()
         self._closing.detach()
         self.monitor.stop()
         self._activity.clear()
         self.form.cancel()
-        for runner in (self._surveyor, self._starter, self._estimator):
-            runner.cancel()
 
-    def _theme(self, event: object = None) -> None:
-        theme = self._viewer.theme
-        self.bar.problem.setStyleSheet(warning_style(theme))
+    def set_theme(self, theme: str) -> None:
+        """Take the colours of a napari theme, by its name."""
+        super().set_theme(theme)
         self.panel.set_theme(theme)
         self.list.set_theme(theme)
 
@@ -282,17 +230,13 @@ class TrainWidget(QWidget):
 
     def _update(self) -> None:
         problem = self.problem()
-        self.form.setEnabled(not self.starting)
-        self.bar.set_state(self.starting, "" if self.starting else problem)
-        can = not self.starting and not problem and not self._estimator.running
+        self.form.setEnabled(not self.running)
+        self.bar.set_state(self.running, "" if self.running else problem)
+        can = not self.running and not problem and not self._estimator.running
         self.estimate_button.setEnabled(can)
         self.estimate_button.setToolTip(
             problem or "Make a few steps in a process of its own: images, steps, time and memory on this device."
         )
-
-    def _cancel(self) -> None:
-        self._starter.cancel()
-        self.bar.note("Cancelled.")
 
     def _surveyed(self, survey: training_jobs.Survey) -> None:
         self.form.set_devices(survey.devices, self._preferences.device)
@@ -313,17 +257,9 @@ class TrainWidget(QWidget):
         self.monitor.look()
         self.started.emit(path)
 
-    def _noted(self, event: object) -> None:
-        if isinstance(event, Note):
-            self.bar.note(event.text)
-
-    def _failed(self, error: NucleiganError) -> None:
-        show_error(str(error))
-        if self.sender() is self._starter:
-            self.bar.note(str(error))
-        self._update()
+    def _complain(self, error: NucleiganError) -> None:
+        super()._complain(error)
         self.monitor.look()
-        self.failed.emit(error)
 
     def _acted(self, path: Path, what: str, after: Path) -> None:
         if what == "rename":

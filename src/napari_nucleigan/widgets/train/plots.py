@@ -29,8 +29,7 @@ from superqt import QLabeledDoubleSlider
 from napari_nucleigan.base.errors import NucleiganError, OutputError
 from napari_nucleigan.base.files import atomic_write
 from napari_nucleigan.widgets.base.fields import menu_button
-from napari_nucleigan.widgets.base.legend import Legend, pretty
-from napari_nucleigan.widgets.base.palette import DARK, LIGHT
+from napari_nucleigan.widgets.base.legend import DARK, LIGHT, Legend, pretty
 from napari_nucleigan.widgets.base.preferences import recall, remember
 from napari_nucleigan.widgets.train.charts import STYLES, Chart, Line, span
 from napari_nucleigan.widgets.train.series import LR, Curve, Series, save_table

@@ -9,7 +9,7 @@ from napari.layers import Image
 
 from napari_nucleigan.contributions.layers import image_layer
 from napari_nucleigan.data.images.files import HEImage
-from napari_nucleigan.widgets.base.pixel_sizes import PixelSizes
+from napari_nucleigan.widgets.base.transforms import PixelSizes
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,12 +7,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan.base import tables
-from napari_nucleigan.evaluation.averages import AVERAGED, Bootstrap, Failure, Group, ImageScores
+from napari_nucleigan.evaluation.averages import AVERAGED, Bootstrap, Failure, Group, ImageScores, Interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from napari_nucleigan.evaluation.averages import Interval
     from napari_nucleigan.metrics import Scores
 
 UNKNOWN = "unknown"
@@ -223,21 +222,23 @@ def _group_rows(
     """Make a row of figures and, where there are any, one of their intervals."""
     rows = [[name, *_cells(values), str(group.n_truth), str(group.n_pred)]]
     if any(intervals.values()):
-        ends = [_range(key, intervals[key]) for key, _ in COLUMNS]
+        ends = [figure_text(key, intervals[key]) for key, _ in COLUMNS]
         rows.append([f"{group.bootstrap.level * 100:g} %", *ends, "", ""])
     return rows
 
 
 def _cells(values: Mapping[str, Any]) -> list[str]:
-    return [_cell(name, values[name]) for name, _ in COLUMNS]
+    return [figure_text(name, values[name]) for name, _ in COLUMNS]
 
 
-def _cell(name: str, value: float | None) -> str:
-    return "-" if value is None else f"{value:.{2 if 'hausdorff' in name else 3}f}"
-
-
-def _range(name: str, interval: Interval | None) -> str:
-    return "-" if interval is None else f"{_cell(name, interval.low)}-{_cell(name, interval.high)}"
+def figure_text(name: str, value: float | Interval | None) -> str:
+    """Write a figure of that name or its interval: metrics with 3 digits, distances with 2; a dash for None."""
+    if value is None:
+        return "-"
+    if isinstance(value, Interval):
+        return f"{figure_text(name, value.low)}-{figure_text(name, value.high)}"
+    digits = 0 if name.startswith("n_") else 2 if "hausdorff" in name else 3
+    return f"{value:.{digits}f}"
 
 
 def _csv_row(

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_nucleigan.evaluation import AVERAGED
+from napari_nucleigan.evaluation.report import figure_text
 from napari_nucleigan.metrics.definitions import DEFINITIONS
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ IMAGE_COLUMNS = (
     *("aji", "aji_plus", "pq", "f1", "precision", "recall", "dice"),
     *("average_hausdorff_penalised", "average_hausdorff", "n_truth", "n_pred"),
 )
-NONE = "-"
 _NAME = 120  # pixels of the first column of the tree
 _VALUE, _IMAGE = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
@@ -102,8 +102,8 @@ class ReportView(QWidget):
             for column, (values, found) in enumerate(columns, start=1):
                 item = table.item(row, column)
                 assert item is not None
-                text, interval = _text(name, values.get(name)), found.get(name)
-                item.setText(f"{text}\n{_text(name, interval)}" if interval else text)
+                text, interval = figure_text(name, values.get(name)), found.get(name)
+                item.setText(f"{text}\n{figure_text(name, interval)}" if interval else text)
                 item.setToolTip(DEFINITIONS[name].text)
                 if interval is not None and group is not None:
                     tip = f"Below it the {group.bootstrap.level:.0%} interval: {_INTERVAL}".replace("%", " %")
@@ -145,7 +145,7 @@ class _Row(QTreeWidgetItem):
         self.setText(0, name)
         for column, key in enumerate(IMAGE_COLUMNS, start=1):
             value = values.get(key)
-            self.setText(column, _text(key, value))
+            self.setText(column, figure_text(key, value))
             self.setData(column, _VALUE, value)
             self.setTextAlignment(column, _RIGHT)
 
@@ -167,7 +167,7 @@ def _group_item(group: Group) -> QTreeWidgetItem:
         item.setFont(column, font)
         interval = group.mean_intervals.get(name)
         if interval is not None:
-            item.setToolTip(column, f"{_MEAN} {group.bootstrap.level:.0%} interval: {_text(name, interval)}")
+            item.setToolTip(column, f"{_MEAN} {group.bootstrap.level:.0%} interval: {figure_text(name, interval)}")
     item.setToolTip(0, f"{len(group.images)} images. {_MEAN}")
     return item
 
@@ -217,14 +217,3 @@ def _image_tree() -> QTreeWidget:
     tree.setMinimumHeight(140)
     tree.sortByColumn(0, Qt.SortOrder.AscendingOrder)
     return tree
-
-
-def _text(name: str, value: float | int | Interval | None) -> str:
-    if value is None:
-        return NONE
-    if isinstance(value, int):
-        return str(value)
-    digits = 2 if DEFINITIONS[name].unit else 3
-    if isinstance(value, float):
-        return f"{value:.{digits}f}"
-    return f"{value.low:.{digits}f}-{value.high:.{digits}f}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from skimage.io import imsave
 
@@ -95,7 +95,7 @@ class Training(ABC, Generic[_Recipe]):
     def validator(self, held: Sequence[TrainingImage], run: RunFolder) -> BestModel:
         """Return what validates on the images held out, if there are any, and keeps the best model."""
 
-    def starting_model(self, kind: Literal["segmenter", "synthesizer"]) -> Model | None:
+    def starting_model(self) -> Model | None:
         """Return the model that training starts from, if the recipe names one.
 
         Raises
@@ -106,7 +106,7 @@ class Training(ABC, Generic[_Recipe]):
         recipe = self.recipe
         if not recipe.start_from:
             return None
-        base = load_model(recipe.start_from, kind)
+        base = load_model(recipe.start_from, recipe.kind)
         architecture = recipe.model_dump(mode="json")["generator"]
         if base.card.architecture != architecture or base.card.encoding != recipe.encoding:
             raise RecipeError(
@@ -152,6 +152,7 @@ class BestModel(Validator):
             **{
                 "name": self._run.path.name,
                 **self._card,
+                "kind": recipe.kind,
                 "architecture": recipe.generator,
                 "encoding": recipe.encoding,
                 "mpp": recipe.mpp,

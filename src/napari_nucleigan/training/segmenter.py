@@ -105,7 +105,6 @@ class _SegmenterTraining(Training[SegmenterRecipe]):
         self._decoding: dict[str, Any] = {}
 
     def further_parts(self) -> dict[str, Any]:
-        """Return what ``data.json`` is to hold of synthetic pairs."""
         share = self.recipe.synthetic_share
         if self._synthetic is None:
             if share:
@@ -126,19 +125,17 @@ class _SegmenterTraining(Training[SegmenterRecipe]):
         return {"synthetic": {"folder": str(pairs.folder.resolve()), "names": list(pairs.names)}}
 
     def build(self, device: str, bfloat16: bool) -> None:
-        """Make the networks; how fields were decoded by the model that they start from is how they are at first."""
         self.gan = trainer_of(self.recipe)(self.recipe, device, bfloat16)
-        base = self.starting_model("segmenter")
+        base = self.starting_model()
         if base is not None:
             self.gan.start_from(base.network.state_dict())
+            # As fields were decoded there, they are decoded at first.
             self._decoding = dict(base.card.decode)
 
     def describe(self, training: Dataset, validation: Dataset) -> str:
-        """Tell people what trains."""
         return f"{len(training)} images train, {len(validation)} validate"
 
     def prepare(self, training: Dataset) -> Job[None]:
-        """Read the training images and the synthetic ones."""
         recipe, record = self.recipe, self.parts.get("synthetic")
         mixed = None
         if record is not None:
@@ -155,11 +152,9 @@ class _SegmenterTraining(Training[SegmenterRecipe]):
             self.crops = MixedSampler(real, pairs, recipe.synthetic_share, recipe.seed)
 
     def batch(self, step: int, share: range) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cut crops and their fields."""
         return self.crops.batch(step, len(share), share.start)
 
     def validator(self, held: Sequence[TrainingImage], run: RunFolder) -> BestModel:
-        """Return what segments whole images; without validation images one of those that train."""
         return _Validator(self, run, held or self._tiles[:1], bool(held), self._decoding)
 
 
@@ -268,4 +263,4 @@ class _Validator(BestModel):
             **decoding,
         }
         measured_on = "validation images, mean" if self._selects else "one training image, no validation"
-        self.save(weights, measured_on, scores, kind="segmenter", decode=decode)
+        self.save(weights, measured_on, scores, decode=decode)

@@ -101,7 +101,6 @@ class _SynthesizerTraining(Training[SynthesizerRecipe]):
     crops: PatchSampler
 
     def build(self, device: str, bfloat16: bool) -> None:
-        """Make the networks, and make sure of the masks."""
         recipe = self.recipe
         gan = self.gan = CycleGAN(recipe, device, bfloat16, self.dataset.labelled)
         if recipe.patch % gan.painter.stride or recipe.patch % gan.segmenter.stride:
@@ -109,32 +108,28 @@ class _SynthesizerTraining(Training[SynthesizerRecipe]):
                 f"Crops of {recipe.patch} pixels do not fit these networks; choose a multiple of "
                 f"{np.lcm(gan.painter.stride, gan.segmenter.stride)}."
             )
-        base = self.starting_model("synthesizer")
+        base = self.starting_model()
         if base is not None:
             gan.start_from(base.network.state_dict())
         check_masks(recipe, self.dataset.labelled)
 
     def describe(self, training: Dataset, validation: Dataset) -> str:
-        """Tell people what trains."""
         return (
             f"{len(training)} images train, {'with' if self.gan.paired else 'without'} their labels, "
             f"{len(validation)} are held out, masks: {self.recipe.masks}"
         )
 
     def prepare(self, training: Dataset) -> Job[None]:
-        """Read the training images, and the masks that are painted."""
         self._tiles = yield from prepare_all(training, self.recipe)
         self._masks = yield from open_masks(self.recipe, self._tiles)
         self.crops = yield from sampler(self._tiles, self.recipe)
 
     def batch(self, step: int, share: range) -> CycleBatch:
-        """Cut crops and draw masks that suit them."""
         images, fields, others, indices = self.crops.styled_batch(step, len(share), share.start)
         names = [self._tiles[index].name for index in indices]
         return CycleBatch(images, fields, others, self._masks.fields(step, names, share.start))
 
     def validator(self, held: Sequence[TrainingImage], run: RunFolder) -> BestModel:
-        """Return what paints; without validation images, beside those that train."""
         return _Validator(self, run, self._tiles, held or self._tiles, self._masks)
 
 
@@ -201,7 +196,6 @@ class _Validator(BestModel):
             self._gan.average.state_dict(),
             f"{PAINTED} masks in training",
             values,
-            kind="synthesizer",
             styles=styles if self._gan.painter.style_size else {},
         )
         yield self.preview(step, self._picture([one.fake for one in painted], [one.returned for one in painted]))

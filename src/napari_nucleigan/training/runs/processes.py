@@ -234,7 +234,7 @@ def resume(
             "synthetic": synthetic.get("folder"),
         }
     elif order is None:
-        raise RunError(f"{folder.path} was stopped before it began; start it anew.")
+        raise RunError(f"{folder.path} was stopped before it began; start it again.")
     order |= {"queue": queue}
     if data is not None:
         order["data"] = str(Path(data).absolute())

@@ -106,7 +106,7 @@ class _RunWatcher:
                     self.wake.clear()
         except Exception as error:  # it must not end in silence
             _log.error("unexpected error while looking at training runs", exc_info=error)
-            failure = NucleiganError(f"The runs cannot be watched: {error}; open the widget anew.")
+            failure = NucleiganError(f"The runs cannot be watched: {error}; open the widget again.")
             self.messages.put(("failed", (failure,)))
         finally:
             self.alive.discard(self)

@@ -259,7 +259,7 @@ class TrainingView:
         self._scores: ValidationScores | None = None
         self._best: ValidationScores | None = None
         self._checkpoint = 0
-        self._spoken = 0.0
+        self._printed = 0.0
         self._live = Live(console=self._console, get_renderable=self._table, refresh_per_second=4)
 
     def __enter__(self) -> TrainingView:
@@ -290,14 +290,14 @@ class TrainingView:
             case Note():
                 self._console.print(event.text, markup=False, highlight=False, soft_wrap=True)
         if not self._console.is_terminal:
-            self._speak(event)
+            self._print_line(event)
 
-    def _speak(self, event: Event) -> None:
+    def _print_line(self, event: Event) -> None:
         if isinstance(event, ValidationScores):
             best = ", the best so far" if event.best else ""
             print_message(f"step {event.step}: validation {_values(event.values)}{best}")
-        elif isinstance(event, Losses) and time.monotonic() - self._spoken > _QUIET_SECONDS:
-            self._spoken = time.monotonic()
+        elif isinstance(event, Losses) and time.monotonic() - self._printed > _QUIET_SECONDS:
+            self._printed = time.monotonic()
             left = self._progress.seconds_left if self._progress else None
             rest = f", {duration(left)} left" if left is not None else ""
             print_message(f"step {event.step}: {_values(event.values)}, {event.images_per_second:.1f} images/s{rest}")

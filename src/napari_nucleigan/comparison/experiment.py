@@ -157,13 +157,13 @@ def _train(
         try:
             pairs = None
             if plan.recipe.synthetic_share:
-                pairs = synthetic or (yield from _told(_pairs(root, device), prefix))
+                pairs = synthetic or (yield from _with_prefix(_pairs(root, device), prefix))
             resume = plan.run.exists
             card = {"name": plan.method.name, "training_data": dataset.folder.name, "notes": plan.method.differences}
             job = train_segmenter(
                 dataset, plan.recipe, plan.run, resume=resume, device=device, card=card, synthetic=pairs
             )
-            yield from _told(job, prefix)
+            yield from _with_prefix(job, prefix)
         except StopRequested:
             raise
         except OutputError:  # a full disk fails whatever comes next as well
@@ -184,8 +184,8 @@ def _pairs(root: Path, device: str) -> Job[Path]:
 def _tested(plan: Plan, test: Dataset, root: Path, split: str, device: str) -> Job[Trial]:
     """Segment the test images with the best model of a run, and score what it finds."""
     found = root / "predictions" / plan.name
-    yield from _told(_predicted(plan, test, found, device), f"{plan.name}: ")
-    report = yield from _told(evaluate_folders(found, test.folder, split=split, workers=1), f"{plan.name}: ")
+    yield from _with_prefix(_predicted(plan, test, found, device), f"{plan.name}: ")
+    report = yield from _with_prefix(evaluate_folders(found, test.folder, split=split, workers=1), f"{plan.name}: ")
     images = {image.name: image.scores for image in report.images}
     left = [name for name in test.names if name not in images]
     if left:
@@ -231,7 +231,7 @@ def _quiet(job: Job[_Result], now: Progress) -> Job[_Result]:
     return relay(job, lambda event: now if isinstance(event, Progress) else event)
 
 
-def _told(job: Job[_Result], prefix: str) -> Job[_Result]:
+def _with_prefix(job: Job[_Result], prefix: str) -> Job[_Result]:
     """Pass a job's events on, and say of which part they tell."""
 
     def change(event: Event) -> Event:
@@ -286,7 +286,7 @@ def obstacle(plan: Plan) -> str:
 
 
 def budget_of(plan: Plan) -> Budget:
-    """Tell what a finished training has cost, from its own story."""
+    """Tell what a finished training has cost, from the events of its run."""
     recipe = read_recipe(plan.run.path / "recipe.json", None, SegmenterRecipe)
     parts = plan.run.data()
     steps, seconds, before, where = 0, 0.0, 0, ""

@@ -79,16 +79,15 @@ def evaluate_synthetic(
     settings = settings or QualitySettings()
     painted = synthetic if isinstance(synthetic, Dataset) else Dataset.open(synthetic)
     photographed = _real(real if isinstance(real, Dataset) else Dataset.open(real), split)
-    said: list[str] = []
+    notes: list[str] = []
 
     def keep(event: Event) -> Event:
         if isinstance(event, Note):
-            said.append(event.text)
+            notes.append(event.text)
         return event
 
     for note in _mismatches(painted, photographed):
-        said.append(note.text)
-        yield note
+        yield keep(note)
     total = len(painted) + len(photographed)
     yield Progress(0, total, "loading the model")
     model = segmenter or load_model(settings.segmenter, "segmenter")
@@ -111,8 +110,7 @@ def evaluate_synthetic(
     reference = _reference(true, photographed, settings)
     if reference is None:
         note = Note(f"{photographed.folder} has too few images for a reference of real with real.", "warning")
-        said.append(note.text)
-        yield note
+        yield keep(note)
     provenance = {
         "version": __version__,
         "segmenter": {"name": model.card.name, "sha256": model.card.sha256},
@@ -124,7 +122,7 @@ def evaluate_synthetic(
         "device": finder.predictor.device,
         "settings": settings.model_dump(mode="json"),
     }
-    return QualityReport(made.figures(), true.figures(), comparison, reference, tuple(said), provenance)
+    return QualityReport(made.figures(), true.figures(), comparison, reference, tuple(notes), provenance)
 
 
 def _real(data: Dataset, split: str | None) -> Dataset:

@@ -162,11 +162,11 @@ class BatchWidget(Dock):
     def _planned(self, tasks: list[FileTask]) -> None:
         assert self._asked is not None
         order, settings = self._asked
-        self.table.set_tasks(tasks)
         job = segment_files(
             order.inputs, order.out, settings, order.formats, again=order.again, recursive=order.recursive
         )
         self._runner.start(job, "segmenting a folder")
+        self.table.set_tasks(tasks)  # after the start: the form stays disabled
 
     def _finished(self, results: list[FileResult]) -> None:
         failed = sum(bool(result.error) for result in results)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 from pydantic import Field, ValidationError, model_validator
 
 from napari_nucleigan.base.errors import RecipeError
-from napari_nucleigan.base.settings import Settings
+from napari_nucleigan.base.settings import Settings, field_facts
 
 
 class _Sides(Settings):
@@ -35,3 +37,28 @@ def test_what_is_valid_is_made() -> None:
 def test_every_fault_is_named(values: dict[str, object], faults: str) -> None:
     with pytest.raises(RecipeError, match=f"^These settings are not valid: {faults}.$"):
         _Sides.checked(**values)
+
+
+class _Fields(Settings):
+    side: int | None = Field(
+        None,
+        title="Side",
+        ge=32,
+        lt=512,
+        multiple_of=32,
+        description="Of a square.",
+        json_schema_extra={"unit": "pixels", "flag": "-s"},
+    )
+    share: float = Field(0.5, gt=0, le=1)
+    kind: Literal["a", "b"] = "a"
+
+
+def test_facts_are_what_the_model_says() -> None:
+    side, share, kind = field_facts(_Fields).values()
+    assert (side.title, side.description, side.unit, side.flag) == ("Side", "Of a square.", "pixels", "-s")
+    assert (side.kind, side.optional, side.default) == (int, True, None)
+    assert (side.low, side.high) == (32, 512)
+    assert side.limits == {"ge": 32, "lt": 512, "multiple_of": 32}
+    assert (share.title, share.unit, share.kind, share.optional) == ("share", "", float, False)
+    assert (share.low, share.high, share.choices) == (0, 1, ())
+    assert kind.choices == ("a", "b")

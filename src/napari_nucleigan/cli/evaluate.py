@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from napari_nucleigan.base.files import write_text
+from napari_nucleigan.base.settings import field_facts
 from napari_nucleigan.cli.console import (
     FAILED,
     handle_errors,
@@ -29,7 +30,7 @@ _PANEL = "With --synthetic"
 
 def _option(name: str) -> Any:
     """Make an option of a field of the settings; None stands for the field's own default."""
-    field = QualitySettings.model_fields[name]
+    field = field_facts(QualitySettings)[name]
     default = "" if field.default is None else f" By default {field.default}."
     return typer.Option(help=f"{field.description}{default}", rich_help_panel=_PANEL, show_default=False)
 

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from annotated_types import Ge, Le
+
+from napari_nucleigan.base.settings import field_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from pydantic import BaseModel
+
+    from napari_nucleigan.base.settings import FieldFacts
 
 Out = Annotated[
     Path,
@@ -29,7 +32,7 @@ Json = Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout.")]
 
 
 def with_options(
-    model: type[BaseModel], make: Callable[..., Any]
+    model: type[BaseModel], make: Callable[..., Any], *, without: Collection[str] = (), unset: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command an option for every field of a model.
 
@@ -38,21 +41,27 @@ def with_options(
     model : type of pydantic.BaseModel
         Its fields become options ``--like-this``, explained by their descriptions.
     make : callable
-        Makes the model of the values; its errors are the command's.
+        Makes what the command receives of the values; its errors are the command's.
+    without : collection of str
+        Fields that have no option.
+    unset : bool
+        Whether options that are not given are left out, rather than being the field's default.
 
     Returns
     -------
     callable
-        A decorator. The command receives the model as its argument ``settings``.
+        A decorator. The command receives what was made as its argument ``settings``.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = inspect.signature(command, eval_str=True).parameters
-        options = [_parameter(name, field) for name, field in model.model_fields.items()]
+        options = [_parameter(facts, unset) for name, facts in field_facts(model).items() if name not in without]
 
         @functools.wraps(command)
         def wrapped(**values: Any) -> None:
-            given = {name: values.pop(name) for name in model.model_fields}
+            given = {option.name: values.pop(option.name) for option in options}
+            if unset:
+                given = {name: value for name, value in given.items() if value is not None}
             command(**values, settings=make(**given))
 
         kept = [parameter for name, parameter in own.items() if name != "settings"]
@@ -65,22 +74,19 @@ def with_options(
     return decorate
 
 
-def _parameter(name: str, field: Any) -> inspect.Parameter:
-    limits = {type(limit): limit for limit in field.metadata}
-    # A field may ask for a short name beside its own.
-    flag = (field.json_schema_extra or {}).get("flag")
+def _parameter(facts: FieldFacts, unset: bool) -> inspect.Parameter:
+    default = None if unset else facts.default
     option = typer.Option(
-        *((f"--{name.replace('_', '-')}", flag) if flag else ()),
-        help=field.description,
-        min=limits[Ge].ge if Ge in limits else None,
-        max=limits[Le].le if Le in limits else None,
-        show_default=field.default is not None,
+        # A field may ask for a short name beside its own.
+        *((f"--{facts.name.replace('_', '-')}", facts.flag) if facts.flag else ()),
+        help=facts.description,
+        min=facts.limits.get("ge"),
+        max=facts.limits.get("le"),
+        show_default=default is not None,
     )
+    annotation = facts.annotation | None if unset else facts.annotation
     return inspect.Parameter(
-        name,
-        inspect.Parameter.KEYWORD_ONLY,
-        default=field.default,
-        annotation=Annotated[field.annotation, option],
+        facts.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[annotation, option]
     )
 
 

@@ -6,10 +6,9 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-from pydantic import Field, create_model
 
 from napari_nucleigan.base.errors import OutputError
 from napari_nucleigan.base.events import Job, Progress
@@ -25,9 +24,6 @@ from napari_nucleigan.cli.console import (
 from napari_nucleigan.cli.options import Json, with_options
 from napari_nucleigan.masks.sampler.parameters import PolygonMasks
 from napari_nucleigan.synthesis.settings import SetSettings
-
-if TYPE_CHECKING:
-    from pydantic.fields import FieldInfo
 
 RECORD = "masks.json"
 """Says what the masks of a folder were drawn from."""
@@ -128,21 +124,6 @@ def _refuse_other(out: Path, record: dict[str, Any]) -> None:
         )
 
 
-def _optional(field: FieldInfo) -> tuple[Any, Any]:
-    limits = {name: getattr(each, name) for each in field.metadata for name in ("ge", "le") if hasattr(each, name)}
-    return (field.annotation or float) | None, Field(None, title=field.title, description=field.description, **limits)
-
-
-_FIELDS: dict[str, Any] = {
-    name: _optional(field) for name, field in PolygonMasks.model_fields.items() if name != "tissues"
-}
-_CHANGES = create_model("MaskChanges", **_FIELDS)
-
-
-def _given(**values: object) -> dict[str, object]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
 def _shape(size: str) -> tuple[int, int]:
     sides = size.lower().split("x")
     if len(sides) > 2 or not all(side.strip().isdecimal() and 0 < int(side) <= LARGEST for side in sides):
@@ -153,7 +134,7 @@ def _shape(size: str) -> tuple[int, int]:
 
 
 @handle_errors
-@with_options(_CHANGES, _given)
+@with_options(PolygonMasks, dict, without=["tissues"], unset=True)
 def masks(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder: labels/mask-00001.tif, ...", show_default=False)],
     count: Annotated[int, typer.Option("--count", "-n", min=1, max=10**6, help="How many masks.")] = 1,

@@ -46,7 +46,9 @@ class Recipe(BaseModel):
     encoding: Literal["distance", "binary", "contour", "three-class", "pixel-distance"] = Field(
         "distance", description="How masks are written as images for the networks."
     )
-    mpp: float = Field(0.25, gt=0, le=10, description="Microns per pixel at which the network works.")
+    mpp: float = Field(
+        0.25, gt=0, le=10, json_schema_extra={"unit": "µm"}, description="Microns per pixel at which the network works."
+    )
     normalize: Literal["none", "vahadane", "macenko", "reinhard"] = Field(
         "none", description="Stain normalisation before training and before every use."
     )
@@ -61,11 +63,15 @@ class Recipe(BaseModel):
     adversarial: Literal["bce", "least-squares", "hinge"] = Field("hinge", description="Adversarial loss.")
     pool: int = Field(64, ge=0, description="Earlier fakes kept for the discriminator.")
 
-    patch: int = Field(256, ge=32, le=2048, multiple_of=32, description="Side of the crops.")
+    patch: int = Field(
+        256, ge=32, le=2048, multiple_of=32, json_schema_extra={"unit": "pixels"}, description="Side of the crops."
+    )
     batch: int = Field(8, ge=1, le=512, description="Crops in a step.")
     zoom: tuple[float, float] = Field((0.75, 1.4), description="Smallest and largest magnification of the crops.")
     turns: bool = Field(True, description="Quarter turns and mirror images.")
-    rotation: float = Field(0.0, ge=0, le=180, description="Further rotation in degrees.")
+    rotation: float = Field(
+        0.0, ge=0, le=180, json_schema_extra={"unit": "°"}, description="Further rotation in degrees."
+    )
     stain: float = Field(0.25, ge=0, le=2, description="Jitter of the strength of each stain.")
     hue: float = Field(0.06, ge=0, le=1, description="Jitter of the colour of each stain.")
     light: float = Field(0.04, ge=0, le=1, description="Jitter of the brightness.")
@@ -85,7 +91,10 @@ class Recipe(BaseModel):
     validate_every: int = Field(10, ge=1, description="Epochs from one validation to the next.")
     checkpoint_every: int = Field(5, ge=1, description="Epochs from one checkpoint to the next.")
     minutes: float = Field(
-        0.0, ge=0, description="Minutes of training after which it ends, whatever is left of the epochs; 0: no limit."
+        0.0,
+        ge=0,
+        json_schema_extra={"unit": "min"},
+        description="Minutes of training after which it ends, whatever is left of the epochs; 0: no limit.",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Arithmetic; 'auto' takes bfloat16 where the device computes in it."
@@ -189,7 +198,9 @@ class SynthesizerRecipe(Recipe):
         description="Noise on a fake before the way back, as a share of black to white, against signals hidden in it.",
     )
 
-    patch: int = Field(192, ge=32, le=2048, multiple_of=32, description="Side of the crops.")
+    patch: int = Field(
+        192, ge=32, le=2048, multiple_of=32, json_schema_extra={"unit": "pixels"}, description="Side of the crops."
+    )
     batch: int = Field(2, ge=1, le=512, description="Images in a step, and as many masks.")
     zoom: tuple[float, float] = Field((0.9, 1.1), description="Smallest and largest magnification of the crops.")
     stain: float = Field(0.1, ge=0, le=2, description="Jitter of the strength of each stain.")

@@ -21,12 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_survey(models: Path) -> None:
-    found = run(image_sources.take_inventory())
-    assert str(models / "tiny.safetensors") in [str(file.path) for file in found.models]
-    assert found.devices[0].name == "auto"
-
-
 def test_loading_says_what_was_converted_and_left_out(tmp_path: Path) -> None:
     (tmp_path / "grey.png").write_bytes(imagecodecs.png_encode(np.full((9, 9), 200, np.uint8)))
     (tmp_path / "broken.png").write_bytes(b"broken")

@@ -437,7 +437,7 @@ def test_devices_that_are_missing_say_why(app: App) -> None:
 
 def test_model_card_is_shown(app: App) -> None:
     assert app.form.model.currentText() == "nucleigan-he"
-    assert app.form.model_info.text() == "0.25 µm per pixel · AJI 0.50 · F1 0.75 · CC0-1.0"
+    assert app.form.picker.info.text() == "0.25 µm per pixel · AJI 0.50 · F1 0.75 · CC0-1.0"
     assert "painted ellipses" in app.form.model.toolTip()
     assert app.form.min_area.value() == 1.0
 

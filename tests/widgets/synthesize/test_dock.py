@@ -302,7 +302,7 @@ def test_a_model_file_can_be_added(app: App, painters: Path, trained_file: Path,
         app.widget.add_model_file(other)
         assert app.form.model.count() == before + 1
     assert app.form.model.currentData() == str(other)
-    assert "CC0-1.0" in app.form.model_info.text()
+    assert "CC0-1.0" in app.form.picker.info.text()
     app.widget.add_model_file(trained_file)
     assert "not a synthesizer" in app.errors()[0]
     assert app.form.model.count() == before + 1

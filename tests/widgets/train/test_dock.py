@@ -507,7 +507,7 @@ def test_fine_tuning_takes_what_the_model_decides(app: App, data: Path, models: 
     app.choose(app.form.start, "")
     assert editor.isEnabled()
     assert app.form.order(tmp_path).recipe.generator == {"name": "compact-unet"}
-    app.form.start_from(tmp_path / "none.safetensors")
+    app.form.picker.add(tmp_path / "none.safetensors")
     assert "none.safetensors" in app.errors()[0]
 
 

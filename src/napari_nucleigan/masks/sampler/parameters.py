@@ -59,9 +59,21 @@ class PolygonMasks(Settings):
     """
 
     density: float = Field(
-        8000, title="Density", ge=0, le=60000, description="Nuclei per square millimetre. 0 leaves the mask empty."
+        8000,
+        title="Density",
+        ge=0,
+        le=60000,
+        json_schema_extra={"unit": "per mm²"},
+        description="Nuclei per square millimetre. 0 leaves the mask empty.",
     )
-    area: float = Field(30, title="Area", ge=0.5, le=100000, description="Mean area of a nucleus in square microns.")
+    area: float = Field(
+        30,
+        title="Area",
+        ge=0.5,
+        le=100000,
+        json_schema_extra={"unit": "µm²"},
+        description="Mean area of a nucleus in square microns.",
+    )
     area_spread: float = Field(
         0.5,
         title="Spread of area",
@@ -126,6 +138,7 @@ class PolygonMasks(Settings):
         title="Reach",
         ge=2,
         le=500,
+        json_schema_extra={"unit": "µm"},
         description="Over how many microns nuclei are alike, point the same way and crowd together.",
     )
     vertices: int = Field(

@@ -1,12 +1,14 @@
-"""Small parts that forms are made of."""
+"""Fields: the small parts that forms are made of."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QDoubleSpinBox,
     QFormLayout,
@@ -17,44 +19,110 @@ from qtpy.QtWidgets import (
     QPushButton,
     QScrollArea,
     QSizePolicy,
+    QSpacerItem,
+    QSpinBox,
+    QVBoxLayout,
     QWidget,
 )
 from superqt import QLabeledDoubleSlider
 
-from napari_nucleigan.segmentation import SegmentSettings
+from napari_nucleigan.base.errors import NucleiganError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+Widget = TypeVar("Widget", bound=QWidget)
 
-def tooltip(field: str) -> str:
-    """Describe a field of `SegmentSettings`, for a tooltip."""
-    return SegmentSettings.model_fields[field].description or ""
+MAGNIFICATIONS = {"40x": 0.25, "20x": 0.5, "10x": 1.0, "5x": 2.0}
+"""Usual microns per pixel of slide scanners, by their objective."""
+
+GAP = 6
+"""Pixels between groups of fields."""
+
+LARGEST_SEED = 2**31 - 1
+"""Of whatever is drawn at random."""
+
+_CHANGES = ("changed", "currentIndexChanged", "valueChanged", "textChanged", "toggled")
 
 
 def combo(choices: dict[str, Any], tip: str) -> QComboBox:
     """Make a combo box of labels and values that never forces its column wider."""
-    box = QComboBox()
+    box = narrow(QComboBox(), tip)
     for label, value in choices.items():
         box.addItem(label, value)
-    box.setToolTip(tip)
+    return box
+
+
+def list_choices(box: QComboBox, choices: Iterable[tuple[str, Any]], chosen: Any) -> None:
+    """List other labels and values in a combo box, and choose a value, or none where it is not there; no signal."""
+    with silent(box):
+        box.clear()
+        for label, value in choices:
+            box.addItem(label, value)
+        box.setCurrentIndex(box.findData(chosen) if chosen is not None else -1)
+
+
+def narrow(box: QComboBox, tip: str) -> QComboBox:
+    """Keep a combo box from forcing its column wider, and explain it."""
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(8)
-    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    return box
+    return expanding(box, tip)
 
 
 def spin(top: float, step: float, decimals: int, zero: str, unit: str, tip: str) -> QDoubleSpinBox:
     """Make a number field from 0 to `top`, where 0 reads as `zero`."""
-    box = QDoubleSpinBox()
+    box = expanding(QDoubleSpinBox(), tip)
     box.setRange(0.0, top)
     box.setDecimals(decimals)
     box.setSingleStep(step)
     box.setSpecialValueText(zero)
     box.setSuffix(unit)
-    box.setToolTip(tip)
-    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     return box
+
+
+def pixel_size(zero: str, tip: str) -> QDoubleSpinBox:
+    """Make a field for microns per pixel, where 0 reads as `zero`."""
+    return spin(20.0, 0.01, 4, zero, " µm", tip)
+
+
+def objective_button(field: QDoubleSpinBox) -> QPushButton:
+    """Make a button that fills in the usual microns per pixel of an objective."""
+    return menu_button(
+        "Objective",
+        "Set the usual microns per pixel of an objective.",
+        {f"{name} objective ({mpp:g} µm)": partial(field.setValue, mpp) for name, mpp in MAGNIFICATIONS.items()},
+    )
+
+
+def whole(low: int, high: int, value: int, unit: str, tip: str) -> QSpinBox:
+    """Make a field for a whole number."""
+    box = expanding(QSpinBox(), tip)
+    box.setRange(low, high)
+    box.setValue(value)
+    box.setSuffix(unit)
+    return box
+
+
+def expanding(field: Widget, tip: str) -> Widget:
+    """Let a field take the width that is left, and explain it."""
+    field.setToolTip(tip)
+    field.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    return field
+
+
+def check(text: str, tip: str, checked: bool = False) -> QCheckBox:
+    """Make a tick box."""
+    box = QCheckBox(text)
+    box.setToolTip(tip)
+    box.setChecked(checked)
+    return box
+
+
+def push_button(text: str, tip: str = "") -> QPushButton:
+    """Make a button."""
+    button = QPushButton(text)
+    button.setToolTip(tip)
+    return button
 
 
 def slider(value: float, tip: str) -> QLabeledDoubleSlider:
@@ -78,15 +146,20 @@ def small_label() -> QLabel:
     return label
 
 
-def menu_button(text: str, tip: str, actions: dict[str, Callable[[], object]]) -> QPushButton:
+def menu_button(text: str, tip: str, actions: Mapping[str, Callable[[], object]]) -> QPushButton:
     """Make a button that opens a menu."""
-    button = QPushButton(text)
-    button.setToolTip(tip)
-    menu = QMenu(button)
+    button = push_button(text, tip)
+    button.setMenu(QMenu(button))
+    set_menu(button, actions)
+    return button
+
+
+def set_menu(button: QPushButton, actions: Mapping[str, Callable[[], object]]) -> None:
+    """Change what the menu of a button offers."""
+    menu = button.menu()
+    menu.clear()
     for label, action in actions.items():
         menu.addAction(label).triggered.connect(lambda _=False, call=action: call())
-    button.setMenu(menu)
-    return button
 
 
 def set_text(label: QLabel, text: str) -> None:
@@ -105,6 +178,16 @@ def row(wide: QWidget, narrow: QWidget) -> QHBoxLayout:
     return row
 
 
+def page(widget: QWidget, *parts: QWidget) -> QVBoxLayout:
+    """Lay parts out below one another, on a page with narrow margins."""
+    layout = QVBoxLayout(widget)
+    layout.setContentsMargins(6, 6, 6, 6)
+    layout.setSpacing(5)
+    for part in parts:
+        layout.addWidget(part)
+    return layout
+
+
 def form_layout(widget: QWidget) -> QFormLayout:
     """Lay a widget out as rows of a name and a field, without margins."""
     form = QFormLayout(widget)
@@ -113,6 +196,57 @@ def form_layout(widget: QWidget) -> QFormLayout:
     form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
     return form
+
+
+class Form(QWidget):
+    """Rows of names and fields, and one signal that tells when a user changes any of them."""
+
+    changed = Signal()
+    """Anything was changed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = form_layout(self)
+
+    def add(
+        self,
+        name: str,
+        field: Widget,
+        button: QWidget | None = None,
+        call: Callable[[], object] | None = None,
+    ) -> Widget:
+        """Add a field with its name, which shows the field's tooltip too, and perhaps a button.
+
+        Parameters
+        ----------
+        name : str
+            Its name.
+        field : QWidget
+            The field.
+        button : QWidget, optional
+            What stands behind it.
+        call : callable, optional
+            What a change calls; by default it is told by `changed`.
+
+        Returns
+        -------
+        QWidget
+            The field.
+        """
+        add_row(self.rows, name, field, button)
+        if (signal := next((getattr(field, name) for name in _CHANGES if hasattr(field, name)), None)) is not None:
+            signal.connect(lambda *_: (call or self.changed.emit)())
+        return field
+
+    def add_remark(self) -> QLabel:
+        """Add a label for a remark on the field above, and return it."""
+        label = small_label()
+        self.rows.addRow(label)
+        return label
+
+    def add_gap(self) -> None:
+        """Set a group of fields apart from the one above."""
+        self.rows.addItem(QSpacerItem(0, GAP))
 
 
 def scrolled(inner: QWidget) -> QScrollArea:
@@ -130,6 +264,30 @@ def add_row(form: QFormLayout, text: str, field: QWidget, button: QWidget | None
     label = QLabel(text)
     label.setToolTip(field.toolTip())
     form.addRow(label, row(field, button) if button else field)
+
+
+def forward(to: Any, *signals: Any) -> None:
+    """Let a signal without arguments follow others, whatever these carry."""
+    for signal in signals:
+        signal.connect(lambda *_: to.emit())
+
+
+def fault(call: Callable[[], object]) -> str:
+    """Return why what a form stands for is not possible; empty where it is."""
+    try:
+        call()
+    except NucleiganError as error:
+        return str(error)
+    return ""
+
+
+def show_pixel_size(field: QDoubleSpinBox, remark: QLabel, mpp: float | None, source: str) -> None:
+    """Show microns per pixel, and where they come from, without a signal."""
+    # Setting the same value again would move the cursor of a user who is typing.
+    if abs(field.value() - (mpp or 0.0)) > 1e-9:
+        with silent(field):
+            field.setValue(mpp or 0.0)
+    set_text(remark, source)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Image sources: layers and files that jobs read, and the models and devices that there are; no Qt here."""
+"""Image sources: layers and files that jobs read; no Qt here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_nucleigan.base.devices import Device, devices
 from napari_nucleigan.base.errors import ImageError, NucleiganError
 from napari_nucleigan.base.events import Job, Note, Progress
 from napari_nucleigan.contributions.layers import (
@@ -20,7 +19,6 @@ from napari_nucleigan.contributions.layers import (
 from napari_nucleigan.data.images.files import HEImage, list_images, read_image, read_labels, read_mpp
 from napari_nucleigan.data.slides import Slide, is_slide, list_slides, open_slide
 from napari_nucleigan.labels import geojson
-from napari_nucleigan.models import ModelFile, list_models
 from napari_nucleigan.segmentation.formats import format_of
 from napari_nucleigan.widgets.base import layers
 from napari_nucleigan.widgets.base.layers import METADATA_KEY
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
     import numpy as np
     from napari.layers import Image
 
-    from napari_nucleigan.models import Kind
     from napari_nucleigan.segmentation.file_plan import FileTask
     from napari_nucleigan.segmentation.slides.worker import Polygons
     from napari_nucleigan.widgets.base.layers import Box
@@ -99,22 +96,6 @@ class Source:
     mpp: float | None
     part: Region = WHOLE_IMAGE
     channel_first: bool = False
-
-
-@dataclass(frozen=True)
-class Inventory:
-    """The models and the devices that there are."""
-
-    models: list[ModelFile]
-    devices: list[Device]
-
-
-def take_inventory(kind: Kind = "segmenter") -> Job[Inventory]:
-    """Look for models of a kind and devices; a job, because it imports torch, which takes seconds."""
-    yield Progress(0, 2, "looking for models")
-    models = list_models(kind)
-    yield Progress(1, 2, "looking for devices")
-    return Inventory(models, devices())
 
 
 def load_images(paths: Sequence[str | Path]) -> Job[list[LayerData]]:

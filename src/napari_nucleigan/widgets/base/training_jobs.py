@@ -7,22 +7,18 @@ import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from napari_nucleigan.base.devices import Device, devices
 from napari_nucleigan.base.errors import LabelsError, RunError
 from napari_nucleigan.base.events import Job, Note, Progress
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.data.images.files import write_image, write_labels
-from napari_nucleigan.models import list_models
-from napari_nucleigan.models.cards import Kind
 from napari_nucleigan.training.corrections import write_corrections
 from napari_nucleigan.widgets.base.layers import file_name, he_image
 
 if TYPE_CHECKING:
-    from napari_nucleigan.models import ModelFile
     from napari_nucleigan.training.recipes import Recipe
     from napari_nucleigan.training.runs.estimate import Estimate
     from napari_nucleigan.widgets.base.image_sources import Source
@@ -224,19 +220,3 @@ def stop_all(paths: list[Path]) -> None:
     for path in paths:
         with suppress(RunError):
             RunProcess(path).stop()
-
-
-@dataclass(frozen=True)
-class Survey:
-    """Models by their kind, and devices."""
-
-    models: dict[str, list[ModelFile]]
-    devices: list[Device]
-
-
-def survey() -> Job[Survey]:
-    """Look for models of both kinds and for devices; a job, because it imports torch, which takes seconds."""
-    yield Progress(0, 2, "looking for models")
-    models = {kind: list_models(kind) for kind in get_args(Kind)}
-    yield Progress(1, 2, "looking for devices")
-    return Survey(models, devices())

@@ -15,7 +15,6 @@ from qtpy.QtWidgets import QPushButton
 
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.base.events import FileState
-from napari_nucleigan.models import ModelFile, list_models
 from napari_nucleigan.segmentation.folders import segment_files
 from napari_nucleigan.segmentation.resume_log import REPORT
 from napari_nucleigan.widgets.base import image_sources
@@ -23,7 +22,6 @@ from napari_nucleigan.widgets.base.dock import Dock, column
 from napari_nucleigan.widgets.base.fields import scrolled, set_text
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import CONTOUR, add_once, nuclei_colormap
-from napari_nucleigan.widgets.base.pickers import own_model_file
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.batch.form import BatchForm, BatchOrder, look_into
 from napari_nucleigan.widgets.batch.table import FilesTable
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.viewer import Viewer
 
+    from napari_nucleigan.base.errors import NucleiganError
     from napari_nucleigan.base.events import Progress
     from napari_nucleigan.contributions.layers import LayerData
     from napari_nucleigan.segmentation import FileResult, SegmentSettings
@@ -58,7 +57,6 @@ class BatchWidget(Dock):
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
-        self._extra_models: list[ModelFile] = []
         self._shown: WeakSet[Layer] = WeakSet()
         self._asked: tuple[BatchOrder, SegmentSettings] | None = None
         self._within = False  # a file: what is noted then is shown with it
@@ -68,34 +66,20 @@ class BatchWidget(Dock):
         self.open_button = QPushButton("Open in the viewer")
         self._planner, self._runner = Runner(self, activity=True), Runner(self, activity=True)
         self._opener = Runner(self, apart=True)
-        self._surveyor = Runner(self)
         self.bar.cancel_button.setToolTip("Stop at once. What is done stays; Run goes on from it.")
         self.open_button.setToolTip("Open the chosen image and its nuclei as layers; a double click does it too.")
         self._fill(scrolled(column(self.form, self.bar, self.table, self.open_button, tall=self.table)))
         self._connect()
         self._theme()
-        self.refresh_models()
-
-    def refresh_models(self) -> None:
-        """Look for models and devices again."""
-        self._surveyor.start(image_sources.take_inventory(), "looking for models and devices")
+        self.form.picker.look()
 
     def add_model_file(self, path: str | Path) -> None:
         """Add a model file to the list, and choose it."""
-        try:
-            file = own_model_file(path, "segmenter")
-        except NucleiganError as error:
-            self._complain(error)
-            return
-        self._extra_models = [*(each for each in self._extra_models if each.path != file.path), file]
-        self.form.set_models([*list_models("segmenter"), *self._extra_models], str(path))
-        self._update()
+        self.form.picker.add(path)
 
     def problem(self) -> str:
         """Why a run is not possible now; empty where it is."""
-        if self._surveyor.running and self.form.model.count() == 0:
-            return "Looking for models and devices…"
-        return self.form.problem()
+        return self.form.picker.waiting or self.form.problem()
 
     def run(self) -> None:
         """Segment the images."""
@@ -115,11 +99,10 @@ class BatchWidget(Dock):
         self._opener.start(image_sources.read_result(task), f"opening {task.source.name}")
 
     def _docked(self) -> None:
-        if self.form.model.count() == 0 and not self._surveyor.running:
-            self.refresh_models()
+        self.form.picker.look()
 
     def _connect(self) -> None:
-        self.form.model_file_chosen.connect(self.add_model_file)
+        self.form.picker.ready.connect(self.ready)
         self.form.changed.connect(self._update)
         self.form.looker.seen.connect(self.table.set_tasks)
         self.bar.run_clicked.connect(self.run)
@@ -127,7 +110,7 @@ class BatchWidget(Dock):
         self.table.opened.connect(self.open)
         self.table.chosen.connect(self._update)
         self.open_button.clicked.connect(self._open_chosen)
-        self._wire(self._surveyor, self._surveyed, failed=self._complain, quiet=True)
+        self._wire(self.form.picker, failed=self._complain, quiet=True)
         self._wire(self._planner, self._planned)
         self._wire(self._runner, self._finished)
         self._wire(self._opener, self._add_layers, failed=self._complain, quiet=True)
@@ -185,12 +168,6 @@ class BatchWidget(Dock):
     def _failed(self, error: NucleiganError) -> None:
         self.table.stop()
         super()._failed(error)
-
-    def _surveyed(self, found: image_sources.Inventory) -> None:
-        self.form.set_devices(found.devices, self._preferences.device)
-        self.form.set_models([*found.models, *self._extra_models])
-        self._update()
-        self.ready.emit()
 
     def _open_chosen(self) -> None:
         if (task := self.table.task) is not None:

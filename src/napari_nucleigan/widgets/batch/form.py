@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,20 +14,16 @@ from napari_nucleigan.base.events import Progress
 from napari_nucleigan.segmentation.file_plan import plan_files, results_folder
 from napari_nucleigan.segmentation.formats import FORMATS, IMAGE_FORMATS, SLIDE_FORMATS
 from napari_nucleigan.segmentation.resume_log import ResumeLog
-from napari_nucleigan.widgets.base.debounced_check import DebouncedCheck
 from napari_nucleigan.widgets.base.fields import (
-    add_row,
-    form_layout,
+    check,
+    forward,
     menu_button,
+    objective_button,
+    pixel_size,
     row,
-    set_text,
-    small_label,
-    spin,
-    tooltip,
 )
-from napari_nucleigan.widgets.base.folder_field import FolderField
-from napari_nucleigan.widgets.base.method_form import MethodForm, objective_button
-from napari_nucleigan.widgets.base.pickers import ask_image_files, ask_image_folder
+from napari_nucleigan.widgets.base.method_form import TIPS, MethodForm
+from napari_nucleigan.widgets.base.path_fields import DebouncedCheck, FolderField, ask_image_files, ask_image_folder
 from napari_nucleigan.widgets.base.preferences import recall, remember
 
 if TYPE_CHECKING:
@@ -146,27 +141,34 @@ class BatchForm(MethodForm):
     def __init__(self) -> None:
         super().__init__()
         self._proposed: Path | None = None
-        self.images = ImagesField()
-        self.out = FolderField(
-            "Where the results go, under the names of the images; it may be a new folder.", "the results"
-        )
-        self.formats = {each.suffix: _check(each.title, each.tooltip) for each in FORMATS if each.title}
-        self.recursive = _check(
+        self.looker = DebouncedCheck(self, self._look, "looking for images", _count)
+        self.images = self.add("Images", ImagesField(), call=self.looker.look)
+        out = FolderField("Where the results go, under the names of the images; it may be a new folder.", "the results")
+        self.out = self.add("Results", out, call=self.looker.look)
+        self.formats = {each.suffix: check(each.title, each.tooltip) for each in FORMATS if each.title}
+        self.recursive = check(
             "Subfolders too", "Take the images of subfolders too; the results lie in subfolders of the same names."
         )
-        self.again = _check(
+        self.again = check(
             "Redo what is done",
             "Segment all images anew, and replace the results of earlier runs. Without it, images whose results are "
             "there, made from the same image with the same model and settings, are skipped.",
         )
-        self.remark = small_label()
-        self.mpp = spin(20.0, 0.01, 4, "from files", " µm", tooltip("mpp"))
-        self.magnification = objective_button(self.mpp)
-        self.looker = DebouncedCheck(self, self._look, "looking for images")
-        self._arrange()
+        kinds = list(self.formats.values())
+        self.rows.addRow("Kinds", _beside(*kinds[:2]))
+        self.rows.addRow("", _beside(*kinds[2:]))
+        self.rows.addRow(_beside(self.recursive, self.again))
+        self.remark = self.looker.remark
+        self.rows.addRow(self.remark)
+        mpp = pixel_size("from files", TIPS["mpp"])
+        self.mpp = self.add("Pixel size", mpp, objective_button(mpp))
+        self.add_method()
         self._recall()
-        self._connect()
-        self.look_again()
+        self.images.folder_chosen.connect(self._propose)
+        for box in (*kinds, self.recursive):
+            box.toggled.connect(self.looker.look)
+        forward(self.changed, self.again.toggled)
+        self.looker.look()
 
     @property
     def found(self) -> list[FileTask]:
@@ -194,12 +196,6 @@ class BatchForm(MethodForm):
         remember("batch_results", str(order.out))
         remember("batch_formats", list(order.formats))
 
-    def look_again(self) -> None:
-        """Look for the images as they are now."""
-        set_text(self.remark, "")
-        self.looker.look()
-        self.changed.emit()
-
     def _misses(self) -> str:
         paths, out = self.images.paths, self.out.path
         if not paths:
@@ -213,10 +209,6 @@ class BatchForm(MethodForm):
     def _look(self) -> Job[list[FileTask]] | None:
         return None if self._misses() else look_into(self.order())
 
-    def _seen(self, tasks: list[FileTask]) -> None:
-        set_text(self.remark, f"{len(tasks)} image{'' if len(tasks) == 1 else 's'}")
-        self.changed.emit()
-
     def _propose(self, folder: Path) -> None:
         if self.out.path is None or self.out.path == self._proposed:
             self._proposed = folder / RESULTS
@@ -229,35 +221,9 @@ class BatchForm(MethodForm):
         for suffix, box in self.formats.items():
             box.setChecked(suffix in chosen)
 
-    def _arrange(self) -> None:
-        form = form_layout(self)
-        add = partial(add_row, form)
-        add("Images", self.images)
-        add("Results", self.out)
-        kinds = list(self.formats.values())
-        form.addRow("Kinds", _beside(*kinds[:2]))
-        form.addRow("", _beside(*kinds[2:]))
-        form.addRow(_beside(self.recursive, self.again))
-        form.addRow(self.remark)
-        add("Pixel size", self.mpp, self.magnification)
-        self._add_method(form)
 
-    def _connect(self) -> None:
-        self.images.folder_chosen.connect(self._propose)
-        for field in (self.images, self.out):
-            field.changed.connect(self.look_again)
-        for box in (*self.formats.values(), self.recursive):
-            box.toggled.connect(lambda _: self.look_again())
-        self.again.toggled.connect(lambda _: self.changed.emit())
-        self.mpp.valueChanged.connect(lambda _: self.changed.emit())
-        self.looker.seen.connect(self._seen)
-        self.looker.failed.connect(lambda: self.changed.emit())
-
-
-def _check(text: str, tip: str) -> QCheckBox:
-    box = QCheckBox(text)
-    box.setToolTip(tip)
-    return box
+def _count(tasks: list[FileTask]) -> str:
+    return f"{len(tasks)} image{'' if len(tasks) == 1 else 's'}"
 
 
 def _beside(*boxes: QCheckBox) -> QHBoxLayout:

@@ -16,8 +16,8 @@ from napari_nucleigan.widgets.base.fields import menu_button, set_text
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import add_once
 from napari_nucleigan.widgets.base.run_bar import RunBar
-from napari_nucleigan.widgets.evaluate.folder_form import FolderForm
 from napari_nucleigan.widgets.evaluate.folder_report import ReportView
+from napari_nucleigan.widgets.evaluate.form import FolderForm
 from napari_nucleigan.widgets.evaluate.jobs import read_pair
 
 if TYPE_CHECKING:

@@ -14,8 +14,7 @@ from napari_nucleigan.widgets.base.fields import menu_button, set_text, silent
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.transforms import grid_to_viewer, viewer_to_grid
-from napari_nucleigan.widgets.evaluate.choices import EvaluateChoices
-from napari_nucleigan.widgets.evaluate.form import IOU, NOTHING, EvaluateForm
+from napari_nucleigan.widgets.evaluate.form import IOU, NOTHING, EvaluateChoices, EvaluateForm
 from napari_nucleigan.widgets.evaluate.jobs import LiveComparison, compare, save_csv, save_json, save_nuclei
 from napari_nucleigan.widgets.evaluate.overlay import COLOURS, OUTLINE, TEXT, CanvasText, Flight, Overlay, Pointer, ramp
 from napari_nucleigan.widgets.evaluate.plots import BinPlots
@@ -192,7 +191,7 @@ class EvaluateLayers(Page):
         form = self.form
         form.layers_chosen.connect(self._chosen)
         form.threshold_moved.connect(self._again)
-        form.live_toggled.connect(self._live_toggled)
+        form.live.toggled.connect(self._live_toggled)
         form.look_changed.connect(self._show)
         self.bar.run_clicked.connect(self.run)
         self.bar.cancel_clicked.connect(self.cancel)

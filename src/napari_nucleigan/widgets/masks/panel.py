@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
-from qtpy.QtWidgets import QProgressBar, QPushButton, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QProgressBar, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
 from napari_nucleigan.masks.editing.sizes import bin_edges
 from napari_nucleigan.widgets.base.dock import Dock
@@ -16,10 +16,12 @@ from napari_nucleigan.widgets.base.fields import (
     add_row,
     combo,
     form_layout,
+    page,
+    pixel_size,
+    push_button,
     row,
     scrolled,
     small_label,
-    spin,
     warning_style,
 )
 from napari_nucleigan.widgets.masks.forms import CanvasForm, EditForm
@@ -52,13 +54,16 @@ class MaskPanel(Dock):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
         self.choice = combo({}, "The mask to work on: a Labels layer with a number for each nucleus.")
-        self.mpp = spin(20.0, 0.01, 4, "not known", " µm", "Side of a pixel of the mask in microns.")
+        self.mpp = pixel_size("not known", "Side of a pixel of the mask in microns.")
         self.mpp_source = small_label()
         self.tabs = QTabWidget()
         self.canvas_form, self.fill_form, self.edit_form = CanvasForm(), FillForm(), EditForm()
-        self.undo_button, self.redo_button = QPushButton("Undo"), QPushButton("Redo")
+        self.undo_button = push_button(
+            "Undo", "Take back the last stroke, fill, edit or polygon of the mask (Ctrl-Z in its layers)."
+        )
+        self.redo_button = push_button("Redo", "Do again what was taken back; Ctrl-Shift-Z in its layers.")
         self.progress = QProgressBar()
-        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button = push_button("Cancel", "Stop at once. The mask stays as it is.")
         self.histogram = SizeHistogram()
         self.remark, self.notes = small_label(), small_label()
         self._build()
@@ -88,15 +93,7 @@ class MaskPanel(Dock):
         form.addRow(self.mpp_source)
         for name, part in (("Canvas", self.canvas_form), ("Fill", self.fill_form), ("Draw and edit", self.edit_form)):
             self.tabs.addTab(scrolled(part), name)
-        self.undo_button.setToolTip(
-            "Take back the last stroke, fill, edit or polygon of the mask (Ctrl-Z in its layers)."
-        )
-        self.redo_button.setToolTip("Do again what was taken back; Ctrl-Shift-Z in its layers.")
-        self.cancel_button.setToolTip("Stop at once. The mask stays as it is.")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.setSpacing(5)
-        layout.addWidget(top)
+        layout = page(self, top)
         layout.addWidget(self.tabs, 1)
         buttons = row(self.undo_button, self.redo_button)
         buttons.setStretch(1, 1)

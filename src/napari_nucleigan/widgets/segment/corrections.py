@@ -27,7 +27,7 @@ from napari_nucleigan.widgets.base.mask_layers import mask_reader, pairs_of
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.run_watcher import Monitor
 from napari_nucleigan.widgets.segment.drawn_regions import regions_reader
-from napari_nucleigan.widgets.segment.shapes_picker import ShapesPicker
+from napari_nucleigan.widgets.segment.region_choice import ShapesPicker
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -117,8 +117,8 @@ class Corrections(Page):
             Where model and device are chosen.
         """
         self._mpp, self._device = mpp, form.device.currentData()
-        card = form.card()
-        self._model = None if card is None else (form.model.currentData(), card)
+        card = form.picker.card
+        self._model = None if card is None else (form.picker.path, card)
         if image is not self._image:
             self._image = image
             self.reset_choices()

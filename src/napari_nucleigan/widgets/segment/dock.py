@@ -13,7 +13,6 @@ from napari.utils.notifications import show_info
 from qtpy.QtCore import Signal
 
 from napari_nucleigan.base.errors import NucleiganError
-from napari_nucleigan.models import ModelFile, list_models, read_card
 from napari_nucleigan.widgets.base import image_sources, layers, preferences
 from napari_nucleigan.widgets.base.dock import Dock, column
 from napari_nucleigan.widgets.base.fields import scrolled, warning_style
@@ -24,10 +23,9 @@ from napari_nucleigan.widgets.base.transforms import PixelSizes
 from napari_nucleigan.widgets.segment import form as forms
 from napari_nucleigan.widgets.segment import jobs
 from napari_nucleigan.widgets.segment.corrections import Corrections
-from napari_nucleigan.widgets.segment.region_choice import RegionChoice
+from napari_nucleigan.widgets.segment.form import SlideFields, slide_request
+from napari_nucleigan.widgets.segment.region_choice import RegionChoice, ShapesPicker
 from napari_nucleigan.widgets.segment.results import Refilter, Result, Results, run_key
-from napari_nucleigan.widgets.segment.shapes_picker import ShapesPicker
-from napari_nucleigan.widgets.segment.slide_form import SlideFields, slide_request
 from napari_nucleigan.widgets.segment.slide_run import SlideRun, SlideShown
 
 if TYPE_CHECKING:
@@ -36,6 +34,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
+    from napari_nucleigan.base.errors import NucleiganError
     from napari_nucleigan.base.events import Progress
     from napari_nucleigan.contributions.layers import LayerData
     from napari_nucleigan.segmentation import Segmentation
@@ -63,7 +62,6 @@ class SegmentWidget(Dock):
         super().__init__(napari_viewer)
         self._images: list[Image] = []
         self._scales = PixelSizes()
-        self._extra_models: list[ModelFile] = []
         self._results = Results(napari_viewer)
         self._queue: deque[Image] = deque()
         self._made: list[Result | SlideShown] = []
@@ -83,7 +81,6 @@ class SegmentWidget(Dock):
         self.corrections = Corrections(napari_viewer, self._preferences.run_folder)
         self._runner = Runner(self, activity=True)
         self._opener = Runner(self, activity=True)
-        self._surveyor = Runner(self)
         self._refilterer = Refilter(self._results, self)
         self.slides = SlideRun(napari_viewer, self)
         self._rest = self._after(REFILTER_MS, self._refilter)
@@ -91,7 +88,7 @@ class SegmentWidget(Dock):
         self._connect()
         self._theme()
         self.reset_choices()
-        self.refresh_models()
+        self.form.picker.look()
 
     @property
     def results(self) -> list[Result]:
@@ -119,10 +116,6 @@ class SegmentWidget(Dock):
         """Choose an image layer in the form."""
         self.form.image.setCurrentIndex(self._images.index(layer))
 
-    def refresh_models(self) -> None:
-        """Look for models and devices again."""
-        self._surveyor.start(image_sources.take_inventory(), "looking for models and devices")
-
     def open_paths(self, paths: Sequence[str | Path]) -> None:
         """Open images from files or folders as layers."""
         if not paths:
@@ -134,17 +127,7 @@ class SegmentWidget(Dock):
 
     def add_model_file(self, path: str | Path) -> None:
         """Add a model file to the list, and choose it."""
-        try:
-            card = read_card(path)
-            if card.kind != "segmenter":
-                raise NucleiganError(f"{path} is a {card.kind}, not a segmenter; choose another model file.")
-        except NucleiganError as error:
-            self._failed(error)
-            return
-        others = [file for file in self._extra_models if file.path != Path(path)]
-        self._extra_models = [*others, ModelFile(card.name, Path(path), False, card)]
-        self.form.set_models([*list_models("segmenter"), *self._extra_models], str(path))
-        self._update()
+        self.form.picker.add(path)
 
     def run(self) -> None:
         """Segment the chosen images."""
@@ -174,28 +157,24 @@ class SegmentWidget(Dock):
         for layer in chosen:
             if text := layers.layer_problem(layer) or self._scales.problem(layer):
                 return text
-        if self._surveyor.running and self.form.model.count() == 0:
-            return "Looking for models and devices…"
-        return self.form.problem() or self._choice.problem(chosen)
+        return self.form.picker.waiting or self.form.problem() or self._choice.problem(chosen)
 
     def _connect(self) -> None:
         form = self.form
         form.paths_chosen.connect(self.open_paths)
-        form.model_file_chosen.connect(self.add_model_file)
+        form.picker.ready.connect(self.ready)
         form.image_changed.connect(self._image_chosen)
         form.mpp_typed.connect(self._mpp_typed)
         form.filters_changed.connect(self._rest.start)
         form.changed.connect(self._update)
         self.bar.run_clicked.connect(self.run)
         self.bar.cancel_clicked.connect(self.cancel)
-        self._wire(self._surveyor, self._surveyed, quiet=True)
+        self._wire(self.form.picker, quiet=True)
         self._wire(self._opener, self._opened)
         self._wire(self._runner, self._finished, failed=self._failed_run)
         self._wire(self.slides, self._finished_slide, failed=self._failed_run)
         self._wire(self._refilterer, quiet=True)
         self.shapes.button.clicked.connect(lambda: self.shapes.draw(self._selected()[0]))
-        self.shapes.changed.connect(self._update)
-        self.slide.changed.connect(self._update)
         self._refilterer.shown.connect(self._refiltered)
         self._refilterer.noted.connect(self.bar.note)
         self.corrections.model_made.connect(self._learnt)
@@ -203,8 +182,7 @@ class SegmentWidget(Dock):
         self._add_page(self.corrections)
 
     def _docked(self) -> None:
-        if self.form.model.count() == 0 and not self._surveyor.running:
-            self.refresh_models()
+        self.form.picker.look()
 
     def shut_down(self) -> None:
         """Stop all work and let go of the viewer; the layers that were made stay."""
@@ -325,12 +303,6 @@ class SegmentWidget(Dock):
 
     def _show_figures(self) -> None:
         self.bar.show_figures([item.figures for item in self._made])
-
-    def _surveyed(self, found: image_sources.Inventory) -> None:
-        self.form.set_devices(found.devices, self._preferences.device)
-        self.form.set_models([*found.models, *self._extra_models])
-        self._update()
-        self.ready.emit()
 
     def _refilter(self) -> None:
         if not self.running and not self.form.problem():

@@ -1,34 +1,46 @@
-"""The form of the Segment widget: fields in, `SegmentSettings` out."""
+"""Form of the Segment widget: fields in, `SegmentSettings` out, and what only slides need."""
 
 from __future__ import annotations
 
-from functools import partial
+import os
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QLineEdit
 
+from napari_nucleigan.segmentation.formats import USUAL
+from napari_nucleigan.widgets.base import layers
 from napari_nucleigan.widgets.base.fields import (
     add_row,
     combo,
-    form_layout,
+    forward,
+    list_choices,
     menu_button,
+    objective_button,
+    pixel_size,
     set_text,
-    silent,
+    show_pixel_size,
     small_label,
-    spin,
-    tooltip,
 )
-from napari_nucleigan.widgets.base.layers import ADD, REPLACE
-from napari_nucleigan.widgets.base.method_form import MethodForm, objective_button
-from napari_nucleigan.widgets.base.pickers import ask_image_files, ask_image_folder
+from napari_nucleigan.widgets.base.layers import ADD, REPLACE, file_name
+from napari_nucleigan.widgets.base.method_form import TIPS, MethodForm
+from napari_nucleigan.widgets.base.path_fields import FolderField, ask_image_files, ask_image_folder
+from napari_nucleigan.widgets.base.preferences import recall, remember
+from napari_nucleigan.widgets.segment.jobs import SlideRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari.layers import Image
     from qtpy.QtWidgets import QWidget
 
-    from napari_nucleigan.widgets.segment.slide_form import SlideFields
+    from napari_nucleigan.segmentation import SegmentSettings
+    from napari_nucleigan.widgets.base.image_sources import Region
 
+_MEMORY = "slide_results"
+_BYTES = 0.2  # of disk for a pixel of a slide a third of which is tissue: results, and as much again for tiles
 
 ALL_IMAGES = "all"
 WHOLE, VIEW, DRAWN = "whole", "view", "drawn"
@@ -55,29 +67,40 @@ class SegmentForm(MethodForm):
     def __init__(self, drawn: QWidget, slide: SlideFields) -> None:
         super().__init__()
         self.drawn, self.slide = drawn, slide
-        self.image = combo({}, "The image to segment. All open image layers are listed.")
+        forward(self.changed, self.image_changed, self.mpp_typed)
         self.open = menu_button(
             "Open",
             "Open H&E images from files or a folder.",
             {"Files…": self._choose_files, "Folder…": self._choose_folder},
         )
-        self.mpp = spin(20.0, 0.01, 4, "not known", " µm", tooltip("mpp"))
+        image = combo({}, "The image to segment. All open image layers are listed.")
+        self.image = self.add("Image", image, self.open, self.image_changed.emit)
+        self.mpp = pixel_size("not known", TIPS["mpp"])
         self.magnification = objective_button(self.mpp)
-        self.mpp_source = small_label()
-        self.region = combo(
+        add_row(self.rows, "Pixel size", self.mpp, self.magnification)
+        self.mpp.valueChanged.connect(lambda mpp: self.mpp_typed.emit(mpp, False))
+        self.mpp.editingFinished.connect(lambda: self.mpp.value() or self.mpp_typed.emit(0.0, True))
+        self.mpp_source = self.add_remark()
+        region = combo(
             {"Whole image": WHOLE, "Current view": VIEW, "Drawn region": DRAWN},
             "Segment the whole image, only the part that the canvas shows now, or what you draw. Unless it is as large "
             "as a slide, a part counts as an image of its own, also for its stains.",
         )
-        self.rerun = combo(
+        self.region = self.add("Region", region)
+        self.region.currentIndexChanged.connect(lambda _: self._show_drawn())
+        self.add("Shapes", drawn)
+        self.add("Results", slide.folder)
+        self.rows.addRow(slide.replaced)
+        self.add("Cluster", slide.cluster)
+        slide.wanted.connect(self._show_slide)
+        self.add_method()
+        rerun = combo(
             {"Replace the same result": REPLACE, "Add a new layer": ADD},
             "What a run does where the same image was already segmented with the same model, "
             "microns per pixel, stain normalisation and region: replace that result, or add "
             "another layer.",
         )
-        self._rows = form_layout(self)
-        self._arrange()
-        self._connect()
+        self.rerun = self.add("Re-run", rerun)
         self._show_drawn()
         self._show_slide(False)
 
@@ -91,53 +114,19 @@ class SegmentForm(MethodForm):
         chosen : int, "all" or None
             The entry to choose.
         """
-        with silent(self.image):
-            self.image.clear()
-            for index, name in enumerate(names):
-                self.image.addItem(name, index)
-            if len(names) > 1:
-                self.image.addItem(f"All {len(names)} images", ALL_IMAGES)
-            self.image.setCurrentIndex(self.image.findData(chosen) if chosen is not None else -1)
+        together = [(f"All {len(names)} images", ALL_IMAGES)] if len(names) > 1 else []
+        list_choices(self.image, [*((name, index) for index, name in enumerate(names)), *together], chosen)
 
     def set_mpp(self, mpp: float | None, source: str) -> None:
         """Show the microns per pixel of the chosen image, and where they come from."""
-        # Setting the same value again would move the cursor of a user who is typing.
-        if abs(self.mpp.value() - (mpp or 0.0)) > 1e-9:
-            with silent(self.mpp):
-                self.mpp.setValue(mpp or 0.0)
-        set_text(self.mpp_source, source)
-
-    def _arrange(self) -> None:
-        form = self._rows
-        add = partial(add_row, form)
-        add("Image", self.image, self.open)
-        add("Pixel size", self.mpp, self.magnification)
-        form.addRow(self.mpp_source)
-        add("Region", self.region)
-        add("Shapes", self.drawn)
-        add("Results", self.slide.folder)
-        form.addRow(self.slide.replaced)
-        add("Cluster", self.slide.cluster)
-        self._add_method(form)
-        add("Re-run", self.rerun)
-
-    def _connect(self) -> None:
-        self.image.currentIndexChanged.connect(lambda _: self.image_changed.emit())
-        self.mpp.valueChanged.connect(lambda mpp: self.mpp_typed.emit(mpp, False))
-        self.mpp.editingFinished.connect(lambda: self.mpp.value() or self.mpp_typed.emit(0.0, True))
-        for box in (self.region, self.rerun):
-            box.currentIndexChanged.connect(lambda _: self.changed.emit())
-        for signal in (self.image_changed, self.mpp_typed):
-            signal.connect(lambda *_: self.changed.emit())
-        self.region.currentIndexChanged.connect(lambda _: self._show_drawn())
-        self.slide.wanted.connect(self._show_slide)
+        show_pixel_size(self.mpp, self.mpp_source, mpp, source)
 
     def _show_slide(self, shown: bool) -> None:
         for part in (self.slide.folder, self.slide.cluster):
-            self._rows.setRowVisible(part, shown)
+            self.rows.setRowVisible(part, shown)
 
     def _show_drawn(self) -> None:
-        self._rows.setRowVisible(self.drawn, self.region.currentData() == DRAWN)
+        self.rows.setRowVisible(self.drawn, self.region.currentData() == DRAWN)
 
     def _choose_files(self) -> None:
         if paths := ask_image_files(self):
@@ -146,3 +135,101 @@ class SegmentForm(MethodForm):
     def _choose_folder(self) -> None:
         if folder := ask_image_folder(self):
             self.paths_chosen.emit([folder])
+
+
+class SlideFields(QObject):
+    """Folder of the results and address of a cluster; fields that a form has among its own rows."""
+
+    wanted = Signal(bool)
+    """Whether a slide is chosen, so that they are to be shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = FolderField(
+            "Results of a slide go to this folder: labels (.ome.zarr), polygons for QuPath (.geojson.gz), a row for "
+            "each nucleus (.csv) and a map of density (.density.tif). Finished tiles wait in a hidden folder there "
+            "until all is done.",
+            "the results",
+        )
+        self.replaced = small_label()
+        self.cluster = QLineEdit()
+        self.cluster.setPlaceholderText("this machine")
+        self.cluster.setToolTip(
+            "Address of the scheduler of a dask cluster whose workers segment the tiles, such as tcp://host:8786. They "
+            "must find the slide and the model under the same paths. Empty: this machine does it."
+        )
+        self._image: Image | None = None
+        self._proposed = ""
+        self.folder.changed.connect(self._say)
+
+    @property
+    def scheduler(self) -> str:
+        """Address of the cluster; empty for this machine."""
+        return self.cluster.text().strip()
+
+    def look(self, image: Image | None) -> None:
+        """Take the slide that is chosen, and propose a folder for it, unless the user has named one."""
+        self.wanted.emit(image is not None)
+        new, self._image = image is not self._image, image
+        if new and image is not None and self.folder.line.text().strip() in ("", self._proposed):
+            self._proposed = _proposal(image)
+            self.folder.line.setText(self._proposed)
+        self._say()
+
+    def remember(self) -> None:
+        """Keep the folder for slides whose own cannot be written to."""
+        remember(_MEMORY, self.folder.line.text().strip())
+
+    def problem(self, image: Image) -> str:
+        """Why a slide cannot be segmented; empty where it can, as far as can be told."""
+        if text := _pixels_problem(image) or self.folder.problem():
+            return text
+        folder = self.folder.path
+        assert folder is not None
+        place = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        if not os.access(place, os.W_OK | os.X_OK):
+            return f"{place} cannot be written to: choose another folder for the results."
+        height, width = layers.image_shape(image)
+        free, needed = shutil.disk_usage(place).free, _BYTES * height * width
+        if free < needed:
+            return (
+                f"{place} has {free / 1e9:.1f} GB free, but the results may need {needed / 1e9:.1f} GB: free some "
+                "space, or choose another folder."
+            )
+        if self.scheduler and layers.layer_file(image) is None:
+            return f"“{image.name}” does not come from a file, which a cluster could open: leave Cluster empty."
+        return ""
+
+    def _say(self) -> None:
+        folder = self.folder.path
+        there = False
+        if self._image is not None and folder is not None:
+            there = (folder / f"{file_name(self._image.name)}{USUAL[0]}").exists()
+        set_text(self.replaced, "Replaces the results there." if there else "")
+
+
+def slide_request(image: Image, part: Region, settings: SegmentSettings, fields: SlideFields) -> SlideRequest:
+    """Put together what is wanted of a slide."""
+    folder = fields.folder.path
+    assert folder is not None
+    data = tuple(image.data) if image.multiscale else (image.data,)
+    return SlideRequest(
+        file_name(image.name), layers.layer_file(image), data, folder, settings, part.region, fields.scheduler
+    )
+
+
+def _pixels_problem(image: Image) -> str:
+    data = layers.pixels(image)
+    if image.rgb and data.shape[-1] == 3 and data.dtype == "uint8":
+        return ""
+    height, width = layers.image_shape(image)
+    kind = f"{data.dtype} with {data.shape[-1]} channels" if image.rgb else f"{data.dtype}, not RGB"
+    return (
+        f"“{image.name}” has {width} x {height} pixels, too many to convert at once, and is no RGB of 8 bits ({kind}): "
+        "choose a smaller region, or convert the file."
+    )
+
+
+def _proposal(image: Image) -> str:
+    own = layers.layer_folder(image)
+    return own if own and os.access(own, os.W_OK | os.X_OK) else recall(_MEMORY) or str(Path.home())

@@ -1,28 +1,28 @@
-"""What of an image the form asks for, and which way it goes: through memory, or tile by tile as a slide."""
+"""Region choice: what of an image the form asks for, and whether it goes through memory or tile by tile as a slide."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtWidgets import QWidget
 
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.widgets.base import layers
+from napari_nucleigan.widgets.base.fields import combo, forward, list_choices, push_button, row
 from napari_nucleigan.widgets.base.image_sources import WHOLE_IMAGE, Region
 from napari_nucleigan.widgets.base.transforms import view_box
 from napari_nucleigan.widgets.segment import form as forms
-from napari_nucleigan.widgets.segment.drawn_regions import drawn_part
+from napari_nucleigan.widgets.segment.drawn_regions import add_regions, drawn_part, shapes_layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari.layers import Image
+    from napari.layers import Image, Shapes
     from napari.viewer import Viewer
 
     from napari_nucleigan.widgets.base.transforms import PixelSizes
-    from napari_nucleigan.widgets.segment.form import SegmentForm
-    from napari_nucleigan.widgets.segment.shapes_picker import ShapesPicker
-    from napari_nucleigan.widgets.segment.slide_form import SlideFields
+    from napari_nucleigan.widgets.segment.form import SegmentForm, SlideFields
 
 
 REST_MS = 200
@@ -92,7 +92,7 @@ class RegionChoice(QObject):
 
     def is_slide(self, image: Image, part: Region) -> bool:
         """Whether a part of an image is too much to be held in memory at the model's scale."""
-        card, mpp = self._form.card(), self._scales.of(image)[0]
+        card, mpp = self._form.picker.card, self._scales.of(image)[0]
         if card is None or mpp is None or layers.layer_problem(image):
             return False
         return part.pixels(image) * (mpp / card.mpp) ** 2 > layers.LARGE
@@ -115,3 +115,65 @@ class RegionChoice(QObject):
     def _moved(self, event: object = None) -> None:
         if self.kind == forms.VIEW:
             self._timer.start()
+
+
+class ShapesPicker(QWidget):
+    """A list of the Shapes layers, and a button that adds one.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer whose layers are listed.
+    what : str
+        What the shapes are, in one word that ends the name of a new layer.
+    tip : str
+        What they are for.
+    """
+
+    changed = Signal()
+    """Another layer was chosen, or a shape was drawn."""
+
+    def __init__(self, viewer: Viewer, what: str, tip: str) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._what = what
+        self._shapes: list[Shapes] = []
+        self.box = combo({}, tip)
+        self.button = push_button("Draw", "Add a layer for the regions, and draw a rectangle in it.")
+        self.setLayout(row(self.box, self.button))
+        self.setToolTip(tip)
+        forward(self.changed, self.box.currentIndexChanged)
+
+    @property
+    def chosen(self) -> Shapes | None:
+        """The layer that is chosen."""
+        index = self.box.currentIndex()
+        return self._shapes[index] if 0 <= index < len(self._shapes) else None
+
+    def reset_choices(self) -> None:
+        """List the layers again; what was chosen stays chosen."""
+        before = self.box.currentData()
+        self._shapes = shapes_layers(self._viewer)
+        for layer in self._shapes:
+            # The first rectangle is what is waited for.
+            layer.events.data.connect(self._drawn)
+        ids = [layer.unique_id for layer in self._shapes]
+        chosen = before if before in ids else next(iter(ids), None)
+        list_choices(self.box, ((layer.name, layer.unique_id) for layer in self._shapes), chosen)
+
+    def draw(self, image: Image) -> None:
+        """Add a layer for regions of an image, with the rectangle tool at hand."""
+        layer = add_regions(self._viewer, image, self._what)
+        self.box.setCurrentIndex(self.box.findData(layer.unique_id))
+
+    def problem(self, words: str) -> str:
+        """Why nothing is chosen, where `words` say what to draw; empty where something is."""
+        shapes = self.chosen
+        if shapes is None or not len(shapes.data):
+            return f"Press Draw, then {words}"
+        if shapes.ndim != 2:
+            return f"“{shapes.name}” has {shapes.ndim} dimensions; draw the regions in a new layer: press Draw."
+        return ""
+
+    def _drawn(self, event: object = None) -> None:
+        self.changed.emit()

@@ -13,18 +13,13 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QTabWidget
 
 from napari_nucleigan.base.errors import NucleiganError
-from napari_nucleigan.models import ModelFile, list_models
-from napari_nucleigan.widgets.base import image_sources
 from napari_nucleigan.widgets.base.dock import Dock, add_tabs, column
-from napari_nucleigan.widgets.base.fields import scrolled, set_text, warning_style
+from napari_nucleigan.widgets.base.fields import GAP, scrolled, set_text, warning_style
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import REPLACE
-from napari_nucleigan.widgets.base.method_form import GAP
-from napari_nucleigan.widgets.base.pickers import own_model_file
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.synthesize import jobs
-from napari_nucleigan.widgets.synthesize.choices import Choices
-from napari_nucleigan.widgets.synthesize.form import PaintForm
+from napari_nucleigan.widgets.synthesize.form import Choices, PaintForm
 from napari_nucleigan.widgets.synthesize.painted_images import (
     LivePainting,
     Outlines,
@@ -39,6 +34,7 @@ if TYPE_CHECKING:
 
     from napari.viewer import Viewer
 
+    from napari_nucleigan.base.errors import NucleiganError
     from napari_nucleigan.synthesis import LiveCanvas, Synthesis
     from napari_nucleigan.widgets.base.mask_layers import MaskLayer
 
@@ -65,7 +61,6 @@ class SynthesizeWidget(Dock):
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
-        self._extra_models: list[ModelFile] = []
         self._pictures = PaintedImages(napari_viewer)
         self._outlines = Outlines()
         self._cache = jobs.ModelCache()
@@ -79,7 +74,6 @@ class SynthesizeWidget(Dock):
         self.bar = RunBar("Paint the mask.")
         self.save_button = QPushButton("Save the pair…")
         self._runner = Runner(self, activity=True)
-        self._surveyor = Runner(self)
         self.saver = PairSaver(self)
         self._live = LivePainting(self._cache, self)
         self.sets = SetSection(self._cache, self._choices.set_order, self.problem)
@@ -88,7 +82,7 @@ class SynthesizeWidget(Dock):
         self._connect()
         self._theme()
         self.reset_choices()
-        self.refresh_models()
+        self.form.picker.look()
 
     @property
     def live(self) -> LivePainting:
@@ -118,26 +112,13 @@ class SynthesizeWidget(Dock):
         """Choose a mask layer in the form."""
         self.form.mask.setCurrentIndex(self._choices.masks.index(layer))
 
-    def refresh_models(self) -> None:
-        """Look for models and devices again."""
-        self._surveyor.start(image_sources.take_inventory("synthesizer"), "looking for models and devices")
-
     def add_model_file(self, path: str | Path) -> None:
         """Add a model file to the list, and choose it."""
-        try:
-            file = own_model_file(path, "synthesizer")
-        except NucleiganError as error:
-            self._failed(error)
-            return
-        self._extra_models = [*(each for each in self._extra_models if each.path != file.path), file]
-        self.form.set_models([*list_models("synthesizer"), *self._extra_models], str(path))
-        self._changed()
+        self.form.picker.add(path)
 
     def problem(self, needs_mask: bool = True) -> str:
         """Why nothing can be painted now, or not the chosen mask; empty where it can."""
-        if self._surveyor.running and self.form.model.count() == 0:
-            return "Looking for models and devices…"
-        return (needs_mask and self._choices.problem()) or self.form.problem()
+        return self.form.picker.waiting or (needs_mask and self._choices.problem()) or self.form.problem()
 
     def run(self) -> None:
         """Paint the chosen mask."""
@@ -171,14 +152,14 @@ class SynthesizeWidget(Dock):
         form = self.form
         form.mask_changed.connect(self._mask_chosen)
         form.mpp_typed.connect(self._mpp_typed)
-        form.model_file_chosen.connect(self.add_model_file)
-        form.live_toggled.connect(self._live_toggled)
-        form.outlines_toggled.connect(self._outline)
+        form.picker.ready.connect(self.ready)
+        form.live.toggled.connect(self._live_toggled)
+        form.outlines.toggled.connect(self._outline)
         form.changed.connect(self._changed)
         self.bar.run_clicked.connect(self.run)
         self.bar.cancel_clicked.connect(self.cancel)
         self.save_button.clicked.connect(lambda: self.saver.ask(self.picture))
-        self._wire(self._surveyor, self._surveyed, quiet=True)
+        self._wire(self.form.picker, quiet=True)
         self._wire(self._runner, self._finished)
         self._wire(self.saver, quiet=True)
         self.saver.noted.connect(self._noted)
@@ -193,8 +174,7 @@ class SynthesizeWidget(Dock):
         self._live.followed.connect(self._followed)
 
     def _docked(self) -> None:
-        if self.form.model.count() == 0 and not self._surveyor.running:
-            self.refresh_models()
+        self.form.picker.look()
 
     def shut_down(self) -> None:
         """Stop all work and let go of the viewer; the layers that were made stay."""
@@ -243,13 +223,6 @@ class SynthesizeWidget(Dock):
         if self._live.mask is None:
             self.form.live.setChecked(False)
         super()._failed(error)
-
-    def _surveyed(self, survey: image_sources.Inventory) -> None:
-        chosen = self.form.device.currentData()
-        self.form.set_devices(survey.devices, self._preferences.device if chosen == "auto" else chosen)
-        self.form.set_models([*survey.models, *self._extra_models])
-        self._update()
-        self.ready.emit()
 
     def _finished(self, made: Synthesis) -> None:
         mask, picture = self._running_on, None

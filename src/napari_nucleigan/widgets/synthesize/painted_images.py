@@ -19,7 +19,6 @@ from qtpy.QtWidgets import (
 )
 
 from napari_nucleigan.widgets.base.fields import combo, set_text, small_label
-from napari_nucleigan.widgets.base.folder_field import FolderField
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import (
     CONTOUR,
@@ -30,6 +29,7 @@ from napari_nucleigan.widgets.base.layers import (
     selection_kept,
 )
 from napari_nucleigan.widgets.base.mask_layers import LiveUpdater, is_labels, mask_reader
+from napari_nucleigan.widgets.base.path_fields import FolderField
 from napari_nucleigan.widgets.base.preferences import recall, remember
 from napari_nucleigan.widgets.synthesize.jobs import (
     ModelCache,

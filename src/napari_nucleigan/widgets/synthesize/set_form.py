@@ -1,19 +1,18 @@
-"""The part of the Synthesize widget that makes data sets."""
+"""Data-set form: the part of the Synthesize widget that makes data sets."""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QSizePolicy, QSpinBox, QVBoxLayout, QWidget
 
+from napari_nucleigan.base.settings import field_facts
 from napari_nucleigan.masks.sampler.sample import PRESETS
 from napari_nucleigan.synthesis.settings import SetSettings
 from napari_nucleigan.widgets.base.dock import Page
-from napari_nucleigan.widgets.base.fields import add_row, combo, form_layout, set_text, spin
-from napari_nucleigan.widgets.base.folder_field import FolderField
+from napari_nucleigan.widgets.base.fields import Form, add_row, combo, page, set_text, spin, whole
 from napari_nucleigan.widgets.base.jobs import Runner
+from napari_nucleigan.widgets.base.path_fields import FolderField
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.synthesize.jobs import FIT, ITSELF, SetOrder, make_set
 
@@ -22,10 +21,6 @@ if TYPE_CHECKING:
 
     from napari_nucleigan.synthesis.datasets import SetReport
     from napari_nucleigan.widgets.synthesize.jobs import ModelCache
-
-
-def _tip(field: str) -> str:
-    return SetSettings.model_fields[field].description or ""
 
 
 class SetSection(Page):
@@ -48,36 +43,30 @@ class SetSection(Page):
     def __init__(self, cache: ModelCache, order: Callable[..., SetOrder], problem: Callable[[bool], str]) -> None:
         super().__init__()
         self._cache, self._order, self._problem = cache, order, problem
+        tips = {name: facts.description for name, facts in field_facts(SetSettings).items()}
         named = {("All organs" if name == "all" else name.capitalize()): name for name in PRESETS}
-        self.masks = combo(
+        masks = combo(
             {f"Drawn: {label}": name for label, name in named.items()}
             | {"Drawn: like the mask": FIT, "The mask itself": ITSELF},
             "Draw masks like those of an organ, or like the mask chosen above; or paint that mask again and again, "
             "each time with other texture and style.",
         )
-        self.count = _whole(1, 1_000_000, 100, "", _tip("count"))
-        self.side = _whole(64, 4096, 256, " pixels", _tip("size"))
+        self.fields = Form()
+        self.masks = self.fields.add("Masks", masks, call=self.update_state)
+        self.count = whole(1, 1_000_000, 100, "", tips["count"])
+        self.side = whole(64, 4096, 256, " pixels", tips["size"])
         self.side.setSingleStep(64)
-        self.consistency = spin(1.0, 0.05, 2, "not asked for", "", _tip("min_consistency"))
-        self.folder = FolderField(
+        self.consistency = spin(1.0, 0.05, 2, "not asked for", "", tips["min_consistency"])
+        folder = FolderField(
             "The data set: images/, labels/ and split.csv. A folder with a part of the same set is filled up."
         )
         self.bar = RunBar("Make the data set; pairs that are in the folder already are kept.")
         self.bar.run_button.setText("Make the data set")
-        self.fields = QWidget()
         self._runner = Runner(self, activity=True)
-        form = form_layout(self.fields)
-        add = partial(add_row, form)
-        add("Masks", self.masks)
-        add("Pairs", self.count)
-        add("Size", self.side)
-        add("Consistency", self.consistency)
-        add("Folder", self.folder)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.addWidget(self.fields)
-        layout.addWidget(self.bar)
-        layout.addStretch()
+        for name, field in (("Pairs", self.count), ("Size", self.side), ("Consistency", self.consistency)):
+            add_row(self.fields.rows, name, field)
+        self.folder = self.fields.add("Folder", folder, call=self.update_state)
+        page(self, self.fields, self.bar).addStretch()
         self._connect()
 
     def problem(self) -> str:
@@ -109,8 +98,6 @@ class SetSection(Page):
         return self.masks.currentData() in (FIT, ITSELF)
 
     def _connect(self) -> None:
-        self.masks.currentIndexChanged.connect(lambda _: self.update_state())
-        self.folder.changed.connect(self.update_state)
         self.bar.run_clicked.connect(self.run)
         self.bar.cancel_clicked.connect(self.cancel)
         self._wire(self._runner, self._finished)
@@ -134,13 +121,3 @@ class SetSection(Page):
 
     def _update(self) -> None:
         self.update_state()
-
-
-def _whole(least: int, most: int, value: int, unit: str, tip: str) -> QSpinBox:
-    box = QSpinBox()
-    box.setRange(least, most)
-    box.setValue(value)
-    box.setSuffix(unit)
-    box.setToolTip(tip)
-    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    return box

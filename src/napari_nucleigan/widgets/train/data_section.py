@@ -1,19 +1,24 @@
-"""The part of the Train form that says what is learnt from: open layers, or a data set in a folder."""
+"""Data section of the Train form: what is learnt from, open layers or a data set in a folder."""
 
 from __future__ import annotations
 
-from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
 from napari_nucleigan.widgets.base import layers
-from napari_nucleigan.widgets.base.fields import add_row, combo, form_layout, set_text, silent, small_label, spin
-from napari_nucleigan.widgets.base.folder_field import FolderField
+from napari_nucleigan.widgets.base.fields import (
+    Form,
+    add_row,
+    combo,
+    pixel_size,
+    silent,
+)
 from napari_nucleigan.widgets.base.image_sources import Source
-from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.mask_layers import mask_reader, pairs_of
+from napari_nucleigan.widgets.base.path_fields import DebouncedCheck, FolderField
 from napari_nucleigan.widgets.base.training_jobs import Contents, TrainingPair, look_into
 from napari_nucleigan.widgets.base.transforms import PixelSizes
 
@@ -23,10 +28,9 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
     from napari.viewer import Viewer
 
-    from napari_nucleigan.base.errors import NucleiganError
+    from napari_nucleigan.base.events import Job
 
 LAYERS, FOLDER = "layers", "folder"
-_REST_MS = 300
 _PAIR = Qt.ItemDataRole.UserRole
 
 
@@ -44,21 +48,15 @@ class FolderReader(QWidget):
     def __init__(self, tip: str) -> None:
         super().__init__()
         self.field = FolderField(tip)
-        self.remark = small_label()
         self.labelled = True
-        self._found: Contents | None = None
-        self._fault = ""
+        self._check = DebouncedCheck(self, self._look, "looking into the folder", attrgetter("text"))
+        self.remark = self._check.remark
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
         layout.addWidget(self.field)
         layout.addWidget(self.remark)
-        self._rest = QTimer(self, singleShot=True, interval=_REST_MS)
-        self._runner = Runner(self)
-        self.field.changed.connect(self._typed)
-        self._rest.timeout.connect(self._look)
-        self._runner.finished.connect(self._seen)
-        self._runner.failed.connect(self._failed)
+        self.field.changed.connect(self._check.look)
 
     @property
     def path(self) -> Path | None:
@@ -69,44 +67,26 @@ class FolderReader(QWidget):
         """Why it cannot be learnt from; empty where it can."""
         if self.path is None:
             return "Choose the folder of a data set: it holds images/NAME.png and labels/NAME.tif."
-        if self._fault:
-            return self._fault
-        return "" if self._found is not None and self._found.path == self.path else "Looking into the folder…"
+        if self._check.fault:
+            return self._check.fault
+        found: Contents | None = self._check.found
+        return "" if found is not None and found.path == self.path else "Looking into the folder…"
 
     def set_labelled(self, labelled: bool) -> None:
         """Say whether the images must have labels."""
         if labelled != self.labelled:
             self.labelled = labelled
-            self._typed()
+            self._check.look()
 
     def cancel(self) -> None:
         """Stop looking."""
-        self._rest.stop()
-        self._runner.cancel()
+        self._check.cancel()
 
-    def _typed(self) -> None:
-        self._found, self._fault = None, ""
-        set_text(self.remark, "")
-        self._runner.cancel()
-        if self.path is not None:
-            self._rest.start()
-        self.changed.emit()
-
-    def _look(self) -> None:
-        if self.path is not None:
-            self._runner.start(look_into(self.path, self.labelled), "looking into the folder")
-
-    def _seen(self, found: Contents) -> None:
-        self._found = found
-        set_text(self.remark, found.text)
-        self.changed.emit()
-
-    def _failed(self, error: NucleiganError) -> None:
-        self._fault = str(error)
-        self.changed.emit()
+    def _look(self) -> Job[Contents] | None:
+        return None if self.path is None else look_into(self.path, self.labelled)
 
 
-class DataSection(QWidget):
+class DataSection(Form):
     """What is learnt from.
 
     Parameters
@@ -115,35 +95,29 @@ class DataSection(QWidget):
         Whose layers can be learnt from.
     """
 
-    changed = Signal()
-
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self._viewer = viewer
         self._scales = PixelSizes()
         self._pairs: list[tuple[Image, Labels]] = []
-        self.source = combo(
+        source = combo(
             {"Open layers": LAYERS, "A data set": FOLDER},
             "Learn from images and labels that are open in napari, or from a data set in a folder.",
         )
         self.list = QListWidget()
         self.list.setToolTip("Images with the labels of their nuclei, of the same size. Tick those to learn from.")
         self.list.setFixedHeight(74)
-        self.mpp = spin(20.0, 0.01, 4, "not known", " µm", "Microns per pixel of the ticked images that do not say it.")
-        self.folder = FolderReader(
+        self.mpp = pixel_size("not known", "Microns per pixel of the ticked images that do not say it.")
+        folder = FolderReader(
             "The data set: images/, labels/ and split.csv. Images of the split “train” are learnt from, those of “val” "
             "validate, those of “test” are left alone."
         )
-        self._form = form_layout(self)
-        add = partial(add_row, self._form)
-        add("Data", self.source)
-        add("Pairs", self.list)
-        add("Pixel size", self.mpp)
-        add("Folder", self.folder)
-        self.source.currentIndexChanged.connect(lambda _: self._changed())
+        self.source = self.add("Data", source, call=self._changed)
+        add_row(self.rows, "Pairs", self.list)
         self.list.itemChanged.connect(lambda _: self._changed())
+        add_row(self.rows, "Pixel size", self.mpp)
         self.mpp.valueChanged.connect(self._typed)
-        self.folder.changed.connect(self.changed.emit)
+        self.folder = self.add("Folder", folder)
         self.refresh()
 
     @property
@@ -153,7 +127,7 @@ class DataSection(QWidget):
         return [pair for pair, tick in zip(self._pairs, ticked, strict=True) if tick]
 
     def refresh(self) -> None:
-        """List the layers anew; what was ticked stays ticked."""
+        """List the layers again; what was ticked stays ticked."""
         before = {self.list.item(row).data(_PAIR): self.list.item(row).checkState() for row in range(self.list.count())}
         self._pairs = pairs_of(self._viewer)
         best = {image.unique_id: _best(image, [b for a, b in self._pairs if a is image]) for image, _ in self._pairs}
@@ -214,7 +188,7 @@ class DataSection(QWidget):
         of_layers = self.source.currentData() == LAYERS
         asked = [image for image, _ in self.pairs if layers.layer_mpp(image) is None]
         for field, shown in ((self.list, of_layers), (self.mpp, of_layers and asked), (self.folder, not of_layers)):
-            self._form.setRowVisible(field, bool(shown))
+            self.rows.setRowVisible(field, bool(shown))
         values = {self._scales.of(image)[0] for image in asked}
         with silent(self.mpp):
             self.mpp.setValue(values.pop() or 0.0 if len(values) == 1 else 0.0)

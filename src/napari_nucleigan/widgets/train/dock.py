@@ -78,7 +78,7 @@ class TrainWidget(Dock):
         self.list = RunsList(self.folder)
         self.tabs = QTabWidget()
         self.monitor = Monitor(self.folder, self)
-        self._surveyor, self._estimator = Runner(self), Runner(self)
+        self._estimator = Runner(self)
         self._starter = Runner(self, activity=True)
         self._preview = PreviewLayer(napari_viewer)
         self._activity = Activity(self)
@@ -187,7 +187,8 @@ class TrainWidget(Dock):
         self.monitor.pictured.connect(self._pictured)
         self.monitor.gone.connect(self._gone)
         self.monitor.failed.connect(self._complain)
-        self._wire(self._surveyor, self._surveyed, failed=self._complain, quiet=True)
+        self.form.picker.ready.connect(self._update)
+        self.form.picker.ready.connect(self.ready)
         self._wire(self._starter, self._started)
         self._wire(
             self._estimator,
@@ -205,8 +206,7 @@ class TrainWidget(Dock):
         if not self.monitor.running:
             self.monitor.start()
             self.monitor.watch(self.panel.paths)
-        if not self._surveyor.running and self.form.start.count() < 2:
-            self._surveyor.start(training_jobs.survey(), "looking for models and devices")
+        self.form.picker.look()
 
     def shut_down(self) -> None:
         """Look at the runs no longer; they go on."""
@@ -237,13 +237,6 @@ class TrainWidget(Dock):
         self.estimate_button.setToolTip(
             problem or "Make a few steps in a process of its own: images, steps, time and memory on this device."
         )
-
-    def _surveyed(self, survey: training_jobs.Survey) -> None:
-        self.form.set_devices(survey.devices, self._preferences.device)
-        for kind, models in survey.models.items():
-            self.form.set_models(models, kind)
-        self._update()
-        self.ready.emit()
 
     def _estimated(self, found: Estimate) -> None:
         set_text(self.estimate, str(found))

@@ -1,18 +1,18 @@
-"""The form of the Train widget: fields in, a `train_work.TrainOrder` out."""
+"""Form of the Train widget: fields in, a `TrainOrder` out."""
 
 from __future__ import annotations
 
 import datetime
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QLineEdit, QSpacerItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QLineEdit, QVBoxLayout, QWidget
 
-from napari_nucleigan.base.errors import ModelError, NucleiganError, RecipeError
+from napari_nucleigan.base.errors import NucleiganError
+from napari_nucleigan.base.settings import field_facts
 from napari_nucleigan.masks.sampler.sample import PRESETS
-from napari_nucleigan.models import ModelFile, read_card
+from napari_nucleigan.models import Kind
 from napari_nucleigan.training.recipes import (
     FINE_TUNING,
     KEPT_WEIGHTS,
@@ -24,29 +24,23 @@ from napari_nucleigan.training.recipes import (
     read_recipe,
 )
 from napari_nucleigan.widgets.base.fields import (
-    add_row,
+    Form,
+    check,
     combo,
-    form_layout,
+    fault,
+    forward,
     menu_button,
-    set_text,
     silent,
-    small_label,
     spin,
 )
-from napari_nucleigan.widgets.base.method_form import GAP
-from napari_nucleigan.widgets.base.pickers import ask_model_file, model_details, model_summary, show_devices
+from napari_nucleigan.widgets.base.model_picker import ModelPicker
 from napari_nucleigan.widgets.base.preferences import recall
 from napari_nucleigan.widgets.base.training_jobs import TrainOrder
 from napari_nucleigan.widgets.train.data_section import DataSection, FolderReader
 from napari_nucleigan.widgets.train.recipe_form import FIXED_BY_MODEL, RecipeFields
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from napari.viewer import Viewer
-
-    from napari_nucleigan.base.devices import Device
-    from napari_nucleigan.models import ModelCard
 
 SEGMENTER, SYNTHESIZER = "segmenter", "synthesizer"
 KINDS: dict[str, type[Recipe]] = {SEGMENTER: SegmenterRecipe, SYNTHESIZER: SynthesizerRecipe}
@@ -70,39 +64,60 @@ class TrainForm(QWidget):
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
-        self._models: dict[str, list[ModelFile]] = {}
-        self._added: list[ModelFile] = []
         self._own: dict[str, Recipe] = {}
-        self.kind = combo(
+        top, below, bottom = Form(), Form(), Form()
+        self._mixing = below
+        kind = combo(
             {"Segmenter: H&E to nuclei": SEGMENTER, "Synthesizer: masks to H&E": SYNTHESIZER},
             "What to train: a network that finds nuclei (conditional GAN), or one that paints H&E from masks "
             "(cycleGAN).",
         )
+        self.kind = top.add("Train", kind, call=self._kind_chosen)
         self.data = DataSection(viewer)
-        share = SegmenterRecipe.model_fields["synthetic_share"].description or ""
-        self.share = spin(99.0, 5.0, 0, "none", " % of the crops", f"{share} Make pairs with Synthesize H&E.")
-        self.synthetic = FolderReader("Synthetic pairs to mix in: a data set, as Synthesize H&E makes it.")
-        self.masks = combo(
+        share = f"{field_facts(SegmenterRecipe)['synthetic_share'].description} Make pairs with Synthesize H&E."
+        self.share = below.add(
+            "Synthetic", spin(99.0, 5.0, 0, "none", " % of the crops", share), call=self._share_changed
+        )
+        synthetic = FolderReader("Synthetic pairs to mix in: a data set, as Synthesize H&E makes it.")
+        self.synthetic = below.add("Pairs", synthetic)
+        masks = combo(
             _MASKS | {f"Random, like {name}": name for name in PRESETS},
-            SynthesizerRecipe.model_fields["masks"].description or "",
+            field_facts(SynthesizerRecipe)["masks"].description,
         )
         self.more_masks = menu_button("Add", "Paint the label images of a folder.", {"Folder…": self._choose_masks})
-        self.start = combo({}, "Begin with random weights, or go on from a model: it needs fewer images and epochs.")
-        self.more_models = menu_button("Add", "Start from a model file.", {"Model file…": self._choose_model})
-        self.start_info = small_label()
-        self.recipe = combo({}, "How to train. Its fields are below.")
+        self.masks = below.add("Masks", masks, self.more_masks)
+        self._masks_row = below.rows.rowCount() - 1
+        below.add_gap()
+        tip = "Begin with random weights, or go on from a model: it needs fewer images and epochs."
+        self.picker = ModelPicker(self, get_args(Kind), (tip, "Where to compute."), nothing="Random weights")
+        self.picker.add_button.setToolTip("Start from a model file.")
+        self.picker.add_model_row(below.rows, "Start from")
+        self.picker.chosen.connect(self._start_picked)
+        self.picker.kind_asked.connect(lambda kind: self.kind.setCurrentIndex(self.kind.findData(kind)))
+        self.picker.failed.connect(self.failed.emit)
+        self.start, self.device = self.picker.box, self.picker.device
         self.more_recipes = menu_button("Add", "Use a recipe file.", {"Recipe file…": self._choose_recipe})
+        recipe = combo({}, "How to train. Its fields are below.")
+        self.recipe = below.add("Recipe", recipe, self.more_recipes, self._recipe_chosen)
         self.fields = {
             SEGMENTER: RecipeFields(SegmenterRecipe, ("start_from", "synthetic_share")),
             SYNTHESIZER: RecipeFields(SynthesizerRecipe, ("start_from", "masks")),
         }
-        self.device = combo({"Automatic": "auto", "CPU": "cpu"}, "Where to compute.")
-        self.queue = QCheckBox("Wait for other runs")
-        self.queue.setToolTip("Begin when no run that was started earlier computes on this device any more.")
-        self.name = QLineEdit()
-        self.name.setToolTip("Name of the run, and of its model. A number is added where there is such a run.")
-        self._arrange()
-        self._connect()
+        bottom.add("Device", self.device)
+        queue = check(
+            "Wait for other runs", "Begin when no run that was started earlier computes on this device any more."
+        )
+        self.queue = bottom.add("Queue", queue)
+        name = QLineEdit()
+        name.setToolTip("Name of the run, and of its model. A number is added where there is such a run.")
+        self.name = bottom.add("Name", name)
+        parts: tuple[Any, ...] = (top, self.data, below, *self.fields.values(), bottom)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(5)
+        for part in parts:
+            layout.addWidget(part)
+        forward(self.changed, *(part.changed for part in parts))
         self._kind_chosen()
 
     @property
@@ -137,35 +152,9 @@ class TrainForm(QWidget):
             return text
         if self.kind.currentData() == SEGMENTER and self.share.value() > 0 and (text := self.synthetic.problem()):
             return f"Synthetic pairs: {text}"
-        if self.recipe.currentText() == FINE_TUNING and not self.start.currentData():
+        if self.recipe.currentText() == FINE_TUNING and not self.picker.path:
             return "This recipe goes on from a model: choose one under Start from, or another recipe."
-        try:
-            self._recipe()
-        except RecipeError as error:
-            return str(error)
-        return ""
-
-    def set_models(self, models: Sequence[ModelFile], kind: str) -> None:
-        """List the models of a kind that training can start from."""
-        self._models[kind] = list(models)
-        self._list_models()
-
-    def set_devices(self, devices: Sequence[Device], chosen: str) -> None:
-        """List the devices; those that are not to be had are greyed, with the reason."""
-        show_devices(self.device, devices, chosen, "Where to compute.")
-
-    def start_from(self, path: str | Path) -> None:
-        """Let training start from a model file, of either kind."""
-        try:
-            card = read_card(path)
-        except ModelError as error:
-            self.failed.emit(error)
-            return
-        self._added = [file for file in self._added if file.path != Path(path)]
-        self._added.append(ModelFile(card.name, Path(path), False, card))
-        self.kind.setCurrentIndex(self.kind.findData(card.kind))
-        self._list_models()
-        self.start.setCurrentIndex(self.start.findData(str(path)))
+        return fault(self._recipe)
 
     def set_recipe(self, path: str | Path) -> None:
         """Use a recipe file."""
@@ -185,71 +174,34 @@ class TrainForm(QWidget):
         self.masks.setCurrentIndex(self.masks.findData(masks))
 
     def cancel(self) -> None:
-        """Stop looking into folders."""
+        """Stop looking into folders, and for models."""
+        self.picker.cancel()
         for reader in (self.data.folder, self.synthetic):
             reader.cancel()
 
     def _recipe(self) -> Recipe:
         kind = self.kind.currentData()
-        changes: dict[str, Any] = {"start_from": self.start.currentData() or ""}
+        changes: dict[str, Any] = {"start_from": self.picker.path}
         if kind == SEGMENTER:
             changes["synthetic_share"] = round(self.share.value() / 100, 4)
         else:
             changes["masks"] = self.masks.currentData()
         return self.current.recipe(changes)
 
-    def _arrange(self) -> None:
-        top, below, bottom = QWidget(), QWidget(), QWidget()
-        add = partial(add_row, form_layout(top))
-        add("Train", self.kind)
-        self._mixing = form_layout(below)
-        add = partial(add_row, self._mixing)
-        add("Synthetic", self.share)
-        add("Pairs", self.synthetic)
-        add("Masks", self.masks, self.more_masks)
-        self._masks_row = self._mixing.rowCount() - 1
-        self._mixing.addItem(QSpacerItem(0, GAP))
-        add("Start from", self.start, self.more_models)
-        self._mixing.addRow(self.start_info)
-        add("Recipe", self.recipe, self.more_recipes)
-        last = form_layout(bottom)
-        add_row(last, "Device", self.device)
-        add_row(last, "Queue", self.queue)
-        add_row(last, "Name", self.name)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(5)
-        for part in (top, self.data, below, *self.fields.values(), bottom):
-            layout.addWidget(part)
-
-    def _connect(self) -> None:
-        self.kind.currentIndexChanged.connect(lambda _: self._kind_chosen())
-        self.start.currentIndexChanged.connect(lambda _: self._start_picked())
-        self.recipe.currentIndexChanged.connect(lambda _: self._recipe_chosen())
-        self.share.valueChanged.connect(lambda _: self._share_changed())
-        for box in (self.masks, self.device):
-            box.currentIndexChanged.connect(lambda _: self.changed.emit())
-        for fields in self.fields.values():
-            fields.changed.connect(self.changed.emit)
-        self.data.changed.connect(self.changed.emit)
-        self.synthetic.changed.connect(self.changed.emit)
-        for text in (self.name.textChanged, self.queue.toggled):
-            text.connect(lambda _: self.changed.emit())
-
     def _kind_chosen(self) -> None:
         kind = self.kind.currentData()
         for name, fields in self.fields.items():
             fields.setVisible(name == kind)
-        self._mixing.setRowVisible(self._masks_row, kind == SYNTHESIZER)
+        self._mixing.rows.setRowVisible(self._masks_row, kind == SYNTHESIZER)
         self._list_recipes(None)
-        self._list_models()
+        self.picker.set_kind(kind)
         self.data.folder.set_labelled(kind == SEGMENTER)
         self._share_changed()
 
     def _share_changed(self) -> None:
         of_segmenter = self.kind.currentData() == SEGMENTER
-        self._mixing.setRowVisible(self.share, of_segmenter)
-        self._mixing.setRowVisible(self.synthetic, of_segmenter and self.share.value() > 0)
+        self._mixing.rows.setRowVisible(self.share, of_segmenter)
+        self._mixing.rows.setRowVisible(self.synthetic, of_segmenter and self.share.value() > 0)
         self.changed.emit()
 
     def _list_recipes(self, chosen: str | None) -> None:
@@ -275,22 +227,10 @@ class TrainForm(QWidget):
             self.choose_masks(recipe.masks)
         self._start_chosen()
 
-    def _list_models(self) -> None:
-        kind, before = self.kind.currentData(), self.start.currentData()
-        added = [file for file in self._added if file.card is not None and file.card.kind == kind]
-        with silent(self.start):
-            self.start.clear()
-            self.start.addItem("Random weights", "")
-            for file in [*self._models.get(kind, []), *added]:
-                self.start.addItem(file.name, str(file.path))
-                self.start.setItemData(self.start.count() - 1, file.card, _CARD)
-            self.start.setCurrentIndex(max(0, self.start.findData(before)))
-        self._start_chosen()
-
     def _start_picked(self) -> None:
         """Take the recipe that suits the start, unless the user has chosen one of their own."""
         if self.kind.currentData() == SEGMENTER and self.recipe.currentText() in (USUAL[SEGMENTER], FINE_TUNING):
-            suited = FINE_TUNING if self.start.currentData() else USUAL[SEGMENTER]
+            suited = FINE_TUNING if self.picker.path else USUAL[SEGMENTER]
             with silent(self.recipe):
                 self.recipe.setCurrentIndex(self.recipe.findText(suited))
             self._recipe_chosen()
@@ -298,23 +238,17 @@ class TrainForm(QWidget):
             self._start_chosen()
 
     def _start_chosen(self) -> None:
-        card: ModelCard | None = self.start.currentData(_CARD)
+        card = self.picker.card
         fields = self.current
         released = fields.locked and card is None
         fields.lock(FIXED_BY_MODEL if card else (), _HELD)
         recipe = self.recipe.currentData()
         if card is not None:
             fields.set_values(fixed_by(card))
-            self.start.setToolTip(model_details(card))
         elif recipe is not None and released:
             plain = recipe.model_dump(mode="json")
             fields.set_values({name: plain[name] for name in (*FIXED_BY_MODEL, *KEPT_WEIGHTS) if name in plain})
-        set_text(self.start_info, model_summary(card) if card else "")
         self.changed.emit()
-
-    def _choose_model(self) -> None:
-        if path := ask_model_file(self):
-            self.start_from(path)
 
     def _choose_masks(self) -> None:
         if folder := QFileDialog.getExistingDirectory(self, "A folder of label images", recall("folder", "")):
@@ -324,6 +258,3 @@ class TrainForm(QWidget):
         path, _ = QFileDialog.getOpenFileName(self, "Use a recipe", recall("folder", ""), "Recipes (*.json)")
         if path:
             self.set_recipe(path)
-
-
-_CARD = 0x0101  # a role of the user's own in a combo box

@@ -1,13 +1,24 @@
-"""What the form says of a model."""
+"""The model picker: what it finds, and what it says of a model."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from napari_nucleigan.base.events import run
 from napari_nucleigan.models import ModelCard
-from napari_nucleigan.widgets.base.pickers import model_details, model_summary
+from napari_nucleigan.widgets.base.model_picker import model_details, model_summary, take_inventory
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_inventory(models: Path) -> None:
+    found = run(take_inventory(["segmenter"]))
+    assert list(found.models) == ["segmenter"]
+    assert str(models / "tiny.safetensors") in [str(file.path) for file in found.models["segmenter"]]
+    assert found.devices[0].name == "auto"
 
 
 def card(**more: Any) -> ModelCard:

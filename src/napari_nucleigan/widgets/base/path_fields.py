@@ -1,0 +1,153 @@
+"""Path fields: folders to choose, questions for images, and a look into what a form names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtWidgets import QFileDialog, QLineEdit, QPushButton, QWidget
+
+from napari_nucleigan.data.images.files import IMAGE_SUFFIXES
+from napari_nucleigan.data.slides import SCANNERS
+from napari_nucleigan.data.slides.openslide import SUFFIXES
+from napari_nucleigan.widgets.base.fields import row, set_text, small_label
+from napari_nucleigan.widgets.base.jobs import Runner
+from napari_nucleigan.widgets.base.preferences import recall
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_nucleigan.base.errors import NucleiganError
+    from napari_nucleigan.base.events import Job
+
+_REST_MS = 300
+
+
+class FolderField(QWidget):
+    """A line for a folder, and a button that looks for one.
+
+    Parameters
+    ----------
+    tip : str
+        What the folder is for.
+    what : str
+        Whose folder it is.
+    """
+
+    changed = Signal()
+
+    def __init__(self, tip: str, what: str = "the data set") -> None:
+        super().__init__()
+        self._what = what
+        self.line = QLineEdit()
+        self.line.setPlaceholderText("Choose a folder")
+        self.browse = QPushButton("Browse")
+        self.browse.setToolTip("Look for the folder.")
+        for part in (self, self.line):
+            part.setToolTip(tip)
+        self.setLayout(row(self.line, self.browse))
+        self.line.textChanged.connect(lambda _: self.changed.emit())
+        self.browse.clicked.connect(self._browse)
+
+    @property
+    def path(self) -> Path | None:
+        """The folder; None where none is given."""
+        text = self.line.text().strip()
+        return Path(text).expanduser() if text else None
+
+    def problem(self) -> str:
+        """Why it cannot be written to; empty where it can, as far as can be told."""
+        path = self.path
+        if path is None:
+            return f"Choose the folder of {self._what}: it may be a new one."
+        if not path.is_absolute():
+            return "Give the whole path of the folder, or look for it with Browse."
+        return f"{path} is a file: choose a folder." if path.is_file() else ""
+
+    def _browse(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, f"Folder of {self._what}", self.line.text())
+        if folder:
+            self.line.setText(folder)
+
+
+class DebouncedCheck(QObject):
+    """Looks into what a form names, a moment after its last change, and says what is there.
+
+    Parameters
+    ----------
+    form : QWidget
+        The form; its signal ``changed`` tells that something is known, or no more.
+    make : callable
+        Makes the job; None where there is nothing to look into yet.
+    what : str
+        What it does, for people.
+    describe : callable
+        Writes what the job returned, for people.
+
+    Attributes
+    ----------
+    remark : QLabel
+        Where that is said.
+    found : object
+        What the job returned; None while it is not known.
+    fault : str
+        Why it failed; empty where it did not.
+    """
+
+    seen = Signal(object)
+    """What the job returned."""
+
+    def __init__(
+        self, form: QWidget, make: Callable[[], Job[Any] | None], what: str, describe: Callable[[Any], str]
+    ) -> None:
+        super().__init__(form)
+        self.remark = small_label()
+        self.found: Any = None
+        self.fault = ""
+        self._form: Any = form
+        self._make, self._what, self._describe = make, what, describe
+        self._rest = QTimer(self, singleShot=True, interval=_REST_MS)
+        self._runner = Runner(self)
+        self._rest.timeout.connect(self._look)
+        self._runner.finished.connect(self._seen)
+        self._runner.failed.connect(self._failed)
+
+    def look(self) -> None:
+        """Forget what was found, and look again."""
+        self.cancel()
+        self.found, self.fault = None, ""
+        set_text(self.remark, "")
+        self._rest.start()
+        self._form.changed.emit()
+
+    def cancel(self) -> None:
+        """Stop looking."""
+        self._rest.stop()
+        self._runner.cancel()
+
+    def _look(self) -> None:
+        if (job := self._make()) is not None:
+            self._runner.start(job, self._what)
+
+    def _seen(self, found: object) -> None:
+        self.found = found
+        set_text(self.remark, self._describe(found))
+        self.seen.emit(found)
+        self._form.changed.emit()
+
+    def _failed(self, error: NucleiganError) -> None:
+        self.fault = str(error)
+        self._form.changed.emit()
+
+
+def ask_image_files(parent: QWidget) -> list[str]:
+    """Ask for H&E images; none where none is chosen."""
+    patterns = " ".join(f"*{suffix}" for suffix in (*IMAGE_SUFFIXES, *SCANNERS, *SUFFIXES))
+    title, names = "Open H&E images", f"Images ({patterns});;All files (*)"
+    return list(QFileDialog.getOpenFileNames(parent, title, recall("folder", ""), names)[0])
+
+
+def ask_image_folder(parent: QWidget) -> str:
+    """Ask for a folder of H&E images; empty where none is chosen."""
+    return str(QFileDialog.getExistingDirectory(parent, "Open a folder of H&E images", recall("folder", "")))

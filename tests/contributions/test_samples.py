@@ -29,9 +29,9 @@ def test_immunohistochemistry_says_what_it_is() -> None:
 
 
 def test_contributions_load_neither_torch_nor_qt() -> None:
-    modules = "_samples, _readers, _writers"
+    modules = "samples, readers, writers"
     code = (
-        f"import sys; from napari_nucleigan import {modules}; _samples.synthetic_he(); "
+        f"import sys; from napari_nucleigan.contributions import {modules}; samples.synthetic_he(); "
         "print([m for m in ('torch', 'qtpy', 'napari') if m in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

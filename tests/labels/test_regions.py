@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy.spatial import ConvexHull
 
-from napari_nucleigan.labels.regions import local_density, regions
-from napari_nucleigan.labels.runs import runs
+from napari_nucleigan.labels.regions import local_density, numbered, regions, regions_of, runs
 
 
 def test_regions_equal_their_definition_on_200_pairs(label_pairs):
@@ -57,3 +58,25 @@ def test_no_points_or_no_centres():
     points, none = np.ones((3, 2)), np.zeros((0, 2))
     assert local_density(points, none, 5, (9, 9)).tolist() == [0, 0, 0]
     assert local_density(none, points, 5, (9, 9)).shape == (0,)
+
+
+@given(hnp.arrays(np.int32, (5, 6), elements=st.sampled_from([0, 3, 8, 2**31 - 1])))
+def test_numbers_keep_the_order(labels):
+    values, new = numbered(labels)
+    assert values.tolist() == [value for value in np.unique(labels) if value]
+    for number, value in enumerate(values, 1):
+        assert np.array_equal(new == number, labels == value)
+    assert new.max() == len(values)
+
+
+def test_second_moments_and_hulls_equal_their_definition_on_200_pairs(label_pairs):
+    for labels, _ in label_pairs:
+        values, found = regions_of(labels)
+        rows, columns, mixed = found.second_moments()
+        hulls = found.hull_areas()
+        for place, label in enumerate(values):
+            points = np.argwhere(labels == label)
+            expected = np.cov(points.T, bias=True)
+            assert [rows[place], columns[place], mixed[place]] == pytest.approx(expected.ravel()[[0, 3, 1]], abs=1e-9)
+            corners = np.concatenate([points + shift for shift in ((0, 0), (0, 1), (1, 0), (1, 1))])
+            assert hulls[place] == pytest.approx(ConvexHull(corners).volume)

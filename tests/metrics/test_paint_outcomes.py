@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from napari_nucleigan.labels.runs import runs
+from napari_nucleigan.labels.regions import runs
 from napari_nucleigan.metrics.paint_outcomes import mark
 
 

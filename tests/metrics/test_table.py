@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_nucleigan.base.errors import LabelsError
-from napari_nucleigan.labels.runs import renumber
+from napari_nucleigan.labels.regions import renumber
 from napari_nucleigan.metrics import overlaps
 
 

@@ -13,7 +13,7 @@ from napari_nucleigan.metrics.pooling import pool, pooled_figures
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_nucleigan.labels.runs import Float64Array
+    from napari_nucleigan.labels.regions import Float64Array
     from napari_nucleigan.metrics import Scores, Tally
 
 AVERAGED = (

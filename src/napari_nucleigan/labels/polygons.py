@@ -9,6 +9,7 @@ import numpy as np
 from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.labels.checks import check_labels
 from napari_nucleigan.labels.outlines import draw, outlines
+from napari_nucleigan.labels.regions import regions_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -139,18 +140,12 @@ def boxes_of(
     labels: npt.NDArray[Any], ids: Iterable[int], margin: int = 0
 ) -> Iterator[tuple[int, tuple[slice, slice]]]:
     """Give the box of each nucleus, by ascending label, widened by a margin but not beyond the canvas."""
-    rows, columns = np.nonzero(np.isin(labels, list(ids)) & (labels > 0))
-    numbers = labels[rows, columns]
-    order = np.argsort(numbers, kind="stable")
-    rows, columns, numbers = rows[order], columns[order], numbers[order]
-    firsts = np.flatnonzero(np.diff(numbers, prepend=0))
-    if not firsts.size:
-        return
-    top, left = (np.maximum(np.minimum.reduceat(each, firsts) - margin, 0) for each in (rows, columns))
-    bottom, right = (np.maximum.reduceat(each, firsts) + 1 + margin for each in (rows, columns))
-    corners = np.column_stack([numbers[firsts], top, bottom, left, right])
-    for number, top_, bottom_, left_, right_ in corners.tolist():
-        yield number, (slice(top_, min(bottom_, labels.shape[0])), slice(left_, min(right_, labels.shape[1])))
+    wanted = set(ids)
+    values, regions = regions_of(labels)
+    for number, (top, bottom, left, right) in zip(values.tolist(), regions.boxes.tolist(), strict=True):
+        if number in wanted:
+            rows = slice(max(top - margin, 0), min(bottom + margin, labels.shape[0]))
+            yield number, (rows, slice(max(left - margin, 0), min(right + margin, labels.shape[1])))
 
 
 def _edges(points: Points) -> Points:

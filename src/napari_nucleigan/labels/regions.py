@@ -1,40 +1,195 @@
-"""Where nuclei lie: areas, centres and boxes, from runs of pixels."""
+"""Regions of label images: their runs of pixels, areas, centres, boxes, second moments, hulls and neighbours."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-if TYPE_CHECKING:
-    from napari_nucleigan.labels.runs import Float64Array, Int64Array, Runs
+from napari_nucleigan.base.errors import LabelsError
+
+LabelArray = npt.NDArray[np.integer[Any]]
+Int64Array = npt.NDArray[np.int64]
+Float64Array = npt.NDArray[np.float64]
+
+Bounds = tuple[int, int, int, int]
+"""First row, last row + 1, first column, last column + 1, in pixels."""
 
 _STRIPS = 64
+_CHAIN_ENDS: tuple[tuple[int, Literal["left", "right"]], ...] = ((0, "left"), (-1, "right"))
 
 
 @dataclass(frozen=True, eq=False)
 class Regions:
-    """Area, centre and box of each of some regions.
+    """Regions of a 2-D image, as runs: stretches of a row that are of one region.
 
     Attributes
     ----------
-    areas : ndarray of int64, shape (n,)
-        Pixels.
-    centres : ndarray of float64, shape (n, 2)
-        Mean row and column of the pixels.
-    boxes : ndarray of int64, shape (n, 4)
-        First row, last row + 1, first column, last column + 1.
+    region : ndarray of int64, shape (r,)
+        Region of each run, from 0, ascending; of one region the runs go by row, then by column.
+    row, first, after : ndarray of int64, shape (r,)
+        Its row, its first column and its last column + 1.
+    count : int
+        Number of regions; each has a pixel.
     """
 
-    areas: Int64Array
-    centres: Float64Array
-    boxes: Int64Array
+    region: Int64Array
+    row: Int64Array
+    first: Int64Array
+    after: Int64Array
+    count: int
+
+    @classmethod
+    def of(cls, index: LabelArray, count: int) -> Regions:
+        """Find the regions of an image of their numbers, 1 to `count`; 0 is background."""
+        change = index[:, 1:] != index[:, :-1]
+        ends = index > 0
+        begins = ends.copy()
+        begins[:, 1:] &= change
+        ends[:, :-1] &= change
+        row, first = np.nonzero(begins)
+        return cls._sorted(index[row, first].astype(np.int64), row, first, np.nonzero(ends)[1] + 1, count)
+
+    @classmethod
+    def _sorted(cls, index: Int64Array, row: Int64Array, first: Int64Array, after: Int64Array, count: int) -> Regions:
+        order = np.argsort(index, kind="stable")
+        return cls(index[order] - 1, row[order], first[order], after[order], count)
+
+    def _total(self, weight: npt.NDArray[Any]) -> Float64Array:
+        total: Float64Array = np.bincount(self.region, weight, self.count).astype(np.float64)
+        return total
+
+    @cached_property
+    def areas(self) -> Int64Array:
+        """Pixels of each region; ndarray of int64, shape (n,)."""
+        return self._total(self.after - self.first).astype(np.int64)
+
+    @cached_property
+    def centres(self) -> Float64Array:
+        """Mean row and column of the pixels; ndarray of float64, shape (n, 2)."""
+        length, middle = self.after - self.first, (self.first + self.after - 1) / 2
+        sums = [self._total(length * at) for at in (self.row, middle)]
+        return np.stack(sums, axis=1) / self.areas[:, None]
+
+    @cached_property
+    def boxes(self) -> Int64Array:
+        """First row, last row + 1, first column, last column + 1; ndarray of int64, shape (n, 4)."""
+        if not self.count:
+            return np.zeros((0, 4), np.int64)
+        begins = np.flatnonzero(np.diff(self.region, prepend=-1))
+        ends = (np.minimum, self.row), (np.maximum, self.row + 1), (np.minimum, self.first), (np.maximum, self.after)
+        return np.stack([extreme.reduceat(at, begins) for extreme, at in ends], axis=1)
+
+    def second_moments(self) -> tuple[Float64Array, Float64Array, Float64Array]:
+        """Compute the variances of row and column of the pixels, and their covariance; each of shape (n,)."""
+        length, area = self.after - self.first, self.areas
+        centre = self.centres[self.region]
+        down, right = self.row - centre[:, 0], (self.first + self.after - 1) / 2 - centre[:, 1]
+        # A run of n pixels has the second moment n (n^2 - 1) / 12 about its own middle.
+        across = length * right**2 + length * (length**2 - 1) / 12
+        rows, columns, mixed = (self._total(of) / area for of in (length * down**2, across, length * down * right))
+        return rows, columns, mixed
+
+    def hull_areas(self) -> Float64Array:
+        """Measure the convex hull of the pixels as squares; ndarray of float64, shape (n,)."""
+        # The corners of a pixel lie on the rows above and below it.
+        both = [np.concatenate([at, at]) for at in (self.region, self.first, self.after)]
+        row = np.concatenate([self.row, self.row + 1])
+        return self._hull(both[0], row, both[1], both[2])[0] / 2
+
+    def hull_pixels(self) -> Float64Array:
+        r"""Count the pixel centres in the convex hull of each region's pixel centres; shape (n,).
+
+        By Pick's theorem a lattice polygon of area :math:`A` with :math:`B` lattice points on its border holds
+        :math:`A + B / 2 + 1` of them.
+        """
+        twice_area, border = self._hull(self.region, self.row, self.first, self.after - 1)
+        pixels: Float64Array = twice_area / 2 + border / 2 + 1
+        return pixels
+
+    def _hull(
+        self, one: Int64Array, row: Int64Array, first: Int64Array, last: Int64Array
+    ) -> tuple[Float64Array, Float64Array]:
+        """Twice the area of the hulls of lattice points, and the points on their border. All are worked on at once."""
+        # Of each row only the two ends can lie on the hull.
+        order = np.lexsort((row, one))
+        one, row, first, last = one[order], row[order], first[order], last[order]
+        new = np.flatnonzero(np.diff(one, prepend=-1) | np.diff(row, prepend=-1))
+        one, row = one[new], row[new]
+        left = _chain(one, row, np.minimum.reduceat(first, new) if self.count else first)
+        right = _chain(one, row, -np.maximum.reduceat(last, new) if self.count else last)
+        twice_area, border = np.zeros(self.count), np.zeros(self.count)
+        for of, ys, xs, sign in ((*left, -1), (*right, -1)):
+            same = of[1:] == of[:-1]
+            dy, dx = np.diff(ys)[same], np.diff(xs)[same]
+            # Trapezoids between the chain and the axis x = 0.
+            slab = (xs[1:] + xs[:-1])[same] * dy
+            twice_area += sign * np.bincount(of[1:][same], slab, self.count)
+            border += np.bincount(of[1:][same], np.gcd(dy, dx), self.count)
+        # The level top and bottom sides lie between the ends of the chains.
+        for place, side in _CHAIN_ENDS:
+            ends = [chain[2][np.searchsorted(chain[0], np.arange(self.count), side) + place] for chain in (left, right)]
+            border += -ends[1] - ends[0]
+        return twice_area, border
+
+
+def _chain(one: Int64Array, y: Int64Array, x: Int64Array) -> tuple[Int64Array, Int64Array, Int64Array]:
+    """Corners of the convex chain towards small x, for points sorted by region and row.
+
+    A point that does not lie beyond the line through its neighbours is no corner, so all such points can go at once;
+    when none is left, the chain is convex.
+    """
+    while len(one) > 2:
+        before_y, before_x = y[1:-1] - y[:-2], x[1:-1] - x[:-2]
+        after_y, after_x = y[2:] - y[1:-1], x[2:] - x[1:-1]
+        within = (one[2:] == one[:-2]) & (before_x * after_y >= after_x * before_y)
+        if not within.any():
+            break
+        keep = np.concatenate([[True], ~within, [True]])
+        one, y, x = one[keep], y[keep], x[keep]
+    return one, y, x
+
+
+def numbered(labels: LabelArray) -> tuple[Int64Array, npt.NDArray[np.int32]]:
+    """List the labels in use, and number them.
+
+    Parameters
+    ----------
+    labels : ndarray of integers
+        0 is background.
+
+    Returns
+    -------
+    values : ndarray of int64, shape (n,)
+        The labels, ascending.
+    index : ndarray of int32
+        For each pixel the place of its label among them, from 1; 0 for background.
+    """
+    largest = int(labels.max(initial=0))
+    if labels.min(initial=0) >= 0 and largest <= max(10_000, 4 * labels.size):
+        found = np.zeros(largest + 1, dtype=bool)
+        found[labels.ravel()] = True
+        found[0] = False
+        values = np.flatnonzero(found)
+        return values, (np.cumsum(found, dtype=np.int32) * found)[labels]
+    known, places = np.unique(labels, return_inverse=True)
+    used = known != 0
+    index = (np.cumsum(used, dtype=np.int32) * used)[places]
+    return known[used].astype(np.int64), index.reshape(labels.shape)
+
+
+def regions_of(labels: LabelArray) -> tuple[Int64Array, Regions]:
+    """List the labels of a 2-D image, ascending, and find their regions."""
+    values, index = numbered(labels)
+    return values, Regions.of(index, len(values))
 
 
 def regions(cut: Runs, index: Int64Array, count: int) -> Regions:
-    """Measure the regions that runs make up.
+    """Take the regions of one of two label images from their runs.
 
     Parameters
     ----------
@@ -50,17 +205,100 @@ def regions(cut: Runs, index: Int64Array, count: int) -> Regions:
     Regions
     """
     inside = np.flatnonzero(index)
-    order = inside[np.argsort(index[inside], kind="stable")]
-    region, lengths = index[order] - 1, cut.lengths[order]
-    rows, first = np.divmod(cut.starts[order], max(cut.shape[1], 1))
-    areas = np.bincount(region, lengths, count)
-    sums = [np.bincount(region, lengths * at, count) for at in (rows, first + (lengths - 1) / 2)]
-    begins = np.flatnonzero(np.diff(region, prepend=-1))
-    boxes = np.zeros((count, 4), np.int64)
-    if count:
-        edges = (np.minimum, rows), (np.maximum, rows + 1), (np.minimum, first), (np.maximum, first + lengths)
-        boxes = np.stack([extreme.reduceat(at, begins) for extreme, at in edges], axis=1)
-    return Regions(areas.astype(np.int64), np.stack(sums, axis=1) / areas[:, None], boxes)
+    row, first = np.divmod(cut.starts[inside], max(cut.shape[1], 1))
+    return Regions._sorted(index[inside], row, first, first + cut.lengths[inside], count)
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """Stretches of a row along which neither of two label images changes.
+
+    Neighbours along a row mostly agree: what can be counted in runs needs no second look at the pixels.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of the images.
+    starts, lengths : ndarray of int64, shape (r,)
+        First pixel of each run, counted row by row, and its number of pixels.
+    truth, pred : ndarray of int64, shape (r,)
+        Number of the nucleus, from 1 in the order of the first pixel; 0 for background.
+    truth_ids, pred_ids : ndarray of int, shapes (n,) and (m,)
+        Label of each nucleus.
+    """
+
+    shape: tuple[int, ...]
+    starts: Int64Array
+    lengths: Int64Array
+    truth: Int64Array
+    pred: Int64Array
+    truth_ids: LabelArray
+    pred_ids: LabelArray
+
+
+def runs(truth: LabelArray, pred: LabelArray) -> Runs:
+    """Cut two label images into runs; takes and raises what `overlaps` does."""
+    checked(truth, pred)
+    t, p = truth.ravel(), pred.ravel()
+    begins = np.ones(truth.shape, dtype=np.bool_)
+    if truth.size:
+        flat = begins.reshape(-1)
+        flat[1:] = (t[1:] != t[:-1]) | (p[1:] != p[:-1])
+        begins[..., 0] = True
+    starts = np.flatnonzero(begins)
+    truth_ids, first = _number(t[starts])
+    pred_ids, second = _number(p[starts])
+    return Runs(truth.shape, starts, np.diff(starts, append=t.size), first, second, truth_ids, pred_ids)
+
+
+def checked(truth: LabelArray, pred: LabelArray) -> None:
+    """Raise `LabelsError` unless both are label images of one shape."""
+    if truth.shape != pred.shape:
+        raise LabelsError(
+            f"The true labels are of shape {truth.shape} and the predicted ones of {pred.shape};"
+            " compare label images of the same image."
+        )
+    for name, labels in (("true", truth), ("predicted", pred)):
+        if not np.issubdtype(labels.dtype, np.integer):
+            raise LabelsError(
+                f"The {name} labels are of type {labels.dtype}; labels are whole numbers, one for"
+                " each nucleus and 0 for background."
+            )
+        if np.issubdtype(labels.dtype, np.signedinteger) and labels.min(initial=0) < 0:
+            raise LabelsError(
+                f"The {name} labels hold negative values; use 0 for background and positive numbers for nuclei."
+            )
+
+
+def renumber(labels: LabelArray, ids: LabelArray) -> npt.NDArray[np.int32]:
+    """Give the nucleus of the i-th of `ids` the label i + 1, and 0 to all else."""
+    known, places = _compact(labels)
+    rank = np.zeros(len(known), dtype=np.int32)
+    rank[np.searchsorted(known, ids)] = np.arange(1, len(ids) + 1, dtype=np.int32)
+    return rank[places]
+
+
+def _number(values: LabelArray) -> tuple[LabelArray, Int64Array]:
+    """Labels in the order in which they first appear; the place of each value in it, from 1."""
+    known, places = _compact(values)
+    first = np.full(len(known), -1, dtype=np.int64)
+    # Of several writes to one place the last one stays: backwards, that is the first pixel.
+    first[places[::-1]] = np.arange(len(places))[::-1]
+    first[known == 0] = -1
+    present = np.flatnonzero(first >= 0)
+    present = present[np.argsort(first[present])]
+    rank = np.zeros(len(known), dtype=np.int64)
+    rank[present] = np.arange(1, len(present) + 1)
+    return known[present], rank[places]
+
+
+def _compact(values: LabelArray) -> tuple[LabelArray, LabelArray]:
+    """Rising labels that include all in use; for each pixel the place of its label among them."""
+    largest = int(values.max(initial=0))
+    if largest <= 4 * values.size + 65_536:
+        return np.arange(largest + 1), values
+    known, places = np.unique(values, return_inverse=True)
+    return known, places.reshape(values.shape)
 
 
 def local_density(points: Float64Array, centres: Float64Array, radius: float, shape: tuple[int, ...]) -> Float64Array:

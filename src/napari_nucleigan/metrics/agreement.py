@@ -14,7 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 if TYPE_CHECKING:
-    from napari_nucleigan.labels.runs import Float64Array, Int64Array
+    from napari_nucleigan.labels.regions import Float64Array, Int64Array
     from napari_nucleigan.metrics.table import Overlaps
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_nucleigan.labels.runs import Float64Array, Int64Array
+    from napari_nucleigan.labels.regions import Float64Array, Int64Array
 
     Flags = npt.NDArray[np.bool_]
 

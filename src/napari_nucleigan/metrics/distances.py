@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import distance_transform_edt, find_objects
 
-from napari_nucleigan.labels.runs import checked, renumber
+from napari_nucleigan.labels.regions import checked, renumber
 from napari_nucleigan.metrics.shapes import Shapes, apart
 from napari_nucleigan.metrics.table import overlaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_nucleigan.labels.runs import Float64Array, Int64Array, LabelArray
+    from napari_nucleigan.labels.regions import Float64Array, Int64Array, LabelArray
     from napari_nucleigan.metrics.table import Overlaps
 
     Boxes = tuple[Int64Array, Int64Array]

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nucleigan.base.errors import LabelsError
-from napari_nucleigan.labels.regions import local_density, regions
-from napari_nucleigan.labels.runs import runs
+from napari_nucleigan.labels.regions import local_density, regions, runs
 from napari_nucleigan.metrics.agreement import pairs_above
 from napari_nucleigan.metrics.binning import Bins, binned
 from napari_nucleigan.metrics.distances import pair_distances, summarise
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_nucleigan.labels.regions import Regions
-    from napari_nucleigan.labels.runs import Float64Array, Int64Array, LabelArray, Runs
+    from napari_nucleigan.labels.regions import Float64Array, Int64Array, LabelArray, Regions, Runs
     from napari_nucleigan.metrics.outcomes import Events
     from napari_nucleigan.metrics.table import Overlaps
 

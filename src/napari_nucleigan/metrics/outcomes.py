@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from napari_nucleigan.labels.runs import Int64Array
+    from napari_nucleigan.labels.regions import Int64Array
     from napari_nucleigan.metrics.table import Overlaps
 
 OUTCOMES = ("matched", "missed", "spurious", "split", "merged")

@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from napari_nucleigan.labels.runs import Int64Array, Runs
+    from napari_nucleigan.labels.regions import Int64Array, Runs
 
 
 def mark(

@@ -17,7 +17,7 @@ from napari_nucleigan.metrics.scores import Scores
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_nucleigan.labels.runs import Float64Array
+    from napari_nucleigan.labels.regions import Float64Array
     from napari_nucleigan.metrics.table import Overlaps
 
 _COUNTS = ("n_truth", "n_pred", "tp", "fp", "fn", "matched", "missed", "spurious")

@@ -10,7 +10,7 @@ from napari_nucleigan.metrics.distances import hausdorff as hausdorff_distances
 from napari_nucleigan.metrics.table import overlaps
 
 if TYPE_CHECKING:
-    from napari_nucleigan.labels.runs import LabelArray
+    from napari_nucleigan.labels.regions import LabelArray
     from napari_nucleigan.metrics.distances import HausdorffDistances
     from napari_nucleigan.metrics.table import Overlaps
 

@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from napari_nucleigan.labels.runs import Float64Array, Int64Array, LabelArray
+    from napari_nucleigan.labels.regions import Float64Array, Int64Array, LabelArray
 
     Window = tuple[slice, slice]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_nucleigan.labels.runs import Float64Array, Int64Array, LabelArray, Runs, runs
+from napari_nucleigan.labels.regions import Float64Array, Int64Array, LabelArray, Runs, runs
 
 _DENSE_CELLS = 1 << 22  # a table of up to so many cells is counted densely
 

@@ -26,8 +26,8 @@ def test_kinds() -> None:
 def test_png() -> None:
     assert png_header(PNG) == Header(20, 30, 3)
     assert png_header(imagecodecs.png_encode(RGB[..., 0].copy())).channels == 1
-    assert png_header(with_density(PNG, 4_000_000, 4_000_000, 1)).density == (4e6, 4e6, "m")
-    assert png_header(with_density(PNG, 1, 1, 0)).density == (1, 1, "")
+    assert png_header(with_density(PNG, 4_000_000, 4_000_000, 1)).density == (101_600.0, 101_600.0, "inch")
+    assert png_header(with_density(PNG, 1, 1, 0)).density is None
 
 
 def test_jpeg() -> None:

@@ -9,9 +9,9 @@ import pytest
 import tifffile
 
 from napari_nucleigan.base.errors import ImageError
+from napari_nucleigan.data.images.convert import over_white
 from napari_nucleigan.data.images.files import write_image
 from napari_nucleigan.data.slides import open_slide
-from napari_nucleigan.data.slides.levels import over_white
 from napari_nucleigan.data.slides.slide import OVERVIEW
 from slide_files import APERIO, halved, write_pyramid, write_svs, write_zarr
 
@@ -74,7 +74,8 @@ def test_alpha_is_laid_over_white(tmp_path: Path, rgb: np.ndarray) -> None:
 
 
 def test_over_white_rounds() -> None:
-    assert over_white(np.array([[[100, 0, 255, 128]]], np.uint8)).tolist() == [[[177, 127, 255]]]
+    colours, opacity = np.array([[[100, 0, 255]]], np.uint8), np.array([[[128]]], np.uint8)
+    assert over_white(colours, opacity).tolist() == [[[177, 127, 255]]]
 
 
 def test_planes_of_colours(tmp_path: Path, rgb: np.ndarray) -> None:

@@ -210,11 +210,16 @@ def _over_white(pixels: UInt8Array, alpha: AnyArray, notes: list[str]) -> UInt8A
         notes.append("RGBA: the alpha channel, opaque everywhere, was dropped.")
         return pixels
     notes.append(f"RGBA: {100 * (1 - seen):.3g} % of the pixels are transparent and were laid over white.")
-    out = np.empty_like(pixels)
-    for row in range(0, len(pixels), 512):
+    return over_white(pixels, opacity)
+
+
+def over_white(colours: UInt8Array, opacity: UInt8Array) -> UInt8Array:
+    """Lay colours, of shape (H, W, channels), over white by their opacity, of shape (H, W, 1)."""
+    out = np.empty_like(colours)
+    for row in range(0, len(colours), 512):
         part = slice(row, row + 512)
         weight = opacity[part].astype(np.uint16)
-        mixed = pixels[part] * weight + 255 * (255 - weight)
+        mixed = colours[part] * weight + 255 * (255 - weight)
         out[part] = (mixed + 127) // 255
     return out
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nucleigan.base.errors import ImageError
+from napari_nucleigan.data.images.convert import over_white
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     import dask.array as da
     import numpy.typing as npt
 
-Box = tuple[int, int, int, int]
-"""First row, last row + 1, first column, last column + 1, in pixels."""
+    from napari_nucleigan.labels.regions import Bounds
 
 BLOCK = 2048
 """About the side in pixels of what is read at once."""
@@ -57,15 +57,15 @@ class Level(ABC):
         """Height and width of what is best read at once; no tile belongs to two blocks."""
 
     @abstractmethod
-    def _read(self, box: Box) -> npt.NDArray[Any]:
+    def _read(self, box: Bounds) -> npt.NDArray[Any]:
         """Read a part that lies within the plane."""
 
-    def read(self, box: Box) -> npt.NDArray[Any]:
+    def read(self, box: Bounds) -> npt.NDArray[Any]:
         """Read a part.
 
         Parameters
         ----------
-        box : Box
+        box : Bounds
             Within the plane.
 
         Returns
@@ -151,10 +151,10 @@ class ZarrLevel(Level):
         self._order = [kept.index(role) for role in roles]
         self._opaque = len(shape) == 2 or shape[2] == 3
 
-    def _read(self, box: Box) -> npt.NDArray[Any]:
+    def _read(self, box: Bounds) -> npt.NDArray[Any]:
         spans = dict(zip(self._roles, (slice(*box[:2]), slice(*box[2:]), slice(None)), strict=False))
         values = np.asarray(self._array[tuple(spans.get(axis, 0) for axis in self._axes)]).transpose(self._order)
-        return np.ascontiguousarray(values) if self._opaque else over_white(values)
+        return np.ascontiguousarray(values) if self._opaque else over_white(values[..., :3], values[..., 3:])
 
 
 class ArrayLevel(Level):
@@ -172,7 +172,7 @@ class ArrayLevel(Level):
         super().__init__(file, tuple(map(int, array.shape)), array.dtype, (_TILE, _TILE))
         self._array = array
 
-    def _read(self, box: Box) -> npt.NDArray[Any]:
+    def _read(self, box: Bounds) -> npt.NDArray[Any]:
         return _here(self._array[box[0] : box[1], box[2] : box[3]])
 
 
@@ -199,7 +199,7 @@ class StridedLevel(Level):
         self._whole = whole
         self._step = step
 
-    def _read(self, box: Box) -> npt.NDArray[Any]:
+    def _read(self, box: Bounds) -> npt.NDArray[Any]:
         found = np.empty((box[1] - box[0], box[3] - box[2], *self.shape[2:]), self.dtype)
         for top, bottom in _cut(box[0], box[1], self.block[0]):
             for left, right in _cut(box[2], box[3], self.block[1]):
@@ -225,28 +225,11 @@ class CachedLevel(Level):
         self._values: npt.NDArray[Any] | None = None
         self._lock = threading.Lock()
 
-    def _read(self, box: Box) -> npt.NDArray[Any]:
+    def _read(self, box: Bounds) -> npt.NDArray[Any]:
         with self._lock:
             if self._values is None:
                 self._values = _here(self._plane.lazy())
         return self._values[box[0] : box[1], box[2] : box[3]]
-
-
-def over_white(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Lay colours with an alpha channel over white.
-
-    Parameters
-    ----------
-    values : ndarray of uint8, shape (H, W, 4)
-        Red, green, blue and opacity.
-
-    Returns
-    -------
-    ndarray of uint8, shape (H, W, 3)
-    """
-    opacity = values[..., 3:].astype(np.uint16)
-    mixed = (values[..., :3] * opacity + 255 * (255 - opacity) + 127) // 255
-    return mixed.astype(np.uint8)
 
 
 def _here(array: Any) -> npt.NDArray[Any]:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nucleigan.base.errors import ImageError
+from napari_nucleigan.data.images.convert import over_white
 from napari_nucleigan.data.images.resolution import checked
-from napari_nucleigan.data.slides.levels import Level, over_white
+from napari_nucleigan.data.slides.levels import Level
 from napari_nucleigan.data.slides.slide import UNKNOWN_SCALE, Slide, completed, falling
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_nucleigan.data.images.resolution import Found
-    from napari_nucleigan.data.slides.levels import Box
+    from napari_nucleigan.labels.regions import Bounds
 
 SUFFIXES = (".mrxs", ".vms", ".vmu", ".svslide")
 """Suffixes of slides that openslide reads and tifffile does not."""
@@ -32,10 +33,11 @@ class _Level(Level):
         self._slide = slide
         self._level = level
 
-    def _read(self, box: Box) -> npt.NDArray[Any]:
+    def _read(self, box: Bounds) -> npt.NDArray[Any]:
         factor = self._slide.level_downsamples[self._level]
         corner = round(box[2] * factor), round(box[0] * factor)
-        return over_white(np.asarray(self._slide.read_region(corner, self._level, (box[3] - box[2], box[1] - box[0]))))
+        values = np.asarray(self._slide.read_region(corner, self._level, (box[3] - box[2], box[1] - box[0])))
+        return over_white(values[..., :3], values[..., 3:])
 
 
 class _Associated(Level):
@@ -45,9 +47,10 @@ class _Associated(Level):
         self._slide = slide
         self._name = name
 
-    def _read(self, box: Box) -> npt.NDArray[Any]:
+    def _read(self, box: Bounds) -> npt.NDArray[Any]:
         picture = np.asarray(self._slide.associated_images[self._name].convert("RGBA"))
-        return over_white(picture[box[0] : box[1], box[2] : box[3]])
+        part = picture[box[0] : box[1], box[2] : box[3]]
+        return over_white(part[..., :3], part[..., 3:])
 
 
 def may_open(path: Path) -> bool:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from napari_nucleigan.data.slides.levels import Box, Level
+    from napari_nucleigan.data.slides.levels import Level
+    from napari_nucleigan.labels.regions import Bounds
 
 OVERVIEW = 2048
 """Longest side in pixels of the smallest level: what is drawn first."""
@@ -75,7 +76,7 @@ class Slide:
         """How many pixels of the full resolution a pixel of each level is long."""
         return tuple(self.shape[0] / plane.shape[0] for plane in self.planes)
 
-    def region(self, box: Box, level: int = 0) -> npt.NDArray[np.uint8]:
+    def region(self, box: Bounds, level: int = 0) -> npt.NDArray[np.uint8]:
         """Read a part; several threads may at once.
 
         Parameters

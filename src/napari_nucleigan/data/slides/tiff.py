@@ -12,10 +12,11 @@ import tifffile
 import zarr
 
 from napari_nucleigan.base.errors import ImageError
+from napari_nucleigan.data.images.convert import over_white
 from napari_nucleigan.data.images.headers import file_kind
 from napari_nucleigan.data.images.resolution import checked, from_tiff
 from napari_nucleigan.data.images.tiff import colour_axis, refuse_cut_short
-from napari_nucleigan.data.slides.levels import Level, ZarrLevel, over_white
+from napari_nucleigan.data.slides.levels import Level, ZarrLevel
 from napari_nucleigan.data.slides.slide import UNKNOWN_SCALE, Slide, completed, falling
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_nucleigan.data.images.resolution import Found
-    from napari_nucleigan.data.slides.levels import Box
+    from napari_nucleigan.labels.regions import Bounds
 
 NAMES = {"label": "label", "macro": "macro", "overview": "macro", "thumbnail": "thumbnail", "map": "map"}
 """Words in the names of series, and what the pictures are."""
@@ -198,14 +199,14 @@ class _Uncompressed(Level):
         self._tif = tif
         self._start = level.dataoffset
 
-    def _read(self, box: Box) -> npt.NDArray[Any]:
+    def _read(self, box: Bounds) -> npt.NDArray[Any]:
         row = self.shape[1] * self._samples
         file = self._tif.filehandle
         with file.lock:
             file.seek(self._start + box[0] * row)
             data = file.read((box[1] - box[0]) * row)
         values = np.frombuffer(data, np.uint8).reshape(-1, self.shape[1], self._samples)[:, box[2] : box[3]]
-        return values.copy() if self._samples == 3 else over_white(values)
+        return values.copy() if self._samples == 3 else over_white(values[..., :3], values[..., 3:])
 
 
 def _resolution(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> Found:

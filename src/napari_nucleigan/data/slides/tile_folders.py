@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_nucleigan.data.slides.levels import Box
+    from napari_nucleigan.labels.regions import Bounds
+
 
 # `slide_x2048_y1024.png`, `x=2048,y=1024`, `[x=2048,y=1024,w=512,h=512]`: pixels from the upper left corner.
 _PIXELS = re.compile(r"(?:^|[^a-z])x[=_-]?(\d+)[^0-9a-z]+y[=_-]?(\d+)", re.IGNORECASE)
@@ -124,7 +125,7 @@ class _Mosaic(Level):
         super().__init__(file, (count[0] * size[0], count[1] * size[1], 3), np.uint8, size)
         self._places = places
 
-    def _read(self, box: Box) -> npt.NDArray[Any]:
+    def _read(self, box: Bounds) -> npt.NDArray[Any]:
         top, bottom, left, right = box
         height, width = self.tile
         found = np.full((bottom - top, right - left, 3), _WHITE, np.uint8)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_nucleigan.labels.polygons import Points
-    from napari_nucleigan.masks.editing.filling import Box
+    from napari_nucleigan.labels.regions import Bounds
 
 LARGEST_ID = 10_000_000
 """Largest label of a mask: tables by label must fit into memory."""
@@ -97,7 +97,7 @@ class MaskDocument:
         self._largest = len(self._areas) - 1
         self._polygons: list[Points] | None = None
         self._ids: list[int] = []
-        self._bounds: list[Box] = []
+        self._bounds: list[Bounds] = []
         self._memory: OrderedDict[tuple[int, bytes], tuple[int, Points]] = OrderedDict()
         self._age = 0
 
@@ -251,7 +251,7 @@ class MaskDocument:
             numbers.append(number)
         return numbers
 
-    def _retrace(self, touched: set[int], box: Box) -> PolygonChange:
+    def _retrace(self, touched: set[int], box: Bounds) -> PolygonChange:
         """Bring the polygons into line with the labels, where nuclei have changed within a box."""
         before = set(self._ids)
         renewed: set[int] = set()
@@ -269,10 +269,10 @@ class MaskDocument:
         kept = sum(number not in renewed for number in self._ids)
         return PolygonChange(before & renewed, (self._polygons or [])[kept:], self._ids[kept:])
 
-    def _bounds_of(self, numbers: set[int]) -> list[Box]:
+    def _bounds_of(self, numbers: set[int]) -> list[Bounds]:
         return [bound for number, bound in zip(self._ids, self._bounds, strict=True) if number in numbers]
 
-    def _replace(self, numbers: set[int], area: Box, recall: set[int]) -> None:
+    def _replace(self, numbers: set[int], area: Bounds, recall: set[int]) -> None:
         """Give nuclei, all of whose pixels lie in an area, the polygons that show these, on top."""
         assert self._polygons is not None
         kept = [at for at, number in enumerate(self._ids) if number not in numbers]
@@ -308,7 +308,7 @@ class MaskDocument:
         while len(self._memory) > _REMEMBERED:
             self._memory.popitem(last=False)
 
-    def _render(self, box: Box) -> npt.NDArray[np.int32]:
+    def _render(self, box: Bounds) -> npt.NDArray[np.int32]:
         assert self._polygons is not None
         shape = box[1] - box[0], box[3] - box[2]
         chosen = [
@@ -327,7 +327,7 @@ class MaskDocument:
         self._ids += ids
         self._bounds += map(_bound, polygons)
 
-    def _write(self, box: Box, new: npt.NDArray[np.int32]) -> None:
+    def _write(self, box: Bounds, new: npt.NDArray[np.int32]) -> None:
         old = self._labels[box[0] : box[1], box[2] : box[3]]
         length = max(len(self._areas), int(new.max(initial=0)) + 1)
         areas = np.bincount(new.ravel(), minlength=length) - np.bincount(old.ravel(), minlength=length)
@@ -336,7 +336,7 @@ class MaskDocument:
         self._largest = max(self._largest, length - 1)
         self._labels[box[0] : box[1], box[2] : box[3]] = new
 
-    def _joined(self, boxes: Sequence[Box]) -> Box | None:
+    def _joined(self, boxes: Sequence[Bounds]) -> Bounds | None:
         """Return the part of the canvas that holds all boxes; None where that is nothing."""
         if not boxes:
             return None
@@ -363,7 +363,7 @@ def _as_polygons(
     return given, refused
 
 
-def _bound(polygon: Points) -> Box:
+def _bound(polygon: Points) -> Bounds:
     """Pixels that a polygon can reach."""
     top, left = np.floor(polygon.min(axis=0) + 0.5).astype(int).tolist()
     bottom, right = np.floor(polygon.max(axis=0) + 1.5).astype(int).tolist()
@@ -383,7 +383,7 @@ def _values(labels: npt.NDArray[np.integer]) -> set[int]:
     return set(np.unique(labels).tolist()) - {0}
 
 
-def _keys(part: npt.NDArray[np.integer], ids: set[int], area: Box) -> Iterator[tuple[int, bytes]]:
+def _keys(part: npt.NDArray[np.integer], ids: set[int], area: Bounds) -> Iterator[tuple[int, bytes]]:
     """Give a digest of the pixels of each nucleus in a part of the mask."""
     for number, box in boxes_of(part, ids):
         place = f"{box[0].start + area[0]},{box[1].start + area[2]},{part[box].shape}"
@@ -391,7 +391,7 @@ def _keys(part: npt.NDArray[np.integer], ids: set[int], area: Box) -> Iterator[t
         yield number, hashlib.blake2b(place.encode() + np.packbits(mine).tobytes(), digest_size=16).digest()
 
 
-def _box_of(chosen: npt.NDArray[np.bool_]) -> Box | None:
+def _box_of(chosen: npt.NDArray[np.bool_]) -> Bounds | None:
     rows = np.flatnonzero(chosen.any(axis=1))
     if not rows.size:
         return None

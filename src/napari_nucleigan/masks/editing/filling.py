@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
 
+from napari_nucleigan.labels.regions import regions_of
 from napari_nucleigan.masks.sampler.sample import sample
 
 if TYPE_CHECKING:
@@ -15,12 +15,10 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from napari_nucleigan.labels.regions import Bounds
     from napari_nucleigan.masks.sampler.parameters import PolygonMasks
 
     Labels = npt.NDArray[np.int32]
-
-Box = tuple[int, int, int, int]
-"""First row, last row + 1, first column, last column + 1."""
 
 MARGIN_UM = 20.0
 """Random nuclei are laid out so far beyond a region, so that none is cut at its border."""
@@ -50,7 +48,7 @@ def fill(
     statistics: PolygonMasks,
     mpp: float,
     seed: int = 0,
-    region: Box | None = None,
+    region: Bounds | None = None,
     *,
     replace: bool = False,
     first: int | None = None,
@@ -70,7 +68,7 @@ def fill(
         Microns per pixel.
     seed : int
         The same seed adds the same nuclei. An empty canvas gets just what `sample` draws.
-    region : Box, optional
+    region : Bounds, optional
         The part to fill; by default the whole canvas.
     replace : bool
         Delete the nuclei whose centroid lies in the region first.
@@ -114,7 +112,7 @@ def place(
     labels: npt.NDArray[Any],
     nuclei: npt.NDArray[Any],
     origin: tuple[int, int] = (0, 0),
-    region: Box | None = None,
+    region: Bounds | None = None,
     first: int | None = None,
 ) -> Edit:
     """Add the nuclei of another label image that overlap none of the mask.
@@ -127,7 +125,7 @@ def place(
         What to add.
     origin : (int, int)
         Row and column of the mask at which the first pixel of `nuclei` lies; any part may lie outside.
-    region : Box, optional
+    region : Bounds, optional
         Only nuclei whose centroid lies in it are added; others do not count as left out.
     first : int, optional
         Label of the first new nucleus; by default one more than the largest.
@@ -146,9 +144,8 @@ def place(
     canvas = made[rows, columns]
     ids = np.unique(part[part > 0])
     if region is not None and ids.size:
-        centres = np.add(ndimage.center_of_mass(nuclei > 0, nuclei, ids), origin)
-        low, high = np.array(region)[[0, 2]], np.array(region)[[1, 3]]
-        ids = ids[((centres >= low) & (centres < high)).all(axis=1)]
+        top, bottom, left, right = region
+        ids = np.intersect1d(ids, inside(nuclei, (top - row, bottom - row, left - column, right - column)))
     free = ids[np.isin(ids, part[canvas > 0], invert=True)]
     number = next_id(labels) if first is None else first
     numbers = np.arange(number, number + len(free), dtype=np.int32)
@@ -166,16 +163,11 @@ def delete(labels: npt.NDArray[Any], ids: Iterable[int]) -> Edit:
     return Edit(made, ())
 
 
-def inside(labels: npt.NDArray[Any], box: Box) -> list[int]:
+def inside(labels: npt.NDArray[Any], box: Bounds) -> list[int]:
     """Nuclei whose centroid lies in a box, ascending."""
-    part = labels[box[0] : box[1], box[2] : box[3]]
-    ids = np.unique(part[part > 0])
-    rows, columns = np.nonzero(np.isin(labels, ids) & (labels > 0))
-    at = np.searchsorted(ids, labels[rows, columns])
-    sizes = np.bincount(at, minlength=len(ids))
-    row, column = (np.bincount(at, places, len(ids)) / sizes for places in (rows, columns))
-    within = (row >= box[0]) & (row < box[1]) & (column >= box[2]) & (column < box[3])
-    found: list[int] = ids[within].tolist()
+    values, regions = regions_of(labels)
+    within = ((regions.centres >= (box[0], box[2])) & (regions.centres < (box[1], box[3]))).all(axis=1)
+    found: list[int] = values[within].tolist()
     return found
 
 

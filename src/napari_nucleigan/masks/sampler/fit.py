@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_nucleigan.base.errors import LabelsError
-from napari_nucleigan.labels.raster import fill
 from napari_nucleigan.masks.sampler.parameters import PolygonMasks, TissueStatistics
-from napari_nucleigan.masks.sampler.random_outlines import walk
+from napari_nucleigan.masks.sampler.random_outlines import fill, walk
 from napari_nucleigan.masks.sampler.spatial_statistics import ObservedMask, clustering, crowding, gaps, likeness, scores
 from napari_nucleigan.masks.sampler.statistics import describe, outline, solidities
 from napari_nucleigan.masks.sampler.tissues import means

@@ -13,11 +13,10 @@ import numpy as np
 from skimage.measure import label
 
 from napari_nucleigan.base.errors import RecipeError
-from napari_nucleigan.labels.raster import fill
 from napari_nucleigan.masks.sampler.fit import fit
 from napari_nucleigan.masks.sampler.layout import lay_out
 from napari_nucleigan.masks.sampler.parameters import PolygonMasks
-from napari_nucleigan.masks.sampler.random_outlines import walk
+from napari_nucleigan.masks.sampler.random_outlines import fill, walk
 from napari_nucleigan.masks.sampler.statistics import LayoutStatistics, describe, neighbouring
 from napari_nucleigan.masks.sampler.tissues import tissue_of
 

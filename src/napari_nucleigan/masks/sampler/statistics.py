@@ -6,10 +6,10 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
-from scipy.spatial import ConvexHull, cKDTree
+from scipy.spatial import cKDTree
 
 from napari_nucleigan.base.errors import LabelsError, RecipeError
+from napari_nucleigan.labels.regions import regions_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -165,41 +165,22 @@ def outline(labels: NDArray[np.integer], mpp: float) -> Outlined:
         raise LabelsError(f"Labels are a 2-D array of integers, not {labels.dtype} of shape {labels.shape}.")
     if not mpp > 0:
         raise RecipeError(f"Microns per pixel must be above 0, not {mpp}.")
-    rows, columns = np.nonzero(labels)
-    ids, index = np.unique(labels[rows, columns], return_inverse=True)
-    index = index.ravel()
-    pixels = np.bincount(index, minlength=ids.size)
-    centre = (
-        np.stack([np.bincount(index, axis, ids.size) for axis in (rows, columns)], 1) / np.maximum(pixels, 1)[:, None]
-    )
-    down, right = rows - centre[index, 0], columns - centre[index, 1]
-    moments = [np.bincount(index, value, ids.size) / pixels for value in (down * down, down * right, right * right)]
-    half_sum, half_difference = (moments[0] + moments[2]) / 2, (moments[2] - moments[0]) / 2
-    spread = np.hypot(half_difference, moments[1])
+    ids, regions = regions_of(labels)
+    down, right, mixed = regions.second_moments()
+    half_sum, half_difference = (down + right) / 2, (right - down) / 2
+    spread = np.hypot(half_difference, mixed)
     border = np.concatenate([labels[[0, -1]].ravel(), labels[:, [0, -1]].ravel()]) if labels.size else ids
     return Outlined(
-        ids=ids.astype(np.int64),
-        centres=centre * mpp,
-        area=pixels.astype(float) * mpp**2,
+        ids=ids,
+        centres=regions.centres * mpp,
+        area=regions.areas.astype(float) * mpp**2,
         length=4 * mpp * np.sqrt(half_sum + spread),
         width=4 * mpp * np.sqrt(np.maximum(half_sum - spread, 0)),
-        angle=np.arctan2(moments[1], half_difference) / 2,
-        extent=_extents(index, rows, columns, ids.size) * mpp,
+        angle=np.arctan2(mixed, half_difference) / 2,
+        extent=(regions.boxes[:, 1::2] - regions.boxes[:, ::2]).astype(float) * mpp,
         whole=~np.isin(ids, border),
         touching=np.isin(ids, touching_pairs(labels)),
     )
-
-
-def _extents(
-    index: NDArray[np.intp], rows: NDArray[np.intp], columns: NDArray[np.intp], count: int
-) -> NDArray[np.float64]:
-    ends = np.zeros((count, 2))
-    for axis, place in enumerate((rows, columns)):
-        first, last = np.full(count, np.iinfo(np.intp).max), np.full(count, -1)
-        np.minimum.at(first, index, place)
-        np.maximum.at(last, index, place)
-        ends[:, axis] = last - first + 1
-    return ends
 
 
 def neighbouring(labels: NDArray[np.integer]) -> Iterator[tuple[NDArray[np.integer], NDArray[np.integer]]]:
@@ -230,19 +211,5 @@ def _unbiased_count(labels: NDArray[np.integer], total: int) -> int:
 
 def solidities(labels: NDArray[np.integer], ids: NDArray[np.integer]) -> NDArray[np.float64]:
     """Measure area over that of the convex hull of the nuclei `ids` (ascending); (n,)."""
-    if not ids.size:
-        return np.empty(0)
-    place = np.searchsorted(ids, labels)
-    known = np.append(ids, -1)[place] == labels
-    compact = np.where(known, place + 1, 0)
-    boxes = ndimage.find_objects(compact, ids.size)
-    return np.array([_solidity(compact[box] == number) for number, box in enumerate(boxes, 1)], float)
-
-
-def _solidity(mask: NDArray[np.bool_]) -> float:
-    # Of each row only the two ends can lie on the hull; pixels are squares, so their corners count.
-    rows = np.flatnonzero(mask.any(1))
-    left = mask[rows].argmax(1)
-    right = mask.shape[1] - mask[rows, ::-1].argmax(1)
-    corners = np.concatenate([np.stack([rows + down, side], 1) for down in (0, 1) for side in (left, right)])
-    return float(mask.sum() / ConvexHull(corners).volume)
+    values, regions = regions_of(labels)
+    return (regions.areas / regions.hull_areas())[np.searchsorted(values, ids)]

@@ -13,7 +13,7 @@ from napari_nucleigan.masks.sampler.sample import fit
 if TYPE_CHECKING:
     import numpy as np
 
-    from napari_nucleigan.masks.editing.filling import Box
+    from napari_nucleigan.labels.regions import Bounds
     from napari_nucleigan.masks.sampler.parameters import PolygonMasks
 
 
@@ -27,7 +27,7 @@ class FillOrder:
         What they look like.
     seed : int
         Which ones.
-    region : Box or None
+    region : Bounds or None
         Where; None for the whole canvas.
     replace : bool
         Whether those there are deleted first.
@@ -37,7 +37,7 @@ class FillOrder:
 
     statistics: PolygonMasks
     seed: int
-    region: Box | None
+    region: Bounds | None
     replace: bool
     like: str = ""
 

@@ -2,11 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
-from napari_nucleigan.data.datasets.formats.canvas import SENTENCES, Canvas, renumbered, sentences
+from napari_nucleigan.data.datasets.formats.canvas import SENTENCES, Canvas, sentences
 
 
 def box(top: float, left: float, bottom: float, right: float) -> list[list[tuple[float, float]]]:
@@ -67,12 +64,3 @@ def test_sentences_name_numbers() -> None:
     assert "(in 1 image)" in said[1]
     assert len(said) == 2
     assert all(sentence[0].islower() for sentence in SENTENCES.values())
-
-
-@given(hnp.arrays(np.int32, (5, 6), elements=st.sampled_from([0, 3, 8, 2**31 - 1])))
-def test_renumbered_keeps_the_order(labels: np.ndarray) -> None:
-    new = renumbered(labels)
-    values = [value for value in np.unique(labels) if value]
-    for number, value in enumerate(values, 1):
-        assert np.array_equal(new == number, labels == value)
-    assert new.max() == len(values)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_nucleigan.labels.outlines import pixels
+from napari_nucleigan.labels.regions import numbered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -124,7 +125,7 @@ class Canvas:
         self.tally["hidden"] += len(drawn) - int((left > 0).sum())
         if not renumber:
             return self._labels
-        return renumbered(self._labels)
+        return numbered(self._labels)[1]
 
 
 def sentences(tallies: Mapping[str, tuple[int, int]]) -> list[str]:
@@ -140,11 +141,3 @@ def sentences(tallies: Mapping[str, tuple[int, int]]) -> list[str]:
         for key, (count, images) in tallies.items()
         if count
     ]
-
-
-def renumbered(labels: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
-    """Give the nuclei the numbers 1, 2, 3, ... in their order."""
-    values, inverse = np.unique(labels, return_inverse=True)
-    ranks = np.cumsum(values > 0).astype(np.int32)
-    result: npt.NDArray[np.int32] = ranks[inverse].reshape(labels.shape)
-    return result

@@ -16,11 +16,12 @@ from scipy.ndimage import find_objects
 
 from napari_nucleigan.base.errors import DatasetError
 from napari_nucleigan.base.files import write_text
-from napari_nucleigan.data.datasets.formats.canvas import Canvas, renumbered
+from napari_nucleigan.data.datasets.formats.canvas import Canvas
 from napari_nucleigan.data.datasets.formats.entries import Entry, Found, ImportedImage, files_below, split_of
 from napari_nucleigan.data.datasets.formats.staging import RECORD
 from napari_nucleigan.data.images.files import read_image, write_image
 from napari_nucleigan.labels.outlines import outlines
+from napari_nucleigan.labels.regions import numbered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -190,7 +191,7 @@ def write(folder: Path, pairs: Pairs) -> Iterator[str]:
     annotations: list[dict[str, Any]] = []
     for name, image, labels in pairs:
         write_image(folder / "images" / f"{name}.png", image.pixels, image.mpp)
-        numbers = renumbered(labels)
+        numbers = numbered(labels)[1]
         height, width = numbers.shape
         images.append({"id": len(images) + 1, "file_name": f"{name}.png", "height": height, "width": width})
         boxes = find_objects(numbers)

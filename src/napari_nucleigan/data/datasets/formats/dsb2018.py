@@ -11,9 +11,10 @@ from scipy.ndimage import find_objects
 
 from napari_nucleigan.base.errors import DatasetError
 from napari_nucleigan.base.files import make_folder, write_bytes
-from napari_nucleigan.data.datasets.formats.canvas import Canvas, renumbered
+from napari_nucleigan.data.datasets.formats.canvas import Canvas
 from napari_nucleigan.data.datasets.formats.entries import Entry, Found, ImportedImage, files_below, split_of
 from napari_nucleigan.data.images.files import IMAGE_SUFFIXES, read_image, read_mask, write_image
+from napari_nucleigan.labels.regions import numbered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -83,7 +84,7 @@ def write(folder: Path, pairs: Pairs) -> Iterator[str]:
     for name, image, labels in pairs:
         write_image(folder / name / "images" / f"{name}.png", image.pixels, image.mpp)
         make_folder(folder / name / "masks")
-        numbers = renumbered(labels)
+        numbers = numbered(labels)[1]
         for number, box in enumerate(find_objects(numbers), 1):
             mask = np.zeros(labels.shape, np.uint8)
             mask[box] = np.where(numbers[box] == number, 255, 0)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nucleigan.base.files import atomic_write
-from napari_nucleigan.data.datasets.formats.canvas import renumbered
 from napari_nucleigan.data.datasets.formats.entries import Found, ImportedImage, paired
 from napari_nucleigan.data.images.files import read_image, write_image
 from napari_nucleigan.labels.checks import check_labels
+from napari_nucleigan.labels.regions import Regions, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,13 +73,11 @@ def write(folder: Path, pairs: Pairs) -> Iterator[str]:
     ``i + 1``.
     """
     from scipy.io import savemat
-    from scipy.ndimage import center_of_mass
 
     for name, image, labels in pairs:
         write_image(folder / "Images" / f"{name}.png", image.pixels, image.mpp)
-        numbers = renumbered(labels)
-        centres = center_of_mass(numbers > 0, numbers, np.arange(1, int(numbers.max()) + 1))
-        centroids = np.array(centres, np.float64).reshape(-1, 2)[:, ::-1]
+        values, numbers = numbered(labels)
+        centroids = Regions.of(numbers, len(values)).centres[:, ::-1]
         with atomic_write(folder / "Labels" / f"{name}.mat") as path:
             savemat(path, {"inst_map": numbers, "inst_centroid": centroids}, do_compression=True)
         yield name

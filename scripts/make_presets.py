@@ -9,7 +9,7 @@ from pathlib import Path
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.masks.sampler import sample
 
-TARGET = Path(sample.__file__).parent / "presets"
+TARGET = Path(sample.__file__).parent / "organs"
 
 
 def main() -> None:

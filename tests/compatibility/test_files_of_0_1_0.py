@@ -15,7 +15,7 @@ import pytest
 import napari_nucleigan as ng
 from napari_nucleigan.comparison import compare
 from napari_nucleigan.data.datasets.dataset import Dataset
-from napari_nucleigan.data.slides.density import read_density
+from napari_nucleigan.data.images.tiff import read_density
 from napari_nucleigan.data.slides.label_pyramids import open_label_pyramid
 from napari_nucleigan.masks.sampler.presets import learn
 from napari_nucleigan.segmentation import segment_files

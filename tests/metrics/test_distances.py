@@ -65,7 +65,7 @@ def plain_sahasrabudhe(truth, pred):
 @pytest.mark.parametrize("window", [1 << 16, 12, 0])
 def test_every_distance_equals_its_definition_on_200_pairs(label_pairs, monkeypatch, window):
     # Up to so many pixels are measured in one window; nuclei that do not fit one are measured in other ways.
-    monkeypatch.setattr("napari_nucleigan.metrics.shapes._WINDOW", window)
+    monkeypatch.setattr("napari_nucleigan.metrics.distances._WINDOW", window)
     for truth, pred in label_pairs:
         found = hausdorff(truth, pred)
         sets = nuclei(truth), nuclei(pred)

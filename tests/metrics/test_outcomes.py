@@ -4,10 +4,14 @@ from itertools import combinations, permutations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
+from napari_nucleigan.labels.regions import runs
 from napari_nucleigan.metrics import OUTCOMES, overlaps
 from napari_nucleigan.metrics.agreement import pairs_above, panoptic_quality
-from napari_nucleigan.metrics.outcomes import events
+from napari_nucleigan.metrics.outcomes import find_outcomes, paint_outcomes
 
 
 def nuclei(labels):
@@ -78,7 +82,7 @@ def plain_events(truth, pred, matched):
 
 
 def as_rows(found):
-    """The rows of `events` in the form of `plain_events`."""
+    """The rows of `find_outcomes` in the form of `plain_events`."""
     rows = []
     for row, (outcome, host) in enumerate(zip(found.outcomes, found.hosts, strict=True)):
         of_host = int(np.flatnonzero(found.truth_rows == host)[0]) if host >= 0 else None
@@ -110,14 +114,14 @@ def test_every_outcome_equals_its_definition_on_200_pairs(label_pairs, threshold
         table = overlaps(truth, pred)
         pairs = pairs_above(table, threshold)
         matched = list(zip(table.truth_index[pairs].tolist(), table.pred_index[pairs].tolist(), strict=True))
-        found = as_rows(events(table, pairs))
+        found = as_rows(find_outcomes(table, pairs))
         assert ordered(found) == ordered(plain_events(nuclei(truth), nuclei(pred), matched))
 
 
 def test_each_nucleus_is_in_one_row_and_rows_go_by_their_first_nucleus(label_pairs):
     for truth, pred in label_pairs:
         table = overlaps(truth, pred)
-        rows = as_rows(events(table, pairs_above(table, 0.5)))
+        rows = as_rows(find_outcomes(table, pairs_above(table, 0.5)))
         for side, count in ((1, table.n_truth), (2, table.n_pred)):
             assert sorted(nucleus for row in rows for nucleus in row[side]) == list(range(count))
             assert not any(a[side] & b[side] for a, b in combinations(rows, 2))
@@ -127,7 +131,7 @@ def test_each_nucleus_is_in_one_row_and_rows_go_by_their_first_nucleus(label_pai
 
 def outcomes_of(truth, pred, threshold=0.5):
     table = overlaps(np.atleast_2d(truth), np.atleast_2d(pred))
-    return ordered(as_rows(events(table, pairs_above(table, threshold))))
+    return ordered(as_rows(find_outcomes(table, pairs_above(table, threshold))))
 
 
 def test_a_nucleus_in_halves_is_split():
@@ -164,3 +168,90 @@ def test_a_higher_threshold_never_finds_more_pairs(label_pairs):
         table = overlaps(truth, pred)
         counts = [len(pairs_above(table, threshold)) for threshold in np.linspace(0, 0.95, 20)]
         assert counts == sorted(counts, reverse=True)
+
+
+def marked(truth, pred, ranks=None):
+    """Mark every nucleus as a row of its own."""
+    cut = runs(np.atleast_2d(truth), np.atleast_2d(pred))
+    n, m = len(cut.truth_ids), len(cut.pred_ids)
+    ranks = np.arange(n + m + 1) if ranks is None else ranks
+    picture, hidden = paint_outcomes(cut, cut.truth, np.where(cut.pred > 0, cut.pred + n, 0), ranks)
+    return picture, hidden, cut
+
+
+def coverable(rows):
+    """How many rows can have a pixel of their own: by trying, row after row, to make room."""
+    owner = {}
+
+    def place(row, tried):
+        nucleus, labels = row
+        for pixel in np.flatnonzero(labels.ravel() == nucleus).tolist():
+            if pixel in tried:
+                continue
+            tried.add(pixel)
+            if pixel not in owner or place(owner[pixel], tried):
+                owner[pixel] = row
+                return True
+        return False
+
+    return sum(place(row, set()) for row in rows)
+
+
+shapes = st.tuples(st.integers(1, 6), st.integers(1, 6))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_as_many_rows_are_seen_as_can_be(data):
+    shape = data.draw(shapes)
+    truth, pred = (data.draw(arrays(np.int32, shape, elements=st.integers(0, 6))) for _ in "ab")
+    count = len(np.unique(truth[truth > 0])) + len(np.unique(pred[pred > 0]))
+    ranks = np.concatenate([[0], 1 + np.array(data.draw(st.permutations(range(count))), dtype=int)])
+    picture, hidden, cut = marked(truth, pred, ranks)
+    n = len(cut.truth_ids)
+    seen = set(np.unique(picture).tolist()) - {0}
+    assert seen == set(range(1, count + 1)) - set(hidden)
+    # A pixel is given to a nucleus that lies there, and none is left out.
+    first = np.repeat(cut.truth, cut.lengths).reshape(shape)
+    second = np.repeat(np.where(cut.pred > 0, cut.pred + n, 0), cut.lengths).reshape(shape)
+    assert ((picture == first) | (picture == second)).all()
+    assert ((picture > 0) == ((truth > 0) | (pred > 0))).all()
+    rows = [(int(i), truth) for i in cut.truth_ids] + [(int(j), pred) for j in cut.pred_ids]
+    assert len(seen) == coverable(rows)
+
+
+def test_the_higher_rank_takes_what_two_share():
+    picture, hidden, _ = marked([1, 1, 1, 0], [0, 0, 2, 2])
+    assert picture.tolist() == [[1, 1, 2, 2]]
+    assert not hidden
+    assert marked([1, 1, 1, 0], [0, 0, 2, 2], np.array([0, 2, 1]))[0].tolist() == [[1, 1, 1, 2]]
+
+
+def test_what_is_covered_all_over_takes_some_back():
+    picture, hidden, _ = marked([0, 1, 1, 0], [2, 2, 3, 3])
+    assert sorted(np.unique(picture)) == [1, 2, 3]
+    assert not hidden
+    # Where the other has nothing else, they share.
+    assert marked([1, 1, 1, 1], [2, 2, 2, 2])[0].tolist() == [[1, 1, 2, 2]]
+
+
+def test_a_chain_of_single_pixels_is_solved_along_its_length():
+    # Each nucleus but the last has pixels only in common with its neighbours.
+    truth = np.repeat(np.arange(1, 40), 2)[:-1]
+    pred = np.repeat(np.arange(1, 40), 2)[1:]
+    for ranks in (np.arange(79), np.concatenate([[0], np.arange(78, 0, -1)])):
+        picture, hidden, _ = marked(truth, pred, ranks)
+        assert len(hidden) == 1
+        assert len(np.unique(picture)) == 77
+    picture, hidden, _ = marked(np.append(truth, 0), np.append(pred, 39))
+    assert not hidden
+    assert len(np.unique(picture)) == 78
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 3), (1, 1)])
+def test_nothing_to_mark(shape):
+    empty = np.zeros(shape, int)
+    picture, hidden = paint_outcomes(runs(empty, empty), *(np.zeros(empty.size and 1, int),) * 2, np.zeros(1, int))
+    assert picture.shape == shape
+    assert not picture.any()
+    assert not hidden

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 
 import numpy as np
 import pytest
 
 from napari_nucleigan.base.errors import LabelsError
-from napari_nucleigan.metrics import aji, evaluate, hausdorff, overlaps
+from napari_nucleigan.metrics import Scores, aji, evaluate, hausdorff, overlaps
+from napari_nucleigan.metrics.scores import DEFINITIONS
 
 
 def test_scores_are_those_of_the_single_metrics(label_pairs):
@@ -37,3 +39,15 @@ def test_json_holds_numbers_or_null():
 def test_other_shapes_are_refused():
     with pytest.raises(LabelsError):
         evaluate(np.zeros((2, 2), int), np.zeros((2, 3), int))
+
+
+def test_every_figure_is_defined_in_the_order_of_the_scores():
+    assert list(DEFINITIONS) == [field.name for field in fields(Scores)]
+    assert len({definition.heading for definition in DEFINITIONS.values()}) == len(DEFINITIONS)
+    assert all(definition.text.endswith(".") for definition in DEFINITIONS.values())
+
+
+def test_distances_are_in_pixels_and_better_when_small():
+    for name, definition in DEFINITIONS.items():
+        assert (definition.unit == "px") == ("hausdorff" in name)
+        assert not definition.unit or definition.better == "lower"

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from napari_nucleigan.networks.discriminators import MultiScale, PatchGAN, largest_singular_values
+from napari_nucleigan.networks.discriminators import MultiScale, PatchGAN
 from napari_nucleigan.networks.generators import initialise
 from napari_nucleigan.networks.objectives import discriminator_loss
 
@@ -20,6 +20,17 @@ def pairs(*shape, seed=0):
 
 def convolutions(network):
     return [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+
+
+def largest_singular_values(network):
+    return [float(torch.linalg.matrix_norm(layer.weight.detach().flatten(1), ord=2)) for layer in convolutions(network)]
+
+
+def receptive_field(network):
+    field = 1
+    for layer in reversed(convolutions(network)):
+        field = (field - 1) * layer.stride[0] + layer.kernel_size[0]
+    return field
 
 
 def trained(spectral, steps=30):
@@ -43,7 +54,7 @@ def trained(spectral, steps=30):
 @pytest.mark.parametrize(("layers", "patch"), PATCHES)
 def test_one_output_sees_a_patch_of_the_published_size(layers, patch):
     network = PatchGAN(width=1, layers=layers, spectral=False)
-    assert network.receptive_field == patch
+    assert receptive_field(network) == patch
     # Positive weights, so that no two ways to a pixel cancel out.
     for parameter in network.parameters():
         parameter.data.abs_().add_(0.1)
@@ -62,7 +73,7 @@ def test_one_output_sees_a_patch_of_the_published_size(layers, patch):
 @pytest.mark.parametrize(("layers", "spectral"), [(3, True), (1, False)])
 def test_spectral_normalisation_leaves_patches_and_parameters(layers, spectral):
     plain, normed = PatchGAN(layers=layers), PatchGAN(layers=layers, spectral=spectral).normalise()
-    assert plain.receptive_field == normed.receptive_field
+    assert receptive_field(plain) == receptive_field(normed)
     assert sum(p.numel() for p in plain.parameters()) == sum(p.numel() for p in normed.parameters())
 
 

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import csv
+import json
+
 import numpy as np
 import pytest
+from skimage.io import imread
 
 from napari_nucleigan.base.errors import ImageError
-from napari_nucleigan.stains import METHODS, REFERENCE, StainFit, concentrations, fit, normalize
+from napari_nucleigan.stains import METHODS, REFERENCE, RUIFROK, StainFit, concentrations, fit, normalize
+from napari_nucleigan.stains.separation import angles_between
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -104,3 +109,121 @@ def test_other_arrays_are_refused():
         normalize(np.zeros((4, 4, 4), dtype=np.uint8), REFERENCE)
     with pytest.raises(ImageError):
         concentrations(np.zeros((4, 4, 3), dtype=np.uint16), REFERENCE)  # type: ignore[arg-type]
+
+
+def constant(colour, size=64):
+    return np.full((size, size, 3), colour, dtype=np.uint8)
+
+
+def one_stain():
+    """Shades of haematoxylin alone, with the noise of a camera."""
+    random = np.random.default_rng(0)
+    amount = random.uniform(0.3, 2, (64, 64, 1))
+    return (255 * np.exp(-amount * RUIFROK[0]) + random.normal(0, 0.5, (64, 64, 3))).astype(np.uint8)
+
+
+def grey(seed=0):
+    level = np.random.default_rng(seed).integers(40, 250, (64, 64, 1), dtype=np.uint8)
+    return np.repeat(level, 3, axis=2)
+
+
+DEGENERATE = {
+    "all white": constant(255),
+    "all black": constant(0),
+    "one pixel": constant((150, 80, 160), 1),
+    "constant": constant((150, 80, 160)),
+    "greyscale": grey(),
+    "inverted": 255 - constant((150, 80, 160)),
+    "blue on black": constant((0, 0, 180)),
+    "no pixels": np.zeros((0, 0, 3), dtype=np.uint8),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_images_without_two_stains_are_left_as_they_are(name, method):
+    found = fit(DEGENERATE[name], method)
+    assert found.method == "identity"
+    assert "left as they are" in found.notes[-1]
+    assert np.array_equal(found.matrix, RUIFROK)
+    assert np.isfinite(found.lab_mean).all()
+
+
+def test_both_refusals_are_said():
+    found = fit(one_stain())
+    assert found.method == "identity"
+    assert len(found.notes) == 2
+    assert "Vahadane" in found.notes[0]
+    assert "Macenko" in found.notes[1]
+    assert fit(one_stain(), "reinhard").method == "reinhard"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_fit_of_he(method, he):
+    rgb, _ = he
+    found = fit(rgb, method)
+    assert found.method == method
+    assert found.notes == ()
+    assert (found.matrix >= 0).all()
+    assert np.allclose(np.linalg.norm(found.matrix, axis=1), 1)
+    assert angles_between(found.matrix, RUIFROK).max() < 30
+    assert (found.max_concentrations > 0).all()
+
+
+def test_an_implausible_sparse_fit_falls_back_to_macenko(he, monkeypatch):
+    rgb, _ = he
+    blue = np.array([[0, 0, 1.0], [0, 1.0, 0]])
+    monkeypatch.setattr("napari_nucleigan.stains.normalization.vahadane", lambda *_: blue)
+    found = fit(rgb)
+    assert found.method == "macenko"
+    assert "refused, haematoxylin lies" in found.notes[0]
+
+
+def test_fit_refuses_other_arrays_and_methods():
+    with pytest.raises(ImageError, match="float64 of shape"):
+        fit(np.zeros((4, 4, 3)))  # type: ignore[arg-type]
+    with pytest.raises(ImageError, match="convert"):
+        fit(np.zeros((4, 4), dtype=np.uint8))
+    with pytest.raises(ValueError, match="vahadane, macenko, reinhard"):
+        fit(constant(0), "xu")
+
+
+def test_json_there_and_back():
+    for original in (REFERENCE, fit(constant(255))):
+        back = StainFit.from_json(json.loads(json.dumps(original.to_json())))
+        assert back.to_json() == original.to_json()
+        assert back.matrix.dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"matrix": None}, "matrix"),
+        ({"matrix": [[1, 0, 0]]}, "matrix must be"),
+        ({"matrix": [[-1, 0, 0], [0, 1, 0]]}, "non-negative"),
+        ({"matrix": [[2, 0, 0], [0, 1, 0]]}, "unit"),
+        ({"lab_std": [1, float("nan"), 1]}, "lab_std"),
+        ({"white": [0, 255, 255]}, "white"),
+        ({"max_concentrations": [0, 1]}, "positive"),
+        ({"method": "magic"}, "magic"),
+    ],
+)
+def test_broken_json_is_refused(change, reason):
+    with pytest.raises(ValueError, match=reason):
+        StainFit.from_json(REFERENCE.to_json() | change)
+    with pytest.raises(ValueError, match="missing"):
+        StainFit.from_json({"method": "vahadane"})
+
+
+def test_seeds_agree_within_two_degrees_on_the_training_tiles(kumar):
+    with (kumar / "split.csv").open() as file:
+        names = [row["name"] for row in csv.DictReader(file) if row["split"] == "train"]
+    assert len(names) == 16
+    for name in names:
+        rgb = imread(next((kumar / "images").glob(f"{name}.*")))[..., :3]
+        fits = [fit(rgb, seed=seed) for seed in range(3)]
+        for found in fits:
+            assert found.method == "vahadane"
+            assert (found.matrix >= 0).all()
+            assert found.matrix[0, 0] > found.matrix[1, 0]
+            assert angles_between(found.matrix, fits[0].matrix).max() < 2

@@ -11,7 +11,7 @@ import typer
 
 from napari_nucleigan.cli.console import handle_errors, print_json, print_message, run_with_bar
 from napari_nucleigan.cli.options import Json
-from napari_nucleigan.data.datasets.formats.registry import EXPORTS, FORMATS
+from napari_nucleigan.data.datasets.formats import EXPORTS, FORMATS
 
 if TYPE_CHECKING:
     import numpy as np

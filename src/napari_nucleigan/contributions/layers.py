@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_nucleigan.data.images.files import HEImage
-    from napari_nucleigan.data.slides.density import DensityMap
+    from napari_nucleigan.data.images.tiff import DensityMap
     from napari_nucleigan.data.slides.label_pyramids import SlideLabels
     from napari_nucleigan.data.slides.slide import Slide
 

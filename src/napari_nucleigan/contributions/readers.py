@@ -1,4 +1,4 @@
-"""What napari opens through this plugin: colour images, whole slides, its own labels and maps, GeoJSON of nuclei."""
+"""Readers of what napari opens: colour images, whole slides, our own labels and maps, GeoJSON of nuclei."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from napari_nucleigan.contributions.layers import (
 )
 from napari_nucleigan.data.images.files import read_image, read_labels
 from napari_nucleigan.data.images.headers import file_kind, jpeg_header, png_header
-from napari_nucleigan.data.images.tiff import read_header
+from napari_nucleigan.data.images.tiff import is_density, read_density, read_header
 from napari_nucleigan.data.slides import EAGER_PIXELS, SCANNERS
 from napari_nucleigan.data.slides.openslide import SUFFIXES, may_open
 from napari_nucleigan.labels.geojson import read_geojson, read_mpp
@@ -76,12 +76,12 @@ def _folder_reader(folder: Path) -> _Reader | None:
 
 
 def _tiff_reader(file: Path) -> _Reader | None:
-    from napari_nucleigan.data.slides import density, tiff
+    from napari_nucleigan.data.slides import tiff
 
     try:
         if tiff.looks_like_slide(file, EAGER_PIXELS):
             return read_slide_layers
-        if density.is_density(file):
+        if is_density(file):
             return read_density_layer
         header = read_header(file)
     except Exception:
@@ -157,8 +157,6 @@ def read_density_layer(path: str) -> list[LayerData]:
     ImageError
         If the file is damaged.
     """
-    from napari_nucleigan.data.slides.density import read_density
-
     return [density_layer(read_density(path))]
 
 

@@ -1,4 +1,4 @@
-"""How napari saves Labels layers through this plugin: TIFF, GeoJSON for QuPath, table of features."""
+"""Writers of Labels layers in napari: TIFF, GeoJSON for QuPath, table of features."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nucleigan.data.images.files import write_labels
-from napari_nucleigan.data.images.resolution import microns
+from napari_nucleigan.data.images.headers import microns
 from napari_nucleigan.labels import features
 from napari_nucleigan.labels.checks import check_labels
 from napari_nucleigan.labels.geojson import write_geojson

@@ -1,4 +1,4 @@
-"""What lies on disk: images, whole slides and data sets.
+"""Data on disk: images, whole slides and data sets.
 
 It imports `labels` and what is below it.
 """

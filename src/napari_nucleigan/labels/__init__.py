@@ -1,4 +1,4 @@
-"""What any label image needs: runs and regions of pixels, outlines, polygons, features, GeoJSON.
+"""Label images: runs and regions of pixels, outlines, polygons, features, GeoJSON.
 
 It imports `base` and `stains`.
 """

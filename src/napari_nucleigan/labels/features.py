@@ -93,7 +93,7 @@ def measure(
     lengths["centroid_y"], lengths["centroid_x"] = regions.centres.T
     lengths["equivalent_diameter"] = np.sqrt(4 * area / np.pi)
     lengths["perimeter"] = _perimeter(np.pad(index, 1), len(values))
-    table: Table = {"label": values, "area_px": area}
+    table: Table = {"label": values.astype(np.int64), "area_px": area}
     if mpp:
         table["area_um2"] = area * mpp**2
     for name, length in lengths.items():

@@ -154,7 +154,7 @@ def _chain(one: Int64Array, y: Int64Array, x: Int64Array) -> tuple[Int64Array, I
     return one, y, x
 
 
-def numbered(labels: LabelArray) -> tuple[Int64Array, npt.NDArray[np.int32]]:
+def numbered(labels: LabelArray) -> tuple[LabelArray, npt.NDArray[np.int32]]:
     """List the labels in use, and number them.
 
     Parameters
@@ -164,7 +164,7 @@ def numbered(labels: LabelArray) -> tuple[Int64Array, npt.NDArray[np.int32]]:
 
     Returns
     -------
-    values : ndarray of int64, shape (n,)
+    values : ndarray of integers, shape (n,)
         The labels, ascending.
     index : ndarray of int32
         For each pixel the place of its label among them, from 1; 0 for background.
@@ -179,10 +179,19 @@ def numbered(labels: LabelArray) -> tuple[Int64Array, npt.NDArray[np.int32]]:
     known, places = np.unique(labels, return_inverse=True)
     used = known != 0
     index = (np.cumsum(used, dtype=np.int32) * used)[places]
-    return known[used].astype(np.int64), index.reshape(labels.shape)
+    return known[used], index.reshape(labels.shape)
 
 
-def regions_of(labels: LabelArray) -> tuple[Int64Array, Regions]:
+def bounds(chosen: npt.NDArray[np.bool_]) -> Bounds | None:
+    """Find the box around the pixels that are set in a 2-D array; None where none is."""
+    rows = np.flatnonzero(chosen.any(axis=1))
+    if not rows.size:
+        return None
+    columns = np.flatnonzero(chosen[rows[0] : rows[-1] + 1].any(axis=0))
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+
+
+def regions_of(labels: LabelArray) -> tuple[LabelArray, Regions]:
     """List the labels of a 2-D image, ascending, and find their regions."""
     values, index = numbered(labels)
     return values, Regions.of(index, len(values))
@@ -238,7 +247,7 @@ class Runs:
 
 def runs(truth: LabelArray, pred: LabelArray) -> Runs:
     """Cut two label images into runs; takes and raises what `overlaps` does."""
-    checked(truth, pred)
+    check_pair(truth, pred)
     t, p = truth.ravel(), pred.ravel()
     begins = np.ones(truth.shape, dtype=np.bool_)
     if truth.size:
@@ -251,7 +260,7 @@ def runs(truth: LabelArray, pred: LabelArray) -> Runs:
     return Runs(truth.shape, starts, np.diff(starts, append=t.size), first, second, truth_ids, pred_ids)
 
 
-def checked(truth: LabelArray, pred: LabelArray) -> None:
+def check_pair(truth: LabelArray, pred: LabelArray) -> None:
     """Raise `LabelsError` unless both are label images of one shape."""
     if truth.shape != pred.shape:
         raise LabelsError(
@@ -270,35 +279,16 @@ def checked(truth: LabelArray, pred: LabelArray) -> None:
             )
 
 
-def renumber(labels: LabelArray, ids: LabelArray) -> npt.NDArray[np.int32]:
-    """Give the nucleus of the i-th of `ids` the label i + 1, and 0 to all else."""
-    known, places = _compact(labels)
-    rank = np.zeros(len(known), dtype=np.int32)
-    rank[np.searchsorted(known, ids)] = np.arange(1, len(ids) + 1, dtype=np.int32)
-    return rank[places]
-
-
 def _number(values: LabelArray) -> tuple[LabelArray, Int64Array]:
     """Labels in the order in which they first appear; the place of each value in it, from 1."""
-    known, places = _compact(values)
-    first = np.full(len(known), -1, dtype=np.int64)
+    known, index = numbered(values)
+    first = np.zeros(len(known) + 1, np.int64)
     # Of several writes to one place the last one stays: backwards, that is the first pixel.
-    first[places[::-1]] = np.arange(len(places))[::-1]
-    first[known == 0] = -1
-    present = np.flatnonzero(first >= 0)
-    present = present[np.argsort(first[present])]
-    rank = np.zeros(len(known), dtype=np.int64)
-    rank[present] = np.arange(1, len(present) + 1)
-    return known[present], rank[places]
-
-
-def _compact(values: LabelArray) -> tuple[LabelArray, LabelArray]:
-    """Rising labels that include all in use; for each pixel the place of its label among them."""
-    largest = int(values.max(initial=0))
-    if largest <= 4 * values.size + 65_536:
-        return np.arange(largest + 1), values
-    known, places = np.unique(values, return_inverse=True)
-    return known, places.reshape(values.shape)
+    first[index[::-1]] = np.arange(len(index))[::-1]
+    order = np.argsort(first[1:])
+    rank = np.zeros(len(known) + 1, np.int64)
+    rank[1 + order] = np.arange(1, len(known) + 1)
+    return known[order], rank[index]
 
 
 def local_density(points: Float64Array, centres: Float64Array, radius: float, shape: tuple[int, ...]) -> Float64Array:

@@ -1,4 +1,4 @@
-"""How well predicted nuclei agree with true ones.
+"""Metrics of how well predicted nuclei agree with true ones.
 
 All overlap metrics come from one table of intersections, `overlaps`; the distances look at each
 nucleus in its own window. The exact definitions are in the page on metrics of the documentation.

@@ -2,23 +2,120 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt, find_objects
+from scipy.spatial import cKDTree
 
-from napari_nucleigan.labels.regions import checked, renumber
-from napari_nucleigan.metrics.shapes import Shapes, apart
+from napari_nucleigan.labels.regions import check_pair, numbered
 from napari_nucleigan.metrics.table import overlaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy.typing as npt
+
     from napari_nucleigan.labels.regions import Float64Array, Int64Array, LabelArray
     from napari_nucleigan.metrics.table import Overlaps
 
     Boxes = tuple[Int64Array, Int64Array]
+    Window = tuple[slice, slice]
+
+_WINDOW = 1 << 16  # up to so many pixels, all distances of a window are computed at once
+_MANY = 1 << 14  # of a nucleus of more pixels than this
+_SAMPLE = 1 << 11  # so many are looked at
+
+
+class NucleusMasks:
+    """The nuclei of a label image, cut out as they are needed.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (H, W)
+        The image.
+    ids : ndarray of int, shape (n,)
+        Label of each nucleus.
+    boxes : ndarray of int64, shape (n, 4)
+        First row, last row + 1, first column, last column + 1.
+    """
+
+    def __init__(self, labels: LabelArray, ids: LabelArray, boxes: Int64Array) -> None:
+        self._labels, self._ids, self._boxes = labels, ids, boxes
+        self._samples: dict[int, Int64Array] = {}
+        self._trees: dict[int, cKDTree] = {}
+
+    def window(self, nucleus: int, grown: int = 0) -> Window:
+        """Box of a nucleus, with a border around it as far as the image goes."""
+        top, bottom, left, right = self._boxes[nucleus].tolist()
+        return slice(max(top - grown, 0), bottom + grown), slice(max(left - grown, 0), right + grown)
+
+    def mask(self, nucleus: int, window: Window) -> npt.NDArray[np.bool_]:
+        """Tell which pixels of a window are of a nucleus."""
+        mask: npt.NDArray[np.bool_] = self._labels[window] == self._ids[nucleus]
+        return mask
+
+    def sample(self, nucleus: int) -> Int64Array:
+        """Pixels of a nucleus; of a very large one some that are spread evenly. Shape (k, 2)."""
+        if nucleus not in self._samples:
+            points = self._points(nucleus)
+            step = math.ceil(len(points) / _SAMPLE) if len(points) > _MANY else 1
+            self._samples[nucleus] = points[::step]
+        return self._samples[nucleus]
+
+    def tree(self, nucleus: int) -> cKDTree:
+        """Return all pixels of a nucleus, ready to be searched."""
+        if nucleus not in self._trees:
+            self._trees[nucleus] = cKDTree(self._points(nucleus))
+        return self._trees[nucleus]
+
+    def _points(self, nucleus: int) -> Int64Array:
+        rows, columns = self.window(nucleus)
+        found = np.nonzero(self.mask(nucleus, (rows, columns)))
+        return np.stack([at + side.start for at, side in zip(found, (rows, columns), strict=True)], axis=1)
+
+
+def pixel_distances(first: NucleusMasks, a: int, second: NucleusMasks, b: int) -> tuple[Float64Array, Float64Array]:
+    """Measure how far the pixels of each of two nuclei are from the other nucleus.
+
+    Parameters
+    ----------
+    first, second : NucleusMasks
+        Nuclei of two images of one shape.
+    a, b : int
+        A nucleus of each; they have to share a pixel.
+
+    Returns
+    -------
+    forth, back : ndarray of float64, shape (k,)
+        For each pixel of the one the distance to the nearest pixel of the other. Of a nucleus of more than 16 384
+        pixels that do not fit a window of 65 536, some 2 048 stand for all.
+    """
+    one, other = first.window(a), second.window(b)
+    rows, columns = (slice(min(x.start, y.start), max(x.stop, y.stop)) for x, y in zip(one, other, strict=True))
+    both = rows, columns
+    if _area(both) <= _WINDOW:
+        mine, theirs = first.mask(a, both), second.mask(b, both)
+        return distance_transform_edt(~theirs)[mine], distance_transform_edt(~mine)[theirs]
+    return _directed(first, a, second, b), _directed(second, b, first, a)
+
+
+def _directed(first: NucleusMasks, a: int, second: NucleusMasks, b: int) -> Float64Array:
+    found: Float64Array
+    window = first.window(a)
+    if _area(window) > _WINDOW:
+        found = second.tree(b).query(first.sample(a))[0]
+        return found
+    # They share a pixel, so the nearest one is nowhere farther away than the box is wide.
+    grown = first.window(a, math.ceil(math.hypot(*(side.stop - side.start for side in window))))
+    found = distance_transform_edt(~second.mask(b, grown))[first.mask(a, grown)]
+    return found
+
+
+def _area(window: Window) -> int:
+    return math.prod(side.stop - side.start for side in window)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +178,7 @@ def hausdorff(truth: LabelArray, pred: LabelArray, table: Overlaps | None = None
     LabelsError
         As `overlaps` does.
     """
-    checked(truth, pred)
+    check_pair(truth, pred)
     table = overlaps(truth, pred) if table is None else table
     pairs = table.closest
     return summarise(table, *pair_distances(truth, pred, table, pairs))
@@ -95,10 +192,10 @@ def pair_distances(
     Boxes are those of the true nuclei and of the predictions, as `Regions.boxes`, where they are known already.
     """
     first, second = boxes or (_boxes(truth, table.truth_ids), _boxes(pred, table.pred_ids))
-    true, predicted = Shapes(truth, table.truth_ids, first), Shapes(pred, table.pred_ids, second)
+    true, predicted = NucleusMasks(truth, table.truth_ids, first), NucleusMasks(pred, table.pred_ids, second)
     maxima, averages = np.zeros(len(pairs)), np.zeros(len(pairs))
     for place, (i, j) in enumerate(_indices(table, pairs)):
-        forth, back = apart(true, i, predicted, j)
+        forth, back = pixel_distances(true, i, predicted, j)
         maxima[place] = max(forth.max(), back.max())
         averages[place] = (forth.mean() + back.mean()) / 2
     return maxima, averages
@@ -129,27 +226,17 @@ def sahasrabudhe_hausdorff(truth: LabelArray, pred: LabelArray, table: Overlaps 
     overlaps. Missed and spurious nuclei, and what a prediction covers outside the nucleus, do not
     count.
 
-    Parameters
-    ----------
-    truth, pred : ndarray of int, shape (H, W)
-        Label images.
-    table : Overlaps, optional
-        Their overlaps, where they are known already.
+    Parameters and errors are those of `hausdorff`.
 
     Returns
     -------
     float or None
         Pixels; 0 for two empty images, None where nothing overlaps.
-
-    Raises
-    ------
-    LabelsError
-        As `overlaps` does.
     """
-    checked(truth, pred)
+    check_pair(truth, pred)
     table = overlaps(truth, pred) if table is None else table
-    true = Shapes(truth, table.truth_ids, _boxes(truth, table.truth_ids))
-    predicted = Shapes(pred, table.pred_ids, _boxes(pred, table.pred_ids))
+    true = NucleusMasks(truth, table.truth_ids, _boxes(truth, table.truth_ids))
+    predicted = NucleusMasks(pred, table.pred_ids, _boxes(pred, table.pred_ids))
     largest = np.full(table.n_truth, -1.0)
     for i, j in _indices(table, np.arange(len(table.intersections))):
         window = true.window(i)
@@ -165,8 +252,12 @@ def _indices(table: Overlaps, pairs: Int64Array) -> Iterator[tuple[int, int]]:
 
 
 def _boxes(labels: LabelArray, ids: LabelArray) -> Int64Array:
-    found = find_objects(renumber(labels, ids))
-    return np.array([[edge for side in box for edge in (side.start, side.stop)] for box in found]).reshape(-1, 4)
+    if labels.max(initial=0) > labels.size:  # a list by label would be too long
+        values, labels = numbered(labels)
+        ids = np.searchsorted(values, ids) + 1
+    found = find_objects(labels)
+    boxes = [[edge for side in found[label - 1] for edge in (side.start, side.stop)] for label in ids.tolist()]
+    return np.array(boxes).reshape(-1, 4)
 
 
 def _diameters(areas: Int64Array) -> Float64Array:

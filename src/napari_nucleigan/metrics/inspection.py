@@ -1,4 +1,4 @@
-"""What became of every single nucleus: outcomes, distances, a picture, figures by size and by density.
+"""Inspection of every single nucleus: outcomes, distances, a picture, figures by size and by density.
 
 The outcomes are defined on the page on metrics of the documentation.
 """
@@ -16,8 +16,7 @@ from napari_nucleigan.labels.regions import local_density, regions, runs
 from napari_nucleigan.metrics.agreement import pairs_above
 from napari_nucleigan.metrics.binning import Bins, binned
 from napari_nucleigan.metrics.distances import pair_distances, summarise
-from napari_nucleigan.metrics.outcomes import MATCHED, OUTCOMES, events, joined
-from napari_nucleigan.metrics.paint_outcomes import mark
+from napari_nucleigan.metrics.outcomes import MATCHED, OUTCOMES, find_outcomes, join_rows, paint_outcomes
 from napari_nucleigan.metrics.scores import Scores, combine
 from napari_nucleigan.metrics.table import tabulate
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_nucleigan.labels.regions import Float64Array, Int64Array, LabelArray, Regions, Runs
-    from napari_nucleigan.metrics.outcomes import Events
+    from napari_nucleigan.metrics.outcomes import NucleusOutcomes
     from napari_nucleigan.metrics.table import Overlaps
 
 IOU_RANGE = (0.05, 0.95)
@@ -141,7 +140,7 @@ class Inspection:
     truth: LabelArray
     pred: LabelArray
     table: Overlaps
-    _events: Events
+    _events: NucleusOutcomes
     _sides: tuple[Regions, Regions]
     _density: tuple[Float64Array, Float64Array]
     _distances: dict[tuple[int, int], tuple[float, float]]
@@ -247,7 +246,7 @@ def inspect(
         raise LabelsError(f"Label images of one plane are compared, not of shape {cut.shape}; choose a plane.")
     table = tabulate(cut)
     matched = pairs_above(table, iou)
-    found = events(table, matched)
+    found = find_outcomes(table, matched)
     picture, found = _picture(cut, found)
     best = _best_pairs(table, found, matched)
     sides = regions(cut, cut.truth, table.n_truth), regions(cut, cut.pred, table.n_pred)
@@ -280,7 +279,7 @@ def inspect(
     )
 
 
-def _picture(cut: Runs, found: Events) -> tuple[npt.NDArray[np.int32], Events]:
+def _picture(cut: Runs, found: NucleusOutcomes) -> tuple[npt.NDArray[np.int32], NucleusOutcomes]:
     """Paint the rows; those that cannot be seen are joined with others."""
     first = np.concatenate([[0], found.truth_rows + 1])[cut.truth]
     second = np.concatenate([[0], found.pred_rows + 1])[cut.pred]
@@ -291,17 +290,17 @@ def _picture(cut: Runs, found: Events) -> tuple[npt.NDArray[np.int32], Events]:
     order = np.lexsort([-areas[1:], found.outcomes != MATCHED])
     ranks = np.zeros(n + 1, np.int64)
     ranks[1 + order] = np.arange(1, n + 1)
-    picture, hidden = mark(cut, first, second, ranks)
+    picture, hidden = paint_outcomes(cut, first, second, ranks)
     if not hidden:
         return picture, found
     into = np.arange(n)
     for row in hidden:
         into[row - 1] = picture.ravel()[cut.starts[(first == row) | (second == row)][0]] - 1
-    found, rows = joined(found, into)
+    found, rows = join_rows(found, into)
     return np.concatenate([[0], rows + 1]).astype(np.int32)[picture], found
 
 
-def _best_pairs(table: Overlaps, found: Events, matched: Int64Array) -> Int64Array:
+def _best_pairs(table: Overlaps, found: NucleusOutcomes, matched: Int64Array) -> Int64Array:
     """For each row the pair that its IoU and distances are of; -1 where its nuclei meet none."""
     best = np.full(len(found.outcomes), -1)
     rising = np.lexsort([table.intersections, table.ious])
@@ -350,7 +349,7 @@ def _changed(before: LabelArray, now: LabelArray) -> set[int]:
 
 def _nuclei(
     table: Overlaps,
-    found: Events,
+    found: NucleusOutcomes,
     best: Int64Array,
     sides: tuple[Regions, Regions],
     density: tuple[Float64Array, Float64Array],

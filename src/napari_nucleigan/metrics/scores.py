@@ -1,9 +1,9 @@
-"""All metrics of one image at once."""
+"""Scores: all metrics of one image at once, and what each of them is in a sentence."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari_nucleigan.metrics.agreement import aji, aji_plus, dice, panoptic_quality
 from napari_nucleigan.metrics.distances import hausdorff as hausdorff_distances
@@ -104,25 +104,93 @@ def evaluate(
 def combine(table: Overlaps, distances: HausdorffDistances | None, iou: float = 0.5) -> Scores:
     """Score a table of overlaps, with the distances where they are measured."""
     quality = panoptic_quality(table, iou)
+    names = {"hausdorff": "hausdorff", "average_hausdorff": "average", "average_hausdorff_penalised": "penalised"}
+    names |= {name: name for name in ("matched", "missed", "spurious")}
+    measured: dict[str, Any] = {ours: getattr(distances, theirs, None) for ours, theirs in names.items()}
     return Scores(
         aji=aji(table),
         aji_plus=aji_plus(table),
-        dq=quality.dq,
-        sq=quality.sq,
-        pq=quality.pq,
         f1=quality.dq,
-        precision=quality.precision,
-        recall=quality.recall,
         dice=dice(table),
-        hausdorff=distances.hausdorff if distances else None,
-        average_hausdorff=distances.average if distances else None,
-        average_hausdorff_penalised=distances.penalised if distances else None,
         n_truth=table.n_truth,
         n_pred=table.n_pred,
-        tp=quality.tp,
-        fp=quality.fp,
-        fn=quality.fn,
-        matched=distances.matched if distances else None,
-        missed=distances.missed if distances else None,
-        spurious=distances.spurious if distances else None,
+        **asdict(quality),
+        **measured,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A figure, for people.
+
+    Attributes
+    ----------
+    heading : str
+        Its short name.
+    text : str
+        What it is. The exact definition is on the page on metrics of the documentation.
+    unit : str
+        ``"px"`` for distances, else empty.
+    better : {"higher", "lower", ""}
+        Which way is better; empty for plain counts.
+    """
+
+    heading: str
+    text: str
+    unit: str = ""
+    better: Literal["higher", "lower", ""] = "higher"
+
+
+DEFINITIONS: dict[str, Definition] = {
+    "aji": Definition(
+        "AJI",
+        "Aggregated Jaccard index of MoNuSeg: each true nucleus takes the prediction of best IoU (several may take the "
+        "same); shared pixels over all pixels of these unions, of missed nuclei and of predictions that none took. "
+        "0 to 1.",
+    ),
+    "aji_plus": Definition(
+        "AJI+",
+        "Aggregated Jaccard index with nuclei and predictions paired one to one, for the largest sum of IoU. 0 to 1.",
+    ),
+    "dq": Definition("DQ", "Detection quality: pairs / (pairs + half of spurious + half of missed); the object F1."),
+    "sq": Definition("SQ", "Segmentation quality: mean IoU of the pairs. 0 to 1."),
+    "pq": Definition("PQ", "Panoptic quality: detection quality times segmentation quality. 0 to 1."),
+    "f1": Definition("F1", "Object F1: harmonic mean of precision and recall of nuclei. 0 to 1."),
+    "precision": Definition("Precision", "Part of the predictions that are paired with a true nucleus. 0 to 1."),
+    "recall": Definition("Recall", "Part of the true nuclei that are paired with a prediction. 0 to 1."),
+    "dice": Definition(
+        "Dice", "Of pixels, whichever nucleus they belong to: twice the shared foreground over the sum of both. 0 to 1."
+    ),
+    "hausdorff": Definition(
+        "HD",
+        "Hausdorff distance: the largest distance from a pixel of either nucleus to the other, in pixels; mean over "
+        "the true nuclei that a prediction overlaps. Missed and spurious nuclei do not count.",
+        "px",
+        "lower",
+    ),
+    "average_hausdorff": Definition(
+        "AHD",
+        "Average Hausdorff distance: the mean distance from the pixels of either nucleus to the other, in pixels; mean "
+        "over the true nuclei that a prediction overlaps. Missed and spurious nuclei do not count.",
+        "px",
+        "lower",
+    ),
+    "average_hausdorff_penalised": Definition(
+        "AHDp",
+        "Average Hausdorff distance in pixels, penalised: a missed or spurious nucleus is charged its diameter, and no "
+        "nucleus more than that. Mean over all of them.",
+        "px",
+        "lower",
+    ),
+    "n_truth": Definition("True", "Number of true nuclei.", better=""),
+    "n_pred": Definition("Found", "Number of predicted nuclei.", better=""),
+    "tp": Definition("TP", "Pairs: a true nucleus and a prediction whose IoU is above the threshold."),
+    "fp": Definition("FP", "Predictions that are not paired.", better="lower"),
+    "fn": Definition("FN", "True nuclei that are not paired.", better="lower"),
+    "matched": Definition("Matched", "True nuclei that a prediction overlaps, if only by a pixel."),
+    "missed": Definition("Missed", "True nuclei that no prediction overlaps.", better="lower"),
+    "spurious": Definition(
+        "Spurious", "Predictions that are not the best overlap of any true nucleus.", better="lower"
+    ),
+}
+"""By the name that a figure has in `Scores`."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
-import torch
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
-from napari_nucleigan.networks.normalisation import InstanceNorm
+from napari_nucleigan.networks.generators import InstanceNorm
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,15 +66,6 @@ class PatchGAN(nn.Module):
                     # Fifteen power iterations to begin with, then one at each training step.
                     self.layers[index] = spectral_norm(layer, n_power_iterations=1)
         return self
-
-    @property
-    def receptive_field(self) -> int:
-        """Side in pixels of the patch that one output value sees."""
-        field = 1
-        for layer in reversed(self.layers):
-            if isinstance(layer, nn.Conv2d):
-                field = (field - 1) * layer.stride[0] + layer.kernel_size[0]
-        return field
 
     def forward(self, pairs: Tensor) -> Tensor:
         """Judge a batch.
@@ -158,12 +148,3 @@ class MultiScale(nn.Module):
             seen = images if scale == 0 else functional.avg_pool2d(images, 2**scale)
             found.append(cast("PatchGAN", judge).features(seen))
         return found
-
-
-def largest_singular_values(module: nn.Module) -> list[float]:
-    """Return the largest singular value of each convolution's weight, as a matrix (out, rest)."""
-    return [
-        float(torch.linalg.matrix_norm(layer.weight.detach().flatten(1), ord=2))
-        for layer in module.modules()
-        if isinstance(layer, nn.Conv2d)
-    ]

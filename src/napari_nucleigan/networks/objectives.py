@@ -1,4 +1,4 @@
-"""What the networks minimise: adversarial losses, penalties, and distances to the target."""
+"""Objectives that the networks minimise: adversarial losses, penalties, and distances to the target."""
 
 from __future__ import annotations
 
@@ -11,12 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
-
-ADVERSARIAL = ("bce", "least-squares", "hinge")
-"""Names of the adversarial losses."""
-
-PENALTIES = ("none", "r1", "wgan-gp")
-"""Names of the gradient penalties."""
 
 
 def discriminator_loss(real: Tensor, fake: Tensor, kind: str) -> Tensor:

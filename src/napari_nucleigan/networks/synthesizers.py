@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-
 Padding = Literal["zeros", "replicate"]
 
 

@@ -335,9 +335,9 @@ def _opened(path: Path) -> Path | Slide:
     """Return a slide as `segment_slide` takes it; an image that is only said to be one is read first."""
     from napari_nucleigan.data.images.files import read_image
     from napari_nucleigan.data.slides import Slide, is_slide
-    from napari_nucleigan.data.slides.levels import plane_of
+    from napari_nucleigan.data.slides.slide import as_level
 
     if path.is_dir() or is_slide(path):
         return path
     image = read_image(path)
-    return Slide(image.name, path, (plane_of(image.pixels, image.name),), image.mpp, notes=image.notes)
+    return Slide(image.name, path, (as_level(image.pixels, image.name),), image.mpp, notes=image.notes)

@@ -152,7 +152,7 @@ def _write_density(path: Path, found: SlideNuclei) -> tuple[()]:
 
 
 def _write_pyramid(path: Path, found: SlideNuclei) -> Iterator[float]:
-    from napari_nucleigan.data.slides.pyramid_writer import LabelPyramid
+    from napari_nucleigan.data.slides.label_pyramids import LabelPyramid
 
     extra = {"provenance": found.provenance, "nuclei": int(found.numbers.size)}
     with atomic_folder(path) as folder:

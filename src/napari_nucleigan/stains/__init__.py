@@ -16,8 +16,7 @@ References
 
 from __future__ import annotations
 
-from napari_nucleigan.stains.fits import METHODS, REFERENCE, StainFit, fit
-from napari_nucleigan.stains.normalization import concentrations, normalize
+from napari_nucleigan.stains.normalization import METHODS, REFERENCE, StainFit, concentrations, fit, normalize
 from napari_nucleigan.stains.separation import RUIFROK
 
 __all__ = [

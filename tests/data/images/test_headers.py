@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import struct
 
 import imagecodecs
@@ -7,7 +8,17 @@ import numpy as np
 import pytest
 
 from napari_nucleigan.base.errors import ImageError
-from napari_nucleigan.data.images.headers import Header, file_kind, jpeg_header, png_header
+from napari_nucleigan.data.images.headers import (
+    Header,
+    check_pixel_size,
+    file_kind,
+    from_aperio,
+    from_density,
+    from_ome,
+    jpeg_header,
+    microns,
+    png_header,
+)
 from png_density import with_density
 
 RGB = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
@@ -61,3 +72,92 @@ def test_png_header_cut_short(end: int) -> None:
 def test_jpeg_header_cut_short(data: bytes) -> None:
     with pytest.raises(ImageError, match="JPEG header"):
         jpeg_header(data, whole=False)
+
+
+OME = (
+    '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0">'
+    '<Pixels ID="Pixels:0" SizeX="4" SizeY="4" {} /></Image></OME>'
+)
+APERIO = "Aperio Image Library v11.2.1\n46000x32914 (256x256) JPEG/RGB Q=30|AppMag = 40|MPP = 0.2520"
+
+
+@pytest.mark.parametrize(
+    ("unit", "length"),
+    [
+        ("µm", 1),
+        ("\N{GREEK SMALL LETTER MU}m", 1),
+        ("\\u00B5m", 1),
+        ("micron", 1),
+        ("nm", 1e-3),
+        ("MM", 1e3),
+        ("inch", 25400),
+        ("pixel", None),
+        ("", None),
+    ],
+)
+def test_units(unit: str, length: float | None) -> None:
+    assert microns(unit) == length
+
+
+def test_aperio_says_its_pixel_size() -> None:
+    assert from_aperio(APERIO) == (0.252, ())
+
+
+def test_aperio_magnification_is_an_estimate_and_said() -> None:
+    mpp, notes = from_aperio("Aperio Image|AppMag = 20")
+    assert mpp == 0.5
+    assert notes == ("Microns per pixel were estimated from the magnification, 20x: 0.5.",)
+
+
+@pytest.mark.parametrize("text", ["", "a picture", "AppMag = 0", "MPP = none"])
+def test_no_aperio_header(text: str) -> None:
+    assert from_aperio(text)[0] is None
+
+
+@pytest.mark.parametrize(
+    ("attributes", "mpp"),
+    [
+        ('PhysicalSizeX="0.25" PhysicalSizeY="0.25"', 0.25),
+        ('PhysicalSizeX="0.25"', 0.25),
+        (
+            'PhysicalSizeX="250" PhysicalSizeXUnit="nm" PhysicalSizeY="250" PhysicalSizeYUnit="nm"',
+            0.25,
+        ),
+        ('PhysicalSizeX="0.0005" PhysicalSizeXUnit="mm"', 0.5),
+        ('PhysicalSizeX="1" PhysicalSizeXUnit="pixel"', None),
+        ('PhysicalSizeX="wide"', None),
+        ("", None),
+    ],
+)
+def test_ome(attributes: str, mpp: float | None) -> None:
+    assert from_ome(OME.format(attributes)) == (mpp, ())
+
+
+@pytest.mark.parametrize("text", ["<OME>", "no xml", "<OME></OME>"])
+def test_damaged_ome_says_nothing(text: str) -> None:
+    assert from_ome(text) == (None, ())
+
+
+def test_screen_resolution_is_ignored_and_said() -> None:
+    for dots in (72, 96, 300, 600):
+        mpp, notes = from_density(dots, dots, "inch")
+        assert mpp is None
+        assert f"({dots} dots per inch)" in notes[0]
+
+
+def test_density() -> None:
+    assert from_density(40000, 40000, "cm") == (0.25, ())
+    assert from_density(4, 4, "um") == (0.25, ())
+    assert from_density(4, 4, "") == (None, ())
+    assert from_density(0, 0, "cm") == (None, ())
+
+
+def test_pixels_that_are_not_square_are_said() -> None:
+    mpp, notes = check_pixel_size(0.2, 0.8, "tags")
+    assert mpp == pytest.approx(0.4)
+    assert "not square (0.2 by 0.8 microns)" in notes[0]
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
+def test_senseless_sizes(value: float) -> None:
+    assert check_pixel_size(value, value, "tags") == (None, ())

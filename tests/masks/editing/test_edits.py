@@ -148,3 +148,99 @@ def test_splitting_parts() -> None:
 def test_less_than_a_pixel_is_refused(mask: np.ndarray, change: object) -> None:
     with pytest.raises(LabelsError, match="less than a pixel"):
         change(mask, [1], 0.2, MPP)  # type: ignore[operator]
+
+
+MPP_FILLING = 0.5
+SPARSE_FILLING = PolygonMasks(density=2500, area=40, touching=0)
+label_images_filling = hnp.arrays(
+    np.int32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 4)
+)
+
+
+@pytest.fixture(scope="module")
+def mask_filling() -> np.ndarray:
+    labels = sample(SPARSE_FILLING, (200, 240), MPP_FILLING, seed=1)
+    assert labels.max() > 15
+    return labels
+
+
+def ids_of_filling(labels: np.ndarray) -> list[int]:
+    return [int(value) for value in np.unique(labels) if value]
+
+
+def test_filling_an_empty_canvas_is_sampling() -> None:
+    empty = np.zeros((90, 70), np.uint8)
+    edit = edits.fill(empty, SPARSE_FILLING, MPP_FILLING, seed=4)
+    np.testing.assert_array_equal(edit.labels, sample(SPARSE_FILLING, (90, 70), MPP_FILLING, seed=4))
+    assert list(edit.ids) == ids_of_filling(edit.labels)
+    assert edit.labels.dtype == np.int32
+    assert not empty.any()
+
+
+def test_filling_again_leaves_what_is_there(mask_filling: np.ndarray) -> None:
+    edit = edits.fill(mask_filling, SPARSE_FILLING, MPP_FILLING, seed=2)
+    there = mask_filling > 0
+    np.testing.assert_array_equal(edit.labels[there], mask_filling[there])
+    added = edit.labels[(edit.labels > 0) & ~there]
+    assert set(np.unique(added)) == set(edit.ids)
+    assert edit.left_out > 0
+    # none of the new ones is cut: each is just as it was drawn
+    drawn = sample(SPARSE_FILLING, mask_filling.shape, MPP_FILLING, seed=2)
+    for number in edit.ids:
+        (original,) = np.unique(drawn[edit.labels == number])
+        assert (drawn == original).sum() == (edit.labels == number).sum()
+
+
+def test_filling_a_region(mask_filling: np.ndarray) -> None:
+    box = (60, 150, 50, 170)
+    edit = edits.fill(np.zeros_like(mask_filling), SPARSE_FILLING, MPP_FILLING, seed=3, region=box)
+    assert len(edit.ids) > 5
+    assert edits.inside(edit.labels, box) == list(edit.ids)
+    # they may reach beyond the region, and none has a straight side where it ends
+    outside = edit.labels.copy()
+    outside[60:150, 50:170] = 0
+    assert outside.any()
+    even, empty = SPARSE_FILLING.changed(clustering=0), np.zeros_like(mask_filling)
+    counts = [len(edits.fill(empty, even, MPP_FILLING, seed=seed, region=box).ids) for seed in range(8)]
+    assert np.mean(counts) / (90 * 120 * MPP_FILLING**2 * 1e-6) == pytest.approx(SPARSE_FILLING.density, rel=0.15)
+    # the region's own border at the canvas cuts nuclei, as the whole canvas's does
+    corner = edits.fill(
+        np.zeros_like(mask_filling), PolygonMasks(density=12000), MPP_FILLING, seed=3, region=(0, 200, 0, 120)
+    )
+    assert corner.labels[0].any()
+    assert corner.labels[:, 0].any()
+    assert corner.labels[-1].any()
+
+
+def test_filling_can_replace(mask_filling: np.ndarray) -> None:
+    box = (60, 150, 50, 170)
+    before = edits.inside(mask_filling, box)
+    edit = edits.fill(mask_filling, SPARSE_FILLING, MPP_FILLING, seed=3, region=box, replace=True, first=1000)
+    assert before
+    assert not set(before) & set(ids_of_filling(edit.labels))
+    kept = set(ids_of_filling(mask_filling)) - set(before)
+    for number in kept:
+        np.testing.assert_array_equal(edit.labels == number, mask_filling == number)
+    assert set(ids_of_filling(edit.labels)) == kept | set(edit.ids)
+    assert min(edit.ids) == 1000
+
+
+@given(label_images_filling, label_images_filling, st.integers(-12, 12), st.integers(-12, 12))
+def test_placing_never_covers_nor_cuts(labels: np.ndarray, nuclei: np.ndarray, row: int, column: int) -> None:
+    edit = edits.place(labels, nuclei, (row, column))
+    np.testing.assert_array_equal(edit.labels[labels > 0], labels[labels > 0])
+    wide = np.pad(nuclei, 60)
+    for number in edit.ids:
+        rows, columns = np.nonzero(edit.labels == number)
+        (original,) = np.unique(wide[rows - row + 60, columns - column + 60])
+        rows, columns = np.nonzero(nuclei == original)
+        seen = (0 <= rows + row) & (rows + row < labels.shape[0]) & (0 <= columns + column)
+        seen &= columns + column < labels.shape[1]
+        assert seen.sum() == (edit.labels == number).sum()
+
+
+def test_deleting(mask_filling: np.ndarray) -> None:
+    edit = edits.delete(mask_filling, [3, 5])
+    assert set(ids_of_filling(mask_filling)) - set(ids_of_filling(edit.labels)) == {3, 5}
+    assert ((edit.labels != mask_filling) == np.isin(mask_filling, [3, 5])).all()
+    np.testing.assert_array_equal(edits.delete(mask_filling, []).labels, mask_filling)

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from napari_nucleigan.masks.sampler.layout import RandomField, lay_out, spacing
-from napari_nucleigan.masks.sampler.parameters import PolygonMasks
-from napari_nucleigan.masks.sampler.tissues import tissue_of
+from napari_nucleigan.masks.sampler.parameters import PolygonMasks, tissue_of
 
 
 @pytest.mark.parametrize("smooth", [False, True])

@@ -7,17 +7,18 @@ import pytest
 from scipy.spatial import cKDTree
 
 from napari_nucleigan.base.errors import RecipeError
-from napari_nucleigan.masks.sampler.parameters import PolygonMasks
+from napari_nucleigan.masks.sampler.fit import scores
+from napari_nucleigan.masks.sampler.parameters import PolygonMasks, means, summary, tissue_of
 from napari_nucleigan.masks.sampler.sample import LayoutStatistics, describe, preset, sample
-from napari_nucleigan.masks.sampler.spatial_statistics import scores
-from napari_nucleigan.masks.sampler.statistics import outline
+from napari_nucleigan.masks.sampler.statistics import find_ellipses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from napari_nucleigan.masks.sampler.statistics import Outlined
+    from napari_nucleigan.masks.sampler.statistics import Ellipses
 
     Masks = Sequence[np.ndarray]
+
 
 SHAPE = (400, 400)
 MPP = 0.25
@@ -27,11 +28,11 @@ def pooled(masks: Masks, solidity: bool = False) -> LayoutStatistics:
     return LayoutStatistics.pooled([describe(mask, MPP, solidity=solidity) for mask in masks])
 
 
-def of_neighbours(masks: Masks, alike: Callable[[Outlined, np.ndarray, np.ndarray], np.ndarray], near: float) -> float:
+def of_neighbours(masks: Masks, alike: Callable[[Ellipses, np.ndarray, np.ndarray], np.ndarray], near: float) -> float:
     """Average over pairs of whole nuclei: the nearest ones, or those about `near` µm apart."""
     values = []
     for mask in masks:
-        found = outline(mask, MPP)
+        found = find_ellipses(mask, MPP)
         centres = found.centres[found.whole]
         tree = cKDTree(centres)
         if near:
@@ -44,23 +45,25 @@ def of_neighbours(masks: Masks, alike: Callable[[Outlined, np.ndarray, np.ndarra
     return float(np.concatenate(values).mean())
 
 
-def same_size(found: Outlined, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def same_size(found: Ellipses, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     score = scores(found.area[found.whole])
     return score[first] * score[second]
 
 
-def same_shape(found: Outlined, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def same_shape(found: Ellipses, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     score = scores((found.length / np.maximum(found.width, MPP))[found.whole])
     return score[first] * score[second]
 
 
-def same_way(found: Outlined, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def same_way(found: Ellipses, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     angle = found.angle[found.whole]
     return np.cos(2 * (angle[first] - angle[second]))
 
 
 def uneven(masks: Masks) -> float:
-    counts = [np.histogram2d(*outline(mask, MPP).centres.T, bins=4, range=((0, 100), (0, 100)))[0] for mask in masks]
+    counts = [
+        np.histogram2d(*find_ellipses(mask, MPP).centres.T, bins=4, range=((0, 100), (0, 100)))[0] for mask in masks
+    ]
     return float(np.mean([count.var() / count.mean() for count in counts]))
 
 
@@ -156,3 +159,70 @@ def test_every_field_explains_itself_for_a_form() -> None:
         assert field.title or field.annotation not in (float, int, bool)
         assert field.description
         assert field.description.endswith(".") or "`fit`" in field.description
+
+
+def test_fields_alone_make_a_tissue_of_them() -> None:
+    statistics = PolygonMasks(density=5000, area=20, area_spread=0.3, elongation=1.5, touching=0.4)
+    tissue = tissue_of(statistics, 0.7)
+    found = summary(tissue)
+    assert found["area"] == pytest.approx(20)
+    assert found["area_spread"] == pytest.approx(0.3)
+    assert (tissue.density, tissue.touching, tissue.spacings) == (5000, 0.4, ())
+
+
+def test_a_fit_that_nobody_changed_gives_its_own_tissues() -> None:
+    statistics = preset("kidney")
+    chosen = [tissue_of(statistics, draw) for draw in (0.1, 0.3, 0.6, 0.9, 0.999999)]
+    assert [statistics.tissues.index(each) for each in chosen] == [0, 1, 2, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("density", 9000),
+        ("area", 15),
+        ("area_spread", 0.3),
+        ("elongation_spread", 0.4),
+        ("clustering", 0.9),
+        ("reach", 44),
+        ("elongation", 1.9),
+    ],
+)
+def test_a_change_of_the_mean_changes_every_tissue_in_proportion(name: str, value: float) -> None:
+    statistics = preset("breast")
+    changed = statistics.changed(**{name: value})
+    tissues = tuple(tissue_of(changed, (i + 0.5) / 4) for i in range(4))
+    before = [summary(each)[name] for each in statistics.tissues]
+    after = [summary(each)[name] for each in tissues]
+    if name == "elongation":
+        before, after = np.log(before).tolist(), np.log(after).tolist()
+    # A long neck of elongations below 1 is cut off.
+    assert np.divide(after, before) == pytest.approx(np.full(4, after[0] / before[0]), rel=0.08)
+    assert means(tissues)[name] == pytest.approx(value, rel=0.08)
+
+
+@pytest.mark.parametrize("name", ["touching", "similarity", "shape_similarity", "coherence", "alignment"])
+def test_shares_stay_shares_and_reach_their_ends_together(name: str) -> None:
+    statistics = preset("all")
+    draws = (np.arange(16) + 0.5) / 16
+    for value in (0, 1):
+        assert all(getattr(tissue_of(statistics.changed(**{name: value}), draw), name) == value for draw in draws)
+    between = [
+        [getattr(tissue_of(statistics.changed(**{name: value}), draw), name) for draw in draws] for value in (0.3, 0.7)
+    ]
+    assert (np.array(between[0]) < between[1]).all()
+    assert (np.array(between) > 0).all()
+    assert (np.array(between) < 1).all()
+
+
+def test_fewer_nuclei_lie_farther_apart() -> None:
+    statistics = preset("liver")
+    thinner = tissue_of(statistics.changed(density=statistics.density / 4), 0.1)
+    assert thinner.spacings == pytest.approx(np.multiply(tissue_of(statistics, 0.1).spacings, 2), rel=1e-3)
+
+
+def test_no_tissue_is_fuller_than_can_be() -> None:
+    statistics = preset("all").changed(density=18000)
+    for draw in (np.arange(16) + 0.5) / 16:
+        tissue = tissue_of(statistics, draw)
+        assert tissue.density * np.mean(tissue.areas) * 1e-6 <= 0.9 + 1e-6

@@ -9,8 +9,16 @@ from scipy.spatial import cKDTree
 from skimage.measure import regionprops_table
 
 from napari_nucleigan.base.errors import LabelsError, RecipeError
-from napari_nucleigan.masks.sampler.sample import PolygonMasks, sample
-from napari_nucleigan.masks.sampler.statistics import LayoutStatistics, describe, outline, touching_pairs
+from napari_nucleigan.masks.sampler.sample import PolygonMasks, fit, preset, sample
+from napari_nucleigan.masks.sampler.statistics import (
+    LayoutStatistics,
+    bin_edges,
+    describe,
+    find_ellipses,
+    mask_sizes,
+    tissue_sizes,
+    touching_pairs,
+)
 
 label_images = hnp.arrays(np.int32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.integers(0, 4))
 
@@ -33,7 +41,7 @@ def test_agrees_with_scikit_image(labels: np.ndarray) -> None:
     assert found.solidity == pytest.approx(table["solidity"][whole], abs=0.12)
     centres = np.stack([table["centroid-0"], table["centroid-1"]], 1) * 0.5
     assert found.neighbour_distance == pytest.approx(cKDTree(centres).query(centres, 2)[0][whole, 1])
-    ellipses = outline(labels, 0.5)
+    ellipses = find_ellipses(labels, 0.5)
     assert ellipses.centres == pytest.approx(centres)
     assert ellipses.extent == pytest.approx((box[:, 2:] - box[:, :2]) * 0.5)
 
@@ -61,7 +69,7 @@ def test_touching_as_a_loop_finds_it(labels: np.ndarray) -> None:
                     if pair[0] and pair[0] != pair[1]:
                         expected.add(tuple(pair))
     assert {tuple(pair) for pair in touching_pairs(labels).tolist()} == expected
-    found = outline(labels, 1)
+    found = find_ellipses(labels, 1)
     assert set(found.ids[found.touching].tolist()) == {each for pair in expected for each in pair}
 
 
@@ -111,3 +119,36 @@ def test_what_is_no_label_image(labels: np.ndarray) -> None:
 def test_bad_pixel_sizes(mpp: float) -> None:
     with pytest.raises(RecipeError, match="above 0"):
         describe(np.zeros((3, 3), int), mpp)
+
+
+def test_figures_are_physical() -> None:
+    sizes = mask_sizes(np.array([400, 100, 160]), (1000, 2000), 0.5)
+    assert sizes.count == 3
+    assert sizes.density == pytest.approx(3 / 0.5)  # 0.5 mm x 1 mm
+    assert sizes.median == 40
+    assert sizes.histogram(np.array([0, 30, 50, 200.0])).tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3], abs=0.2)
+
+
+def test_shares_add_up_to_one() -> None:
+    for sizes in (mask_sizes(np.arange(1, 300), (100, 100), 0.25), tissue_sizes(preset("liver"))):
+        assert sizes is not None
+        assert sizes.histogram(bin_edges(sizes)).sum() == pytest.approx(1)
+
+
+def test_an_empty_mask() -> None:
+    sizes = mask_sizes(np.array([], int), (10, 10), 0.25)
+    assert (sizes.count, sizes.density) == (0, 0)
+    assert np.isnan(sizes.median)
+    assert not sizes.histogram(bin_edges(sizes)).any()
+    assert tissue_sizes(PolygonMasks()) is None
+
+
+def test_a_tissue_looks_like_the_mask_that_it_was_fitted_to() -> None:
+    labels = sample(PolygonMasks(density=6000, area=40, area_spread=0.4), (700, 700), seed=3)
+    tissue = tissue_sizes(fit([labels]))
+    own = mask_sizes(np.bincount(labels.ravel())[1:], labels.shape, 0.25)
+    assert tissue is not None
+    assert tissue.median == pytest.approx(own.median, rel=0.1)
+    assert tissue.density == pytest.approx(own.density, rel=0.15)
+    edges = bin_edges(tissue, own)
+    assert np.abs(np.cumsum(tissue.histogram(edges)) - np.cumsum(own.histogram(edges))).max() < 0.12

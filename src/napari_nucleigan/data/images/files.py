@@ -18,8 +18,7 @@ from napari_nucleigan.base.errors import ImageError, LabelsError, OutputError
 from napari_nucleigan.base.files import atomic_write, write_bytes
 from napari_nucleigan.base.version import __version__
 from napari_nucleigan.data.images.convert import to_rgb
-from napari_nucleigan.data.images.headers import file_kind, jpeg_header, png_header
-from napari_nucleigan.data.images.resolution import Found, from_density
+from napari_nucleigan.data.images.headers import PixelSize, file_kind, from_density, jpeg_header, png_header
 from napari_nucleigan.data.images.tiff import displayed, read_header, read_plane, too_large
 from napari_nucleigan.labels.checks import check_labels
 
@@ -222,17 +221,7 @@ def write_image(path: str | Path, pixels: npt.NDArray[np.uint8], mpp: float | No
         return
     if path.suffix.lower() not in (".tif", ".tiff"):
         raise OutputError(f"Cannot write {path}: images are PNG or TIFF; let the name end in .png or .tif.")
-    with atomic_write(path) as temporary:
-        tifffile.imwrite(
-            temporary,
-            pixels,
-            photometric="rgb",
-            compression="zlib",
-            predictor=True,
-            software=SOFTWARE,
-            metadata=None,
-            **density_tags(mpp),
-        )
+    _write_tiff(path, pixels, mpp, "rgb")
 
 
 def write_labels(path: str | Path, labels: npt.NDArray[Any], mpp: float | None = None) -> None:
@@ -259,17 +248,7 @@ def write_labels(path: str | Path, labels: npt.NDArray[Any], mpp: float | None =
         raise OutputError(f"Cannot write {path}: label images are TIFF; let the name end in .tif.")
     values = check_labels(labels)
     small = int(values.max()) <= np.iinfo(np.uint16).max
-    with atomic_write(path) as temporary:
-        tifffile.imwrite(
-            temporary,
-            values.astype(np.uint16 if small else np.int32),
-            photometric="minisblack",
-            compression="zlib",
-            predictor=True,
-            software=SOFTWARE,
-            metadata=None,
-            **density_tags(mpp),
-        )
+    _write_tiff(path, values.astype(np.uint16 if small else np.int32), mpp)
 
 
 def write_map(path: str | Path, values: npt.NDArray[np.float32], mpp: float) -> None:
@@ -289,11 +268,15 @@ def write_map(path: str | Path, values: npt.NDArray[np.float32], mpp: float) -> 
     OutputError
         If the file cannot be written.
     """
+    _write_tiff(path, values, mpp)
+
+
+def _write_tiff(path: str | Path, values: npt.NDArray[Any], mpp: float | None, photometric: str = "minisblack") -> None:
     with atomic_write(path) as temporary:
         tifffile.imwrite(
             temporary,
             values,
-            photometric="minisblack",
+            photometric=photometric,
             compression="zlib",
             predictor=True,
             software=SOFTWARE,
@@ -333,7 +316,7 @@ def _reason(error: OSError) -> str:
     return os.strerror(error.errno).lower() if error.errno else str(error)
 
 
-def _read_pixels(path: Path, form: str) -> tuple[npt.NDArray[Any], Found]:
+def _read_pixels(path: Path, form: str) -> tuple[npt.NDArray[Any], PixelSize]:
     """Values as they are displayed, microns per pixel and notes."""
     if form == "tiff":
         plane = read_plane(path)

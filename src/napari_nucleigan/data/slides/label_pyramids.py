@@ -1,26 +1,47 @@
-"""Label images of slides in OME-Zarr (OME-NGFF 0.4 and 0.5), of this package and others."""
+"""Label pyramids of slides in OME-Zarr (OME-NGFF 0.4 and 0.5): read, of this package and others, and written."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import zarr
+from zarr.codecs import BloscCodec
+
 from napari_nucleigan.base.errors import ImageError, LabelsError
-from napari_nucleigan.data.slides import zarr
-from napari_nucleigan.data.slides.levels import ZarrLevel
-from napari_nucleigan.data.slides.slide import UNKNOWN_SCALE, completed, falling
+from napari_nucleigan.data.slides.slide import UNKNOWN_SCALE, ZarrLevel, by_size, with_overview
+from napari_nucleigan.data.slides.zarr import (
+    DAMAGE,
+    PyramidMetadata,
+    attributes,
+    bare_name,
+    image_folder,
+    open_array,
+    read_image,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import dask.array as da
+    from numpy.typing import NDArray
 
-    from napari_nucleigan.data.slides.levels import Level
+    from napari_nucleigan.data.slides.slide import Level
 
 OWN = "nucleigan"
 """What this package says of its labels stands under this name, beside ``"ome"``."""
+
+CHUNK = 1024
+"""Side of the chunks in pixels."""
+
+SMALLEST = 1024
+"""Longest side in pixels of the last level."""
+
+VERSION = "0.5"
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +86,7 @@ class SlideLabels:
 
 def is_label_pyramid(path: Path) -> bool:
     """Tell whether a folder says that it is a label image in OME-Zarr."""
-    known = zarr.attributes(path).get("ome", {})
+    known = attributes(path).get("ome", {})
     return "image-label" in known and bool(known.get("multiscales"))
 
 
@@ -82,8 +103,8 @@ def label_folders(path: Path) -> list[Path]:
     list of Path
         Folders that `open_label_pyramid` opens.
     """
-    folder = (zarr.image_folder(path) or path) / "labels"
-    names = zarr.attributes(folder).get("ome", {}).get("labels", [])
+    folder = (image_folder(path) or path) / "labels"
+    names = attributes(folder).get("ome", {}).get("labels", [])
     return [folder / name for name in names if isinstance(name, str) and is_label_pyramid(folder / name)]
 
 
@@ -112,25 +133,136 @@ def open_label_pyramid(path: str | Path) -> SlideLabels:
             f"{path.name} is no label image in OME-Zarr: its metadata have no multiscales and image-label."
         )
     try:
-        image = zarr.read_image(path)
-        planes, notes = completed(falling([_plane(image, array, path.name) for array in image.paths]))
-        own = zarr.attributes(path).get(OWN) or {}
+        image = read_image(path)
+        planes, notes = with_overview(by_size([_plane(image, array, path.name) for array in image.paths]))
+        own = attributes(path).get(OWN) or {}
         provenance = dict(own.get("provenance") or {})
         table = path.parent / str(own["features"]) if own.get("features") else None
     except ImageError as error:
         raise LabelsError(f"{path.name} cannot be opened as labels: {error}.") from error
-    except zarr.DAMAGE as error:
+    except DAMAGE as error:
         raise LabelsError(f"{path.name} is damaged ({type(error).__name__}: {error}); copy it again.") from error
     if table is not None and not table.is_file():
         notes = (*notes, f"The table of its nuclei, {table.name}, is not beside it.")
         table = None
     said = tuple(note for note in image.notes if note != UNKNOWN_SCALE)
-    return SlideLabels(zarr.bare_name(path), path, planes, image.mpp, image.offset, table, provenance, (*notes, *said))
+    return SlideLabels(bare_name(path), path, planes, image.mpp, image.offset, table, provenance, (*notes, *said))
 
 
-def _plane(image: zarr.Image, path: Path, file: str) -> ZarrLevel:
-    array = zarr.open_array(path, image.axes)
+def _plane(image: PyramidMetadata, path: Path, file: str) -> ZarrLevel:
+    array = open_array(path, image.axes)
     sizes = dict(zip(image.axes, array.shape, strict=True))
     if array.dtype.kind not in "ui" or sizes.get("c", 1) != 1:
         raise ImageError(f"it holds {array.dtype} values on the axes {sizes}, and labels are whole numbers on y and x")
     return ZarrLevel(file, array, image.axes, ("y", "x"))
+
+
+class LabelPyramid:
+    """A pyramid of label images, each level with every second pixel of the one before in both directions.
+
+    Chunks of the first level may be written in any order; `downsample` then makes those of the others. It is an
+    OME-NGFF label image, which viewers place by its microns.
+
+    Parameters
+    ----------
+    folder : Path
+        An empty folder.
+    shape : (int, int)
+        Height and width in pixels.
+    scale : (float, float)
+        Microns that a pixel is high and wide.
+    extra : mapping
+        Kept beside the metadata of OME, under ``"nucleigan"``; ready for JSON.
+
+    Attributes
+    ----------
+    folder : Path
+        Where it is.
+    levels : list of zarr.Array of uint32, shape (H, W)
+        The full resolution first.
+    """
+
+    def __init__(
+        self, folder: Path, shape: tuple[int, int], scale: tuple[float, float], extra: Mapping[str, Any]
+    ) -> None:
+        count = 1 + max(0, math.ceil(math.log2(max(shape) / SMALLEST)))
+        self.folder = folder
+        group = zarr.open_group(folder, mode="w", zarr_format=3)
+        self.levels = [
+            group.create_array(
+                str(level),
+                shape=tuple(-(-length // 2**level) for length in shape),
+                chunks=(CHUNK, CHUNK),
+                dtype=np.uint32,
+                compressors=BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"),
+                dimension_names=("y", "x"),
+            )
+            for level in range(count)
+        ]
+        group.attrs.update(
+            {
+                "ome": {
+                    "version": VERSION,
+                    "multiscales": [
+                        {
+                            "name": "nuclei",
+                            "axes": [{"name": name, "type": "space", "unit": "micrometer"} for name in ("y", "x")],
+                            "datasets": [
+                                {
+                                    "path": str(level),
+                                    "coordinateTransformations": [
+                                        {"type": "scale", "scale": [length * 2**level for length in scale]}
+                                    ],
+                                }
+                                for level in range(count)
+                            ],
+                        }
+                    ],
+                    "image-label": {"version": VERSION},
+                },
+                "nucleigan": dict(extra),
+            }
+        )
+
+    @property
+    def chunks(self) -> list[tuple[int, int, int, int]]:
+        """First row, last row + 1, first and last column + 1 of each chunk of the first level."""
+        height, width = self.levels[0].shape
+        return [
+            (top, min(top + CHUNK, height), left, min(left + CHUNK, width))
+            for top in range(0, height, CHUNK)
+            for left in range(0, width, CHUNK)
+        ]
+
+    def write(self, top: int, left: int, labels: NDArray[np.uint32]) -> None:
+        """Write a part of the first level, a whole chunk or several; one without nuclei takes no space.
+
+        Parameters
+        ----------
+        top, left : int
+            Its first row and column.
+        labels : ndarray of uint32, shape (h, w)
+            The part.
+        """
+        if labels.any():
+            self.levels[0][top : top + labels.shape[0], left : left + labels.shape[1]] = labels
+
+    def update(self, top: int, left: int, labels: NDArray[np.uint32]) -> None:
+        """Write any part of the first level, and what changes by it in the others at once."""
+        for level, array in enumerate(self.levels):
+            step = 2**level
+            part = labels[-top % step :: step, -left % step :: step]
+            if not part.size:
+                break
+            row, column = -(-top // step), -(-left // step)
+            array[row : row + part.shape[0], column : column + part.shape[1]] = part
+
+    def downsample(self, level: int) -> None:
+        """Fill a level from the one before."""
+        finer, array = self.levels[level - 1], self.levels[level]
+        height, width = array.shape
+        for top in range(0, height, CHUNK):
+            for left in range(0, width, CHUNK):
+                part = finer[2 * top : 2 * (top + CHUNK), 2 * left : 2 * (left + CHUNK)][::2, ::2]
+                if part.any():
+                    array[top : top + part.shape[0], left : left + part.shape[1]] = part

@@ -8,16 +8,15 @@ import numpy as np
 
 from napari_nucleigan.base.errors import ImageError
 from napari_nucleigan.data.images.convert import over_white
-from napari_nucleigan.data.images.resolution import checked
-from napari_nucleigan.data.slides.levels import Level
-from napari_nucleigan.data.slides.slide import UNKNOWN_SCALE, Slide, completed, falling
+from napari_nucleigan.data.images.headers import check_pixel_size
+from napari_nucleigan.data.slides.slide import UNKNOWN_SCALE, Level, Slide, by_size, with_overview
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy.typing as npt
 
-    from napari_nucleigan.data.images.resolution import Found
+    from napari_nucleigan.data.images.headers import PixelSize
     from napari_nucleigan.labels.regions import Bounds
 
 SUFFIXES = (".mrxs", ".vms", ".vmu", ".svslide")
@@ -66,22 +65,7 @@ def may_open(path: Path) -> bool:
 
 
 def open_with_openslide(path: Path) -> Slide:
-    """Open a slide with openslide.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    Slide
-
-    Raises
-    ------
-    ImageError
-        As `open_slide`.
-    """
+    """Open a slide with openslide; takes, returns and raises what `open_slide` does."""
     try:
         import openslide
     except (ImportError, OSError) as error:
@@ -93,15 +77,15 @@ def open_with_openslide(path: Path) -> Slide:
         slide = openslide.OpenSlide(path)
     except (openslide.OpenSlideError, OSError) as error:
         raise ImageError(f"{path.name} is no slide that can be opened, or is damaged ({error}).") from error
-    levels, notes = completed(falling([_Level(path.name, slide, level) for level in range(slide.level_count)]))
+    levels, notes = with_overview(by_size([_Level(path.name, slide, level) for level in range(slide.level_count)]))
     associated = {name: _Associated(path.name, slide, name).lazy() for name in slide.associated_images}
     mpp, said = _resolution(slide.properties)
     return Slide(path.stem, path, levels, mpp, associated, (*notes, *said), slide.close)
 
 
-def _resolution(properties: Any) -> Found:
+def _resolution(properties: Any) -> PixelSize:
     try:
         x, y = float(properties["openslide.mpp-x"]), float(properties["openslide.mpp-y"])
     except (KeyError, ValueError):
         return None, (UNKNOWN_SCALE,)
-    return checked(x, y, "slide's values")
+    return check_pixel_size(x, y, "slide's values")

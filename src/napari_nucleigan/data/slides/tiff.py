@@ -13,11 +13,9 @@ import zarr
 
 from napari_nucleigan.base.errors import ImageError
 from napari_nucleigan.data.images.convert import over_white
-from napari_nucleigan.data.images.headers import file_kind
-from napari_nucleigan.data.images.resolution import checked, from_tiff
+from napari_nucleigan.data.images.headers import check_pixel_size, file_kind, from_tiff
 from napari_nucleigan.data.images.tiff import colour_axis, refuse_cut_short
-from napari_nucleigan.data.slides.levels import Level, ZarrLevel
-from napari_nucleigan.data.slides.slide import UNKNOWN_SCALE, Slide, completed, falling
+from napari_nucleigan.data.slides.slide import UNKNOWN_SCALE, Level, Slide, ZarrLevel, by_size, with_overview
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
     import dask.array as da
     import numpy.typing as npt
 
-    from napari_nucleigan.data.images.resolution import Found
+    from napari_nucleigan.data.images.headers import PixelSize
     from napari_nucleigan.labels.regions import Bounds
 
 NAMES = {"label": "label", "macro": "macro", "overview": "macro", "thumbnail": "thumbnail", "map": "map"}
@@ -75,22 +73,7 @@ def looks_like_slide(path: Path, pixels: int) -> bool:
 
 
 def open_tiff(path: Path) -> Slide:
-    """Open a slide with tifffile.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    Slide
-
-    Raises
-    ------
-    ImageError
-        As `open_slide`.
-    """
+    """Open a slide with tifffile; takes, returns and raises what `open_slide` does."""
     tif: tifffile.TiffFile | None = None
     try:
         tif = tifffile.TiffFile(path)
@@ -114,7 +97,7 @@ def _opened(tif: tifffile.TiffFile, path: Path) -> Slide:
     series = _main(tif)
     for level in series.levels:
         refuse_cut_short(level, tif.filehandle.size)
-    levels, notes = completed(falling([_plane(tif, series, level) for level in range(len(series.levels))]))
+    levels, notes = with_overview(by_size([_plane(tif, series, level) for level in range(len(series.levels))]))
     piece = math.prod(levels[0].tile)
     if piece > _LARGE_PIECE:
         notes = (
@@ -209,15 +192,15 @@ class _Uncompressed(Level):
         return values.copy() if self._samples == 3 else over_white(values[..., :3], values[..., 3:])
 
 
-def _resolution(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> Found:
+def _resolution(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> PixelSize:
     page = series.keyframe
     text = str(tif.philips_metadata or "") if tif.is_philips else ""
     if sizes := re.search(
         r'Name="DICOM_PIXEL_SPACING"[^>]*>\s*(?:&quot;|")([0-9.eE+-]+)(?:&quot;|")\s+(?:&quot;|")([0-9.eE+-]+)', text
     ):
-        return checked(1e3 * float(sizes[2]), 1e3 * float(sizes[1]), "Philips header's values")
+        return check_pixel_size(1e3 * float(sizes[2]), 1e3 * float(sizes[1]), "Philips header's values")
     if tif.is_bif and (found := re.search(r'ScanRes="([0-9.]+)"', _xmp(tif))):
-        return checked(float(found[1]), float(found[1]), "Ventana header's values")
+        return check_pixel_size(float(found[1]), float(found[1]), "Ventana header's values")
     mpp, notes = from_tiff(page, tif.ome_metadata, tif.imagej_metadata)
     if mpp is None and not notes:
         notes = (UNKNOWN_SCALE,)

@@ -10,8 +10,7 @@ import numpy as np
 
 from napari_nucleigan.base.errors import ImageError
 from napari_nucleigan.data.images.files import list_images, read_image, read_mpp
-from napari_nucleigan.data.slides.levels import Level
-from napari_nucleigan.data.slides.slide import Slide, completed
+from napari_nucleigan.data.slides.slide import Level, Slide, with_overview
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_nucleigan.labels.regions import Bounds
-
 
 # `slide_x2048_y1024.png`, `x=2048,y=1024`, `[x=2048,y=1024,w=512,h=512]`: pixels from the upper left corner.
 _PIXELS = re.compile(r"(?:^|[^a-z])x[=_-]?(\d+)[^0-9a-z]+y[=_-]?(\d+)", re.IGNORECASE)
@@ -86,7 +84,7 @@ def open_mosaic(path: Path) -> Slide:
         place, count = Counter((tile.row, tile.column) for tile in tiles).most_common(1)[0]
         raise ImageError(f"{count} tiles of {path} lie in one place (row {place[0]}, column {place[1]}).")
     rows, columns = (1 + max(place[axis] for place in places) for axis in (0, 1))
-    levels, notes = completed([_Mosaic(path.name, places, (rows, columns), (height, width))])
+    levels, notes = with_overview([_Mosaic(path.name, places, (rows, columns), (height, width))])
     if missing := rows * columns - len(places):
         notes = (*notes, f"{missing} of {rows * columns} tiles are missing; they are white.")
     return Slide(path.name, path, levels, read_mpp(files[0]), {}, notes)

@@ -9,21 +9,20 @@ import numpy as np
 import zarr
 
 from napari_nucleigan.base.errors import ImageError
-from napari_nucleigan.data.images.resolution import checked, microns
-from napari_nucleigan.data.slides.levels import ZarrLevel
-from napari_nucleigan.data.slides.slide import UNKNOWN_SCALE, Slide, completed, falling
+from napari_nucleigan.data.images.headers import check_pixel_size, microns
+from napari_nucleigan.data.slides.slide import UNKNOWN_SCALE, Slide, ZarrLevel, by_size, with_overview
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from napari_nucleigan.data.images.resolution import Found
+    from napari_nucleigan.data.images.headers import PixelSize
 
 DAMAGE = (KeyError, IndexError, TypeError, ValueError, AttributeError, OSError)
 """What metadata that are not as they should be raise."""
 
 
-class Image(NamedTuple):
+class PyramidMetadata(NamedTuple):
     """A pyramid as its metadata tell it.
 
     Attributes
@@ -88,22 +87,7 @@ def is_slide(path: Path) -> bool:
 
 
 def open_zarr(path: Path) -> Slide:
-    """Open an image in OME-Zarr as a slide.
-
-    Parameters
-    ----------
-    path : Path
-        Folder of the image.
-
-    Returns
-    -------
-    Slide
-
-    Raises
-    ------
-    ImageError
-        As `open_slide`.
-    """
+    """Open an image in OME-Zarr as a slide; takes, returns and raises what `open_slide` does."""
     try:
         folder = image_folder(path) or path
         image = read_image(folder)
@@ -112,7 +96,7 @@ def open_zarr(path: Path) -> Slide:
         raise ImageError(f"{path.name} cannot be opened as a slide: {error}.") from error
     except DAMAGE as error:
         raise ImageError(f"{path.name} is damaged, or no OME-Zarr image ({type(error).__name__}: {error}).") from error
-    levels, notes = completed(falling(found))
+    levels, notes = with_overview(by_size(found))
     if folder != path:
         notes = (*notes, f"The folder may hold several pictures; the largest, {folder.name}, was taken.")
     return Slide(bare_name(path), path, levels, image.mpp, {}, (*notes, *image.notes))
@@ -123,7 +107,7 @@ def bare_name(path: Path) -> str:
     return path.name.removesuffix(".zarr").removesuffix(".ome")
 
 
-def read_image(folder: Path) -> Image:
+def read_image(folder: Path) -> PyramidMetadata:
     """Read what the metadata of a pyramid say.
 
     Parameters
@@ -133,7 +117,7 @@ def read_image(folder: Path) -> Image:
 
     Returns
     -------
-    Image
+    PyramidMetadata
 
     Raises
     ------
@@ -153,13 +137,13 @@ def read_image(folder: Path) -> Image:
                 offset = offset + change["translation"]
     rows, columns = axes.index("y"), axes.index("x")
     units = [_microns(image["axes"][place]) for place in (rows, columns)]
-    found: Found = None, (UNKNOWN_SCALE,)
+    found: PixelSize = None, (UNKNOWN_SCALE,)
     if units[0] and units[1]:
-        found = checked(units[1] * scale[columns], units[0] * scale[rows], "OME-Zarr metadata")
+        found = check_pixel_size(units[1] * scale[columns], units[0] * scale[rows], "OME-Zarr metadata")
     mpp, notes = found
     place = (offset[rows] / scale[rows], offset[columns] / scale[columns])
     paths = tuple(folder / str(entry["path"]) for entry in sets)
-    return Image(axes, paths, mpp, (float(place[0]) * (mpp or 1), float(place[1]) * (mpp or 1)), notes)
+    return PyramidMetadata(axes, paths, mpp, (float(place[0]) * (mpp or 1), float(place[1]) * (mpp or 1)), notes)
 
 
 def open_array(path: Path, axes: Sequence[str]) -> Any:
@@ -171,7 +155,7 @@ def open_array(path: Path, axes: Sequence[str]) -> Any:
     return array
 
 
-def _plane(image: Image, path: Path, file: str) -> ZarrLevel:
+def _plane(image: PyramidMetadata, path: Path, file: str) -> ZarrLevel:
     array = open_array(path, image.axes)
     sizes = dict(zip(image.axes, array.shape, strict=True))
     if array.dtype != np.uint8 or sizes.get("c") not in (3, 4):

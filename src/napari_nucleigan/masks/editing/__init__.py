@@ -2,3 +2,9 @@
 
 It imports `masks.sampler` and what is below `masks`.
 """
+
+from __future__ import annotations
+
+from napari_nucleigan.masks.editing.edits import copy, grow, jitter, shrink, split
+
+__all__ = ["copy", "grow", "jitter", "shrink", "split"]

@@ -12,6 +12,7 @@ import numpy as np
 from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.labels.checks import check_labels
 from napari_nucleigan.labels.polygons import as_polygon, boxes_of, labels_to_polygons, polygons_to_labels
+from napari_nucleigan.labels.regions import bounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -172,7 +173,7 @@ class MaskDocument:
         """
         if labels.shape != self._labels.shape:
             raise LabelsError(f"The mask has become {labels.shape}; it was {self._labels.shape}.")
-        box = _box_of(labels != self._labels)
+        box = bounds(labels != self._labels)
         if box is None:
             return None
         rows, columns = slice(box[0], box[1]), slice(box[2], box[3])
@@ -389,11 +390,3 @@ def _keys(part: npt.NDArray[np.integer], ids: set[int], area: Bounds) -> Iterato
         place = f"{box[0].start + area[0]},{box[1].start + area[2]},{part[box].shape}"
         mine = part[box] == number
         yield number, hashlib.blake2b(place.encode() + np.packbits(mine).tobytes(), digest_size=16).digest()
-
-
-def _box_of(chosen: npt.NDArray[np.bool_]) -> Bounds | None:
-    rows = np.flatnonzero(chosen.any(axis=1))
-    if not rows.size:
-        return None
-    columns = np.flatnonzero(chosen[rows[0] : rows[-1] + 1].any(axis=0))
-    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1

@@ -1,4 +1,4 @@
-"""Where nuclei lie, how large they are and how they are turned: everything about a mask but the outlines."""
+"""Layout of nuclei: where they lie, how large they are and how they are turned; all of a mask but the outlines."""
 
 from __future__ import annotations
 

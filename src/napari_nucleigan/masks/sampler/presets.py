@@ -1,4 +1,4 @@
-"""What masks can be like: a preset, label images, or statistics that were saved."""
+"""Presets: a tissue by its name, label images, or statistics that were saved, for masks to be like."""
 
 from __future__ import annotations
 

@@ -15,10 +15,9 @@ from skimage.measure import label
 from napari_nucleigan.base.errors import RecipeError
 from napari_nucleigan.masks.sampler.fit import fit
 from napari_nucleigan.masks.sampler.layout import lay_out
-from napari_nucleigan.masks.sampler.parameters import PolygonMasks
+from napari_nucleigan.masks.sampler.parameters import PolygonMasks, tissue_of
 from napari_nucleigan.masks.sampler.random_outlines import fill, walk
 from napari_nucleigan.masks.sampler.statistics import LayoutStatistics, describe, neighbouring
-from napari_nucleigan.masks.sampler.tissues import tissue_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -128,5 +127,5 @@ def preset(name: str) -> PolygonMasks:
     """
     if name not in PRESETS:
         raise RecipeError(f"There is no mask preset {name!r}; there are {', '.join(PRESETS)}.")
-    text = (files("napari_nucleigan.masks") / "presets" / f"{name}.json").read_text("utf-8")
+    text = (files("napari_nucleigan.masks.sampler") / "organs" / f"{name}.json").read_text("utf-8")
     return PolygonMasks.model_validate_json(text)

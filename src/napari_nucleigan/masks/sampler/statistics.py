@@ -1,4 +1,4 @@
-"""Statistics of label images: sizes and shapes of nuclei, and how they lie."""
+"""Statistics of label images: sizes and shapes of nuclei, and how they lie, beside what a tissue has."""
 
 from __future__ import annotations
 
@@ -14,13 +14,20 @@ from napari_nucleigan.labels.regions import regions_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import numpy.typing as npt
     from numpy.typing import NDArray
+
+    from napari_nucleigan.masks.sampler.parameters import PolygonMasks
+
+    Floats = npt.NDArray[np.float64]
 
 _STEPS = ((0, 1), (1, 0), (1, 1), (1, -1))
 
+BINS = 24
+
 
 @dataclass(frozen=True)
-class Outlined:
+class Ellipses:
     """Every nucleus of a label image as the ellipse of its second moments, cut ones too.
 
     Attributes
@@ -125,7 +132,7 @@ def describe(labels: NDArray[np.integer], mpp: float = 0.25, *, solidity: bool =
     mpp : float
         Microns per pixel.
     solidity : bool
-        Measure solidity too, which takes by far the most time.
+        Measure solidity too.
 
     Returns
     -------
@@ -138,7 +145,7 @@ def describe(labels: NDArray[np.integer], mpp: float = 0.25, *, solidity: bool =
     RecipeError
         If `mpp` is not above 0.
     """
-    found = outline(labels, mpp)
+    found = find_ellipses(labels, mpp)
     distance = np.empty(0)
     if found.ids.size > 1:
         distance = cKDTree(found.centres).query(found.centres, 2)[0][found.whole, 1]
@@ -159,7 +166,7 @@ def describe(labels: NDArray[np.integer], mpp: float = 0.25, *, solidity: bool =
     )
 
 
-def outline(labels: NDArray[np.integer], mpp: float) -> Outlined:
+def find_ellipses(labels: NDArray[np.integer], mpp: float) -> Ellipses:
     """Find the ellipse of every nucleus; parameters and errors as `describe`."""
     if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
         raise LabelsError(f"Labels are a 2-D array of integers, not {labels.dtype} of shape {labels.shape}.")
@@ -170,8 +177,8 @@ def outline(labels: NDArray[np.integer], mpp: float) -> Outlined:
     half_sum, half_difference = (down + right) / 2, (right - down) / 2
     spread = np.hypot(half_difference, mixed)
     border = np.concatenate([labels[[0, -1]].ravel(), labels[:, [0, -1]].ravel()]) if labels.size else ids
-    return Outlined(
-        ids=ids,
+    return Ellipses(
+        ids=ids.astype(np.int64),
         centres=regions.centres * mpp,
         area=regions.areas.astype(float) * mpp**2,
         length=4 * mpp * np.sqrt(half_sum + spread),
@@ -213,3 +220,78 @@ def solidities(labels: NDArray[np.integer], ids: NDArray[np.integer]) -> NDArray
     """Measure area over that of the convex hull of the nuclei `ids` (ascending); (n,)."""
     values, regions = regions_of(labels)
     return (regions.areas / regions.hull_areas())[np.searchsorted(values, ids)]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Number and sizes of nuclei.
+
+    Attributes
+    ----------
+    count : int or None
+        Nuclei; None for a tissue.
+    density : float
+        Nuclei per mm².
+    median : float
+        Median area in µm²; NaN where there are none.
+    areas, cumulative : ndarray of float
+        Areas in µm², ascending, and the share of nuclei up to each.
+    """
+
+    count: int | None
+    density: float
+    median: float
+    areas: Floats
+    cumulative: Floats
+
+    def histogram(self, edges: Floats) -> Floats:
+        """Share of the nuclei between edges of area in µm²; the last bin holds all larger ones too."""
+        if not self.areas.size:
+            return np.zeros(len(edges) - 1)
+        below = np.interp(edges, self.areas, self.cumulative, left=0.0, right=1.0)
+        below[-1] = 1.0
+        shares: Floats = np.diff(below)
+        return shares
+
+
+def mask_sizes(areas: npt.NDArray[np.integer], shape: tuple[int, int], mpp: float) -> Sizes:
+    """Figures of a mask.
+
+    Parameters
+    ----------
+    areas : ndarray of int
+        Pixels of each nucleus.
+    shape : (int, int)
+        Height and width of the canvas in pixels.
+    mpp : float
+        Microns per pixel.
+
+    Returns
+    -------
+    Sizes
+    """
+    microns = np.sort(areas) * mpp**2
+    median = float(np.median(microns)) if microns.size else float("nan")
+    density = len(microns) / (shape[0] * shape[1] * mpp**2 * 1e-6)
+    return Sizes(len(microns), density, median, microns, np.arange(1, len(microns) + 1) / max(len(microns), 1))
+
+
+def tissue_sizes(statistics: PolygonMasks) -> Sizes | None:
+    """Figures of what statistics were fitted to; None where they were not fitted."""
+    if not statistics.tissues:
+        return None
+    areas = np.concatenate([tissue.areas for tissue in statistics.tissues])
+    weights = np.concatenate(
+        [np.full(len(tissue.areas), tissue.share * tissue.density / len(tissue.areas)) for tissue in statistics.tissues]
+    )
+    order = np.argsort(areas)
+    cumulative = np.cumsum(weights[order])
+    cumulative = (cumulative - weights[order] / 2) / cumulative[-1]
+    areas = areas[order]
+    return Sizes(None, statistics.density, float(np.interp(0.5, cumulative, areas)), areas, cumulative)
+
+
+def bin_edges(*sizes: Sizes | None) -> Floats:
+    """Edges of `BINS` bins of area in µm², from 0 to beyond nearly all nuclei."""
+    ends = [np.interp(0.98, each.cumulative, each.areas) for each in sizes if each is not None and each.areas.size]
+    return np.linspace(0, max([*ends, 1.0]), BINS + 1)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_nucleigan.data.slides.pyramid_writer import LabelPyramid
+    from napari_nucleigan.data.slides.label_pyramids import LabelPyramid
     from napari_nucleigan.segmentation.slides.worker import ModelView
     from napari_nucleigan.tiling.tiles import Tile
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nucleigan.data.slides import Slide
-    from napari_nucleigan.data.slides.pyramid_writer import LabelPyramid
+    from napari_nucleigan.data.slides.label_pyramids import LabelPyramid
     from napari_nucleigan.models import Model
     from napari_nucleigan.segmentation.slides.tissue import TissueMask
     from napari_nucleigan.segmentation.slides.worker import Polygons
@@ -310,7 +310,7 @@ class _SlideJob:
         return folder
 
     def _picture(self, work: Path, worker: TileWorker, mpp: float) -> LabelPyramid:
-        from napari_nucleigan.data.slides.pyramid_writer import LabelPyramid
+        from napari_nucleigan.data.slides.label_pyramids import LabelPyramid
 
         scale = mpp * worker.view.factors[0], mpp * worker.view.factors[1]
         return LabelPyramid(work / "live.ome.zarr", worker.view.shape, scale, {})

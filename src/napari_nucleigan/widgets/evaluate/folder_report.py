@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_nucleigan.evaluation import AVERAGED
 from napari_nucleigan.evaluation.report import figure_text
-from napari_nucleigan.metrics.definitions import DEFINITIONS
+from napari_nucleigan.metrics.scores import DEFINITIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

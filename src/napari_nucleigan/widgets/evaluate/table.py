@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_nucleigan.metrics import OUTCOMES
-from napari_nucleigan.metrics.definitions import DEFINITIONS
+from napari_nucleigan.metrics.scores import DEFINITIONS
 from napari_nucleigan.widgets.base.fields import combo
 from napari_nucleigan.widgets.evaluate.jobs import COUNTS, DISTANCES, QUALITY, figures, rows_of
 from napari_nucleigan.widgets.evaluate.overlay import COLOURS, MEANINGS

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 
 from napari_nucleigan.base.errors import LabelsError, NucleiganError
-from napari_nucleigan.masks.editing.sizes import mask_sizes, tissue_sizes
+from napari_nucleigan.masks.sampler.statistics import mask_sizes, tissue_sizes
 from napari_nucleigan.widgets.base import layers
 from napari_nucleigan.widgets.base.fields import set_text, silent
 from napari_nucleigan.widgets.base.jobs import Runner

@@ -8,7 +8,7 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_nucleigan.base.errors import NucleiganError
-from napari_nucleigan.masks.editing.filling import inside
+from napari_nucleigan.masks.editing.edits import inside
 from napari_nucleigan.widgets.base import layers
 from napari_nucleigan.widgets.base.mask_layers import is_labels, mask_layers
 from napari_nucleigan.widgets.base.transforms import PixelSizes

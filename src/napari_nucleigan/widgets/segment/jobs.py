@@ -12,8 +12,7 @@ import zarr
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.base.events import Job, Note, Progress
 from napari_nucleigan.data.slides import Slide, open_slide
-from napari_nucleigan.data.slides.levels import plane_of
-from napari_nucleigan.data.slides.slide import completed
+from napari_nucleigan.data.slides.slide import with_overview
 from napari_nucleigan.segmentation import Segmentation, SegmentSettings, refilter, segment
 from napari_nucleigan.segmentation.slides import segment_slide
 from napari_nucleigan.widgets.base.layers import he_image
@@ -180,7 +179,7 @@ def _slide_of(request: SlideRequest) -> Slide:
                 return slide
             slide.close()
     path = request.path or Path(request.name)
-    levels, _ = completed([plane_of(level, path.name) for level in request.levels])
+    levels, _ = with_overview([as_level(level, path.name) for level in request.levels])
     return Slide(request.name, path, levels, request.settings.mpp)
 
 
@@ -202,7 +201,7 @@ def _features(found: SlideFindings) -> Any | None:
 
 
 def _density(found: SlideFindings) -> NDArray[np.float32]:
-    from napari_nucleigan.data.slides.density import read_density
+    from napari_nucleigan.data.images.tiff import read_density
 
     return read_density(found.output(".density.tif")).values
 

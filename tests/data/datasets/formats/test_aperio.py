@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from napari_nucleigan import metrics
-from napari_nucleigan.data.datasets.formats.aperio import find, read
+from napari_nucleigan.data.datasets.formats import FORMATS
+from napari_nucleigan.data.datasets.formats.aperio import read
 from napari_nucleigan.data.images.files import read_image, read_labels, write_image
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def save(path: Path, *layers: str, attributes: str = "") -> None:
 def test_published_tiles_equal_the_published_labels(
     tile: str, least: float, monuseg_original: Path, kumar: Path
 ) -> None:
-    entry = next(each for each in find(monuseg_original).entries if each.name == tile)
+    entry = next(each for each in FORMATS["kumar"].find(monuseg_original).entries if each.name == tile)
     got, truth = entry.read(), read_labels(kumar / "labels" / f"{tile}.tif")
     assert metrics.aji(metrics.overlaps(truth, got.labels)) >= least
     # what was measured, so that nothing is lost unseen

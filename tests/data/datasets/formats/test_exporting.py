@@ -13,9 +13,9 @@ from hypothesis.extra import numpy as hnp
 from napari_nucleigan.base.errors import DatasetError, NucleiganError, OutputError
 from napari_nucleigan.base.events import Progress, run
 from napari_nucleigan.data.datasets.dataset import Dataset
+from napari_nucleigan.data.datasets.formats import EXPORTS, FORMATS
 from napari_nucleigan.data.datasets.formats.exporting import export_dataset
 from napari_nucleigan.data.datasets.formats.importing import import_dataset
-from napari_nucleigan.data.datasets.formats.registry import EXPORTS, FORMATS
 from napari_nucleigan.data.images.files import HEImage, write_labels
 from napari_nucleigan.labels.regions import numbered
 

@@ -8,7 +8,8 @@ from scipy.io import loadmat, savemat
 from scipy.sparse import csc_array
 
 from napari_nucleigan.base.errors import LabelsError
-from napari_nucleigan.data.datasets.formats.hovernet import find, read, write
+from napari_nucleigan.data.datasets.formats import FORMATS
+from napari_nucleigan.data.datasets.formats.hovernet import read, write
 from napari_nucleigan.data.images.files import HEImage, write_image
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
 @pytest.mark.parametrize("kind", [np.float64, np.uint16, np.int32, csc_array])
 def test_maps_of_every_type(pair: tuple[Path, Path], kind: Any, tmp_path: Path) -> None:
     savemat(pair[1], {"inst_map": kind(LABELS.astype(float)), "type_map": LABELS > 0})
-    (entry,) = find(tmp_path).entries
+    (entry,) = FORMATS["hovernet"].find(tmp_path).entries
     labels = entry.read().labels
     assert np.array_equal(labels, LABELS)
     assert labels.dtype.kind in "ui"

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from napari_nucleigan.base.errors import DatasetError, OutputError
 from napari_nucleigan.base.events import Note, Progress, run
 from napari_nucleigan.data.datasets.dataset import Dataset
+from napari_nucleigan.data.datasets.formats import EXPORTS
 from napari_nucleigan.data.datasets.formats.exporting import export_dataset
 from napari_nucleigan.data.datasets.formats.importing import import_dataset
-from napari_nucleigan.data.datasets.formats.registry import EXPORTS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,10 +13,9 @@ from xml.etree import ElementTree
 import numpy as np
 
 from napari_nucleigan.base.files import atomic_write
-from napari_nucleigan.data.datasets.formats.canvas import Canvas
-from napari_nucleigan.data.datasets.formats.entries import Found, ImportedImage, paired
+from napari_nucleigan.data.datasets.formats.entries import Canvas, ImportedImage
 from napari_nucleigan.data.images.files import read_image, write_image
-from napari_nucleigan.data.images.resolution import checked
+from napari_nucleigan.data.images.headers import check_pixel_size
 from napari_nucleigan.labels.polygons import labels_to_polygons
 
 if TYPE_CHECKING:
@@ -25,14 +24,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_nucleigan.data.datasets.formats.registry import Pairs
+    from napari_nucleigan.data.datasets.formats import Pairs
 
 _AMBIGUOUS = "ambiguous"  # MoNuSAC's name of regions in which the annotators were not sure
-
-
-def find(source: Path) -> Found:
-    """List the pairs of a folder."""
-    return paired(source, ".xml", read)
 
 
 def read(image: Path, annotation: Path) -> ImportedImage:
@@ -75,7 +69,7 @@ def _resolution(root: ElementTree.Element) -> tuple[float | None, tuple[str, ...
         value = float(root.get("MicronsPerPixel") or 0)
     except ValueError:
         return None, ()
-    return checked(value, value, "Aperio annotations")
+    return check_pixel_size(value, value, "Aperio annotations")
 
 
 def write(folder: Path, pairs: Pairs) -> Iterator[str]:

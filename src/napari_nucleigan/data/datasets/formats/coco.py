@@ -15,10 +15,8 @@ import numpy as np
 from scipy.ndimage import find_objects
 
 from napari_nucleigan.base.errors import DatasetError
-from napari_nucleigan.base.files import write_text
-from napari_nucleigan.data.datasets.formats.canvas import Canvas
-from napari_nucleigan.data.datasets.formats.entries import Entry, Found, ImportedImage, files_below, split_of
-from napari_nucleigan.data.datasets.formats.staging import RECORD
+from napari_nucleigan.base.files import RECORD, write_text
+from napari_nucleigan.data.datasets.formats.entries import Canvas, Entry, Found, ImportedImage, files_below, split_of
 from napari_nucleigan.data.images.files import read_image, write_image
 from napari_nucleigan.labels.outlines import outlines
 from napari_nucleigan.labels.regions import numbered
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_nucleigan.data.datasets.formats.registry import Pairs
+    from napari_nucleigan.data.datasets.formats import Pairs
     from napari_nucleigan.labels.outlines import Ints, Polygon
 
 

@@ -11,8 +11,7 @@ from scipy.ndimage import find_objects
 
 from napari_nucleigan.base.errors import DatasetError
 from napari_nucleigan.base.files import make_folder, write_bytes
-from napari_nucleigan.data.datasets.formats.canvas import Canvas
-from napari_nucleigan.data.datasets.formats.entries import Entry, Found, ImportedImage, files_below, split_of
+from napari_nucleigan.data.datasets.formats.entries import Canvas, Entry, Found, ImportedImage, files_below, split_of
 from napari_nucleigan.data.images.files import IMAGE_SUFFIXES, read_image, read_mask, write_image
 from napari_nucleigan.labels.regions import numbered
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from napari_nucleigan.data.datasets.formats.registry import Pairs
+    from napari_nucleigan.data.datasets.formats import Pairs
 
 
 def find(source: Path) -> Found:

@@ -12,14 +12,13 @@ import numpy as np
 
 from napari_nucleigan.base.errors import DatasetError
 from napari_nucleigan.base.events import Job, Progress
-from napari_nucleigan.base.files import output_error
+from napari_nucleigan.base.files import discard_folder, output_error, publish_folder, stage_folder
 from napari_nucleigan.data.datasets.dataset import Dataset
-from napari_nucleigan.data.datasets.formats.registry import EXPORTS, FORMATS
-from napari_nucleigan.data.datasets.formats.staging import claim, discard, land
+from napari_nucleigan.data.datasets.formats import EXPORTS, FORMATS
 from napari_nucleigan.data.images.files import SOFTWARE
 
 if TYPE_CHECKING:
-    from napari_nucleigan.data.datasets.formats.registry import Pairs
+    from napari_nucleigan.data.datasets.formats import Pairs
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def export_dataset(form: str, source: str | Path, out: str | Path, *, split: str
     if not len(chosen):
         there = ", ".join(sorted(set(data.splits.values())))
         raise DatasetError(f"{source} has no images of the split {split!r}; its splits are {there}.")
-    work = claim(
+    work = stage_folder(
         out, "exporting", {"software": SOFTWARE, "format": form, "source": str(source), "split": split}, afresh=True
     )
     nuclei = 0
@@ -106,9 +105,9 @@ def export_dataset(form: str, source: str | Path, out: str | Path, *, split: str
         if (source / "split.csv").is_file():
             shutil.copyfile(source / "split.csv", work / "split.csv")
         report = ExportReport(str(out), form, len(chosen), nuclei)
-        land(work, out, {"report": report.to_json()})
+        publish_folder(work, out, {"report": report.to_json()})
     except OSError as error:
         raise output_error(out, error) from error
     finally:
-        discard(work)
+        discard_folder(work)
     return report

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nucleigan.base.files import atomic_write
-from napari_nucleigan.data.datasets.formats.entries import Found, ImportedImage, paired
+from napari_nucleigan.data.datasets.formats.entries import ImportedImage
 from napari_nucleigan.data.images.files import read_image, write_image
 from napari_nucleigan.labels.checks import check_labels
 from napari_nucleigan.labels.regions import Regions, numbered
@@ -18,12 +18,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_nucleigan.data.datasets.formats.registry import Pairs
-
-
-def find(source: Path) -> Found:
-    """List the pairs of a folder."""
-    return paired(source, ".mat", read)
+    from napari_nucleigan.data.datasets.formats import Pairs
 
 
 def read(image: Path, annotation: Path) -> ImportedImage:

@@ -7,7 +7,6 @@ import json
 import math
 import os
 import time
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +15,11 @@ import numpy as np
 
 from napari_nucleigan.base.errors import DatasetError, NucleiganError, OutputError
 from napari_nucleigan.base.events import Job, Note, Progress
-from napari_nucleigan.base.files import output_error, write_text
+from napari_nucleigan.base.files import append_records, publish_folder, read_records, stage_folder, write_text
 from napari_nucleigan.base.tables import write_csv
 from napari_nucleigan.data.datasets.dataset import read_split
-from napari_nucleigan.data.datasets.formats.canvas import sentences
-from napari_nucleigan.data.datasets.formats.entries import named
-from napari_nucleigan.data.datasets.formats.registry import FORMATS
-from napari_nucleigan.data.datasets.formats.staging import claim, land
+from napari_nucleigan.data.datasets.formats import FORMATS
+from napari_nucleigan.data.datasets.formats.entries import sentences, with_unique_names
 from napari_nucleigan.data.images.files import SOFTWARE, write_image, write_labels
 from napari_nucleigan.labels.checks import check_labels
 
@@ -132,7 +129,7 @@ def import_dataset(
     folder = source if source.is_dir() else source.parent
     rows = read_split(Path(table) if table is not None else folder / "split.csv")
     found = _find(form, source)
-    work = claim(out, "importing", {"software": SOFTWARE, "format": form, "source": str(source), "mpp": mpp})
+    work = stage_folder(out, "importing", {"software": SOFTWARE, "format": form, "source": str(source), "mpp": mpp})
     return (yield from _Import(work, out, form, found, rows, mpp, skip_broken).run())
 
 
@@ -157,9 +154,9 @@ class _Import:
         skip: bool,
     ) -> None:
         self._work, self._out, self._form, self._mpp, self._skip = work, out, form, mpp, skip
-        self._entries, self._rows, self._notes = named(found.entries), rows, found.notes
+        self._entries, self._rows, self._notes = with_unique_names(found.entries), rows, found.notes
         self._broken = dict(found.broken)
-        self._lines = {line["name"]: line for line in _read_lines(work / LINES)}
+        self._lines = {line["name"]: line for line in read_records(work / LINES)}
 
     def run(self) -> Job[ImportReport]:
         for text in self._notes:
@@ -181,7 +178,7 @@ class _Import:
         write_text(self._work / LINES, "".join(json.dumps(line) + "\n" for line in lines))
         rows = (self._split_row(entry) for entry, _ in done)
         write_csv(self._work / "split.csv", ["name", "organ", "split"], rows)
-        land(self._work, self._out, {"report": report.to_json()})
+        publish_folder(self._work, self._out, {"report": report.to_json()})
         yield Progress(len(self._entries), len(self._entries), "imported", 0.0)
         return report
 
@@ -215,21 +212,13 @@ class _Import:
             "tally": {key: count for key, count in tile.tally.items() if count},
             "notes": list(tile.notes),
         }
-        self._append(line)
+        append_records(self._work / LINES, [line])
         return line
 
     def _write(self, name: str, tile: ImportedImage) -> None:
         mpp = self._mpp or tile.mpp
         write_image(self._work / "images" / f"{name}.png", tile.pixels, mpp, _LEVEL)
         write_labels(self._work / "labels" / f"{name}.tif", tile.labels, mpp)
-
-    def _append(self, line: dict[str, Any]) -> None:
-        path = self._work / LINES
-        try:
-            with path.open("a", encoding="utf-8") as handle:
-                handle.write(json.dumps(line) + "\n")
-        except OSError as error:
-            raise output_error(path, error) from error
 
     def _tidy(self, names: set[str]) -> None:
         """Remove what earlier attempts have made of sources that are gone or broken now."""
@@ -275,24 +264,10 @@ class _Import:
 
 
 def _stamp(entry: Entry) -> str:
-    """Digest of size and time of the files of an entry: a pair is made anew where they have changed."""
+    """Digest of size and time of the files of an entry: a pair is made again where they have changed."""
     states = [os.stat(path) for path in entry.files]
     return hashlib.sha256(repr([(state.st_size, state.st_mtime_ns) for state in states]).encode()).hexdigest()[:16]
 
 
 def _reason(error: Exception) -> str:
     return str(error).strip().rstrip(".") or type(error).__name__
-
-
-def _read_lines(path: Path) -> list[dict[str, Any]]:
-    """Lines of the pairs that are done; a sudden end may have cut the last one short."""
-    if not path.is_file():
-        return []
-    text = path.read_text("utf-8", errors="replace")
-    lines = []
-    for line in text.splitlines():
-        with suppress(ValueError):
-            lines.append(json.loads(line))
-    if len(lines) < len(text.splitlines()):
-        write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
-    return lines

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nucleigan.base.errors import DatasetError
-from napari_nucleigan.data.datasets.formats.canvas import Canvas
-from napari_nucleigan.data.datasets.formats.entries import Entry, Found, ImportedImage, files_below
+from napari_nucleigan.data.datasets.formats.entries import Canvas, Entry, Found, ImportedImage, files_below
 from napari_nucleigan.data.datasets.formats.hovernet import whole
 
 if TYPE_CHECKING:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_nucleigan.data.datasets.formats.canvas import Canvas
-from napari_nucleigan.data.datasets.formats.entries import Found, ImportedImage, paired
+from napari_nucleigan.data.datasets.formats.entries import Canvas, ImportedImage
 from napari_nucleigan.data.images.files import read_image, write_image
 from napari_nucleigan.labels.geojson import read_mpp, read_polygons, write_geojson
 
@@ -13,12 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from napari_nucleigan.data.datasets.formats.registry import Pairs
-
-
-def find(source: Path) -> Found:
-    """List the pairs of a folder."""
-    return paired(source, ".geojson", read)
+    from napari_nucleigan.data.datasets.formats import Pairs
 
 
 def read(image: Path, annotation: Path) -> ImportedImage:

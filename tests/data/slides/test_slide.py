@@ -11,13 +11,13 @@ import tifffile
 from napari_nucleigan.base.errors import ImageError
 from napari_nucleigan.data.images.files import write_image
 from napari_nucleigan.data.slides import Slide, open_slide
-from napari_nucleigan.data.slides.levels import BLOCK, CachedLevel, Level, StridedLevel
+from napari_nucleigan.data.slides.slide import BLOCK, CachedLevel, Level, StridedLevel
 from slide_files import write_pyramid, write_zarr
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_nucleigan.data.slides.levels import Box
+    from napari_nucleigan.data.slides.slide import Box
 
 
 class Remembering(Level):

@@ -38,7 +38,7 @@ def test_crowding_equals_counting(seed, count, radius):
     shape = tuple(random.integers(5, 80, 2).tolist())
     points, centres = (random.uniform(0, np.array(shape) - 1, (n, 2)) for n in (7, count))
     found = local_density(points, centres, radius, shape)
-    fine = (np.indices((320, 320)).reshape(2, -1).T + 0.5) / 160 - 1
+    fine = (np.indices((960, 960)).reshape(2, -1).T + 0.5) / 480 - 1
     disc = radius * fine[(fine**2).sum(1) <= 1]
     for point, value in zip(points, found, strict=True):
         near = (((centres - point) ** 2).sum(1) <= radius**2).sum()

@@ -12,7 +12,7 @@ import zarr
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.base.events import Job, Note, Progress
 from napari_nucleigan.data.slides import Slide, open_slide
-from napari_nucleigan.data.slides.slide import with_overview
+from napari_nucleigan.data.slides.slide import as_level, with_overview
 from napari_nucleigan.segmentation import Segmentation, SegmentSettings, refilter, segment
 from napari_nucleigan.segmentation.slides import segment_slide
 from napari_nucleigan.widgets.base.layers import he_image

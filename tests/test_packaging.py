@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 REPOSITORY = Path(__file__).resolve().parents[1]
 SOURCE = REPOSITORY / "src" / "napari_nucleigan"
 PROJECT: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
-LICENSED = ("weights", "_sample_data", "presets")
+LICENSED = ("weights", "_sample_data", "organs")
 # Needed without being imported by name.
 UNSEEN = {"magicgui": "makes the fields of forms", "pooch": "scikit-image fetches its sample images with it"}
 # The distribution that brings a module, where it is not installed everywhere.

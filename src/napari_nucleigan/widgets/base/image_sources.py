@@ -174,7 +174,7 @@ def read_result(task: FileTask) -> Job[list[LayerData]]:
 
 def _slide_result(task: FileTask) -> list[LayerData]:
     """Open a slide, and of its results those that are read where they are looked at."""
-    from napari_nucleigan.data.slides.density import read_density
+    from napari_nucleigan.data.images.tiff import read_density
     from napari_nucleigan.data.slides.label_pyramids import open_label_pyramid
 
     made = [slide_layer(open_slide(task.source))]

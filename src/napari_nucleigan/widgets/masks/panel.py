@@ -10,7 +10,7 @@ from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QProgressBar, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
-from napari_nucleigan.masks.editing.sizes import bin_edges
+from napari_nucleigan.masks.sampler.statistics import bin_edges
 from napari_nucleigan.widgets.base.dock import Dock
 from napari_nucleigan.widgets.base.fields import (
     add_row,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
     from qtpy.QtGui import QPaintEvent
 
-    from napari_nucleigan.masks.editing.sizes import Floats, Sizes
+    from napari_nucleigan.masks.sampler.statistics import Floats, Sizes
 
 CANVAS, FILL, EDIT = range(3)
 """Positions of the tabs."""

@@ -44,7 +44,8 @@ fi
 rm -f "$env/.complete"
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 if [ -n "${PINS:-}" ]; then
-    echo "$PINS" >"$env/pins.txt"
+    # The same hypothesis as elsewhere draws the same examples.
+    { echo "$PINS"; grep '^hypothesis==' constraints.txt; } >"$env/pins.txt"
     "$bin/python" -m pip install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} -r "$env/pins.txt" -e '.[all,test]'
 else
     "$bin/python" -m pip install -q -c constraints.txt --upgrade pip

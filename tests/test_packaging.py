@@ -19,7 +19,7 @@ SOURCE = REPOSITORY / "src" / "napari_nucleigan"
 PROJECT: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
 LICENSED = ("weights", "_sample_data", "organs")
 # Needed without being imported by name.
-UNSEEN = {"magicgui": "makes the fields of forms", "pooch": "scikit-image fetches its sample images with it"}
+UNSEEN = {"pillow": "scikit-image saves with it", "pooch": "scikit-image fetches its sample images with it"}
 # The distribution that brings a module, where it is not installed everywhere.
 BRINGS = {"torchvision": "torchvision"}
 

@@ -15,7 +15,7 @@ from napari_nucleigan.base.events import run
 from napari_nucleigan.data.images.files import read_labels
 from napari_nucleigan.data.slides import Slide
 from napari_nucleigan.masks.encoding import encode
-from napari_nucleigan.masks.sampler.sample import preset, sample
+from napari_nucleigan.masks.polygons import preset, sample
 from napari_nucleigan.metrics import overlaps, panoptic_quality
 from napari_nucleigan.models import Model, ModelCard
 from napari_nucleigan.networks.generators import Generator

@@ -14,7 +14,7 @@ import numpy as np
 from _table import Row, Skip
 from _window import Ticks, need_display, settle, wait
 from napari_nucleigan.base.devices import usable_cores
-from napari_nucleigan.masks.sampler.sample import preset, sample
+from napari_nucleigan.masks.polygons import preset, sample
 
 MODEL = os.environ.get("NUCLEIGAN_BENCH_SYNTHESIZER", "")
 SIDE = 512

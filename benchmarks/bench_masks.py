@@ -10,7 +10,7 @@ from scipy.stats import ks_2samp
 
 from _table import Row, Skip, shared
 from napari_nucleigan.data.datasets.dataset import Dataset
-from napari_nucleigan.masks.sampler.sample import PRESETS, LayoutStatistics, describe, fit, preset, sample
+from napari_nucleigan.masks.polygons import PRESETS, LayoutStatistics, describe, fit, preset, sample
 
 PAPER = 4650
 TIMED = 128

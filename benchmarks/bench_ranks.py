@@ -14,7 +14,7 @@ from skimage.io import imsave
 from _table import Row
 from napari_nucleigan.base.devices import usable_cores
 from napari_nucleigan.base.events import Losses
-from napari_nucleigan.masks.sampler.sample import preset, sample
+from napari_nucleigan.masks.polygons import preset, sample
 from napari_nucleigan.training.runs.run_folder import RunFolder
 
 STEPS = 40

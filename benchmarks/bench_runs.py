@@ -20,7 +20,7 @@ from _table import Row, timed
 from napari_nucleigan.base.devices import usable_cores
 from napari_nucleigan.base.errors import RunError
 from napari_nucleigan.base.events import Losses, ValidationScores
-from napari_nucleigan.masks.sampler.sample import preset, sample
+from napari_nucleigan.masks.polygons import preset, sample
 from napari_nucleigan.models import read_card
 from napari_nucleigan.training.recipes import SegmenterRecipe
 from napari_nucleigan.training.runs.event_log import EventLogReader

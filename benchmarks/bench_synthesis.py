@@ -14,7 +14,7 @@ from napari_nucleigan.base.devices import usable_cores
 from napari_nucleigan.base.errors import ModelError
 from napari_nucleigan.base.events import run
 from napari_nucleigan.masks.encoding import encode
-from napari_nucleigan.masks.sampler.sample import preset, sample
+from napari_nucleigan.masks.polygons import preset, sample
 from napari_nucleigan.models import Model, load_model
 from napari_nucleigan.synthesis import (
     LiveCanvas,

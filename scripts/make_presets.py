@@ -7,18 +7,18 @@ import sys
 from pathlib import Path
 
 from napari_nucleigan.data.datasets.dataset import Dataset
-from napari_nucleigan.masks.sampler import sample
+from napari_nucleigan.masks import polygons
 
-TARGET = Path(sample.__file__).parent / "organs"
+TARGET = Path(polygons.__file__).parent / "sampler" / "organs"
 
 
 def main() -> None:
     """Fit the labels of each organ, and of all; only statistics are kept."""
     data = Dataset.open(sys.argv[1])
     train = [name for name in data.names if data.splits[name] == "train"]
-    for organ in sample.PRESETS:
+    for organ in polygons.PRESETS:
         labels = [data.labels(name) for name in train if organ in ("all", data.organs[name])]
-        record = sample.fit(labels).model_dump(mode="json")
+        record = polygons.fit(labels).model_dump(mode="json")
         (TARGET / f"{organ}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         print(f"{organ}: {len(labels)} tiles")
 

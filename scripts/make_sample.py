@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from napari_nucleigan.base.events import run
 from napari_nucleigan.base.files import write_text
 from napari_nucleigan.data.images.files import write_image, write_labels
-from napari_nucleigan.masks.sampler.sample import preset, sample
+from napari_nucleigan.masks.polygons import preset, sample
 from napari_nucleigan.models import DEFAULT_SYNTHESIZER
 from napari_nucleigan.synthesis import SynthesisSettings, synthesize
 

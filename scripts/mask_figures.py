@@ -8,7 +8,7 @@ import imagecodecs
 import numpy as np
 
 from napari_nucleigan.base.files import write_bytes
-from napari_nucleigan.masks.sampler.sample import PRESETS, PolygonMasks, preset, sample
+from napari_nucleigan.masks.polygons import PRESETS, PolygonMasks, preset, sample
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 SIDE, RIM = 300, 6

@@ -189,7 +189,7 @@ def synthesize(out: Path, theme: str) -> None:
     """Show the Synthesize widget in live mode, after a nucleus was painted, and its page of data sets."""
     import napari
 
-    from napari_nucleigan.masks.sampler.sample import preset, sample
+    from napari_nucleigan.masks.polygons import preset, sample
     from napari_nucleigan.widgets.base.preferences import PLUGIN
 
     viewer = napari.Viewer(show=True)

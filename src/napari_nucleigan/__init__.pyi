@@ -2,8 +2,8 @@ from . import stains as stains
 from .base.errors import NucleiganError as NucleiganError
 from .base.events import run as run
 from .data.datasets.dataset import Dataset as Dataset
-from .data.datasets.formats.exporting import export_dataset as export_dataset
-from .data.datasets.formats.importing import import_dataset as import_dataset
+from .data.datasets.formats.exchange import export_dataset as export_dataset
+from .data.datasets.formats.exchange import import_dataset as import_dataset
 from .data.images.files import HEImage as HEImage
 from .data.images.files import read_image as read_image
 from .data.images.files import read_labels as read_labels

@@ -47,7 +47,7 @@ class _Fields(Settings):
         lt=512,
         multiple_of=32,
         description="Of a square.",
-        json_schema_extra={"unit": "pixels", "flag": "-s"},
+        json_schema_extra={"unit": "pixels", "flag": "-s", "former": "edge"},
     )
     share: float = Field(0.5, gt=0, le=1)
     kind: Literal["a", "b"] = "a"
@@ -55,7 +55,8 @@ class _Fields(Settings):
 
 def test_facts_are_what_the_model_says() -> None:
     side, share, kind = field_facts(_Fields).values()
-    assert (side.title, side.description, side.unit, side.flag) == ("Side", "Of a square.", "pixels", "-s")
+    assert (side.title, side.description, side.unit) == ("Side", "Of a square.", "pixels")
+    assert (side.flag, side.former, share.former) == ("-s", "edge", "")
     assert (side.kind, side.optional, side.default) == (int, True, None)
     assert (side.low, side.high) == (32, 512)
     assert side.limits == {"ge": 32, "lt": 512, "multiple_of": 32}

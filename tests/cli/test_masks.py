@@ -14,7 +14,7 @@ import tifffile
 
 from napari_nucleigan.cli.synthesize import draw_masks
 from napari_nucleigan.data.images.files import read_labels, read_mpp
-from napari_nucleigan.masks.sampler.sample import PolygonMasks, describe, preset, sample
+from napari_nucleigan.masks.polygons import PolygonMasks, describe, preset, sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable

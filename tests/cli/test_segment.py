@@ -72,6 +72,9 @@ def test_the_views_are_checked_under_either_name(
     refused = nucleigan("segment", str(folder), "-o", str(tmp_path / "out"), option, "3")
     assert refused.exit_code == 2
     assert "views are 1, 2, 4 or 8" in " ".join(refused.stderr.replace("│", " ").split())
+    shown = nucleigan("segment", "--help").stdout
+    assert "--tta" in shown
+    assert "--views" not in shown
 
 
 def test_failures_are_named_and_end_with_1(folder: Path, tmp_path: Path, nucleigan: Callable[..., Result]) -> None:

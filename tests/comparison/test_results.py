@@ -16,7 +16,7 @@ from napari_nucleigan.comparison import (
     published,
     write_report,
 )
-from napari_nucleigan.comparison.chart import draw
+from napari_nucleigan.comparison.report import draw
 from napari_nucleigan.comparison.results import Budget
 from napari_nucleigan.metrics import Scores
 

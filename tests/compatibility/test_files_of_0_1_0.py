@@ -17,7 +17,7 @@ from napari_nucleigan.comparison import compare
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.data.images.tiff import read_density
 from napari_nucleigan.data.slides.label_pyramids import open_label_pyramid
-from napari_nucleigan.masks.sampler.presets import learn
+from napari_nucleigan.masks.polygons import learn
 from napari_nucleigan.segmentation import segment_files
 from napari_nucleigan.training.runs.run_folder import RunFolder
 from napari_nucleigan.training.runs.run_library import list_runs

@@ -12,7 +12,7 @@ from skimage.draw import ellipse
 from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.labels.polygons import as_polygon, labels_to_polygons, polygons_to_labels
-from napari_nucleigan.masks.sampler.sample import preset, sample
+from napari_nucleigan.masks.polygons import preset, sample
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,9 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from napari_nucleigan.networks.discriminators import MultiScale, PatchGAN
+from napari_nucleigan.networks.discriminators import MultiScale, PatchGAN, discriminator_loss
 from napari_nucleigan.networks.generators import initialise
-from napari_nucleigan.networks.objectives import discriminator_loss
 
 PATCHES = [(1, 16), (2, 34), (3, 70), (4, 142)]
 

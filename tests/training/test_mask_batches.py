@@ -10,8 +10,7 @@ from napari_nucleigan.base.errors import LabelsError, RecipeError
 from napari_nucleigan.base.events import run
 from napari_nucleigan.data.images.files import write_labels
 from napari_nucleigan.masks.encoding import encode
-from napari_nucleigan.masks.sampler.presets import save
-from napari_nucleigan.masks.sampler.sample import PRESETS, preset
+from napari_nucleigan.masks.polygons import PRESETS, preset, save
 from napari_nucleigan.training.images import TrainingImage
 from napari_nucleigan.training.mask_batches import MaskBatches, check_masks, open_masks
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from napari_nucleigan.base.errors import DeviceError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 # Numbers of glibc's malloc.h.
 _RETURNED_FROM, _MAPPED_FROM, _ARENAS = -1, -3, -8

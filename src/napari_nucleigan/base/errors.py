@@ -6,6 +6,7 @@ None derives from :class:`RuntimeError`: napari's generator workers swallow thos
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
 _log = logging.getLogger("napari_nucleigan")
 
@@ -52,6 +53,13 @@ class StopRequested(NucleiganError):
 
 class OutputError(NucleiganError):
     """A result that cannot be written: read-only folder, full disk."""
+
+
+def listing(names: Iterable[str], most: int = 10) -> str:
+    """Write names in one line, the last of many as their number."""
+    names = list(names)
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def explain(error: BaseException, doing: str) -> NucleiganError:

@@ -6,16 +6,14 @@ import errno
 import json
 import os
 import shutil
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from shutil import rmtree
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari_nucleigan.base.errors import OutputError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space or choose another folder",

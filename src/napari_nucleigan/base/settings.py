@@ -60,8 +60,8 @@ class FieldFacts:
         Those that there are of ``ge``, ``gt``, ``le``, ``lt`` and ``multiple_of``.
     default : object
         Its default.
-    unit, flag : str
-        Its unit and its short option on the command line; empty where it has none.
+    unit, flag, former : str
+        Its unit, its short option on the command line and its name in earlier versions; empty where it has none.
     """
 
     name: str
@@ -75,6 +75,7 @@ class FieldFacts:
     default: Any
     unit: str
     flag: str
+    former: str
 
     @property
     def low(self) -> float | None:
@@ -88,7 +89,7 @@ class FieldFacts:
 
 
 def field_facts(model: type[BaseModel]) -> dict[str, FieldFacts]:
-    """Read what a settings model says of its fields; units and flags are in their ``json_schema_extra``."""
+    """Read what a settings model says of its fields; their ``json_schema_extra`` has units, flags and former names."""
     return {name: _facts(name, field) for name, field in model.model_fields.items()}
 
 
@@ -110,4 +111,5 @@ def _facts(name: str, field: FieldInfo) -> FieldFacts:
         default=field.default,
         unit=str(extra.get("unit", "")),
         flag=str(extra.get("flag", "")),
+        former=str(extra.get("former", "")),
     )

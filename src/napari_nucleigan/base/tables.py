@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TextIO
 
 from napari_nucleigan.base.files import atomic_write
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
-    from typing import TextIO
 
 
 def to_text(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

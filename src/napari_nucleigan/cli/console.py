@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from napari_nucleigan.base.errors import NucleiganError, RecipeError
+from napari_nucleigan.base.errors import NucleiganError, RecipeError, listing
 from napari_nucleigan.base.events import (
     Checkpoint,
     Finished,
@@ -41,7 +41,6 @@ INTERRUPTED_TEXT = "Interrupted; what was finished is kept."
 CONTINUES_TEXT = "Interrupted; what was finished is kept, and the same command goes on from it."
 SAVED = "Stopped; the state is saved, and --resume goes on from it."
 
-_NAMED = 10  # files that failed, by name; a report has all
 _QUIET_SECONDS = 30.0  # between lines of losses where there is no terminal
 _Result = TypeVar("_Result")
 
@@ -89,6 +88,14 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, allow_nan=False), flush=True)
 
 
+def print_answer(as_json: bool, value: Any, text: object) -> None:
+    """Write a result on stdout: for machines, or in a line for people."""
+    if as_json:
+        print_json(value)
+    else:
+        print(text)
+
+
 def fail_if_any_failed(results: Sequence[FileResult], where: str = "") -> None:
     """Say which files failed, and fail.
 
@@ -109,9 +116,8 @@ def fail_if_any_failed(results: Sequence[FileResult], where: str = "") -> None:
         return
     text = failed[0].error
     if len(results) > 1:
-        names = ", ".join(result.source.name for result in failed[:_NAMED])
-        more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
-        text = f"{len(failed)} of {len(results)} images failed: {names}{more}; the first: {text}{where}"
+        names = listing(result.source.name for result in failed)
+        text = f"{len(failed)} of {len(results)} images failed: {names}; the first: {text}{where}"
     print_message(f"Error: {text}")
     raise typer.Exit(FAILED)
 
@@ -254,11 +260,8 @@ class TrainingView:
         from rich.live import Live
 
         self._console = Console(stderr=True)
-        self._progress: Progress | None = None
-        self._losses: Losses | None = None
-        self._scores: ValidationScores | None = None
+        self._last: dict[type[Event], Any] = {}
         self._best: ValidationScores | None = None
-        self._checkpoint = 0
         self._printed = 0.0
         self._live = Live(console=self._console, get_renderable=self._table, refresh_per_second=4)
 
@@ -277,18 +280,11 @@ class TrainingView:
 
     def __call__(self, event: Event) -> None:
         """Take an event in."""
-        match event:
-            case Progress():
-                self._progress = event
-            case Losses():
-                self._losses = event
-            case ValidationScores():
-                self._scores = event
-                self._best = event if event.best else self._best
-            case Checkpoint():
-                self._checkpoint = event.step
-            case Note():
-                self._console.print(event.text, markup=False, highlight=False, soft_wrap=True)
+        self._last[type(event)] = event
+        if isinstance(event, ValidationScores) and event.best:
+            self._best = event
+        elif isinstance(event, Note):
+            self._console.print(event.text, markup=False, highlight=False, soft_wrap=True)
         if not self._console.is_terminal:
             self._print_line(event)
 
@@ -298,7 +294,7 @@ class TrainingView:
             print_message(f"step {event.step}: validation {_values(event.values)}{best}")
         elif isinstance(event, Losses) and time.monotonic() - self._printed > _QUIET_SECONDS:
             self._printed = time.monotonic()
-            left = self._progress.seconds_left if self._progress else None
+            left = self._last[Progress].seconds_left if Progress in self._last else None
             rest = f", {duration(left)} left" if left is not None else ""
             print_message(f"step {event.step}: {_values(event.values)}, {event.images_per_second:.1f} images/s{rest}")
         elif isinstance(event, Finished):
@@ -312,18 +308,17 @@ class TrainingView:
 
         rows = Table.grid(padding=(0, 2))
         rows.add_column(style="bold")
-        if self._losses is not None:
-            rows.add_row("losses", _values(self._losses.values))
-            rows.add_row("speed", f"{self._losses.images_per_second:.1f} images/s, rate {self._losses.lr:.2g}")
-        if self._scores is not None:
-            rows.add_row("validation", f"{_values(self._scores.values)} at step {self._scores.step}")
+        if losses := self._last.get(Losses):
+            rows.add_row("losses", _values(losses.values))
+            rows.add_row("speed", f"{losses.images_per_second:.1f} images/s, rate {losses.lr:.2g}")
+        if scores := self._last.get(ValidationScores):
+            rows.add_row("validation", f"{_values(scores.values)} at step {scores.step}")
         if self._best is not None:
             rows.add_row("best", f"{_values(self._best.values)} at step {self._best.step}")
-        if self._checkpoint:
-            rows.add_row("checkpoint", f"step {self._checkpoint}")
-        if self._progress is None:
+        if saved := self._last.get(Checkpoint):
+            rows.add_row("checkpoint", f"step {saved.step}")
+        if (now := self._last.get(Progress)) is None:
             return Group(rows, Text("preparing"))
-        now = self._progress
         left = "" if now.seconds_left is None else f", {duration(now.seconds_left)} left"
         text = Text(f"{now.what}: {now.done} of {now.total}{left}")
         return Group(rows, ProgressBar(total=now.total, completed=now.done, width=60), text)

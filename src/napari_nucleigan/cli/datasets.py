@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_nucleigan.cli.console import handle_errors, print_json, print_message, run_with_bar
+from napari_nucleigan.cli.console import handle_errors, print_answer, print_message, run_with_bar
 from napari_nucleigan.cli.options import Json
 from napari_nucleigan.data.datasets.formats import EXPORTS, FORMATS
 
@@ -47,7 +47,7 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Import a data set of another format. Broken off, the same command goes on."""
-    from napari_nucleigan.data.datasets.formats.importing import import_dataset
+    from napari_nucleigan.data.datasets.formats.exchange import import_dataset
 
     job = import_dataset(form.value, source, out, mpp=mpp, table=table, skip_broken=skip_broken)
     report = run_with_bar(job, "Interrupted; what was converted is kept, and the same command goes on from it.")
@@ -55,11 +55,8 @@ def import_(
         print_message(text)
     for name, reason in report.left_out.items():
         print_message(f"Left out, {name}: {reason}")
-    if as_json:
-        print_json(report.to_json())
-    else:
-        kept = f" ({report.kept} by an earlier attempt)" if report.kept else ""
-        print(f"{report.images} images{kept} with {report.nuclei} nuclei -> {out}")
+    kept = f" ({report.kept} by an earlier attempt)" if report.kept else ""
+    print_answer(as_json, report.to_json(), f"{report.images} images{kept} with {report.nuclei} nuclei -> {out}")
 
 
 @handle_errors
@@ -71,13 +68,10 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Export a data set to another format."""
-    from napari_nucleigan.data.datasets.formats.exporting import export_dataset
+    from napari_nucleigan.data.datasets.formats.exchange import export_dataset
 
     report = run_with_bar(export_dataset(form.value, source, out, split=split))
-    if as_json:
-        print_json(report.to_json())
-    else:
-        print(f"{report.images} images with {report.nuclei} nuclei -> {out}")
+    print_answer(as_json, report.to_json(), f"{report.images} images with {report.nuclei} nuclei -> {out}")
 
 
 @handle_errors
@@ -129,10 +123,8 @@ def corrections(
         # Of another size: what writes them says so.
         known = known | drawn if drawn.shape == shape else drawn
     names = run_with_bar(write_corrections(source, _read(labels, shape), known, out, source.name))
-    if as_json:
-        print_json({"out": str(out), "images": names, "pixels": int(np.count_nonzero(known))})
-    else:
-        print(f"{len(names)} regions of {source.name}, {np.count_nonzero(known)} pixels -> {out}")
+    found = {"out": str(out), "images": names, "pixels": int(np.count_nonzero(known))}
+    print_answer(as_json, found, f"{len(names)} regions of {source.name}, {found['pixels']} pixels -> {out}")
 
 
 def _read(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.int32]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,17 +56,22 @@ def with_options(
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = inspect.signature(command, eval_str=True).parameters
-        options = [_parameter(facts, unset) for name, facts in field_facts(model).items() if name not in without]
+        fields = [facts for name, facts in field_facts(model).items() if name not in without]
+        options = [_parameter(facts, unset) for facts in fields]
+        # Options by the names of version 0.1.0: accepted, and not shown.
+        former = {facts.former: facts.name for facts in fields if facts.former}
+        hidden = [_parameter(replace(facts, name=facts.former), True, hidden=True) for facts in fields if facts.former]
 
         @functools.wraps(command)
         def wrapped(**values: Any) -> None:
             given = {option.name: values.pop(option.name) for option in options}
+            given |= {name: value for old, name in former.items() if (value := values.pop(old)) is not None}
             if unset:
                 given = {name: value for name, value in given.items() if value is not None}
             command(**values, settings=make(**given))
 
         kept = [parameter for name, parameter in own.items() if name != "settings"]
-        parameters = [*kept, *options]
+        parameters = [*kept, *options, *hidden]
         wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         wrapped.__annotations__ = {each.name: each.annotation for each in parameters}
         del wrapped.__wrapped__
@@ -74,7 +80,7 @@ def with_options(
     return decorate
 
 
-def _parameter(facts: FieldFacts, unset: bool) -> inspect.Parameter:
+def _parameter(facts: FieldFacts, unset: bool, hidden: bool = False) -> inspect.Parameter:
     default = None if unset else facts.default
     option = typer.Option(
         # A field may ask for a short name beside its own.
@@ -83,6 +89,7 @@ def _parameter(facts: FieldFacts, unset: bool) -> inspect.Parameter:
         min=facts.limits.get("ge"),
         max=facts.limits.get("le"),
         show_default=default is not None,
+        hidden=hidden,
     )
     annotation = facts.annotation | None if unset else facts.annotation
     return inspect.Parameter(

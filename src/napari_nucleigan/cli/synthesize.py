@@ -16,6 +16,7 @@ from napari_nucleigan.cli.console import (
     CONTINUES_TEXT,
     FAILED,
     handle_errors,
+    print_answer,
     print_json,
     print_message,
     run_with_bar,
@@ -88,7 +89,7 @@ def draw_masks(
     """
     from napari_nucleigan.base.files import write_text
     from napari_nucleigan.data.images.files import write_labels
-    from napari_nucleigan.masks.sampler.sample import sample
+    from napari_nucleigan.masks.polygons import sample
 
     began = time.perf_counter()
     record = {"size": list(size), "mpp": mpp, "seed": seed, "statistics": statistics.model_dump(mode="json")}
@@ -158,7 +159,7 @@ def masks(
     settings: dict[str, Any],
 ) -> None:
     """Draw random polygon masks. Broken off, the same command goes on."""
-    from napari_nucleigan.masks.sampler.presets import learn, save
+    from napari_nucleigan.masks.polygons import learn, save
 
     shape = _shape(size)
     if save_statistics is not None and save_statistics.suffix.lower() != ".json":
@@ -169,11 +170,9 @@ def masks(
     if save_statistics is not None:
         save(statistics, save_statistics)
     report = run_with_bar(draw_masks(out, count, shape, statistics, mpp, seed))
-    if as_json:
-        print_json(asdict(report))
-    else:
-        there = f", {report.kept} were there" if report.kept else ""
-        print(f"{report.made} masks with {report.nuclei} nuclei drawn in {report.seconds:.1f} s{there} -> {out}")
+    there = f", {report.kept} were there" if report.kept else ""
+    text = f"{report.made} masks with {report.nuclei} nuclei drawn in {report.seconds:.1f} s{there} -> {out}"
+    print_answer(as_json, asdict(report), text)
 
 
 @handle_errors

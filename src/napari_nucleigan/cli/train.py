@@ -20,6 +20,7 @@ from napari_nucleigan.cli.console import (
     Stopped,
     TrainingView,
     handle_errors,
+    print_answer,
     print_event,
     print_json,
     print_message,
@@ -335,10 +336,7 @@ def _estimate(
     if started()[1] > 1:
         raise typer.BadParameter("--estimate is for a single process.")
     found = run_with_bar(estimate(data, recipe, device=device, synthetic=synthetic))
-    if as_json:
-        print_json(found.to_json())
-    else:
-        print(found)
+    print_answer(as_json, found.to_json(), found)
 
 
 @app.command()

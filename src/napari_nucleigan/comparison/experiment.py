@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import datetime
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from napari_nucleigan.base.devices import usable_cores
 from napari_nucleigan.base.errors import DatasetError, NucleiganError, OutputError, RecipeError, StopRequested
@@ -34,9 +35,6 @@ from napari_nucleigan.segmentation import SegmentSettings, segment
 from napari_nucleigan.synthesis import SetSettings, synthesize_set
 from napari_nucleigan.training import SegmenterRecipe, read_recipe, train_segmenter
 from napari_nucleigan.training.runs.status import RunState, state_of
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 PAIRS = SetSettings(count=48, size=512)
 """The synthetic pairs: as many pixels as the 12 tiles of the Kumar split that train."""

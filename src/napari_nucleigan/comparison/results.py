@@ -61,6 +61,11 @@ class Column:
     published: str | None = None
     lower: bool = False
 
+    @property
+    def better(self) -> str:
+        """Which way is better, in words."""
+        return f"{'less' if self.lower else 'more'} is better"
+
 
 COLUMNS = (
     Column("aji", "AJI", published="aji"),
@@ -94,10 +99,6 @@ class Budget:
     validation: int
     synthetic: int = 0
     where: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Represent the budget by numbers and strings."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ class Trial:
         """Represent the trial by dictionaries, lists, numbers and strings."""
         return {
             "seed": self.seed,
-            "budget": self.budget.to_json(),
+            "budget": asdict(self.budget),
             "parameters": self.parameters,
             "sha256": self.sha256,
             "decoding": self.decoding,
@@ -319,3 +320,28 @@ def best(values: list[float | None], lower: bool) -> float | None:
 def ends(interval: Interval | None, digits: int, sign: str = "") -> str:
     """Write an interval in brackets; nothing where there is none."""
     return "" if interval is None else f" [{number(interval.low, digits, sign)}, {number(interval.high, digits, sign)}]"
+
+
+def summary(comparison: MethodComparison) -> tuple[list[str], list[list[str]]]:
+    """Lay the means over all test images out as text.
+
+    Returns
+    -------
+    header : list of str
+    rows : list of list of str
+        One for each method; published figures stand behind ours.
+    """
+    header = ["method", "AJI", "95 %", "paper", "AHDp px", "paper", "F1", "paper"]
+    rows = []
+    for outcome in comparison.outcomes:
+        if not outcome.trials:
+            rows.append([outcome.method.title, "not run", *[""] * (len(header) - 2)])
+            continue
+        cells = []
+        for column in COLUMNS:
+            cells.append(number(comparison.mean(outcome, column.metric), column.digits))
+            if column.metric == "aji":
+                cells.append(ends(comparison.interval(outcome, "aji"), column.digits).strip())
+            cells.append(number(published(outcome.method.published, column.published), column.digits))
+        rows.append([outcome.method.title, *cells])
+    return header, rows

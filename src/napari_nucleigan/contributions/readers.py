@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from napari_nucleigan.base.errors import LabelsError
-from napari_nucleigan.contributions.commands import GLASS, SHOW_GLASS
 from napari_nucleigan.contributions.layers import (
     LayerData,
     density_layer,
@@ -15,6 +14,7 @@ from napari_nucleigan.contributions.layers import (
     pyramid_layer,
     slide_layer,
 )
+from napari_nucleigan.contributions.menus import GLASS, SHOW_GLASS
 from napari_nucleigan.data.images.files import read_image, read_labels
 from napari_nucleigan.data.images.headers import file_kind, jpeg_header, png_header
 from napari_nucleigan.data.images.tiff import is_density, read_density, read_header

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_nucleigan.metrics.pooling import pool, pooled_figures
+from napari_nucleigan.metrics.scores import COUNTS, DEFINITIONS, pool, pooled_figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,20 +16,7 @@ if TYPE_CHECKING:
     from napari_nucleigan.labels.regions import Float64Array
     from napari_nucleigan.metrics import Scores, Tally
 
-AVERAGED = (
-    "aji",
-    "aji_plus",
-    "dq",
-    "sq",
-    "pq",
-    "f1",
-    "precision",
-    "recall",
-    "dice",
-    "hausdorff",
-    "average_hausdorff",
-    "average_hausdorff_penalised",
-)
+AVERAGED = tuple(name for name in DEFINITIONS if name not in COUNTS)
 """The metrics of which a mean over images is given."""
 
 _CELLS = 1 << 22  # of the table of draws that is held at a time

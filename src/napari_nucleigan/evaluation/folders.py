@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from napari_nucleigan import metrics
 from napari_nucleigan.base.devices import usable_cores
-from napari_nucleigan.base.errors import DatasetError, ImageError
+from napari_nucleigan.base.errors import DatasetError, ImageError, listing
 from napari_nucleigan.base.events import Note, Progress
 from napari_nucleigan.data.datasets.dataset import read_split
 from napari_nucleigan.data.images.files import list_images, read_labels
@@ -240,13 +240,6 @@ def split_rows(truth: Path, given: str | Path | None = None) -> dict[str, dict[s
         if rows := read_split(place / "split.csv"):
             return rows
     return {}
-
-
-def listing(names: Iterable[str], most: int = 10) -> str:
-    """Write names in one line, the last of many as their number."""
-    names = list(names)
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _known_splits(rows: dict[str, dict[str, str]]) -> str:

@@ -14,10 +14,11 @@ import subprocess
 import sys
 import threading
 from collections import deque
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -26,9 +27,6 @@ from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.data.images.files import read_labels
 from napari_nucleigan.evaluation.averages import Failure, ImageScores
 from napari_nucleigan.metrics import Scores, Tally
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
 
 Found: TypeAlias = ImageScores | Failure
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan.base import tables
 from napari_nucleigan.evaluation.averages import AVERAGED, Bootstrap, Failure, Group, ImageScores, Interval
+from napari_nucleigan.metrics.scores import COUNTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,8 +28,6 @@ COLUMNS = (
     ("average_hausdorff_penalised", "AHDp px"),
 )
 """Metrics of the tables for people, and their headings."""
-
-_COUNTS = ("n_truth", "n_pred", "tp", "fp", "fn", "matched", "missed", "spurious")
 
 
 @dataclass(frozen=True)
@@ -188,7 +187,7 @@ class Report:
         header = ["level", "name", "organ", "averaging", "images"]
         for name in AVERAGED:
             header += [name, f"{name}_low", f"{name}_high"]
-        header += [*_COUNTS, "note"]
+        header += [*COUNTS, "note"]
         rows = [
             _csv_row(header, i.scores.to_json(), level="image", name=i.name, organ=i.organ, images=1)
             for i in self.images
@@ -201,7 +200,7 @@ class Report:
             level = "overall" if group is self.overall else "organ"
             about = {"level": level, "name": group.name, "images": len(group.images)}
             about["organ"] = group.name if level == "organ" else None
-            counts = {name: value for name, value in group.pooled.to_json().items() if name in _COUNTS}
+            counts = {name: value for name, value in group.pooled.to_json().items() if name in COUNTS}
             mean = {**counts, **group.mean}
             rows.append(_csv_row(header, mean, group.mean_intervals, averaging="mean over images", **about))
             rows.append(_csv_row(header, group.pooled.to_json(), group.pooled_intervals, averaging="pooled", **about))

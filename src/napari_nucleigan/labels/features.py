@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_nucleigan import stains
+from napari_nucleigan.base import tables
 from napari_nucleigan.base.errors import LabelsError
-from napari_nucleigan.base.files import atomic_write
 from napari_nucleigan.labels.checks import check_labels
 from napari_nucleigan.labels.regions import Regions, numbered
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
 Table = dict[str, npt.NDArray[Any]]
 """Columns of equal length by name."""
@@ -125,28 +123,25 @@ def write_csv(path: str | Path, table: Mapping[str, npt.NDArray[Any]]) -> None:
     write_csv_parts(path, [table])
 
 
-def write_csv_parts(path: str | Path, tables: Iterable[Mapping[str, npt.NDArray[Any]]]) -> None:
+def write_csv_parts(path: str | Path, parts: Iterable[Mapping[str, npt.NDArray[Any]]]) -> None:
     """Write tables with the same columns as one, of which only one is held at a time.
 
     Parameters
     ----------
     path : str or Path
         The file.
-    tables : iterable of mapping of str to ndarray, shape (n,)
-        As for `write_csv`, one below the other.
+    parts : iterable of mapping of str to ndarray, shape (n,)
+        As for `write_csv`, one below the other. The first names the columns.
 
     Raises
     ------
     OutputError
         If the file cannot be written.
     """
-    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as handle:
-        writer = csv.writer(handle, lineterminator="\n")
-        for number, table in enumerate(tables):
-            if number == 0:
-                writer.writerow(table)
-            columns = [[_text(value) for value in np.asarray(column).tolist()] for column in table.values()]
-            writer.writerows(zip(*columns, strict=True))
+    rest = iter(parts)
+    first = next(rest, {})
+    columns = ([map(_text, np.asarray(column).tolist()) for column in table.values()] for table in chain([first], rest))
+    tables.write_csv(path, first, chain.from_iterable(zip(*part, strict=True) for part in columns))
 
 
 def _text(value: object) -> str:

@@ -10,9 +10,10 @@ import gzip
 import json
 import math
 import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, cast
+from typing import Any, NamedTuple, TextIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +21,7 @@ import numpy.typing as npt
 from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.base.files import atomic_write, write_text
 from napari_nucleigan.labels.checks import check_labels
-from napari_nucleigan.labels.outlines import draw, outlines
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from napari_nucleigan.labels.outlines import Polygon
+from napari_nucleigan.labels.outlines import Polygon, draw, outlines
 
 _DAMAGES = (ValueError, TypeError, KeyError, AttributeError, EOFError, zlib.error, RecursionError, MemoryError)
 

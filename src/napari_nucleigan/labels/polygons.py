@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.labels.checks import check_labels
 from napari_nucleigan.labels.outlines import draw, outlines
 from napari_nucleigan.labels.regions import regions_of
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    import numpy.typing as npt
-
-    Points = npt.NDArray[np.float64]
-    """Corners (row, column), shape (n, 2); the centre of the first pixel is (0, 0), as in napari."""
+Points = npt.NDArray[np.float64]
+"""Corners (row, column), shape (n, 2); the centre of the first pixel is (0, 0), as in napari."""
 
 ELLIPSE_CORNERS = 64
 """Corners of the polygon that stands for an ellipse; it lies within 0.2 % of the radius."""

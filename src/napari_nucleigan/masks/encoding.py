@@ -7,19 +7,17 @@ CNN3 (Kumar et al., IEEE TMI 2017) and ``"pixel-distance"`` that of DIST (Naylor
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_nucleigan.base.errors import LabelsError, RecipeError
+from napari_nucleigan.labels.regions import numbered
 from napari_nucleigan.masks.splitting import grow_seeds, split_by_prominence
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from numpy.typing import NDArray
 
 FARTHEST = 24.0
 """Distance in pixels that is 1 in the encoding ``"pixel-distance"``; larger ones are cut off."""
@@ -205,22 +203,28 @@ def _drop_small(labels: NDArray[np.int32], min_area: int) -> NDArray[np.int32]:
     return renumbered
 
 
+def _depths(
+    labels: NDArray[np.int32],
+) -> Iterator[tuple[int, tuple[slice, slice], NDArray[np.bool_], NDArray[np.float64]]]:
+    """Give each nucleus' number, its box, its pixels there, and how far each is from what is not of the nucleus."""
+    for number, box in enumerate(ndimage.find_objects(labels), start=1):
+        if box is not None:
+            own = labels[box] == number
+            yield number, box, own, ndimage.distance_transform_edt(np.pad(own, 1))[1:-1, 1:-1]
+
+
 def _normalised_distance(labels: NDArray[np.int32]) -> NDArray[np.float32]:
     distance = np.zeros(labels.shape, dtype=np.float32)
-    for index, box in enumerate(ndimage.find_objects(labels), start=1):
-        if box is None:
-            continue
-        inside = labels[box] == index
-        to_border = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1][inside]
+    for number, box, inside, depth in _depths(labels):
         # The outermost pixels lie at distance 1. Starting there at 0 keeps a valley between any two
         # nuclei that touch.
-        heart = to_border.max()
+        heart = depth.max()
         if heart > 1:
-            distance[box][inside] = (to_border - 1) / (heart - 1)
+            distance[box][inside] = (depth[inside] - 1) / (heart - 1)
         else:
             # Too thin for a valley inside: its heart is what touches no other nucleus.
             grown = tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in box)
-            own = labels[grown] == index
+            own = labels[grown] == number
             alone = own & ~ndimage.binary_dilation((labels[grown] > 0) & ~own, _SQUARE)
             distance[grown][alone if alone.any() else own] = 1.0
     return distance
@@ -228,22 +232,17 @@ def _normalised_distance(labels: NDArray[np.int32]) -> NDArray[np.float32]:
 
 def _three_classes(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
     inside = (labels > 0) & ~_contour_band(labels)
-    for index, box in enumerate(ndimage.find_objects(labels), start=1):
-        if box is None or (inside[box] & (labels[box] == index)).any():
-            continue
-        own = labels[box] == index
-        # Too thin for a boundary of two pixels: its innermost pixels are its inside.
-        depth = ndimage.distance_transform_edt(np.pad(own, 1))[1:-1, 1:-1]
-        inside[box] |= own & (depth >= depth.max())
+    for _, box, own, depth in _depths(labels):
+        if not (inside[box] & own).any():
+            # Too thin for a boundary of two pixels: its innermost pixels are its inside.
+            inside[box] |= own & (depth >= depth.max())
     return np.stack([inside, (labels > 0) & ~inside, labels == 0])
 
 
 def _pixel_distance(labels: NDArray[np.int32]) -> NDArray[np.float32]:
     distance = np.zeros(labels.shape, dtype=np.float32)
-    for index, box in enumerate(ndimage.find_objects(labels), start=1):
-        if box is not None:
-            inside = labels[box] == index
-            distance[box][inside] = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1][inside]
+    for _, box, inside, depth in _depths(labels):
+        distance[box][inside] = depth[inside]
     near: NDArray[np.float32] = np.minimum(distance / FARTHEST, 1)
     return near
 
@@ -287,15 +286,7 @@ def _checked(labels: NDArray[np.integer]) -> NDArray[np.int32]:
         )
     if labels.size and (labels.min() < 0 or labels.max() > labels.size):
         # Sparse or negative values would make tables as long as the largest of them.
-        values, inverse = np.unique(labels, return_inverse=True)
-        offset = int(np.searchsorted(values, 0))
-        if offset == values.size or values[offset] != 0:
-            return np.asarray(inverse.reshape(labels.shape) + 1, dtype=np.int32)
-        codes = np.arange(values.size, dtype=np.int32)
-        codes[:offset] += 1
-        codes[offset] = 0
-        consecutive: NDArray[np.int32] = codes[inverse].reshape(labels.shape)
-        return consecutive
+        return numbered(labels)[1]
     return labels.astype(np.int32)
 
 

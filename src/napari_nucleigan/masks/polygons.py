@@ -1,9 +1,299 @@
-"""Random polygon masks by the names that Python users know: statistics fitted, presets, masks sampled."""
+"""Random masks of closed polygons, laid out like the nuclei of a tissue.
+
+`sample` draws a mask, `fit` learns from label images. What masks shall be like is a preset (a tissue by its name),
+label images, or statistics that were saved.
+"""
 
 from __future__ import annotations
 
-from napari_nucleigan.masks.sampler.fit import fit
-from napari_nucleigan.masks.sampler.parameters import PolygonMasks
-from napari_nucleigan.masks.sampler.sample import PRESETS, preset, sample
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
 
-__all__ = ["PRESETS", "PolygonMasks", "fit", "preset", "sample"]
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from skimage.measure import label
+
+from napari_nucleigan.base.errors import LabelsError, RecipeError
+from napari_nucleigan.base.files import write_text
+from napari_nucleigan.data.datasets.dataset import read_split
+from napari_nucleigan.data.images.files import list_images, read_labels, read_mpp
+from napari_nucleigan.masks.sampler.fit import fit
+from napari_nucleigan.masks.sampler.layout import Layout, lay_out, tissue_of
+from napari_nucleigan.masks.sampler.parameters import PolygonMasks
+from napari_nucleigan.masks.sampler.random_outlines import fill, walk
+from napari_nucleigan.masks.sampler.statistics import LayoutStatistics, describe, neighbouring
+
+__all__ = [
+    "PRESETS",
+    "LayoutStatistics",
+    "PolygonMasks",
+    "describe",
+    "fit",
+    "is_statistics",
+    "label_files",
+    "learn",
+    "learn_by_organ",
+    "open_statistics",
+    "preset",
+    "sample",
+    "save",
+]
+
+PRESETS = ("all", "breast", "kidney", "liver", "prostate")
+"""Names of what was learnt from the training tiles of the Kumar data set, by organ; "all" from all of them."""
+
+# 2**32 over the golden ratio: its multiples fill the circle evenly, however many are taken.
+_GOLDEN = 2654435769
+
+
+def sample(statistics: PolygonMasks, shape: tuple[int, int], mpp: float = 0.25, seed: int = 0) -> NDArray[np.int32]:
+    """Draw a random mask.
+
+    The same arguments give the same mask. Seeds that follow one another go evenly through the tissues of a fit.
+
+    Parameters
+    ----------
+    statistics : PolygonMasks
+        What it shall look like.
+    shape : (int, int)
+        Height and width in pixels.
+    mpp : float
+        Microns per pixel.
+    seed : int
+        0 or more.
+
+    Returns
+    -------
+    (H, W) array of int32
+        0 is background; nuclei are numbered 1, 2, ... without gaps, each of one piece (of pixels that share a side).
+
+    Raises
+    ------
+    RecipeError
+        If the shape, `mpp` or the seed cannot be used.
+    """
+    height, width = shape
+    if height < 1 or width < 1:
+        raise RecipeError(f"A mask has at least one pixel each way, not {height} x {width}.")
+    if not (mpp > 0 and np.isfinite(mpp)):
+        raise RecipeError(f"Microns per pixel must be above 0, not {mpp}.")
+    if seed < 0:
+        raise RecipeError(f"The seed must be 0 or more, not {seed}.")
+    random = np.random.Generator(np.random.PCG64(seed))
+    tissue = tissue_of(statistics, seed * _GOLDEN % 2**32 / 2**32)
+    layout = lay_out(random, tissue, (height * mpp, width * mpp), mpp)
+    count = len(layout.centres)
+    outlines = walk(
+        random, count, statistics.vertices, statistics.irregularity, statistics.spikiness, statistics.smoothed
+    )
+    labels = fill(_turned(outlines, layout) / mpp - 0.5, (height, width))
+    return _whole(_parted(labels, layout))
+
+
+def _turned(outlines: NDArray[np.float64], layout: Layout) -> NDArray[np.float64]:
+    # A circle of area 1 has the diameter 2 / sqrt(pi).
+    along = outlines[..., 1] * (layout.length * np.sqrt(np.pi) / 2)[:, None]
+    across = outlines[..., 0] * (layout.width * np.sqrt(np.pi) / 2)[:, None]
+    cosine, sine = np.cos(layout.angle)[:, None], np.sin(layout.angle)[:, None]
+    turned = np.stack([along * sine + across * cosine, along * cosine - across * sine], -1)
+    return np.asarray(turned + layout.centres[:, None])
+
+
+def _parted(labels: NDArray[np.int32], layout: Layout) -> NDArray[np.int32]:
+    # Nuclei that shall not touch but do, for the corners of their outlines, lose the pixels of contact: the larger one.
+    area = np.concatenate([[0], layout.length * layout.width])
+    meets = np.concatenate([[False], layout.meets])
+    for first, second in neighbouring(labels):
+        near = np.flatnonzero((first != second).ravel() & (first.ravel() > 0) & (second.ravel() > 0))
+        one, other = first.ravel()[near], second.ravel()[near]
+        wrong = ~(meets[one] & meets[other])
+        near, larger = near[wrong], (area[one] >= area[other])[wrong]
+        for side, chosen in ((first, near[larger]), (second, near[~larger])):
+            side[np.unravel_index(chosen, side.shape)] = 0
+    return labels
+
+
+def _whole(labels: NDArray[np.int32]) -> NDArray[np.int32]:
+    # What another nucleus or the border has cut in pieces keeps the largest; then number without gaps.
+    pieces, count = label(labels, background=0, connectivity=1, return_num=True)
+    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
+    owner = np.zeros(count + 1, np.int64)
+    owner[pieces.ravel()] = labels.ravel()
+    order = np.lexsort((np.arange(count + 1), -sizes, owner))
+    first = np.ones(count + 1, bool)
+    first[1:] = owner[order][1:] != owner[order][:-1]
+    kept = order[first]
+    kept = kept[owner[kept] > 0]
+    numbers = np.zeros(count + 1, np.int32)
+    numbers[kept] = np.arange(1, len(kept) + 1)
+    return np.asarray(numbers[pieces])
+
+
+@cache
+def preset(name: str) -> PolygonMasks:
+    """Return what was learnt from an organ.
+
+    Raises
+    ------
+    RecipeError
+        If there is no such preset.
+    """
+    if name not in PRESETS:
+        raise RecipeError(f"There is no mask preset {name!r}; there are {', '.join(PRESETS)}.")
+    text = (files("napari_nucleigan.masks.sampler") / "organs" / f"{name}.json").read_text("utf-8")
+    return PolygonMasks.model_validate_json(text)
+
+
+DEFAULT_MPP = 0.25
+"""Microns per pixel of label images that do not say theirs."""
+
+
+def learn(like: str | Path, mpp: float | None = None) -> PolygonMasks:
+    """Find the statistics of what masks shall be like.
+
+    Parameters
+    ----------
+    like : str or Path
+        A preset; a file that `save` wrote; a label image, a folder of them, or a data set. From images that
+        ``split.csv`` calls ``"test"`` nothing is learnt, unless there are no others.
+    mpp : float, optional
+        Microns per pixel of label images that do not say theirs; by default 0.25.
+
+    Returns
+    -------
+    PolygonMasks
+
+    Raises
+    ------
+    RecipeError
+        If there is no such thing, or a file does not hold statistics.
+    LabelsError
+        If label images are missing, damaged, without nuclei, or of different pixel sizes.
+    DatasetError
+        If ``split.csv`` cannot be understood.
+    """
+    if like in PRESETS:
+        return preset(str(like))
+    path = _found(like)
+    return open_statistics(path) if is_statistics(path) else _fitted(_to_learn_from(path), path, mpp)
+
+
+def learn_by_organ(like: str | Path, mpp: float | None = None) -> dict[str, PolygonMasks]:
+    """Find the statistics of what masks shall be like, of each organ by itself.
+
+    Parameters
+    ----------
+    like : str or Path
+        As for `learn`. The organs of the preset "all" are the other presets; those of a data set are what
+        ``split.csv`` says.
+    mpp : float, optional
+        As for `learn`.
+
+    Returns
+    -------
+    dict of str to PolygonMasks
+        By the organ; empty where it is not known.
+
+    Raises
+    ------
+    RecipeError, LabelsError, DatasetError
+        As `learn`.
+    """
+    if like in PRESETS:
+        return {name: preset(name) for name in PRESETS if like in (name, "all") and name != "all"}
+    path = _found(like)
+    if is_statistics(path):
+        return {"": open_statistics(path)}
+    rows = _rows(path)
+    by_organ: dict[str, list[Path]] = {}
+    for file in _to_learn_from(path):
+        by_organ.setdefault(rows.get(file.stem, {}).get("organ") or "", []).append(file)
+    return {organ: _fitted(files, path, mpp, organ) for organ, files in sorted(by_organ.items())}
+
+
+def label_files(path: Path) -> list[Path]:
+    """List the label images that a path means: itself, those of a data set, or those of a folder.
+
+    Raises
+    ------
+    LabelsError
+        If there are none.
+    """
+    if not path.exists():
+        raise LabelsError(f"There are no masks at {path}; check the path.")
+    if not path.is_dir():
+        return [path]
+    folder = path / "labels" if (path / "labels").is_dir() else path
+    files = list_images(folder)
+    if not files:
+        raise LabelsError(f"There are no label images in {folder}; choose another folder.")
+    return files
+
+
+def save(statistics: PolygonMasks, path: str | Path) -> None:
+    """Write statistics as JSON, whole or not at all, for `learn` to read.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    write_text(path, statistics.model_dump_json(indent=1) + "\n")
+
+
+def is_statistics(path: Path) -> bool:
+    """Tell by its name whether a file holds statistics, and no label image."""
+    return path.suffix.lower() == ".json" and not path.is_dir()
+
+
+def open_statistics(path: Path) -> PolygonMasks:
+    """Read what `save` wrote.
+
+    Raises
+    ------
+    RecipeError
+        If the file is missing or holds something else.
+    """
+    try:
+        return PolygonMasks.model_validate_json(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        raise RecipeError(
+            f"{path} does not hold the statistics of masks; give a file that 'nucleigan masks --save-statistics' wrote."
+        ) from error
+
+
+def _found(like: str | Path) -> Path:
+    path = Path(like).expanduser()
+    if not path.exists():
+        raise RecipeError(
+            f"Masks cannot be like {str(like)!r}: there is no such preset and no such file or folder. The presets are "
+            f"{', '.join(PRESETS)}; a folder holds label images."
+        )
+    return path
+
+
+def _rows(path: Path) -> dict[str, dict[str, str]]:
+    return read_split(path / "split.csv") if path.is_dir() else {}
+
+
+def _to_learn_from(path: Path) -> list[Path]:
+    files, rows = label_files(path), _rows(path)
+    # What is learnt goes into training data, and test images are for the final figure only.
+    return [file for file in files if rows.get(file.stem, {}).get("split") != "test"] or files
+
+
+def _fitted(files: list[Path], path: Path, mpp: float | None, organ: str = "") -> PolygonMasks:
+    sizes = {read_mpp(file) or mpp or DEFAULT_MPP for file in files}
+    if max(sizes) > 1.01 * min(sizes):
+        raise LabelsError(
+            f"The label images of {path} differ in microns per pixel, from {min(sizes):.3g} to {max(sizes):.3g}; "
+            "bring them to one size first, or learn from those of one size."
+        )
+    try:
+        return fit((read_labels(file) for file in files), min(sizes))
+    except LabelsError as error:
+        if not organ:
+            raise
+        raise LabelsError(f"{organ}: {error}") from error

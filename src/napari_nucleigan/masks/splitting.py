@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.segmentation import watershed
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 GRID = 32
 """Pixels to which the offsets of tiles must be aligned for their nuclei to be exactly the same."""

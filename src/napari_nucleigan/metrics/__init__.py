@@ -13,44 +13,6 @@ References
 
 from __future__ import annotations
 
-from napari_nucleigan.metrics.agreement import (
-    PanopticQuality,
-    aji,
-    aji_plus,
-    dice,
-    panoptic_quality,
-)
-from napari_nucleigan.metrics.binning import Bins
-from napari_nucleigan.metrics.distances import (
-    HausdorffDistances,
-    hausdorff,
-    sahasrabudhe_hausdorff,
-)
-from napari_nucleigan.metrics.inspection import Inspection, Nuclei, inspect
-from napari_nucleigan.metrics.outcomes import OUTCOMES
-from napari_nucleigan.metrics.pooling import Tally, pool, tally
-from napari_nucleigan.metrics.scores import Scores, evaluate
-from napari_nucleigan.metrics.table import Overlaps, overlaps
+import lazy_loader
 
-__all__ = [
-    "OUTCOMES",
-    "Bins",
-    "HausdorffDistances",
-    "Inspection",
-    "Nuclei",
-    "Overlaps",
-    "PanopticQuality",
-    "Scores",
-    "Tally",
-    "aji",
-    "aji_plus",
-    "dice",
-    "evaluate",
-    "hausdorff",
-    "inspect",
-    "overlaps",
-    "panoptic_quality",
-    "pool",
-    "sahasrabudhe_hausdorff",
-    "tally",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

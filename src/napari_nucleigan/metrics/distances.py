@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt, find_objects
+from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
-from napari_nucleigan.labels.regions import check_pair, numbered
-from napari_nucleigan.metrics.table import overlaps
+from napari_nucleigan.labels.regions import check_pair, regions_of
+from napari_nucleigan.metrics.agreement import overlaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_nucleigan.labels.regions import Float64Array, Int64Array, LabelArray
-    from napari_nucleigan.metrics.table import Overlaps
+    from napari_nucleigan.metrics.agreement import Overlaps
 
     Boxes = tuple[Int64Array, Int64Array]
     Window = tuple[slice, slice]
@@ -252,12 +252,8 @@ def _indices(table: Overlaps, pairs: Int64Array) -> Iterator[tuple[int, int]]:
 
 
 def _boxes(labels: LabelArray, ids: LabelArray) -> Int64Array:
-    if labels.max(initial=0) > labels.size:  # a list by label would be too long
-        values, labels = numbered(labels)
-        ids = np.searchsorted(values, ids) + 1
-    found = find_objects(labels)
-    boxes = [[edge for side in found[label - 1] for edge in (side.start, side.stop)] for label in ids.tolist()]
-    return np.array(boxes).reshape(-1, 4)
+    values, regions = regions_of(labels)
+    return regions.boxes[np.searchsorted(values, ids)]
 
 
 def _diameters(areas: Int64Array) -> Float64Array:

@@ -5,29 +5,38 @@ The outcomes are defined on the page on metrics of the documentation.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_nucleigan.base.errors import LabelsError
-from napari_nucleigan.labels.regions import local_density, regions, runs
-from napari_nucleigan.metrics.agreement import pairs_above
-from napari_nucleigan.metrics.binning import Bins, binned
+from napari_nucleigan.labels.regions import (
+    Float64Array,
+    Int64Array,
+    LabelArray,
+    Regions,
+    Runs,
+    local_density,
+    regions,
+    runs,
+)
+from napari_nucleigan.metrics.agreement import Overlaps, pairs_above, tabulate
 from napari_nucleigan.metrics.distances import pair_distances, summarise
-from napari_nucleigan.metrics.outcomes import MATCHED, OUTCOMES, find_outcomes, join_rows, paint_outcomes
+from napari_nucleigan.metrics.outcomes import (
+    MATCHED,
+    OUTCOMES,
+    Bins,
+    NucleusOutcomes,
+    binned,
+    find_outcomes,
+    join_rows,
+    paint_outcomes,
+)
 from napari_nucleigan.metrics.scores import Scores, combine
-from napari_nucleigan.metrics.table import tabulate
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy.typing as npt
-
-    from napari_nucleigan.labels.regions import Float64Array, Int64Array, LabelArray, Regions, Runs
-    from napari_nucleigan.metrics.outcomes import NucleusOutcomes
-    from napari_nucleigan.metrics.table import Overlaps
 
 IOU_RANGE = (0.05, 0.95)
 """IoU thresholds that `inspect` takes."""

@@ -5,14 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from napari_nucleigan.base.errors import ModelError
 from napari_nucleigan.base.files import write_bytes
-from napari_nucleigan.models.cards import read_card, read_checked
-
-if TYPE_CHECKING:
-    from napari_nucleigan.models.cards import Kind, ModelCard
+from napari_nucleigan.models.cards import Kind, ModelCard, read_card, read_checked
 
 DEFAULT_SEGMENTER = "nucleigan-he"
 """Name of the bundled segmenter."""

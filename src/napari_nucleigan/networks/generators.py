@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
-from torch import nn
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import Tensor
+from torch import Tensor, nn
 
 
 class InstanceNorm(nn.InstanceNorm2d):
@@ -25,12 +21,8 @@ class InstanceNorm(nn.InstanceNorm2d):
         """Normalise (N, C, H, W) features."""
         normalised = super().forward(features)
         if len(features) == 1 and normalised.requires_grad:
-            normalised.register_hook(_laid_out)  # type: ignore[no-untyped-call]
+            normalised.register_hook(torch.Tensor.contiguous)  # type: ignore[no-untyped-call]
         return normalised
-
-
-def _laid_out(gradient: Tensor) -> Tensor:
-    return gradient.contiguous()
 
 
 class Generator(nn.Module):

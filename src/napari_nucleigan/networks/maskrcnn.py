@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from napari_nucleigan.base.errors import ExtraError
 from napari_nucleigan.masks.encoding import encode
@@ -32,9 +33,6 @@ except Exception as error:  # whatever a build for another torch says
         "Install the builds of torch and torchvision that belong together."
     ) from error
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from torch import Tensor
 
 LEVELS = ("0", "1", "2", "3")
 """Levels of the feature pyramid from which boxes are cut: 1/4, 1/8, 1/16 and 1/32 of the resolution."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from napari_nucleigan.base.errors import RecipeError
 from napari_nucleigan.networks.generators import FCN, CompactUNet, Generator, ResNet, UNet256
 from napari_nucleigan.networks.synthesizers import NoisyResNet, NoisyUNet, Synthesizer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 _Network = TypeVar("_Network")
 

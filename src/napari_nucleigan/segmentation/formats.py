@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -137,17 +138,21 @@ def _write_table(path: Path, found: Segmentation) -> None:
 
 
 def _write_slide_table(path: Path, found: SlideNuclei) -> tuple[()]:
-    from napari_nucleigan.labels.features import write_csv_parts
+    import numpy as np
 
-    write_csv_parts(path, found.tables())
+    from napari_nucleigan.labels.features import measure, write_csv_parts
+
+    # A slide without nuclei has a table too: a header without rows.
+    nothing = measure(np.zeros((1, 1), np.int32), np.zeros((1, 1, 3), np.uint8), found.mpp)
+    write_csv_parts(path, chain([nothing], found.tables()))
     return ()
 
 
 def _write_density(path: Path, found: SlideNuclei) -> tuple[()]:
-    from napari_nucleigan.data.images.files import write_map
+    from napari_nucleigan.data.images.files import write_tiff
     from napari_nucleigan.segmentation.slides.assembly import DENSITY_PIXEL
 
-    write_map(path, found.density(), DENSITY_PIXEL)
+    write_tiff(path, found.density(), DENSITY_PIXEL)
     return ()
 
 

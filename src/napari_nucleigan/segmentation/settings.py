@@ -92,7 +92,7 @@ class SegmentSettings(Settings):
         # The name of version 0.1.0, which records keep.
         validation_alias=AliasChoices("tta", "views"),
         serialization_alias="views",
-        json_schema_extra={"flag": "--views"},
+        json_schema_extra={"former": "views"},
         description="Average the network over so many views of the image: 1, 2 (turned upside down), 4 (mirrored), 8 "
         "(turned); a little better, and that much slower. By default what the model asks for.",
     )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_nucleigan.masks.sampler.sample import PolygonMasks
+    from napari_nucleigan.masks.polygons import PolygonMasks
     from napari_nucleigan.models import Model
     from napari_nucleigan.segmentation.segmenter import Segmenter
     from napari_nucleigan.tiling.scale import Scale

@@ -11,8 +11,14 @@ import numpy as np
 from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.data.datasets.dataset import read_split
 from napari_nucleigan.data.images.files import read_labels, read_mpp
-from napari_nucleigan.masks.sampler.presets import is_statistics, label_files, learn_by_organ, open_statistics
-from napari_nucleigan.masks.sampler.sample import PolygonMasks, sample
+from napari_nucleigan.masks.polygons import (
+    PolygonMasks,
+    is_statistics,
+    label_files,
+    learn_by_organ,
+    open_statistics,
+    sample,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,13 @@ import torch
 from napari_nucleigan.base.errors import RecipeError
 from napari_nucleigan.masks.encoding import PRESENCE_CHANNELS, decode
 from napari_nucleigan.networks import build
-from napari_nucleigan.networks import objectives as losses
-from napari_nucleigan.networks.discriminators import PatchGAN
+from napari_nucleigan.networks.discriminators import (
+    PatchGAN,
+    discriminator_loss,
+    generator_loss,
+    gradient_penalty,
+    presence_loss,
+)
 from napari_nucleigan.networks.generators import initialise
 from napari_nucleigan.training.adversarial import AdversarialTrainer, ImagePool, descend, update_ema
 
@@ -117,14 +122,14 @@ class ConditionalGAN(AdversarialTrainer):
         parts = {"l1": (recipe.l1_weight, (fake - fields).abs().mean())}
         if recipe.presence_weight:
             told = PRESENCE_CHANNELS[recipe.encoding]
-            presence = losses.presence_loss(logits[:, :told], fields[:, :told], self._ranks.all_reduce_sum)
+            presence = presence_loss(logits[:, :told], fields[:, :told], self._ranks.all_reduce_sum)
             parts["presence"] = (recipe.presence_weight, presence)
         if self.discriminator is not None and step % recipe.adversarial_interval == 0:
             values |= self._update_discriminator(images, fields, fake.detach(), step, scale)
             self.discriminator.requires_grad_(False)
             with self._autocast():
                 verdict = self.discriminator(torch.cat([images, fake], dim=1))
-            adversarial = losses.generator_loss(verdict.float(), recipe.adversarial)
+            adversarial = generator_loss(verdict.float(), recipe.adversarial)
             parts["adversarial"] = (recipe.adversarial_weight, adversarial)
         total = torch.stack([weight * loss for weight, loss in parts.values()]).sum()
         descend(self.generator_optimizer, total, recipe.lr * scale)
@@ -183,14 +188,14 @@ class ConditionalGAN(AdversarialTrainer):
         fake_pairs = self._exchange(self.pool, torch.cat([images, fake], dim=1), random)
         with self._autocast():
             real, false = discriminate(real_pairs), discriminate(fake_pairs)
-        loss = losses.discriminator_loss(real.float(), false.float(), recipe.adversarial)
+        loss = discriminator_loss(real.float(), false.float(), recipe.adversarial)
         values = {"discriminator": float(loss.detach())}
         update = step // recipe.adversarial_interval
         if recipe.penalty != "none" and update % recipe.penalty_interval == 0:
             mixing = torch.Generator().manual_seed(int(random.integers(2**31)))
             mix = ranks.local_shard(torch.rand(len(ranks.widened(real_pairs)), 1, 1, 1, generator=mixing))
             # Second derivatives are taken in float32: bfloat16 has too few digits for them.
-            penalty = losses.gradient_penalty(discriminator, real_pairs, fake_pairs, recipe.penalty, mix)
+            penalty = gradient_penalty(discriminator, real_pairs, fake_pairs, recipe.penalty, mix)
             loss = loss + recipe.penalty_weight * recipe.penalty_interval * penalty
             values["penalty"] = float(penalty.detach())
         descend(optimizer, loss, recipe.discriminator_lr * scale)

@@ -10,8 +10,7 @@ from torch.nn import functional
 
 from napari_nucleigan.masks.encoding import PRESENCE_CHANNELS
 from napari_nucleigan.networks import build, build_synthesizer
-from napari_nucleigan.networks import objectives as losses
-from napari_nucleigan.networks.discriminators import MultiScale
+from napari_nucleigan.networks.discriminators import MultiScale, discriminator_loss, generator_loss, presence_loss
 from napari_nucleigan.networks.generators import initialise
 from napari_nucleigan.training.adversarial import AdversarialTrainer, ImagePool, descend, update_ema
 
@@ -166,7 +165,7 @@ class CycleGAN(AdversarialTrainer):
         if self.paired:
             parts["features"] = (recipe.features_weight, _features_apart(seen, real_features, len(images)))
             told = PRESENCE_CHANNELS[recipe.encoding]
-            presence = losses.presence_loss(logits[:, :told], fields[:, :told], self._ranks.all_reduce_sum)
+            presence = presence_loss(logits[:, :told], fields[:, :told], self._ranks.all_reduce_sum)
             parts["supervised"] = (recipe.supervised, (drawn - fields).abs().mean() + presence)
         if recipe.identity:
             parts["identity"] = (recipe.identity, self._identity(images, masks, style, random))
@@ -236,7 +235,7 @@ class CycleGAN(AdversarialTrainer):
             verdicts = [levels[-1].float() for levels in seen]
             loss = torch.stack(
                 [
-                    losses.discriminator_loss(verdict[: len(real)], verdict[len(real) :], recipe.adversarial)
+                    discriminator_loss(verdict[: len(real)], verdict[len(real) :], recipe.adversarial)
                     for verdict in verdicts
                 ]
             ).mean()
@@ -248,7 +247,7 @@ class CycleGAN(AdversarialTrainer):
 
     def _fool(self, seen: Iterable[list[Tensor]]) -> Tensor:
         kind = self.recipe.adversarial
-        return torch.stack([losses.generator_loss(levels[-1].float(), kind) for levels in seen]).mean()
+        return torch.stack([generator_loss(levels[-1].float(), kind) for levels in seen]).mean()
 
     def _distance(self, image: Tensor, target: Tensor) -> Tensor:
         side = self.recipe.cycle_blur

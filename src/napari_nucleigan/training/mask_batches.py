@@ -12,8 +12,16 @@ from napari_nucleigan.base.errors import LabelsError, RecipeError
 from napari_nucleigan.base.events import Progress
 from napari_nucleigan.data.images.files import read_labels, read_mpp
 from napari_nucleigan.masks.encoding import encode
-from napari_nucleigan.masks.sampler.presets import is_statistics, label_files, open_statistics
-from napari_nucleigan.masks.sampler.sample import PRESETS, PolygonMasks, fit, preset, sample
+from napari_nucleigan.masks.polygons import (
+    PRESETS,
+    PolygonMasks,
+    fit,
+    is_statistics,
+    label_files,
+    open_statistics,
+    preset,
+    sample,
+)
 from napari_nucleigan.training.images import rescaled_labels
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from skimage.measure import label as connected
 
 from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.masks.editing import edits
-from napari_nucleigan.masks.sampler.sample import PolygonMasks, sample
+from napari_nucleigan.masks.polygons import PolygonMasks, sample
 
 MPP = 0.5
 SPARSE = PolygonMasks(density=2500, area=40, touching=0)

@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import ks_2samp
 
 from napari_nucleigan.base.errors import LabelsError, RecipeError
+from napari_nucleigan.masks.polygons import LayoutStatistics, PolygonMasks, describe, sample
 from napari_nucleigan.masks.sampler.fit import MOST_TISSUES, fit
-from napari_nucleigan.masks.sampler.sample import LayoutStatistics, PolygonMasks, describe, sample
 
 TRUE = PolygonMasks(
     density=7000,

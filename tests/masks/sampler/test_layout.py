@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_nucleigan.masks.sampler.layout import RandomField, lay_out, spacing
-from napari_nucleigan.masks.sampler.parameters import PolygonMasks, tissue_of
+from napari_nucleigan.masks.sampler.layout import RandomField, lay_out, tissue_of
+from napari_nucleigan.masks.sampler.parameters import PolygonMasks
+from napari_nucleigan.masks.sampler.statistics import spacing
 
 
 @pytest.mark.parametrize("smooth", [False, True])

@@ -7,9 +7,10 @@ import pytest
 from scipy.spatial import cKDTree
 
 from napari_nucleigan.base.errors import RecipeError
+from napari_nucleigan.masks.polygons import LayoutStatistics, describe, preset, sample
 from napari_nucleigan.masks.sampler.fit import scores
-from napari_nucleigan.masks.sampler.parameters import PolygonMasks, means, summary, tissue_of
-from napari_nucleigan.masks.sampler.sample import LayoutStatistics, describe, preset, sample
+from napari_nucleigan.masks.sampler.layout import means, summary, tissue_of
+from napari_nucleigan.masks.sampler.parameters import PolygonMasks
 from napari_nucleigan.masks.sampler.statistics import find_ellipses
 
 if TYPE_CHECKING:

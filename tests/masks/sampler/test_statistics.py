@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 from skimage.measure import regionprops_table
 
 from napari_nucleigan.base.errors import LabelsError, RecipeError
-from napari_nucleigan.masks.sampler.sample import PolygonMasks, fit, preset, sample
+from napari_nucleigan.masks.polygons import PolygonMasks, fit, preset, sample
 from napari_nucleigan.masks.sampler.statistics import (
     LayoutStatistics,
     bin_edges,

@@ -16,7 +16,7 @@ from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtWidgets import QApplication, QPushButton, QWidget
 
 from napari_nucleigan.data.images.files import write_image, write_labels
-from napari_nucleigan.masks.sampler.sample import preset, sample
+from napari_nucleigan.masks.polygons import preset, sample
 from napari_nucleigan.training.recipes import SegmenterRecipe
 from napari_nucleigan.training.runs.processes import RunProcess, reap, start
 from napari_nucleigan.training.runs.run_library import list_runs

@@ -12,7 +12,7 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QPoint, Qt, QThreadPool
 from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QPushButton
 
-from napari_nucleigan.masks.sampler.sample import PolygonMasks, preset, sample
+from napari_nucleigan.masks.polygons import PolygonMasks, preset, sample
 from napari_nucleigan.widgets.base.layers import METADATA_KEY
 from napari_nucleigan.widgets.masks import forms, sampler_form
 from napari_nucleigan.widgets.masks.dock import MasksWidget

@@ -13,7 +13,7 @@ from npe2 import PluginManifest
 from qtpy.QtWidgets import QApplication, QMainWindow
 
 import napari_nucleigan
-from napari_nucleigan.contributions.commands import SHOW_GLASS
+from napari_nucleigan.contributions.menus import SHOW_GLASS
 from slide_files import write_label_zarr, write_pyramid, write_svs
 
 if TYPE_CHECKING:

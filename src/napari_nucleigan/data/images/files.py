@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import imagecodecs
 import numpy as np
@@ -21,23 +22,6 @@ from napari_nucleigan.data.images.convert import to_rgb
 from napari_nucleigan.data.images.headers import PixelSize, file_kind, from_density, jpeg_header, png_header
 from napari_nucleigan.data.images.tiff import displayed, read_header, read_plane, too_large
 from napari_nucleigan.labels.checks import check_labels
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-__all__ = [
-    "IMAGE_SUFFIXES",
-    "HEImage",
-    "check_labels",
-    "list_images",
-    "read_image",
-    "read_labels",
-    "read_mask",
-    "read_mpp",
-    "to_rgb",
-    "write_image",
-    "write_labels",
-]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 """Suffixes of the files that `list_images` finds, in lower case."""
@@ -221,7 +205,7 @@ def write_image(path: str | Path, pixels: npt.NDArray[np.uint8], mpp: float | No
         return
     if path.suffix.lower() not in (".tif", ".tiff"):
         raise OutputError(f"Cannot write {path}: images are PNG or TIFF; let the name end in .png or .tif.")
-    _write_tiff(path, pixels, mpp, "rgb")
+    write_tiff(path, pixels, mpp, "rgb")
 
 
 def write_labels(path: str | Path, labels: npt.NDArray[Any], mpp: float | None = None) -> None:
@@ -248,30 +232,28 @@ def write_labels(path: str | Path, labels: npt.NDArray[Any], mpp: float | None =
         raise OutputError(f"Cannot write {path}: label images are TIFF; let the name end in .tif.")
     values = check_labels(labels)
     small = int(values.max()) <= np.iinfo(np.uint16).max
-    _write_tiff(path, values.astype(np.uint16 if small else np.int32), mpp)
+    write_tiff(path, values.astype(np.uint16 if small else np.int32), mpp)
 
 
-def write_map(path: str | Path, values: npt.NDArray[np.float32], mpp: float) -> None:
-    """Write a map of some quantity as TIFF (zlib), whole or not at all.
+def write_tiff(path: str | Path, values: npt.NDArray[Any], mpp: float | None, photometric: str = "minisblack") -> None:
+    """Write an array as TIFF (zlib), whole or not at all.
 
     Parameters
     ----------
     path : str or Path
-        A name that ends in ``.tif``.
-    values : ndarray of float32, shape (H, W)
-        The map.
-    mpp : float
-        Microns that a pixel of the map is long.
+        A name that ends in ``.tif`` or ``.tiff``.
+    values : ndarray, shape (H, W) or (H, W, 3)
+        As they are to be stored.
+    mpp : float or None
+        Microns that a pixel is long, which the file will say.
+    photometric : {"minisblack", "rgb"}
+        What they are.
 
     Raises
     ------
     OutputError
         If the file cannot be written.
     """
-    _write_tiff(path, values, mpp)
-
-
-def _write_tiff(path: str | Path, values: npt.NDArray[Any], mpp: float | None, photometric: str = "minisblack") -> None:
     with atomic_write(path) as temporary:
         tifffile.imwrite(
             temporary,

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from xml.etree import ElementTree
 
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from napari_nucleigan.base.errors import ImageError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 MPP_RANGE = (0.02, 15.0)
 """Microns per pixel of a light microscope; printers and screens lie above it."""

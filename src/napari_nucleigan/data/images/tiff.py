@@ -6,7 +6,7 @@ import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +14,6 @@ import tifffile
 
 from napari_nucleigan.base.errors import ImageError
 from napari_nucleigan.data.images.headers import from_tiff, spacing
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 MAX_PIXELS = 20_000 * 20_000
 """Largest image that is read as a whole."""

@@ -13,14 +13,13 @@ import zarr
 from zarr.codecs import BloscCodec
 
 from napari_nucleigan.base.errors import ImageError, LabelsError
-from napari_nucleigan.data.slides.slide import UNKNOWN_SCALE, ZarrLevel, by_size, with_overview
+from napari_nucleigan.data.slides.slide import UNKNOWN_SCALE, by_size, with_overview
 from napari_nucleigan.data.slides.zarr import (
     DAMAGE,
-    PyramidMetadata,
     attributes,
     bare_name,
     image_folder,
-    open_array,
+    open_levels,
     read_image,
 )
 
@@ -134,7 +133,7 @@ def open_label_pyramid(path: str | Path) -> SlideLabels:
         )
     try:
         image = read_image(path)
-        planes, notes = with_overview(by_size([_plane(image, array, path.name) for array in image.paths]))
+        planes, notes = with_overview(by_size(list(open_levels(image, path.name, labels=True))))
         own = attributes(path).get(OWN) or {}
         provenance = dict(own.get("provenance") or {})
         table = path.parent / str(own["features"]) if own.get("features") else None
@@ -147,14 +146,6 @@ def open_label_pyramid(path: str | Path) -> SlideLabels:
         table = None
     said = tuple(note for note in image.notes if note != UNKNOWN_SCALE)
     return SlideLabels(bare_name(path), path, planes, image.mpp, image.offset, table, provenance, (*notes, *said))
-
-
-def _plane(image: PyramidMetadata, path: Path, file: str) -> ZarrLevel:
-    array = open_array(path, image.axes)
-    sizes = dict(zip(image.axes, array.shape, strict=True))
-    if array.dtype.kind not in "ui" or sizes.get("c", 1) != 1:
-        raise ImageError(f"it holds {array.dtype} values on the axes {sizes}, and labels are whole numbers on y and x")
-    return ZarrLevel(file, array, image.axes, ("y", "x"))
 
 
 class LabelPyramid:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import zarr
 
 from napari_nucleigan.base.errors import ImageError
-from napari_nucleigan.data.images.headers import check_pixel_size, microns
+from napari_nucleigan.data.images.headers import PixelSize, check_pixel_size, microns
 from napari_nucleigan.data.slides.slide import UNKNOWN_SCALE, Slide, ZarrLevel, by_size, with_overview
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from napari_nucleigan.data.images.headers import PixelSize
 
 DAMAGE = (KeyError, IndexError, TypeError, ValueError, AttributeError, OSError)
 """What metadata that are not as they should be raise."""
@@ -80,7 +76,7 @@ def is_slide(path: Path) -> bool:
         if folder is None or "image-label" in attributes(folder)["ome"]:
             return False
         image = read_image(folder)
-        _plane(image, image.paths[0], path.name)
+        next(open_levels(image, path.name))
     except (ImageError, *DAMAGE):
         return False
     return True
@@ -91,7 +87,7 @@ def open_zarr(path: Path) -> Slide:
     try:
         folder = image_folder(path) or path
         image = read_image(folder)
-        found = [_plane(image, array, path.name) for array in image.paths]
+        found = list(open_levels(image, path.name))
     except ImageError as error:
         raise ImageError(f"{path.name} cannot be opened as a slide: {error}.") from error
     except DAMAGE as error:
@@ -146,21 +142,19 @@ def read_image(folder: Path) -> PyramidMetadata:
     return PyramidMetadata(axes, paths, mpp, (float(place[0]) * (mpp or 1), float(place[1]) * (mpp or 1)), notes)
 
 
-def open_array(path: Path, axes: Sequence[str]) -> Any:
-    """Open an array of a pyramid; an error if it has planes beside rows, columns and colours."""
-    array = zarr.open_array(path, mode="r")
-    sizes = dict(zip(axes, array.shape, strict=True))
-    if any(size > 1 for axis, size in sizes.items() if axis not in ("c", "y", "x")):
-        raise ImageError(f"it holds planes on the axes {sizes}, and a slide has one")
-    return array
-
-
-def _plane(image: PyramidMetadata, path: Path, file: str) -> ZarrLevel:
-    array = open_array(path, image.axes)
-    sizes = dict(zip(image.axes, array.shape, strict=True))
-    if array.dtype != np.uint8 or sizes.get("c") not in (3, 4):
-        raise ImageError(f"it holds {array.dtype} values on the axes {sizes}, and slides are 8-bit RGB on c, y and x")
-    return ZarrLevel(file, array, image.axes, ("y", "x", "c"))
+def open_levels(image: PyramidMetadata, file: str, *, labels: bool = False) -> Iterator[ZarrLevel]:
+    """Open the arrays of a pyramid of colours, or of labels; an error if one holds something else, or a stack."""
+    for path in image.paths:
+        array = zarr.open_array(path, mode="r")
+        sizes = dict(zip(image.axes, array.shape, strict=True))
+        if any(size > 1 for axis, size in sizes.items() if axis not in ("c", "y", "x")):
+            raise ImageError(f"it holds planes on the axes {sizes}, and a slide has one")
+        said = f"it holds {array.dtype} values on the axes {sizes}, and"
+        if labels and (array.dtype.kind not in "ui" or sizes.get("c", 1) != 1):
+            raise ImageError(f"{said} labels are whole numbers on y and x")
+        if not labels and (array.dtype != np.uint8 or sizes.get("c") not in (3, 4)):
+            raise ImageError(f"{said} slides are 8-bit RGB on c, y and x")
+        yield ZarrLevel(file, array, image.axes, ("y", "x") if labels else ("y", "x", "c"))
 
 
 def _pixels(folder: Path) -> int:

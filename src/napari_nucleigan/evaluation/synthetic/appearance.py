@@ -5,17 +5,14 @@ All is measured in CIELAB, where a distance of about 2 can just be seen.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_nucleigan.stains.colour import rgb_to_lab
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from numpy.typing import NDArray
 
 REGIONS = ("nuclei", "stroma")
 """Within the labels, and outside them."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_nucleigan.base.errors import DatasetError
-from napari_nucleigan.base.events import Note, Progress, relay
+from napari_nucleigan.base.events import Event, Job, Note, Progress, relay
 from napari_nucleigan.base.version import __version__
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.evaluation.synthetic.appearance import REGIONS, colour_distance, sum_colours
@@ -16,17 +18,9 @@ from napari_nucleigan.evaluation.synthetic.features import DEPTHS, FEWEST, Encod
 from napari_nucleigan.evaluation.synthetic.measure import SetMeasurements, measure
 from napari_nucleigan.evaluation.synthetic.report import QualityReport, SetDistance
 from napari_nucleigan.evaluation.synthetic.settings import QualitySettings
-from napari_nucleigan.models import load_model
+from napari_nucleigan.models import Model, load_model
 from napari_nucleigan.segmentation.segmenter import Segmenter
 from napari_nucleigan.segmentation.settings import SegmentSettings
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from napari_nucleigan.base.events import Event, Job
-    from napari_nucleigan.models import Model
 
 HALVINGS = 10
 """Ways to halve the real set that a reference without a split for validation is the mean of."""

@@ -15,22 +15,19 @@ References
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from napari_nucleigan.base.devices import choose_device
 from napari_nucleigan.base.errors import DatasetError, DeviceError, ImageError, ModelError
 from napari_nucleigan.models import Model, load_model
 from napari_nucleigan.networks.generators import CompactUNet, UNet256
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
 
 Depth = Literal["deep", "fine"]
 DEPTHS: tuple[Depth, ...] = ("deep", "fine")

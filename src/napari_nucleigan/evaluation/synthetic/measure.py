@@ -200,9 +200,23 @@ def measure(
         If an image is smaller than a crop, or does not fit its labels.
     """
     mpp = encoder.model.card.mpp
-    measurer = _CropMeasurer(segmenter, encoder, mpp)
+    texture = Texture()
     colours: list[Colours] = []
     groups: list[int] = []
+    means: list[NDArray[np.float64]] = []
+    features: dict[Depth, list[NDArray[np.float32]]] = {"deep": [], "fine": []}
+    scores: list[NDArray[np.float64]] = []
+    patches: list[NDArray[np.uint8]] = []
+    masks: list[NDArray[np.int32]] = []
+
+    def show_networks() -> None:
+        """Show them what has come together, several crops at once."""
+        for depth, rows in encoder(patches).items():
+            features[depth].append(rows)
+        scores.append(consistency(patches, masks, segmenter, mpp=mpp))
+        patches.clear()
+        masks.clear()
+
     unknown = 0
     started = time.monotonic()
     for index, name in enumerate(data.names):
@@ -223,48 +237,28 @@ def measure(
         colours.append(Colours())
         for top, left in places:
             box = slice(top, top + crop), slice(left, left + crop)
-            measurer.add(np.ascontiguousarray(pixels[box]), labels[box], colours[-1])
+            patches.append(np.ascontiguousarray(pixels[box]))
+            masks.append(labels[box])
+            lab, nuclei = lab_of(patches[-1]), masks[-1] > 0
+            colours[-1].add(lab, nuclei)
+            means.append(mean_colours(lab, nuclei))
+            texture.add(lab[..., 0])
+            if len(patches) == _BATCH:
+                show_networks()
         groups += [index] * len(places)
     if unknown:
         yield Note(f"{unknown} images of {data.folder} do not say their microns per pixel; {mpp:g} was taken.")
-    features, scores = measurer.results()
-    means = np.stack(measurer.means)
-    return SetMeasurements(data.names, np.array(groups), features, scores, means, tuple(colours), measurer.texture)
-
-
-class _CropMeasurer:
-    """Measures crops one by one, and shows them to the networks several at once."""
-
-    def __init__(self, segmenter: Segmenter, encoder: Encoder, mpp: float) -> None:
-        self.texture = Texture()
-        self.means: list[NDArray[np.float64]] = []
-        self._segmenter, self._encoder, self._mpp = segmenter, encoder, mpp
-        self._features: dict[Depth, list[NDArray[np.float32]]] = {"deep": [], "fine": []}
-        self._scores: list[NDArray[np.float64]] = []
-        self._patches: list[NDArray[np.uint8]] = []
-        self._masks: list[NDArray[np.int32]] = []
-
-    def add(self, patch: NDArray[np.uint8], mask: NDArray[np.int32], colours: Colours) -> None:
-        lab, nuclei = lab_of(patch), mask > 0
-        colours.add(lab, nuclei)
-        self.means.append(mean_colours(lab, nuclei))
-        self.texture.add(lab[..., 0])
-        self._patches.append(patch)
-        self._masks.append(mask)
-        if len(self._patches) == _BATCH:
-            self._show_networks()
-
-    def results(self) -> tuple[dict[Depth, NDArray[np.float32]], NDArray[np.float64]]:
-        if self._patches:
-            self._show_networks()
-        features = {depth: np.concatenate(rows) for depth, rows in self._features.items()}
-        return features, np.concatenate(self._scores)
-
-    def _show_networks(self) -> None:
-        for depth, rows in self._encoder(self._patches).items():
-            self._features[depth].append(rows)
-        self._scores.append(consistency(self._patches, self._masks, self._segmenter, mpp=self._mpp))
-        self._patches, self._masks = [], []
+    if patches:
+        show_networks()
+    return SetMeasurements(
+        data.names,
+        np.array(groups),
+        {depth: np.concatenate(rows) for depth, rows in features.items()},
+        np.concatenate(scores),
+        np.stack(means),
+        tuple(colours),
+        texture,
+    )
 
 
 def crop_places(shape: tuple[int, int], crop: int) -> list[tuple[int, int]]:

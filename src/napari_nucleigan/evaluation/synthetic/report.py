@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from napari_nucleigan.evaluation.synthetic.appearance import CHANNELS, PERIODS, REGIONS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 THRESHOLDS = (0.4, 0.5, 0.6)
 """Consistencies of which the share of pairs at or above them is given."""

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.labels.checks import check_labels
-from napari_nucleigan.labels.polygons import as_polygon, boxes_of, labels_to_polygons, polygons_to_labels
-from napari_nucleigan.labels.regions import bounds
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    import numpy.typing as npt
-
-    from napari_nucleigan.labels.polygons import Points
-    from napari_nucleigan.labels.regions import Bounds
+from napari_nucleigan.labels.polygons import Points, as_polygon, boxes_of, labels_to_polygons, polygons_to_labels
+from napari_nucleigan.labels.regions import Bounds, bounds
 
 LARGEST_ID = 10_000_000
 """Largest label of a mask: tables by label must fit into memory."""

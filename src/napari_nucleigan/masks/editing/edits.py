@@ -16,7 +16,7 @@ from skimage.measure import label as connected
 from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.labels.polygons import boxes_of, labels_to_polygons, polygons_to_labels
 from napari_nucleigan.labels.regions import bounds, regions_of
-from napari_nucleigan.masks.sampler.sample import sample
+from napari_nucleigan.masks.polygons import sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

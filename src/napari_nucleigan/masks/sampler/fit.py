@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
 from napari_nucleigan.base.errors import LabelsError
-from napari_nucleigan.masks.sampler.layout import spacing
-from napari_nucleigan.masks.sampler.parameters import PolygonMasks, TissueStatistics, means
+from napari_nucleigan.masks.sampler.layout import means
+from napari_nucleigan.masks.sampler.parameters import PolygonMasks, TissueStatistics
 from napari_nucleigan.masks.sampler.random_outlines import fill, walk
-from napari_nucleigan.masks.sampler.statistics import describe, find_ellipses, solidities
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from numpy.typing import NDArray
-
-    from napari_nucleigan.masks.sampler.statistics import Ellipses
+from napari_nucleigan.masks.sampler.statistics import Ellipses, describe, find_ellipses, solidities, spacing
 
 _FEWEST = 10
 _REACHES = (7.0, 10.0, 14.0, 20.0, 28.0, 40.0)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_nucleigan.labels.outlines import draw
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _POINTS_PER_SIDE = 4
 _UNEVEN = 0.5

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _STEPS = ((0, 1), (1, 0), (1, 1), (1, -1))
 
 BINS = 24
+_NEIGHBOURS = 9
 
 
 @dataclass(frozen=True)
@@ -295,3 +296,40 @@ def bin_edges(*sizes: Sizes | None) -> Floats:
     """Edges of `BINS` bins of area in µm², from 0 to beyond nearly all nuclei."""
     ends = [np.interp(0.98, each.cumulative, each.areas) for each in sizes if each is not None and each.areas.size]
     return np.linspace(0, max([*ends, 1.0]), BINS + 1)
+
+
+def spacing(
+    centres: NDArray[np.float64], length: NDArray[np.float64], width: NDArray[np.float64], angle: NDArray[np.float64]
+) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Find the neighbours of each ellipse and how near they are.
+
+    Returns
+    -------
+    index : (n, k) array of int
+        Neighbours.
+    toward : (n, k, 2) array of float
+        Unit vectors to them.
+    distance : (n, k) array of float
+        From centre to centre.
+    contact : (n, k) array of float
+        About the distance between the centres at which the two would touch.
+    """
+    k = min(_NEIGHBOURS, len(centres))
+    distance, index = cKDTree(centres).query(centres, k)
+    distance, index = distance.reshape(-1, k)[:, 1:], index.reshape(-1, k)[:, 1:]
+    toward = centres[index] - centres[:, None]
+    toward /= np.maximum(distance, 1e-9)[..., None]
+    axes = np.stack([length, width, np.cos(angle), np.sin(angle)], -1)
+    contact = _radius(axes[:, None], toward) + _radius(axes[index], toward)
+    return index, toward, distance, contact
+
+
+def _radius(axes: NDArray[np.float64], toward: NDArray[np.float64]) -> NDArray[np.float64]:
+    # Of two ellipses the radii on the line between the centres sum to no more than the distance of contact, the
+    # extents along it (to the tangents across it) to no less: their mean is near it.
+    length, width, east, north = (axes[..., i] for i in range(4))
+    forward = toward[..., 1] * east + toward[..., 0] * north
+    sideways = toward[..., 0] * east - toward[..., 1] * north
+    radius = length * width / np.hypot(width * forward, length * sideways)
+    extent: NDArray[np.float64] = np.hypot(length * forward, width * sideways)
+    return (radius + extent) / 4

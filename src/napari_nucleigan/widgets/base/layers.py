@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_nucleigan.data.images.files import HEImage, to_rgb
+from napari_nucleigan.data.images.convert import to_rgb
+from napari_nucleigan.data.images.files import HEImage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from qtpy.QtCore import QEvent
 
-    from napari_nucleigan.metrics.binning import Bins
+    from napari_nucleigan.metrics.outcomes import Bins
     from napari_nucleigan.widgets.evaluate.jobs import LayerComparison
 
 FIGURES = {

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_nucleigan.base.events import Progress
-    from napari_nucleigan.masks.sampler.sample import PolygonMasks
+    from napari_nucleigan.masks.polygons import PolygonMasks
     from napari_nucleigan.widgets.masks.sync import MaskSync
 
 FIGURES_MS = 60

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_nucleigan.base.events import Job, Progress
 from napari_nucleigan.masks.editing import edits
 from napari_nucleigan.masks.editing.edits import Edit, fill
-from napari_nucleigan.masks.sampler.sample import fit
+from napari_nucleigan.masks.polygons import fit
 
 if TYPE_CHECKING:
     import numpy as np

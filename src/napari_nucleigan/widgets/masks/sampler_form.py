@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QCheckBox, QWidget
 from superqt import QCollapsible
 
 from napari_nucleigan.base.settings import field_facts
-from napari_nucleigan.masks.sampler.sample import PRESETS, PolygonMasks, preset
+from napari_nucleigan.masks.polygons import PRESETS, PolygonMasks, preset
 from napari_nucleigan.widgets.base.fields import (
     LARGEST_SEED,
     Form,

@@ -27,7 +27,7 @@ from napari_nucleigan.widgets.base.layers import file_name, he_image
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from napari_nucleigan.masks.sampler.sample import PolygonMasks
+    from napari_nucleigan.masks.polygons import PolygonMasks
     from napari_nucleigan.models import Model
     from napari_nucleigan.synthesis import LiveCanvas, Synthesis, SynthesisSettings
     from napari_nucleigan.synthesis.datasets import SetReport
@@ -332,7 +332,7 @@ def make_set(order: SetOrder, cache: ModelCache) -> Job[SetReport]:
         if order.read is None:
             values["like"] = order.masks
         elif order.masks == FIT:
-            from napari_nucleigan.masks.sampler.sample import fit
+            from napari_nucleigan.masks.polygons import fit
 
             yield Progress(0, 1, "learning from the mask")
             masks, values["mpp"] = fit([order.read()], mpp), mpp

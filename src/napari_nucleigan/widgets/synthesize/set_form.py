@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 
 from napari_nucleigan.base.settings import field_facts
-from napari_nucleigan.masks.sampler.sample import PRESETS
+from napari_nucleigan.masks.polygons import PRESETS
 from napari_nucleigan.synthesis.settings import SetSettings
 from napari_nucleigan.widgets.base.dock import Page
 from napari_nucleigan.widgets.base.fields import Form, add_row, combo, page, set_text, spin, whole

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QLineEdit, QVBoxLayout, QWidget
 
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.base.settings import field_facts
-from napari_nucleigan.masks.sampler.sample import PRESETS
+from napari_nucleigan.masks.polygons import PRESETS
 from napari_nucleigan.models import Kind
 from napari_nucleigan.training.recipes import (
     FINE_TUNING,

@@ -1,4 +1,4 @@
-"""Data sets as others publish them, in and out: one module for each format.
+"""Data sets as others publish them, in and out: formats of outlines, and formats of label images.
 
 It imports `data.images`, `data.datasets.dataset` and what is below them.
 """
@@ -34,17 +34,18 @@ class Format:
         What is imported: the layout, for people.
     target : str or None
         What is exported; None where that makes no sense.
-    module : str
-        Module of this package with ``find(source) -> Found`` and, for exports, ``write(folder, pairs)``.
+    module, ending : str
+        Module of this package with ``find_ENDING(source) -> Found`` and, for exports, ``write_ENDING(folder, pairs)``.
     suffix : str
-        Of annotations that belong to images of the same names; the module then has ``read(image, annotation)`` in place
-        of ``find``.
+        Of annotations that belong to images of the same names; the module then has ``read_ENDING(image, annotation)``
+        in place of ``find_ENDING``.
     """
 
     name: str
     source: str
     target: str | None
     module: str
+    ending: str
     suffix: str = ""
 
     def find(self, source: Path) -> Found:
@@ -61,8 +62,9 @@ class Format:
         write: Callable[[Path, Pairs], Iterator[str]] = self._get("write")
         return write(folder, pairs)
 
-    def _get(self, name: str) -> Any:
-        return getattr(import_module(f"napari_nucleigan.data.datasets.formats.{self.module}"), name)
+    def _get(self, action: str) -> Any:
+        module = import_module(f"napari_nucleigan.data.datasets.formats.{self.module}")
+        return getattr(module, f"{action}_{self.ending}")
 
 
 FORMATS = {
@@ -72,6 +74,7 @@ FORMATS = {
             "kumar",
             "Kumar, MoNuSeg, MoNuSAC: images and Aperio XML of the same names",
             "Tissue Images/NAME.tif and Annotations/NAME.xml",
+            "outlines",
             "aperio",
             ".xml",
         ),
@@ -79,20 +82,23 @@ FORMATS = {
             "png-folders",
             "Data Science Bowl 2018: a folder for each image, with images/ and masks/ (one PNG for each nucleus)",
             "NAME/images/NAME.png and NAME/masks/NUMBER.png",
+            "label_images",
             "dsb2018",
         ),
         Format(
             "hovernet",
             "HoVer-Net's Kumar, CPM-17, CoNSeP: images and .mat files of the same names, with inst_map",
             "Images/NAME.png and Labels/NAME.mat",
+            "label_images",
             "hovernet",
             ".mat",
         ),
-        Format("pannuke", "PanNuke: folds of images.npy, masks.npy and types.npy", None, "pannuke"),
+        Format("pannuke", "PanNuke: folds of images.npy, masks.npy and types.npy", None, "label_images", "pannuke"),
         Format(
             "geojson",
             "images and GeoJSON of the same names, in pixels, as QuPath exports it",
             "images/NAME.png and geojson/NAME.geojson",
+            "outlines",
             "qupath",
             ".geojson",
         ),
@@ -100,6 +106,7 @@ FORMATS = {
             "coco",
             "a COCO JSON file of polygons or run lengths, or a folder that holds one, and the images it names",
             "images/NAME.png and annotations.json",
+            "outlines",
             "coco",
         ),
     )

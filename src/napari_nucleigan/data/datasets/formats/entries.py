@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_nucleigan.base.errors import DatasetError
+from napari_nucleigan.base.errors import DatasetError, listing
 from napari_nucleigan.data.images.files import IMAGE_SUFFIXES
 from napari_nucleigan.labels.outlines import pixels
 from napari_nucleigan.labels.regions import numbered
@@ -201,7 +201,7 @@ def find_pairs(source: Path, suffix: str, read: Callable[[Path, Path], ImportedI
             entries.append(Entry(name, partial(read, *pair), pair, split=split_of(parts)))
     stems = {annotation.stem for annotation in annotations}
     idle = sorted(str(paths[0].relative_to(source)) for stem, paths in images.items() if stem not in stems)
-    notes = (f"Left out, images without annotation: {_listed(idle)}.",) if idle else ()
+    notes = (f"Left out, images without annotation: {listing(idle, 5)}.",) if idle else ()
     return Found(tuple(entries), broken, notes)
 
 
@@ -241,11 +241,6 @@ def with_unique_names(entries: Iterable[Entry]) -> list[Entry]:
 
 def _clean(name: str) -> str:
     return _RESERVED.sub("_", name).strip(". ") or "image"
-
-
-def _listed(names: list[str], most: int = 5) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 class Canvas:

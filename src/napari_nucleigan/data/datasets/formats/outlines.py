@@ -1,7 +1,11 @@
-"""COCO JSON: polygons or run lengths of the nuclei of all images in one file.
+"""Formats of outlines: Aperio's XML, GeoJSON of QuPath, COCO JSON.
 
-Coordinates are pixels with the corner of the first pixel at (0, 0). Several polygons of a nucleus are its parts. Run
-lengths go down the columns, and begin with the background.
+**Aperio** (Kumar, MoNuSeg, MoNuSAC): corners are given in pixels with the centre of the first pixel at (0, 0); this is
+how the published label images of these sets come about, to the pixel along most outlines. They may be fractions and may
+lie outside the image.
+
+**GeoJSON and COCO**: coordinates are pixels with the corner of the first pixel at (0, 0). In COCO all images share one
+file; several polygons of a nucleus are its parts; run lengths go down the columns, and begin with the background.
 """
 
 from __future__ import annotations
@@ -10,15 +14,19 @@ import json
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 import numpy as np
 from scipy.ndimage import find_objects
 
 from napari_nucleigan.base.errors import DatasetError
-from napari_nucleigan.base.files import RECORD, write_text
+from napari_nucleigan.base.files import RECORD, atomic_write, write_text
 from napari_nucleigan.data.datasets.formats.entries import Canvas, Entry, Found, ImportedImage, files_below, split_of
 from napari_nucleigan.data.images.files import read_image, write_image
+from napari_nucleigan.data.images.headers import check_pixel_size
+from napari_nucleigan.labels.geojson import read_mpp, read_polygons, write_geojson
 from napari_nucleigan.labels.outlines import outlines
+from napari_nucleigan.labels.polygons import labels_to_polygons
 from napari_nucleigan.labels.regions import numbered
 
 if TYPE_CHECKING:
@@ -29,8 +37,106 @@ if TYPE_CHECKING:
     from napari_nucleigan.data.datasets.formats import Pairs
     from napari_nucleigan.labels.outlines import Ints, Polygon
 
+_AMBIGUOUS = "ambiguous"  # MoNuSAC's name of regions in which the annotators were not sure
 
-def find(source: Path) -> Found:
+
+def read_aperio(image: Path, annotation: Path) -> ImportedImage:
+    """Read an image and the regions of its XML file.
+
+    Raises
+    ------
+    ImageError
+        If the image cannot be read.
+    ValueError, ElementTree.ParseError
+        If the XML is damaged or of another kind.
+    """
+    root = ElementTree.parse(annotation).getroot()
+    if root.tag != "Annotations":
+        raise ValueError(f"its root is {root.tag!r}, not Aperio's 'Annotations'")
+    picture = read_image(image)
+    canvas = Canvas((picture.pixels.shape[0], picture.pixels.shape[1]))
+    nuclei: list[list[list[npt.NDArray[np.float64]]]] = []
+    ids: list[int] = []
+    for layer in root.iter("Annotation"):
+        unsure = any(_AMBIGUOUS in (each.get("Name") or "").lower() for each in layer.findall("Attributes/Attribute"))
+        for region in layer.iter("Region"):
+            corners = [(float(each.attrib["X"]), float(each.attrib["Y"])) for each in region.iter("Vertex")]
+            if unsure:
+                canvas.tally["ambiguous"] += 1
+            elif len(corners) < 3:
+                canvas.tally["short"] += 1
+            else:
+                negative = region.get("NegativeROA") == "1"
+                canvas.tally["cut"] += negative
+                nuclei.append([[np.array(corners) + 0.5]])
+                ids.append(0 if negative else len(ids) + 1)
+    canvas.draw(nuclei, ids)
+    mpp, notes = _aperio_mpp(root)
+    return ImportedImage(picture.pixels, canvas.finish(), mpp or picture.mpp, canvas.tally, (*picture.notes, *notes))
+
+
+def _aperio_mpp(root: ElementTree.Element) -> tuple[float | None, tuple[str, ...]]:
+    try:
+        value = float(root.get("MicronsPerPixel") or 0)
+    except ValueError:
+        return None, ()
+    return check_pixel_size(value, value, "Aperio annotations")
+
+
+def write_aperio(folder: Path, pairs: Pairs) -> Iterator[str]:
+    """Write ``Tissue Images/NAME.tif`` and ``Annotations/NAME.xml``.
+
+    Holes, and the parts of a nucleus that is in several, are joined to its outline by lines that enclose nothing, since
+    a region is one polygon.
+    """
+    for name, image, labels in pairs:
+        write_image(folder / "Tissue Images" / f"{name}.tif", image.pixels, image.mpp)
+        root = ElementTree.Element("Annotations")
+        if image.mpp:
+            root.set("MicronsPerPixel", f"{image.mpp:.6f}")
+        layer = ElementTree.SubElement(root, "Annotation", Id="1", Name="", Type="4", LineColor="65280", Visible="1")
+        regions = ElementTree.SubElement(layer, "Regions")
+        make = partial(ElementTree.SubElement, regions, "Region", Type="0", NegativeROA="0")
+        for number, polygon in enumerate(labels_to_polygons(labels)[0], 1):
+            region = make(Id=str(number), DisplayId=str(number))
+            vertices = ElementTree.SubElement(region, "Vertices")
+            for row, column in polygon.tolist():
+                ElementTree.SubElement(vertices, "Vertex", X=f"{column:g}", Y=f"{row:g}", Z="0")
+        with atomic_write(folder / "Annotations" / f"{name}.xml") as path:
+            ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+        yield name
+
+
+def read_qupath(image: Path, annotation: Path) -> ImportedImage:
+    """Read an image and its polygons; their names are their numbers, as in `read_geojson`.
+
+    Raises
+    ------
+    ImageError, LabelsError
+        If a file cannot be read.
+    """
+    picture = read_image(image)
+    canvas = Canvas((picture.pixels.shape[0], picture.pixels.shape[1]))
+    nuclei, ids = read_polygons(annotation)
+    canvas.draw(nuclei, ids)
+    return ImportedImage(
+        picture.pixels,
+        canvas.finish(renumber=False),
+        read_mpp(annotation) or picture.mpp,
+        canvas.tally,
+        picture.notes,
+    )
+
+
+def write_qupath(folder: Path, pairs: Pairs) -> Iterator[str]:
+    """Write ``images/NAME.png`` and ``geojson/NAME.geojson``."""
+    for name, image, labels in pairs:
+        write_image(folder / "images" / f"{name}.png", image.pixels, image.mpp)
+        write_geojson(folder / "geojson" / f"{name}.geojson", labels, mpp=image.mpp)
+        yield name
+
+
+def find_coco(source: Path) -> Found:
     """List the images of a COCO file.
 
     Parameters
@@ -43,7 +149,7 @@ def find(source: Path) -> Found:
     DatasetError
         If there is no such file, or it is damaged.
     """
-    path, files = _file(source)
+    path, files = _coco_file(source)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         images, annotations = content["images"], content["annotations"]
@@ -60,7 +166,7 @@ def find(source: Path) -> Found:
     entries: list[Entry] = []
     broken: dict[str, str] = {}
     for name, record in wanted:
-        found = _image(path.parent, name, files)
+        found = _coco_image(path.parent, name, files)
         if found is None:
             broken[name] = "there is no such image below the folder of the file"
             continue
@@ -68,7 +174,7 @@ def find(source: Path) -> Found:
         entries.append(
             Entry(
                 name=str(PurePosixPath(*parts[:-1], Path(parts[-1]).stem)).lstrip("/"),
-                read=partial(read, found, record, grouped[record["id"]]),
+                read=partial(read_coco, found, record, grouped[record["id"]]),
                 files=(found, path),
                 split=split_of(parts[:-1]),
             )
@@ -76,7 +182,7 @@ def find(source: Path) -> Found:
     return Found(tuple(entries), broken)
 
 
-def _file(source: Path) -> tuple[Path, list[Path]]:
+def _coco_file(source: Path) -> tuple[Path, list[Path]]:
     if source.is_file():
         return source, files_below(source.parent)
     files = files_below(source)
@@ -88,7 +194,7 @@ def _file(source: Path) -> tuple[Path, list[Path]]:
     return found[0], files
 
 
-def _image(folder: Path, name: str, files: Sequence[Path]) -> Path | None:
+def _coco_image(folder: Path, name: str, files: Sequence[Path]) -> Path | None:
     for place in (folder / name, folder / "images" / name):
         if place in files:
             return place
@@ -97,7 +203,7 @@ def _image(folder: Path, name: str, files: Sequence[Path]) -> Path | None:
     return same[0] if len(same) == 1 else None
 
 
-def read(image: Path, record: dict[str, Any], annotations: Sequence[dict[str, Any]]) -> ImportedImage:
+def read_coco(image: Path, record: dict[str, Any], annotations: Sequence[dict[str, Any]]) -> ImportedImage:
     """Read an image and the annotations that belong to it.
 
     Raises
@@ -122,15 +228,11 @@ def read(image: Path, record: dict[str, Any], annotations: Sequence[dict[str, An
         elif isinstance(outline, dict):
             canvas.fill(_places(outline, shape), number, "empty")
         else:
-            polygons = [[_corners(flat)] for flat in outline if len(flat) >= 6]
+            polygons = [[np.array(flat, np.float64).reshape(-1, 2)] for flat in outline if len(flat) >= 6]
             canvas.tally["short"] += len(outline) - len(polygons)
             if polygons:
                 canvas.draw([polygons], [number])
     return ImportedImage(picture.pixels, canvas.finish(), picture.mpp, canvas.tally, picture.notes)
-
-
-def _corners(flat: list[float]) -> npt.NDArray[np.float64]:
-    return np.array(flat, np.float64).reshape(-1, 2)
 
 
 def _places(runs: dict[str, Any], shape: tuple[int, int]) -> Ints:
@@ -183,7 +285,7 @@ def unpacked(text: str) -> list[int]:
     return lengths
 
 
-def write(folder: Path, pairs: Pairs) -> Iterator[str]:
+def write_coco(folder: Path, pairs: Pairs) -> Iterator[str]:
     """Write ``images/NAME.png`` and ``annotations.json``: polygons, or run lengths of nuclei with holes."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []

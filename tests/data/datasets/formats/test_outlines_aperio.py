@@ -7,7 +7,7 @@ import pytest
 
 from napari_nucleigan import metrics
 from napari_nucleigan.data.datasets.formats import FORMATS
-from napari_nucleigan.data.datasets.formats.aperio import read
+from napari_nucleigan.data.datasets.formats.outlines import read_aperio
 from napari_nucleigan.data.images.files import read_image, read_labels, write_image
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def test_published_tiles_equal_the_published_labels(
 
 def test_corners_are_centres_of_pixels(pair: tuple[Path, Path]) -> None:
     save(pair[1], layer(region(*SQUARE)), attributes=' MicronsPerPixel="0.2456"')
-    tile = read(*pair)
+    tile = read_aperio(*pair)
     assert np.array_equal(np.argwhere(tile.labels).min(0), [2, 2])
     assert np.array_equal(np.argwhere(tile.labels).max(0), [5, 5])  # half open
     assert tile.mpp == pytest.approx(0.2456)
@@ -71,7 +71,7 @@ def test_what_is_left_out_is_counted(pair: tuple[Path, Path]) -> None:
         layer(region(*SQUARE), name="Ambiguous"),
         layer(region((3, 4), (5, 4), (5, 5), (3, 5), NegativeROA="1")),
     )
-    tile = read(*pair)
+    tile = read_aperio(*pair)
     assert +tile.tally == {"short": 2, "empty": 1, "ambiguous": 1, "cut": 1, "overlapping": 2}
     assert tile.labels[4, 3] == 0
     assert tile.labels.max() == 2
@@ -81,7 +81,7 @@ def test_what_is_left_out_is_counted(pair: tuple[Path, Path]) -> None:
 @pytest.mark.parametrize("said", ["", "abc", "0", "inf", "90"])
 def test_resolution_that_is_none_is_not_taken(pair: tuple[Path, Path], said: str) -> None:
     save(pair[1], layer(region(*SQUARE)), attributes=f' MicronsPerPixel="{said}"')
-    assert read(*pair).mpp == pytest.approx(0.5)
+    assert read_aperio(*pair).mpp == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_resolution_that_is_none_is_not_taken(pair: tuple[Path, Path], said: str
 def test_damaged_files_are_refused(pair: tuple[Path, Path], content: str) -> None:
     pair[1].write_text(content)
     with pytest.raises((ValueError, KeyError, LookupError, SyntaxError)):
-        read(*pair)
+        read_aperio(*pair)
 
 
 def test_entities_are_not_fetched(pair: tuple[Path, Path], tmp_path: Path) -> None:
@@ -108,4 +108,4 @@ def test_entities_are_not_fetched(pair: tuple[Path, Path], tmp_path: Path) -> No
         "<Annotations><Annotation><Region><Vertex X='&s;' Y='1'/></Region></Annotation></Annotations>"
     )
     with pytest.raises((ValueError, SyntaxError)):
-        read(*pair)
+        read_aperio(*pair)

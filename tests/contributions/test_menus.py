@@ -6,11 +6,11 @@ import sys
 import numpy as np
 from napari.layers import Image, Labels, Layer
 
-from napari_nucleigan.contributions import samples
+from napari_nucleigan.contributions import menus
 
 
 def test_synthetic_he_lies_in_microns_with_its_labels() -> None:
-    image, labels = (Layer.create(*data) for data in samples.synthetic_he())
+    image, labels = (Layer.create(*data) for data in menus.synthetic_he())
     assert isinstance(image, Image)
     assert isinstance(labels, Labels)
     assert "synthetic" in image.name.lower()
@@ -22,16 +22,16 @@ def test_synthetic_he_lies_in_microns_with_its_labels() -> None:
 
 
 def test_immunohistochemistry_says_what_it_is() -> None:
-    (data,) = samples.immunohistochemistry()
+    (data,) = menus.immunohistochemistry()
     layer = Layer.create(*data)
     assert "not H&E" in layer.name
     assert "not H&E" in layer.metadata["nucleigan"]["notes"][0]
 
 
 def test_contributions_load_neither_torch_nor_qt() -> None:
-    modules = "samples, readers, writers"
+    modules = "menus, readers, writers"
     code = (
-        f"import sys; from napari_nucleigan.contributions import {modules}; samples.synthetic_he(); "
+        f"import sys; from napari_nucleigan.contributions import {modules}; menus.synthetic_he(); "
         "print([m for m in ('torch', 'qtpy', 'napari') if m in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -46,4 +46,4 @@ def test_manifest_offers_the_samples() -> None:
     assert [one.key for one in offered] == ["synthetic_he", "skin", "immunohistochemistry"]
     for one in offered:
         name = next(c.python_name for c in manifest.contributions.commands or [] if c.id == one.command)
-        assert callable(getattr(samples, str(name).split(":")[1]))
+        assert callable(getattr(menus, str(name).split(":")[1]))

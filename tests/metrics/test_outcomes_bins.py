@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_nucleigan.metrics.binning import binned
+from napari_nucleigan.metrics.outcomes import binned
 
 
 def score(truth, pred, edges, n_matched=0):

@@ -14,13 +14,12 @@ from napari_nucleigan.base.errors import DatasetError, OutputError
 from napari_nucleigan.base.events import Note, Progress, run
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.data.datasets.formats import EXPORTS
-from napari_nucleigan.data.datasets.formats.exporting import export_dataset
-from napari_nucleigan.data.datasets.formats.importing import import_dataset
+from napari_nucleigan.data.datasets.formats.exchange import export_dataset, import_dataset
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_nucleigan.data.datasets.formats.importing import ImportReport
+    from napari_nucleigan.data.datasets.formats.exchange import ImportReport
 
 
 def imported(form: str, source: Path, out: Path, **options: Any) -> ImportReport:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from napari_nucleigan.base.errors import DatasetError, LabelsError
-from napari_nucleigan.data.datasets.formats.dsb2018 import find
+from napari_nucleigan.data.datasets.formats.label_images import find_dsb2018
 from napari_nucleigan.data.images.files import write_image
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def square(top: int, left: int, value: int = 255, dtype: type = np.uint8) -> np.
 def test_masks_of_every_kind(tmp_path: Path) -> None:
     colours = np.dstack([square(4, 4)] * 3 + [np.full((8, 9), 255, np.uint8)])
     masks = (square(0, 0), square(0, 5, 1), square(4, 0, 1, np.uint16), colours, np.zeros((8, 9), np.uint8))
-    found = find(make(tmp_path, "n", *masks))
+    found = find_dsb2018(make(tmp_path, "n", *masks))
     assert [entry.name for entry in found.entries] == ["n"]
     tile = found.entries[0].read()
     assert tile.labels[0, 0] == 1
@@ -42,7 +42,7 @@ def test_masks_of_every_kind(tmp_path: Path) -> None:
 
 
 def test_overlaps_are_counted(tmp_path: Path) -> None:
-    tile = find(make(tmp_path, "n", square(0, 0), square(2, 2), square(2, 2))).entries[0].read()
+    tile = find_dsb2018(make(tmp_path, "n", square(0, 0), square(2, 2), square(2, 2))).entries[0].read()
     assert tile.tally["overlapping"] == 3
     assert tile.tally["hidden"] == 1
     assert tile.labels.max() == 2
@@ -51,10 +51,10 @@ def test_overlaps_are_counted(tmp_path: Path) -> None:
 def test_masks_of_another_size_or_damaged(tmp_path: Path) -> None:
     make(tmp_path, "n", square(0, 0)[:5])
     with pytest.raises(ValueError, match=r"00\.png has"):
-        find(tmp_path).entries[0].read()
+        find_dsb2018(tmp_path).entries[0].read()
     (tmp_path / "n" / "masks" / "00.png").write_bytes(imagecodecs.png_encode(square(0, 0))[:40])
     with pytest.raises(LabelsError, match="damaged"):
-        find(tmp_path).entries[0].read()
+        find_dsb2018(tmp_path).entries[0].read()
 
 
 def test_folders_that_are_incomplete(tmp_path: Path) -> None:
@@ -62,9 +62,9 @@ def test_folders_that_are_incomplete(tmp_path: Path) -> None:
     write_image(tmp_path / "train" / "n" / "images" / "again.png", np.zeros((8, 9, 3), np.uint8))
     make(tmp_path / "test", "m", square(0, 0))
     write_image(tmp_path / "test" / "bare" / "images" / "bare.png", np.zeros((8, 9, 3), np.uint8))
-    found = find(tmp_path)
+    found = find_dsb2018(tmp_path)
     assert [(entry.name, entry.split) for entry in found.entries] == [("test/m", "test")]
     assert found.broken == {"train/n": "its images/ must hold one image, not 2"}
     assert found.notes == ("Left out, folders without masks/: 1.",)
     with pytest.raises(DatasetError, match="no folders NAME/masks"):
-        find(tmp_path / "test" / "bare" / "images")
+        find_dsb2018(tmp_path / "test" / "bare" / "images")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_nucleigan.metrics import evaluate, overlaps, pool, tally
-from napari_nucleigan.metrics.pooling import pooled_figures
+from napari_nucleigan.metrics.scores import pooled_figures
 
 
 def tally_of(truth, pred, hausdorff=True, iou=0.5):

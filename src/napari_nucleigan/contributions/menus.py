@@ -1,4 +1,4 @@
-"""Commands of napari's menus that open no widget."""
+"""Menu entries of napari that open no widget: commands, and the samples of File > Open Sample."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_nucleigan.contributions.layers import image_layer, labels_layer
+from napari_nucleigan.data.images import samples
+
 if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.viewer import Viewer
+
+    from napari_nucleigan.contributions.layers import LayerData
 
 GLASS = ("label", "macro")
 """Pictures of the glass that are shown, in this order."""
@@ -81,3 +86,19 @@ def _slide(viewer: Viewer) -> Layer | None:
 def _known(layer: Layer) -> dict[str, Any]:
     known = layer.metadata.get("nucleigan")
     return known if isinstance(known, dict) else {}
+
+
+def synthetic_he() -> list[LayerData]:
+    """Open the bundled synthetic H&E picture and its true labels."""
+    image, labels = samples.synthetic_he()
+    return [image_layer(image, name="Synthetic H&E"), labels_layer(labels, image.mpp, "True nuclei (synthetic)")]
+
+
+def skin() -> list[LayerData]:
+    """Open a real H&E section of skin; downloaded by scikit-image the first time."""
+    return [image_layer(samples.skin(), name="Skin, H&E at 10x")]
+
+
+def immunohistochemistry() -> list[LayerData]:
+    """Open a real section of colon that is not H&E but immunohistochemistry."""
+    return [image_layer(samples.immunohistochemistry(), name="Colon, IHC (not H&E)")]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_nucleigan.base.errors import DatasetError
-from napari_nucleigan.data.datasets.formats.pannuke import find
+from napari_nucleigan.data.datasets.formats.label_images import find_pannuke
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ def fold(root: Path, number: int, split: bool = True, **changed: Any) -> Path:
 
 
 def test_folds_as_published(tmp_path: Path) -> None:
-    found = find(fold(fold(fold(tmp_path, 1), 2), 3))
+    found = find_pannuke(fold(fold(fold(tmp_path, 1), 2), 3))
     assert [entry.name for entry in found.entries[::4]] == ["fold1-00000", "fold2-00001", "fold3-00002"]
     assert [entry.split for entry in found.entries[::3]] == ["train", "val", "test"]
     assert [entry.organ for entry in found.entries[:3]] == ["breast", "bile-duct", "adrenal_gland"]
@@ -53,13 +53,13 @@ def test_folds_as_published(tmp_path: Path) -> None:
 
 
 def test_arrays_in_one_folder_without_types(tmp_path: Path) -> None:
-    found = find(fold(tmp_path, 1, split=False, types=None))
+    found = find_pannuke(fold(tmp_path, 1, split=False, types=None))
     assert (found.entries[0].name, found.entries[0].organ, found.entries[0].split) == ("patch-00000", "", "")
     assert not found.notes
 
 
 def test_arrays_are_not_read_into_memory(tmp_path: Path) -> None:
-    found = find(fold(tmp_path, 1))
+    found = find_pannuke(fold(tmp_path, 1))
     images, masks, index = found.entries[0].read.args  # type: ignore[attr-defined]
     assert isinstance(images, np.memmap)
     assert isinstance(masks, np.memmap)
@@ -81,7 +81,7 @@ def test_arrays_are_not_read_into_memory(tmp_path: Path) -> None:
 )
 def test_arrays_that_do_not_fit(tmp_path: Path, changed: dict[str, Any], error: str) -> None:
     with pytest.raises(DatasetError, match=error):
-        find(fold(tmp_path, 1, **changed))
+        find_pannuke(fold(tmp_path, 1, **changed))
 
 
 def test_files_that_are_cut_short(tmp_path: Path) -> None:
@@ -90,16 +90,16 @@ def test_files_that_are_cut_short(tmp_path: Path) -> None:
     for length in (0, 5, 60, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
         with pytest.raises(DatasetError, match=r"masks\.npy"):
-            find(tmp_path)
+            find_pannuke(tmp_path)
     with pytest.raises(DatasetError, match=r"no masks\.npy"):
-        find(tmp_path / "Fold 1" / "images")
+        find_pannuke(tmp_path / "Fold 1" / "images")
 
 
 @pytest.mark.parametrize("value", [-1, 0.5, np.nan, 1e12])
 def test_values_that_are_no_labels(tmp_path: Path, value: float) -> None:
     masks = arrays()[1]
     masks[0, 0, 0, 0] = value
-    (first, *_) = find(fold(tmp_path, 1, masks=masks)).entries
+    (first, *_) = find_pannuke(fold(tmp_path, 1, masks=masks)).entries
     with pytest.raises(ValueError, match="no labels"):
         first.read()
 
@@ -108,6 +108,6 @@ def test_values_that_are_no_labels(tmp_path: Path, value: float) -> None:
 def test_values_that_are_no_colours(tmp_path: Path, value: float) -> None:
     images = arrays()[0]
     images[0, 0, 0, 0] = value
-    (first, *_) = find(fold(tmp_path, 1, images=images)).entries
+    (first, *_) = find_pannuke(fold(tmp_path, 1, images=images)).entries
     with pytest.raises(ValueError, match="colours"):
         first.read()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_nucleigan.base.errors import DatasetError
-from napari_nucleigan.data.datasets.formats.coco import find, unpacked, write
+from napari_nucleigan.data.datasets.formats.outlines import find_coco, unpacked, write_coco
 from napari_nucleigan.data.images.files import HEImage, write_image
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def saved(root: Path, *outlines: Any, **changed: Any) -> Path:
 
 
 def labels_of(root: Path) -> np.ndarray:
-    return np.asarray(find(root).entries[0].read().labels)
+    return np.asarray(find_coco(root).entries[0].read().labels)
 
 
 def test_polygons_and_run_lengths_of_both_kinds(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     bare = {"image_id": 4, "bbox": [0, 0, 2, 2]}
     empty = {"size": list(SHAPE), "counts": [35]}
     far = [[90, 90, 95, 90, 95, 95]]
-    tile = find(saved(tmp_path, crowd, bare, empty, far, [[1, 1, 2, 2]], [SQUARE], [SQUARE])).entries[0].read()
+    tile = find_coco(saved(tmp_path, crowd, bare, empty, far, [[1, 1, 2, 2]], [SQUARE], [SQUARE])).entries[0].read()
     assert +tile.tally == {"crowd": 1, "bare": 1, "empty": 2, "short": 1, "overlapping": 2, "hidden": 1}
     assert tile.labels.max() == 1
 
@@ -112,7 +112,7 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     ],
 )
 def test_damaged_outlines_are_refused(tmp_path: Path, outline: Any) -> None:
-    (entry,) = find(saved(tmp_path, outline)).entries
+    (entry,) = find_coco(saved(tmp_path, outline)).entries
     with pytest.raises((ValueError, TypeError, KeyError)):
         entry.read()
 
@@ -130,14 +130,14 @@ def test_damaged_outlines_are_refused(tmp_path: Path, outline: Any) -> None:
 )
 def test_damaged_files_are_refused(tmp_path: Path, changed: dict[str, Any]) -> None:
     with pytest.raises(DatasetError, match=r"instances\.json"):
-        find(saved(tmp_path, **changed))
+        find_coco(saved(tmp_path, **changed))
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", "null", "[" * 100_000])
 def test_files_that_are_no_coco(tmp_path: Path, content: str) -> None:
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(DatasetError, match="no COCO"):
-        find(tmp_path)
+        find_coco(tmp_path)
 
 
 def test_images_are_found_where_they_are(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_images_are_found_where_they_are(tmp_path: Path) -> None:
     saved(tmp_path, images=images, annotations=[])
     for name in ("images/train/deep/y.png", "other/z.png"):
         write_image(tmp_path / name, np.full((4, 4, 3), 200, np.uint8))
-    found = find(tmp_path / "instances.json")
+    found = find_coco(tmp_path / "instances.json")
     assert [(entry.name, entry.split) for entry in found.entries] == [
         ("x", ""),
         ("train/deep/y", "train"),
@@ -163,20 +163,20 @@ def test_which_file_must_be_clear(tmp_path: Path) -> None:
     saved(tmp_path)
     (tmp_path / "more.json").write_text("{}")
     with pytest.raises(DatasetError, match=r"2 \.json files"):
-        find(tmp_path)
+        find_coco(tmp_path)
 
 
 def test_size_that_differs(tmp_path: Path) -> None:
     images = [{"id": 4, "file_name": "x.png", "height": 9, "width": 9}]
     with pytest.raises(ValueError, match="9, 9"):
-        find(saved(tmp_path, images=images)).entries[0].read()
+        find_coco(saved(tmp_path, images=images)).entries[0].read()
 
 
 def test_what_is_written(tmp_path: Path) -> None:
     labels = np.zeros(SHAPE, np.int32)
     labels[1:4, 1:4], labels[2, 2] = 2_000_000_000, 0
     labels[0, 6], labels[4, 4] = 3, 3
-    list(write(tmp_path, iter([("x", HEImage(np.full((*SHAPE, 3), 200, np.uint8)), labels)])))
+    list(write_coco(tmp_path, iter([("x", HEImage(np.full((*SHAPE, 3), 200, np.uint8)), labels)])))
     content = json.loads((tmp_path / "annotations.json").read_text())
     first, second = content["annotations"]
     assert first["segmentation"] == [[6, 0, 7, 0, 7, 1, 6, 1], [4, 4, 5, 4, 5, 5, 4, 5]]

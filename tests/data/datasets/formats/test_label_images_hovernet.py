@@ -9,7 +9,7 @@ from scipy.sparse import csc_array
 
 from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.data.datasets.formats import FORMATS
-from napari_nucleigan.data.datasets.formats.hovernet import read, write
+from napari_nucleigan.data.datasets.formats.label_images import read_hovernet, write_hovernet
 from napari_nucleigan.data.images.files import HEImage, write_image
 
 if TYPE_CHECKING:
@@ -48,19 +48,19 @@ def test_maps_of_every_type(pair: tuple[Path, Path], kind: Any, tmp_path: Path) 
 def test_other_content_is_refused(pair: tuple[Path, Path], content: dict[str, Any], error: str) -> None:
     savemat(pair[1], content)
     with pytest.raises((ValueError, LabelsError), match=error):
-        read(*pair)
+        read_hovernet(*pair)
 
 
 def test_matlab_73_is_named(pair: tuple[Path, Path]) -> None:
     header = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM"
     pair[1].write_bytes(header + b"\x89HDF\r\n\x1a\n" + bytes(600))
     with pytest.raises(ValueError, match="-v7"):
-        read(*pair)
+        read_hovernet(*pair)
 
 
 def test_what_others_expect_is_written(tmp_path: Path) -> None:
     image = HEImage(np.full((3, 4, 3), 200, np.uint8))
-    assert list(write(tmp_path, iter([("x", image, LABELS), ("none", image, 0 * LABELS)]))) == ["x", "none"]
+    assert list(write_hovernet(tmp_path, iter([("x", image, LABELS), ("none", image, 0 * LABELS)]))) == ["x", "none"]
     content = loadmat(tmp_path / "Labels" / "x.mat")
     assert np.array_equal(np.unique(content["inst_map"]), [0, 1, 2, 3])
     assert np.allclose(content["inst_centroid"], [[0, 2], [4 / 3, 1 / 3], [3, 1.5]])

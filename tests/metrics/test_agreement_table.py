@@ -10,7 +10,7 @@ from napari_nucleigan.metrics import overlaps
 
 def test_the_table_equals_sets_of_pixels(label_pairs, monkeypatch):
     for cells in (1 << 22, 0):  # counted densely, and sparsely
-        monkeypatch.setattr("napari_nucleigan.metrics.table._DENSE_CELLS", cells)
+        monkeypatch.setattr("napari_nucleigan.metrics.agreement._DENSE_CELLS", cells)
         for truth, pred in label_pairs:
             table = overlaps(truth, pred)
             for labels, ids, areas in (

@@ -7,8 +7,16 @@ import pytest
 
 from napari_nucleigan.base.errors import LabelsError, OutputError, RecipeError
 from napari_nucleigan.data.images.files import write_labels
-from napari_nucleigan.masks.sampler.presets import label_files, learn, learn_by_organ, save
-from napari_nucleigan.masks.sampler.sample import PRESETS, PolygonMasks, preset, sample
+from napari_nucleigan.masks.polygons import (
+    PRESETS,
+    PolygonMasks,
+    label_files,
+    learn,
+    learn_by_organ,
+    preset,
+    sample,
+    save,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_nucleigan.networks.objectives import (
+from napari_nucleigan.networks.discriminators import (
     discriminator_loss,
     generator_loss,
     gradient_penalty,

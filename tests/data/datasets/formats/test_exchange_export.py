@@ -14,8 +14,7 @@ from napari_nucleigan.base.errors import DatasetError, NucleiganError, OutputErr
 from napari_nucleigan.base.events import Progress, run
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.data.datasets.formats import EXPORTS, FORMATS
-from napari_nucleigan.data.datasets.formats.exporting import export_dataset
-from napari_nucleigan.data.datasets.formats.importing import import_dataset
+from napari_nucleigan.data.datasets.formats.exchange import export_dataset, import_dataset
 from napari_nucleigan.data.images.files import HEImage, write_labels
 from napari_nucleigan.labels.regions import numbered
 

@@ -16,7 +16,7 @@ from skimage.measure import label
 
 from napari_nucleigan.base.errors import RecipeError
 from napari_nucleigan.data.images.files import read_labels
-from napari_nucleigan.masks.sampler.sample import PRESETS, LayoutStatistics, PolygonMasks, describe, fit, preset, sample
+from napari_nucleigan.masks.polygons import PRESETS, LayoutStatistics, PolygonMasks, describe, fit, preset, sample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +70,7 @@ def test_masks_of_presets_are_sound_and_differ_by_seed(name: str) -> None:
 
 def test_the_same_bytes_in_another_process_with_other_threads() -> None:
     code = (
-        "import hashlib; from napari_nucleigan.masks.sampler.sample import preset, sample; "
+        "import hashlib; from napari_nucleigan.masks.polygons import preset, sample; "
         "print(hashlib.sha256(sample(preset('all'), (300, 256), seed=11).tobytes()).hexdigest())"
     )
     here = hashlib.sha256(sample(preset("all"), (300, 256), seed=11).tobytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""Data sets of others to our own layout."""
+"""Exchange of data sets: those of others to our own layout, and back."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,16 +16,24 @@ import numpy as np
 
 from napari_nucleigan.base.errors import DatasetError, NucleiganError, OutputError
 from napari_nucleigan.base.events import Job, Note, Progress
-from napari_nucleigan.base.files import append_records, publish_folder, read_records, stage_folder, write_text
+from napari_nucleigan.base.files import (
+    append_records,
+    discard_folder,
+    output_error,
+    publish_folder,
+    read_records,
+    stage_folder,
+    write_text,
+)
 from napari_nucleigan.base.tables import write_csv
-from napari_nucleigan.data.datasets.dataset import read_split
-from napari_nucleigan.data.datasets.formats import FORMATS
-from napari_nucleigan.data.datasets.formats.entries import sentences, with_unique_names
+from napari_nucleigan.data.datasets.dataset import Dataset, read_split
+from napari_nucleigan.data.datasets.formats import EXPORTS, FORMATS
+from napari_nucleigan.data.datasets.formats.entries import Entry, Found, ImportedImage, sentences, with_unique_names
 from napari_nucleigan.data.images.files import SOFTWARE, write_image, write_labels
 from napari_nucleigan.labels.checks import check_labels
 
 if TYPE_CHECKING:
-    from napari_nucleigan.data.datasets.formats.entries import Entry, Found, ImportedImage
+    from napari_nucleigan.data.datasets.formats import Pairs
 
 LINES = "import.jsonl"
 """What was met in each pair, a line of JSON each; kept beside the pairs."""
@@ -140,26 +149,24 @@ def _find(form: str, source: Path) -> Found:
         raise DatasetError(f"Cannot read {source}: {(error.strerror or str(error)).lower()}.") from error
 
 
+@dataclass
 class _Import:
     """One import; see `import_dataset`."""
 
-    def __init__(
-        self,
-        work: Path,
-        out: Path,
-        form: str,
-        found: Found,
-        rows: dict[str, dict[str, str]],
-        mpp: float | None,
-        skip: bool,
-    ) -> None:
-        self._work, self._out, self._form, self._mpp, self._skip = work, out, form, mpp, skip
-        self._entries, self._rows, self._notes = with_unique_names(found.entries), rows, found.notes
-        self._broken = dict(found.broken)
-        self._lines = {line["name"]: line for line in read_records(work / LINES)}
+    work: Path
+    out: Path
+    form: str
+    found: Found
+    rows: dict[str, dict[str, str]]
+    mpp: float | None
+    skip: bool
+
+    def __post_init__(self) -> None:
+        self._entries, self._broken = with_unique_names(self.found.entries), dict(self.found.broken)
+        self._lines = {line["name"]: line for line in read_records(self.work / LINES)}
 
     def run(self) -> Job[ImportReport]:
-        for text in self._notes:
+        for text in self.found.notes:
             yield Note(text, "warning")
         done: list[tuple[Entry, dict[str, Any]]] = []
         began, kept = time.perf_counter(), 0
@@ -175,10 +182,10 @@ class _Import:
         lines = [line for _, line in done]
         report = self._report(lines, kept)
         self._tidy({entry.name for entry, _ in done})
-        write_text(self._work / LINES, "".join(json.dumps(line) + "\n" for line in lines))
+        write_text(self.work / LINES, "".join(json.dumps(line) + "\n" for line in lines))
         rows = (self._split_row(entry) for entry, _ in done)
-        write_csv(self._work / "split.csv", ["name", "organ", "split"], rows)
-        publish_folder(self._work, self._out, {"report": report.to_json()})
+        write_csv(self.work / "split.csv", ["name", "organ", "split"], rows)
+        publish_folder(self.work, self.out, {"report": report.to_json()})
         yield Progress(len(self._entries), len(self._entries), "imported", 0.0)
         return report
 
@@ -202,7 +209,8 @@ class _Import:
             return None
         except Exception as error:
             # Whatever damaged files make of the libraries that read them.
-            self._broken[entry.name] = f"Cannot read {shown}: it is damaged, or of another kind ({_reason(error)})."
+            reason = str(error).strip().rstrip(".") or type(error).__name__
+            self._broken[entry.name] = f"Cannot read {shown}: it is damaged, or of another kind ({reason})."
             return None
         self._write(entry.name, tile)
         line = {
@@ -212,23 +220,23 @@ class _Import:
             "tally": {key: count for key, count in tile.tally.items() if count},
             "notes": list(tile.notes),
         }
-        append_records(self._work / LINES, [line])
+        append_records(self.work / LINES, [line])
         return line
 
     def _write(self, name: str, tile: ImportedImage) -> None:
-        mpp = self._mpp or tile.mpp
-        write_image(self._work / "images" / f"{name}.png", tile.pixels, mpp, _LEVEL)
-        write_labels(self._work / "labels" / f"{name}.tif", tile.labels, mpp)
+        mpp = self.mpp or tile.mpp
+        write_image(self.work / "images" / f"{name}.png", tile.pixels, mpp, _LEVEL)
+        write_labels(self.work / "labels" / f"{name}.tif", tile.labels, mpp)
 
     def _tidy(self, names: set[str]) -> None:
         """Remove what earlier attempts have made of sources that are gone or broken now."""
-        for path in [*self._work.glob("images/*"), *self._work.glob("labels/*")]:
+        for path in [*self.work.glob("images/*"), *self.work.glob("labels/*")]:
             if path.stem not in names:
                 path.unlink()
 
     def _judge(self, done: int) -> None:
         total = done + len(self._broken)
-        if not self._broken or (self._skip and done):
+        if not self._broken or (self.skip and done):
             return
         name, reason = next(iter(self._broken.items()))
         what = f"{len(self._broken)} of {total} pairs cannot be imported; the first, {name}: " if total > 1 else ""
@@ -248,8 +256,8 @@ class _Import:
             note if len(lines) == 1 else f"{note} (In {count} of the images.)" for note, count in notes.items()
         )
         return ImportReport(
-            out=str(self._out),
-            format=self._form,
+            out=str(self.out),
+            format=self.form,
             images=len(lines),
             kept=kept,
             nuclei=sum(line["nuclei"] for line in lines),
@@ -259,7 +267,7 @@ class _Import:
         )
 
     def _split_row(self, entry: Entry) -> tuple[str, str, str]:
-        row = self._rows.get(entry.name, {})
+        row = self.rows.get(entry.name, {})
         return entry.name, row.get("organ") or entry.organ or "unknown", row.get("split") or entry.split or "train"
 
 
@@ -269,5 +277,93 @@ def _stamp(entry: Entry) -> str:
     return hashlib.sha256(repr([(state.st_size, state.st_mtime_ns) for state in states]).encode()).hexdigest()[:16]
 
 
-def _reason(error: Exception) -> str:
-    return str(error).strip().rstrip(".") or type(error).__name__
+@dataclass(frozen=True)
+class ExportReport:
+    """What was exported.
+
+    Attributes
+    ----------
+    out : str
+        The folder.
+    format : str
+        Name of the format.
+    images, nuclei : int
+        How many.
+    """
+
+    out: str
+    format: str
+    images: int
+    nuclei: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Represent the report by a dictionary."""
+        return asdict(self)
+
+
+def export_dataset(form: str, source: str | Path, out: str | Path, *, split: str | None = None) -> Job[ExportReport]:
+    """Export a data set, with its ``split.csv``. The folder appears when it is whole, or not at all.
+
+    Parameters
+    ----------
+    form : str
+        A name of `formats.EXPORTS`.
+    source : str or Path
+        Folder of the data set.
+    out : str or Path
+        Folder to make: absent, or empty.
+    split : str, optional
+        Only the images of this split.
+
+    Yields
+    ------
+    Progress
+        Closing the generator stops the work and removes what was written.
+
+    Returns
+    -------
+    ExportReport
+
+    Raises
+    ------
+    DatasetError, ImageError, LabelsError
+        If the data set cannot be read, or has no images of this split.
+    OutputError
+        If `out` holds something, or cannot be written.
+    """
+    source, out = Path(source), Path(out)
+    if form not in EXPORTS:
+        advice = "it is for import only; " if form in FORMATS else ""
+        raise DatasetError(f"Cannot export to {form!r}: {advice}the formats are {', '.join(EXPORTS)}.")
+    data = Dataset.open(source)
+    chosen = data.subset(split) if split else data
+    if not len(chosen):
+        there = ", ".join(sorted(set(data.splits.values())))
+        raise DatasetError(f"{source} has no images of the split {split!r}; its splits are {there}.")
+    work = stage_folder(
+        out, "exporting", {"software": SOFTWARE, "format": form, "source": str(source), "split": split}, afresh=True
+    )
+    nuclei = 0
+
+    def pairs() -> Pairs:
+        nonlocal nuclei
+        for name in chosen.names:
+            image, labels = chosen.pair(name)
+            nuclei += int(np.count_nonzero(np.unique(labels)))
+            yield name, image, labels
+
+    try:
+        began = time.perf_counter()
+        yield Progress(0, len(chosen), f"exporting {chosen.names[0]}")
+        for done, name in enumerate(FORMATS[form].write(work, pairs()), 1):
+            left = (time.perf_counter() - began) / done * (len(chosen) - done)
+            yield Progress(done, len(chosen), f"exporting {name}", left)
+        if (source / "split.csv").is_file():
+            shutil.copyfile(source / "split.csv", work / "split.csv")
+        report = ExportReport(str(out), form, len(chosen), nuclei)
+        publish_folder(work, out, {"report": report.to_json()})
+    except OSError as error:
+        raise output_error(out, error) from error
+    finally:
+        discard_folder(work)
+    return report

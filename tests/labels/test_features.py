@@ -12,7 +12,7 @@ from shapely.geometry import MultiPoint, Point
 from skimage.measure import regionprops_table
 
 from napari_nucleigan.base.errors import LabelsError, OutputError
-from napari_nucleigan.labels.features import measure, write_csv
+from napari_nucleigan.labels.features import measure, write_csv, write_csv_parts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,6 +145,10 @@ def test_csv(tmp_path: Path) -> None:
         assert [row["label"] for row in csv.DictReader(handle)] == ["1", "20"]
     write_csv(tmp_path / "b.csv", {"label": np.array([], int)})
     assert (tmp_path / "b.csv").read_text() == "label\n"
+    nothing = {name: column[:0] for name, column in table.items()}
+    write_csv_parts(tmp_path / "b.csv", iter([nothing, table, nothing, table]))
+    header, *rows = (tmp_path / "a.csv").read_text().splitlines()
+    assert (tmp_path / "b.csv").read_text().splitlines() == [header, *rows, *rows]
     (tmp_path / "c.csv").mkdir()
     with pytest.raises(OutputError):
         write_csv(tmp_path / "c.csv", table)

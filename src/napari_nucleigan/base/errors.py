@@ -6,7 +6,10 @@ None derives from :class:`RuntimeError`: napari's generator workers swallow thos
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _log = logging.getLogger("napari_nucleigan")
 

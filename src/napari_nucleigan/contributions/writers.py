@@ -11,8 +11,8 @@ import numpy.typing as npt
 from napari_nucleigan.data.images.files import write_labels
 from napari_nucleigan.data.images.headers import microns
 from napari_nucleigan.labels import features
-from napari_nucleigan.labels.checks import check_labels
 from napari_nucleigan.labels.geojson import write_geojson
+from napari_nucleigan.labels.regions import check_labels
 
 
 def write_labels_tiff(path: str, data: Any, meta: dict[str, Any]) -> list[str]:

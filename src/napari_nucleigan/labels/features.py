@@ -13,8 +13,7 @@ import numpy.typing as npt
 from napari_nucleigan import stains
 from napari_nucleigan.base import tables
 from napari_nucleigan.base.errors import LabelsError
-from napari_nucleigan.labels.checks import check_labels
-from napari_nucleigan.labels.regions import Regions, numbered
+from napari_nucleigan.labels.regions import Regions, check_labels, numbered
 
 Table = dict[str, npt.NDArray[Any]]
 """Columns of equal length by name."""

@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.base.files import atomic_write, write_text
-from napari_nucleigan.labels.checks import check_labels
 from napari_nucleigan.labels.outlines import Polygon, draw, outlines
+from napari_nucleigan.labels.regions import check_labels
 
 _DAMAGES = (ValueError, TypeError, KeyError, AttributeError, EOFError, zlib.error, RecursionError, MemoryError)
 

@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nucleigan.base.errors import LabelsError
-from napari_nucleigan.labels.checks import check_labels
 from napari_nucleigan.labels.outlines import draw, outlines
-from napari_nucleigan.labels.regions import regions_of
+from napari_nucleigan.labels.regions import check_labels, regions_of
 
 Points = npt.NDArray[np.float64]
 """Corners (row, column), shape (n, 2); the centre of the first pixel is (0, 0), as in napari."""

@@ -1,4 +1,4 @@
-"""Regions of label images: their runs of pixels, areas, centres, boxes, second moments, hulls and neighbours."""
+"""Regions of label images: runs of pixels, areas, centres, boxes, moments, hulls, neighbours; checks of such images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import cKDTree
 
 from napari_nucleigan.base.errors import LabelsError
 
@@ -310,6 +309,8 @@ def local_density(points: Float64Array, centres: Float64Array, radius: float, sh
     """
     if not len(points) or not len(centres):
         return np.zeros(len(points))
+    from scipy.spatial import cKDTree  # takes longer to import than all else that reading an image needs
+
     near = cKDTree(centres).query_ball_point(points, radius, return_length=True)
     # What of the disc lies in the image, in thin strips.
     row, column = points[:, :1] + 0.5, points[:, 1:] + 0.5
@@ -320,3 +321,49 @@ def local_density(points: Float64Array, centres: Float64Array, radius: float, sh
     inside = chords.mean(1) * (bottom - top)[:, 0] / (np.pi * radius**2)
     counted: Float64Array = near / np.minimum(inside, 1)
     return counted
+
+
+_MAX_LABEL = np.iinfo(np.int32).max
+
+
+def check_labels(labels: npt.NDArray[Any], name: str = "The array") -> npt.NDArray[Any]:
+    """Make sure that an array is a label image.
+
+    Parameters
+    ----------
+    labels : array-like
+        Anything.
+    name : str
+        What to call it in the error.
+
+    Returns
+    -------
+    ndarray of integers, shape (H, W)
+        The same values.
+
+    Raises
+    ------
+    LabelsError
+        Unless it has two dimensions, at least one pixel, and integers from 0 to 2**31 - 1.
+    """
+    values = np.asarray(labels)
+    reason = _labels_problem(values)
+    if reason:
+        raise LabelsError(f"{name} is no label image: {reason}.")
+    return values
+
+
+def _labels_problem(values: npt.NDArray[Any]) -> str | None:
+    if values.ndim == 3 and values.shape[-1] in (3, 4):
+        return "it holds colours; labels are one integer for each pixel"
+    if values.ndim != 2 or 0 in values.shape:
+        return f"its shape is {values.shape}, not (height, width)"
+    if values.dtype.kind == "b":
+        return "it only tells nuclei from background; number the nuclei first"
+    if values.dtype.kind not in "ui":
+        return f"its values are {values.dtype}; labels are integers"
+    if values.min() < 0:
+        return "it holds negative numbers"
+    if values.max() > _MAX_LABEL:
+        return f"its largest label is {values.max()}, more than {_MAX_LABEL}; number the nuclei anew"
+    return None

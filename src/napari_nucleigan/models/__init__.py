@@ -15,21 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan.base.errors import ExtraError, ModelError
 from napari_nucleigan.base.files import write_bytes
-from napari_nucleigan.models.cards import (
+from napari_nucleigan.models.registry import (
     CARD_FORMAT,
+    DEFAULT_SEGMENTER,
+    DEFAULT_SYNTHESIZER,
     KEY,
     Kind,
     ModelCard,
-    digest,
-    read_card,
-    read_checked,
-)
-from napari_nucleigan.models.registry import (
-    DEFAULT_SEGMENTER,
-    DEFAULT_SYNTHESIZER,
     ModelFile,
+    digest,
     export_model,
     list_models,
+    read_card,
+    read_checked,
     resolve,
     user_folder,
 )

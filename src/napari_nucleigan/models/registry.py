@@ -1,14 +1,201 @@
-"""The registry of models: the bundled ones and the user's own. No torch here."""
+"""Registry of models, the bundled ones and the user's own: their files, and the cards in these. No torch here."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_nucleigan.base.errors import ModelError
 from napari_nucleigan.base.files import write_bytes
-from napari_nucleigan.models.cards import Kind, ModelCard, read_card, read_checked
+
+CARD_FORMAT = 1
+"""The card format that this version writes, and the newest that it reads."""
+
+KEY = "nucleigan"
+"""The metadata key of the card."""
+
+Kind = Literal["segmenter", "synthesizer"]
+
+_LONGEST_HEADER = 100_000_000  # the limit of the safetensors format itself
+
+
+class ModelCard(BaseModel):
+    """What a model is, what it expects, and where it comes from.
+
+    Fields that a later version adds within the same `format` are kept, so that copying a model
+    loses nothing.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    format: int = Field(CARD_FORMAT, ge=1, description="Version of the card's own layout.")
+    name: str = Field(min_length=1, description="Name of the model.")
+    kind: Kind = Field(description="What the network does.")
+    architecture: dict[str, Any] = Field(description="What `networks.build` needs to build it.")
+    encoding: str = Field("distance", description="Encoding of the mask domain that it speaks.")
+    mpp: float = Field(gt=0, description="Microns per pixel that it was trained at.")
+    stain: dict[str, Any] | None = Field(
+        None, description="Stain reference (a StainFit) that images are brought to, if it asks."
+    )
+    decode: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Default decoding: threshold, prominence, smoothing, min_area_um2, views.",
+    )
+    styles: dict[str, list[list[float]]] = Field(
+        default_factory=dict, description="Style codes of a synthesizer by the name of the tissue they were read off."
+    )
+    recipe: dict[str, Any] = Field(default_factory=dict, description="The recipe that trained it.")
+    training_data: str = Field("", description="What it was trained on.")
+    data_licence: str = Field("", description="Licence of the training data.")
+    licence: str = Field("", description="Licence of the weights.")
+    scores: dict[str, Any] = Field(default_factory=dict, description="Measured scores.")
+    version: str = Field("", description="Version of this package that made it.")
+    date: str = Field("", description="Day on which it was made, YYYY-MM-DD.")
+    sha256: str = Field("", description="SHA-256 over the tensors.")
+    notes: str = Field("", description="Anything else a user should know.")
+
+
+def read_card(path: str | Path) -> ModelCard:
+    """Read the card of a model file from its header alone, without torch.
+
+    Parameters
+    ----------
+    path : str or Path
+        The model file.
+
+    Returns
+    -------
+    ModelCard
+
+    Raises
+    ------
+    ModelError
+        If the file is not a model of this package, is cut short, or was made by a newer version.
+    """
+    file = Path(path)
+    try:
+        with file.open("rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(0)
+            start = stream.read(8)
+            length = int.from_bytes(start, "little")
+            header = stream.read(length) if length <= _LONGEST_HEADER else b""
+    except OSError as error:
+        raise unreadable(file, error) from error
+    return parse_card(start + header, size, file)
+
+
+def read_checked(path: Path) -> tuple[ModelCard, bytes]:
+    """Read a whole model file and hold its tensors against the checksum on its card.
+
+    Parameters
+    ----------
+    path : Path
+        The model file.
+
+    Returns
+    -------
+    card : ModelCard
+        Its card.
+    content : bytes
+        The whole file.
+
+    Raises
+    ------
+    ModelError
+        As `read_card`; also if the tensors are not those that were saved.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    card = parse_card(content, len(content), path)
+    if digest(content) != card.sha256:
+        raise ModelError(
+            f"{path} is damaged: its tensors do not match the checksum on its card; copy or train the model again."
+        )
+    return card, content
+
+
+def digest(content: bytes) -> str:
+    """SHA-256 over the tensors of a safetensors file: name, dtype, shape and bytes, by name."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    data = memoryview(content)[8 + length :]
+    sha = hashlib.sha256()
+    for name in sorted(header.keys() - {"__metadata__"}):
+        entry = header[name]
+        begin, end = entry["data_offsets"]
+        sha.update(json.dumps([name, entry["dtype"], entry["shape"]]).encode())
+        sha.update(data[begin:end])
+    return sha.hexdigest()
+
+
+def unreadable(path: Path, error: OSError) -> ModelError:
+    """Turn an operating-system error on reading into one clear sentence."""
+    reason = error.strerror or error
+    return ModelError(f"Cannot read the model file {path}: {reason}; check the path.")
+
+
+def parse_card(content: bytes, size: int, path: Path) -> ModelCard:
+    """Take the card out of the beginning of a model file.
+
+    Parameters
+    ----------
+    content : bytes
+        The file, or at least its header.
+    size : int
+        Size of the whole file in bytes.
+    path : Path
+        The file's name, for messages.
+
+    Returns
+    -------
+    ModelCard
+
+    Raises
+    ------
+    ModelError
+        As `read_card`.
+    """
+    text = (_header(content, size, path).get("__metadata__") or {}).get(KEY)
+    if text is None:
+        raise ModelError(
+            f"{path} is a safetensors file, but not a model of napari-nucleigan (it has no card); choose another file."
+        )
+    try:
+        values = json.loads(text)
+        newer = isinstance(values, dict) and int(values.get("format", 1)) > CARD_FORMAT
+        if not newer:
+            return ModelCard.model_validate(values)
+    except (ValueError, TypeError, ValidationError) as error:
+        raise ModelError(f"The card of the model file {path} is not valid; choose another file.") from error
+    raise ModelError(f"{path} was made by a newer version of napari-nucleigan; update it to use this model.")
+
+
+def _header(content: bytes, size: int, path: Path) -> dict[str, Any]:
+    # The layout: 8 bytes of length (little endian), that many of JSON, the tensors without gaps.
+    length = int.from_bytes(content[:8], "little")
+    if size < 8 or length > _LONGEST_HEADER or content[8:9] not in (b"{", b""):
+        raise ModelError(f"{path} is not a model file (not in the safetensors format); choose another file.")
+    if 8 + length > size:
+        raise ModelError(f"{path} is cut short (it ends within its header); copy the file again.")
+    try:
+        header = json.loads(content[8 : 8 + length])
+        ends = [int(entry["data_offsets"][1]) for key, entry in header.items() if key != "__metadata__"]
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path} is not a model file (its header is not valid); choose another file.") from error
+    whole = 8 + length + max(ends, default=0)
+    if size < whole:
+        raise ModelError(f"{path} is cut short ({size} of {whole} bytes); copy the file again.")
+    return cast("dict[str, Any]", header)
+
 
 DEFAULT_SEGMENTER = "nucleigan-he"
 """Name of the bundled segmenter."""

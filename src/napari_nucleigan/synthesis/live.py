@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.base.events import run
-from napari_nucleigan.labels.checks import check_labels
+from napari_nucleigan.labels.regions import check_labels
 from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.models import load_model
 from napari_nucleigan.networks.network_runner import network_errors

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_nucleigan.base.errors import ImageError, LabelsError, RecipeError
 from napari_nucleigan.base.events import Event, Job, Note, Progress, relay
 from napari_nucleigan.base.version import __version__
-from napari_nucleigan.labels.checks import check_labels
+from napari_nucleigan.labels.regions import check_labels
 from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.models import load_model
 from napari_nucleigan.networks.network_runner import network_errors

@@ -16,7 +16,7 @@ from scipy import ndimage
 from napari_nucleigan.base.errors import LabelsError, OutputError
 from napari_nucleigan.base.events import Job, Progress
 from napari_nucleigan.data.images.files import write_image, write_labels
-from napari_nucleigan.labels.checks import check_labels
+from napari_nucleigan.labels.regions import check_labels
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,7 +21,7 @@ from napari_nucleigan.base.version import __version__
 from napari_nucleigan.data.images.convert import to_rgb
 from napari_nucleigan.data.images.headers import PixelSize, file_kind, from_density, jpeg_header, png_header
 from napari_nucleigan.data.images.tiff import displayed, read_header, read_plane, too_large
-from napari_nucleigan.labels.checks import check_labels
+from napari_nucleigan.labels.regions import check_labels
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 """Suffixes of the files that `list_images` finds, in lower case."""

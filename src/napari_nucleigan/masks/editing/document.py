@@ -12,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nucleigan.base.errors import LabelsError
-from napari_nucleigan.labels.checks import check_labels
 from napari_nucleigan.labels.polygons import Points, as_polygon, boxes_of, labels_to_polygons, polygons_to_labels
-from napari_nucleigan.labels.regions import Bounds, bounds
+from napari_nucleigan.labels.regions import Bounds, bounds, check_labels
 
 LARGEST_ID = 10_000_000
 """Largest label of a mask: tables by label must fit into memory."""

@@ -18,7 +18,7 @@ from napari_nucleigan.base.errors import OutputError
 from napari_nucleigan.base.events import Job, Progress
 from napari_nucleigan.base.files import make_folder, output_error
 from napari_nucleigan.data.images.files import IMAGE_SUFFIXES, read_image, read_labels, write_image, write_labels
-from napari_nucleigan.labels.checks import check_labels
+from napari_nucleigan.labels.regions import check_labels
 from napari_nucleigan.models import load_model, resolve
 from napari_nucleigan.synthesis.pair_log import PROVENANCE
 from napari_nucleigan.synthesis.settings import SetSettings

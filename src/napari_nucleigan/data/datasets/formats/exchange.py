@@ -30,7 +30,7 @@ from napari_nucleigan.data.datasets.dataset import Dataset, read_split
 from napari_nucleigan.data.datasets.formats import EXPORTS, FORMATS
 from napari_nucleigan.data.datasets.formats.entries import Entry, Found, ImportedImage, sentences, with_unique_names
 from napari_nucleigan.data.images.files import SOFTWARE, write_image, write_labels
-from napari_nucleigan.labels.checks import check_labels
+from napari_nucleigan.labels.regions import check_labels
 
 if TYPE_CHECKING:
     from napari_nucleigan.data.datasets.formats import Pairs

@@ -23,8 +23,7 @@ from napari_nucleigan.base.errors import DatasetError
 from napari_nucleigan.base.files import atomic_write, make_folder, write_bytes
 from napari_nucleigan.data.datasets.formats.entries import Canvas, Entry, Found, ImportedImage, files_below, split_of
 from napari_nucleigan.data.images.files import IMAGE_SUFFIXES, read_image, read_mask, write_image
-from napari_nucleigan.labels.checks import check_labels
-from napari_nucleigan.labels.regions import Regions, numbered
+from napari_nucleigan.labels.regions import Regions, check_labels, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

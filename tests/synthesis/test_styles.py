@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_nucleigan.base.errors import ImageError, ModelError, RecipeError
-from napari_nucleigan.data.images.files import write_image
+from napari_nucleigan.data.images.files import read_image, write_image
 from napari_nucleigan.models import load_model
 from napari_nucleigan.synthesis.styles import Styles, encode_style
 
@@ -64,6 +64,8 @@ def test_of_an_image_or_a_folder_of_them(
     one = Styles.of(str(tmp_path / "refs" / "0.png"), model)
     assert one.codes["0"].shape == (1, 4)
     assert one.notes == ()
+    image = read_image(tmp_path / "refs" / "0.png")
+    np.testing.assert_array_equal(Styles.of("random", model, image).codes[image.name], one.codes["0"])
     both = Styles.of(str(tmp_path / "refs"), model)
     assert both.codes["refs"].shape == (2, 4)
     np.testing.assert_allclose(both.codes["refs"][0], one.codes["0"][0])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from napari_nucleigan.base.events import Note
     from napari_nucleigan.models import Model
+    from napari_nucleigan.synthesis.picture import References
 
 _REACH = 2
 """Pixels from which the encoding of a place can be changed, the distance within a nucleus apart."""
@@ -43,6 +44,8 @@ class LiveCanvas:
         A loaded synthesizer; by default the one that the settings name.
     mpp : float, optional
         Microns per pixel of the mask, where its source says them.
+    references : mapping of str to HEImage, optional
+        Images to take after, as `synthesize` takes them.
 
     Attributes
     ----------
@@ -67,10 +70,11 @@ class LiveCanvas:
         settings: SynthesisSettings | None = None,
         model: Model | None = None,
         mpp: float | None = None,
+        references: References | None = None,
     ) -> None:
         settings = settings or SynthesisSettings()
         self.labels: NDArray[np.int32] = check_labels(labels).astype(np.int32)
-        self._context = SynthesisContext(settings, model or load_model(settings.model, "synthesizer"))
+        self._context = SynthesisContext(settings, model or load_model(settings.model, "synthesizer"), references)
         self._scale, self._notes = self._context.scale(self.labels.shape, mpp)
         self.mpp = self._scale.mpp
         self.style, self._code = self._context.styles.draw(settings.seed)

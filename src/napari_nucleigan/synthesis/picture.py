@@ -20,11 +20,17 @@ from napari_nucleigan.synthesis.tiled_generator import TiledGenerator
 from napari_nucleigan.tiling.scale import COARSEST, FINEST, Scale, resize_image, resize_labels
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import TypeAlias
+
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_nucleigan.data.images.files import HEImage
     from napari_nucleigan.models import Model
     from napari_nucleigan.stains import StainFit
+
+    References: TypeAlias = Mapping[str, HEImage]
 
 REFERENCE = "reference"
 """What `SynthesisSettings.restain` calls the project's own stain reference."""
@@ -72,6 +78,7 @@ def synthesize(
     settings: SynthesisSettings | None = None,
     model: Model | None = None,
     mpp: float | None = None,
+    references: References | None = None,
 ) -> Job[Synthesis]:
     """Paint H&E from a mask of any size and scale.
 
@@ -85,6 +92,9 @@ def synthesize(
         A loaded synthesizer; by default the one that the settings name.
     mpp : float, optional
         Microns per pixel of the mask, where its source says them; the settings come first.
+    references : mapping of str to HEImage, optional
+        Images to take after instead of what the settings name: their ``"style"``, their stains (``"restain"``), or
+        both.
 
     Yields
     ------
@@ -116,7 +126,7 @@ def synthesize(
         "microns per pixel; crop it, or close other programs."
     )
     with network_errors(too_large):
-        return (yield from _synthesize(mask, settings, model, mpp))
+        return (yield from _synthesize(mask, SynthesisContext(settings, model, references), mpp))
 
 
 class SynthesisContext:
@@ -128,6 +138,8 @@ class SynthesisContext:
         How to paint.
     model : Model
         A synthesizer.
+    references : mapping of str to HEImage, optional
+        As `synthesize` takes them.
 
     Attributes
     ----------
@@ -137,11 +149,12 @@ class SynthesisContext:
         The styles to draw from.
     """
 
-    def __init__(self, settings: SynthesisSettings, model: Model) -> None:
+    def __init__(self, settings: SynthesisSettings, model: Model, references: References | None = None) -> None:
+        images = references or {}
         self.settings = settings
         self.card = model.card
-        self.styles = Styles.of(settings.style, model)
-        self._target, notes = _stain_target(settings.restain)
+        self.styles = Styles.of(settings.style, model, images.get("style"))
+        self._target, notes = _stain_target(settings.restain, images.get("restain"))
         network: Any = model.network
         self.generator = TiledGenerator(network, settings.device, settings.precision, settings.tile)
         self._notes = [*self.styles.notes, *notes]
@@ -240,11 +253,8 @@ class SynthesisContext:
         }
 
 
-def _synthesize(
-    labels: NDArray[np.int32], settings: SynthesisSettings, model: Model, mpp: float | None
-) -> Job[Synthesis]:
-    started = time.perf_counter()
-    context = SynthesisContext(settings, model)
+def _synthesize(labels: NDArray[np.int32], context: SynthesisContext, mpp: float | None) -> Job[Synthesis]:
+    started, settings = time.perf_counter(), context.settings
     scale, notes = context.scale((labels.shape[0], labels.shape[1]), mpp)
     notes = context.notes() + notes
     yield from notes
@@ -270,21 +280,20 @@ def _synthesize(
     )
 
 
-def _stain_target(restain: str) -> tuple[StainFit | None, list[Note]]:
-    if not restain:
+def _stain_target(restain: str, image: HEImage | None) -> tuple[StainFit | None, list[Note]]:
+    if not restain and image is None:
         return None, []
     from napari_nucleigan import stains
+    from napari_nucleigan.data.images.files import read_image
 
-    if restain == REFERENCE:
+    if image is None and restain == REFERENCE:
         return stains.REFERENCE, []
-    path = Path(restain).expanduser()
-    if not path.is_file():
+    path = Path(restain if image is None else image.name).expanduser()
+    if image is None and not path.is_file():
         raise RecipeError(
             f"There is no stain preset and no image {restain!r}; choose {REFERENCE!r}, or the path of an H&E image."
         )
-    from napari_nucleigan.data.images.files import read_image
-
-    target = stains.fit(read_image(path).pixels)
+    target = stains.fit((image or read_image(path)).pixels)
     if target.method == "identity":
         raise ImageError(f"The stains of {path} cannot be taken: {' '.join(target.notes)}")
     return target, [Note(f"{path.name}: {text}", "warning") for text in target.notes]

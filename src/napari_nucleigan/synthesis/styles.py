@@ -14,10 +14,11 @@ from napari_nucleigan.segmentation.segmenter import is_blank
 from napari_nucleigan.tiling.scale import Scale, resize_image
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_nucleigan.data.images.files import HEImage
     from napari_nucleigan.models import Model, ModelCard
     from napari_nucleigan.networks.synthesizers import Synthesizer
 
@@ -51,7 +52,7 @@ class Styles:
     notes: tuple[Note, ...] = field(default=())
 
     @classmethod
-    def of(cls, style: str, model: Model) -> Styles:
+    def of(cls, style: str, model: Model, image: HEImage | None = None) -> Styles:
         """Find the codes that a setting means.
 
         Parameters
@@ -61,6 +62,8 @@ class Styles:
             set, images that ``split.csv`` calls ``"test"`` are left out where there are others.
         model : Model
             A synthesizer.
+        image : HEImage, optional
+            An image to take after instead.
 
         Raises
         ------
@@ -74,8 +77,15 @@ class Styles:
         network = model.network
         size = int(network.style_size)
         if size == 0:
-            said = () if style == RANDOM else (Note(f"The model {model.card.name!r} knows no styles.", "warning"),)
+            said = (
+                ()
+                if style == RANDOM and image is None
+                else (Note(f"The model {model.card.name!r} knows no styles.", "warning"),)
+            )
             return cls({}, 0, said)
+        if image is not None:
+            codes, notes = _of_images([(image.name, image.name, image)], network, model.card)
+            return cls(codes, size, notes)
         known = _on_card(model.card, size)
         if style == RANDOM:
             return cls(known, size)
@@ -88,7 +98,7 @@ class Styles:
                 f"The model {model.card.name!r} has no style {style!r}, and there is no such image; choose one of "
                 f"{names}, or the path of an H&E image."
             )
-        codes, notes = _of_images(path, network, model.card)
+        codes, notes = _of_images(_read_images(path), network, model.card)
         return cls(codes, size, notes)
 
     def draw(self, seed: int | Sequence[int], organ: str = "") -> tuple[str, NDArray[np.float32]]:
@@ -135,10 +145,8 @@ def _on_card(card: ModelCard, size: int) -> dict[str, NDArray[np.float32]]:
     return found
 
 
-def _of_images(
-    path: Path, network: Synthesizer, card: ModelCard
-) -> tuple[dict[str, NDArray[np.float32]], tuple[Note, ...]]:
-    """Read the codes of images: by organ where they are a data set that names organs, else by the path's name."""
+def _read_images(path: Path) -> Iterator[tuple[str, str, HEImage]]:
+    """Read images, each with its style: the organ where they are a data set that names it, else the path's name."""
     from napari_nucleigan.data.datasets.dataset import read_split
     from napari_nucleigan.data.images.files import list_images, read_image
 
@@ -149,14 +157,20 @@ def _of_images(
     rows = read_split(folder.parent / "split.csv") if folder.name == "images" else {}
     # Test images are for the final figure: neither masks nor colours of training data are learnt from them.
     paths = [one for one in paths if rows.get(one.stem, {}).get("split") != "test"] or paths
+    for one in paths:
+        yield rows.get(one.stem, {}).get("organ") or path.stem, one.name, read_image(one)
+
+
+def _of_images(
+    images: Iterable[tuple[str, str, HEImage]], network: Synthesizer, card: ModelCard
+) -> tuple[dict[str, NDArray[np.float32]], tuple[Note, ...]]:
+    """Read the codes of images, each given with the name of its style and its own."""
     codes: dict[str, list[NDArray[np.float32]]] = {}
     bare = []
-    for one in paths:
-        image = read_image(one)
+    for style, name, image in images:
         if image.mpp is None:
-            bare.append(one.name)
-        name = rows.get(one.stem, {}).get("organ") or path.stem
-        codes.setdefault(name, []).append(encode_style(image.pixels, image.mpp or card.mpp, network, card.mpp))
+            bare.append(name)
+        codes.setdefault(style, []).append(encode_style(image.pixels, image.mpp or card.mpp, network, card.mpp))
     notes: tuple[Note, ...] = ()
     if bare:
         which = bare[0] if len(bare) == 1 else f"{len(bare)} images, {bare[0]} first,"

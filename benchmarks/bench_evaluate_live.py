@@ -44,7 +44,7 @@ def _measure(viewer: Any, truth: Any, pred: Any) -> list[Row]:
     viewer.reset_view()
     begun = time.perf_counter()
     page.bar.run_button.click()
-    wait(lambda: page.comparison is not None and not page.follower.behind)
+    wait(lambda: page.comparison is not None and not page.live.behind)
     first = time.perf_counter() - begun
     page.form.live.click()
     alone, _, _ = _paint(page, layers, 0)
@@ -88,7 +88,7 @@ def _paint(page: Any, layers: Any, first: int) -> tuple[Ticks, list[float], list
         # The last part of the stroke: what the user waits for.
         layer.paint(at + 3 * STEPS, 10_000 + stroke)
         ended, before = time.perf_counter(), time.process_time()
-        wait(lambda: not page.follower.behind)
+        wait(lambda: not page.live.behind)
         settle(0)  # the canvas is drawn, too
         waits.append(time.perf_counter() - ended)
         spent.append(time.process_time() - before)

@@ -328,7 +328,7 @@ def evaluate(out: Path, theme: str) -> None:
     page = widget.layers
     page.failed.connect(fail)
     page.bar.run_button.click()
-    wait_for(lambda: page.comparison is not None and not page.follower.behind)
+    wait_for(lambda: page.comparison is not None and not page.live.behind)
     viewer.reset_view()
     save(out / f"evaluate-{theme}.png", viewer)
     page.tabs.setCurrentWidget(page.nuclei)
@@ -373,7 +373,7 @@ def evaluate_folders(out: Path, theme: str, folder: Path) -> None:
     page.open_button.click()
     wait_for(lambda: bool(opened))
     # The page of layers compares them at once.
-    wait_for(lambda: widget.layers.comparison is not None and not widget.layers.follower.behind)
+    wait_for(lambda: widget.layers.comparison is not None and not widget.layers.live.behind)
     widget.tabs.setCurrentIndex(1)
     page.view.tabs.setCurrentIndex(0)
     for layer in opened[0]:

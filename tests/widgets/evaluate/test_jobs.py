@@ -42,7 +42,7 @@ class App:
         return self.widget.layers
 
     def settled(self) -> None:
-        self.qtbot.waitUntil(lambda: not self.page.follower.behind, timeout=LONG)
+        self.qtbot.waitUntil(lambda: not self.page.live.behind, timeout=LONG)
 
     def assert_in_step(self) -> None:
         """Assert that all that is shown is of the layers as they are."""
@@ -126,7 +126,7 @@ def test_off_and_on(app: App) -> None:
     app.page.form.live.click()
     app.pred.paint((40, 50), 99)
     app.qtbot.wait(100)
-    assert not app.page.follower.behind
+    assert not app.page.live.behind
     assert app.page.comparison is before
     app.page.form.live.click()
     app.assert_in_step()
@@ -144,7 +144,7 @@ def test_nothing_is_followed_before_it_is_asked_for(
         widget.layers.form.live.click()
         layers[1].paint((40, 50), 99)
         qtbot.wait(100)
-    assert not widget.layers.follower.behind
+    assert not widget.layers.live.behind
     assert [layer.name for layer in viewer.layers] == ["truth", "pred"]
 
 
@@ -190,7 +190,7 @@ def test_the_viewer_stays_free(make_napari_viewer_proxy: Callable, qtbot: QtBot,
     app = App(make_napari_viewer_proxy(), qtbot, np.tile(truth, (10, 8)))
     ticks: list[bool] = []
     timer = QTimer()
-    timer.timeout.connect(lambda: ticks.append(app.page.follower.behind))
+    timer.timeout.connect(lambda: ticks.append(app.page.live.behind))
     timer.start(5)
     app.pred.paint((40, 50), 9999)
     app.settled()
@@ -200,10 +200,10 @@ def test_the_viewer_stays_free(make_napari_viewer_proxy: Callable, qtbot: QtBot,
 
 def test_closed_while_following(app: App) -> None:
     app.pred.paint((40, 50), 99)
-    assert app.page.follower.behind
+    assert app.page.live.behind
     app.viewer.window.remove_dock_widget(app.widget)
-    assert not app.page.follower.behind
-    assert app.page.follower.layers == ()
+    assert not app.page.live.behind
+    assert app.page.live.layers == ()
     app.pred.paint((60, 50), 99)
     assert QThreadPool.globalInstance().waitForDone(LONG)
     app.qtbot.wait(100)

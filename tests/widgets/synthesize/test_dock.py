@@ -29,8 +29,8 @@ from napari_nucleigan.data.images.files import write_image
 from napari_nucleigan.synthesis import SynthesisSettings, synthesize
 from napari_nucleigan.widgets.base.layers import ADD, METADATA_KEY
 from napari_nucleigan.widgets.synthesize.dock import SynthesizeWidget
+from napari_nucleigan.widgets.synthesize.form import SavePairDialog
 from napari_nucleigan.widgets.synthesize.jobs import FIT, ITSELF
-from napari_nucleigan.widgets.synthesize.painted_images import SavePairDialog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -350,7 +350,7 @@ class TestSaving:
         dialog.folder.line.setText(str(folder))
         dialog.name.setText(name)
         app.choose(dialog.format, suffix)
-        with app.qtbot.waitSignal(app.widget.saver.saved, timeout=LONG) as blocker:
+        with app.qtbot.waitSignal(app.widget.saved, timeout=LONG) as blocker:
             app.click(dialog.save_button)
         return blocker.args[0]
 
@@ -389,7 +389,7 @@ class TestSaving:
         assert not dialog.replace.isVisibleTo(dialog)
         dialog.name.setText("mask")
         dialog.replace.setChecked(True)
-        with app.qtbot.waitSignal(app.widget.saver.saved, timeout=LONG):
+        with app.qtbot.waitSignal(app.widget.saved, timeout=LONG):
             app.click(dialog.save_button)
         files = [path.name for path in (tmp_path / "images").iterdir()]
         assert files == ["mask.png"]  # the TIFF of that name is gone: a data set has one image of a name

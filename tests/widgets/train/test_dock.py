@@ -35,9 +35,9 @@ from napari_nucleigan.training.runs.run_library import DATA, list_runs
 from napari_nucleigan.training.runs.status import RunState, state_of
 from napari_nucleigan.widgets.base import background_runs
 from napari_nucleigan.widgets.base.layers import image_layers
-from napari_nucleigan.widgets.train.data_section import FOLDER, LAYERS
 from napari_nucleigan.widgets.train.dock import TrainWidget
 from napari_nucleigan.widgets.train.form import SEGMENTER, SYNTHESIZER
+from napari_nucleigan.widgets.train.sections import FOLDER, LAYERS
 from run_folders import make_run, tell_preview
 
 if TYPE_CHECKING:
@@ -439,9 +439,9 @@ def test_what_is_missing_is_said_before_start(app: App, data: Path, tiny_he: Cal
     assert "Synthetic pairs" in problem.text()
     app.form.synthetic.field.line.setText(str(data))
     app.wait(lambda: button.isEnabled())
-    order = app.form.order(tmp_path)
-    assert order.synthetic == data
-    assert order.recipe.synthetic_share == 0.5
+    request = app.form.request(tmp_path)
+    assert request.synthetic == data
+    assert request.recipe.synthetic_share == 0.5
     generator = app.form.current.editor("generator").widget
     generator.setText("{compact}")
     assert "Generator is no valid JSON" in problem.text()
@@ -476,25 +476,25 @@ def test_synthesizers_have_their_own_fields(app: App, data: Path, tmp_path: Path
     app.wait(lambda: not app.widget.problem())
     assert not app.form.share.isVisibleTo(app.form)
     app.choose(app.form.masks, "liver")
-    order = app.form.order(tmp_path)
-    assert (order.kind, order.recipe.masks, order.synthetic) == ("synthesizer", "liver", None)
+    request = app.form.request(tmp_path)
+    assert (request.kind, request.recipe.masks, request.synthetic) == ("synthesizer", "liver", None)
     app.form.choose_masks(str(data))
-    assert app.form.order(tmp_path).recipe.masks == str(data)
+    assert app.form.request(tmp_path).recipe.masks == str(data)
     app.choose(app.form.kind, SEGMENTER)
-    assert app.form.order(tmp_path).kind == "segmenter"
+    assert app.form.request(tmp_path).kind == "segmenter"
 
 
 def test_fine_tuning_takes_what_the_model_decides(app: App, data: Path, models: Path, tmp_path: Path) -> None:
     of_folder(app, data)
     model = models / "tiny.safetensors"
     app.choose(app.form.start, str(model))
-    recipe = app.form.order(tmp_path).recipe
+    recipe = app.form.request(tmp_path).recipe
     assert recipe.start_from == str(model)
     assert recipe.generator == {"name": "compact-unet", "widths": [8, 16, 16]}
     # The recipe that suits a model comes by itself, unless another one was chosen.
     assert (recipe.name, recipe.minutes) == ("fine-tune-segmenter", 5)
     app.form.recipe.setCurrentText("paper-segmenter")
-    assert app.form.order(tmp_path).recipe.generator == {"name": "compact-unet", "widths": [8, 16, 16]}
+    assert app.form.request(tmp_path).recipe.generator == {"name": "compact-unet", "widths": [8, 16, 16]}
     app.choose(app.form.start, "")
     assert app.form.recipe.currentText() == "paper-segmenter"
     app.form.recipe.setCurrentText("fine-tune-segmenter")
@@ -506,7 +506,7 @@ def test_fine_tuning_takes_what_the_model_decides(app: App, data: Path, models: 
     assert "decides it" in editor.toolTip()
     app.choose(app.form.start, "")
     assert editor.isEnabled()
-    assert app.form.order(tmp_path).recipe.generator == {"name": "compact-unet"}
+    assert app.form.request(tmp_path).recipe.generator == {"name": "compact-unet"}
     app.form.picker.add(tmp_path / "none.safetensors")
     assert "none.safetensors" in app.errors()[0]
 
@@ -573,7 +573,7 @@ def test_nothing_is_asked_where_nothing_trains(app: App, monkeypatch: pytest.Mon
 
 def test_the_model_is_used_at_once(app: App, runs: Path, trained_file: Path) -> None:
     path = make_run(runs, "mine", model=trained_file)
-    app.widget.monitor.look()
+    app.widget.watcher.look()
     app.wait(lambda: app.widget.list.status(path))
     app.widget.open_run(path)
     app.wait_for(RunState.FINISHED)
@@ -598,7 +598,7 @@ def test_the_model_is_used_at_once(app: App, runs: Path, trained_file: Path) -> 
 
 def test_runs_are_renamed_deleted_and_compared(app: App, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = make_run(runs, "first"), make_run(runs, "second", 8, finished=False)
-    app.widget.monitor.look()
+    app.widget.watcher.look()
     app.wait(lambda: len(app.widget.list.paths) == 2)
     listing = app.widget.list
     listing.select([first])

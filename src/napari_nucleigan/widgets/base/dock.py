@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QEvent, QTimer, Signal
-from qtpy.QtWidgets import QApplication, QFileDialog, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QSizePolicy, QWidget
 
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.base.events import Note
-from napari_nucleigan.widgets.base.fields import warning_style
-from napari_nucleigan.widgets.base.preferences import preferences, recall, remember
+from napari_nucleigan.widgets.base.fields import GAP, NO_MARGINS, lay_out, warning_style
+from napari_nucleigan.widgets.base.path_fields import ask_file
+from napari_nucleigan.widgets.base.preferences import preferences
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from napari.viewer import Viewer
     from qtpy.QtWidgets import QTabWidget
 
     from napari_nucleigan.base.events import Progress
     from napari_nucleigan.widgets.base.run_bar import RunBar
-
-_PATTERNS = {".csv": "Tables (*.csv)", ".json": "JSON (*.json)", ".md": "Markdown (*.md)"}
 
 
 class Jobs(Protocol):
@@ -162,12 +161,9 @@ class Page(QWidget):
         save : callable
             Writes the file; its `NucleiganError` is shown.
         """
-        start = Path(recall(memory, "")) / name
-        chosen, _ = QFileDialog.getSaveFileName(self, "Save", str(start), _PATTERNS[start.suffix])
-        if not chosen:
+        path = ask_file(self, memory, name)
+        if path is None:
             return
-        path = Path(chosen)
-        remember(memory, str(path.parent))
         try:
             save(path)
         except NucleiganError as error:
@@ -213,9 +209,7 @@ class Dock(Page):
 
     def _fill(self, content: QWidget, least_width: int = 340) -> None:
         """Show a widget on all of the dock."""
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(content)
+        lay_out(self, content, margins=NO_MARGINS)
         self.setMinimumWidth(least_width)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
@@ -223,10 +217,7 @@ class Dock(Page):
 def column(*parts: QWidget, margins: tuple[int, int, int, int] = (6, 6, 6, 6), tall: QWidget | None = None) -> QWidget:
     """Put widgets below one another; what height is left goes to the `tall` one, or to none."""
     inner = QWidget()
-    layout = QVBoxLayout(inner)
-    layout.setContentsMargins(*margins)
-    for part in parts:
-        layout.addWidget(part, int(part is tall))
+    layout = lay_out(inner, *parts, margins=margins, spacing=GAP, tall=tall)
     if tall is None:
         layout.addStretch()
     return inner

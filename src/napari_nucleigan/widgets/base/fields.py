@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
+    QLayout,
     QMenu,
     QPushButton,
     QScrollArea,
@@ -35,6 +36,8 @@ Widget = TypeVar("Widget", bound=QWidget)
 
 MAGNIFICATIONS = {"40x": 0.25, "20x": 0.5, "10x": 1.0, "5x": 2.0}
 """Usual microns per pixel of slide scanners, by their objective."""
+
+NO_MARGINS = (0, 0, 0, 0)
 
 GAP = 6
 """Pixels between groups of fields."""
@@ -178,13 +181,22 @@ def row(wide: QWidget, narrow: QWidget) -> QHBoxLayout:
     return row
 
 
-def page(widget: QWidget, *parts: QWidget) -> QVBoxLayout:
-    """Lay parts out below one another, on a page with narrow margins."""
+def lay_out(
+    widget: QWidget,
+    *parts: QWidget | QLayout,
+    margins: tuple[int, int, int, int] = (6, 6, 6, 6),
+    spacing: int = 5,
+    tall: QWidget | None = None,
+) -> QVBoxLayout:
+    """Lay parts out below one another, on a page with narrow margins; what height is left goes to the `tall` one."""
     layout = QVBoxLayout(widget)
-    layout.setContentsMargins(6, 6, 6, 6)
-    layout.setSpacing(5)
+    layout.setContentsMargins(*margins)
+    layout.setSpacing(spacing)
     for part in parts:
-        layout.addWidget(part)
+        if isinstance(part, QLayout):
+            layout.addLayout(part)
+        else:
+            layout.addWidget(part, int(part is tall))
     return layout
 
 
@@ -301,11 +313,16 @@ def silent(*widgets: QWidget) -> Iterator[None]:
             blocker.unblock()
 
 
+def is_dark(theme: str) -> bool:
+    """Whether a napari theme, given by its name, is a dark one."""
+    from napari.utils.theme import get_theme
+
+    return bool(get_theme(theme).type == "dark")
+
+
 def warning_style(theme: str) -> str:
     """Style of a remark that asks for attention.
 
     A theme's own warning colour is made for backgrounds; it cannot be read on the light theme.
     """
-    from napari.utils.theme import get_theme
-
-    return f"color: {'#f2b441' if get_theme(theme).type == 'dark' else '#8a4b00'};"
+    return f"color: {'#f2b441' if is_dark(theme) else '#8a4b00'};"

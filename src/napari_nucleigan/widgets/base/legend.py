@@ -1,17 +1,18 @@
-"""Legend: which curves of a chart are shown, in which colour, with which value; and the colours of curves."""
+"""Legend: which curves of a chart are shown, in which colour, with which value; plots, and the colours of curves."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, Signal
+import pyqtgraph as pg
+from qtpy.QtCore import QPointF, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPainter, QPen, QPixmap
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QSizePolicy, QWidget
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import pyqtgraph as pg
+    from qtpy.QtCore import QEvent
     from qtpy.QtGui import QResizeEvent
 
 Key = tuple[str, str]
@@ -24,33 +25,6 @@ _SWATCH = 12, 10
 DARK = "#4fa3ff #ff9f40 #5fd38d #ff6b81 #c58cff #e6d24a #46d9d9 #ff8ad8 #b9c1cc #cfa27a".split()
 LIGHT = "#0b62c4 #c25a00 #14803c #c4122f #7a2bc9 #857000 #00787a #b0187f #555d68 #7a4a1e".split()
 """Colours of curves, on a dark theme and on a light one."""
-
-NAMES = {
-    "l1": "L1",
-    "presence": "Presence",
-    "adversarial": "Generator",
-    "discriminator": "Discr.",
-    "penalty": "Penalty",
-    "adversarial_images": "Gen. images",
-    "adversarial_masks": "Gen. masks",
-    "discriminator_images": "Discr. images",
-    "discriminator_masks": "Discr. masks",
-    "cycle_images": "Cycle images",
-    "cycle_masks": "Cycle masks",
-    "aji": "AJI",
-    "f1": "F1",
-    "pq": "PQ",
-    "dice": "Dice",
-    "own_aji": "AJI, own masks",
-}
-"""What people call losses and scores."""
-
-
-def pretty(name: str) -> str:
-    """Write the name of a loss or a score for people."""
-    if name.startswith("train_"):
-        return f"{pretty(name[6:])} (train)"
-    return NAMES.get(name, name.replace("_", " ").capitalize())
 
 
 class _Entry(QCheckBox):
@@ -174,7 +148,46 @@ class Legend(QWidget):
         box.set_icon(QIcon(pixmap))
 
 
-def strip(plot: pg.PlotItem, owner: pg.PlotWidget) -> None:
-    """Take away what pyqtgraph adds to every plot: its buttons, and a menu that would outlive the plot."""
-    plot.ctrlMenu.setParent(owner, plot.ctrlMenu.windowFlags())
-    plot.hideButtons()
+class Plot(pg.PlotWidget):
+    """A plot without what pyqtgraph adds to every one: its buttons, and a menu that would outlive the plot."""
+
+    hovered = Signal(object)
+    """What is under the pointer; None where it has left."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(enableMenu=False, **options)
+        plot = self.getPlotItem()
+        plot.ctrlMenu.setParent(self, plot.ctrlMenu.windowFlags())
+        plot.hideButtons()
+        self.scene().sigMouseMoved.connect(self._moved)
+
+    def paint_as(self, background: str, text: str) -> None:
+        """Take the colours of a theme."""
+        self.setBackground(background)
+        for name in ("left", "bottom"):
+            axis = self.getPlotItem().getAxis(name)
+            axis.setPen(text)
+            axis.setTextPen(text)
+
+    def leaveEvent(self, event: QEvent) -> None:
+        """Tell that the pointer has left."""
+        super().leaveEvent(event)
+        self.hovered.emit(None)
+
+    def _moved(self, position: QPointF) -> None:
+        box = self.getPlotItem().vb
+        inside = box.sceneBoundingRect().contains(position)
+        self._point(float(box.mapSceneToView(position).x()) if inside else None)
+
+    def _point(self, x: float | None) -> None:
+        """Take where the pointer is; None beside the axes."""
+        raise NotImplementedError
+
+
+def chart_colours(theme: str) -> tuple[str, str, list[str]]:
+    """Background and text of a napari theme, as ``"#rrggbb"``, and the colours of curves that stand out from it."""
+    from napari.utils.theme import get_theme
+
+    found = get_theme(theme)
+    background, text = (colour.as_hex(format="long") for colour in (found.background, found.text))
+    return background, text, DARK if found.type == "dark" else LIGHT

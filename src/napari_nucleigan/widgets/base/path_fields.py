@@ -13,7 +13,7 @@ from napari_nucleigan.data.slides import SCANNERS
 from napari_nucleigan.data.slides.openslide import SUFFIXES
 from napari_nucleigan.widgets.base.fields import row, set_text, small_label
 from napari_nucleigan.widgets.base.jobs import Runner
-from napari_nucleigan.widgets.base.preferences import recall
+from napari_nucleigan.widgets.base.preferences import recall, remember
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from napari_nucleigan.base.events import Job
 
 _REST_MS = 300
+_PATTERNS = {
+    ".csv": "Tables (*.csv)",
+    ".json": "JSON (*.json)",
+    ".md": "Markdown (*.md)",
+    ".png": "Pictures (*.png)",
+}
 
 
 class FolderField(QWidget):
@@ -139,6 +145,28 @@ class DebouncedCheck(QObject):
     def _failed(self, error: NucleiganError) -> None:
         self.fault = str(error)
         self._form.changed.emit()
+
+
+def ask_file(parent: QWidget, memory: str, name: str, title: str = "Save") -> Path | None:
+    """Ask where a file is to be saved; None where it is not.
+
+    Parameters
+    ----------
+    parent : QWidget
+        The widget that asks.
+    memory : str
+        Under which word the folder is remembered for the next time.
+    name : str
+        Name of the file that is proposed.
+    title : str
+        Title of the question.
+    """
+    start = Path(recall(memory, "")) / name
+    chosen, _ = QFileDialog.getSaveFileName(parent, title, str(start), _PATTERNS[start.suffix])
+    if not chosen:
+        return None
+    remember(memory, str(Path(chosen).parent))
+    return Path(chosen)
 
 
 def ask_image_files(parent: QWidget) -> list[str]:

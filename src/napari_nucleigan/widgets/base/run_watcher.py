@@ -19,7 +19,6 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.base.events import Event, Preview
 from napari_nucleigan.training.runs.status import RunState
-from napari_nucleigan.widgets.base.legend import pretty
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,6 +54,34 @@ _COLOURS = {
 _BEST = ("aji", "train_aji", "own_aji", "f1")
 
 
+NAMES = {
+    "l1": "L1",
+    "presence": "Presence",
+    "adversarial": "Generator",
+    "discriminator": "Discr.",
+    "penalty": "Penalty",
+    "adversarial_images": "Gen. images",
+    "adversarial_masks": "Gen. masks",
+    "discriminator_images": "Discr. images",
+    "discriminator_masks": "Discr. masks",
+    "cycle_images": "Cycle images",
+    "cycle_masks": "Cycle masks",
+    "aji": "AJI",
+    "f1": "F1",
+    "pq": "PQ",
+    "dice": "Dice",
+    "own_aji": "AJI, own masks",
+}
+"""What people call losses and scores."""
+
+
+def pretty(name: str) -> str:
+    """Write the name of a loss or a score for people."""
+    if name.startswith("train_"):
+        return f"{pretty(name[6:])} (train)"
+    return NAMES.get(name, name.replace("_", " ").capitalize())
+
+
 @dataclass(frozen=True)
 class PreviewImage:
     """The newest preview of a run.
@@ -72,19 +99,19 @@ class PreviewImage:
 
 
 @dataclass(eq=False)
-class _RunWatcher:
+class _WatcherThread:
     """The thread and what it works on; plain Python, so that it may outlive the widget for a moment."""
 
     folder: Path
     messages: queue.SimpleQueue[tuple[str, tuple[Any, ...]]] = field(default_factory=queue.SimpleQueue)
-    """Names of signals of `Monitor`, and what they tell."""
+    """Names of signals of `RunWatcher`, and what they tell."""
     wanted: set[Path] = field(default_factory=set)
     watched: dict[Path, EventLogReader] = field(default_factory=dict)
     wake: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
     list_now: bool = True
 
-    alive: ClassVar[set[_RunWatcher]] = set()  # what only Qt holds may be torn down while it is called
+    alive: ClassVar[set[_WatcherThread]] = set()  # what only Qt holds may be torn down while it is called
 
     def __call__(self, _: object = None) -> None:
         """End."""
@@ -155,7 +182,7 @@ class _RunWatcher:
         self.messages.put(("pictured", (path, PreviewImage(previews[-1].step, pixels))))
 
 
-class Monitor(QObject):
+class RunWatcher(QObject):
     """Tells of the runs of a folder, and the whole story of some of them.
 
     Parameters
@@ -182,7 +209,7 @@ class Monitor(QObject):
     def __init__(self, folder: Path, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._folder = folder
-        self._thread: _RunWatcher | None = None
+        self._thread: _WatcherThread | None = None
         self._timer = QTimer(self, interval=_POLL_MS)
         self._timer.timeout.connect(self._poll)
 
@@ -195,8 +222,8 @@ class Monitor(QObject):
         """Begin to look; a second call does nothing."""
         if self._thread is not None:
             return
-        thread = self._thread = _RunWatcher(self._folder)
-        _RunWatcher.alive.add(thread)
+        thread = self._thread = _WatcherThread(self._folder)
+        _WatcherThread.alive.add(thread)
         self.destroyed.connect(thread)
         threading.Thread(target=thread.run, name="training runs", daemon=True).start()
         self._timer.start()

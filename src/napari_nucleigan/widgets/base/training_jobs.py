@@ -47,7 +47,7 @@ class TrainingPair:
 
 
 @dataclass(frozen=True)
-class TrainOrder:
+class TrainRequest:
     """A training to be started.
 
     Attributes
@@ -80,7 +80,7 @@ class TrainOrder:
     queue: bool = False
 
 
-def begin(order: TrainOrder) -> Job[Path]:
+def begin(request: TrainRequest) -> Job[Path]:
     """Start a training in a process of its own; open layers are written as a data set first.
 
     Returns
@@ -91,23 +91,23 @@ def begin(order: TrainOrder) -> Job[Path]:
     from napari_nucleigan.training.runs.processes import start
     from napari_nucleigan.training.runs.run_library import DATA, new_folder
 
-    run = new_folder(order.name, order.runs)
+    run = new_folder(request.name, request.runs)
     made: Path | None = None
     try:
-        if isinstance(order.data, Path):
-            data = order.data
+        if isinstance(request.data, Path):
+            data = request.data
         else:
-            data = made = new_folder(run.name, order.runs / DATA)
-            yield from write_pairs(order.data, data)
+            data = made = new_folder(run.name, request.runs / DATA)
+            yield from write_pairs(request.data, data)
         yield Progress(0, 0, "starting the process")
         start(
-            order.kind,
+            request.kind,
             data,
-            order.recipe,
+            request.recipe,
             run,
-            device=order.device,
-            synthetic=order.synthetic,
-            queue=order.queue,
+            device=request.device,
+            synthetic=request.synthetic,
+            queue=request.queue,
         )
     except BaseException:
         # Nobody will learn from it.
@@ -117,17 +117,17 @@ def begin(order: TrainOrder) -> Job[Path]:
     return run
 
 
-def reckon(order: TrainOrder) -> Job[Estimate]:
+def reckon(request: TrainRequest) -> Job[Estimate]:
     """Estimate what a training will take, by a few steps of it in a process of its own."""
     from napari_nucleigan.training.runs.estimate import estimate_apart
 
     with tempfile.TemporaryDirectory(prefix="nucleigan-") as folder:
         data = Path(folder)
-        if isinstance(order.data, Path):
-            data = order.data
+        if isinstance(request.data, Path):
+            data = request.data
         else:
-            yield from write_pairs(order.data, data)
-        job = estimate_apart(data, order.recipe, device=order.device, synthetic=order.synthetic)  # type: ignore[arg-type]
+            yield from write_pairs(request.data, data)
+        job = estimate_apart(data, request.recipe, device=request.device, synthetic=request.synthetic)  # type: ignore[arg-type]
         return (yield from job)
 
 

@@ -1,34 +1,225 @@
-"""The page of the Evaluate widget that compares two folders."""
+"""Folders page of the Evaluate widget: two folders compared, and the report on them: overall, by organ and image."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHBoxLayout,
+    QHeaderView,
+    QListWidget,
+    QTableWidget,
+    QTableWidgetItem,
+    QTabWidget,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QWidget,
+)
 
 from napari_nucleigan.base.files import write_text
-from napari_nucleigan.evaluation import evaluate_folders
-from napari_nucleigan.widgets.base.dock import Page
-from napari_nucleigan.widgets.base.fields import menu_button, set_text
+from napari_nucleigan.evaluation import AVERAGED, evaluate_folders
+from napari_nucleigan.evaluation.report import figure_text
+from napari_nucleigan.metrics.scores import DEFINITIONS
+from napari_nucleigan.widgets.base.dock import Page, add_tabs
+from napari_nucleigan.widgets.base.fields import GAP, NO_MARGINS, lay_out, menu_button, push_button, set_text
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import add_once
 from napari_nucleigan.widgets.base.run_bar import RunBar
-from napari_nucleigan.widgets.evaluate.folder_report import ReportView
 from napari_nucleigan.widgets.evaluate.form import FolderForm
 from napari_nucleigan.widgets.evaluate.jobs import read_pair
+from napari_nucleigan.widgets.evaluate.table import RIGHT, cell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
     from napari.viewer import Viewer
 
     from napari_nucleigan.contributions.layers import LayerData
-    from napari_nucleigan.evaluation import Report
+    from napari_nucleigan.evaluation import Group, Interval, Report
     from napari_nucleigan.widgets.evaluate.jobs import FolderPair
+
+IMAGE_COLUMNS = (
+    *("aji", "aji_plus", "pq", "f1", "precision", "recall", "dice"),
+    *("average_hausdorff_penalised", "average_hausdorff", "n_truth", "n_pred"),
+)
+_NAME = 120  # pixels of the first column of the tree
+_VALUE, _IMAGE = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
+_MEAN = "Mean over images: each image weighs the same."
+_INTERVAL = "so far chance may take it with other images of this kind (bootstrap over images)."
+_POOLED = "All nuclei as if they lay in one image: each nucleus weighs the same."
+
+
+class ReportView(QWidget):
+    """Pages of a report."""
+
+    opened = Signal(str)
+    """Name of an image that the user wants to see."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.overall = _overall_table()
+        self.images = _image_tree()
+        self.left_out = QListWidget()
+        self.left_out.setWordWrap(True)
+        self.left_out.setToolTip("What was not compared, and so counts in no figure.")
+        self.tabs = QTabWidget()
+        add_tabs(
+            self.tabs,
+            (self.overall, "Overall", "Averages over all images."),
+            (self.images, "Images", "Organs and their images; a click on a heading sorts, a double click opens."),
+            (self.left_out, "Left out", "What was not compared, and why."),
+        )
+        lay_out(self, self.tabs, margins=NO_MARGINS)
+        self.images.itemDoubleClicked.connect(lambda item, _: self._open(item))
+        self.show_report(None)
+
+    @property
+    def image(self) -> str | None:
+        """Name of the image that is chosen in the list."""
+        item = self.images.currentItem()
+        return item.data(0, _IMAGE) if item is not None and item.isSelected() else None
+
+    def choose(self, name: str) -> None:
+        """Choose an image in the list."""
+        for item in self.images.findItems(name, Qt.MatchFlag.MatchExactly | Qt.MatchFlag.MatchRecursive):
+            if item.data(0, _IMAGE) == name:
+                self.images.setCurrentItem(item)
+
+    def show_report(self, report: Report | None) -> None:
+        """Show a report, or dashes."""
+        self._show_overall(report)
+        self._show_images(report)
+        self.left_out.clear()
+        if report is not None:
+            self.left_out.addItems([f"{name}: no prediction" for name in report.missing])
+            self.left_out.addItems([f"{name}: no true labels" for name in report.extra])
+            self.left_out.addItems([f"{bad.name}: {bad.reason}" for bad in report.failed])
+        count = self.left_out.count()
+        self.tabs.setTabText(2, f"Left out ({count})" if count else "Left out")
+
+    def _show_overall(self, report: Report | None) -> None:
+        table, group = self.overall, report.overall if report is not None else None
+        columns: tuple[tuple[Mapping[str, Any], Mapping[str, Interval | None]], ...] = (({}, {}),) * 2
+        if group is not None:
+            columns = (group.mean, group.mean_intervals), (group.pooled.to_json(), group.pooled_intervals)
+        intervals = any(interval for _, found in columns for interval in found.values())
+        line = table.fontMetrics().height()
+        table.verticalHeader().setDefaultSectionSize((2 * line if intervals else line) + 6)
+        for row, name in enumerate(AVERAGED):
+            for column, (values, found) in enumerate(columns, start=1):
+                text, interval, tip = figure_text(name, values.get(name)), found.get(name), DEFINITIONS[name].text
+                if interval is not None and group is not None:
+                    text += f"\n{figure_text(name, interval)}"
+                    level = f"{group.bootstrap.level:.0%}".replace("%", " %")
+                    tip += f"\nBelow it the {level} interval: {_INTERVAL}"
+                table.setItem(row, column, cell(text, tip, RIGHT))
+
+    def _show_images(self, report: Report | None) -> None:
+        tree = self.images
+        tree.setSortingEnabled(False)
+        tree.clear()
+        if report is None:
+            return
+        parents: dict[str, QTreeWidgetItem] = {}
+        for group in report.groups:
+            parents[group.name] = _group_item(group)
+            tree.addTopLevelItem(parents[group.name])
+            parents[group.name].setExpanded(True)
+        for group in report.groups or (report.overall,):
+            for image in group.images:
+                item = _Row()
+                item.fill(image.name, image.scores.to_json())
+                item.setData(0, _IMAGE, image.name)
+                if group.name in parents:
+                    parents[group.name].addChild(item)
+                else:
+                    tree.addTopLevelItem(item)
+        tree.setRootIsDecorated(bool(parents))
+        tree.setSortingEnabled(True)
+
+    def _open(self, item: QTreeWidgetItem) -> None:
+        name = item.data(0, _IMAGE)
+        if name:
+            self.opened.emit(name)
+
+
+class _Row(QTreeWidgetItem):
+    """A row that sorts by its numbers; where there is none it comes first."""
+
+    def fill(self, name: str, values: Mapping[str, float | int | None]) -> None:
+        self.setText(0, name)
+        for column, key in enumerate(IMAGE_COLUMNS, start=1):
+            value = values.get(key)
+            self.setText(column, figure_text(key, value))
+            self.setData(column, _VALUE, value)
+            self.setTextAlignment(column, RIGHT)
+
+    def __lt__(self, other: QTreeWidgetItem) -> bool:
+        tree = self.treeWidget()
+        column = tree.sortColumn() if tree is not None else 0
+        if column == 0:
+            return self.text(0) < other.text(0)
+        mine, its = self.data(column, _VALUE), other.data(column, _VALUE)
+        return (mine is not None, mine or 0.0) < (its is not None, its or 0.0)
+
+
+def _group_item(group: Group) -> QTreeWidgetItem:
+    item = _Row()
+    item.fill(f"{group.name} ({len(group.images)})", {**group.mean, "n_truth": group.n_truth, "n_pred": group.n_pred})
+    font = item.font(0)
+    font.setBold(True)
+    for column, name in enumerate(("", *IMAGE_COLUMNS)):
+        item.setFont(column, font)
+        interval = group.mean_intervals.get(name)
+        if interval is not None:
+            item.setToolTip(column, f"{_MEAN} {group.bootstrap.level:.0%} interval: {figure_text(name, interval)}")
+    item.setToolTip(0, f"{len(group.images)} images. {_MEAN}")
+    return item
+
+
+def _overall_table() -> QTableWidget:
+    table = QTableWidget(len(AVERAGED), 3)
+    for row, name in enumerate(AVERAGED):
+        definition = DEFINITIONS[name]
+        unit = f" ({definition.unit})" if definition.unit else ""
+        table.setItem(row, 0, cell(f"{definition.heading}{unit}", definition.text))
+    for column, (title, tip) in enumerate((("", ""), ("Mean over images", _MEAN), ("All nuclei pooled", _POOLED))):
+        header = QTableWidgetItem(title)
+        header.setToolTip(tip)
+        table.setHorizontalHeaderItem(column, header)
+    table.verticalHeader().hide()
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    resize = QHeaderView.ResizeMode
+    for column in range(3):
+        table.horizontalHeader().setSectionResizeMode(column, resize.Stretch if column else resize.ResizeToContents)
+    table.horizontalHeader().setHighlightSections(False)
+    table.setMinimumHeight(140)
+    return table
+
+
+def _image_tree() -> QTreeWidget:
+    tree = QTreeWidget()
+    tree.setHeaderLabels(["Name", *(DEFINITIONS[name].heading for name in IMAGE_COLUMNS)])
+    for column, name in enumerate(IMAGE_COLUMNS, start=1):
+        header = tree.headerItem()
+        assert header is not None
+        header.setToolTip(column, DEFINITIONS[name].text)
+        header.setTextAlignment(column, RIGHT)
+    tree.setUniformRowHeights(True)
+    tree.setIndentation(12)
+    tree.setStyleSheet("QTreeWidget::item { padding: 2px; }")
+    tree.header().setStretchLastSection(False)
+    tree.header().setMinimumSectionSize(30)
+    tree.header().resizeSection(0, _NAME)
+    for column in range(1, len(IMAGE_COLUMNS) + 1):
+        tree.header().setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+    tree.setMinimumHeight(140)
+    tree.sortByColumn(0, Qt.SortOrder.AscendingOrder)
+    return tree
 
 
 class EvaluateFolders(Page):
@@ -53,15 +244,19 @@ class EvaluateFolders(Page):
         self.form = FolderForm()
         self.bar = RunBar("Compare the files of equal names, in processes of their own.")
         self.view = ReportView()
-        self.copy_button = QPushButton("Copy")
-        self.open_button = QPushButton("Open")
+        self.copy_button = push_button("Copy", "Copy the table, as rows that a spreadsheet takes.")
+        self.open_button = push_button(
+            "Open", "Open the image that is chosen in the list: its labels and, from a data set, itself."
+        )
         self.export_button = menu_button(
             "Export",
             "Save the report.",
             {
-                "Everything (CSV)…": lambda: self._ask("evaluation.csv", save_csv),
-                "Everything (JSON)…": lambda: self._ask("evaluation.json", save_json),
-                "Table (Markdown)…": lambda: self._ask("evaluation.md", save_markdown),
+                "Everything (CSV)…": lambda: self._ask("evaluation.csv", lambda report: report.to_csv()),
+                "Everything (JSON)…": lambda: self._ask("evaluation.json", _json),
+                "Table (Markdown)…": lambda: self._ask(
+                    "evaluation.md", lambda report: report.to_markdown(_kind(report))
+                ),
             },
         )
         self._runner = Runner(self, activity=True)
@@ -97,7 +292,7 @@ class EvaluateFolders(Page):
     def copy(self) -> None:
         """Put the table onto the clipboard, as rows that a spreadsheet takes."""
         if self._report is not None:
-            header, rows = self._report.table("organ" if self._report.groups else "image")
+            header, rows = self._report.table(_kind(self._report))
             QGuiApplication.clipboard().setText("\n".join("\t".join(row) for row in (header, *rows)))
 
     def shut_down(self) -> None:
@@ -108,19 +303,10 @@ class EvaluateFolders(Page):
     def _build(self) -> None:
         self.bar.run_button.setText("Compare")
         self.bar.cancel_button.setToolTip("Stop at once.")
-        self.copy_button.setToolTip("Copy the table, as rows that a spreadsheet takes.")
-        self.open_button.setToolTip(
-            "Open the image that is chosen in the list: its labels and, from a data set, itself."
-        )
         buttons = QHBoxLayout()
         for button in (self.copy_button, self.export_button, self.open_button):
             buttons.addWidget(button)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.addWidget(self.form)
-        layout.addWidget(self.bar)
-        layout.addWidget(self.view, 1)
-        layout.addLayout(buttons)
+        lay_out(self, self.form, self.bar, self.view, buttons, spacing=GAP, tall=self.view)
 
     def _connect(self) -> None:
         self.form.changed.connect(self._update)
@@ -165,23 +351,19 @@ class EvaluateFolders(Page):
         self._viewer.reset_view()
         self.opened.emit(pred, truth)
 
-    def _ask(self, name: str, save: Callable[[Path, Report], None]) -> None:
-        report = self._report
-        if report is None:
-            return
-        self._save("evaluations", name, lambda chosen: save(chosen, report))
+    def _ask(self, name: str, write: Callable[[Report], str]) -> None:
+        if (report := self._report) is not None:
+            self._save("evaluations", name, lambda path: write_text(path, write(report)))
 
 
-def save_csv(path: Path, report: Report) -> None:
-    """Write everything as a table; raises `OutputError` if it cannot be written."""
-    write_text(path, report.to_csv())
+def _json(report: Report) -> str:
+    return json.dumps(report.to_json(), indent=1, allow_nan=False) + "\n"
 
 
-def save_json(path: Path, report: Report) -> None:
-    """Write everything as JSON; raises `OutputError` if it cannot be written."""
-    write_text(path, json.dumps(report.to_json(), indent=1, allow_nan=False) + "\n")
+def _markdown(report: Report) -> str:
+    return report.to_markdown(_kind(report))
 
 
-def save_markdown(path: Path, report: Report) -> None:
-    """Write the table of organs, or of images where none is known; raises `OutputError` if it cannot be written."""
-    write_text(path, report.to_markdown("organ" if report.groups else "image"))
+def _kind(report: Report) -> str:
+    """Rows of the table: organs, or images where none is known."""
+    return "organ" if report.groups else "image"

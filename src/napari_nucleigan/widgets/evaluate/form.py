@@ -23,7 +23,7 @@ from napari_nucleigan.widgets.base.fields import (
     silent,
     slider,
 )
-from napari_nucleigan.widgets.base.layers import METADATA_KEY, view_kind
+from napari_nucleigan.widgets.base.layers import layer_info, view_kind
 from napari_nucleigan.widgets.base.mask_layers import mask_reader
 from napari_nucleigan.widgets.base.path_fields import DebouncedCheck, FolderField
 from napari_nucleigan.widgets.base.preferences import recall, remember
@@ -87,19 +87,6 @@ class EvaluateForm(Form):
         self.score = check("Score on canvas", "Write the figures and the legend onto the canvas.", checked=True)
         forward(self.look_changed, self.outlines.toggled, self.score.toggled)
 
-    def set_layers(self, names: Sequence[str], pred: int, truth: int) -> None:
-        """List the layers, without a signal.
-
-        Parameters
-        ----------
-        names : sequence of str
-            Names of the layers.
-        pred, truth : int
-            Which are chosen; -1 for none.
-        """
-        for box, chosen in ((self.pred, pred), (self.truth, truth)):
-            list_choices(box, ((name, index) for index, name in enumerate(names)), chosen)
-
     @property
     def threshold(self) -> float:
         """The IoU above which a prediction counts as found."""
@@ -150,16 +137,14 @@ class EvaluateChoices:
             layer for layer in reversed(self._viewer.layers) if isinstance(layer, Labels) and view_kind(layer) is None
         ]
         kept = [next((i for i, layer in enumerate(self._layers) if layer == old), -1) for old in before]
-        pred, truth = _guess(self._layers, kept[0], kept[1])
-        self._form.set_layers([layer.name for layer in self._layers], pred, truth)
+        self._list(*_guess(self._layers, kept[0], kept[1]))
 
     def choose(self, pred: Labels, truth: Labels) -> None:
         """Choose two layers in the form."""
-        names = [layer.name for layer in self._layers]
-        self._form.set_layers(names, self._layers.index(pred), self._layers.index(truth))
+        self._list(self._layers.index(pred), self._layers.index(truth))
         self._form.layers_chosen.emit()
 
-    def order(self) -> CompareRequest:
+    def request(self) -> CompareRequest:
         """Return what the form asks to compare.
 
         Raises
@@ -198,7 +183,7 @@ class EvaluateChoices:
 
     def problem(self) -> str:
         """Why the two cannot be compared; empty where they can."""
-        return fault(self.order)
+        return fault(self.request)
 
     def anchor(self, grid: Grid) -> Labels | None:
         """Return the layer in whose units a common grid is: the truth, unless only the prediction has a scale."""
@@ -213,6 +198,11 @@ class EvaluateChoices:
             self._aligned = key, align(truth, pred)
         return self._aligned[1]
 
+    def _list(self, pred: int, truth: int) -> None:
+        """List the layers, without a signal, and choose two by their positions; -1 for none."""
+        for box, chosen in ((self._form.pred, pred), (self._form.truth, truth)):
+            list_choices(box, ((layer.name, index) for index, layer in enumerate(self._layers)), chosen)
+
     def _at(self, index: int | None) -> Labels | None:
         return self._layers[index] if index is not None and 0 <= index < len(self._layers) else None
 
@@ -220,24 +210,17 @@ class EvaluateChoices:
 def _guess(layers: Sequence[Labels], pred: int, truth: int) -> tuple[int, int]:
     """Choose what is not chosen yet: a truth by its name, a prediction by what made it, else the topmost."""
     others = [index for index in range(len(layers)) if index not in (pred, truth)]
-    if pred < 0 and truth < 0 and len(others) >= 2:
-        truth = max(others, key=lambda index: (_is_true(layers[index]) - _is_found(layers[index]), index))
+    names = [layer.name.lower() for layer in layers]
+    likely = [
+        any(word in name for word in _TRUE) - ("model" in layer_info(layer))
+        for name, layer in zip(names, layers, strict=True)
+    ]
+    if truth < 0 and len(others) > (pred < 0):
+        truth = max(others, key=lambda index: (likely[index], index))
         others.remove(truth)
     if pred < 0 and others:
-        pred = max(others, key=lambda index: (_is_found(layers[index]) - _is_true(layers[index]), -index))
-        others.remove(pred)
-    if truth < 0 and others:
-        truth = max(others, key=lambda index: (_is_true(layers[index]) - _is_found(layers[index]), index))
+        pred = min(others, key=lambda index: (likely[index], index))
     return pred, truth
-
-
-def _is_true(layer: Labels) -> bool:
-    return any(word in layer.name.lower() for word in _TRUE)
-
-
-def _is_found(layer: Labels) -> bool:
-    known = layer.metadata.get(METADATA_KEY)
-    return isinstance(known, dict) and "model" in known
 
 
 class FolderForm(Form):

@@ -79,7 +79,7 @@ class LayerComparison:
 
     Attributes
     ----------
-    order : CompareRequest
+    request : CompareRequest
         What was asked for.
     inspection : Inspection
         What was found.
@@ -93,7 +93,7 @@ class LayerComparison:
         How long it took.
     """
 
-    order: CompareRequest
+    request: CompareRequest
     inspection: Inspection
     painted: np.ndarray[Any, Any]
     outlines: np.ndarray[Any, Any]
@@ -103,15 +103,15 @@ class LayerComparison:
     @property
     def grid(self) -> Grid:
         """The common grid."""
-        return self.order.alignment.grid
+        return self.request.alignment.grid
 
 
-def compare(order: CompareRequest, before: LayerComparison | None = None) -> Job[LayerComparison]:
+def compare(request: CompareRequest, before: LayerComparison | None = None) -> Job[LayerComparison]:
     """Compare two layers.
 
     Parameters
     ----------
-    order : CompareRequest
+    request : CompareRequest
         What to compare.
     before : LayerComparison, optional
         The comparison of a moment ago, of which what has not changed is kept.
@@ -127,14 +127,14 @@ def compare(order: CompareRequest, before: LayerComparison | None = None) -> Job
     """
     start = time.monotonic()
     yield Progress(0, 2, "reading the layers")
-    truth, pred = order.alignment.truth(order.truth()), order.alignment.pred(order.pred())
-    if before is not None and _unchanged(order, truth, pred, before):
+    truth, pred = request.alignment.truth(request.truth()), request.alignment.pred(request.pred())
+    if before is not None and _unchanged(request, truth, pred, before):
         return before
     yield Progress(1, 2, "comparing")
-    found = inspect(truth, pred, order.iou, order.mpp, previous=before.inspection if before else None)
+    found = inspect(truth, pred, request.iou, request.mpp, previous=before.inspection if before else None)
     numbers = codes(found)
     return LayerComparison(
-        order=order,
+        request=request,
         inspection=found,
         painted=np.concatenate([np.zeros(1, np.int32), numbers])[found.picture],
         outlines=(found.contours > 0).view(np.uint8),
@@ -174,13 +174,13 @@ def _features(found: Inspection, numbers: np.ndarray[Any, Any]) -> dict[str, np.
 
 
 def _unchanged(
-    order: CompareRequest, truth: np.ndarray[Any, Any], pred: np.ndarray[Any, Any], before: LayerComparison
+    request: CompareRequest, truth: np.ndarray[Any, Any], pred: np.ndarray[Any, Any], before: LayerComparison
 ) -> bool:
-    past = before.order
+    past = before.request
     return (
-        (order.iou, order.mpp, order.truth_name, order.pred_name, order.alignment.notes)
+        (request.iou, request.mpp, request.truth_name, request.pred_name, request.alignment.notes)
         == (past.iou, past.mpp, past.truth_name, past.pred_name, past.alignment.notes)
-        and np.array_equal(order.alignment.grid.matrix, past.alignment.grid.matrix)
+        and np.array_equal(request.alignment.grid.matrix, past.alignment.grid.matrix)
         and np.array_equal(truth, before.inspection.truth)
         and np.array_equal(pred, before.inspection.pred)
     )
@@ -276,9 +276,9 @@ def figures(comparison: LayerComparison) -> dict[str, float | int | None]:
 
 def rows_of(comparison: LayerComparison) -> list[tuple[str, float | int | None]]:
     """Names and values, as they are exported: what was compared first."""
-    order = comparison.order
-    asked = [("prediction", order.pred_name), ("truth", order.truth_name), ("iou_threshold", order.iou)]
-    return [*asked, ("microns_per_pixel", order.mpp), *figures(comparison).items()]  # type: ignore[list-item]
+    request = comparison.request
+    asked = [("prediction", request.pred_name), ("truth", request.truth_name), ("iou_threshold", request.iou)]
+    return [*asked, ("microns_per_pixel", request.mpp), *figures(comparison).items()]  # type: ignore[list-item]
 
 
 def save_csv(path: Path, comparison: LayerComparison) -> None:
@@ -290,7 +290,7 @@ def save_json(path: Path, comparison: LayerComparison) -> None:
     """Write the figures, and every nucleus of the picture; raises `OutputError` if it cannot be written."""
     content = {
         **dict(rows_of(comparison)),
-        "notes": list(comparison.order.alignment.notes),
+        "notes": list(comparison.request.alignment.notes),
         "version": __version__,
         "nuclei": comparison.inspection.nuclei.records(),
     }
@@ -313,7 +313,7 @@ class LiveComparison(LiveUpdater):
 
     Parameters
     ----------
-    order : callable
+    request : callable
         Gives what is to be compared now; raises `LabelsError` where that cannot be.
     parent : QObject
         The widget that owns it.
@@ -324,9 +324,9 @@ class LiveComparison(LiveUpdater):
     refused = Signal(str)
     """The layers cannot be compared as they are now, and why."""
 
-    def __init__(self, order: Callable[[], CompareRequest], parent: QObject) -> None:
+    def __init__(self, request: Callable[[], CompareRequest], parent: QObject) -> None:
         super().__init__("comparing what was edited", parent, _GATHER_MS)
-        self._order = order
+        self._request = request
         self._before: LayerComparison | None = None
 
     def watch(self, layers: Sequence[MaskLayer], moves: Sequence[str] = _MOVES) -> None:
@@ -340,7 +340,7 @@ class LiveComparison(LiveUpdater):
 
     def _job(self) -> Job[LayerComparison] | None:
         try:
-            return compare(self._order(), self._before)
+            return compare(self._request(), self._before)
         except LabelsError as error:
             self._before = None
             self.refused.emit(str(error))

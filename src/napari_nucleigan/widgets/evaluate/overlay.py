@@ -1,4 +1,4 @@
-"""Overlay of a comparison: layers and their colours, text on the canvas, the pointer, flights of the camera."""
+"""Overlay of a comparison: layers and their colours, text on the canvas, flights of the camera."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from napari_nucleigan.widgets.evaluate.form import IOU, NOTHING
 from napari_nucleigan.widgets.evaluate.jobs import STEPS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from napari.layers import Labels
     from napari.utils.colormaps import CyclicLabelColormap
@@ -92,18 +92,18 @@ class Overlay:
             Whether the outlines of the truth are drawn.
         """
         place = grid_place(comparison.grid, anchor)
-        order = comparison.order
+        request = comparison.request
         with self._at_work():
             if look == NOTHING:
                 self._remove(_OUTCOMES)
             else:
-                name = f"{order.pred_name} against {order.truth_name}"
+                name = f"{request.pred_name} against {request.truth_name}"
                 opacity = _OVER_LABELS if self._labels_shine_through() else _OPACITY
                 layer = self._put(_OUTCOMES, name, comparison.painted, self._colormaps[look == IOU], opacity, place)
                 layer.features = comparison.features
                 self._describe(layer, comparison)
             if outlines:
-                name = f"{order.truth_name} outlines"
+                name = f"{request.truth_name} outlines"
                 self._put(_OUTLINES, name, comparison.outlines, self._white, 1.0, place)
             else:
                 self._remove(_OUTLINES)
@@ -171,16 +171,16 @@ class Overlay:
         return next((layer for layer in self._viewer.layers if view_kind(layer) == kind), None)
 
     def _describe(self, layer: Labels, comparison: LayerComparison) -> None:
-        found, order = comparison.inspection, comparison.order
+        found, request = comparison.inspection, comparison.request
         layer.metadata = {
             METADATA_KEY: {
                 VIEW_KEY: _OUTCOMES,
-                "prediction": order.pred_name,
-                "truth": order.truth_name,
-                "iou": order.iou,
+                "prediction": request.pred_name,
+                "truth": request.truth_name,
+                "iou": request.iou,
                 "counts": dict(found.counts),
                 "scores": found.scores.to_json(),
-                "notes": list(order.alignment.notes),
+                "notes": list(request.alignment.notes),
             }
         }
 
@@ -238,7 +238,7 @@ class CanvasText:
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self._name = f"nucleigan_evaluate_{next(_numbers)}"
-        self._shown: dict[str, int] = {}
+        self._keys: dict[str, list[str]] = {corner: [] for corner in _CORNERS}
 
     def lines(self, lines: Sequence[tuple[str, str]]) -> None:
         """Show lines, each with its colour, at the upper left."""
@@ -250,72 +250,31 @@ class CanvasText:
 
     def clear(self) -> None:
         """Take everything away."""
-        for corner in _CORNERS:
-            overlays = self._viewer.canvas.overlays
-            for number in range(self._shown.pop(corner, 0)):
-                del overlays[self._key(corner, number)]
+        for keys in self._keys.values():
+            for key in keys:
+                del self._viewer.canvas.overlays[key]
+            keys.clear()
 
     @property
     def text(self) -> list[str]:
         """What is shown."""
-        overlays = self._viewer.canvas.overlays
-        keys = [self._key(corner, number) for corner in _CORNERS for number in range(self._shown.get(corner, 0))]
-        return [overlays[key].text.strip() for key in keys if overlays[key].visible]
+        overlays = [self._viewer.canvas.overlays[key] for keys in self._keys.values() for key in keys]
+        return [overlay.text.strip() for overlay in overlays if overlay.visible]
 
     def _show(self, corner: str, lines: Sequence[tuple[str, str]]) -> None:
         from napari.components.overlays import TextOverlay
 
-        overlays = self._viewer.canvas.overlays
+        overlays, keys = self._viewer.canvas.overlays, self._keys[corner]
         # To make an overlay takes longer than to change one, so that those that are not needed are only hidden.
-        for number in range(max(len(lines), self._shown.get(corner, 0))):
+        for number in range(max(len(lines), len(keys))):
             text, colour = lines[number] if number < len(lines) else ("", TEXT)
-            key = self._key(corner, number)
-            if key in overlays:
-                overlay = overlays[key]
-                overlay.text, overlay.color, overlay.visible = text + _MARGIN, colour, bool(text)
-            else:
-                overlays[key] = TextOverlay(
-                    text=text + _MARGIN,
-                    color=colour,
-                    visible=bool(text),
-                    box=True,
-                    box_color=_BOX,
-                    position=corner,
-                    font_size=_FONT_SIZE,
-                    order=_ORDER + number,
+            if number == len(keys):
+                keys.append(f"{self._name}_{corner}_{number}")
+                overlays[keys[number]] = TextOverlay(
+                    box=True, box_color=_BOX, position=corner, font_size=_FONT_SIZE, order=_ORDER + number
                 )
-        self._shown[corner] = max(len(lines), self._shown.get(corner, 0))
-
-    def _key(self, corner: str, number: int) -> str:
-        return f"{self._name}_{corner}_{number}"
-
-
-class Pointer:
-    """Tells where the pointer is on the canvas.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Whose pointer.
-    tell : callable
-        Told the position in the viewer's world each time that the pointer has moved.
-    """
-
-    def __init__(self, viewer: Viewer, tell: Callable[[Sequence[float]], object]) -> None:
-        self._viewer, self._tell = viewer, tell
-
-    def attach(self) -> None:
-        """Begin to tell."""
-        if self._moved not in self._viewer.mouse_move_callbacks:
-            self._viewer.mouse_move_callbacks.append(self._moved)
-
-    def detach(self) -> None:
-        """Tell no more."""
-        if self._moved in self._viewer.mouse_move_callbacks:
-            self._viewer.mouse_move_callbacks.remove(self._moved)
-
-    def _moved(self, viewer: Viewer, event: object) -> None:
-        self._tell(viewer.cursor.position)
+            overlay = overlays[keys[number]]
+            overlay.text, overlay.color, overlay.visible = text + _MARGIN, colour, bool(text)
 
 
 class Flight(QObject):
@@ -333,10 +292,7 @@ class Flight(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._from = self._to = (np.zeros(2), 1.0)
-        self._animation = QVariantAnimation(self)
-        self._animation.setDuration(_FLIGHT_MS)
-        self._animation.setStartValue(0.0)
-        self._animation.setEndValue(1.0)
+        self._animation = QVariantAnimation(self, duration=_FLIGHT_MS, startValue=0.0, endValue=1.0)
         self._animation.setEasingCurve(QEasingCurve.Type.InOutCubic)
         self._animation.valueChanged.connect(self._step)
 

@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyqtgraph as pg
-from qtpy.QtCore import QPointF, QSize, Qt, Signal
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_nucleigan.widgets.base.fields import set_text, small_label
-from napari_nucleigan.widgets.base.legend import DARK, LIGHT, Legend, strip
+from napari_nucleigan.widgets.base.legend import Legend, Plot, chart_colours
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from qtpy.QtCore import QEvent
 
     from napari_nucleigan.metrics.outcomes import Bins
     from napari_nucleigan.widgets.evaluate.jobs import LayerComparison
@@ -30,7 +28,7 @@ _KIND = "bins"
 _DOT = 7
 
 
-class BinChart(pg.PlotWidget):
+class BinChart(Plot):
     """Figures over bins, each bin as wide as the next.
 
     Parameters
@@ -39,22 +37,17 @@ class BinChart(pg.PlotWidget):
         What the bins are of, with its unit in brackets.
     """
 
-    hovered = Signal(object)
-    """The bin under the pointer; None where there is none."""
-
     def __init__(self, name: str) -> None:
-        super().__init__(enableMenu=False)
+        super().__init__()
         self._name, self._text, self._count = name, "#888888", 0
         self._curves = {figure: pg.PlotDataItem(symbol="o", symbolSize=_DOT, symbolPen=None) for figure in FIGURES}
         plot = self.getPlotItem()
-        strip(plot, self)
         plot.showGrid(y=True, alpha=0.15)
         plot.setMouseEnabled(x=False, y=False)
         plot.vb.setYRange(0, 1, padding=0.04)
         for curve in self._curves.values():
             plot.addItem(curve)
         self.setMinimumHeight(110)
-        self.scene().sigMouseMoved.connect(self._moved)
 
     def sizeHint(self) -> QSize:
         """Ask for little: the chart takes what there is."""
@@ -73,15 +66,11 @@ class BinChart(pg.PlotWidget):
         plot.setLabel("bottom", self._name, color=self._text)
         plot.vb.setXRange(-0.5, max(1, len(labels)) - 0.5, padding=0)
 
-    def paint_as(self, background: str, text: str, colours: Sequence[str]) -> None:
-        """Take the colours of a theme."""
-        self.setBackground(background)
-        self._text = text
-        plot = self.getPlotItem()
-        for side in ("left", "bottom"):
-            plot.getAxis(side).setPen(text)
-            plot.getAxis(side).setTextPen(text)
-        plot.setLabel("bottom", self._name, color=text)
+    def set_theme(self, theme: str) -> None:
+        """Take the colours of a napari theme, by its name."""
+        background, self._text, colours = chart_colours(theme)
+        self.paint_as(background, self._text)
+        self.getPlotItem().setLabel("bottom", self._name, color=self._text)
         for colour, curve in zip(colours, self._curves.values(), strict=False):
             curve.setPen(pg.mkPen(colour, width=1))
             curve.setSymbolBrush(colour)
@@ -91,15 +80,8 @@ class BinChart(pg.PlotWidget):
         for figure, curve in self._curves.items():
             curve.setVisible(figure in shown)
 
-    def leaveEvent(self, event: QEvent) -> None:
-        """Tell that the pointer has left."""
-        super().leaveEvent(event)
-        self.hovered.emit(None)
-
-    def _moved(self, position: QPointF) -> None:
-        box = self.getPlotItem().vb
-        inside = box.sceneBoundingRect().contains(position)
-        at = round(box.mapSceneToView(position).x()) if inside else -1
+    def _point(self, x: float | None) -> None:
+        at = -1 if x is None else round(x)
         self.hovered.emit(at if 0 <= at < self._count else None)
 
 
@@ -132,7 +114,7 @@ class BinPlots(QWidget):
         """Show how well nuclei are found, or nothing."""
         self._bins = {}
         if comparison is not None and comparison.inspection.scores.n_truth:
-            found, mpp = comparison.inspection, comparison.order.mpp
+            found, mpp = comparison.inspection, comparison.request.mpp
             area, unit, near = (mpp**2, "µm²", "50 µm") if mpp else (1.0, "px", "200 px")
             for kind, bins, factor, name in (
                 ("size", found.by_size(), area, f"area ({unit})"),
@@ -145,14 +127,9 @@ class BinPlots(QWidget):
 
     def set_theme(self, theme: str) -> None:
         """Take the colours of a napari theme, by its name."""
-        from napari.utils.theme import get_theme
-
-        found = get_theme(theme)
-        colours = DARK if found.type == "dark" else LIGHT
-        background, text = (colour.as_hex(format="long") for colour in (found.background, found.text))
         for chart in self.charts.values():
-            chart.paint_as(background, text, colours)
-        for figure, colour in zip(FIGURES, colours, strict=False):
+            chart.set_theme(theme)
+        for figure, colour in zip(FIGURES, chart_colours(theme)[2], strict=False):
             self.legend.set_swatch((_KIND, figure), colour, Qt.PenStyle.SolidLine)
 
     def _tick(self) -> None:

@@ -15,13 +15,12 @@ from qtpy.QtWidgets import (
     QTableView,
     QTableWidget,
     QTableWidgetItem,
-    QVBoxLayout,
     QWidget,
 )
 
 from napari_nucleigan.metrics import OUTCOMES
 from napari_nucleigan.metrics.scores import DEFINITIONS
-from napari_nucleigan.widgets.base.fields import combo
+from napari_nucleigan.widgets.base.fields import GAP, combo, lay_out
 from napari_nucleigan.widgets.evaluate.jobs import COUNTS, DISTANCES, QUALITY, figures, rows_of
 from napari_nucleigan.widgets.evaluate.overlay import COLOURS, MEANINGS
 
@@ -41,6 +40,7 @@ _TIPS = (
     "Area: of the true nuclei of the row, or of its predictions where there are none.",
 )
 _SWATCH = 10
+RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 
 class ScoreTable(QTableWidget):
@@ -64,7 +64,7 @@ class ScoreTable(QTableWidget):
     def show_comparison(self, comparison: LayerComparison | None) -> None:
         """Show the figures of a comparison, or dashes."""
         self._comparison = comparison
-        mpp = comparison.order.mpp if comparison is not None else None
+        mpp = comparison.request.mpp if comparison is not None else None
         values = figures(comparison) if comparison is not None else {}
         for key, item in self._values.items():
             item.setText(_text(key, values.get(key), mpp))
@@ -87,16 +87,22 @@ class ScoreTable(QTableWidget):
             super().keyPressEvent(event)
 
     def _add(self, row: int, column: int, key: str) -> None:
-        name, value = QTableWidgetItem(heading(key)), QTableWidgetItem()
+        name, value = cell(heading(key), definition(key)), cell("", definition(key), RIGHT)
         if key in COLOURS:
             name.setData(Qt.ItemDataRole.DecorationRole, _swatch(key))
-        value.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        for item in (name, value):
-            item.setToolTip(definition(key))
-            item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
         self.setItem(row, column, name)
         self.setItem(row, column + 1, value)
         self._values[key] = value
+
+
+def cell(text: str, tip: str, alignment: Qt.AlignmentFlag | None = None) -> QTableWidgetItem:
+    """Make a cell that can be selected, but not edited."""
+    item = QTableWidgetItem(text)
+    item.setToolTip(tip)
+    item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
+    if alignment is not None:
+        item.setTextAlignment(alignment)
+    return item
 
 
 def _compact(table: QTableView) -> None:
@@ -152,7 +158,7 @@ class NucleiModel(QAbstractTableModel):
 
     def __init__(self) -> None:
         super().__init__()
-        self._comparison: LayerComparison | None = None
+        self.comparison: LayerComparison | None = None
         self._rows = np.zeros(0, np.intp)
         self._kept = ERRORS
         self._column: int | None = None
@@ -166,25 +172,19 @@ class NucleiModel(QAbstractTableModel):
 
     def show_comparison(self, comparison: LayerComparison | None) -> None:
         """List the nuclei of a comparison, or none."""
-        self.beginResetModel()
-        self._comparison = comparison
+        self.comparison = comparison
         self._arrange()
-        self.endResetModel()
 
     def keep(self, kept: str) -> None:
         """List only nuclei of an outcome, or all `ERRORS`, or `EVERYTHING`."""
-        self.beginResetModel()
         self._kept = kept
         self._arrange()
-        self.endResetModel()
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
         """Sort by a column; -1 for the worst first."""
-        self.beginResetModel()
         self._column = column if 0 <= column < len(COLUMNS) else None
         self._descending = order == Qt.SortOrder.DescendingOrder
         self._arrange()
-        self.endResetModel()
 
     def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
         """Count the nuclei that are listed."""
@@ -204,10 +204,10 @@ class NucleiModel(QAbstractTableModel):
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Tell a cell."""
-        if self._comparison is None or not index.isValid():
+        if self.comparison is None or not index.isValid():
             return None
         row, column = self._rows[index.row()], index.column()
-        outcome = int(self._comparison.inspection.nuclei.outcome[row])
+        outcome = int(self.comparison.inspection.nuclei.outcome[row])
         if role == Qt.ItemDataRole.DisplayRole:
             return self._text(row, column)
         if role == Qt.ItemDataRole.DecorationRole and column == 0:
@@ -215,12 +215,12 @@ class NucleiModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.ToolTipRole and column == 0:
             return MEANINGS[OUTCOMES[outcome]]
         if role == Qt.ItemDataRole.TextAlignmentRole and column:
-            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+            return RIGHT
         return None
 
     def _text(self, row: int, column: int) -> str:
-        assert self._comparison is not None
-        nuclei, mpp = self._comparison.inspection.nuclei, self._comparison.order.mpp
+        assert self.comparison is not None
+        nuclei, mpp = self.comparison.inspection.nuclei, self.comparison.request.mpp
         if column == 0:
             return OUTCOMES[nuclei.outcome[row]].capitalize()
         if column == 1:
@@ -231,10 +231,15 @@ class NucleiModel(QAbstractTableModel):
         return f"{area * mpp**2:.1f} µm²" if mpp else f"{area} px"
 
     def _arrange(self) -> None:
-        if self._comparison is None:
-            self._rows = np.zeros(0, np.intp)
-            return
-        found = self._comparison.inspection
+        self.beginResetModel()
+        self._rows = self._listed()
+        self.endResetModel()
+
+    def _listed(self) -> np.ndarray[Any, Any]:
+        """Find the rows that are listed, in their order."""
+        if self.comparison is None:
+            return np.zeros(0, np.intp)
+        found = self.comparison.inspection
         nuclei = found.nuclei
         rows = found.worst().astype(np.intp) - 1
         outcomes = nuclei.outcome[rows]
@@ -246,7 +251,7 @@ class NucleiModel(QAbstractTableModel):
             # Of equal ones the worse stays first; what has no value comes last.
             values = (nuclei.outcome, nuclei.iou, nuclei.hausdorff, nuclei.area)[self._column][rows].astype(float)
             rows = rows[np.argsort(-values if self._descending else values, kind="stable")]
-        self._rows = rows
+        return rows
 
 
 class NucleiList(QWidget):
@@ -259,7 +264,6 @@ class NucleiList(QWidget):
         super().__init__()
         self.model = NucleiModel()
         self.model.setParent(self)
-        self._comparison: LayerComparison | None = None
         self._restoring = False
         choices = {"All but matched": ERRORS, "All": EVERYTHING, **{name.capitalize(): name for name in OUTCOMES}}
         self.kept = combo(choices, "Which nuclei are listed.")
@@ -275,11 +279,8 @@ class NucleiList(QWidget):
         line = QHBoxLayout()
         line.addWidget(self.kept, 1)
         line.addWidget(self.number)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 6, 0, 0)
-        layout.addLayout(line)
-        layout.addWidget(self.table, 1)
-        self.kept.currentIndexChanged.connect(self._keep)
+        lay_out(self, line, self.table, margins=(0, 6, 0, 0), spacing=GAP, tall=self.table)
+        self.kept.currentIndexChanged.connect(lambda _: self.model.keep(self.kept.currentData()))
         self.table.clicked.connect(self._clicked)
         self.table.selectionModel().selectionChanged.connect(self._moved)
         self.model.modelReset.connect(self._count)
@@ -288,7 +289,6 @@ class NucleiList(QWidget):
         """List the nuclei of a comparison; the one in hand stays so if it is still there, and the place in the list."""
         before = self._selected()
         place = self.table.verticalScrollBar().value()
-        self._comparison = comparison
         self.model.show_comparison(comparison)
         self.table.verticalScrollBar().setValue(place)
         if before is not None and comparison is not None:
@@ -305,14 +305,11 @@ class NucleiList(QWidget):
 
     def _selected(self) -> tuple[Any, Any] | None:
         rows = self.table.selectionModel().selectedRows()
-        if not rows or self._comparison is None:
+        if not rows or self.model.comparison is None:
             return None
         number = int(self.model.ids[rows[0].row()]) - 1
-        nuclei = self._comparison.inspection.nuclei
+        nuclei = self.model.comparison.inspection.nuclei
         return nuclei.truth_ids[number], nuclei.pred_ids[number]
-
-    def _keep(self) -> None:
-        self.model.keep(self.kept.currentData())
 
     def _moved(self) -> None:
         """Follow the keys."""

@@ -12,10 +12,10 @@ from napari_nucleigan.widgets.base.fields import (
     add_row,
     combo,
     forward,
+    lay_out,
     list_choices,
     menu_button,
     objective_button,
-    page,
     pixel_size,
     push_button,
     row,
@@ -74,7 +74,7 @@ class CanvasForm(QWidget):
         self.mpp = form.add("Pixel size", mpp, self.magnification)
         self.create_button = push_button("Create the mask")
         self.problem_label = small_label()
-        page(self, form, self.create_button, self.problem_label).addStretch()
+        lay_out(self, form, self.create_button, self.problem_label).addStretch()
 
     def set_images(self, names: Sequence[str], chosen: int) -> None:
         """List the images that a mask can lie over, and choose one by its position, or `EMPTY`."""
@@ -149,7 +149,7 @@ class EditForm(QWidget):
         self.selection_label = form.add_remark()
         self.amount = form.add("Amount", amount)
         form.rows.addRow(grid)
-        page(self, form).addStretch()
+        lay_out(self, form).addStretch()
 
     def set_shapes(self, actions: Mapping[str, Callable[[], object]]) -> None:
         """List the Shapes layers whose shapes can be taken."""

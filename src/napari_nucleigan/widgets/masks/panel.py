@@ -16,7 +16,7 @@ from napari_nucleigan.widgets.base.fields import (
     add_row,
     combo,
     form_layout,
-    page,
+    lay_out,
     pixel_size,
     push_button,
     row,
@@ -93,7 +93,7 @@ class MaskPanel(Dock):
         form.addRow(self.mpp_source)
         for name, part in (("Canvas", self.canvas_form), ("Fill", self.fill_form), ("Draw and edit", self.edit_form)):
             self.tabs.addTab(scrolled(part), name)
-        layout = page(self, top)
+        layout = lay_out(self, top)
         layout.addWidget(self.tabs, 1)
         buttons = row(self.undo_button, self.redo_button)
         buttons.setStretch(1, 1)

@@ -19,8 +19,8 @@ from napari_nucleigan.widgets.base.fields import (
     fault,
     form_layout,
     forward,
+    lay_out,
     menu_button,
-    page,
     push_button,
     set_menu,
     set_text,
@@ -137,7 +137,7 @@ class FillForm(QWidget):
         self.region = form.add("Region", region)
         self.existing = form.add("Nuclei there", existing)
         add_row(form.rows, "Seed", self.seed, self.next_seed)
-        page(self, form, self.fill_button, self.problem_label).addStretch()
+        lay_out(self, form, self.fill_button, self.problem_label).addStretch()
         self._choose_organ()
 
     def statistics(self) -> PolygonMasks:

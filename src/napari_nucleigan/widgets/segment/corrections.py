@@ -25,7 +25,7 @@ from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import file_name
 from napari_nucleigan.widgets.base.mask_layers import mask_reader, pairs_of
 from napari_nucleigan.widgets.base.run_bar import RunBar
-from napari_nucleigan.widgets.base.run_watcher import Monitor
+from napari_nucleigan.widgets.base.run_watcher import RunWatcher
 from napari_nucleigan.widgets.segment.drawn_regions import regions_reader
 from napari_nucleigan.widgets.segment.region_choice import ShapesPicker
 
@@ -87,7 +87,7 @@ class Corrections(Page):
         self.bar = RunBar("Train the chosen model further, on the corrected regions only, in a process of its own.")
         self.again_button = QPushButton("Segment again")
         self._runner, self._actor = Runner(self, activity=True), Runner(self)
-        self._monitor = Monitor(self._folder, self)
+        self._watcher = RunWatcher(self._folder, self)
         self._activity = Activity(self)
         self._closing = Closing(self, self._training, training_jobs.stop_all)
         self._build()
@@ -173,7 +173,7 @@ class Corrections(Page):
             self._failed(error)
             return
         source = Source(layers.pixels(image), image.name, self._mpp, channel_first=layers.is_channel_first(image))
-        order = training_jobs.TrainOrder(
+        request = training_jobs.TrainRequest(
             kind="segmenter",
             recipe=recipe,
             name=f"{file_name(image.name)} fine-tuned",
@@ -183,7 +183,7 @@ class Corrections(Page):
         )
         # Another image may be chosen before it has learnt.
         self._learnt_from = image
-        self._runner.start(training_jobs.begin(order), f"starting {order.name}")
+        self._runner.start(training_jobs.begin(request), f"starting {request.name}")
         self._update()
 
     def stop(self) -> None:
@@ -234,9 +234,9 @@ class Corrections(Page):
         self.regions.changed.connect(self._update)
         self._wire(self._runner, self._started, stopped=self._update)
         self._wire(self._actor, quiet=True)
-        self._monitor.status.connect(self._told)
-        self._monitor.gone.connect(self._gone)
-        self._monitor.failed.connect(self._failed)
+        self._watcher.status.connect(self._told)
+        self._watcher.gone.connect(self._gone)
+        self._watcher.failed.connect(self._failed)
 
     def _open(self, shown: bool) -> None:
         self.page.setVisible(shown)
@@ -253,8 +253,8 @@ class Corrections(Page):
     def _started(self, path: Path) -> None:
         self._run = path
         self._closing.attach()
-        self._monitor.start()
-        self._monitor.watch([path])
+        self._watcher.start()
+        self._watcher.watch([path])
         self._update()
         self.started.emit(path)
 
@@ -262,7 +262,7 @@ class Corrections(Page):
         """Watch the run no longer."""
         self._run = None
         self._closing.detach()
-        self._monitor.stop()
+        self._watcher.stop()
         self._activity.clear()
 
     def _training(self) -> dict[object, str]:

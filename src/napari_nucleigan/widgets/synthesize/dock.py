@@ -1,7 +1,7 @@
 """The Synthesize widget: masks to H&E.
 
-It shows a form (`form`), runs jobs (`jobs`, through `base.jobs`), keeps the layers that come out
-(`pictures`), and lets a picture follow its mask (`live`).
+It shows a form (`form`), runs jobs (`jobs`, through `base.jobs`), keeps the layers that come out, and lets a picture
+follow its mask (`layers`).
 """
 
 from __future__ import annotations
@@ -12,22 +12,14 @@ from napari.utils.notifications import show_info
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QTabWidget
 
-from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.widgets.base.dock import Dock, add_tabs, column
 from napari_nucleigan.widgets.base.fields import GAP, scrolled, set_text, warning_style
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import REPLACE
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.synthesize import jobs
-from napari_nucleigan.widgets.synthesize.form import Choices, PaintForm
-from napari_nucleigan.widgets.synthesize.painted_images import (
-    LivePainting,
-    Outlines,
-    PaintedImage,
-    PaintedImages,
-    PairSaver,
-)
-from napari_nucleigan.widgets.synthesize.set_form import SetSection
+from napari_nucleigan.widgets.synthesize.form import PaintForm, SavePairDialog, SetSection
+from napari_nucleigan.widgets.synthesize.layers import Choices, LivePainting, Outlines, PaintedImage, PaintedImages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +56,7 @@ class SynthesizeWidget(Dock):
         self._pictures = PaintedImages(napari_viewer)
         self._outlines = Outlines()
         self._cache = jobs.ModelCache()
-        self._order: jobs.PaintRequest | None = None
+        self._request: jobs.PaintRequest | None = None
         self._running_on: MaskLayer | None = None
         self._live_key: Any = None
         self._shown: PaintedImage | None = None  # the picture that live mode keeps in step
@@ -74,20 +66,15 @@ class SynthesizeWidget(Dock):
         self.bar = RunBar("Paint the mask.")
         self.save_button = QPushButton("Save the pair…")
         self._runner = Runner(self, activity=True)
-        self.saver = PairSaver(self)
-        self._live = LivePainting(self._cache, self)
-        self.sets = SetSection(self._cache, self._choices.set_order, self.problem)
+        self._saver = Runner(self, activity=True)
+        self.live = LivePainting(self._cache, self)
+        self.sets = SetSection(self._cache, self._choices.set_request, self.problem)
         self._rest = self._after(REST_MS, self._begin_live)
         self._build()
         self._connect()
         self._theme()
         self.reset_choices()
         self.form.picker.look()
-
-    @property
-    def live(self) -> LivePainting:
-        """The live mode."""
-        return self._live
 
     @property
     def picture(self) -> PaintedImage | None:
@@ -102,7 +89,7 @@ class SynthesizeWidget(Dock):
     def reset_choices(self, event: object = None) -> None:
         """List the layers again; napari calls this when layers come, go or are renamed."""
         self._choices.refresh()
-        if self._live.mask is not None and self._live.mask not in self._choices.masks:
+        if self.live.mask is not None and self.live.mask not in self._choices.masks:
             self._end_live("The mask was removed: live mode is off.")
         elif self._shown is not None and self._shown.image not in self._viewer.layers:
             self._end_live("The picture was removed: live mode is off.")
@@ -126,13 +113,20 @@ class SynthesizeWidget(Dock):
         if mask is None or self.running or self.problem():
             return
         self.bar.begin()
-        self._running_on, self._order = mask, self._choices.order()
-        self._runner.start(jobs.paint(self._order, self._cache), f"painting {mask.name}")
+        self._running_on, self._request = mask, self._choices.request()
+        self._runner.start(jobs.paint(self._request, self._cache), f"painting {mask.name}")
         self._update()
+
+    def save_pair(self) -> None:
+        """Ask where the picture and its mask are to be saved; the dialogue does not block."""
+        if (picture := self.picture) is not None:
+            dialog = SavePairDialog(self, picture.mask.name)
+            dialog.accepted.connect(lambda: self._save_pair(dialog, picture))
+            dialog.open()
 
     def cancel(self) -> None:
         """Stop what is running: a run, or the first picture of live mode."""
-        if self._live.beginning:
+        if self.live.beginning:
             self._end_live("Cancelled.")
         super().cancel()
 
@@ -158,20 +152,17 @@ class SynthesizeWidget(Dock):
         form.changed.connect(self._changed)
         self.bar.run_clicked.connect(self.run)
         self.bar.cancel_clicked.connect(self.cancel)
-        self.save_button.clicked.connect(lambda: self.saver.ask(self.picture))
+        self.save_button.clicked.connect(self.save_pair)
         self._wire(self.form.picker, quiet=True)
         self._wire(self._runner, self._finished)
-        self._wire(self.saver, quiet=True)
-        self.saver.noted.connect(self._noted)
-        self._live.progressed.connect(self._progressed)
-        self._live.noted.connect(self._noted)
-        self._live.failed.connect(self._failed)
+        self._wire(self._saver, self._saved, stopped=self._update, quiet=True)
+        self.live.progressed.connect(self._progressed)
+        self.live.noted.connect(self._noted)
+        self.live.failed.connect(self._failed)
         self._add_page(self.sets)
-        self.saver.saved.connect(self._saved)
-        self.saver.changed.connect(self._update)
-        self._live.begun.connect(self._begun)
-        self._live.patched.connect(self._patched)
-        self._live.followed.connect(self._followed)
+        self.live.begun.connect(self._begun)
+        self.live.patched.connect(self._patched)
+        self.live.followed.connect(self._followed)
 
     def _docked(self) -> None:
         self.form.picker.look()
@@ -203,24 +194,25 @@ class SynthesizeWidget(Dock):
         self._update()
 
     def _update(self) -> None:
-        busy = self.running or self._live.beginning
-        following = self._live.mask is not None
+        busy = self.running or self.live.beginning
+        following = self.live.mask is not None
         problem = self.problem()
-        self.form.set_enabled(not self.running)
+        for fields in (self.form, self.form.run_fields):
+            fields.setEnabled(not self.running)
         self.form.live.setEnabled(following or not problem)
         self.bar.set_state(busy, "" if busy else problem)
         if following and not busy and not problem:
             self.bar.run_button.setEnabled(False)
             self.bar.run_button.setToolTip("Live mode paints already: untick it to run once.")
         picture = self.picture
-        self.save_button.setEnabled(picture is not None and not self.saver.running)
+        self.save_button.setEnabled(picture is not None and not self._saver.running)
         self.save_button.setToolTip(
             "Write the picture and its mask into a data set." if picture else "Paint the mask first."
         )
         self.sets.update_state()
 
     def _failed(self, error: NucleiganError) -> None:
-        if self._live.mask is None:
+        if self.live.mask is None:
             self.form.live.setChecked(False)
         super()._failed(error)
 
@@ -261,10 +253,10 @@ class SynthesizeWidget(Dock):
             self._end_live(f"Live mode is off. {problem}")
             return
         self._live_key = self._choices.key()
-        if not self._live.beginning:
+        if not self.live.beginning:
             self.bar.begin()
-        self._order = self._choices.order()
-        self._live.start(mask, self._choices.order)
+        self._request = self._choices.request()
+        self.live.start(mask, self._choices.request)
         self._update()
 
     def _end_live(self, reason: str) -> None:
@@ -276,14 +268,14 @@ class SynthesizeWidget(Dock):
 
     def _stop_live(self) -> None:
         self._rest.stop()
-        self._live.stop()
+        self.live.stop()
         self._shown = None
 
     def _begun(self, canvas: LiveCanvas) -> None:
-        mask, order = self._live.mask, self._order
+        mask, request = self.live.mask, self._request
         assert mask is not None
-        assert order is not None
-        provenance = order.look.described(canvas.provenance())
+        assert request is not None
+        provenance = request.look.described(canvas.provenance())
         self._shown = self._show(mask, canvas.pixels.copy(), canvas.labels.copy(), canvas.mpp, provenance, True)
         set_text(self.bar.figures, f"Live · {_size(canvas.labels)} · {provenance['model']}")
         self._update()
@@ -301,10 +293,21 @@ class SynthesizeWidget(Dock):
             set_text(self.bar.figures, f"Live · {seconds:.2f} s after the edit")
         self.followed.emit(seconds)
 
+    def _save_pair(self, dialog: SavePairDialog, picture: PaintedImage) -> None:
+        folder, name = dialog.folder.path, dialog.name.text().strip()
+        assert folder is not None
+        suffix, replace = dialog.format.currentData(), dialog.replace.isChecked()
+        # Copies: live mode may go on painting.
+        pixels, labels = picture.image.data.copy(), picture.labels.copy()
+        job = jobs.save_pair(pixels, labels, picture.mpp, folder, name, suffix=suffix, replace=replace)
+        self._saver.start(job, f"saving {name}")
+        self._update()
+
     def _saved(self, path: Path) -> None:
         self.bar.note(f"Saved {path} and its mask.")
         show_info(f"Saved {path} and its mask.")
         self._update()
+        self.saved.emit(path)
 
 
 def _size(labels: Any) -> str:

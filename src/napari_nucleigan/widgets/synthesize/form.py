@@ -1,4 +1,4 @@
-"""Form of the Synthesize widget: fields in, `SynthesisSettings` out, and the layers that they stand for."""
+"""Forms of the Synthesize widget: what is painted and how, data sets that are made so, and where a pair is saved."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFileDialog, QWidget
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QFileDialog, QLineEdit, QVBoxLayout, QWidget
 
 from napari_nucleigan.base.settings import field_facts
 from napari_nucleigan.data.images.files import IMAGE_SUFFIXES
+from napari_nucleigan.masks.polygons import PRESETS
 from napari_nucleigan.models import DEFAULT_SYNTHESIZER
-from napari_nucleigan.synthesis.settings import SynthesisSettings
-from napari_nucleigan.tiling.scale import COARSEST, FINEST
-from napari_nucleigan.widgets.base import layers
+from napari_nucleigan.synthesis.settings import SetSettings, SynthesisSettings
+from napari_nucleigan.widgets.base.dock import Page
 from napari_nucleigan.widgets.base.fields import (
     LARGEST_SEED,
     Form,
@@ -23,36 +23,38 @@ from napari_nucleigan.widgets.base.fields import (
     combo,
     fault,
     forward,
-    list_choices,
+    lay_out,
     menu_button,
     pixel_size,
     push_button,
     row,
-    show_pixel_size,
+    set_text,
     silent,
+    small_label,
+    spin,
     whole,
 )
-from napari_nucleigan.widgets.base.image_sources import Source
+from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import ADD, REPLACE
-from napari_nucleigan.widgets.base.mask_layers import mask_layers, mask_mpp, mask_problem, mask_reader
 from napari_nucleigan.widgets.base.model_picker import ModelPicker
+from napari_nucleigan.widgets.base.path_fields import FolderField
 from napari_nucleigan.widgets.base.preferences import recall, remember
-from napari_nucleigan.widgets.synthesize.jobs import FIT, ITSELF, Appearance, PaintRequest, SetOrder
+from napari_nucleigan.widgets.base.run_bar import RunBar
+from napari_nucleigan.widgets.synthesize.jobs import FIT, ITSELF, SetRequest, make_set, pair_files
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from napari.layers import Image
-    from napari.viewer import Viewer
-
-    from napari_nucleigan.widgets.base.mask_layers import MaskLayer
-
+    from napari_nucleigan.synthesis.datasets import SetReport
+    from napari_nucleigan.widgets.synthesize.jobs import ModelCache
 
 LAYER = "layer:"
 """How the value of an image layer begins; its `unique_id` follows."""
 
 _RANDOM = {"Drawn by the seed": "random"}
 _RESTAIN = {"As painted": "", "Typical H&E section": "reference"}
+_FOLDER_KEY = "pairs"
+_FORBIDDEN = '<>:"/\\|?*'
 BUTTON = 62
 """Least width of the buttons beside fields, in pixels, so that the fields end in one line."""
 
@@ -146,24 +148,6 @@ class PaintForm(Form):
             return "No model that paints is installed: add a model file with the “Add” button beside Model."
         return fault(self.settings)
 
-    def set_enabled(self, enabled: bool) -> None:
-        """Enable or disable all fields."""
-        self.setEnabled(enabled)
-        self.run_fields.setEnabled(enabled)
-
-    def set_masks(self, names: Sequence[str], chosen: int) -> None:
-        """List the mask layers; the value of each entry is its position. -1 chooses none."""
-        list_choices(self.mask, ((name, index) for index, name in enumerate(names)), chosen)
-
-    def set_images(self, images: Sequence[tuple[str, str]]) -> None:
-        """List the image layers whose look can be taken, each by its id and its name."""
-        self.style_box.set_layers(images)
-        self.restain.set_layers(images)
-
-    def set_mpp(self, mpp: float | None, source: str) -> None:
-        """Show the microns per pixel of the mask, and where they come from."""
-        show_pixel_size(self.mpp, self.mpp_source, mpp, source)
-
     def _model_chosen(self) -> None:
         styles = getattr(self.picker.card, "styles", None) or {}
         self.style_box.set_named(_RANDOM | {name.capitalize(): name for name in styles})
@@ -246,124 +230,167 @@ class ReferenceBox(QWidget):
             self.add_file(path)
 
 
-class Choices:
-    """The layers that can be chosen in a form, and what is chosen.
+class SetSection(Page):
+    """Fields of a data set, and the job that makes it.
 
     Parameters
     ----------
-    viewer : napari.viewer.Viewer
-        Whose layers are listed.
-    form : PaintForm
-        Where they are chosen.
-    tile : int or None
-        Side of tiles, from the Preferences.
+    cache : ModelCache
+        Where the model is kept.
+    request : callable
+        Gives the `SetRequest` of a folder, a kind of masks and further settings.
+    problem : callable
+        Tells why nothing can be painted; it is told whether the chosen mask is needed.
     """
 
-    def __init__(self, viewer: Viewer, form: PaintForm, tile: int | None) -> None:
-        self._viewer, self._form, self._tile = viewer, form, tile
-        self._typed: dict[Hashable, float] = {}
-        self._images: list[Image] = []
-        self.masks: list[MaskLayer] = []
+    done = Signal(object)
+    """The `SetReport`."""
+    pops_up = True
 
-    @property
-    def mask(self) -> MaskLayer | None:
-        """The chosen mask layer."""
-        index = self._form.mask.currentData()
-        return self.masks[index] if index is not None and index < len(self.masks) else None
-
-    def refresh(self) -> None:
-        """List the layers again; what was chosen stays chosen where it is still there."""
-        before = self.mask
-        self.masks = mask_layers(self._viewer)
-        kept = next((index for index, layer in enumerate(self.masks) if layer is before), 0 if self.masks else -1)
-        self._form.set_masks([layer.name for layer in self.masks], kept)
-        self._images = [layer for layer in layers.image_layers(self._viewer) if not layers.layer_problem(layer)]
-        self._form.set_images([(str(layer.unique_id), layer.name) for layer in self._images])
+    def __init__(self, cache: ModelCache, request: Callable[..., SetRequest], problem: Callable[[bool], str]) -> None:
+        super().__init__()
+        self._cache, self._request, self._problem = cache, request, problem
+        tips = {name: facts.description for name, facts in field_facts(SetSettings).items()}
+        named = {("All organs" if name == "all" else name.capitalize()): name for name in PRESETS}
+        masks = combo(
+            {f"Drawn: {label}": name for label, name in named.items()}
+            | {"Drawn: like the mask": FIT, "The mask itself": ITSELF},
+            "Draw masks like those of an organ, or like the mask chosen above; or paint that mask again and again, "
+            "each time with other texture and style.",
+        )
+        self.fields = Form()
+        self.masks = self.fields.add("Masks", masks, call=self.update_state)
+        self.count = whole(1, 1_000_000, 100, "", tips["count"])
+        self.side = whole(64, 4096, 256, " pixels", tips["size"])
+        self.side.setSingleStep(64)
+        self.consistency = spin(1.0, 0.05, 2, "not asked for", "", tips["min_consistency"])
+        folder = FolderField(
+            "The data set: images/, labels/ and split.csv. A folder with a part of the same set is filled up."
+        )
+        self.bar = RunBar("Make the data set; pairs that are in the folder already are kept.")
+        self.bar.run_button.setText("Make the data set")
+        self._runner = Runner(self, activity=True)
+        for name, field in (("Pairs", self.count), ("Size", self.side), ("Consistency", self.consistency)):
+            add_row(self.fields.rows, name, field)
+        self.folder = self.fields.add("Folder", folder, call=self.update_state)
+        lay_out(self, self.fields, self.bar).addStretch()
+        self.bar.run_clicked.connect(self.run)
+        self.bar.cancel_clicked.connect(self.cancel)
+        self._wire(self._runner, self._finished)
 
     def problem(self) -> str:
-        """Why the chosen mask cannot be painted; empty where it can."""
-        mask = self.mask
-        if mask is None:
-            return "There is no mask: add a Labels layer and paint nuclei, or make one in the Masks widget."
-        if text := mask_problem(mask):
+        """Why no data set can be made now; empty where one can."""
+        return self._problem(self.masks.currentData() in (FIT, ITSELF)) or self.folder.problem()
+
+    def run(self) -> None:
+        """Make the data set."""
+        if self.running or self.problem():
+            return
+        self.bar.begin()
+        set_text(self.bar.figures, "")
+        values: dict[str, Any] = {
+            "count": self.count.value(),
+            "size": self.side.value(),
+            "min_consistency": self.consistency.value() or None,
+        }
+        request = self._request(self.folder.path, self.masks.currentData(), values)
+        self._runner.start(make_set(request, self._cache), "making a data set")
+        self.update_state()
+
+    def update_state(self) -> None:
+        """Enable what can be used now."""
+        self.fields.setEnabled(not self.running)
+        self.side.setEnabled(self.masks.currentData() != ITSELF)
+        self.bar.set_state(self.running, "" if self.running else self.problem())
+
+    def _finished(self, report: SetReport) -> None:
+        pairs = report.made + report.kept
+        parts = [f"{pairs} pair{'' if pairs == 1 else 's'} in {report.out.name}", f"{report.seconds:.1f} s"]
+        if report.kept:
+            parts.insert(1, f"{report.kept} were there")
+        if report.consistency is not None:
+            parts.append(f"consistency {report.consistency:.2f}")
+        if report.dropped:
+            parts.append(f"{len(report.dropped)} given up")
+        set_text(self.bar.figures, " · ".join(parts))
+        self.update_state()
+        self.done.emit(report)
+
+    def _stopped(self) -> None:
+        self.bar.note("Cancelled. What is made stays; press the button again to go on.")
+        self.update_state()
+
+    def _update(self) -> None:
+        self.update_state()
+
+
+class SavePairDialog(QDialog):
+    """Ask for the data-set folder, the name and the format of a pair.
+
+    Parameters
+    ----------
+    parent : QWidget
+        The widget that asks.
+    name : str
+        Name to begin with.
+    """
+
+    def __init__(self, parent: QWidget, name: str) -> None:
+        super().__init__(parent)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setWindowTitle("Save the pair")
+        folder = FolderField("A data set: the picture goes to its images/, the mask to its labels/.")
+        folder.line.setText(recall(_FOLDER_KEY, ""))
+        line = QLineEdit("".join("_" if letter in _FORBIDDEN else letter for letter in name))
+        line.setToolTip("Name of both files, without suffix.")
+        kind = combo({"PNG": ".png", "TIFF": ".tif"}, "Format of the picture; the mask is always TIFF.")
+        form = Form()
+        self.folder = form.add("Folder", folder, call=self._update)
+        self.name = form.add("Name", line, call=self._update)
+        self.format = form.add("Format", kind)
+        self.replace = check(
+            "Replace the pair of that name",
+            "The data set has a picture or a mask of that name already: tick to write over it.",
+        )
+        self.remark = small_label()
+        kinds = QDialogButtonBox.StandardButton
+        self.buttons = QDialogButtonBox(kinds.Save | kinds.Cancel)
+        self.save_button = self.buttons.button(kinds.Save)
+        layout = QVBoxLayout(self)
+        for part in (form, self.replace, self.remark, self.buttons):
+            layout.addWidget(part)
+        self.setMinimumWidth(420)
+        self.buttons.accepted.connect(self.accept)
+        self.buttons.rejected.connect(self.reject)
+        self.replace.toggled.connect(lambda _: self._update())
+        self._update()
+
+    def accept(self) -> None:
+        """Remember the folder, and close."""
+        remember(_FOLDER_KEY, self.folder.line.text())
+        super().accept()
+
+    def problem(self) -> str:
+        """Why the pair cannot be saved like that; empty where it can."""
+        if text := self.folder.problem():
             return text
-        mpp = self._form.mpp.value()
-        if mpp and not FINEST <= mpp <= COARSEST:
-            return f"Nuclei are painted from {FINEST} to {COARSEST} microns per pixel: type the right pixel size above."
+        name = self.name.text().strip()
+        if not name or name.startswith(".") or any(letter in _FORBIDDEN for letter in name):
+            return f"Give a name that does not begin with a dot and has none of {_FORBIDDEN}"
+        if self._taken() and not self.replace.isChecked():
+            return f"“{name}” is in this data set already: give another name, or tick Replace."
         return ""
 
-    def show_mpp(self) -> None:
-        """Show the microns per pixel of the chosen mask, and where they come from."""
-        mask = self.mask
-        if mask is None or mask_problem(mask):
-            self._form.set_mpp(None, "")
-        elif typed := self._typed.get(mask.unique_id):
-            self._form.set_mpp(typed, "Typed by you.")
-        else:
-            own = mask_mpp(mask)
-            self._form.set_mpp(own, "" if own else "Not in the mask: taken to be what the model paints at.")
+    def _taken(self) -> bool:
+        folder, name = self.folder.path, self.name.text().strip()
+        return bool(folder is not None and name and pair_files(folder, name))
 
-    def type_mpp(self, mpp: float) -> None:
-        """Take the microns per pixel that the user typed for the chosen mask; 0 takes them back."""
-        if (mask := self.mask) is not None:
-            self._typed[mask.unique_id] = mpp
-
-    def look(self) -> Appearance:
-        """Return how the form asks to paint.
-
-        Raises
-        ------
-        RecipeError
-            If a setting is not valid.
-        """
-        references, plain = {}, {"style": "random", "restain": ""}
-        update: dict[str, Any] = {"tile": self._tile}
-        for name, box in (("style", self._form.style_box), ("restain", self._form.restain)):
-            layer = next((item for item in self._images if box.value == f"{LAYER}{item.unique_id}"), None)
-            if layer is not None:
-                pixels, mpp = layers.pixels(layer), layers.layer_mpp(layer)
-                references[name] = Source(pixels, layer.name, mpp, channel_first=layers.is_channel_first(layer))
-                update[name] = plain[name]
-        return Appearance(self._form.settings(**update), references)
-
-    def order(self) -> PaintRequest:
-        """Return the chosen mask as the form asks to paint it.
-
-        Raises
-        ------
-        RecipeError
-            If a setting is not valid.
-        """
-        mask = self.mask
-        assert mask is not None
-        return PaintRequest(mask_reader(mask), self.look(), mask_mpp(mask))
-
-    def key(self) -> Hashable:
-        """Return what two orders share that paint the same mask alike.
-
-        Raises
-        ------
-        RecipeError
-            If a setting is not valid.
-        """
-        mask, look = self.mask, self.look()
-        assert mask is not None
-        boxes = self._form.style_box.value, self._form.restain.value
-        return mask.unique_id, look.settings.model_dump_json(), boxes, mask_mpp(mask)
-
-    def set_order(self, out: Path, masks: str, values: dict[str, Any]) -> SetOrder:
-        """Return a data set as the form asks to paint it.
-
-        Parameters
-        ----------
-        out : Path
-            Its folder.
-        masks : str
-            `FIT`, `ITSELF`, or a preset.
-        values : dict
-            Further fields of `SetSettings`.
-        """
-        mask = self.mask
-        if masks not in (FIT, ITSELF) or mask is None:
-            return SetOrder(out, masks, self.look(), values)
-        return SetOrder(out, masks, self.look(), values, mask_reader(mask), mask.name, self._form.mpp.value() or None)
+    def _update(self) -> None:
+        taken = self._taken()
+        self.replace.setVisible(taken)
+        if not taken and self.replace.isChecked():
+            self.replace.setChecked(False)
+        text = self.problem()
+        set_text(self.remark, text)
+        self.save_button.setEnabled(not text)
+        self.save_button.setToolTip(text or "Write the picture and the mask.")

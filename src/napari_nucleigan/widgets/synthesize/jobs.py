@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +23,10 @@ from napari_nucleigan.synthesis.settings import SetSettings
 from napari_nucleigan.widgets.base.layers import file_name, he_image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+    from pathlib import Path
 
+    from napari_nucleigan.data.images.files import HEImage
     from napari_nucleigan.masks.polygons import PolygonMasks
     from napari_nucleigan.models import Model
     from napari_nucleigan.synthesis import LiveCanvas, Synthesis, SynthesisSettings
@@ -72,14 +72,12 @@ class Appearance:
     settings: SynthesisSettings
     references: Mapping[str, Source] = field(default_factory=dict)
 
-    @contextmanager
-    def resolved(self) -> Iterator[SynthesisSettings]:
-        """Fill the references in: as files, which is what the settings know, for as long as the block lasts."""
-        if not self.references:
-            yield self.settings
-            return
-        with tempfile.TemporaryDirectory(prefix="nucleigan-", ignore_cleanup_errors=True) as folder:
-            yield self.written(Path(folder))
+    def images(self) -> dict[str, HEImage]:
+        """Make images of the references; for a worker, since it may load from disk."""
+        return {
+            name: he_image(source.data, source.name, source.mpp, None, source.channel_first)
+            for name, source in self.references.items()
+        }
 
     def written(self, folder: Path) -> SynthesisSettings:
         """Fill the references in as files of a folder.
@@ -90,13 +88,12 @@ class Appearance:
             If there is another image under such a name, or the folder cannot be written to.
         """
         paths = {}
-        for name, source in self.references.items():
-            image = he_image(source.data, source.name, source.mpp, None, source.channel_first)
-            path = folder / name / f"{file_name(source.name)}.tif"
+        for name, image in self.images().items():
+            path = folder / name / f"{file_name(image.name)}.tif"
             if not path.exists():
-                write_image(path, image.pixels, source.mpp)
+                write_image(path, image.pixels, image.mpp)
             elif not np.array_equal(read_image(path).pixels, image.pixels):
-                raise OutputError(f"{path} is another image than “{source.name}”; choose another folder.")
+                raise OutputError(f"{path} is another image than “{image.name}”; choose another folder.")
             paths[name] = str(path)
         return self.settings.model_copy(update=paths)
 
@@ -149,12 +146,12 @@ class Reshaped:
     """The mask has another shape than the canvas, which must begin again."""
 
 
-def paint(order: PaintRequest, cache: ModelCache) -> Job[Synthesis]:
+def paint(request: PaintRequest, cache: ModelCache) -> Job[Synthesis]:
     """Paint a mask.
 
     Parameters
     ----------
-    order : PaintRequest
+    request : PaintRequest
         What, and how.
     cache : ModelCache
         Where the model is kept.
@@ -162,23 +159,21 @@ def paint(order: PaintRequest, cache: ModelCache) -> Job[Synthesis]:
     from napari_nucleigan.synthesis import synthesize
 
     yield Progress(0, 1, "loading the model")
-    model = cache.load(order.look.settings.model)
+    model = cache.load(request.look.settings.model)
     # The user may go on editing: what is painted is the mask as it was when Run was pressed.
-    labels = np.array(order.read())
-    with order.look.resolved() as settings:
-        made = yield from synthesize(labels, settings, model, order.mpp)
-    return replace(made, provenance=order.look.described(made.provenance))
+    labels = np.array(request.read())
+    made = yield from synthesize(labels, request.look.settings, model, request.mpp, request.look.images())
+    return replace(made, provenance=request.look.described(made.provenance))
 
 
-def begin(order: PaintRequest, cache: ModelCache) -> Job[LiveCanvas]:
+def begin(request: PaintRequest, cache: ModelCache) -> Job[LiveCanvas]:
     """Make a canvas that follows the mask, with its first picture."""
     from napari_nucleigan.synthesis import LiveCanvas
 
     yield Progress(0, 1, "loading the model")
-    model = cache.load(order.look.settings.model)
+    model = cache.load(request.look.settings.model)
     yield Progress(0, 1, "painting")
-    with order.look.resolved() as settings:
-        canvas = LiveCanvas(order.read(), settings, model, order.mpp)
+    canvas = LiveCanvas(request.read(), request.look.settings, model, request.mpp, request.look.images())
     yield from canvas.notes()
     return canvas
 
@@ -277,7 +272,7 @@ def save_pair(
 
 
 @dataclass(frozen=True)
-class SetOrder:
+class SetRequest:
     """A data set to be made.
 
     Attributes
@@ -307,14 +302,14 @@ class SetOrder:
     mpp: float | None = None
 
 
-def make_set(order: SetOrder, cache: ModelCache) -> Job[SetReport]:
+def make_set(request: SetRequest, cache: ModelCache) -> Job[SetReport]:
     """Make a data set, or go on with it.
 
     Masks and images of open layers are kept in its folder, so that it can be gone on with when they are gone.
 
     Parameters
     ----------
-    order : SetOrder
+    request : SetRequest
         What to make.
     cache : ModelCache
         Where the model is kept.
@@ -322,27 +317,30 @@ def make_set(order: SetOrder, cache: ModelCache) -> Job[SetReport]:
     from napari_nucleigan.synthesis.datasets import synthesize_set
 
     yield Progress(0, 1, "loading the model")
-    model = cache.load(order.look.settings.model)
-    mpp = order.mpp or model.card.mpp
-    references, kept = order.out / "references", order.out / f"{file_name(order.name)}.tif"
+    model = cache.load(request.look.settings.model)
+    mpp = request.mpp or model.card.mpp
+    references, kept = request.out / "references", request.out / f"{file_name(request.name)}.tif"
     new = [path for path in (references, kept) if not path.exists()]
     try:
-        values = order.look.written(references).model_dump() | {"mpp": None} | order.values
+        values = request.look.written(references).model_dump() | {"mpp": None} | request.values
         masks: PolygonMasks | Path | None = None
-        if order.read is None:
-            values["like"] = order.masks
-        elif order.masks == FIT:
+        if request.read is None:
+            values["like"] = request.masks
+        elif request.masks == FIT:
             from napari_nucleigan.masks.polygons import fit
 
             yield Progress(0, 1, "learning from the mask")
-            masks, values["mpp"] = fit([order.read()], mpp), mpp
+            masks, values["mpp"] = fit([request.read()], mpp), mpp
         else:
-            masks = _kept(kept, np.array(order.read()), mpp)
+            masks = _kept(kept, np.array(request.read()), mpp)
             values["size"] = None
-        return (yield from synthesize_set(order.out, SetSettings.checked(**values), masks, model))
+        return (yield from synthesize_set(request.out, SetSettings.checked(**values), masks, model))
     finally:
-        if not (order.out / PROVENANCE).is_file():  # the folder was no place for it
-            _remove(new)
+        if not (request.out / PROVENANCE).is_file():  # the folder was no place for it
+            for path in new:
+                shutil.rmtree(path, ignore_errors=True)
+                with suppress(OSError):
+                    path.unlink()
 
 
 def _kept(path: Path, labels: np.ndarray[Any, Any], mpp: float) -> Path:
@@ -351,12 +349,3 @@ def _kept(path: Path, labels: np.ndarray[Any, Any], mpp: float) -> Path:
     elif not np.array_equal(read_labels(path), labels):
         raise OutputError(f"{path} is another mask: the data set was begun with it; choose another folder.")
     return path
-
-
-def _remove(paths: list[Path]) -> None:
-    for path in paths:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            with suppress(OSError):
-                path.unlink()

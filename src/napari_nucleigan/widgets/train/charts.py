@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyqtgraph as pg
-from qtpy.QtCore import QPointF, Qt, Signal
+from qtpy.QtCore import Qt, Signal
 
-from napari_nucleigan.widgets.base.legend import strip
+from napari_nucleigan.widgets.base.legend import Plot
 from napari_nucleigan.widgets.train.series import Curve, thin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from qtpy.QtCore import QEvent
 
     Key = tuple[str, str]  # of a line: its run and its name
 
@@ -61,7 +59,7 @@ class _Axis(pg.AxisItem):
         return [_short(value * scale) for value in values]
 
 
-class Chart(pg.PlotWidget):
+class Chart(Plot):
     """Curves over steps.
 
     It follows the data until the user zooms or pans.
@@ -74,23 +72,19 @@ class Chart(pg.PlotWidget):
         Where the vertical axis begins, if it always begins there.
     """
 
-    hovered = Signal(object)
-    """The step under the pointer; None where it has left."""
     touched = Signal()
     """The user has zoomed or panned."""
     ranged = Signal()
     """Another part of the steps is shown: the curves must be thinned again."""
 
     def __init__(self, title: str, floor: float | None = None) -> None:
-        super().__init__(axisItems={"left": _Axis("left")}, enableMenu=False)
-        self._title, self._floor = title, floor
+        super().__init__(axisItems={"left": _Axis("left")})
+        self.title, self._floor = title, floor
         self._log = False
         self._items: dict[tuple[Key, bool], pg.PlotCurveItem] = {}
         self._dots = pg.ScatterPlotItem(size=_DOT, pen=None, pxMode=True)
         self._bounds: list[tuple[float, float]] = []
-        self._text = "#888888"
         plot = self.getPlotItem()
-        strip(plot, self)
         plot.showGrid(x=True, y=True, alpha=0.15)
         plot.getAxis("left").setWidth(_AXIS)
         for name in ("left", "bottom"):
@@ -104,18 +98,12 @@ class Chart(pg.PlotWidget):
         plot.disableAutoRange()
         plot.vb.sigRangeChangedManually.connect(lambda _: self.touched.emit())
         plot.vb.sigXRangeChanged.connect(lambda *_: self.ranged.emit())
-        self.scene().sigMouseMoved.connect(self._moved)
 
     def paint_as(self, background: str, text: str) -> None:
         """Take the colours of a theme."""
-        self.setBackground(background)
-        self._text = text
-        for name in ("left", "bottom"):
-            axis = self.getPlotItem().getAxis(name)
-            axis.setPen(text)
-            axis.setTextPen(text)
+        super().paint_as(background, text)
         self._cursor.setPen(pg.mkPen(text, style=Qt.PenStyle.DotLine))
-        self.getPlotItem().setLabel("left", self._title, color=text)
+        self.getPlotItem().setLabel("left", self.title, color=text)
 
     def set_log(self, log: bool) -> None:
         """Show the values on a logarithmic scale; those that are not above 0 are left out."""
@@ -170,11 +158,6 @@ class Chart(pg.PlotWidget):
         if step is not None:
             self._cursor.setValue(step)
 
-    def leaveEvent(self, event: QEvent) -> None:
-        """Tell that the pointer has left."""
-        super().leaveEvent(event)
-        self.hovered.emit(None)
-
     def _add(self, key: tuple[Key, bool]) -> pg.PlotCurveItem:
         item = pg.PlotCurveItem(antialias=True)
         item.setZValue(0 if key[1] else 1)
@@ -189,10 +172,9 @@ class Chart(pg.PlotWidget):
         # Painting lines of more than one pixel takes three times as long.
         return pg.mkPen(colour, width=1, style=line.style)
 
-    def _moved(self, position: QPointF) -> None:
-        box = self.getPlotItem().vb
-        if box.sceneBoundingRect().contains(position):
-            self.hovered.emit(float(box.mapSceneToView(position).x()))
+    def _point(self, x: float | None) -> None:
+        if x is not None:
+            self.hovered.emit(x)
 
 
 def _short(value: float) -> str:

@@ -10,6 +10,7 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QTabWidget
@@ -22,22 +23,29 @@ from napari_nucleigan.widgets.base.background_runs import Activity, Closing
 from napari_nucleigan.widgets.base.dock import Dock, add_tabs, column
 from napari_nucleigan.widgets.base.fields import scrolled, set_text, small_label
 from napari_nucleigan.widgets.base.jobs import Runner
+from napari_nucleigan.widgets.base.layers import (
+    METADATA_KEY,
+    VIEW_KEY,
+    image_layers,
+    labels_place,
+    layer_problem,
+    selection_kept,
+)
 from napari_nucleigan.widgets.base.run_bar import RunBar
-from napari_nucleigan.widgets.base.run_watcher import Monitor, PreviewImage, best_score
-from napari_nucleigan.widgets.train.form import SEGMENTER, SYNTHESIZER, TrainForm
-from napari_nucleigan.widgets.train.run_panel import PreviewLayer, RunPanel
-from napari_nucleigan.widgets.train.runs_list import RunsList
+from napari_nucleigan.widgets.base.run_watcher import PreviewImage, RunWatcher, best_score
+from napari_nucleigan.widgets.train.form import TrainForm
+from napari_nucleigan.widgets.train.runs import WIDGETS, RunPanel, RunsList
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari.layers import Image
     from napari.viewer import Viewer
 
     from napari_nucleigan.training.runs.estimate import Estimate
     from napari_nucleigan.training.runs.status import RunStatus
 
-WIDGETS = {SEGMENTER: "Segment nuclei", SYNTHESIZER: "Synthesize H&E"}
-"""Which widget uses the models of which kind."""
+_GAP = 0.05  # of the width of the user's images, between them and the preview
 
 
 class TrainWidget(Dock):
@@ -66,7 +74,6 @@ class TrainWidget(Dock):
         self.folder = Path(chosen).expanduser() if chosen else default_folder()
         self._states: dict[Path, RunState] = {}
         self._found = False
-        self._actors: set[Runner] = set()
         self._killed: set[Path] = set()
         self._pictures: dict[Path, PreviewImage] = {}
 
@@ -77,7 +84,7 @@ class TrainWidget(Dock):
         self.panel = RunPanel()
         self.list = RunsList(self.folder)
         self.tabs = QTabWidget()
-        self.monitor = Monitor(self.folder, self)
+        self.watcher = RunWatcher(self.folder, self)
         self._estimator = Runner(self)
         self._starter = Runner(self, activity=True)
         self._preview = PreviewLayer(napari_viewer)
@@ -105,8 +112,8 @@ class TrainWidget(Dock):
             return
         self._estimator.cancel()
         self.bar.begin()
-        order = self.form.order(self.folder)
-        self._starter.start(training_jobs.begin(order), f"starting {order.name}")
+        request = self.form.request(self.folder)
+        self._starter.start(training_jobs.begin(request), f"starting {request.name}")
         self._update()
 
     def estimate_now(self) -> None:
@@ -114,7 +121,7 @@ class TrainWidget(Dock):
         if self.problem():
             return
         set_text(self.estimate, "Trying a few steps…")
-        self._estimator.start(training_jobs.reckon(self.form.order(self.folder)), "estimating")
+        self._estimator.start(training_jobs.reckon(self.form.request(self.folder)), "estimating")
         self._update()
 
     def open_run(self, path: Path) -> None:
@@ -129,21 +136,20 @@ class TrainWidget(Dock):
         self.panel.show_runs(paths)
         if (status := self.list.status(paths[0])) is not None:
             self.panel.set_status(status)
-        self.monitor.watch(paths)
+        self.watcher.watch(paths)
         self.tabs.setCurrentWidget(self.panel)
 
     def act(self, path: Path, what: str, name: str = "") -> None:
         """Pause, resume, stop, kill, rename or delete a run."""
         # Each at once and by itself: none may wait for another, or take its place.
         actor = Runner(self, apart=True)
-        self._actors.add(actor)
         if what == "kill":
             self._killed.add(path)
         actor.finished.connect(lambda after: self._acted(path, what, after))
         actor.failed.connect(self._complain)
         actor.failed.connect(lambda _: self._killed.discard(path))
         for over in (actor.finished, actor.failed):
-            over.connect(lambda _: self._dismiss(actor))
+            over.connect(lambda _: actor.deleteLater())
         actor.start(training_jobs.act(path, what, name), f"{what} {path.name}")  # type: ignore[arg-type]
 
     def use_model(self, path: Path) -> None:
@@ -181,12 +187,12 @@ class TrainWidget(Dock):
         self.list.compared.connect(self.compare)
         self.list.asked.connect(self.act)
         self.list.used.connect(self.use_model)
-        self.monitor.listed.connect(self._listed)
-        self.monitor.status.connect(self.panel.set_status)
-        self.monitor.told.connect(self.panel.take)
-        self.monitor.pictured.connect(self._pictured)
-        self.monitor.gone.connect(self._gone)
-        self.monitor.failed.connect(self._complain)
+        self.watcher.listed.connect(self._listed)
+        self.watcher.status.connect(self.panel.set_status)
+        self.watcher.told.connect(self.panel.take)
+        self.watcher.pictured.connect(self._pictured)
+        self.watcher.gone.connect(self._gone)
+        self.watcher.failed.connect(self._complain)
         self.form.picker.ready.connect(self._update)
         self.form.picker.ready.connect(self.ready)
         self._wire(self._starter, self._started)
@@ -203,16 +209,16 @@ class TrainWidget(Dock):
         self._in_window.start()
 
     def _wake(self) -> None:
-        if not self.monitor.running:
-            self.monitor.start()
-            self.monitor.watch(self.panel.paths)
+        if not self.watcher.running:
+            self.watcher.start()
+            self.watcher.watch(self.panel.paths)
         self.form.picker.look()
 
     def shut_down(self) -> None:
         """Look at the runs no longer; they go on."""
         super().shut_down()
         self._closing.detach()
-        self.monitor.stop()
+        self.watcher.stop()
         self._activity.clear()
         self.form.cancel()
 
@@ -247,29 +253,25 @@ class TrainWidget(Dock):
         self._update()
         self._found = True
         self.open_run(path)
-        self.monitor.look()
+        self.watcher.look()
         self.started.emit(path)
 
     def _complain(self, error: NucleiganError) -> None:
         super()._complain(error)
-        self.monitor.look()
+        self.watcher.look()
 
     def _acted(self, path: Path, what: str, after: Path) -> None:
         if what == "rename":
             self.panel.renamed(path, after)
-            self.monitor.watch(self.panel.paths)
+            self.watcher.watch(self.panel.paths)
         elif what == "delete":
             self._gone(path)
-        self.monitor.look()
+        self.watcher.look()
         self.acted.emit(after)
-
-    def _dismiss(self, actor: Runner) -> None:
-        self._actors.discard(actor)
-        actor.deleteLater()
 
     def _gone(self, path: Path) -> None:
         self.panel.show_runs([other for other in self.panel.paths if other != path])
-        self.monitor.watch(self.panel.paths)
+        self.watcher.watch(self.panel.paths)
 
     def _listed(self, statuses: list[RunStatus]) -> None:
         self.list.set_statuses(statuses)
@@ -326,3 +328,68 @@ class TrainWidget(Dock):
             if status.state.alive and status.host in ("", platform.node()):
                 found[path] = status.name
         return found
+
+
+class PreviewLayer:
+    """One layer for previews, that is updated in place.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where it is shown.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer = viewer
+        self._layer: Image | None = None
+        self._refused = False
+
+    @property
+    def layer(self) -> Image | None:
+        """The layer; None where there is none."""
+        return self._layer if self._layer is not None and self._layer in self._viewer.layers else None
+
+    def begin(self) -> None:
+        """Show the previews of another run, also where the user has removed the layer of the run before."""
+        self._refused = False
+
+    def show(self, run: str, preview: PreviewImage) -> None:
+        """Show a preview; not where the user has removed its layer."""
+        layer = self.layer
+        if layer is None and self._layer is not None:
+            self._layer, self._refused = None, True
+        if self._refused:
+            return
+        name = f"{run} preview"
+        if layer is not None and layer.data.shape != preview.pixels.shape:
+            self._viewer.layers.remove(layer)
+            layer = None
+        if layer is None:
+            # Nobody wants to segment it: it is no image that other widgets may choose.
+            known = {METADATA_KEY: {VIEW_KEY: "preview"}}
+            with selection_kept(self._viewer):
+                layer = self._viewer.add_image(preview.pixels, name=name, rgb=True, metadata=known, **self._place())
+            self._layer = layer
+        else:
+            layer.data = preview.pixels
+        layer.name = name
+        layer.metadata = {**layer.metadata, "step": preview.step}
+
+    def remove(self) -> None:
+        """Take the layer out of the viewer."""
+        if (layer := self.layer) is not None:
+            self._viewer.layers.remove(layer)
+        self._layer = None
+
+    def _place(self) -> dict[str, Any]:
+        """To the right of everything, in the scale and units of the topmost image."""
+        images = [layer for layer in image_layers(self._viewer) if not layer_problem(layer)]
+        if not images:
+            return {}
+        place = labels_place(images[0])
+        world = self._viewer.layers.extent.world[:, -2:]
+        top, right = float(world[0, 0]), float(world[1, 1])
+        gap = _GAP * float(world[1, 1] - world[0, 1])
+        scale = np.abs(place["scale"])
+        corner = np.array([top, right + gap]) + scale / 2
+        return {"scale": scale, "translate": corner, "units": place["units"], "axis_labels": place["axis_labels"]}

@@ -1,4 +1,4 @@
-"""Form of the Train widget: fields in, a `TrainOrder` out."""
+"""Form of the Train widget: fields in, a `TrainRequest` out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QLineEdit, QWidget
 
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.base.settings import field_facts
@@ -24,20 +24,21 @@ from napari_nucleigan.training.recipes import (
     read_recipe,
 )
 from napari_nucleigan.widgets.base.fields import (
+    NO_MARGINS,
     Form,
     check,
     combo,
     fault,
     forward,
+    lay_out,
     menu_button,
     silent,
     spin,
 )
 from napari_nucleigan.widgets.base.model_picker import ModelPicker
 from napari_nucleigan.widgets.base.preferences import recall
-from napari_nucleigan.widgets.base.training_jobs import TrainOrder
-from napari_nucleigan.widgets.train.data_section import DataSection, FolderReader
-from napari_nucleigan.widgets.train.recipe_form import FIXED_BY_MODEL, RecipeFields
+from napari_nucleigan.widgets.base.training_jobs import TrainRequest
+from napari_nucleigan.widgets.train.sections import FIXED_BY_MODEL, DataSection, FolderReader, RecipeFields
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -112,11 +113,7 @@ class TrainForm(QWidget):
         name.setToolTip("Name of the run, and of its model. A number is added where there is such a run.")
         self.name = bottom.add("Name", name)
         parts: tuple[Any, ...] = (top, self.data, below, *self.fields.values(), bottom)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(5)
-        for part in parts:
-            layout.addWidget(part)
+        lay_out(self, *parts, margins=NO_MARGINS)
         forward(self.changed, *(part.changed for part in parts))
         self._kind_chosen()
 
@@ -125,7 +122,7 @@ class TrainForm(QWidget):
         """Fields of the kind that is chosen."""
         return self.fields[self.kind.currentData()]
 
-    def order(self, runs: Path) -> TrainOrder:
+    def request(self, runs: Path) -> TrainRequest:
         """Return the training as given, to be kept in a folder of runs.
 
         Raises
@@ -135,7 +132,7 @@ class TrainForm(QWidget):
         """
         kind = self.kind.currentData()
         mixed = kind == SEGMENTER and self.share.value() > 0
-        return TrainOrder(
+        return TrainRequest(
             kind=kind,
             recipe=self._recipe(),
             name=self.name.text().strip() or self.name.placeholderText(),

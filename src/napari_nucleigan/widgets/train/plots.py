@@ -7,35 +7,31 @@ from __future__ import annotations
 
 from functools import partial
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QRect, QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QColor, QCursor, QImage, QPainter
 from qtpy.QtWidgets import (
-    QCheckBox,
-    QFileDialog,
     QGridLayout,
     QLabel,
-    QPushButton,
     QSizePolicy,
     QSplitter,
     QToolTip,
-    QVBoxLayout,
     QWidget,
 )
-from superqt import QLabeledDoubleSlider
 
 from napari_nucleigan.base.errors import NucleiganError, OutputError
 from napari_nucleigan.base.files import atomic_write
-from napari_nucleigan.widgets.base.fields import menu_button
-from napari_nucleigan.widgets.base.legend import DARK, LIGHT, Legend, pretty
-from napari_nucleigan.widgets.base.preferences import recall, remember
+from napari_nucleigan.widgets.base.fields import NO_MARGINS, check, lay_out, menu_button, push_button, slider
+from napari_nucleigan.widgets.base.legend import DARK, Legend, chart_colours
+from napari_nucleigan.widgets.base.path_fields import ask_file
+from napari_nucleigan.widgets.base.run_watcher import pretty
 from napari_nucleigan.widgets.train.charts import STYLES, Chart, Line, span
 from napari_nucleigan.widgets.train.series import LR, Curve, Series, save_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from napari_nucleigan.widgets.base.legend import Key
 
@@ -69,24 +65,17 @@ class LivePlots(QWidget):
         self.charts = (self.losses, self.scores, self.rates)
         self.names, self.run_names = Legend(), Legend(long_names=True)
         self.step = QLabel()
-        self.log = QCheckBox("Log")
-        self.log.setToolTip("Show the losses on a logarithmic scale; values that are not above 0 are left out.")
-        self.smoothing = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
+        self.log = check("Log", "Show the losses on a logarithmic scale; values that are not above 0 are left out.")
+        self.smoothing = slider(SMOOTHING, "Share of the past in the running mean; 0 shows the values as they are.")
         self.smoothing.setRange(0.0, 0.99)
-        self.smoothing.setDecimals(2)
-        self.smoothing.setValue(SMOOTHING)
-        self.smoothing.setToolTip("Share of the past in the running mean; 0 shows the values as they are.")
-        self.fit_button = QPushButton("Fit")
-        self.fit_button.setToolTip("Show everything again, and follow the run.")
+        self.fit_button = push_button("Fit", "Show everything again, and follow the run.")
         self.export_button = menu_button(
             "Export",
             "Save what is shown as a picture, or all values as a table.",
             {
-                "Picture (PNG)…": lambda: self._ask(
-                    "Save the plots", "plots.png", "Pictures (*.png)", self.save_picture
-                ),
+                "Picture (PNG)…": lambda: self._ask("Save the plots", "plots.png", self.save_picture),
                 "Table (CSV)…": lambda: self._ask(
-                    "Save the values", "values.csv", "Tables (*.csv)", lambda path: save_table(path, self._runs)
+                    "Save the values", "values.csv", lambda path: save_table(path, self._runs)
                 ),
             },
         )
@@ -112,8 +101,8 @@ class LivePlots(QWidget):
         """Draw what has come since."""
         self._list()
         if self._following:
-            begin, end = span(curve for chart in self.charts for curve in self._curves(chart))
-            self.losses.show_steps(begin, end)
+            groups = [group for chart in self.charts for group in self._groups(chart)]
+            self.losses.show_steps(*span(curve for group in groups for curve in group.values()))
         self._draw()
 
     def fit(self) -> None:
@@ -123,11 +112,7 @@ class LivePlots(QWidget):
 
     def set_theme(self, theme: str) -> None:
         """Take the colours of a napari theme, by its name."""
-        from napari.utils.theme import get_theme
-
-        found = get_theme(theme)
-        self._colours = DARK if found.type == "dark" else LIGHT
-        self._background, text = (colour.as_hex(format="long") for colour in (found.background, found.text))
+        self._background, text, self._colours = chart_colours(theme)
         for chart in self.charts:
             chart.paint_as(self._background, text)
         self._draw()
@@ -172,12 +157,8 @@ class LivePlots(QWidget):
         for chart in self.charts[1:]:
             chart.getPlotItem().setXLink(self.losses.getPlotItem())
         self.step.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        layout.addLayout(buttons)
-        for part in (self.run_names, self.names, self.splitter, self.step):
-            layout.addWidget(part, 1 if part is self.splitter else 0)
+        parts = (buttons, self.run_names, self.names, self.splitter, self.step)
+        lay_out(self, *parts, margins=NO_MARGINS, spacing=4, tall=self.splitter)
         self.run_names.hide()
 
     def _connect(self) -> None:
@@ -192,17 +173,9 @@ class LivePlots(QWidget):
         self.losses.ranged.connect(self._ranged)
 
     def _groups(self, chart: Chart) -> list[dict[str, Curve]]:
-        if chart is self.losses:
-            return [series.losses for series in self._runs.values()]
-        if chart is self.scores:
-            return [series.scores for series in self._runs.values()]
-        return [{LR: series.rates[LR]} if LR in series.rates else {} for series in self._runs.values()]
-
-    def _kind(self, chart: Chart) -> str:
-        return "loss" if chart is self.losses else "score"
-
-    def _curves(self, chart: Chart) -> list[Curve]:
-        return [curve for group in self._groups(chart) for curve in group.values()]
+        if chart is self.rates:
+            return [{LR: series.rates[LR]} if LR in series.rates else {} for series in self._runs.values()]
+        return [series.losses if chart is self.losses else series.scores for series in self._runs.values()]
 
     def _names(self, chart: Chart) -> list[str]:
         return list(dict.fromkeys(name for group in self._groups(chart) for name in group))
@@ -216,7 +189,7 @@ class LivePlots(QWidget):
                 # Ten runs of eight losses each are for nobody to read: it begins with the first loss.
                 shown = not (several and index) if chart is self.losses else any(part in name for part in _SHOWN)
                 kind = "Loss" if chart is self.losses else "Validation score"
-                entries[self._kind(chart), name] = pretty(name), f"{kind} “{name}”: show or hide it.", shown
+                entries[chart.title, name] = pretty(name), f"{kind} “{name}”: show or hide it.", shown
         if several != self.run_names.isVisibleTo(self):
             self.names.set_entries({})  # what is ticked for one run is too much for several
         self.names.set_entries(entries)
@@ -226,7 +199,7 @@ class LivePlots(QWidget):
 
     def _lines(self, chart: Chart) -> dict[tuple[str, str], Line]:
         several = len(self._runs) > 1
-        ticked = [name for name in self._names(chart) if (self._kind(chart), name) in self.names.shown]
+        ticked = [name for name in self._names(chart) if (chart.title, name) in self.names.shown]
         if chart is self.rates:
             ticked = [LR]
         lines: dict[tuple[str, str], Line] = {}
@@ -239,14 +212,10 @@ class LivePlots(QWidget):
                 style = STYLES[index % len(STYLES)] if several else STYLES[0]
                 raw = chart is self.losses and not several and self.smoothing.value() > 0
                 lines[run, name] = Line(group[name], colour, style, raw, dots=chart is self.scores)
-                self._swatch(chart, name, colour, style, several)
+                self.names.set_swatch((chart.title, name), "#888888" if several else colour, style)
             if several:
                 self.run_names.set_swatch(("run", run), self._colours[position % len(self._colours)])
         return lines
-
-    def _swatch(self, chart: Chart, name: str, colour: str, style: Qt.PenStyle, several: bool) -> None:
-        if chart is not self.rates:
-            self.names.set_swatch((self._kind(chart), name), "#888888" if several else colour, style)
 
     def _draw(self) -> None:
         for chart in self.charts:
@@ -313,15 +282,13 @@ class LivePlots(QWidget):
         html = ("</td><td>&nbsp;".join(cells) for cells in table)
         return f"<table>{''.join(f'<tr><td>{cells}</td></tr>' for cells in html)}</table>"
 
-    def _ask(self, title: str, name: str, pattern: str, save: Callable[[Path], None]) -> None:
+    def _ask(self, title: str, name: str, save: Callable[[Path], None]) -> None:
         run = next(iter(self._runs), "")
-        start = Path(recall("plots", "")) / (f"{run} {name}".strip())
-        path, _ = QFileDialog.getSaveFileName(self, title, str(start), pattern)
-        if not path:
+        path = ask_file(self, "plots", f"{run} {name}".strip(), title)
+        if path is None:
             return
-        remember("plots", str(Path(path).parent))
         try:
-            save(Path(path))
+            save(path)
         except NucleiganError as error:
             self.failed.emit(error)
 

@@ -1,25 +1,18 @@
-"""Painted images: the layers that show them, live mode, and saving them with their masks."""
+"""Layers of the Synthesize widget: those that can be chosen, those that show what was painted, and live mode."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, Qt, Signal
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QDialog,
-    QDialogButtonBox,
-    QFormLayout,
-    QLineEdit,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import QObject, Signal
 
-from napari_nucleigan.widgets.base.fields import combo, set_text, small_label
-from napari_nucleigan.widgets.base.jobs import Runner
+from napari_nucleigan.tiling.scale import COARSEST, FINEST
+from napari_nucleigan.widgets.base import layers
+from napari_nucleigan.widgets.base.fields import list_choices, show_pixel_size
+from napari_nucleigan.widgets.base.image_sources import Source
 from napari_nucleigan.widgets.base.layers import (
     CONTOUR,
     METADATA_KEY,
@@ -28,22 +21,31 @@ from napari_nucleigan.widgets.base.layers import (
     nuclei_colormap,
     selection_kept,
 )
-from napari_nucleigan.widgets.base.mask_layers import LiveUpdater, is_labels, mask_reader
-from napari_nucleigan.widgets.base.path_fields import FolderField
-from napari_nucleigan.widgets.base.preferences import recall, remember
+from napari_nucleigan.widgets.base.mask_layers import (
+    LiveUpdater,
+    is_labels,
+    mask_layers,
+    mask_mpp,
+    mask_problem,
+    mask_reader,
+)
+from napari_nucleigan.widgets.synthesize.form import LAYER
 from napari_nucleigan.widgets.synthesize.jobs import (
+    FIT,
+    ITSELF,
+    Appearance,
     ModelCache,
     PaintRequest,
     Patch,
     Reshaped,
+    SetRequest,
     begin,
     follow,
-    pair_files,
-    save_pair,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
+    from pathlib import Path
 
     from napari.layers import Image
     from napari.viewer import Viewer
@@ -52,12 +54,10 @@ if TYPE_CHECKING:
     from napari_nucleigan.base.events import Job
     from napari_nucleigan.synthesis import LiveCanvas
     from napari_nucleigan.widgets.base.mask_layers import MaskLayer
+    from napari_nucleigan.widgets.synthesize.form import PaintForm
 
 _USUAL = "label_colormap"
 """What napari calls the colours that it gives to labels by itself."""
-
-_FOLDER_KEY = "pairs"
-_FORBIDDEN = '<>:"/\\|?*'
 
 
 @dataclass(eq=False)
@@ -100,18 +100,13 @@ class PaintedImages:
         self._viewer = viewer
         self._all: list[PaintedImage] = []
 
-    def prune(self) -> None:
-        """Forget pictures whose layer was removed from the viewer."""
-        layers = self._viewer.layers
-        self._all = [item for item in self._all if item.image in layers]
-
     def clear(self) -> None:
         """Forget all pictures; their layers stay."""
         self._all = []
 
     def of(self, mask: MaskLayer | None) -> PaintedImage | None:
         """Return the newest picture of a mask."""
-        self.prune()
+        self._all = [item for item in self._all if item.image in self._viewer.layers]
         return next((item for item in reversed(self._all) if item.mask is mask), None)
 
     def show(
@@ -208,7 +203,7 @@ class LivePainting(LiveUpdater):
     def __init__(self, cache: ModelCache, parent: QObject) -> None:
         super().__init__("painting what was edited", parent)
         self._cache = cache
-        self._order: Callable[[], PaintRequest] | None = None
+        self._request: Callable[[], PaintRequest] | None = None
         self._canvas: LiveCanvas | None = None
         self._runner.progressed.connect(self.progressed.emit)
         self._runner.noted.connect(self.noted.emit)
@@ -223,30 +218,30 @@ class LivePainting(LiveUpdater):
         """Whether the first picture is still being painted."""
         return self.mask is not None and self._canvas is None
 
-    def start(self, mask: MaskLayer, order: Callable[[], PaintRequest]) -> None:
+    def start(self, mask: MaskLayer, request: Callable[[], PaintRequest]) -> None:
         """Begin to follow a mask, or begin again with other settings.
 
         Parameters
         ----------
         mask : MaskLayer
             The layer to follow.
-        order : callable
-            Gives the order of the first picture; asked for again where the mask changes its shape.
+        request : callable
+            Gives the request of the first picture; asked for again where the mask changes its shape.
         """
         if mask is not self.mask:
             self.watch([mask])
-        self._order = order
+        self._request = request
         self._begin()
 
     def stop(self) -> None:
         """Stop to follow; what has been shown stays."""
         super().stop()
-        self._order = self._canvas = None
+        self._request = self._canvas = None
 
     def _begin(self) -> None:
-        assert self._order is not None
+        assert self._request is not None
         self._canvas = self._marked = None
-        self._runner.start(begin(self._order(), self._cache), "painting")
+        self._runner.start(begin(self._request(), self._cache), "painting")
 
     def _job(self) -> Job[Patch | Reshaped | None] | None:
         if self.mask is None or self._canvas is None:
@@ -271,132 +266,124 @@ class LivePainting(LiveUpdater):
         self.failed.emit(error)
 
 
-class SavePairDialog(QDialog):
-    """Ask for the data-set folder, the name and the format of a pair.
+class Choices:
+    """The layers that can be chosen in a form, and what is chosen.
 
     Parameters
     ----------
-    parent : QWidget
-        The widget that asks.
-    name : str
-        Name to begin with.
+    viewer : napari.viewer.Viewer
+        Whose layers are listed.
+    form : PaintForm
+        Where they are chosen.
+    tile : int or None
+        Side of tiles, from the Preferences.
     """
 
-    def __init__(self, parent: QWidget, name: str) -> None:
-        super().__init__(parent)
-        self.setWindowTitle("Save the pair")
-        self.folder = FolderField("A data set: the picture goes to its images/, the mask to its labels/.")
-        self.folder.line.setText(recall(_FOLDER_KEY, ""))
-        self.name = QLineEdit("".join("_" if letter in _FORBIDDEN else letter for letter in name))
-        self.name.setToolTip("Name of both files, without suffix.")
-        self.format = combo({"PNG": ".png", "TIFF": ".tif"}, "Format of the picture; the mask is always TIFF.")
-        self.replace = QCheckBox("Replace the pair of that name")
-        self.replace.setToolTip("The data set has a picture or a mask of that name already: tick to write over it.")
-        self.remark = small_label()
-        kinds = QDialogButtonBox.StandardButton
-        self.buttons = QDialogButtonBox(kinds.Save | kinds.Cancel)
-        self.save_button = self.buttons.button(kinds.Save)
-        form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        for text, field in (("Folder", self.folder), ("Name", self.name), ("Format", self.format)):
-            form.addRow(text, field)
-        layout = QVBoxLayout(self)
-        layout.addLayout(form)
-        for part in (self.replace, self.remark, self.buttons):
-            layout.addWidget(part)
-        self.setMinimumWidth(420)
-        self.buttons.accepted.connect(self.accept)
-        self.buttons.rejected.connect(self.reject)
-        self.folder.changed.connect(self._update)
-        self.name.textChanged.connect(lambda _: self._update())
-        self.replace.toggled.connect(lambda _: self._update())
-        self._update()
-
-    def accept(self) -> None:
-        """Remember the folder, and close."""
-        remember(_FOLDER_KEY, self.folder.line.text())
-        super().accept()
-
-    def problem(self) -> str:
-        """Why the pair cannot be saved like that; empty where it can."""
-        if text := self.folder.problem():
-            return text
-        name = self.name.text().strip()
-        if not name or name.startswith(".") or any(letter in _FORBIDDEN for letter in name):
-            return f"Give a name that does not begin with a dot and has none of {_FORBIDDEN}"
-        if self._taken() and not self.replace.isChecked():
-            return f"“{name}” is in this data set already: give another name, or tick Replace."
-        return ""
-
-    def _taken(self) -> bool:
-        folder, name = self.folder.path, self.name.text().strip()
-        if folder is None or not name:
-            return False
-        return bool(pair_files(folder, name))
-
-    def _update(self) -> None:
-        taken = self._taken()
-        self.replace.setVisible(taken)
-        if not taken and self.replace.isChecked():
-            self.replace.setChecked(False)
-        text = self.problem()
-        set_text(self.remark, text)
-        self.save_button.setEnabled(not text)
-        self.save_button.setToolTip(text or "Write the picture and the mask.")
-
-
-class PairSaver(QObject):
-    """Asks where a pair is to be saved, and saves it.
-
-    Parameters
-    ----------
-    parent : QWidget
-        The widget that asks.
-    """
-
-    saved = Signal(object)
-    """Path of the picture."""
-    noted = Signal(object)
-    failed = Signal(object)
-    """A `NucleiganError`."""
-    changed = Signal()
-    """It has begun or ended to write."""
-
-    def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
-        self._widget = parent
-        self._runner = Runner(self, activity=True)
-        self._runner.noted.connect(self.noted.emit)
-        self._runner.failed.connect(self.failed.emit)
-        self._runner.finished.connect(self.saved.emit)
-        self._runner.stopped.connect(self.changed.emit)
+    def __init__(self, viewer: Viewer, form: PaintForm, tile: int | None) -> None:
+        self._viewer, self._form, self._tile = viewer, form, tile
+        self._typed: dict[Hashable, float] = {}
+        self._images: list[Image] = []
+        self.masks: list[MaskLayer] = []
 
     @property
-    def running(self) -> bool:
-        """Whether a pair is being written."""
-        return self._runner.running
+    def mask(self) -> MaskLayer | None:
+        """The chosen mask layer."""
+        index = self._form.mask.currentData()
+        return self.masks[index] if index is not None and index < len(self.masks) else None
 
-    def ask(self, painted: PaintedImage | None) -> SavePairDialog | None:
-        """Ask where a pair is to be saved; the dialogue does not block."""
-        if painted is None:
-            return None
-        dialog = SavePairDialog(self._widget, painted.mask.name)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.accepted.connect(partial(self._save, dialog, painted))
-        dialog.open()
-        return dialog
+    def refresh(self) -> None:
+        """List the layers again; what was chosen stays chosen where it is still there."""
+        before = self.mask
+        self.masks = mask_layers(self._viewer)
+        kept = next((index for index, layer in enumerate(self.masks) if layer is before), 0 if self.masks else -1)
+        list_choices(self._form.mask, ((layer.name, index) for index, layer in enumerate(self.masks)), kept)
+        self._images = [layer for layer in layers.image_layers(self._viewer) if not layers.layer_problem(layer)]
+        for box in (self._form.style_box, self._form.restain):
+            box.set_layers([(str(layer.unique_id), layer.name) for layer in self._images])
 
-    def cancel(self) -> None:
-        """Stop to write."""
-        self._runner.cancel()
+    def problem(self) -> str:
+        """Why the chosen mask cannot be painted; empty where it can."""
+        mask = self.mask
+        if mask is None:
+            return "There is no mask: add a Labels layer and paint nuclei, or make one in the Masks widget."
+        if text := mask_problem(mask):
+            return text
+        mpp = self._form.mpp.value()
+        if mpp and not FINEST <= mpp <= COARSEST:
+            return f"Nuclei are painted from {FINEST} to {COARSEST} microns per pixel: type the right pixel size above."
+        return ""
 
-    def _save(self, dialog: SavePairDialog, painted: PaintedImage) -> None:
-        folder, name = dialog.folder.path, dialog.name.text().strip()
-        assert folder is not None
-        suffix: Any = dialog.format.currentData()
-        # Copies: live mode may go on painting.
-        pixels, labels = painted.image.data.copy(), painted.labels.copy()
-        replace = dialog.replace.isChecked()
-        job = save_pair(pixels, labels, painted.mpp, folder, name, suffix=suffix, replace=replace)
-        self._runner.start(job, f"saving {name}")
-        self.changed.emit()
+    def show_mpp(self) -> None:
+        """Show the microns per pixel of the chosen mask, and where they come from."""
+        mask, mpp, source = self.mask, None, ""
+        if mask is not None and not mask_problem(mask):
+            if mpp := self._typed.get(mask.unique_id):
+                source = "Typed by you."
+            elif not (mpp := mask_mpp(mask)):
+                source = "Not in the mask: taken to be what the model paints at."
+        show_pixel_size(self._form.mpp, self._form.mpp_source, mpp, source)
+
+    def type_mpp(self, mpp: float) -> None:
+        """Take the microns per pixel that the user typed for the chosen mask; 0 takes them back."""
+        if (mask := self.mask) is not None:
+            self._typed[mask.unique_id] = mpp
+
+    def look(self) -> Appearance:
+        """Return how the form asks to paint.
+
+        Raises
+        ------
+        RecipeError
+            If a setting is not valid.
+        """
+        references, plain = {}, {"style": "random", "restain": ""}
+        update: dict[str, Any] = {"tile": self._tile}
+        for name, box in (("style", self._form.style_box), ("restain", self._form.restain)):
+            layer = next((item for item in self._images if box.value == f"{LAYER}{item.unique_id}"), None)
+            if layer is not None:
+                pixels, mpp = layers.pixels(layer), layers.layer_mpp(layer)
+                references[name] = Source(pixels, layer.name, mpp, channel_first=layers.is_channel_first(layer))
+                update[name] = plain[name]
+        return Appearance(self._form.settings(**update), references)
+
+    def request(self) -> PaintRequest:
+        """Return the chosen mask as the form asks to paint it.
+
+        Raises
+        ------
+        RecipeError
+            If a setting is not valid.
+        """
+        mask = self.mask
+        assert mask is not None
+        return PaintRequest(mask_reader(mask), self.look(), mask_mpp(mask))
+
+    def key(self) -> Hashable:
+        """Return what two requests share that paint the same mask alike.
+
+        Raises
+        ------
+        RecipeError
+            If a setting is not valid.
+        """
+        mask, look = self.mask, self.look()
+        assert mask is not None
+        boxes = self._form.style_box.value, self._form.restain.value
+        return mask.unique_id, look.settings.model_dump_json(), boxes, mask_mpp(mask)
+
+    def set_request(self, out: Path, masks: str, values: dict[str, Any]) -> SetRequest:
+        """Return a data set as the form asks to paint it.
+
+        Parameters
+        ----------
+        out : Path
+            Its folder.
+        masks : str
+            `FIT`, `ITSELF`, or a preset.
+        values : dict
+            Further fields of `SetSettings`.
+        """
+        mask = self.mask
+        if masks not in (FIT, ITSELF) or mask is None:
+            return SetRequest(out, masks, self.look(), values)
+        return SetRequest(out, masks, self.look(), values, mask_reader(mask), mask.name, self._form.mpp.value() or None)

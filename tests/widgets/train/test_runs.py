@@ -19,8 +19,8 @@ from napari_nucleigan.base.events import Losses
 from napari_nucleigan.training.runs.run_folder import RunFolder
 from napari_nucleigan.training.runs.run_library import list_runs
 from napari_nucleigan.training.runs.status import RunState
-from napari_nucleigan.widgets.base.run_watcher import Monitor, ago, allowed, colour
-from napari_nucleigan.widgets.train.runs_list import COLUMNS, RunsList
+from napari_nucleigan.widgets.base.run_watcher import RunWatcher, ago, allowed, colour
+from napari_nucleigan.widgets.train.runs import COLUMNS, RunsList
 from run_folders import make_run, tell_preview
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def test_activity_is_written_short(seconds: float, text: str) -> None:
 
 
 class Story:
-    """What a monitor tells."""
+    """What a watcher tells."""
 
     def __init__(self, folder: Path) -> None:
         self.events: list[Any] = []
@@ -131,12 +131,12 @@ class Story:
         self.pictures: list[Any] = []
         self.listed: list[Any] = []
         self.gone: list[Path] = []
-        self.monitor = Monitor(folder)
-        self.monitor.told.connect(self._told)
-        self.monitor.pictured.connect(lambda path, picture: self.pictures.append(picture))
-        self.monitor.listed.connect(self.listed.append)
-        self.monitor.gone.connect(self.gone.append)
-        self.monitor.start()
+        self.watcher = RunWatcher(folder)
+        self.watcher.told.connect(self._told)
+        self.watcher.pictured.connect(lambda path, picture: self.pictures.append(picture))
+        self.watcher.listed.connect(self.listed.append)
+        self.watcher.gone.connect(self.gone.append)
+        self.watcher.start()
 
     def _told(self, path: Path, events: list[Any], fresh: bool) -> None:
         if fresh:
@@ -150,15 +150,15 @@ def story(tmp_path: Path, qtbot: QtBot) -> Any:
     threads = threading.active_count()
     made = Story(tmp_path)
     yield made
-    made.monitor.stop()
+    made.watcher.stop()
     qtbot.waitUntil(lambda: threading.active_count() <= threads, timeout=LONG)
 
 
 def test_a_growing_run_is_told_as_it_grows(story: Story, tmp_path: Path, qtbot: QtBot) -> None:
     path = make_run(tmp_path, "mine", finished=False)
-    story.monitor.look()
+    story.watcher.look()
     qtbot.waitUntil(lambda: any(statuses for statuses in story.listed), timeout=LONG)
-    story.monitor.watch([path])
+    story.watcher.watch([path])
     qtbot.waitUntil(lambda: len(story.events) == 6, timeout=LONG)
     run = RunFolder(path)
     run.record(Losses(60, {"l1": 0.1}, 1e-3, 8.0))
@@ -191,8 +191,8 @@ def test_a_long_story_comes_in_parts_that_keep_the_viewer_fluid(story: Story, tm
     )
     (path / "events.jsonl").write_text("".join(line.replace('"step": 0', f'"step": {n}') + "\n" for n in range(40_000)))
     parts: list[int] = []
-    story.monitor.told.connect(lambda path, events, fresh: parts.append(len(events)))
-    story.monitor.watch([path])
+    story.watcher.told.connect(lambda path, events, fresh: parts.append(len(events)))
+    story.watcher.watch([path])
     qtbot.waitUntil(lambda: len(story.events) == 40_000, timeout=LONG)
     assert max(parts) < 15_000
 
@@ -200,10 +200,10 @@ def test_a_long_story_comes_in_parts_that_keep_the_viewer_fluid(story: Story, tm
 def test_a_monitor_that_is_destroyed_leaves_no_thread(tmp_path: Path, qtbot: QtBot) -> None:
     threads = threading.active_count()
     for _ in range(5):
-        monitor = Monitor(tmp_path)
-        monitor.start()
-        monitor.start()
-        monitor.deleteLater()
-        del monitor
+        watcher = RunWatcher(tmp_path)
+        watcher.start()
+        watcher.start()
+        watcher.deleteLater()
+        del watcher
         qtbot.wait(5)
     qtbot.waitUntil(lambda: threading.active_count() <= threads, timeout=LONG)

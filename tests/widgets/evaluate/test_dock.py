@@ -73,7 +73,7 @@ class App:
         return blocker.args[0].inspection
 
     def settled(self) -> Any:
-        self.qtbot.waitUntil(lambda: not self.page.follower.behind, timeout=LONG)
+        self.qtbot.waitUntil(lambda: not self.page.live.behind, timeout=LONG)
         return self.page.comparison and self.page.comparison.inspection
 
     def choose(self, box: QComboBox, value: Any) -> None:
@@ -219,7 +219,7 @@ def test_swap_and_other_layers(both: App, pair: tuple[Any, Any]) -> None:
     assert app.page.comparison is not None  # a new layer changes nothing
     with app.qtbot.waitSignal(app.page.compared, timeout=LONG) as blocker:
         app.form.pred.setCurrentIndex(app.form.pred.findText("third"))
-    assert blocker.args[0].order.pred_name == "third"
+    assert blocker.args[0].request.pred_name == "third"
     app.viewer.layers["third"].name = "fourth"
     assert app.settled() is not None
     assert app.form.pred.currentText() == "fourth"

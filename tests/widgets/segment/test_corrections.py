@@ -23,7 +23,7 @@ from napari_nucleigan.training.runs.status import RunState, state_of
 from napari_nucleigan.widgets.base import background_runs
 from napari_nucleigan.widgets.base.layers import METADATA_KEY
 from napari_nucleigan.widgets.segment.dock import SegmentWidget
-from napari_nucleigan.widgets.segment.drawn_regions import regions_reader
+from napari_nucleigan.widgets.segment.regions import regions_reader
 from napari_nucleigan.widgets.train.dock import TrainWidget
 
 if TYPE_CHECKING:

@@ -39,6 +39,8 @@ MAGNIFICATIONS = {"40x": 0.25, "20x": 0.5, "10x": 1.0, "5x": 2.0}
 GAP = 6
 """Pixels between groups of fields."""
 
+NO_MARGINS = (0, 0, 0, 0)
+
 LARGEST_SEED = 2**31 - 1
 """Of whatever is drawn at random."""
 
@@ -178,14 +180,44 @@ def row(wide: QWidget, narrow: QWidget) -> QHBoxLayout:
     return row
 
 
-def page(widget: QWidget, *parts: QWidget) -> QVBoxLayout:
-    """Lay parts out below one another, on a page with narrow margins."""
-    layout = QVBoxLayout(widget)
-    layout.setContentsMargins(6, 6, 6, 6)
-    layout.setSpacing(5)
+def column(
+    *parts: QWidget | QHBoxLayout,
+    inside: QWidget | None = None,
+    margins: tuple[int, int, int, int] = (6, 6, 6, 6),
+    tall: QWidget | None = None,
+    stretch: bool = True,
+) -> QWidget:
+    """Put widgets and rows below one another.
+
+    Parameters
+    ----------
+    *parts : QWidget or QHBoxLayout
+        What is laid out.
+    inside : QWidget, optional
+        What is laid out so; by default a new widget.
+    margins : tuple of int
+        Pixels around them.
+    tall : QWidget, optional
+        The one that gets the height that is left.
+    stretch : bool
+        Whether height that nobody gets is left below.
+
+    Returns
+    -------
+    QWidget
+        What was laid out.
+    """
+    inside = inside or QWidget()
+    layout = QVBoxLayout(inside)
+    layout.setContentsMargins(*margins)
     for part in parts:
-        layout.addWidget(part)
-    return layout
+        if isinstance(part, QWidget):
+            layout.addWidget(part, int(part is tall))
+        else:
+            layout.addLayout(part)
+    if tall is None and stretch:
+        layout.addStretch()
+    return inside
 
 
 def form_layout(widget: QWidget) -> QFormLayout:

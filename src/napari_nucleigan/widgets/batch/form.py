@@ -22,7 +22,7 @@ from napari_nucleigan.widgets.base.fields import (
     pixel_size,
     row,
 )
-from napari_nucleigan.widgets.base.method_form import TIPS, MethodForm
+from napari_nucleigan.widgets.base.model_picker import TIPS, MethodForm
 from napari_nucleigan.widgets.base.path_fields import DebouncedCheck, FolderField, ask_image_files, ask_image_folder
 from napari_nucleigan.widgets.base.preferences import recall, remember
 

@@ -11,11 +11,10 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout
 
 from napari_nucleigan.base.files import write_text
 from napari_nucleigan.evaluation import evaluate_folders
-from napari_nucleigan.widgets.base.dock import Page
+from napari_nucleigan.widgets.base.dock import Page, RunBar
 from napari_nucleigan.widgets.base.fields import menu_button, set_text
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import add_once
-from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.evaluate.folder_report import ReportView
 from napari_nucleigan.widgets.evaluate.form import FolderForm
 from napari_nucleigan.widgets.evaluate.jobs import read_pair

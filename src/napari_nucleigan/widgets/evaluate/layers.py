@@ -9,10 +9,9 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
 from napari_nucleigan.metrics import OUTCOMES
-from napari_nucleigan.widgets.base.dock import Page, add_tabs
+from napari_nucleigan.widgets.base.dock import Page, RunBar, add_tabs
 from napari_nucleigan.widgets.base.fields import menu_button, set_text, silent
 from napari_nucleigan.widgets.base.jobs import Runner
-from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.transforms import grid_to_viewer, viewer_to_grid
 from napari_nucleigan.widgets.evaluate.form import IOU, NOTHING, EvaluateChoices, EvaluateForm
 from napari_nucleigan.widgets.evaluate.jobs import LiveComparison, compare, save_csv, save_json, save_nuclei

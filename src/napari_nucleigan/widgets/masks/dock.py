@@ -17,9 +17,8 @@ from napari_nucleigan.widgets.base import layers
 from napari_nucleigan.widgets.base.fields import set_text, silent
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.masks import jobs
-from napari_nucleigan.widgets.masks.forms import ALL, EMPTY, SELECTED
+from napari_nucleigan.widgets.masks.forms import ALL, EMPTY, REPLACE, SELECTED, VIEW
 from napari_nucleigan.widgets.masks.panel import FILL, MaskPanel
-from napari_nucleigan.widgets.masks.sampler_form import REPLACE, VIEW
 from napari_nucleigan.widgets.masks.session import MaskSession
 from napari_nucleigan.widgets.masks.sync import editing_problem
 

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
-from qtpy.QtWidgets import QProgressBar, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QProgressBar, QSizePolicy, QTabWidget, QWidget
 
 from napari_nucleigan.masks.sampler.statistics import bin_edges
 from napari_nucleigan.widgets.base.dock import Dock
 from napari_nucleigan.widgets.base.fields import (
+    NO_MARGINS,
     add_row,
+    column,
     combo,
     form_layout,
-    page,
     pixel_size,
     push_button,
     row,
@@ -24,8 +25,7 @@ from napari_nucleigan.widgets.base.fields import (
     small_label,
     warning_style,
 )
-from napari_nucleigan.widgets.masks.forms import CanvasForm, EditForm
-from napari_nucleigan.widgets.masks.sampler_form import FillForm
+from napari_nucleigan.widgets.masks.forms import CanvasForm, EditForm, FillForm
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -93,14 +93,10 @@ class MaskPanel(Dock):
         form.addRow(self.mpp_source)
         for name, part in (("Canvas", self.canvas_form), ("Fill", self.fill_form), ("Draw and edit", self.edit_form)):
             self.tabs.addTab(scrolled(part), name)
-        layout = page(self, top)
-        layout.addWidget(self.tabs, 1)
         buttons = row(self.undo_button, self.redo_button)
         buttons.setStretch(1, 1)
-        layout.addLayout(buttons)
-        layout.addLayout(row(self.progress, self.cancel_button))
-        for part in (self.notes, self.remark, self.histogram):
-            layout.addWidget(part)
+        below = (buttons, row(self.progress, self.cancel_button), self.notes, self.remark, self.histogram)
+        column(top, self.tabs, *below, inside=self, tall=self.tabs)
         self.setMinimumWidth(360)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
@@ -171,11 +167,7 @@ class SizeHistogram(QWidget):
         self.bars = Bars()
         self.legend = small_label()
         self.legend.setTextFormat(Qt.TextFormat.RichText)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2)
-        layout.addWidget(self.legend)
-        layout.addWidget(self.bars)
+        column(self.legend, self.bars, inside=self, margins=NO_MARGINS, stretch=False).layout().setSpacing(2)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def show_sizes(self, mask: Sizes | None, tissue: Sizes | None, name: str) -> None:

@@ -18,16 +18,14 @@ from napari_nucleigan.training.runs.run_library import default_folder
 from napari_nucleigan.training.runs.status import RunState
 from napari_nucleigan.widgets.base import layers, training_jobs
 from napari_nucleigan.widgets.base.background_runs import Activity, Closing
-from napari_nucleigan.widgets.base.dock import Page
+from napari_nucleigan.widgets.base.dock import Page, RunBar
 from napari_nucleigan.widgets.base.fields import add_row, combo, form_layout, silent, spin
 from napari_nucleigan.widgets.base.image_sources import Source
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import file_name
 from napari_nucleigan.widgets.base.mask_layers import mask_reader, pairs_of
-from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.run_watcher import Monitor
-from napari_nucleigan.widgets.segment.drawn_regions import regions_reader
-from napari_nucleigan.widgets.segment.region_choice import ShapesPicker
+from napari_nucleigan.widgets.segment.regions import ShapesPicker, regions_reader
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -172,14 +170,13 @@ class Corrections(Page):
         except NucleiganError as error:
             self._failed(error)
             return
-        source = Source(layers.pixels(image), image.name, self._mpp, channel_first=layers.is_channel_first(image))
         order = training_jobs.TrainOrder(
             kind="segmenter",
             recipe=recipe,
             name=f"{file_name(image.name)} fine-tuned",
             runs=self._folder,
             device=self._device,
-            data=(training_jobs.TrainingPair(source, mask_reader(labels), regions),),
+            data=(training_jobs.TrainingPair(Source.of(image, self._mpp), mask_reader(labels), regions),),
         )
         # Another image may be chosen before it has learnt.
         self._learnt_from = image

@@ -14,17 +14,16 @@ from qtpy.QtCore import Signal
 
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.widgets.base import image_sources, layers, preferences
-from napari_nucleigan.widgets.base.dock import Dock, column
-from napari_nucleigan.widgets.base.fields import scrolled, warning_style
+from napari_nucleigan.widgets.base.dock import Dock, RunBar
+from napari_nucleigan.widgets.base.fields import column, scrolled, warning_style
 from napari_nucleigan.widgets.base.image_sources import WHOLE_IMAGE
 from napari_nucleigan.widgets.base.jobs import Runner
-from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.transforms import PixelSizes
 from napari_nucleigan.widgets.segment import form as forms
 from napari_nucleigan.widgets.segment import jobs
 from napari_nucleigan.widgets.segment.corrections import Corrections
 from napari_nucleigan.widgets.segment.form import SlideFields, slide_request
-from napari_nucleigan.widgets.segment.region_choice import RegionChoice, ShapesPicker
+from napari_nucleigan.widgets.segment.regions import RegionChoice, ShapesPicker
 from napari_nucleigan.widgets.segment.results import Refilter, Result, Results, run_key
 from napari_nucleigan.widgets.segment.slide_run import SlideRun, SlideShown
 
@@ -253,7 +252,7 @@ class SegmentWidget(Dock):
             self.slides.start(slide_request(layer, part, chosen, self.slide), layer)
         else:
             self._key, self._part = run_key(layer, chosen, mpp, part), part
-            source = image_sources.Source(layers.pixels(layer), layer.name, mpp, part, layers.is_channel_first(layer))
+            source = image_sources.Source.of(layer, mpp, part)
             self._runner.start(jobs.segment_source(source, chosen), f"segmenting {layer.name}")
         self._update()
 

@@ -25,7 +25,7 @@ from napari_nucleigan.widgets.base.fields import (
     small_label,
 )
 from napari_nucleigan.widgets.base.layers import ADD, REPLACE, file_name
-from napari_nucleigan.widgets.base.method_form import TIPS, MethodForm
+from napari_nucleigan.widgets.base.model_picker import TIPS, MethodForm
 from napari_nucleigan.widgets.base.path_fields import FolderField, ask_image_files, ask_image_folder
 from napari_nucleigan.widgets.base.preferences import recall, remember
 from napari_nucleigan.widgets.segment.jobs import SlideRequest

@@ -15,7 +15,6 @@ from napari_nucleigan.data.slides import Slide, open_slide
 from napari_nucleigan.data.slides.slide import as_level, with_overview
 from napari_nucleigan.segmentation import Segmentation, SegmentSettings, refilter, segment
 from napari_nucleigan.segmentation.slides import segment_slide
-from napari_nucleigan.widgets.base.layers import he_image
 
 if TYPE_CHECKING:
     import threading
@@ -46,7 +45,7 @@ def segment_source(source: Source, settings: SegmentSettings) -> Job[Segmentatio
         How.
     """
     yield Progress(0, 1, "loading the image")
-    image = he_image(source.data, source.name, source.mpp, source.part.box, source.channel_first)
+    image = source.image()
     for note in image.notes:
         yield Note(note)
     return _within(source.part, (yield from segment(image, settings)))

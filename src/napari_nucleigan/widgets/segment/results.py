@@ -6,27 +6,26 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import QObject, Signal
 
+from napari_nucleigan.widgets.base.dock import Figures
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import (
     CONTOUR,
     METADATA_KEY,
     Box,
-    full_labels,
     image_shape,
     is_large,
     labels_place,
     moved,
     nuclei_colormap,
 )
-from napari_nucleigan.widgets.base.run_bar import Figures
 from napari_nucleigan.widgets.segment.jobs import refilter_job
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    import numpy as np
     from napari.layers import Image, Labels
     from napari.viewer import Viewer
 
@@ -202,8 +201,12 @@ class Results:
 
 
 def _shown(image: Image, segmentation: Segmentation, box: Box | None) -> np.ndarray[Any, Any]:
-    """Labels of the size of the image; of a large one those of the region only."""
-    return segmentation.labels if is_large(image) else full_labels(segmentation, image_shape(image), box)
+    """Labels of the size of the image, with background around a region; of a large one those of the region only."""
+    if box is None or is_large(image):
+        return segmentation.labels
+    labels = np.zeros(image_shape(image), np.int32)
+    labels[slice(*box[:2]), slice(*box[2:])] = segmentation.labels
+    return labels
 
 
 class Refilter(QObject):

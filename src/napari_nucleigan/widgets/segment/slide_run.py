@@ -13,6 +13,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_nucleigan.base.events import Note, Painted, Progress
 from napari_nucleigan.segmentation.slides.assembly import DENSITY_PIXEL
+from napari_nucleigan.widgets.base.dock import Figures
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import (
     CONTOUR,
@@ -25,7 +26,6 @@ from napari_nucleigan.widgets.base.layers import (
     nuclei_colormap,
     visible_box,
 )
-from napari_nucleigan.widgets.base.run_bar import Figures
 from napari_nucleigan.widgets.segment.jobs import SlideFindings, SlideRequest, open_levels, segment_levels
 
 if TYPE_CHECKING:

@@ -13,11 +13,10 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QTabWidget
 
 from napari_nucleigan.base.errors import NucleiganError
-from napari_nucleigan.widgets.base.dock import Dock, add_tabs, column
-from napari_nucleigan.widgets.base.fields import GAP, scrolled, set_text, warning_style
+from napari_nucleigan.widgets.base.dock import Dock, RunBar, add_tabs
+from napari_nucleigan.widgets.base.fields import GAP, column, scrolled, set_text, warning_style
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import REPLACE
-from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.synthesize import jobs
 from napari_nucleigan.widgets.synthesize.form import Choices, PaintForm
 from napari_nucleigan.widgets.synthesize.painted_images import (

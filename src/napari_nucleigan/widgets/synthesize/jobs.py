@@ -22,7 +22,7 @@ from napari_nucleigan.labels.regions import check_labels
 from napari_nucleigan.models import load_model, resolve
 from napari_nucleigan.synthesis.pair_log import PROVENANCE
 from napari_nucleigan.synthesis.settings import SetSettings
-from napari_nucleigan.widgets.base.layers import file_name, he_image
+from napari_nucleigan.widgets.base.layers import file_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -91,7 +91,7 @@ class Appearance:
         """
         paths = {}
         for name, source in self.references.items():
-            image = he_image(source.data, source.name, source.mpp, None, source.channel_first)
+            image = source.image()
             path = folder / name / f"{file_name(source.name)}.tif"
             if not path.exists():
                 write_image(path, image.pixels, source.mpp)

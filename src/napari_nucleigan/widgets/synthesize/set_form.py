@@ -9,11 +9,10 @@ from qtpy.QtCore import Signal
 from napari_nucleigan.base.settings import field_facts
 from napari_nucleigan.masks.polygons import PRESETS
 from napari_nucleigan.synthesis.settings import SetSettings
-from napari_nucleigan.widgets.base.dock import Page
-from napari_nucleigan.widgets.base.fields import Form, add_row, combo, page, set_text, spin, whole
+from napari_nucleigan.widgets.base.dock import Page, RunBar
+from napari_nucleigan.widgets.base.fields import Form, add_row, column, combo, set_text, spin, whole
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.path_fields import FolderField
-from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.synthesize.jobs import FIT, ITSELF, SetOrder, make_set
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ class SetSection(Page):
         for name, field in (("Pairs", self.count), ("Size", self.side), ("Consistency", self.consistency)):
             add_row(self.fields.rows, name, field)
         self.folder = self.fields.add("Folder", folder, call=self.update_state)
-        page(self, self.fields, self.bar).addStretch()
+        column(self.fields, self.bar, inside=self)
         self._connect()
 
     def problem(self) -> str:

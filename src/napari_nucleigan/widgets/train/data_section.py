@@ -172,15 +172,7 @@ class DataSection(Form):
             assert path is not None
             return path
         return tuple(
-            TrainingPair(
-                Source(
-                    layers.pixels(image),
-                    image.name,
-                    self._scales.of(image)[0],
-                    channel_first=layers.is_channel_first(image),
-                ),
-                mask_reader(labels),
-            )
+            TrainingPair(Source.of(image, self._scales.of(image)[0]), mask_reader(labels))
             for image, labels in self.pairs
         )
 

@@ -19,10 +19,9 @@ from napari_nucleigan.training.runs.run_library import default_folder
 from napari_nucleigan.training.runs.status import RunState, state_of
 from napari_nucleigan.widgets.base import preferences, training_jobs
 from napari_nucleigan.widgets.base.background_runs import Activity, Closing
-from napari_nucleigan.widgets.base.dock import Dock, add_tabs, column
-from napari_nucleigan.widgets.base.fields import scrolled, set_text, small_label
+from napari_nucleigan.widgets.base.dock import Dock, RunBar, add_tabs
+from napari_nucleigan.widgets.base.fields import column, scrolled, set_text, small_label
 from napari_nucleigan.widgets.base.jobs import Runner
-from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.run_watcher import Monitor, PreviewImage, best_score
 from napari_nucleigan.widgets.train.form import SEGMENTER, SYNTHESIZER, TrainForm
 from napari_nucleigan.widgets.train.run_panel import PreviewLayer, RunPanel

@@ -19,8 +19,8 @@ from napari_nucleigan.base.events import Losses
 from napari_nucleigan.training.runs.run_folder import RunFolder
 from napari_nucleigan.training.runs.run_library import list_runs
 from napari_nucleigan.training.runs.status import RunState
-from napari_nucleigan.widgets.base.run_watcher import Monitor, ago, allowed, colour
-from napari_nucleigan.widgets.train.runs_list import COLUMNS, RunsList
+from napari_nucleigan.widgets.base.training_runs import Monitor, colour
+from napari_nucleigan.widgets.train.runs_list import COLUMNS, RunsList, ago, allowed
 from run_folders import make_run, tell_preview
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ and show any other with a traceback.
 from __future__ import annotations
 
 import io
+import math
 import queue
 import threading
 import time
@@ -93,6 +94,8 @@ class Runner(QObject):
         many threads as the machine has cores; on a small one, what must not wait would wait for a model to be loaded.
     poll_ms : int
         Milliseconds between two looks at what the thread has to say.
+    budget : float
+        Seconds of each look after which the rest waits for the next one, so that the viewer stays free.
     """
 
     progressed = Signal(object)
@@ -113,10 +116,12 @@ class Runner(QObject):
         activity: bool = False,
         apart: bool = False,
         poll_ms: int = POLL_MS,
+        budget: float = math.inf,
     ) -> None:
         super().__init__(parent)
         self._activity = activity
         self._apart = apart
+        self._budget = budget
         self._tasks: set[Task] = set()
         self._task: Task | None = None
         self._bar: cancelable_progress | None = None
@@ -182,7 +187,8 @@ class Runner(QObject):
             self.cancel()
             return
         latest: Progress | None = None
-        while self._task is task:
+        begin = time.monotonic()
+        while self._task is task and time.monotonic() - begin < self._budget:
             try:
                 kind, value = task.messages.get_nowait()
             except queue.Empty:

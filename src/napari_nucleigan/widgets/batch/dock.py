@@ -24,7 +24,7 @@ from napari_nucleigan.widgets.base.dock import Dock, RunBar
 from napari_nucleigan.widgets.base.fields import NO_MARGINS, column, push_button, scrolled, set_text, small_label
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import CONTOUR, add_once, nuclei_colormap
-from napari_nucleigan.widgets.base.run_watcher import colour
+from napari_nucleigan.widgets.base.training_runs import colour
 from napari_nucleigan.widgets.batch.form import BatchForm, BatchOrder, look_into
 
 if TYPE_CHECKING:

@@ -28,8 +28,9 @@ from napari_nucleigan.widgets.base.layers import (
     layer_problem,
     selection_kept,
 )
-from napari_nucleigan.widgets.base.run_watcher import allowed, best_score, colour, word
+from napari_nucleigan.widgets.base.training_runs import colour
 from napari_nucleigan.widgets.train.plots import LivePlots
+from napari_nucleigan.widgets.train.runs_list import allowed, best_score, word
 from napari_nucleigan.widgets.train.series import Series
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
     from napari_nucleigan.base.events import Event
     from napari_nucleigan.training.runs.status import RunStatus
-    from napari_nucleigan.widgets.base.run_watcher import PreviewImage
+    from napari_nucleigan.widgets.base.training_runs import PreviewImage
 
 REFRESH_MS = 400
 """Between two drawings of plots that grow."""

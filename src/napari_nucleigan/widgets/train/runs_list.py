@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
@@ -20,8 +21,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_nucleigan.training.runs.status import RunState
 from napari_nucleigan.widgets.base.fields import silent
-from napari_nucleigan.widgets.base.run_watcher import ago, allowed, best_score, colour, word
+from napari_nucleigan.widgets.base.legend import pretty
+from napari_nucleigan.widgets.base.training_runs import colour
 from napari_nucleigan.widgets.train.plots import MOST_RUNS
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from napari_nucleigan.training.runs.status import RunStatus
 
 COLUMNS = ("Run", "State", "Best", "Active", "Recipe")
+_BEST = ("aji", "train_aji", "own_aji", "f1")
 _PATH = Qt.ItemDataRole.UserRole
 _NAME = 130  # pixels of the first column
 _BUTTONS = {
@@ -182,3 +186,39 @@ class RunsList(QWidget):
         name, given = QInputDialog.getText(self, "Rename the run", "New name:", text=path.name)
         if given and name.strip() and name.strip() != path.name:
             self._ask("rename", name.strip())
+
+
+def word(state: RunState) -> str:
+    """Write a state for people."""
+    return str(state).capitalize()
+
+
+def allowed(status: RunStatus) -> set[str]:
+    """Tell what can be done with a run now, of pause, resume, stop, kill, rename and delete."""
+    state = status.state
+    if state in (RunState.RUNNING, RunState.QUEUED):
+        return {"pause", "stop", "kill"}
+    if state is RunState.PAUSED:
+        return {"resume", "stop", "kill"}
+    if state is RunState.STOPPING:
+        return {"kill"}
+    return {"rename", "delete", *(["resume"] if state.resumable else [])}
+
+
+def best_score(status: RunStatus) -> tuple[str, float] | None:
+    """Name and value of the score that is shown in lists; None before the first validation."""
+    for name in (*_BEST, *status.best):
+        if name in status.best:
+            return pretty(name), status.best[name]
+    return None
+
+
+def ago(moment: float) -> str:
+    """Write how long ago a moment was."""
+    seconds = max(0.0, time.time() - moment)
+    if not moment:
+        return ""
+    for length, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
+    return "now"

@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QApplication, QLabel, QWidget
 
 from napari_nucleigan.training.runs.status import RunState, RunStatus
-from napari_nucleigan.widgets.base.background_runs import CALM, Activity
+from napari_nucleigan.widgets.base.training_runs import CALM, Activity
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -336,6 +336,39 @@ class Dock(Page):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
 
+class ModelDock(Dock):
+    """A dock whose `form` chooses a model, and whose `bar` runs it.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        The viewer whose window it is.
+    """
+
+    ready = Signal()
+    """Models and devices are listed."""
+
+    form: Any
+
+    def add_model_file(self, path: str | Path) -> None:
+        """Add a model file to the list, and choose it."""
+        self.form.picker.add(path)
+
+    def run(self) -> None:
+        """Do what the form says."""
+        raise NotImplementedError
+
+    def _docked(self) -> None:
+        self.form.picker.look()
+
+    def _connect_model(self, failed: Callable[..., object] | None = None) -> None:
+        """Let the buttons of the bar run and cancel, and tell of the models; `failed` as in `_wire`."""
+        self.form.picker.ready.connect(self.ready)
+        self.bar.run_clicked.connect(self.run)
+        self.bar.cancel_clicked.connect(self.cancel)
+        self._wire(self.form.picker, failed=failed, quiet=True)
+
+
 def add_tabs(tabs: QTabWidget, *pages: tuple[QWidget, str, str]) -> None:
     """Add pages, each with its title and its tooltip."""
     for page, title, tip in pages:

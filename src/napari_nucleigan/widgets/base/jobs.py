@@ -70,7 +70,7 @@ class Task:
             return
         try:
             while not self.cancelled:
-                self.messages.put(("event", next(job)))
+                self.messages.put(("noted", next(job)))
             self.messages.put(("stopped", None))
         except StopIteration as stop:
             self.messages.put(("stopped", None) if self.cancelled else ("finished", stop.value))
@@ -147,7 +147,8 @@ class Runner(QObject):
         what : str
             What it does, for people.
         """
-        self.cancel()
+        if self.running:
+            self.cancel()
         task = self._task = Task(job, what)
         self._tasks.add(task)
         self._started, self._last = time.monotonic(), None
@@ -168,7 +169,7 @@ class Runner(QObject):
         if self._task is not None:
             self._task.cancel()
             self._end()
-            self.stopped.emit()
+            self._tell("stopped")
 
     def _end(self) -> None:
         self._timer.stop()
@@ -193,14 +194,12 @@ class Runner(QObject):
                 kind, value = task.messages.get_nowait()
             except queue.Empty:
                 break
-            if kind == "event" and isinstance(value, Progress):
+            if isinstance(value, Progress):
                 latest = value
-            elif kind == "event":
-                self.noted.emit(value)
-            else:
+                continue
+            if kind != "noted":
                 self._end()
-                {"finished": self.finished.emit, "failed": self.failed.emit}.get(kind, self._stopped)(value)
-                return
+            self._tell(kind, value)
         if latest is not None:
             self._last = (latest, time.monotonic())
             if self._bar is not None:
@@ -210,8 +209,12 @@ class Runner(QObject):
         if self._last is not None:
             self._report(*self._last)
 
-    def _stopped(self, _: None) -> None:
-        self.stopped.emit()
+    def _tell(self, kind: str, value: Any = None) -> None:
+        """Send the signal of that name."""
+        if kind == "stopped":
+            self.stopped.emit()
+        else:
+            getattr(self, kind).emit(value)
 
     def _report(self, event: Progress, at: float) -> None:
         left = event.seconds_left
@@ -219,7 +222,7 @@ class Runner(QObject):
             left = (at - self._started) * (event.total - event.done) / event.done
         if left is not None:
             left = max(0.0, left - (time.monotonic() - at))
-        self.progressed.emit(Progress(event.done, event.total, event.what, left))
+        self._tell("progressed", Progress(event.done, event.total, event.what, left))
 
 
 def activity_bar(what: str) -> cancelable_progress:

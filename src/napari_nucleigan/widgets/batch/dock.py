@@ -20,7 +20,7 @@ from napari_nucleigan.segmentation.folders import segment_files
 from napari_nucleigan.segmentation.resume_log import REPORT
 from napari_nucleigan.training.runs.status import RunState
 from napari_nucleigan.widgets.base import image_sources
-from napari_nucleigan.widgets.base.dock import Dock, RunBar
+from napari_nucleigan.widgets.base.dock import ModelDock, RunBar
 from napari_nucleigan.widgets.base.fields import NO_MARGINS, column, push_button, scrolled, set_text, small_label
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import CONTOUR, add_once, nuclei_colormap
@@ -228,7 +228,7 @@ def _short_names(paths: Sequence[Path]) -> list[str]:
     return [path.relative_to(top).as_posix() for path in paths]
 
 
-class BatchWidget(Dock):
+class BatchWidget(ModelDock):
     """Segment the nuclei of all images of a folder.
 
     Parameters
@@ -241,8 +241,6 @@ class BatchWidget(Dock):
     """A run has come to its end: the list of its `FileResult`."""
     opened = Signal(object)
     """Layers of an image were opened: their list."""
-    ready = Signal()
-    """Models and devices are listed."""
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
@@ -262,10 +260,6 @@ class BatchWidget(Dock):
         self._connect()
         self._theme()
         self.form.picker.look()
-
-    def add_model_file(self, path: str | Path) -> None:
-        """Add a model file to the list, and choose it."""
-        self.form.picker.add(path)
 
     def problem(self) -> str:
         """Why a run is not possible now; empty where it is."""
@@ -288,19 +282,13 @@ class BatchWidget(Dock):
         """Open an image with its nuclei as layers."""
         self._opener.start(image_sources.read_result(task), f"opening {task.source.name}")
 
-    def _docked(self) -> None:
-        self.form.picker.look()
-
     def _connect(self) -> None:
-        self.form.picker.ready.connect(self.ready)
+        self._connect_model(failed=self._complain)
         self.form.changed.connect(self._update)
         self.form.looker.seen.connect(self.table.set_tasks)
-        self.bar.run_clicked.connect(self.run)
-        self.bar.cancel_clicked.connect(self.cancel)
         self.table.opened.connect(self.open)
         self.table.chosen.connect(self._update)
         self.open_button.clicked.connect(self._open_chosen)
-        self._wire(self.form.picker, failed=self._complain, quiet=True)
         self._wire(self._planner, self._planned)
         self._wire(self._runner, self._finished)
         self._wire(self._opener, self._add_layers, failed=self._complain, quiet=True)

@@ -12,11 +12,12 @@ from napari_nucleigan.base.settings import field_facts
 from napari_nucleigan.masks.polygons import PRESETS, PolygonMasks, preset
 from napari_nucleigan.widgets.base.fields import (
     LARGEST_SEED,
+    MARGIN,
     Form,
     add_row,
     check,
-    column,
     combo,
+    enable,
     fault,
     form_layout,
     forward,
@@ -29,7 +30,6 @@ from napari_nucleigan.widgets.base.fields import (
     set_menu,
     set_text,
     silent,
-    small_label,
     spin,
     whole,
 )
@@ -65,32 +65,28 @@ KEEP, REPLACE = "keep", "replace"
 _FITTED = "fitted"
 
 
-class CanvasForm(QWidget):
+class CanvasForm(Form):
     """Fields of a new mask."""
 
-    changed = Signal()
-
     def __init__(self) -> None:
-        super().__init__()
-        form = Form()
-        forward(self.changed, form.changed)
+        super().__init__(margin=MARGIN)
         over = combo(
             {"Empty canvas": EMPTY},
             "Where the new mask lies: on a canvas of its own, or over an image, with its size, place, units and axes.",
         )
-        self.over = form.add("Over", over)
+        self.over = self.add("Over", over)
         self.height, self.width_ = (
             whole(1, LARGEST_SIDE, 512, " pixels", f"{side} of the canvas in pixels.") for side in ("Height", "Width")
         )
-        add_row(form.rows, "Height", self.height)
-        add_row(form.rows, "Width", self.width_)
+        add_row(self.rows, "Height", self.height)
+        add_row(self.rows, "Width", self.width_)
         mpp = pixel_size("not known", "Side of a pixel in microns: about 0.25 at 40x, 0.5 at 20x.")
         mpp.setValue(0.25)
         self.magnification = objective_button(mpp)
-        self.mpp = form.add("Pixel size", mpp, self.magnification)
+        self.mpp = self.add("Pixel size", mpp, self.magnification)
         self.create_button = push_button("Create the mask")
-        self.problem_label = small_label()
-        column(form, self.create_button, self.problem_label, inside=self)
+        self.rows.addRow(self.create_button)
+        self.problem_label = self.add_remark()
 
     def set_images(self, names: Sequence[str], chosen: int) -> None:
         """List the images that a mask can lie over, and choose one by its position, or `EMPTY`."""
@@ -112,20 +108,18 @@ class CanvasForm(QWidget):
 
     def set_state(self, problem: str) -> None:
         """Enable Create, or say why it cannot be pressed."""
-        self.create_button.setEnabled(not problem)
-        self.create_button.setToolTip(problem or "Add a Labels layer to draw nuclei in.")
+        enable(self.create_button, problem, "Add a Labels layer to draw nuclei in.")
         set_text(self.problem_label, problem)
 
 
-class EditForm(QWidget):
+class EditForm(Form):
     """Tools to draw with, and edits of nuclei."""
 
-    changed = Signal()
     edit_clicked = Signal(str)
     """Name of the edit."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(margin=MARGIN)
         self.paint_button = push_button(
             "Paint a nucleus",
             "Paint with a brush in the Labels layer, beginning a new nucleus. Press again, or M, for the next one.",
@@ -157,15 +151,12 @@ class EditForm(QWidget):
             button = self.buttons[name] = push_button(text, tip)
             button.clicked.connect(lambda _=False, name=name: self.edit_clicked.emit(name))
             grid.addWidget(button, *divmod(at, 3))
-        form = Form()
-        forward(self.changed, form.changed)
-        form.rows.addRow(_pair(self.paint_button, self.polygon_button))
-        form.rows.addRow(_pair(self.show_polygons, self.take))
-        self.scope = form.add("Change", scope)
-        self.selection_label = form.add_remark()
-        self.amount = form.add("Amount", amount)
-        form.rows.addRow(grid)
-        column(form, inside=self)
+        self.rows.addRow(_pair(self.paint_button, self.polygon_button))
+        self.rows.addRow(_pair(self.show_polygons, self.take))
+        self.scope = self.add("Change", scope)
+        self.selection_label = self.add_remark()
+        self.amount = self.add("Amount", amount)
+        self.rows.addRow(grid)
 
     def set_shapes(self, actions: Mapping[str, Callable[[], object]]) -> None:
         """List the Shapes layers whose shapes can be taken."""
@@ -186,8 +177,7 @@ class EditForm(QWidget):
         """
         set_text(self.selection_label, selection)
         for name, button in self.buttons.items():
-            button.setEnabled(not problems[name])
-            button.setToolTip(problems[name] or _EDITS[name][1])
+            enable(button, problems[name], _EDITS[name][1])
         with silent(self.show_polygons):
             self.show_polygons.setChecked(polygons)
 
@@ -253,16 +243,14 @@ class SamplerFields:
         return {name: made.widget for name, made in self._editors.items()}
 
 
-class FillForm(QWidget):
+class FillForm(Form):
     """All fields that say which random nuclei to add, and where; it knows nothing of viewers or jobs."""
 
-    changed = Signal()
-    """Anything was changed."""
     organ_changed = Signal()
     """Another organ was chosen, or a fit."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(margin=MARGIN)
         self._fit: PolygonMasks | None = None
         names = {("All organs" if name == "all" else name.capitalize()): name for name in PRESETS}
         organ = combo(
@@ -271,10 +259,8 @@ class FillForm(QWidget):
             "sets all fields below; change them as you like.",
         )
         self.fit = menu_button("Fit", "Learn all fields from the nuclei of a Labels layer.", {})
-        form = Form()
-        forward(self.changed, form.changed)
-        self.organ = form.add("Like", organ, self.fit, self._choose_organ)
-        self.sampler = SamplerFields(form)
+        self.organ = self.add("Like", organ, self.fit, self._choose_organ)
+        self.sampler = SamplerFields(self)
         region = combo(
             {"Whole canvas": WHOLE, "Current view": VIEW},
             "Where nuclei are added: everywhere, or in the part that the canvas shows now. A nucleus belongs to the "
@@ -290,11 +276,11 @@ class FillForm(QWidget):
             "then next", "Go to the next seed after each fill, so that it adds other nuclei.", checked=True
         )
         self.fill_button = push_button("Fill")
-        self.problem_label = small_label()
-        self.region = form.add("Region", region)
-        self.existing = form.add("Nuclei there", existing)
-        add_row(form.rows, "Seed", self.seed, self.next_seed)
-        column(form, self.fill_button, self.problem_label, inside=self)
+        self.region = self.add("Region", region)
+        self.existing = self.add("Nuclei there", existing)
+        add_row(self.rows, "Seed", self.seed, self.next_seed)
+        self.rows.addRow(self.fill_button)
+        self.problem_label = self.add_remark()
         self._choose_organ()
 
     def statistics(self) -> PolygonMasks:
@@ -331,8 +317,7 @@ class FillForm(QWidget):
 
     def set_state(self, problem: str) -> None:
         """Enable Fill, or say why it cannot be pressed."""
-        self.fill_button.setEnabled(not problem)
-        self.fill_button.setToolTip(problem or "Add random nuclei to the mask.")
+        enable(self.fill_button, problem, "Add random nuclei to the mask.")
         set_text(self.problem_label, problem)
 
     def step_seed(self) -> None:

@@ -11,9 +11,9 @@ from qtpy.QtWidgets import QWidget
 from napari_nucleigan.base.errors import LabelsError, NucleiganError
 from napari_nucleigan.labels.polygons import as_polygon, polygons_to_labels
 from napari_nucleigan.widgets.base import layers
-from napari_nucleigan.widgets.base.fields import combo, forward, list_choices, push_button, row
+from napari_nucleigan.widgets.base.fields import combo, forward, list_layers, push_button, row
 from napari_nucleigan.widgets.base.image_sources import WHOLE_IMAGE, Region
-from napari_nucleigan.widgets.base.layers import image_shape, labels_place
+from napari_nucleigan.widgets.base.layers import image_shape
 from napari_nucleigan.widgets.base.transforms import unit_factors, view_box
 from napari_nucleigan.widgets.segment import form as forms
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_nucleigan.labels.polygons import Points
     from napari_nucleigan.widgets.base.mask_layers import Reader
     from napari_nucleigan.widgets.base.transforms import PixelSizes
-    from napari_nucleigan.widgets.segment.form import SegmentForm, SlideFields
+    from napari_nucleigan.widgets.segment.form import SegmentForm
 
 
 COLOUR = "#00e5ff"
@@ -39,28 +39,6 @@ MARGIN = 16.0
 
 REST_MS = 200
 """Rest after the last move of the canvas before it is looked at what is in view."""
-
-
-def shapes_layers(viewer: Viewer) -> list[Shapes]:
-    """All Shapes layers of a viewer, the topmost first."""
-    from napari.layers import Shapes
-
-    return [layer for layer in reversed(viewer.layers) if isinstance(layer, Shapes)]
-
-
-def add_regions(viewer: Viewer, image: Image, what: str) -> Shapes:
-    """Add a layer for regions of an image, with the rectangle tool at hand; its name says what they are."""
-    layer = viewer.add_shapes(
-        None,
-        ndim=2,
-        name=f"{image.name} {what}",
-        edge_color=COLOUR,
-        face_color="transparent",
-        edge_width=max(1.0, min(image_shape(image)) / _PARTS),
-        **labels_place(image),
-    )
-    layer.mode = "add_rectangle"
-    return layer
 
 
 def regions_reader(shapes: Shapes, labels: Labels) -> Reader:
@@ -125,8 +103,6 @@ class RegionChoice(QObject):
         Where region and model are chosen.
     shapes : ShapesPicker
         Where drawn regions are chosen.
-    slide : SlideFields
-        What is asked for slides.
     scales : PixelSizes
         Microns per pixel of the images.
     parent : QObject
@@ -137,20 +113,10 @@ class RegionChoice(QObject):
     """Another part of the image is in view, and that is what is wanted."""
 
     def __init__(
-        self,
-        viewer: Viewer,
-        form: SegmentForm,
-        shapes: ShapesPicker,
-        slide: SlideFields,
-        scales: PixelSizes,
-        parent: QObject,
+        self, viewer: Viewer, form: SegmentForm, shapes: ShapesPicker, scales: PixelSizes, parent: QObject
     ) -> None:
         super().__init__(parent)
-        self._viewer = viewer
-        self._form = form
-        self._shapes = shapes
-        self._slide = slide
-        self._scales = scales
+        self._viewer, self._form, self._shapes, self._scales = viewer, form, shapes, scales
         self._timer = QTimer(self, singleShot=True, interval=REST_MS)
         self._timer.timeout.connect(self.view_changed.emit)
         viewer.scene.camera.events.connect(self._moved)
@@ -191,7 +157,7 @@ class RegionChoice(QObject):
             slides = [image for image in images if self.is_slide(image, self.part(image))]
         except NucleiganError as error:
             return str(error)
-        return next(filter(None, map(self._slide.problem, slides)), "")
+        return next(filter(None, map(self._form.slide.problem, slides)), "")
 
     def rest(self) -> None:
         """Look at the view no more."""
@@ -237,18 +203,26 @@ class ShapesPicker(QWidget):
 
     def reset_choices(self) -> None:
         """List the layers again; what was chosen stays chosen."""
-        before = self.box.currentData()
-        self._shapes = shapes_layers(self._viewer)
+        from napari.layers import Shapes
+
+        self._shapes = [layer for layer in reversed(self._viewer.layers) if isinstance(layer, Shapes)]
         for layer in self._shapes:
             # The first rectangle is what is waited for.
             layer.events.data.connect(self._drawn)
-        ids = [layer.unique_id for layer in self._shapes]
-        chosen = before if before in ids else next(iter(ids), None)
-        list_choices(self.box, ((layer.name, layer.unique_id) for layer in self._shapes), chosen)
+        list_layers(self.box, self._shapes)
 
     def draw(self, image: Image) -> None:
         """Add a layer for regions of an image, with the rectangle tool at hand."""
-        layer = add_regions(self._viewer, image, self._what)
+        layer = self._viewer.add_shapes(
+            None,
+            ndim=2,
+            name=f"{image.name} {self._what}",
+            edge_color=COLOUR,
+            face_color="transparent",
+            edge_width=max(1.0, min(layers.image_shape(image)) / _PARTS),
+            **layers.labels_place(image),
+        )
+        layer.mode = "add_rectangle"
         self.box.setCurrentIndex(self.box.findData(layer.unique_id))
 
     def problem(self, words: str) -> str:

@@ -208,8 +208,7 @@ def act(path: Path, action: Action, name: str = "") -> Job[Path]:
         return run_library.rename(path, name)
     if action == "delete":
         return run_library.delete(path)
-    process = RunProcess(path)
-    {"pause": process.pause, "resume": process.resume, "stop": process.stop, "kill": process.kill}[action]()
+    getattr(RunProcess(path), action)()
     return path
 
 

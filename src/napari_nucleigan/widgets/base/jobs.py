@@ -189,17 +189,21 @@ class Runner(QObject):
             return
         latest: Progress | None = None
         begin = time.monotonic()
-        while self._task is task and time.monotonic() - begin < self._budget:
+        while self._task is task:
             try:
                 kind, value = task.messages.get_nowait()
             except queue.Empty:
                 break
             if isinstance(value, Progress):
                 latest = value
-                continue
-            if kind != "noted":
+            elif kind == "noted":
+                self._tell(kind, value)
+            else:
                 self._end()
-            self._tell(kind, value)
+                self._tell(kind, value)
+                return
+            if time.monotonic() - begin > self._budget:
+                break
         if latest is not None:
             self._last = (latest, time.monotonic())
             if self._bar is not None:

@@ -171,6 +171,28 @@ def image_shape(layer: Image) -> tuple[int, int]:
     return int(shape[rows]), int(shape[columns])
 
 
+def visible_box(layer: Image) -> Box | None:
+    """Part of a layer that lies within the canvas.
+
+    Returns
+    -------
+    Box or None
+        None where all of the layer is in view, or nothing.
+    """
+    height, width = image_shape(layer)
+    rows, columns = _plane(layer)
+    factor = layer.downsample_factors[layer.data_level]
+    corners = layer.corner_pixels * factor
+    top, left = (int(corners[0][axis]) for axis in (rows, columns))
+    # The lower corner is the last pixel in view, of the level on show.
+    bottom = min(height, int(corners[1][rows] + factor[rows]))
+    right = min(width, int(corners[1][columns] + factor[columns]))
+    if not np.any(layer.corner_pixels[1]) or bottom - top < 2 or right - left < 2:
+        return None
+    box = max(0, top), bottom, max(0, left), right
+    return None if box == (0, height, 0, width) else box
+
+
 def pixels(layer: Image) -> np.ndarray[Any, Any]:
     """Return a layer's array at full resolution, still lazy where the layer's own is."""
     return layer.data[0] if layer.multiscale else layer.data

@@ -80,13 +80,13 @@ def viewer_to_grid(viewer: Viewer, layer: Layer, grid: Grid, position: Sequence[
     return round(float(row)), round(float(column))
 
 
-def view_box(viewer: Viewer, layer: Image | Labels) -> Box | None:
-    """Part of a layer that lies within the canvas; napari itself may have loaded more, whole chunks.
+def view_box(viewer: Viewer, layer: Image) -> Box | None:
+    """Part of an image that lies within the canvas; napari itself may have loaded more, whole chunks.
 
     Returns
     -------
     Box or None
-        None where all of the layer is in view.
+        None where all of the image is in view.
 
     Raises
     ------

@@ -111,6 +111,8 @@ class SizeHistogram(QWidget):
         self.legend.setTextFormat(Qt.TextFormat.RichText)
         self.chart = pg.PlotWidget(enableMenu=False, axisItems={"left": _Percent("left")})
         self.chart.setFixedHeight(_HEIGHT)
+        # It takes the width that there is, and asks for none of the canvas.
+        self.chart.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.chart.setToolTip(
             "How large nuclei are: percent of them by area in square microns; the last bar has no end."
         )

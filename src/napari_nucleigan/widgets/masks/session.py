@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_nucleigan.base.errors import ImageError, NucleiganError
+from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.masks.editing.edits import inside
 from napari_nucleigan.widgets.base import layers
 from napari_nucleigan.widgets.base.mask_layers import is_labels, mask_layers
-from napari_nucleigan.widgets.base.transforms import PixelSizes, view_box
+from napari_nucleigan.widgets.base.transforms import PixelSizes
 from napari_nucleigan.widgets.masks.sync import MaskSync, editing_problem
 
 if TYPE_CHECKING:
@@ -126,10 +125,8 @@ class MaskSession(QObject):
         return mask
 
     def view(self) -> layers.Box | None:
-        """Part of the chosen mask that the canvas shows; None for the whole, and where nothing of it is shown."""
-        with suppress(ImageError):
-            return view_box(self.viewer, self.mask) if self.mask is not None else None
-        return None
+        """Part of the chosen mask that the canvas shows; None for the whole."""
+        return layers.visible_box(self.mask) if self.mask is not None else None
 
     def nuclei(self, *, in_view: bool) -> list[int]:
         """All nuclei of the chosen mask, or those whose centre is in view."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QTimer
 
-from napari_nucleigan.base.errors import ImageError
 from napari_nucleigan.base.events import Painted
 from napari_nucleigan.segmentation.slides.assembly import DENSITY_PIXEL
 from napari_nucleigan.widgets.base.dock import Figures
@@ -26,8 +24,8 @@ from napari_nucleigan.widgets.base.layers import (
     layer_info,
     moved,
     nuclei_colormap,
+    visible_box,
 )
-from napari_nucleigan.widgets.base.transforms import view_box
 from napari_nucleigan.widgets.segment.jobs import SlideFindings, SlideJob, open_levels, segment_levels
 
 if TYPE_CHECKING:
@@ -199,10 +197,9 @@ class LiveLayer:
         top, bottom, left, right = self._box
         self._box = None
         self._small[:] = self._last[:]
-        with suppress(ImageError):
-            seen = view_box(self._viewer, self.labels)
-            if seen is None or (top < seen[1] and bottom > seen[0] and left < seen[3] and right > seen[2]):
-                self.labels.refresh(extent=False, highlight=False)
+        seen = visible_box(self.labels)
+        if seen is None or (top < seen[1] and bottom > seen[0] and left < seen[3] and right > seen[2]):
+            self.labels.refresh(extent=False, highlight=False)
 
     def leave(self) -> None:
         """Say that nothing more will come."""

@@ -206,6 +206,8 @@ DEFAULT_SYNTHESIZER = "nucleigan-paint"
 SUFFIX = ".safetensors"
 
 _BUNDLED = Path(__file__).parents[1] / "weights"
+_VARIABLE = "NUCLEIGAN_MODELS"
+_chosen = ""
 
 
 @dataclass(frozen=True)
@@ -233,10 +235,27 @@ class ModelFile:
     problem: str = ""
 
 
+def use_folder(folder: str | Path) -> None:
+    """Choose the folder of the user's own models for this process; empty for the usual one.
+
+    It counts where ``NUCLEIGAN_MODELS`` names none. A child process finds the same models by `child_environment`.
+    """
+    global _chosen
+    _chosen = str(folder)
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment of a child process that is to find the same models as this one."""
+    return {**os.environ, _VARIABLE: chosen} if (chosen := _chosen_folder()) else dict(os.environ)
+
+
+def _chosen_folder() -> str:
+    return os.environ.get(_VARIABLE) or _chosen
+
+
 def user_folder() -> Path:
-    """Folder of the user's own models: ``NUCLEIGAN_MODELS``, else in the user's data folder."""
-    chosen = os.environ.get("NUCLEIGAN_MODELS")
-    if chosen:
+    """Folder of the user's own models: ``NUCLEIGAN_MODELS``, that of `use_folder`, else in the user's data folder."""
+    if chosen := _chosen_folder():
         return Path(chosen).expanduser()
     import platformdirs
 

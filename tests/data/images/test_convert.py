@@ -69,6 +69,12 @@ class TestAlpha:
 
 
 class TestIntegers:
+    def test_one_more_than_a_depth_holds_takes_the_next(self) -> None:
+        values = np.full((2, 2, 3), 256, np.uint16)
+        rgb, notes = to_rgb(values)
+        assert any("10-bit" in note for note in notes)
+        assert rgb.max() == round(256 * 255 / 1023)
+
     @pytest.mark.parametrize(
         ("dtype", "bits", "said"),
         [

@@ -133,6 +133,12 @@ def test_ome(attributes: str, mpp: float | None) -> None:
     assert from_ome(OME.format(attributes)) == (mpp, ())
 
 
+def test_both_axes_of_ome_count() -> None:
+    mpp, notes = from_ome(OME.format('PhysicalSizeX="0.25" PhysicalSizeY="0.5"'))
+    assert mpp == pytest.approx(0.125**0.5, rel=1e-6)
+    assert "not square" in notes[0]
+
+
 @pytest.mark.parametrize("text", ["<OME>", "no xml", "<OME></OME>"])
 def test_damaged_ome_says_nothing(text: str) -> None:
     assert from_ome(text) == (None, ())

@@ -15,12 +15,14 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtWidgets import QApplication, QPushButton, QWidget
 
+from napari_nucleigan.base.events import Progress
 from napari_nucleigan.data.images.files import write_image, write_labels
 from napari_nucleigan.masks.polygons import preset, sample
 from napari_nucleigan.training.recipes import SegmenterRecipe
 from napari_nucleigan.training.runs.processes import RunProcess, reap, start
 from napari_nucleigan.training.runs.run_library import list_runs
 from napari_nucleigan.training.runs.status import RunState, state_of
+from napari_nucleigan.widgets.base.dock import Figures, RunBar, figures
 from napari_nucleigan.widgets.batch.dock import BatchWidget
 from napari_nucleigan.widgets.evaluate.dock import EvaluateWidget
 from napari_nucleigan.widgets.masks.dock import MasksWidget
@@ -173,7 +175,7 @@ class Synthesize(Case):
 
     def begin(self, widget: Any) -> None:
         self.ready(widget)
-        self.viewer.add_labels(np.tile(self.layer.data, (20, 14)), **MICRONS)
+        widget.select_mask(self.viewer.add_labels(np.tile(self.layer.data, (20, 14)), **MICRONS))
         self.click(widget.bar.run_button)
         assert widget.running
 
@@ -352,7 +354,7 @@ def test_both_themes(case: Case) -> None:
 
 @pytest.mark.parametrize("how", ["viewer closed", "napari quits"])
 def test_closed_in_the_middle_of_its_work(case: Case, qtbot: QtBot, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_nucleigan.widgets.base.background_runs.ask", lambda *_: "keep")
+    monkeypatch.setattr("napari_nucleigan.widgets.base.training_runs.ask", lambda *_: "keep")
     widget = case.open()
     case.begin(widget)
     qtbot.waitUntil(lambda: case.working(widget), timeout=LONG)
@@ -365,3 +367,37 @@ def test_closed_in_the_middle_of_its_work(case: Case, qtbot: QtBot, how: str, mo
     assert QThreadPool.globalInstance().waitForDone(LONG)
     qtbot.wait(100)
     assert not [record.message for record in notification_manager.records if str(record.severity) == "error"]
+
+
+def made_figures(nuclei: int, seconds: float, mpp: float) -> Figures:
+    return Figures(nuclei, seconds, mpp, "m")
+
+
+def test_line_of_figures() -> None:
+    assert figures([]) == ""
+    assert figures([made_figures(1, 0.44, 0.25)]) == "1 nucleus · 0.4 s · 0.25 µm per pixel · m"
+    assert figures([made_figures(0, 1, 0.2526)]) == "0 nuclei · 1.0 s · 0.253 µm per pixel · m"
+    several = [made_figures(1, 1, 0.5), made_figures(2, 2, 0.25), made_figures(3, 3, 1.0)]
+    assert figures([made_figures(5, 75, 0.25)]) == "5 nuclei · 1 min 15 s · 0.25 µm per pixel · m"
+    assert figures(several) == "3 images · 6 nuclei · 6.0 s · 0.25 to 1 µm per pixel · m"
+
+
+def test_states_of_the_run_bar(qtbot: QtBot) -> None:
+    bar = RunBar("Do it.")
+    qtbot.addWidget(bar)
+    bar.set_state(False, "No image.")
+    assert (bar.run_button.isEnabled(), bar.run_button.toolTip()) == (False, "No image.")
+    bar.set_state(True, "No image.")
+    assert bar.problem.text() == ""
+    assert bar.cancel_button.isEnabled()
+    bar.show_progress(Progress(2, 4, "segmenting", 75), "image 1 of 2: ")
+    assert bar.progress.value() == 2
+    assert bar.progress.format() == "image 1 of 2: segmenting · 1 min 15 s left"
+    bar.set_state(False, "")
+    assert (bar.run_button.isEnabled(), bar.run_button.toolTip()) == (True, "Do it.")
+    bar.note("once")
+    bar.note("once")
+    bar.note("twice")
+    assert bar.notes.text() == "once\ntwice"
+    bar.begin()
+    assert bar.notes.text() == ""

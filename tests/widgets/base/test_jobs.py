@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 pytest.importorskip("qtpy.QtWidgets")
-from qtpy.QtCore import QEvent, QThreadPool
+from qtpy.QtCore import QEvent, QThreadPool, QTimer
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_nucleigan.base.errors import DeviceError, ImageError, ModelError, NucleiganError
@@ -211,3 +211,21 @@ def test_a_job_that_must_not_wait_does_not(qtbot: QtBot) -> None:
     finally:
         free.set()
     runner.deleteLater()
+
+
+def test_what_takes_long_to_show_leaves_the_viewer_free_between(qtbot: QtBot) -> None:
+    def noting() -> Job[None]:
+        for step in range(3):
+            yield Note(f"step {step}")
+
+    seen: list[str] = []
+
+    def show(note: Note) -> None:
+        seen.append(note.text)
+        QTimer.singleShot(0, lambda: seen.append("free"))
+
+    runner = Runner(budget=0.0, poll_ms=1)
+    runner.noted.connect(show)
+    with qtbot.waitSignal(runner.finished, timeout=5000):
+        runner.start(noting(), "noting")
+    assert seen == ["step 0", "free", "step 1", "free", "step 2", "free"]

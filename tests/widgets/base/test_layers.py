@@ -17,7 +17,6 @@ from napari_nucleigan.widgets.base import layers
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
 
 RGB = np.zeros((30, 40, 3), np.uint8)
 
@@ -107,37 +106,6 @@ def test_labels_of_channel_first_images() -> None:
     )
     labels = Labels(np.zeros((30, 40), int), **layers.labels_place(image))
     same_place(image, labels, (1, 2))
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-@pytest.mark.parametrize("box", [None, (3, 20, 5, 30)])
-def test_he_image_cuts_and_converts(dtype: type, box: layers.Box | None) -> None:
-    random = np.random.default_rng(0)
-    whole: NDArray[np.uint8] = random.integers(0, 256, RGB.shape).astype(np.uint8)
-    data = {"u": lambda: whole.astype(dtype) * (257 if dtype is np.uint16 else 1)}.get(
-        np.dtype(dtype).kind, lambda: (whole / 255).astype(dtype)
-    )()
-    image = layers.he_image(data, "tile", 0.25, box, channel_first=False)
-    expected = whole if box is None else whole[3:20, 5:30]
-    np.testing.assert_array_equal(image.pixels, expected)
-    assert (image.mpp, image.name) == (0.25, "tile")
-    first = layers.he_image(np.moveaxis(data, -1, 0), "tile", 0.25, box, channel_first=True)
-    np.testing.assert_array_equal(first.pixels, expected)
-
-
-def test_lazy_images_are_cut_before_they_are_loaded() -> None:
-    da = pytest.importorskip("dask.array")
-    loaded = []
-
-    def block(block_info: dict) -> NDArray[np.uint8]:
-        loaded.append(block_info[None]["chunk-location"])
-        return np.full((10, 10, 3), 7, np.uint8)
-
-    data = da.map_blocks(block, chunks=((10,) * 5, (10,) * 5, (3,)), dtype=np.uint8)
-    loaded.clear()
-    image = layers.he_image(data, "slide", 0.25, (10, 20, 20, 30), channel_first=False)
-    assert image.pixels.shape == (10, 10, 3)
-    assert loaded == [(1, 2, 0)]
 
 
 def test_what_readers_make_is_understood(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ pytest.importorskip("qtpy.QtWidgets")
 from npe2 import PluginManager, PluginManifest
 
 import napari_nucleigan
+from napari_nucleigan.models import registry
 from napari_nucleigan.widgets.base import preferences
 
 MANIFEST = Path(napari_nucleigan.__file__).with_name("napari.yaml")
@@ -32,10 +33,16 @@ def test_preferences_come_from_napari(
     page.computing.device, page.computing.tile = "cpu", 512
     page.folders.models = "mine"
     assert preferences.preferences() == preferences.Preferences("cpu", 512, "mine", "")
-    assert os.environ["NUCLEIGAN_MODELS"] == "kept"
+    assert (registry.user_folder(), registry.child_environment()["NUCLEIGAN_MODELS"]) == (Path("kept"), "kept")
     monkeypatch.delenv("NUCLEIGAN_MODELS")
     preferences.preferences()
-    assert os.environ.pop("NUCLEIGAN_MODELS") == "mine"
+    # What it chooses travels to child processes, but the environment of this one is the user's.
+    assert (registry.user_folder(), registry.child_environment()["NUCLEIGAN_MODELS"]) == (Path("mine"), "mine")
+    assert "NUCLEIGAN_MODELS" not in os.environ
+    page.folders.models = ""
+    preferences.preferences()
+    assert "NUCLEIGAN_MODELS" not in registry.child_environment()
+    assert registry.user_folder() != Path("mine")
 
 
 def test_memory_survives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

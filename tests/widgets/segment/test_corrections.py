@@ -20,10 +20,10 @@ from napari_nucleigan.training.runs.processes import RunProcess, reap
 from napari_nucleigan.training.runs.run_folder import RunFolder
 from napari_nucleigan.training.runs.run_library import list_runs
 from napari_nucleigan.training.runs.status import RunState, state_of
-from napari_nucleigan.widgets.base import background_runs
+from napari_nucleigan.widgets.base import training_runs
 from napari_nucleigan.widgets.base.layers import METADATA_KEY
 from napari_nucleigan.widgets.segment.dock import SegmentWidget
-from napari_nucleigan.widgets.segment.drawn_regions import regions_reader
+from napari_nucleigan.widgets.segment.regions import regions_reader
 from napari_nucleigan.widgets.train.dock import TrainWidget
 
 if TYPE_CHECKING:
@@ -185,10 +185,10 @@ def test_closing_napari_asks_once(app: App, monkeypatch: pytest.MonkeyPatch) -> 
     )
     asked: list[list[str]] = []
     window = app.widget.window()
-    monkeypatch.setattr(background_runs, "ask", lambda _, names: asked.append(list(names)) or background_runs.CANCEL)
+    monkeypatch.setattr(training_runs, "ask", lambda _, names: asked.append(list(names)) or training_runs.CANCEL)
     assert not window.close()
     assert asked == [[path.name]]
-    monkeypatch.setattr(background_runs, "ask", lambda _, names: asked.append(list(names)) or background_runs.STOP)
+    monkeypatch.setattr(training_runs, "ask", lambda _, names: asked.append(list(names)) or training_runs.STOP)
     window.close()
     assert asked == [[path.name]] * 2
     assert RunProcess(path).wait(LONG / 1000).state is RunState.STOPPED

@@ -33,7 +33,7 @@ from napari_nucleigan.training.runs.queue import place
 from napari_nucleigan.training.runs.run_folder import RunFolder
 from napari_nucleigan.training.runs.run_library import DATA, list_runs
 from napari_nucleigan.training.runs.status import RunState, state_of
-from napari_nucleigan.widgets.base import background_runs
+from napari_nucleigan.widgets.base import training_runs
 from napari_nucleigan.widgets.base.layers import image_layers
 from napari_nucleigan.widgets.train.dock import TrainWidget
 from napari_nucleigan.widgets.train.form import SEGMENTER, SYNTHESIZER
@@ -567,7 +567,7 @@ def test_closing_napari_asks_and_a_run_that_goes_on_is_found_again(
 
 
 def test_nothing_is_asked_where_nothing_trains(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background_runs, "ask", lambda *_: pytest.fail("asked"))
+    monkeypatch.setattr(training_runs, "ask", lambda *_: pytest.fail("asked"))
     app.viewer.close()
 
 

@@ -19,7 +19,8 @@ from napari_nucleigan.base.events import Losses
 from napari_nucleigan.training.runs.run_folder import RunFolder
 from napari_nucleigan.training.runs.run_library import list_runs
 from napari_nucleigan.training.runs.status import RunState
-from napari_nucleigan.widgets.base.run_watcher import RunWatcher, ago, allowed, colour
+from napari_nucleigan.widgets.base.training_runs import RunWatcher, colour
+from napari_nucleigan.widgets.train.charts import ago, allowed
 from napari_nucleigan.widgets.train.runs import COLUMNS, RunsList
 from run_folders import make_run, tell_preview
 
@@ -197,7 +198,7 @@ def test_a_long_story_comes_in_parts_that_keep_the_viewer_fluid(story: Story, tm
     assert max(parts) < 15_000
 
 
-def test_a_monitor_that_is_destroyed_leaves_no_thread(tmp_path: Path, qtbot: QtBot) -> None:
+def test_a_watcher_that_is_destroyed_leaves_no_thread(tmp_path: Path, qtbot: QtBot) -> None:
     threads = threading.active_count()
     for _ in range(5):
         watcher = RunWatcher(tmp_path)

@@ -15,6 +15,7 @@ import psutil
 
 from napari_nucleigan.base.errors import RunError
 from napari_nucleigan.base.events import Job, Progress
+from napari_nucleigan.models.registry import child_environment
 from napari_nucleigan.training.recipes import SegmenterRecipe, SynthesizerRecipe
 
 if TYPE_CHECKING:
@@ -213,7 +214,8 @@ def estimate_apart(
         "recipe": recipe.model_dump(mode="json"),
     }
     line = [sys.executable, "-P", "-m", "napari_nucleigan", "train", "ordered", "-"]
-    child = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pipe = subprocess.PIPE
+    child = subprocess.Popen(line, stdin=pipe, stdout=pipe, stderr=pipe, env=child_environment())
     said: bytes | None = json.dumps(order).encode()
     try:
         while True:

@@ -17,6 +17,7 @@ import psutil
 
 from napari_nucleigan.base.errors import OutputError, RecipeError, RunError
 from napari_nucleigan.base.files import output_error, write_text
+from napari_nucleigan.models.registry import child_environment
 from napari_nucleigan.training.recipes import Recipe, kind_of
 from napari_nucleigan.training.runs.run_folder import RunFolder
 from napari_nucleigan.training.runs.run_lock import CONTROL, LOG, ORDER, ProcessRecord
@@ -311,7 +312,7 @@ def _launch(folder: RunFolder, order: dict[str, Any]) -> RunProcess:
                 stamp = time.strftime("%Y-%m-%d %H:%M:%S")
                 log.write(f"{LOG_HEAD} {stamp} nucleigan {subprocess.list2cmdline(words)}\n".encode())
                 log.flush()
-                pid = _spawn(line, log, {**os.environ, TOKEN: token, "PYTHONUNBUFFERED": "1"})
+                pid = _spawn(line, log, {**child_environment(), TOKEN: token, "PYTHONUNBUFFERED": "1"})
         except OSError as error:
             raise output_error(folder.path / LOG, error) from error
         with suppress(psutil.Error):

@@ -2,27 +2,143 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QEvent, QTimer, Signal
-from qtpy.QtWidgets import QApplication, QSizePolicy, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QHBoxLayout,
+    QProgressBar,
+    QSizePolicy,
+    QWidget,
+)
 
 from napari_nucleigan.base.errors import NucleiganError
-from napari_nucleigan.base.events import Note
-from napari_nucleigan.widgets.base.fields import GAP, NO_MARGINS, lay_out, warning_style
+from napari_nucleigan.base.events import Note, duration
+from napari_nucleigan.widgets.base.fields import NO_MARGINS, column, push_button, set_text, small_label, warning_style
 from napari_nucleigan.widgets.base.path_fields import ask_file
 from napari_nucleigan.widgets.base.preferences import preferences
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from napari.viewer import Viewer
     from qtpy.QtWidgets import QTabWidget
 
     from napari_nucleigan.base.events import Progress
-    from napari_nucleigan.widgets.base.run_bar import RunBar
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What is said of an image that was segmented.
+
+    Attributes
+    ----------
+    nuclei : int
+        How many were found.
+    seconds : float
+        Time that it took.
+    mpp : float
+        Microns per pixel of the image.
+    model : str
+        Name of the model.
+    """
+
+    nuclei: int
+    seconds: float
+    mpp: float
+    model: str
+
+
+class RunBar(QWidget):
+    """Two buttons, a progress bar with the time left, and the lines below them.
+
+    Parameters
+    ----------
+    run_tip : str
+        What Run does.
+    """
+
+    run_clicked = Signal()
+    cancel_clicked = Signal()
+    figures_changed = Signal(str)
+    """The line of figures."""
+
+    def __init__(self, run_tip: str) -> None:
+        super().__init__()
+        self._run_tip = run_tip
+        self._messages: list[str] = []
+        self.run_button = push_button("Run")
+        self.cancel_button = push_button("Cancel", "Stop at once. Results already made stay.")
+        self.progress = QProgressBar()
+        self.problem = small_label()
+        self.figures = small_label()
+        self.notes = small_label()
+        font = self.figures.font()
+        font.setBold(True)
+        self.figures.setFont(font)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.run_button, 2)
+        buttons.addWidget(self.cancel_button, 1)
+        parts = (buttons, self.progress, self.problem, self.figures, self.notes)
+        column(*parts, inside=self, margins=NO_MARGINS, stretch=False)
+        self.run_button.clicked.connect(lambda: self.run_clicked.emit())
+        self.cancel_button.clicked.connect(lambda: self.cancel_clicked.emit())
+
+    def set_state(self, running: bool, problem: str) -> None:
+        """Enable what can be pressed, and say why Run cannot."""
+        self.run_button.setEnabled(not running and not problem)
+        self.run_button.setToolTip(problem or self._run_tip)
+        self.cancel_button.setEnabled(running)
+        self.progress.setVisible(running)
+        set_text(self.problem, "" if running else problem)
+
+    def begin(self) -> None:
+        """Clear what was said of the run before."""
+        self._messages = []
+        set_text(self.notes, "")
+        self.progress.setRange(0, 0)
+        self.progress.setFormat("starting…")
+
+    def show_progress(self, event: Progress, prefix: str = "") -> None:
+        """Show how far the run has come."""
+        self.progress.setRange(0, max(0, event.total))
+        self.progress.setValue(event.done)
+        left = "" if event.seconds_left is None else f" · {duration(event.seconds_left)} left"
+        self.progress.setFormat(f"{prefix}{event.what}{left}")
+
+    def note(self, text: str) -> None:
+        """Add a line to the notes, once."""
+        if text not in self._messages:
+            self._messages.append(text)
+        set_text(self.notes, "\n".join(self._messages))
+
+    def show_figures(self, images: Sequence[Figures]) -> None:
+        """Show the line of figures of a run."""
+        text = figures(images)
+        set_text(self.figures, text)
+        self.figures_changed.emit(text)
+
+
+def figures(images: Sequence[Figures]) -> str:
+    """One line of figures on a run: nuclei, seconds, microns per pixel, model."""
+    if not images:
+        return ""
+    count = sum(one.nuclei for one in images)
+    seconds = sum(one.seconds for one in images)
+    scales = sorted({one.mpp for one in images})
+    parts = [
+        "1 nucleus" if count == 1 else f"{count} nuclei",
+        f"{seconds:.1f} s" if seconds < 60 else duration(seconds),
+        " to ".join(f"{mpp:.3g}" for mpp in (scales[:1] + scales[1:][-1:])) + " µm per pixel",
+        images[0].model,
+    ]
+    if len(images) > 1:
+        parts.insert(0, f"{len(images)} images")
+    return " · ".join(parts)
 
 
 class Jobs(Protocol):
@@ -209,18 +325,42 @@ class Dock(Page):
 
     def _fill(self, content: QWidget, least_width: int = 340) -> None:
         """Show a widget on all of the dock."""
-        lay_out(self, content, margins=NO_MARGINS)
+        column(content, inside=self, margins=NO_MARGINS, tall=content)
         self.setMinimumWidth(least_width)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
 
-def column(*parts: QWidget, margins: tuple[int, int, int, int] = (6, 6, 6, 6), tall: QWidget | None = None) -> QWidget:
-    """Put widgets below one another; what height is left goes to the `tall` one, or to none."""
-    inner = QWidget()
-    layout = lay_out(inner, *parts, margins=margins, spacing=GAP, tall=tall)
-    if tall is None:
-        layout.addStretch()
-    return inner
+class ModelDock(Dock):
+    """A dock whose `form` chooses a model, and whose `bar` runs it.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        The viewer whose window it is.
+    """
+
+    ready = Signal()
+    """Models and devices are listed."""
+
+    form: Any
+
+    def add_model_file(self, path: str | Path) -> None:
+        """Add a model file to the list, and choose it."""
+        self.form.picker.add(path)
+
+    def run(self) -> None:
+        """Do what the form says."""
+        raise NotImplementedError
+
+    def _docked(self) -> None:
+        self.form.picker.look()
+
+    def _connect_model(self, failed: Callable[..., object] | None = None) -> None:
+        """Let the buttons of the bar run and cancel, and tell of the models; `failed` as in `_wire`."""
+        self.form.picker.ready.connect(self.ready)
+        self.bar.run_clicked.connect(self.run)
+        self.bar.cancel_clicked.connect(self.cancel)
+        self._wire(self.form.picker, failed=failed, quiet=True)
 
 
 def add_tabs(tabs: QTabWidget, *pages: tuple[QWidget, str, str]) -> None:

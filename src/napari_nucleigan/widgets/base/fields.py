@@ -30,7 +30,9 @@ from superqt import QLabeledDoubleSlider
 from napari_nucleigan.base.errors import NucleiganError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from napari.layers import Layer
 
 Widget = TypeVar("Widget", bound=QWidget)
 
@@ -41,6 +43,10 @@ NO_MARGINS = (0, 0, 0, 0)
 
 GAP = 6
 """Pixels between groups of fields."""
+
+NO_MARGINS = (0, 0, 0, 0)
+MARGIN = 6
+"""Pixels around the parts of a page."""
 
 LARGEST_SEED = 2**31 - 1
 """Of whatever is drawn at random."""
@@ -65,6 +71,14 @@ def list_choices(box: QComboBox, choices: Iterable[tuple[str, Any]], chosen: Any
         box.setCurrentIndex(box.findData(chosen) if chosen is not None else -1)
 
 
+def list_layers(box: QComboBox, layers: Sequence[Layer]) -> None:
+    """List layers in a combo box by their ids; what was chosen stays chosen, else the first one is; no signal."""
+    ids = [layer.unique_id for layer in layers]
+    before = box.currentData()
+    chosen = before if before in ids else next(iter(ids), None)
+    list_choices(box, ((layer.name, layer.unique_id) for layer in layers), chosen)
+
+
 def narrow(box: QComboBox, tip: str) -> QComboBox:
     """Keep a combo box from forcing its column wider, and explain it."""
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -86,6 +100,13 @@ def spin(top: float, step: float, decimals: int, zero: str, unit: str, tip: str)
 def pixel_size(zero: str, tip: str) -> QDoubleSpinBox:
     """Make a field for microns per pixel, where 0 reads as `zero`."""
     return spin(20.0, 0.01, 4, zero, " µm", tip)
+
+
+def on_typed(field: QDoubleSpinBox, call: Callable[[float], object]) -> None:
+    """Call with the microns per pixel that a user types; with 0 where what was typed before is taken back."""
+    # "0" is how "0.5" begins: only a field that is left at 0 takes something back.
+    field.valueChanged.connect(lambda mpp: call(mpp) if mpp else None)
+    field.editingFinished.connect(lambda: None if field.value() else call(0.0))
 
 
 def objective_button(field: QDoubleSpinBox) -> QPushButton:
@@ -126,6 +147,12 @@ def push_button(text: str, tip: str = "") -> QPushButton:
     button = QPushButton(text)
     button.setToolTip(tip)
     return button
+
+
+def enable(button: QPushButton, problem: str, tip: str) -> None:
+    """Let a button be pressed, or say why it cannot be."""
+    button.setEnabled(not problem)
+    button.setToolTip(problem or tip)
 
 
 def slider(value: float, tip: str) -> QLabeledDoubleSlider:
@@ -181,23 +208,48 @@ def row(wide: QWidget, narrow: QWidget) -> QHBoxLayout:
     return row
 
 
-def lay_out(
-    widget: QWidget,
+def column(
     *parts: QWidget | QLayout,
-    margins: tuple[int, int, int, int] = (6, 6, 6, 6),
-    spacing: int = 5,
+    inside: QWidget | None = None,
+    margins: tuple[int, int, int, int] = (MARGIN,) * 4,
+    spacing: int = GAP,
     tall: QWidget | None = None,
-) -> QVBoxLayout:
-    """Lay parts out below one another, on a page with narrow margins; what height is left goes to the `tall` one."""
-    layout = QVBoxLayout(widget)
+    stretch: bool = True,
+) -> QWidget:
+    """Put widgets and rows below one another.
+
+    Parameters
+    ----------
+    *parts : QWidget or QLayout
+        What is laid out.
+    inside : QWidget, optional
+        What is laid out so; by default a new widget.
+    margins : tuple of int
+        Pixels around them.
+    spacing : int
+        Pixels between them.
+    tall : QWidget, optional
+        The one that gets the height that is left.
+    stretch : bool
+        Whether height that nobody gets is left below.
+
+    Returns
+    -------
+    QWidget
+        What was laid out.
+    """
+    inside = inside or QWidget()
+    layout = QVBoxLayout(inside)
     layout.setContentsMargins(*margins)
     layout.setSpacing(spacing)
     for part in parts:
-        if isinstance(part, QLayout):
-            layout.addLayout(part)
-        else:
+        if isinstance(part, QWidget):
             layout.addWidget(part, int(part is tall))
-    return layout
+        else:
+            layout.addLayout(part)
+    if tall is None and stretch:
+        layout.addStretch()
+    return inside
 
 
 def form_layout(widget: QWidget) -> QFormLayout:
@@ -211,14 +263,21 @@ def form_layout(widget: QWidget) -> QFormLayout:
 
 
 class Form(QWidget):
-    """Rows of names and fields, and one signal that tells when a user changes any of them."""
+    """Rows of names and fields, and one signal that tells when a user changes any of them.
+
+    Parameters
+    ----------
+    margin : int
+        Pixels around them.
+    """
 
     changed = Signal()
     """Anything was changed."""
 
-    def __init__(self) -> None:
+    def __init__(self, margin: int = 0) -> None:
         super().__init__()
         self.rows = form_layout(self)
+        self.rows.setContentsMargins(margin, margin, margin, margin)
 
     def add(
         self,

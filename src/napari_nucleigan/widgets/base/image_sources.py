@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from napari_nucleigan.base.errors import ImageError, NucleiganError
 from napari_nucleigan.base.events import Job, Note, Progress
@@ -16,6 +19,7 @@ from napari_nucleigan.contributions.layers import (
     pyramid_layer,
     slide_layer,
 )
+from napari_nucleigan.data.images.convert import to_rgb
 from napari_nucleigan.data.images.files import HEImage, list_images, read_image, read_labels, read_mpp
 from napari_nucleigan.data.slides import Slide, is_slide, list_slides, open_slide
 from napari_nucleigan.labels import geojson
@@ -26,7 +30,6 @@ from napari_nucleigan.widgets.base.layers import METADATA_KEY
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from napari.layers import Image
 
     from napari_nucleigan.segmentation.file_plan import FileTask
@@ -96,6 +99,25 @@ class Source:
     mpp: float | None
     part: Region = WHOLE_IMAGE
     channel_first: bool = False
+
+    @classmethod
+    def of(cls, layer: Image, mpp: float | None, part: Region = WHOLE_IMAGE) -> Source:
+        """Return what is to be read of a layer."""
+        return cls(layers.pixels(layer), layer.name, mpp, part, layers.is_channel_first(layer))
+
+    def image(self) -> HEImage:
+        """Make the core's image; for a worker, since it may load from disk."""
+        data, box = self.data, self.part.box
+        plane = data.shape[1:] if self.channel_first else data.shape[:2]
+        if box is not None and (data.dtype == np.uint8 or math.prod(plane) > layers.LARGE):
+            # Bytes are taken as they are, so that the part can be cut out before anything is loaded. Of other numbers
+            # the range of the whole image counts, if that can be loaded.
+            rows, columns = slice(*box[:2]), slice(*box[2:])
+            data, box = data[..., rows, columns] if self.channel_first else data[rows, columns], None
+        rgb, notes = to_rgb(np.asarray(data), 0 if self.channel_first else None)
+        if box is not None:
+            rgb = rgb[slice(*box[:2]), slice(*box[2:])]
+        return HEImage(np.ascontiguousarray(rgb), self.mpp, self.name, notes=notes)
 
 
 def load_images(paths: Sequence[str | Path]) -> Job[list[LayerData]]:

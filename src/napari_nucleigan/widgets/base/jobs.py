@@ -10,6 +10,7 @@ and show any other with a traceback.
 from __future__ import annotations
 
 import io
+import math
 import queue
 import threading
 import time
@@ -69,7 +70,7 @@ class Task:
             return
         try:
             while not self.cancelled:
-                self.messages.put(("event", next(job)))
+                self.messages.put(("noted", next(job)))
             self.messages.put(("stopped", None))
         except StopIteration as stop:
             self.messages.put(("stopped", None) if self.cancelled else ("finished", stop.value))
@@ -93,6 +94,8 @@ class Runner(QObject):
         many threads as the machine has cores; on a small one, what must not wait would wait for a model to be loaded.
     poll_ms : int
         Milliseconds between two looks at what the thread has to say.
+    budget : float
+        Seconds of each look after which the rest waits for the next one, so that the viewer stays free.
     """
 
     progressed = Signal(object)
@@ -113,10 +116,12 @@ class Runner(QObject):
         activity: bool = False,
         apart: bool = False,
         poll_ms: int = POLL_MS,
+        budget: float = math.inf,
     ) -> None:
         super().__init__(parent)
         self._activity = activity
         self._apart = apart
+        self._budget = budget
         self._tasks: set[Task] = set()
         self._task: Task | None = None
         self._bar: cancelable_progress | None = None
@@ -142,7 +147,8 @@ class Runner(QObject):
         what : str
             What it does, for people.
         """
-        self.cancel()
+        if self.running:
+            self.cancel()
         task = self._task = Task(job, what)
         self._tasks.add(task)
         self._started, self._last = time.monotonic(), None
@@ -163,7 +169,7 @@ class Runner(QObject):
         if self._task is not None:
             self._task.cancel()
             self._end()
-            self.stopped.emit()
+            self._tell("stopped")
 
     def _end(self) -> None:
         self._timer.stop()
@@ -182,19 +188,22 @@ class Runner(QObject):
             self.cancel()
             return
         latest: Progress | None = None
+        begin = time.monotonic()
         while self._task is task:
             try:
                 kind, value = task.messages.get_nowait()
             except queue.Empty:
                 break
-            if kind == "event" and isinstance(value, Progress):
+            if isinstance(value, Progress):
                 latest = value
-            elif kind == "event":
-                self.noted.emit(value)
+            elif kind == "noted":
+                self._tell(kind, value)
             else:
                 self._end()
-                {"finished": self.finished.emit, "failed": self.failed.emit}.get(kind, self._stopped)(value)
+                self._tell(kind, value)
                 return
+            if time.monotonic() - begin > self._budget:
+                break
         if latest is not None:
             self._last = (latest, time.monotonic())
             if self._bar is not None:
@@ -204,8 +213,12 @@ class Runner(QObject):
         if self._last is not None:
             self._report(*self._last)
 
-    def _stopped(self, _: None) -> None:
-        self.stopped.emit()
+    def _tell(self, kind: str, value: Any = None) -> None:
+        """Send the signal of that name."""
+        if kind == "stopped":
+            self.stopped.emit()
+        else:
+            getattr(self, kind).emit(value)
 
     def _report(self, event: Progress, at: float) -> None:
         left = event.seconds_left
@@ -213,7 +226,7 @@ class Runner(QObject):
             left = (at - self._started) * (event.total - event.done) / event.done
         if left is not None:
             left = max(0.0, left - (time.monotonic() - at))
-        self.progressed.emit(Progress(event.done, event.total, event.what, left))
+        self._tell("progressed", Progress(event.done, event.total, event.what, left))
 
 
 def activity_bar(what: str) -> cancelable_progress:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import colorsys
-import math
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from napari_nucleigan.data.images.convert import to_rgb
-from napari_nucleigan.data.images.files import HEImage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +18,6 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_nucleigan.contributions.layers import LayerData
-    from napari_nucleigan.segmentation import Segmentation
 
 REPLACE, ADD = "replace", "add"
 """What becomes of a layer that an earlier run made of the same image."""
@@ -203,38 +198,6 @@ def pixels(layer: Image) -> np.ndarray[Any, Any]:
     return layer.data[0] if layer.multiscale else layer.data
 
 
-def he_image(data: np.ndarray[Any, Any], name: str, mpp: float | None, box: Box | None, channel_first: bool) -> HEImage:
-    """Make the core's image of a layer's array; for a worker, since it may load from disk.
-
-    Parameters
-    ----------
-    data : ndarray
-        As from `pixels`.
-    name : str
-        Name of the image.
-    mpp : float or None
-        Microns per pixel.
-    box : Box or None
-        The part to take; None for the whole.
-    channel_first : bool
-        Whether the first axis holds the colours.
-
-    Returns
-    -------
-    HEImage
-    """
-    plane = data.shape[1:] if channel_first else data.shape[:2]
-    if box is not None and (data.dtype == np.uint8 or math.prod(plane) > LARGE):
-        # Bytes are taken as they are, so that the part can be cut out before anything is loaded. Of other numbers the
-        # range of the whole image counts, if that can be loaded.
-        data = data[..., box[0] : box[1], box[2] : box[3]] if channel_first else data[box[0] : box[1], box[2] : box[3]]
-        box = None
-    rgb, notes = to_rgb(np.asarray(data), 0 if channel_first else None)
-    if box is not None:
-        rgb = rgb[box[0] : box[1], box[2] : box[3]]
-    return HEImage(np.ascontiguousarray(rgb), mpp, name, notes=notes)
-
-
 def own_transform(layer: Layer) -> CompositeAffine:
     """Transform of a layer's pixels by its scale, place, rotation and shear, without its affine."""
     from napari.utils.transforms import CompositeAffine
@@ -301,29 +264,6 @@ def moved(place: dict[str, Any], factors: Sequence[float], start: Sequence[float
 def is_channel_first(layer: Image) -> bool:
     """Whether the first axis of a layer holds its colours."""
     return layer.ndim == 3 and not layer.rgb and layer.level_shapes[0][0] in (3, 4)
-
-
-def full_labels(segmentation: Segmentation, shape: tuple[int, int], box: Box | None) -> np.ndarray[Any, Any]:
-    """Labels of a region, set into an image of background.
-
-    Parameters
-    ----------
-    segmentation : Segmentation
-        Of the region or the whole.
-    shape : (int, int)
-        Height and width of the whole image.
-    box : Box or None
-        The region; None for the whole.
-
-    Returns
-    -------
-    ndarray of int32, shape (H, W)
-    """
-    if box is None:
-        return segmentation.labels
-    labels = np.zeros(shape, np.int32)
-    labels[box[0] : box[1], box[2] : box[3]] = segmentation.labels
-    return labels
 
 
 def _plane(layer: Image) -> tuple[int, int]:

@@ -27,6 +27,34 @@ LIGHT = "#0b62c4 #c25a00 #14803c #c4122f #7a2bc9 #857000 #00787a #b0187f #555d68
 """Colours of curves, on a dark theme and on a light one."""
 
 
+NAMES = {
+    "l1": "L1",
+    "presence": "Presence",
+    "adversarial": "Generator",
+    "discriminator": "Discr.",
+    "penalty": "Penalty",
+    "adversarial_images": "Gen. images",
+    "adversarial_masks": "Gen. masks",
+    "discriminator_images": "Discr. images",
+    "discriminator_masks": "Discr. masks",
+    "cycle_images": "Cycle images",
+    "cycle_masks": "Cycle masks",
+    "aji": "AJI",
+    "f1": "F1",
+    "pq": "PQ",
+    "dice": "Dice",
+    "own_aji": "AJI, own masks",
+}
+"""What people call losses and scores."""
+
+
+def pretty(name: str) -> str:
+    """Write the name of a loss or a score for people."""
+    if name.startswith("train_"):
+        return f"{pretty(name[6:])} (train)"
+    return NAMES.get(name, name.replace("_", " ").capitalize())
+
+
 class _Entry(QCheckBox):
     """A box with a name, which is shortened where it is too long, and a value, which never is.
 
@@ -181,7 +209,6 @@ class Plot(pg.PlotWidget):
 
     def _point(self, x: float | None) -> None:
         """Take where the pointer is; None beside the axes."""
-        raise NotImplementedError
 
 
 def chart_colours(theme: str) -> tuple[str, str, list[str]]:

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QLineEdit, QPushButton, QWidget
 from napari_nucleigan.data.images.files import IMAGE_SUFFIXES
 from napari_nucleigan.data.slides import SCANNERS
 from napari_nucleigan.data.slides.openslide import SUFFIXES
-from napari_nucleigan.widgets.base.fields import row, set_text, small_label
+from napari_nucleigan.widgets.base.fields import menu_button, push_button, row, set_text, small_label
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.preferences import recall, remember
 
@@ -48,8 +48,7 @@ class FolderField(QWidget):
         self._what = what
         self.line = QLineEdit()
         self.line.setPlaceholderText("Choose a folder")
-        self.browse = QPushButton("Browse")
-        self.browse.setToolTip("Look for the folder.")
+        self.browse = push_button("Browse", "Look for the folder.")
         for part in (self, self.line):
             part.setToolTip(tip)
         self.setLayout(row(self.line, self.browse))
@@ -169,13 +168,21 @@ def ask_file(parent: QWidget, memory: str, name: str, title: str = "Save") -> Pa
     return Path(chosen)
 
 
-def ask_image_files(parent: QWidget) -> list[str]:
-    """Ask for H&E images; none where none is chosen."""
-    patterns = " ".join(f"*{suffix}" for suffix in (*IMAGE_SUFFIXES, *SCANNERS, *SUFFIXES))
-    title, names = "Open H&E images", f"Images ({patterns});;All files (*)"
-    return list(QFileDialog.getOpenFileNames(parent, title, recall("folder", ""), names)[0])
+def images_button(
+    text: str, tip: str, parent: QWidget, chosen: Callable[[list[str]], object], folder_first: bool = False
+) -> QPushButton:
+    """Make a button that asks for H&E images, or for a folder of them, and hands over what was chosen."""
 
+    def ask_files() -> None:
+        patterns = " ".join(f"*{suffix}" for suffix in (*IMAGE_SUFFIXES, *SCANNERS, *SUFFIXES))
+        title, names = "Open H&E images", f"Images ({patterns});;All files (*)"
+        if files := QFileDialog.getOpenFileNames(parent, title, recall("folder", ""), names)[0]:
+            chosen(list(files))
 
-def ask_image_folder(parent: QWidget) -> str:
-    """Ask for a folder of H&E images; empty where none is chosen."""
-    return str(QFileDialog.getExistingDirectory(parent, "Open a folder of H&E images", recall("folder", "")))
+    def ask_folder() -> None:
+        title = "Open a folder of H&E images"
+        if folder := QFileDialog.getExistingDirectory(parent, title, recall("folder", "")):
+            chosen([str(folder)])
+
+    asks = {"Files…": ask_files, "Folder…": ask_folder}
+    return menu_button(text, tip, dict(sorted(asks.items(), reverse=folder_first)))

@@ -12,12 +12,11 @@ from typing import Any
 
 from napari_nucleigan.base.errors import OutputError
 from napari_nucleigan.base.files import write_text
+from napari_nucleigan.models.registry import use_folder
 
 PLUGIN = "napari-nucleigan"
 _MOST_FOLDERS = 500
 _SMALLEST_TILE = 64
-# What this module itself has put into NUCLEIGAN_MODELS: it may be changed, a user's own value may not.
-_given_folder: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,19 +55,9 @@ def preferences() -> Preferences:
             page.folders.models.strip(),
             page.folders.runs.strip(),
         )
-    except (
-        ImportError,
-        KeyError,
-        AttributeError,
-    ):  # an older napari, or the plugin is run without its manifest
+    except (ImportError, KeyError, AttributeError):  # an older napari, or the plugin is run without its manifest
         found = Preferences()
-    global _given_folder
-    if os.environ.get("NUCLEIGAN_MODELS") in (None, _given_folder):
-        _given_folder = found.model_folder
-        if found.model_folder:
-            os.environ["NUCLEIGAN_MODELS"] = found.model_folder
-        else:
-            os.environ.pop("NUCLEIGAN_MODELS", None)
+    use_folder(found.model_folder)
     return found
 
 

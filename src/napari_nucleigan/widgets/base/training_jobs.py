@@ -16,7 +16,7 @@ from napari_nucleigan.base.events import Job, Note, Progress
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.data.images.files import write_image, write_labels
 from napari_nucleigan.training.corrections import write_corrections
-from napari_nucleigan.widgets.base.layers import file_name, he_image
+from napari_nucleigan.widgets.base.layers import file_name
 
 if TYPE_CHECKING:
     from napari_nucleigan.training.recipes import Recipe
@@ -145,7 +145,7 @@ def write_pairs(pairs: tuple[TrainingPair, ...], folder: Path) -> Job[Path]:
     for number, pair in enumerate(pairs):
         source = pair.image
         yield Progress(number, len(pairs), f"writing {source.name}")
-        image = he_image(source.data, source.name, source.mpp, source.part.box, source.channel_first)
+        image = source.image()
         for note in image.notes:
             yield Note(f"{source.name}: {note}")
         labels = np.asarray(pair.labels())
@@ -208,8 +208,7 @@ def act(path: Path, action: Action, name: str = "") -> Job[Path]:
         return run_library.rename(path, name)
     if action == "delete":
         return run_library.delete(path)
-    process = RunProcess(path)
-    {"pause": process.pause, "resume": process.resume, "stop": process.stop, "kill": process.kill}[action]()
+    getattr(RunProcess(path), action)()
     return path
 
 

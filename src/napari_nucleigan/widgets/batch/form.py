@@ -17,13 +17,12 @@ from napari_nucleigan.segmentation.resume_log import ResumeLog
 from napari_nucleigan.widgets.base.fields import (
     check,
     forward,
-    menu_button,
     objective_button,
     pixel_size,
     row,
 )
-from napari_nucleigan.widgets.base.method_form import TIPS, MethodForm
-from napari_nucleigan.widgets.base.path_fields import DebouncedCheck, FolderField, ask_image_files, ask_image_folder
+from napari_nucleigan.widgets.base.model_picker import TIPS, MethodForm
+from napari_nucleigan.widgets.base.path_fields import DebouncedCheck, FolderField, images_button
 from napari_nucleigan.widgets.base.preferences import recall, remember
 
 if TYPE_CHECKING:
@@ -98,11 +97,8 @@ class ImagesField(QWidget):
         self._files: tuple[Path, ...] = ()
         self.line = QLineEdit()
         self.line.setPlaceholderText("Choose a folder or files")
-        self.choose = menu_button(
-            "Choose",
-            "Look for a folder of images, or for image files.",
-            {"Folder…": self._choose_folder, "Files…": self._choose_files},
-        )
+        tip = "Look for a folder of images, or for image files."
+        self.choose = images_button("Choose", tip, self, self._chosen, folder_first=True)
         for part in (self, self.line):
             part.setToolTip("The images to segment: a folder of PNG, JPEG, TIFF or slide files, or chosen files.")
         self.setLayout(row(self.line, self.choose))
@@ -121,15 +117,8 @@ class ImagesField(QWidget):
         self._files = tuple(map(Path, paths)) if len(paths) > 1 else ()
         self.line.setText(_summary(self._files) if self._files else "".join(map(str, paths)))
 
-    def _choose_folder(self) -> None:
-        if folder := ask_image_folder(self):
-            self._chosen([folder], Path(folder))
-
-    def _choose_files(self) -> None:
-        if files := ask_image_files(self):
-            self._chosen(files, Path(files[0]).parent)
-
-    def _chosen(self, paths: Sequence[str], folder: Path) -> None:
+    def _chosen(self, paths: Sequence[str]) -> None:
+        folder = Path(paths[0]) if Path(paths[0]).is_dir() else Path(paths[0]).parent
         remember("folder", str(folder))
         self.folder_chosen.emit(folder)
         self.set_paths(paths)

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QTabWidget, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QTabWidget
 
 from napari_nucleigan.metrics import OUTCOMES
-from napari_nucleigan.widgets.base.dock import Dock, Page, add_tabs
-from napari_nucleigan.widgets.base.fields import GAP, lay_out, menu_button, push_button, scrolled, set_text, silent
+from napari_nucleigan.widgets.base.dock import Dock, Page, RunBar, add_tabs
+from napari_nucleigan.widgets.base.fields import MARGIN, column, menu_button, push_button, scrolled, set_text, silent
 from napari_nucleigan.widgets.base.jobs import Runner
-from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.transforms import grid_to_viewer, viewer_to_grid
 from napari_nucleigan.widgets.evaluate.folders import EvaluateFolders
 from napari_nucleigan.widgets.evaluate.form import IOU, NOTHING, EvaluateChoices, EvaluateForm
@@ -166,17 +165,17 @@ class EvaluateLayers(Page):
         ticks.addWidget(self.form.outlines)
         ticks.addWidget(self.form.score)
         ticks.addStretch()
-        scores, buttons = QWidget(), QHBoxLayout()
+        buttons = QHBoxLayout()
         buttons.addWidget(self.copy_button)
         buttons.addWidget(self.export_button)
-        lay_out(scores, self.table, buttons, margins=(0, 6, 0, 0), spacing=GAP, tall=self.table)
+        scores = column(self.table, buttons, margins=(0, MARGIN, 0, 0), tall=self.table)
         add_tabs(
             self.tabs,
             (scores, "Figures", "How well the two layers agree."),
             (self.nuclei, "Nuclei", "Every nucleus, the worst first; a click flies there."),
             (self.plots, "Size and density", "How well small and large, scattered and crowded nuclei are found."),
         )
-        lay_out(self, self.form, ticks, self.bar, self.pointed, self.tabs, spacing=GAP, tall=self.tabs)
+        column(self.form, ticks, self.bar, self.pointed, self.tabs, inside=self, tall=self.tabs)
 
     def _connect(self) -> None:
         form = self.form

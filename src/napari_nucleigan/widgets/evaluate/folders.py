@@ -24,11 +24,10 @@ from napari_nucleigan.base.files import write_text
 from napari_nucleigan.evaluation import AVERAGED, evaluate_folders
 from napari_nucleigan.evaluation.report import figure_text
 from napari_nucleigan.metrics.scores import DEFINITIONS
-from napari_nucleigan.widgets.base.dock import Page, add_tabs
-from napari_nucleigan.widgets.base.fields import GAP, NO_MARGINS, lay_out, menu_button, push_button, set_text
+from napari_nucleigan.widgets.base.dock import Page, RunBar, add_tabs
+from napari_nucleigan.widgets.base.fields import NO_MARGINS, column, menu_button, push_button, set_text
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import add_once
-from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.evaluate.form import FolderForm
 from napari_nucleigan.widgets.evaluate.jobs import read_pair
 from napari_nucleigan.widgets.evaluate.table import RIGHT, cell
@@ -73,7 +72,7 @@ class ReportView(QWidget):
             (self.images, "Images", "Organs and their images; a click on a heading sorts, a double click opens."),
             (self.left_out, "Left out", "What was not compared, and why."),
         )
-        lay_out(self, self.tabs, margins=NO_MARGINS)
+        column(self.tabs, inside=self, margins=NO_MARGINS, tall=self.tabs)
         self.images.itemDoubleClicked.connect(lambda item, _: self._open(item))
         self.show_report(None)
 
@@ -110,13 +109,13 @@ class ReportView(QWidget):
         line = table.fontMetrics().height()
         table.verticalHeader().setDefaultSectionSize((2 * line if intervals else line) + 6)
         for row, name in enumerate(AVERAGED):
-            for column, (values, found) in enumerate(columns, start=1):
+            for at, (values, found) in enumerate(columns, start=1):
                 text, interval, tip = figure_text(name, values.get(name)), found.get(name), DEFINITIONS[name].text
                 if interval is not None and group is not None:
                     text += f"\n{figure_text(name, interval)}"
                     level = f"{group.bootstrap.level:.0%}".replace("%", " %")
                     tip += f"\nBelow it the {level} interval: {_INTERVAL}"
-                table.setItem(row, column, cell(text, tip, RIGHT))
+                table.setItem(row, at, cell(text, tip, RIGHT))
 
     def _show_images(self, report: Report | None) -> None:
         tree = self.images
@@ -152,11 +151,11 @@ class _Row(QTreeWidgetItem):
 
     def fill(self, name: str, values: Mapping[str, float | int | None]) -> None:
         self.setText(0, name)
-        for column, key in enumerate(IMAGE_COLUMNS, start=1):
+        for at, key in enumerate(IMAGE_COLUMNS, start=1):
             value = values.get(key)
-            self.setText(column, figure_text(key, value))
-            self.setData(column, _VALUE, value)
-            self.setTextAlignment(column, RIGHT)
+            self.setText(at, figure_text(key, value))
+            self.setData(at, _VALUE, value)
+            self.setTextAlignment(at, RIGHT)
 
     def __lt__(self, other: QTreeWidgetItem) -> bool:
         tree = self.treeWidget()
@@ -172,11 +171,11 @@ def _group_item(group: Group) -> QTreeWidgetItem:
     item.fill(f"{group.name} ({len(group.images)})", {**group.mean, "n_truth": group.n_truth, "n_pred": group.n_pred})
     font = item.font(0)
     font.setBold(True)
-    for column, name in enumerate(("", *IMAGE_COLUMNS)):
-        item.setFont(column, font)
+    for at, name in enumerate(("", *IMAGE_COLUMNS)):
+        item.setFont(at, font)
         interval = group.mean_intervals.get(name)
         if interval is not None:
-            item.setToolTip(column, f"{_MEAN} {group.bootstrap.level:.0%} interval: {figure_text(name, interval)}")
+            item.setToolTip(at, f"{_MEAN} {group.bootstrap.level:.0%} interval: {figure_text(name, interval)}")
     item.setToolTip(0, f"{len(group.images)} images. {_MEAN}")
     return item
 
@@ -187,15 +186,15 @@ def _overall_table() -> QTableWidget:
         definition = DEFINITIONS[name]
         unit = f" ({definition.unit})" if definition.unit else ""
         table.setItem(row, 0, cell(f"{definition.heading}{unit}", definition.text))
-    for column, (title, tip) in enumerate((("", ""), ("Mean over images", _MEAN), ("All nuclei pooled", _POOLED))):
+    for at, (title, tip) in enumerate((("", ""), ("Mean over images", _MEAN), ("All nuclei pooled", _POOLED))):
         header = QTableWidgetItem(title)
         header.setToolTip(tip)
-        table.setHorizontalHeaderItem(column, header)
+        table.setHorizontalHeaderItem(at, header)
     table.verticalHeader().hide()
     table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
     resize = QHeaderView.ResizeMode
-    for column in range(3):
-        table.horizontalHeader().setSectionResizeMode(column, resize.Stretch if column else resize.ResizeToContents)
+    for at in range(3):
+        table.horizontalHeader().setSectionResizeMode(at, resize.Stretch if at else resize.ResizeToContents)
     table.horizontalHeader().setHighlightSections(False)
     table.setMinimumHeight(140)
     return table
@@ -204,19 +203,19 @@ def _overall_table() -> QTableWidget:
 def _image_tree() -> QTreeWidget:
     tree = QTreeWidget()
     tree.setHeaderLabels(["Name", *(DEFINITIONS[name].heading for name in IMAGE_COLUMNS)])
-    for column, name in enumerate(IMAGE_COLUMNS, start=1):
+    for at, name in enumerate(IMAGE_COLUMNS, start=1):
         header = tree.headerItem()
         assert header is not None
-        header.setToolTip(column, DEFINITIONS[name].text)
-        header.setTextAlignment(column, RIGHT)
+        header.setToolTip(at, DEFINITIONS[name].text)
+        header.setTextAlignment(at, RIGHT)
     tree.setUniformRowHeights(True)
     tree.setIndentation(12)
     tree.setStyleSheet("QTreeWidget::item { padding: 2px; }")
     tree.header().setStretchLastSection(False)
     tree.header().setMinimumSectionSize(30)
     tree.header().resizeSection(0, _NAME)
-    for column in range(1, len(IMAGE_COLUMNS) + 1):
-        tree.header().setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+    for at in range(1, len(IMAGE_COLUMNS) + 1):
+        tree.header().setSectionResizeMode(at, QHeaderView.ResizeMode.ResizeToContents)
     tree.setMinimumHeight(140)
     tree.sortByColumn(0, Qt.SortOrder.AscendingOrder)
     return tree
@@ -306,7 +305,7 @@ class EvaluateFolders(Page):
         buttons = QHBoxLayout()
         for button in (self.copy_button, self.export_button, self.open_button):
             buttons.addWidget(button)
-        lay_out(self, self.form, self.bar, self.view, buttons, spacing=GAP, tall=self.view)
+        column(self.form, self.bar, self.view, buttons, inside=self, tall=self.view)
 
     def _connect(self) -> None:
         self.form.changed.connect(self._update)

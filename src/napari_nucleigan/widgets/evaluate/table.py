@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_nucleigan.metrics import OUTCOMES
 from napari_nucleigan.metrics.scores import DEFINITIONS
-from napari_nucleigan.widgets.base.fields import GAP, combo, lay_out
+from napari_nucleigan.widgets.base.fields import MARGIN, column, combo
 from napari_nucleigan.widgets.evaluate.jobs import COUNTS, DISTANCES, QUALITY, figures, rows_of
 from napari_nucleigan.widgets.evaluate.overlay import COLOURS, MEANINGS
 
@@ -52,9 +52,9 @@ class ScoreTable(QTableWidget):
         self._comparison: LayerComparison | None = None
         self._values: dict[str, QTableWidgetItem] = {}
         self.setHorizontalHeaderLabels(["Figure", "", "Count", ""])
-        for column, keys in ((0, left), (2, right)):
+        for at, keys in ((0, left), (2, right)):
             for row, key in enumerate(keys):
-                self._add(row, column, key)
+                self._add(row, at, key)
         _compact(self)
         self.horizontalHeader().setHighlightSections(False)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -279,7 +279,7 @@ class NucleiList(QWidget):
         line = QHBoxLayout()
         line.addWidget(self.kept, 1)
         line.addWidget(self.number)
-        lay_out(self, line, self.table, margins=(0, 6, 0, 0), spacing=GAP, tall=self.table)
+        column(line, self.table, inside=self, margins=(0, MARGIN, 0, 0), tall=self.table)
         self.kept.currentIndexChanged.connect(lambda _: self.model.keep(self.kept.currentData()))
         self.table.clicked.connect(self._clicked)
         self.table.selectionModel().selectionChanged.connect(self._moved)

@@ -14,12 +14,11 @@ from qtpy.QtCore import Signal
 from napari_nucleigan.base.errors import LabelsError, NucleiganError
 from napari_nucleigan.masks.sampler.statistics import mask_sizes, tissue_sizes
 from napari_nucleigan.widgets.base import layers
-from napari_nucleigan.widgets.base.fields import set_text, silent
+from napari_nucleigan.widgets.base.fields import list_choices, on_typed, set_text, show_pixel_size
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.masks import jobs
-from napari_nucleigan.widgets.masks.forms import ALL, EMPTY, SELECTED
+from napari_nucleigan.widgets.masks.forms import ALL, EMPTY, REPLACE, SELECTED, VIEW
 from napari_nucleigan.widgets.masks.panel import FILL, MaskPanel
-from napari_nucleigan.widgets.masks.sampler_form import REPLACE, VIEW
 from napari_nucleigan.widgets.masks.session import MaskSession
 from napari_nucleigan.widgets.masks.sync import editing_problem
 
@@ -78,11 +77,8 @@ class MasksWidget(MaskPanel):
         """List the layers again; napari calls this when layers come, go or are renamed."""
         image, session = self._over(), self.session
         session.refresh()
-        with silent(self.choice):
-            self.choice.clear()
-            for index, layer in enumerate(session.masks):
-                self.choice.addItem(layer.name, index)
-            self.choice.setCurrentIndex(session.masks.index(session.mask) if session.mask is not None else -1)
+        at = session.masks.index(session.mask) if session.mask is not None else None
+        list_choices(self.choice, ((layer.name, index) for index, layer in enumerate(session.masks)), at)
         chosen = session.images.index(image) if image in session.images else EMPTY
         self.canvas_form.set_images([layer.name for layer in session.images], chosen)
         self.edit_form.set_shapes({layer.name: partial(self.take_shapes, layer) for layer in session.foreign_shapes()})
@@ -190,8 +186,7 @@ class MasksWidget(MaskPanel):
         self.session.selected.connect(self._glance.start)
         self.session.noted.connect(self._say)
         self.session.failed.connect(self._failed)
-        self.mpp.valueChanged.connect(lambda mpp: self._mpp_typed(mpp, False))
-        self.mpp.editingFinished.connect(lambda: self._mpp_typed(self.mpp.value(), True))
+        on_typed(self.mpp, self._mpp_typed)
         self.canvas_form.changed.connect(self._show_place)
         self.canvas_form.create_button.clicked.connect(self.create)
         self.fill_form.changed.connect(self._update)
@@ -224,16 +219,12 @@ class MasksWidget(MaskPanel):
 
     def _show_mask(self) -> None:
         mpp, source = self.session.scale(self.mask)
-        if abs(self.mpp.value() - (mpp or 0.0)) > 1e-9:
-            with silent(self.mpp):
-                self.mpp.setValue(mpp or 0.0)
-        set_text(self.mpp_source, source)
+        show_pixel_size(self.mpp, self.mpp_source, mpp, source)
         self._rest.start()
         self._update()
 
-    def _mpp_typed(self, mpp: float, done: bool) -> None:
-        # "0" is how "0.5" begins: only a field that is left at 0 takes back what was typed before.
-        if self.mask is not None and (mpp or done):
+    def _mpp_typed(self, mpp: float) -> None:
+        if self.mask is not None:
             self.session.scales.give(self.mask, mpp)
             self._show_mask()
 

@@ -1,18 +1,26 @@
-"""Forms of the Masks widget: a new canvas, and drawing and editing."""
+"""Forms of the Masks widget: a new canvas, random nuclei, and drawing and editing."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QGridLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QWidget
+from superqt import QCollapsible
 
+from napari_nucleigan.base.settings import field_facts
+from napari_nucleigan.masks.polygons import PRESETS, PolygonMasks, preset
 from napari_nucleigan.widgets.base.fields import (
+    LARGEST_SEED,
+    MARGIN,
     Form,
     add_row,
+    check,
     combo,
+    enable,
+    fault,
+    form_layout,
     forward,
-    lay_out,
     list_choices,
     menu_button,
     objective_button,
@@ -22,19 +30,21 @@ from napari_nucleigan.widgets.base.fields import (
     set_menu,
     set_text,
     silent,
-    small_label,
     spin,
     whole,
 )
+from napari_nucleigan.widgets.base.settings_fields import Editor, make_editor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from qtpy.QtWidgets import QPushButton
 
+    from napari_nucleigan.base.settings import FieldFacts
+
+
 EMPTY = -1
 LARGEST_SIDE = 16384
-SELECTED, VIEW, ALL = "selected", "view", "all"
 _EDITS = {
     "jitter": (
         "Jitter",
@@ -48,33 +58,35 @@ _EDITS = {
     "delete": ("Delete", "Delete nuclei."),
 }
 
+FIRST = ("density", "area", "area_spread", "elongation", "touching", "clustering")
+"""Fields that are shown at once; the others are folded away."""
+SELECTED, WHOLE, VIEW, ALL = "selected", "whole", "view", "all"
+KEEP, REPLACE = "keep", "replace"
+_FITTED = "fitted"
 
-class CanvasForm(QWidget):
+
+class CanvasForm(Form):
     """Fields of a new mask."""
 
-    changed = Signal()
-
     def __init__(self) -> None:
-        super().__init__()
-        form = Form()
-        forward(self.changed, form.changed)
+        super().__init__(margin=MARGIN)
         over = combo(
             {"Empty canvas": EMPTY},
             "Where the new mask lies: on a canvas of its own, or over an image, with its size, place, units and axes.",
         )
-        self.over = form.add("Over", over)
+        self.over = self.add("Over", over)
         self.height, self.width_ = (
             whole(1, LARGEST_SIDE, 512, " pixels", f"{side} of the canvas in pixels.") for side in ("Height", "Width")
         )
-        add_row(form.rows, "Height", self.height)
-        add_row(form.rows, "Width", self.width_)
+        add_row(self.rows, "Height", self.height)
+        add_row(self.rows, "Width", self.width_)
         mpp = pixel_size("not known", "Side of a pixel in microns: about 0.25 at 40x, 0.5 at 20x.")
         mpp.setValue(0.25)
         self.magnification = objective_button(mpp)
-        self.mpp = form.add("Pixel size", mpp, self.magnification)
+        self.mpp = self.add("Pixel size", mpp, self.magnification)
         self.create_button = push_button("Create the mask")
-        self.problem_label = small_label()
-        lay_out(self, form, self.create_button, self.problem_label).addStretch()
+        self.rows.addRow(self.create_button)
+        self.problem_label = self.add_remark()
 
     def set_images(self, names: Sequence[str], chosen: int) -> None:
         """List the images that a mask can lie over, and choose one by its position, or `EMPTY`."""
@@ -96,20 +108,18 @@ class CanvasForm(QWidget):
 
     def set_state(self, problem: str) -> None:
         """Enable Create, or say why it cannot be pressed."""
-        self.create_button.setEnabled(not problem)
-        self.create_button.setToolTip(problem or "Add a Labels layer to draw nuclei in.")
+        enable(self.create_button, problem, "Add a Labels layer to draw nuclei in.")
         set_text(self.problem_label, problem)
 
 
-class EditForm(QWidget):
+class EditForm(Form):
     """Tools to draw with, and edits of nuclei."""
 
-    changed = Signal()
     edit_clicked = Signal(str)
     """Name of the edit."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(margin=MARGIN)
         self.paint_button = push_button(
             "Paint a nucleus",
             "Paint with a brush in the Labels layer, beginning a new nucleus. Press again, or M, for the next one.",
@@ -141,15 +151,12 @@ class EditForm(QWidget):
             button = self.buttons[name] = push_button(text, tip)
             button.clicked.connect(lambda _=False, name=name: self.edit_clicked.emit(name))
             grid.addWidget(button, *divmod(at, 3))
-        form = Form()
-        forward(self.changed, form.changed)
-        form.rows.addRow(_pair(self.paint_button, self.polygon_button))
-        form.rows.addRow(_pair(self.show_polygons, self.take))
-        self.scope = form.add("Change", scope)
-        self.selection_label = form.add_remark()
-        self.amount = form.add("Amount", amount)
-        form.rows.addRow(grid)
-        lay_out(self, form).addStretch()
+        self.rows.addRow(_pair(self.paint_button, self.polygon_button))
+        self.rows.addRow(_pair(self.show_polygons, self.take))
+        self.scope = self.add("Change", scope)
+        self.selection_label = self.add_remark()
+        self.amount = self.add("Amount", amount)
+        self.rows.addRow(grid)
 
     def set_shapes(self, actions: Mapping[str, Callable[[], object]]) -> None:
         """List the Shapes layers whose shapes can be taken."""
@@ -170,8 +177,7 @@ class EditForm(QWidget):
         """
         set_text(self.selection_label, selection)
         for name, button in self.buttons.items():
-            button.setEnabled(not problems[name])
-            button.setToolTip(problems[name] or _EDITS[name][1])
+            enable(button, problems[name], _EDITS[name][1])
         with silent(self.show_polygons):
             self.show_polygons.setChecked(polygons)
 
@@ -181,3 +187,158 @@ def _pair(left: QWidget, right: QWidget) -> QWidget:
     pair.setLayout(row(left, right))
     pair.layout().setStretch(1, 1)
     return pair
+
+
+class SamplerFields:
+    """One field for each number and switch of `PolygonMasks`.
+
+    Parameters
+    ----------
+    form : Form
+        Where they are put; it tells of changes too.
+    """
+
+    def __init__(self, form: Form) -> None:
+        self.base = PolygonMasks()
+        self._shown: dict[str, Any] = {}
+        self._editors: dict[str, Editor] = {}
+        rest = QWidget()
+        folded = form_layout(rest)
+        for name, facts in field_facts(PolygonMasks).items():
+            if facts.kind in (float, int, bool):
+                made = self._editors[name] = _editor(facts)
+                rows, field = form.rows if name in FIRST else folded, made.widget
+                add_row(rows, "" if isinstance(field, QCheckBox) else facts.title, field)
+                forward(form.changed, made.changed)
+        self.more = QCollapsible("More about the nuclei")
+        self.more.setDuration(0)
+        self.more.setContent(rest)
+        self.more.collapse(animate=False)
+        form.rows.addRow(self.more)
+        self.show_statistics(self.base)
+
+    def show_statistics(self, statistics: PolygonMasks) -> None:
+        """Show an organ or a fit, which the fields change from then on."""
+        self.base = statistics
+        for name, made in self._editors.items():
+            made.show(getattr(statistics, name))
+            self._shown[name] = made.get()
+
+    def statistics(self) -> PolygonMasks:
+        """Return what the fields stand for.
+
+        Raises
+        ------
+        RecipeError
+            If they do not go together.
+        """
+        # A field shows fewer digits than a fit has: what nobody touched keeps them all.
+        values = {name: made.get() for name, made in self._editors.items()}
+        touched = {name: value for name, value in values.items() if value != self._shown[name]}
+        return self.base.changed(**touched) if touched else self.base
+
+    @property
+    def fields(self) -> dict[str, QWidget]:
+        """Each field by its name."""
+        return {name: made.widget for name, made in self._editors.items()}
+
+
+class FillForm(Form):
+    """All fields that say which random nuclei to add, and where; it knows nothing of viewers or jobs."""
+
+    organ_changed = Signal()
+    """Another organ was chosen, or a fit."""
+
+    def __init__(self) -> None:
+        super().__init__(margin=MARGIN)
+        self._fit: PolygonMasks | None = None
+        names = {("All organs" if name == "all" else name.capitalize()): name for name in PRESETS}
+        organ = combo(
+            names,
+            "Tissue whose nuclei are imitated, as learnt from the training tiles of the Kumar data set. Choosing one "
+            "sets all fields below; change them as you like.",
+        )
+        self.fit = menu_button("Fit", "Learn all fields from the nuclei of a Labels layer.", {})
+        self.organ = self.add("Like", organ, self.fit, self._choose_organ)
+        self.sampler = SamplerFields(self)
+        region = combo(
+            {"Whole canvas": WHOLE, "Current view": VIEW},
+            "Where nuclei are added: everywhere, or in the part that the canvas shows now. A nucleus belongs to the "
+            "view if its centre does, and may reach beyond it.",
+        )
+        existing = combo(
+            {"Keep, fill between": KEEP, "Replace": REPLACE},
+            "What becomes of nuclei that are in the region. Kept ones are neither cut nor covered: a new nucleus that "
+            "would overlap one is left out. Replaced ones are deleted first. Undo brings them back.",
+        )
+        self.seed = whole(0, LARGEST_SEED, 0, "", "The same seed and fields lay out the same nuclei.")
+        self.next_seed = check(
+            "then next", "Go to the next seed after each fill, so that it adds other nuclei.", checked=True
+        )
+        self.fill_button = push_button("Fill")
+        self.region = self.add("Region", region)
+        self.existing = self.add("Nuclei there", existing)
+        add_row(self.rows, "Seed", self.seed, self.next_seed)
+        self.rows.addRow(self.fill_button)
+        self.problem_label = self.add_remark()
+        self._choose_organ()
+
+    def statistics(self) -> PolygonMasks:
+        """Return what the nuclei shall look like.
+
+        Raises
+        ------
+        RecipeError
+            If the fields do not go together.
+        """
+        return self.sampler.statistics()
+
+    def reference(self) -> tuple[PolygonMasks, str]:
+        """Return the chosen organ or fit as it was learnt, and its name."""
+        return self.sampler.base, self.organ.currentText()
+
+    def problem(self) -> str:
+        """Why the fields cannot be used; empty where they can."""
+        return fault(self.statistics)
+
+    def show_fit(self, statistics: PolygonMasks, name: str) -> None:
+        """Choose what was learnt from a layer."""
+        self._fit = statistics
+        with silent(self.organ):
+            self.organ.removeItem(self.organ.findData(_FITTED))
+            self.organ.addItem(f"Like “{name}”", _FITTED)
+            self.organ.setCurrentIndex(self.organ.count() - 1)
+        self._choose_organ()
+
+    def set_layers(self, actions: Mapping[str, Callable[[], object]]) -> None:
+        """List the Labels layers that can be learnt from."""
+        set_menu(self.fit, actions)
+        self.fit.setEnabled(bool(actions))
+
+    def set_state(self, problem: str) -> None:
+        """Enable Fill, or say why it cannot be pressed."""
+        enable(self.fill_button, problem, "Add random nuclei to the mask.")
+        set_text(self.problem_label, problem)
+
+    def step_seed(self) -> None:
+        """Go to the next seed, if the user wants that."""
+        if self.next_seed.isChecked():
+            self.seed.setValue(self.seed.value() + 1)
+
+    def _choose_organ(self) -> None:
+        name = self.organ.currentData()
+        self.sampler.show_statistics(self._fit if name == _FITTED and self._fit else preset(name))
+        self.organ_changed.emit()
+        self.changed.emit()
+
+
+def _editor(facts: FieldFacts) -> Editor:
+    high = facts.high or 1.0
+    made = make_editor(
+        facts,
+        2 if high <= 10 else 0 if facts.name == "density" else 1,
+        0.05 if high <= 2 else 0.1 if high <= 10 else 250 if facts.name == "density" else 1,
+    )
+    if isinstance(made.widget, QCheckBox):
+        made.widget.setText(facts.title)
+    return made

@@ -5,18 +5,18 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-import numpy as np
-from qtpy.QtCore import QPointF, QRectF, Qt
-from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
-from qtpy.QtWidgets import QProgressBar, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
+import pyqtgraph as pg
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QProgressBar, QSizePolicy, QTabWidget, QWidget
 
 from napari_nucleigan.masks.sampler.statistics import bin_edges
 from napari_nucleigan.widgets.base.dock import Dock
 from napari_nucleigan.widgets.base.fields import (
+    NO_MARGINS,
     add_row,
+    column,
     combo,
     form_layout,
-    lay_out,
     pixel_size,
     push_button,
     row,
@@ -24,28 +24,21 @@ from napari_nucleigan.widgets.base.fields import (
     small_label,
     warning_style,
 )
-from napari_nucleigan.widgets.masks.forms import CanvasForm, EditForm
-from napari_nucleigan.widgets.masks.sampler_form import FillForm
+from napari_nucleigan.widgets.base.legend import Plot, chart_colours
+from napari_nucleigan.widgets.masks.forms import CanvasForm, EditForm, FillForm
 
 if TYPE_CHECKING:
-    from napari.viewer import Viewer
-    from qtpy.QtGui import QPaintEvent
+    from collections.abc import Iterable
 
-    from napari_nucleigan.masks.sampler.statistics import Floats, Sizes
+    from napari.viewer import Viewer
+
+    from napari_nucleigan.masks.sampler.statistics import Sizes
 
 CANVAS, FILL, EDIT = range(3)
 """Positions of the tabs."""
 MASK, TISSUE = "#2f9e8f", "#e8871e"
 """Colours that can be told apart on dark and on light, also by the colour-blind."""
-
-
 _HEIGHT = 125
-
-
-_STEPS = (1.0, 2.0, 5.0, 10.0)
-
-
-_TICK = 3
 
 
 class MaskPanel(Dock):
@@ -71,10 +64,7 @@ class MaskPanel(Dock):
 
     def set_theme(self, name: str) -> None:
         """Use the colours of a napari theme."""
-        from napari.utils.theme import get_theme
-
-        theme = get_theme(name)
-        self.histogram.set_theme(theme.text.as_hex())
+        self.histogram.set_theme(*chart_colours(name)[:2])
         style = warning_style(name)
         labels = (self.mpp_source, self.canvas_form.problem_label, self.fill_form.problem_label, self.remark)
         for label in labels:
@@ -93,89 +83,43 @@ class MaskPanel(Dock):
         form.addRow(self.mpp_source)
         for name, part in (("Canvas", self.canvas_form), ("Fill", self.fill_form), ("Draw and edit", self.edit_form)):
             self.tabs.addTab(scrolled(part), name)
-        layout = lay_out(self, top)
-        layout.addWidget(self.tabs, 1)
         buttons = row(self.undo_button, self.redo_button)
         buttons.setStretch(1, 1)
-        layout.addLayout(buttons)
-        layout.addLayout(row(self.progress, self.cancel_button))
-        for part in (self.notes, self.remark, self.histogram):
-            layout.addWidget(part)
+        below = (buttons, row(self.progress, self.cancel_button), self.notes, self.remark, self.histogram)
+        column(top, self.tabs, *below, inside=self, tall=self.tabs)
         self.setMinimumWidth(360)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
 
-class Bars(QWidget):
-    """Bars for the mask and a line for the tissue.
+class _Percent(pg.AxisItem):
+    """An axis of percent."""
 
-    Painted here rather than by pyqtgraph, whose plots leave menus behind when they are closed.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.edges: Floats = np.array([0.0, 1.0])
-        self.mask: Floats | None = None
-        self.tissue: Floats | None = None
-        self.text = QColor("#888888")
-        self.setFixedHeight(_HEIGHT)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setToolTip("How large nuclei are: percent of them by area in square microns; the last bar has no end.")
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw the axes, the bars and the line."""
-        painter = QPainter(self)
-        metrics = painter.fontMetrics()
-        shares = [each for each in (self.mask, self.tissue) if each is not None]
-        top = max([1e-3, *(float(each.max()) for each in shares)]) * 1.05
-        left, line = metrics.horizontalAdvance("100%") + 2 * _TICK, metrics.height()
-        area = QRectF(left, line / 2, self.width() - left - _TICK, self.height() - 2.9 * line)
-        painter.setPen(self.text)
-        painter.drawLine(area.bottomLeft(), area.bottomRight())
-        painter.drawLine(area.topLeft(), area.bottomLeft())
-        for value in _ticks(100 * top, 3):
-            y = area.bottom() - area.height() * value / (100 * top)
-            painter.drawLine(QPointF(left - _TICK, y), QPointF(left, y))
-            box = QRectF(0, y - line / 2, left - 2 * _TICK, line)
-            painter.drawText(box, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, f"{value:g}%")
-        for value in _ticks(self.edges[-1], max(2, int(area.width() / 60))):
-            x = area.left() + area.width() * value / self.edges[-1]
-            painter.drawLine(QPointF(x, area.bottom()), QPointF(x, area.bottom() + _TICK))
-            box = QRectF(x - 40, area.bottom() + _TICK, 80, line)
-            painter.drawText(box, Qt.AlignmentFlag.AlignHCenter, f"{value:g}")
-        box = QRectF(area.left(), area.bottom() + _TICK + line, area.width(), 1.2 * line)
-        painter.drawText(box, Qt.AlignmentFlag.AlignHCenter, "area (µm²)")
-        for heights, colour, filled in ((self.mask, MASK, True), (self.tissue, TISSUE, False)):
-            if heights is None:
-                continue
-            points = [QPointF(area.left(), area.bottom())]
-            for at, height in enumerate(heights):
-                y = area.bottom() - area.height() * height / top
-                for edge in (self.edges[at], self.edges[at + 1]):
-                    points.append(QPointF(area.left() + area.width() * edge / self.edges[-1], y))
-            points.append(QPointF(area.right(), area.bottom()))
-            if filled:
-                painter.setPen(Qt.PenStyle.NoPen)
-                painter.setBrush(QColor(colour))
-                painter.drawPolygon(QPolygonF(points))
-            else:
-                painter.setPen(QPen(QColor(colour), 2))
-                painter.drawPolyline(QPolygonF(points))
-        painter.end()
+    def tickStrings(self, values: Iterable[float], scale: float, spacing: float) -> list[str]:
+        """Write numbers with their sign."""
+        return [f"{value:g}%" for value in values]
 
 
 class SizeHistogram(QWidget):
-    """A histogram of areas in µm², and the figures in words."""
+    """A histogram of areas in µm², bars for the mask and a line for the tissue, and the figures in words."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.bars = Bars()
         self.legend = small_label()
         self.legend.setTextFormat(Qt.TextFormat.RichText)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2)
-        layout.addWidget(self.legend)
-        layout.addWidget(self.bars)
+        self.chart = Plot(axisItems={"left": _Percent("left")})
+        self.chart.setFixedHeight(_HEIGHT)
+        # It takes the width that there is, and asks for none of the canvas.
+        self.chart.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.chart.setToolTip(
+            "How large nuclei are: percent of them by area in square microns; the last bar has no end."
+        )
+        self._plot = self.chart.getPlotItem()
+        self._plot.setMouseEnabled(x=False, y=False)
+        self._mask = pg.PlotCurveItem(fillLevel=0, brush=MASK, pen=None)
+        self._tissue = pg.PlotCurveItem(pen=pg.mkPen(TISSUE, width=2))
+        for curve in (self._mask, self._tissue):
+            self._plot.addItem(curve)
+        column(self.legend, self.chart, inside=self, margins=NO_MARGINS, spacing=2, stretch=False)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def show_sizes(self, mask: Sizes | None, tissue: Sizes | None, name: str) -> None:
@@ -188,28 +132,24 @@ class SizeHistogram(QWidget):
         name : str
             Name of the tissue.
         """
-        bars = self.bars
-        bars.edges = bin_edges(mask, tissue)
-        bars.mask, bars.tissue = (each.histogram(bars.edges) if each is not None else None for each in (mask, tissue))
-        bars.update()
+        edges, top = bin_edges(mask, tissue), 1e-3
+        for curve, sizes in ((self._mask, mask), (self._tissue, tissue)):
+            curve.setVisible(sizes is not None)
+            if sizes is not None:
+                shares = 100 * sizes.histogram(edges)
+                curve.setData(edges, shares, stepMode="center")
+                top = max(top, float(shares.max()))
+        self._plot.setRange(xRange=(0, edges[-1]), yRange=(0, 1.05 * top), padding=0)
         lines = [_line(MASK, "Mask", mask)] if mask is not None else []
         if tissue is not None:
             lines.append(_line(TISSUE, name, tissue))
         self.legend.setText("<br>".join(lines))
         self.legend.setVisible(bool(lines))
 
-    def set_theme(self, text: str) -> None:
-        """Use the colour of a theme's text."""
-        self.bars.text = QColor(text)
-        self.bars.update()
-
-
-def _ticks(end: float, most: int) -> list[float]:
-    """Round numbers from 0 to `end`, about `most` of them."""
-    raw = end / max(most, 1)
-    scale = 10 ** np.floor(np.log10(raw))
-    step = next(scale * each for each in _STEPS if scale * each >= raw * 0.999)
-    return [float(f"{value:.6g}") for value in np.arange(0, end + step * 1e-6, step)]
+    def set_theme(self, background: str, text: str) -> None:
+        """Use the colours of a theme."""
+        self.chart.paint_as(background, text)
+        self._plot.setLabel("bottom", "area (µm²)", color=text)
 
 
 def _line(colour: str, name: str, sizes: Sizes) -> str:

@@ -9,25 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QPushButton, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QToolButton
 
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.base.events import Progress
+from napari_nucleigan.base.settings import field_facts
 from napari_nucleigan.training.recipes import FINE_TUNING, SegmenterRecipe, fixed_by, read_recipe
 from napari_nucleigan.training.runs.run_library import default_folder
 from napari_nucleigan.training.runs.status import RunState
 from napari_nucleigan.widgets.base import layers, training_jobs
-from napari_nucleigan.widgets.base.background_runs import Activity, Closing
-from napari_nucleigan.widgets.base.dock import Page
-from napari_nucleigan.widgets.base.fields import add_row, combo, form_layout, silent, spin
+from napari_nucleigan.widgets.base.dock import Page, RunBar
+from napari_nucleigan.widgets.base.fields import NO_MARGINS, Form, check, column, combo, list_layers, push_button, spin
 from napari_nucleigan.widgets.base.image_sources import Source
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import file_name
 from napari_nucleigan.widgets.base.mask_layers import mask_reader, pairs_of
-from napari_nucleigan.widgets.base.run_bar import RunBar
-from napari_nucleigan.widgets.base.run_watcher import RunWatcher
-from napari_nucleigan.widgets.segment.drawn_regions import regions_reader
-from napari_nucleigan.widgets.segment.region_choice import ShapesPicker
+from napari_nucleigan.widgets.base.training_runs import Activity, Closing, RunWatcher
+from napari_nucleigan.widgets.segment.regions import ShapesPicker, regions_reader
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -73,19 +71,25 @@ class Corrections(Page):
         self._learnt_from: Image | None = None
 
         self.button = QToolButton()
-        self.page = QWidget()
-        self.labels = combo({}, "The nuclei of the chosen image, with your corrections in the regions below.")
-        self.regions = ShapesPicker(
+        self.page = Form()
+        labels = combo({}, "The nuclei of the chosen image, with your corrections in the regions below.")
+        regions = ShapesPicker(
             viewer,
             "corrected",
             "A Shapes layer with rectangles, polygons or ellipses around what you have corrected. Every nucleus in "
             "them must be right: what is not labelled there is background. What lies outside counts for nothing.",
         )
-        minutes = SegmenterRecipe.model_fields["minutes"].description or ""
-        self.minutes = spin(600.0, 1.0, 1, "no limit", " min", minutes)
-        self.again = QCheckBox("Segment again when done")
+        tip = field_facts(SegmenterRecipe)["minutes"].description
+        self.labels = self.page.add("Labels", labels, call=self._update)
+        self.regions = self.page.add("Regions", regions, call=self._update)
+        self.minutes = self.page.add("Learning", spin(600.0, 1.0, 1, "no limit", " min", tip))
+        self.again = check(
+            "Segment again when done",
+            "Segment the image with the new model as soon as it has learnt. Your layers stay.",
+            checked=True,
+        )
         self.bar = RunBar("Train the chosen model further, on the corrected regions only, in a process of its own.")
-        self.again_button = QPushButton("Segment again")
+        self.again_button = push_button("Segment again", "Choose the new model above, and segment the image with it.")
         self._runner, self._actor = Runner(self, activity=True), Runner(self)
         self._watcher = RunWatcher(self._folder, self)
         self._activity = Activity(self)
@@ -127,12 +131,7 @@ class Corrections(Page):
     def reset_choices(self) -> None:
         """List the layers again; what was chosen stays chosen."""
         self._labels = [labels for image, labels in pairs_of(self._viewer) if image is self._image]
-        before = self.labels.currentData()
-        with silent(self.labels):
-            self.labels.clear()
-            for layer in self._labels:
-                self.labels.addItem(layer.name, layer.unique_id)
-            self.labels.setCurrentIndex(max(0, self.labels.findData(before)) if self._labels else -1)
+        list_layers(self.labels, self._labels)
         self.regions.reset_choices()
         self._update()
 
@@ -172,14 +171,13 @@ class Corrections(Page):
         except NucleiganError as error:
             self._failed(error)
             return
-        source = Source(layers.pixels(image), image.name, self._mpp, channel_first=layers.is_channel_first(image))
         request = training_jobs.TrainRequest(
             kind="segmenter",
             recipe=recipe,
             name=f"{file_name(image.name)} fine-tuned",
             runs=self._folder,
             device=self._device,
-            data=(training_jobs.TrainingPair(source, mask_reader(labels), regions),),
+            data=(training_jobs.TrainingPair(Source.of(image, self._mpp), mask_reader(labels), regions),),
         )
         # Another image may be chosen before it has learnt.
         self._learnt_from = image
@@ -206,23 +204,13 @@ class Corrections(Page):
         self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.minutes.setMinimum(_FEWEST_MINUTES)
         self.minutes.setValue(read_recipe(FINE_TUNING).minutes)
-        self.again.setChecked(True)
-        self.again.setToolTip("Segment the image with the new model as soon as it has learnt. Your layers stay.")
-        self.again_button.setToolTip("Choose the new model above, and segment the image with it.")
         self.bar.run_button.setText("Fine-tune")
         self.bar.cancel_button.setText("Stop")
         self.bar.cancel_button.setToolTip("Save what was learnt so far, and end.")
-        form = form_layout(self.page)
-        add_row(form, "Labels", self.labels)
-        add_row(form, "Regions", self.regions)
-        add_row(form, "Learning", self.minutes)
         for part in (self.again, self.bar, self.again_button):
-            form.addRow(part)
+            self.page.rows.addRow(part)
         self.page.hide()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.button)
-        layout.addWidget(self.page)
+        column(self.button, self.page, inside=self, margins=NO_MARGINS, stretch=False)
 
     def _connect(self) -> None:
         self.button.toggled.connect(self._open)
@@ -230,8 +218,6 @@ class Corrections(Page):
         self.bar.run_clicked.connect(self.start)
         self.bar.cancel_clicked.connect(self.stop)
         self.again_button.clicked.connect(lambda: self._offer(self._image or self._learnt_from))
-        self.labels.currentIndexChanged.connect(lambda _: self._update())
-        self.regions.changed.connect(self._update)
         self._wire(self._runner, self._started, stopped=self._update)
         self._wire(self._actor, quiet=True)
         self._watcher.status.connect(self._told)

@@ -14,17 +14,16 @@ from qtpy.QtCore import Signal
 
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.widgets.base import image_sources, layers, preferences
-from napari_nucleigan.widgets.base.dock import Dock, column
-from napari_nucleigan.widgets.base.fields import scrolled, warning_style
+from napari_nucleigan.widgets.base.dock import ModelDock, RunBar
+from napari_nucleigan.widgets.base.fields import column, scrolled, warning_style
 from napari_nucleigan.widgets.base.image_sources import WHOLE_IMAGE
 from napari_nucleigan.widgets.base.jobs import Runner
-from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.transforms import PixelSizes
 from napari_nucleigan.widgets.segment import form as forms
 from napari_nucleigan.widgets.segment import jobs
 from napari_nucleigan.widgets.segment.corrections import Corrections
-from napari_nucleigan.widgets.segment.form import SlideFields, slide_request
-from napari_nucleigan.widgets.segment.region_choice import RegionChoice, ShapesPicker
+from napari_nucleigan.widgets.segment.form import SlideFields, slide_job
+from napari_nucleigan.widgets.segment.regions import RegionChoice, ShapesPicker
 from napari_nucleigan.widgets.segment.results import Refilter, Result, Results, run_key
 from napari_nucleigan.widgets.segment.slide_run import SlideRun, SlideShown
 
@@ -43,7 +42,7 @@ REFILTER_MS = 80
 """Rest after the last move of a filter before the labels are made again."""
 
 
-class SegmentWidget(Dock):
+class SegmentWidget(ModelDock):
     """Segment the nuclei of H&E images.
 
     Parameters
@@ -54,8 +53,6 @@ class SegmentWidget(Dock):
 
     done = Signal(object)
     """A run has ended: the list of its `results.Result`."""
-    ready = Signal()
-    """Models and devices are listed."""
     pops_up = True
 
     def __init__(self, napari_viewer: Viewer) -> None:
@@ -76,7 +73,7 @@ class SegmentWidget(Dock):
         )
         self.slide = SlideFields()
         self.form = forms.SegmentForm(self.shapes, self.slide)
-        self._choice = RegionChoice(napari_viewer, self.form, self.shapes, self.slide, self._scales, self)
+        self._choice = RegionChoice(napari_viewer, self.form, self.shapes, self._scales, self)
         self.bar = RunBar("Segment the nuclei.")
         self.corrections = Corrections(napari_viewer, self._preferences.run_folder)
         self._runner = Runner(self, activity=True)
@@ -125,10 +122,6 @@ class SegmentWidget(Dock):
         self._opener.start(image_sources.load_images(paths), "opening images")
         self._update()
 
-    def add_model_file(self, path: str | Path) -> None:
-        """Add a model file to the list, and choose it."""
-        self.form.picker.add(path)
-
     def run(self) -> None:
         """Segment the chosen images."""
         if self.running:
@@ -160,29 +153,23 @@ class SegmentWidget(Dock):
         return self.form.picker.waiting or self.form.problem() or self._choice.problem(chosen)
 
     def _connect(self) -> None:
+        self._connect_model()
         form = self.form
         form.paths_chosen.connect(self.open_paths)
-        form.picker.ready.connect(self.ready)
         form.image_changed.connect(self._image_chosen)
         form.mpp_typed.connect(self._mpp_typed)
         form.filters_changed.connect(self._rest.start)
         form.changed.connect(self._update)
-        self.bar.run_clicked.connect(self.run)
-        self.bar.cancel_clicked.connect(self.cancel)
-        self._wire(self.form.picker, quiet=True)
         self._wire(self._opener, self._opened)
         self._wire(self._runner, self._finished, failed=self._failed_run)
         self._wire(self.slides, self._finished_slide, failed=self._failed_run)
         self._wire(self._refilterer, quiet=True)
         self.shapes.button.clicked.connect(lambda: self.shapes.draw(self._selected()[0]))
         self._refilterer.shown.connect(self._refiltered)
-        self._refilterer.noted.connect(self.bar.note)
+        self._refilterer.noted.connect(self._noted)
         self.corrections.model_made.connect(self._learnt)
         self._choice.view_changed.connect(self._update)
         self._add_page(self.corrections)
-
-    def _docked(self) -> None:
-        self.form.picker.look()
 
     def shut_down(self) -> None:
         """Stop all work and let go of the viewer; the layers that were made stay."""
@@ -212,13 +199,11 @@ class SegmentWidget(Dock):
             self.form.set_mpp(None, text)
         self._update()
 
-    def _mpp_typed(self, mpp: float, done: bool) -> None:
-        # "0" is how "0.5" begins: only a field that is left at 0 takes back what was typed before.
-        if mpp or done:
-            for layer in (chosen := self._selected()):
-                if len(chosen) == 1 or layers.layer_mpp(layer) is None:
-                    self._scales.give(layer, mpp)
-            self._image_chosen()
+    def _mpp_typed(self, mpp: float) -> None:
+        for layer in (chosen := self._selected()):
+            if len(chosen) == 1 or layers.layer_mpp(layer) is None:
+                self._scales.give(layer, mpp)
+        self._image_chosen()
 
     def _update(self) -> None:
         running = self.running
@@ -250,10 +235,10 @@ class SegmentWidget(Dock):
         chosen = self.form.settings().model_copy(update={"tile": self._preferences.tile, "mpp": mpp})
         if self._choice.is_slide(layer, part):
             self.slide.remember()
-            self.slides.start(slide_request(layer, part, chosen, self.slide), layer)
+            self.slides.segment(slide_job(layer, part, chosen, self.slide), layer)
         else:
             self._key, self._part = run_key(layer, chosen, mpp, part), part
-            source = image_sources.Source(layers.pixels(layer), layer.name, mpp, part, layers.is_channel_first(layer))
+            source = image_sources.Source.of(layer, mpp, part)
             self._runner.start(jobs.segment_source(source, chosen), f"segmenting {layer.name}")
         self._update()
 
@@ -307,7 +292,7 @@ class SegmentWidget(Dock):
     def _refilter(self) -> None:
         if not self.running and not self.form.problem():
             chosen = self._results.latest(self._selected(), self.form.model.currentData())
-            self._refilterer.start(chosen, self.form.settings())
+            self._refilterer.filter(chosen, self.form.settings())
 
     def _refiltered(self, item: Result) -> None:
         self._made = [item] if item not in self._made else self._made

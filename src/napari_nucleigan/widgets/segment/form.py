@@ -17,18 +17,18 @@ from napari_nucleigan.widgets.base.fields import (
     combo,
     forward,
     list_choices,
-    menu_button,
     objective_button,
+    on_typed,
     pixel_size,
     set_text,
     show_pixel_size,
     small_label,
 )
 from napari_nucleigan.widgets.base.layers import ADD, REPLACE, file_name
-from napari_nucleigan.widgets.base.method_form import TIPS, MethodForm
-from napari_nucleigan.widgets.base.path_fields import FolderField, ask_image_files, ask_image_folder
+from napari_nucleigan.widgets.base.model_picker import TIPS, MethodForm
+from napari_nucleigan.widgets.base.path_fields import FolderField, images_button
 from napari_nucleigan.widgets.base.preferences import recall, remember
-from napari_nucleigan.widgets.segment.jobs import SlideRequest
+from napari_nucleigan.widgets.segment.jobs import SlideJob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,8 +59,8 @@ class SegmentForm(MethodForm):
 
     image_changed = Signal()
     """Another image was chosen."""
-    mpp_typed = Signal(float, bool)
-    """The user gives the microns per pixel, 0 for not known; and whether the field was left like that."""
+    mpp_typed = Signal(float)
+    """The user gives the microns per pixel; 0 for not known."""
     paths_chosen = Signal(list)
     """Image files, or a folder, to open."""
 
@@ -68,18 +68,13 @@ class SegmentForm(MethodForm):
         super().__init__()
         self.drawn, self.slide = drawn, slide
         forward(self.changed, self.image_changed, self.mpp_typed)
-        self.open = menu_button(
-            "Open",
-            "Open H&E images from files or a folder.",
-            {"Files…": self._choose_files, "Folder…": self._choose_folder},
-        )
+        self.open = images_button("Open", "Open H&E images from files or a folder.", self, self.paths_chosen.emit)
         image = combo({}, "The image to segment. All open image layers are listed.")
         self.image = self.add("Image", image, self.open, self.image_changed.emit)
         self.mpp = pixel_size("not known", TIPS["mpp"])
         self.magnification = objective_button(self.mpp)
         add_row(self.rows, "Pixel size", self.mpp, self.magnification)
-        self.mpp.valueChanged.connect(lambda mpp: self.mpp_typed.emit(mpp, False))
-        self.mpp.editingFinished.connect(lambda: self.mpp.value() or self.mpp_typed.emit(0.0, True))
+        on_typed(self.mpp, self.mpp_typed.emit)
         self.mpp_source = self.add_remark()
         region = combo(
             {"Whole image": WHOLE, "Current view": VIEW, "Drawn region": DRAWN},
@@ -127,14 +122,6 @@ class SegmentForm(MethodForm):
 
     def _show_drawn(self) -> None:
         self.rows.setRowVisible(self.drawn, self.region.currentData() == DRAWN)
-
-    def _choose_files(self) -> None:
-        if paths := ask_image_files(self):
-            self.paths_chosen.emit(paths)
-
-    def _choose_folder(self) -> None:
-        if folder := ask_image_folder(self):
-            self.paths_chosen.emit([folder])
 
 
 class SlideFields(QObject):
@@ -208,12 +195,12 @@ class SlideFields(QObject):
         set_text(self.replaced, "Replaces the results there." if there else "")
 
 
-def slide_request(image: Image, part: Region, settings: SegmentSettings, fields: SlideFields) -> SlideRequest:
+def slide_job(image: Image, part: Region, settings: SegmentSettings, fields: SlideFields) -> SlideJob:
     """Put together what is wanted of a slide."""
     folder = fields.folder.path
     assert folder is not None
     data = tuple(image.data) if image.multiscale else (image.data,)
-    return SlideRequest(
+    return SlideJob(
         file_name(image.name), layers.layer_file(image), data, folder, settings, part.region, fields.scheduler
     )
 

@@ -12,10 +12,9 @@ import zarr
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.base.events import Job, Note, Progress
 from napari_nucleigan.data.slides import Slide, open_slide
-from napari_nucleigan.data.slides.slide import as_level, with_overview
+from napari_nucleigan.data.slides.slide import ArrayLevel, as_level, with_overview
 from napari_nucleigan.segmentation import Segmentation, SegmentSettings, refilter, segment
 from napari_nucleigan.segmentation.slides import segment_slide
-from napari_nucleigan.widgets.base.layers import he_image
 
 if TYPE_CHECKING:
     import threading
@@ -46,7 +45,7 @@ def segment_source(source: Source, settings: SegmentSettings) -> Job[Segmentatio
         How.
     """
     yield Progress(0, 1, "loading the image")
-    image = he_image(source.data, source.name, source.mpp, source.part.box, source.channel_first)
+    image = source.image()
     for note in image.notes:
         yield Note(note)
     return _within(source.part, (yield from segment(image, settings)))
@@ -74,7 +73,7 @@ def _within(part: Region, segmentation: Segmentation) -> Segmentation:
 
 
 @dataclass(frozen=True, eq=False)
-class SlideRequest:
+class SlideJob:
     """What is wanted of a slide.
 
     Attributes
@@ -130,12 +129,12 @@ class SlideFindings:
         return next(path for path in self.result.outputs if path.name.endswith(suffix))
 
 
-def segment_levels(request: SlideRequest, turn: threading.Lock) -> Job[SlideFindings]:
+def segment_levels(request: SlideJob, turn: threading.Lock) -> Job[SlideFindings]:
     """Segment a slide, while its labels can be looked at.
 
     Parameters
     ----------
-    request : SlideRequest
+    request : SlideJob
         What is wanted.
     turn : Lock
         Held while the work goes on: a run that was cancelled may be in the middle of a step.
@@ -166,7 +165,7 @@ def segment_levels(request: SlideRequest, turn: threading.Lock) -> Job[SlideFind
     return replace(found, features=_features(found), density=_density(found))
 
 
-def _slide_of(request: SlideRequest) -> Slide:
+def _slide_of(request: SlideJob) -> Slide:
     """Open the slide's file, if it holds what the layer shows, else make a slide of what the layer shows."""
     if request.path is not None:
         try:
@@ -206,7 +205,7 @@ def _density(found: SlideFindings) -> NDArray[np.float32]:
     return read_density(found.output(".density.tif")).values
 
 
-class LabelLevel:
+class LabelLevel(ArrayLevel):
     """A level that is read where it is sliced, and of which nothing is kept: it may still be painted.
 
     Of a dask array napari keeps what it has read. Of a zarr array it reads whole chunks, whose outlines take longer to
@@ -218,17 +217,11 @@ class LabelLevel:
         Integers, shape (H, W).
     """
 
-    def __init__(self, array: zarr.Array[Any]) -> None:
-        self._array = array
-        self.shape: tuple[int, ...] = array.shape
-        self.dtype: np.dtype[Any] = array.dtype
-        self.ndim = array.ndim
-        self.size = array.size
-        self.chunks = (_STEP, _STEP)
+    chunks = (_STEP, _STEP)
 
-    def __getitem__(self, parts: Any) -> NDArray[Any]:
-        """Read a part."""
-        return np.asarray(self._array[parts])
+    def __init__(self, array: zarr.Array[Any]) -> None:
+        super().__init__(str(array.store_path), array)
+        self.size = array.size
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Read all."""

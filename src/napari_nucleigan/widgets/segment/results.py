@@ -6,29 +6,30 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, Signal
+import numpy as np
+from qtpy.QtCore import Signal
 
+from napari_nucleigan.base.events import Note
+from napari_nucleigan.widgets.base.dock import Figures
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import (
     CONTOUR,
     METADATA_KEY,
     Box,
-    full_labels,
     image_shape,
     is_large,
     labels_place,
     moved,
     nuclei_colormap,
 )
-from napari_nucleigan.widgets.base.run_bar import Figures
 from napari_nucleigan.widgets.segment.jobs import refilter_job
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    import numpy as np
     from napari.layers import Image, Labels
     from napari.viewer import Viewer
+    from qtpy.QtCore import QObject
 
     from napari_nucleigan.segmentation import Segmentation, SegmentSettings
     from napari_nucleigan.widgets.base.image_sources import Region
@@ -202,11 +203,15 @@ class Results:
 
 
 def _shown(image: Image, segmentation: Segmentation, box: Box | None) -> np.ndarray[Any, Any]:
-    """Labels of the size of the image; of a large one those of the region only."""
-    return segmentation.labels if is_large(image) else full_labels(segmentation, image_shape(image), box)
+    """Labels of the size of the image, with background around a region; of a large one those of the region only."""
+    if box is None or is_large(image):
+        return segmentation.labels
+    labels = np.zeros(image_shape(image), np.int32)
+    labels[slice(*box[:2]), slice(*box[2:])] = segmentation.labels
+    return labels
 
 
-class Refilter(QObject):
+class Refilter(Runner):
     """Cuts the kept masks of results into nuclei again, one after the other.
 
     Parameters
@@ -219,21 +224,15 @@ class Refilter(QObject):
 
     shown = Signal(object)
     """A `results.Result` whose layer shows the new nuclei."""
-    noted = Signal(str)
-    """What the user should know."""
-    failed = Signal(object)
-    """A `NucleiganError`."""
 
     def __init__(self, results: Results, parent: QObject) -> None:
         super().__init__(parent)
         self._results = results
         self._waiting: deque[Result] = deque()
         self._wanted: SegmentSettings | None = None
-        self._runner = Runner(self)
-        self._runner.finished.connect(self._finished)
-        self._runner.failed.connect(self.failed.emit)
+        self.finished.connect(self._finished)
 
-    def start(self, results: Iterable[Result], settings: SegmentSettings) -> None:
+    def filter(self, results: Iterable[Result], settings: SegmentSettings) -> None:
         """Give results the filters of some settings; what is still on its way is left."""
         self.cancel()
         self._waiting, self._wanted = deque(results), settings
@@ -242,19 +241,18 @@ class Refilter(QObject):
     def cancel(self) -> None:
         """Leave the results as they are."""
         self._waiting.clear()
-        self._runner.cancel()
+        super().cancel()
 
     def _next(self) -> None:
         while self._waiting and self._waiting[0].segmentation.field is None:
             name = self._waiting.popleft().image.name
-            self.noted.emit(f"The mask of “{name}” was too large to keep: press Run to apply the filters.")
+            self.noted.emit(Note(f"The mask of “{name}” was too large to keep: press Run to apply the filters."))
         if self._waiting:
             item = self._waiting[0]
             before = item.segmentation
             update = {name: getattr(self._wanted, name) for name in _FILTERS}
-            self._runner.start(
-                refilter_job(before, before.settings.model_copy(update=update), item.part), "filtering the nuclei"
-            )
+            settings = before.settings.model_copy(update=update)
+            self.start(refilter_job(before, settings, item.part), "filtering the nuclei")
 
     def _finished(self, segmentation: Segmentation) -> None:
         item = self._waiting.popleft()
@@ -263,7 +261,7 @@ class Refilter(QObject):
             pass
         elif item.edited:
             item = self._results.show(item.image, segmentation, item.key, item.part, replace=False)
-            self.noted.emit("You have painted in the labels: they were kept, a new layer was added.")
+            self.noted.emit(Note("You have painted in the labels: they were kept, a new layer was added."))
         else:
             self._results.update(item, segmentation)
         self.shown.emit(item)

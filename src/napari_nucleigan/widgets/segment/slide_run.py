@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QTimer
 
-from napari_nucleigan.base.events import Note, Painted, Progress
+from napari_nucleigan.base.events import Painted
 from napari_nucleigan.segmentation.slides.assembly import DENSITY_PIXEL
+from napari_nucleigan.widgets.base.dock import Figures
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import (
     CONTOUR,
@@ -25,16 +26,16 @@ from napari_nucleigan.widgets.base.layers import (
     nuclei_colormap,
     visible_box,
 )
-from napari_nucleigan.widgets.base.run_bar import Figures
-from napari_nucleigan.widgets.segment.jobs import SlideFindings, SlideRequest, open_levels, segment_levels
+from napari_nucleigan.widgets.segment.jobs import SlideFindings, SlideJob, open_levels, segment_levels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari.layers import Image, Labels, Layer
     from napari.viewer import Viewer
+    from qtpy.QtCore import QObject
 
-    from napari_nucleigan.base.errors import NucleiganError
+    from napari_nucleigan.base.events import Progress
 
 REFRESH_MS = 1000
 """Between two looks at what was painted; more where a look takes long."""
@@ -77,8 +78,8 @@ class SlideShown:
         return f"Written to {found.outputs[0].parent}: {names}.{missing}"
 
 
-class SlideRun(QObject):
-    """Segments one slide at a time, and shows its nuclei as they are found.
+class SlideRun(Runner):
+    """Segments one slide at a time, and shows its nuclei as they are found; what it has finished is a `SlideShown`.
 
     Parameters
     ----------
@@ -88,19 +89,8 @@ class SlideRun(QObject):
         The widget that owns it.
     """
 
-    progressed = Signal(object)
-    """`events.Progress`."""
-    noted = Signal(object)
-    """`events.Note`."""
-    finished = Signal(object)
-    """The `SlideShown`."""
-    failed = Signal(object)
-    """A `NucleiganError`."""
-    stopped = Signal()
-    """The run was cancelled."""
-
     def __init__(self, viewer: Viewer, parent: QObject) -> None:
-        super().__init__(parent)
+        super().__init__(parent, activity=True)
         self._viewer = viewer
         self._turn = threading.Lock()
         self._image: Image | None = None
@@ -109,28 +99,13 @@ class SlideRun(QObject):
         self._nuclei = 0
         self.live: LiveLayer | None = None
         """What is shown of the run so far."""
-        self._runner = Runner(self, activity=True)
-        self._runner.progressed.connect(self._progressed)
-        self._runner.noted.connect(self._told)
-        self._runner.finished.connect(self._finished)
-        self._runner.failed.connect(self._failed)
-        self._runner.stopped.connect(self._stopped)
-        self._timer = QTimer(self, singleShot=True, interval=REFRESH_MS)
-        self._timer.timeout.connect(self._refresh)
+        self._rest = QTimer(self, singleShot=True, interval=REFRESH_MS)
+        self._rest.timeout.connect(self._refresh)
 
-    @property
-    def running(self) -> bool:
-        """Whether a slide is being segmented."""
-        return self._runner.running
-
-    def start(self, request: SlideRequest, image: Image) -> None:
+    def segment(self, request: SlideJob, image: Image) -> None:
         """Segment a slide that a layer shows."""
         self._image, self._labels, self._tiles, self._nuclei, self.live = image, None, None, 0, None
-        self._runner.start(segment_levels(request, self._turn), f"segmenting {image.name}")
-
-    def cancel(self) -> None:
-        """Stop; finished tiles are kept, and the layer says that it is unfinished."""
-        self._runner.cancel()
+        self.start(segment_levels(request, self._turn), f"segmenting {image.name}")
 
     def kept(self) -> str:
         """Say what is kept of a run that did not come to its end."""
@@ -138,24 +113,28 @@ class SlideRun(QObject):
             return ""
         return f"{self._tiles.done} of {self._tiles.total} tiles are kept: Run goes on from there."
 
-    def _progressed(self, event: Progress) -> None:
-        if event.what == _TILES:
-            self._tiles = event
+    def _tell(self, kind: str, value: Any = None) -> None:
+        if kind == "progressed" and value.what == _TILES:
+            self._tiles = value
             count = "1 nucleus" if self._nuclei == 1 else f"{self._nuclei} nuclei"
-            event = Progress(
-                event.done, event.total, f"{event.done} of {event.total} tiles · {count}", event.seconds_left
-            )
-        self.progressed.emit(event)
-
-    def _told(self, event: object) -> None:
-        if isinstance(event, Note):
-            self.noted.emit(event)
-        elif isinstance(event, Painted):
-            self._painted(event)
-        elif isinstance(event, SlideFindings) and self._image is not None and self._image in self._viewer.layers:
-            self._timer.stop()
-            self._labels = show_findings(self._viewer, self._image, event, self.live)
-            self.live = None
+            value = replace(value, what=f"{value.done} of {value.total} tiles · {count}")
+        elif isinstance(value, Painted):
+            self._painted(value)
+            return
+        elif kind == "finished":
+            value = self._finished(value)
+        elif isinstance(value, SlideFindings):
+            if self._image is not None and self._image in self._viewer.layers:
+                self._rest.stop()
+                self._labels = show_findings(self._viewer, self._image, value, self.live)
+                self.live = None
+            return
+        if kind in ("finished", "failed", "stopped"):
+            self._rest.stop()
+            if self.live is not None:
+                self.live.leave()
+            self.live = self._image = self._labels = None
+        super()._tell(kind, value)
 
     def _painted(self, event: Painted) -> None:
         self._nuclei = event.nuclei
@@ -164,8 +143,8 @@ class SlideRun(QObject):
         if self.live is None:
             self.live = LiveLayer(self._viewer, self._image, event.path)
         self.live.mark(event)
-        if not self._timer.isActive():
-            self._timer.start()
+        if not self._rest.isActive():
+            self._rest.start()
 
     def _refresh(self) -> None:
         if self.live is None:
@@ -173,29 +152,14 @@ class SlideRun(QObject):
         begun = time.perf_counter()
         self.live.refresh()
         spent = 1000 * (time.perf_counter() - begun)
-        self._timer.setInterval(max(REFRESH_MS, round(_SHARE * spent)))
+        self._rest.setInterval(max(REFRESH_MS, round(_SHARE * spent)))
 
-    def _finished(self, found: SlideFindings) -> None:
+    def _finished(self, found: SlideFindings) -> SlideShown:
         image, labels = self._image, self._labels
         assert image is not None
         if labels is not None and labels in self._viewer.layers:
             describe(self._viewer, image, labels, found)
-        self._end()
-        self.finished.emit(SlideShown(image, labels, found))
-
-    def _failed(self, error: NucleiganError) -> None:
-        self._end()
-        self.failed.emit(error)
-
-    def _stopped(self) -> None:
-        self._end()
-        self.stopped.emit()
-
-    def _end(self) -> None:
-        self._timer.stop()
-        if self.live is not None:
-            self.live.leave()
-        self.live = self._image = self._labels = None
+        return SlideShown(image, labels, found)
 
 
 class LiveLayer:

@@ -12,11 +12,10 @@ from napari.utils.notifications import show_info
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QTabWidget
 
-from napari_nucleigan.widgets.base.dock import Dock, add_tabs, column
-from napari_nucleigan.widgets.base.fields import GAP, scrolled, set_text, warning_style
+from napari_nucleigan.widgets.base.dock import ModelDock, RunBar, add_tabs
+from napari_nucleigan.widgets.base.fields import GAP, column, scrolled, set_text, warning_style
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import REPLACE
-from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.synthesize import jobs
 from napari_nucleigan.widgets.synthesize.form import PaintForm, SavePairDialog, SetSection
 from napari_nucleigan.widgets.synthesize.layers import Choices, LivePainting, Outlines, PaintedImage, PaintedImages
@@ -34,7 +33,7 @@ REST_MS = 150
 """Rest after the last change of a setting before live mode paints again."""
 
 
-class SynthesizeWidget(Dock):
+class SynthesizeWidget(ModelDock):
     """Paint H&E from masks of nuclei.
 
     Parameters
@@ -47,8 +46,6 @@ class SynthesizeWidget(Dock):
     """A run has ended: its `PaintedImage`, or None where the mask is gone."""
     followed = Signal(float)
     """Live: the picture shows the mask again; seconds since the first edit that it did not show."""
-    ready = Signal()
-    """Models and devices are listed."""
     pops_up = True
 
     def __init__(self, napari_viewer: Viewer) -> None:
@@ -99,10 +96,6 @@ class SynthesizeWidget(Dock):
         """Choose a mask layer in the form."""
         self.form.mask.setCurrentIndex(self._choices.masks.index(layer))
 
-    def add_model_file(self, path: str | Path) -> None:
-        """Add a model file to the list, and choose it."""
-        self.form.picker.add(path)
-
     def problem(self, needs_mask: bool = True) -> str:
         """Why nothing can be painted now, or not the chosen mask; empty where it can."""
         return self.form.picker.waiting or (needs_mask and self._choices.problem()) or self.form.problem()
@@ -143,17 +136,14 @@ class SynthesizeWidget(Dock):
         self._fill(scrolled(inner), 320)
 
     def _connect(self) -> None:
+        self._connect_model()
         form = self.form
         form.mask_changed.connect(self._mask_chosen)
         form.mpp_typed.connect(self._mpp_typed)
-        form.picker.ready.connect(self.ready)
         form.live.toggled.connect(self._live_toggled)
         form.outlines.toggled.connect(self._outline)
         form.changed.connect(self._changed)
-        self.bar.run_clicked.connect(self.run)
-        self.bar.cancel_clicked.connect(self.cancel)
         self.save_button.clicked.connect(self.save_pair)
-        self._wire(self.form.picker, quiet=True)
         self._wire(self._runner, self._finished)
         self._wire(self._saver, self._saved, stopped=self._update, quiet=True)
         self.live.progressed.connect(self._progressed)
@@ -163,9 +153,6 @@ class SynthesizeWidget(Dock):
         self.live.begun.connect(self._begun)
         self.live.patched.connect(self._patched)
         self.live.followed.connect(self._followed)
-
-    def _docked(self) -> None:
-        self.form.picker.look()
 
     def shut_down(self) -> None:
         """Stop all work and let go of the viewer; the layers that were made stay."""

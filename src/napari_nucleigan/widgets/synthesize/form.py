@@ -14,16 +14,16 @@ from napari_nucleigan.data.images.files import IMAGE_SUFFIXES
 from napari_nucleigan.masks.polygons import PRESETS
 from napari_nucleigan.models import DEFAULT_SYNTHESIZER
 from napari_nucleigan.synthesis.settings import SetSettings, SynthesisSettings
-from napari_nucleigan.widgets.base.dock import Page
+from napari_nucleigan.widgets.base.dock import Page, RunBar
 from napari_nucleigan.widgets.base.fields import (
     LARGEST_SEED,
     Form,
     add_row,
     check,
+    column,
     combo,
     fault,
     forward,
-    lay_out,
     menu_button,
     pixel_size,
     push_button,
@@ -39,7 +39,6 @@ from napari_nucleigan.widgets.base.layers import ADD, REPLACE
 from napari_nucleigan.widgets.base.model_picker import ModelPicker
 from napari_nucleigan.widgets.base.path_fields import FolderField
 from napari_nucleigan.widgets.base.preferences import recall, remember
-from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.synthesize.jobs import FIT, ITSELF, SetRequest, make_set, pair_files
 
 if TYPE_CHECKING:
@@ -273,7 +272,7 @@ class SetSection(Page):
         for name, field in (("Pairs", self.count), ("Size", self.side), ("Consistency", self.consistency)):
             add_row(self.fields.rows, name, field)
         self.folder = self.fields.add("Folder", folder, call=self.update_state)
-        lay_out(self, self.fields, self.bar).addStretch()
+        column(self.fields, self.bar, inside=self)
         self.bar.run_clicked.connect(self.run)
         self.bar.cancel_clicked.connect(self.cancel)
         self._wire(self._runner, self._finished)

@@ -20,7 +20,7 @@ from napari_nucleigan.labels.regions import check_labels
 from napari_nucleigan.models import load_model, resolve
 from napari_nucleigan.synthesis.pair_log import PROVENANCE
 from napari_nucleigan.synthesis.settings import SetSettings
-from napari_nucleigan.widgets.base.layers import file_name, he_image
+from napari_nucleigan.widgets.base.layers import file_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,10 +74,7 @@ class Appearance:
 
     def images(self) -> dict[str, HEImage]:
         """Make images of the references; for a worker, since it may load from disk."""
-        return {
-            name: he_image(source.data, source.name, source.mpp, None, source.channel_first)
-            for name, source in self.references.items()
-        }
+        return {name: source.image() for name, source in self.references.items()}
 
     def written(self, folder: Path) -> SynthesisSettings:
         """Fill the references in as files of a folder.

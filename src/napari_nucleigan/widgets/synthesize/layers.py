@@ -341,8 +341,7 @@ class Choices:
         for name, box in (("style", self._form.style_box), ("restain", self._form.restain)):
             layer = next((item for item in self._images if box.value == f"{LAYER}{item.unique_id}"), None)
             if layer is not None:
-                pixels, mpp = layers.pixels(layer), layers.layer_mpp(layer)
-                references[name] = Source(pixels, layer.name, mpp, channel_first=layers.is_channel_first(layer))
+                references[name] = Source.of(layer, layers.layer_mpp(layer))
                 update[name] = plain[name]
         return Appearance(self._form.settings(**update), references)
 

@@ -1,7 +1,8 @@
-"""Live chart: many curves over training steps, thinned to what the screen can show."""
+"""Live chart: many curves over training steps, thinned to what the screen can show; and what is said of a run."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,11 +10,14 @@ import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import Qt, Signal
 
-from napari_nucleigan.widgets.base.legend import Plot
+from napari_nucleigan.training.runs.status import RunState
+from napari_nucleigan.widgets.base.legend import Plot, pretty
 from napari_nucleigan.widgets.train.series import Curve, thin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from napari_nucleigan.training.runs.status import RunStatus
 
     Key = tuple[str, str]  # of a line: its run and its name
 
@@ -22,6 +26,7 @@ _PALE = 70  # of 255: raw values behind their running mean
 _OUTLIERS = 0.02  # share of the raw values at either end that may lie outside of the chart
 _DOT = 5  # pixels
 _MOST_DOTS = 60
+_BEST = ("aji", "train_aji", "own_aji", "f1")
 _AXIS = 60  # pixels, so that charts above each other begin at the same place
 
 
@@ -188,3 +193,39 @@ def span(curves: Iterable[Curve]) -> tuple[float, float]:
     """First and last step of curves; 0 and 1 where there are none."""
     ends = [(curve.steps[0], curve.steps[-1]) for curve in curves if len(curve)]
     return (float(min(a for a, _ in ends)), float(max(b for _, b in ends))) if ends else (0.0, 1.0)
+
+
+def word(state: RunState) -> str:
+    """Write a state for people."""
+    return str(state).capitalize()
+
+
+def allowed(status: RunStatus) -> set[str]:
+    """Tell what can be done with a run now, of pause, resume, stop, kill, rename and delete."""
+    state = status.state
+    if state in (RunState.RUNNING, RunState.QUEUED):
+        return {"pause", "stop", "kill"}
+    if state is RunState.PAUSED:
+        return {"resume", "stop", "kill"}
+    if state is RunState.STOPPING:
+        return {"kill"}
+    return {"rename", "delete", *(["resume"] if state.resumable else [])}
+
+
+def best_score(status: RunStatus) -> tuple[str, float] | None:
+    """Name and value of the score that is shown in lists; None before the first validation."""
+    for name in (*_BEST, *status.best):
+        if name in status.best:
+            return pretty(name), status.best[name]
+    return None
+
+
+def ago(moment: float) -> str:
+    """Write how long ago a moment was."""
+    seconds = max(0.0, time.time() - moment)
+    if not moment:
+        return ""
+    for length, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
+    return "now"

@@ -1,7 +1,7 @@
 """The Train widget: new runs, the run that is open, and the list of all runs.
 
 It shows forms (`form`), starts processes in threads (`base.training_jobs`), and shows what a thread of its own sees in
-the run folders (`base.run_watcher`). The training itself is a process of its own, which outlives napari.
+the run folders (`base.training_runs`). The training itself is a process of its own, which outlives napari.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.training.runs.run_library import default_folder
 from napari_nucleigan.training.runs.status import RunState, state_of
 from napari_nucleigan.widgets.base import preferences, training_jobs
-from napari_nucleigan.widgets.base.background_runs import Activity, Closing
-from napari_nucleigan.widgets.base.dock import Dock, add_tabs, column
-from napari_nucleigan.widgets.base.fields import scrolled, set_text, small_label
+from napari_nucleigan.widgets.base.dock import Dock, RunBar, add_tabs
+from napari_nucleigan.widgets.base.fields import column, scrolled, set_text, small_label
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import (
     METADATA_KEY,
@@ -31,8 +30,8 @@ from napari_nucleigan.widgets.base.layers import (
     layer_problem,
     selection_kept,
 )
-from napari_nucleigan.widgets.base.run_bar import RunBar
-from napari_nucleigan.widgets.base.run_watcher import PreviewImage, RunWatcher, best_score
+from napari_nucleigan.widgets.base.training_runs import Activity, Closing, PreviewImage, RunWatcher
+from napari_nucleigan.widgets.train.charts import best_score
 from napari_nucleigan.widgets.train.form import TrainForm
 from napari_nucleigan.widgets.train.runs import WIDGETS, RunPanel, RunsList
 

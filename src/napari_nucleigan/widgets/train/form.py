@@ -27,10 +27,10 @@ from napari_nucleigan.widgets.base.fields import (
     NO_MARGINS,
     Form,
     check,
+    column,
     combo,
     fault,
     forward,
-    lay_out,
     menu_button,
     silent,
     spin,
@@ -113,7 +113,7 @@ class TrainForm(QWidget):
         name.setToolTip("Name of the run, and of its model. A number is added where there is such a run.")
         self.name = bottom.add("Name", name)
         parts: tuple[Any, ...] = (top, self.data, below, *self.fields.values(), bottom)
-        lay_out(self, *parts, margins=NO_MARGINS)
+        column(*parts, inside=self, margins=NO_MARGINS, stretch=False)
         forward(self.changed, *(part.changed for part in parts))
         self._kind_chosen()
 

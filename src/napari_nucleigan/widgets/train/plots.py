@@ -22,10 +22,9 @@ from qtpy.QtWidgets import (
 
 from napari_nucleigan.base.errors import NucleiganError, OutputError
 from napari_nucleigan.base.files import atomic_write
-from napari_nucleigan.widgets.base.fields import NO_MARGINS, check, lay_out, menu_button, push_button, slider
-from napari_nucleigan.widgets.base.legend import DARK, Legend, chart_colours
+from napari_nucleigan.widgets.base.fields import NO_MARGINS, check, column, menu_button, push_button, slider
+from napari_nucleigan.widgets.base.legend import DARK, Legend, chart_colours, pretty
 from napari_nucleigan.widgets.base.path_fields import ask_file
-from napari_nucleigan.widgets.base.run_watcher import pretty
 from napari_nucleigan.widgets.train.charts import STYLES, Chart, Line, span
 from napari_nucleigan.widgets.train.series import LR, Curve, Series, save_table
 
@@ -158,7 +157,7 @@ class LivePlots(QWidget):
             chart.getPlotItem().setXLink(self.losses.getPlotItem())
         self.step.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         parts = (buttons, self.run_names, self.names, self.splitter, self.step)
-        lay_out(self, *parts, margins=NO_MARGINS, spacing=4, tall=self.splitter)
+        column(*parts, inside=self, margins=NO_MARGINS, spacing=4, tall=self.splitter)
         self.run_names.hide()
 
     def _connect(self) -> None:

@@ -25,16 +25,16 @@ from qtpy.QtWidgets import (
 from napari_nucleigan.base.events import duration
 from napari_nucleigan.training.runs.status import RunState
 from napari_nucleigan.widgets.base.fields import (
-    GAP,
     check,
+    column,
     is_dark,
-    lay_out,
     push_button,
     set_text,
     silent,
     small_label,
 )
-from napari_nucleigan.widgets.base.run_watcher import ago, allowed, best_score, colour, word
+from napari_nucleigan.widgets.base.training_runs import colour
+from napari_nucleigan.widgets.train.charts import ago, allowed, best_score, word
 from napari_nucleigan.widgets.train.plots import MOST_RUNS, LivePlots
 from napari_nucleigan.widgets.train.series import Series
 
@@ -185,11 +185,12 @@ class RunPanel(QWidget):
     def _build(self) -> None:
         buttons = QGridLayout()
         buttons.setSpacing(4)
-        for column, button in enumerate(self.buttons.values()):
-            buttons.addWidget(button, 0, column)
+        for at, button in enumerate(self.buttons.values()):
+            buttons.addWidget(button, 0, at)
         buttons.addWidget(self.use_button, 1, 0, 1, 2)
         buttons.addWidget(self.preview, 1, 2, 1, 2)
-        lay_out(self, self.title, self.progress, self.message, self.log, buttons, self.plots, tall=self.plots)
+        parts = (self.title, self.progress, self.message, self.log, buttons, self.plots)
+        column(*parts, inside=self, tall=self.plots)
 
     def _describe(self) -> None:
         status = self._status
@@ -285,8 +286,8 @@ class RunsList(QWidget):
         header.setStretchLastSection(False)
         header.setMinimumSectionSize(30)
         header.resizeSection(0, _NAME)
-        for column in range(1, len(COLUMNS)):
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+        for at in range(1, len(COLUMNS)):
+            header.setSectionResizeMode(at, QHeaderView.ResizeMode.ResizeToContents)
         self.empty = QLabel(f"There are no runs in {folder} yet.")
         self.empty.setWordWrap(True)
         self.empty.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -295,7 +296,7 @@ class RunsList(QWidget):
         grid.setSpacing(4)
         for index, button in enumerate(self.buttons.values()):
             grid.addWidget(button, index // 3, index % 3)
-        lay_out(self, self.empty, self.tree, grid, spacing=GAP, tall=self.tree)
+        column(self.empty, self.tree, grid, inside=self, tall=self.tree)
         self.tree.itemSelectionChanged.connect(self._update)
         self.tree.itemDoubleClicked.connect(lambda item, _: self.opened.emit(item.data(0, _PATH)))
         self.buttons["open"].clicked.connect(lambda: self.opened.emit(self.selected[0]))
@@ -357,15 +358,15 @@ class RunsList(QWidget):
         best = best_score(status)
         score = f"{best[1]:.3f}" if best else ""
         texts = (status.name, word(status.state), score, ago(status.activity), status.recipe)
-        for column, text in enumerate(texts):
-            if item.text(column) != text:
-                item.setText(column, text)
+        for at, text in enumerate(texts):
+            if item.text(at) != text:
+                item.setText(at, text)
         item.setForeground(1, QBrush(QColor(colour(status.state, self._dark))))
         steps = "" if status.step is None else f"\nstep {status.step}" + (f" of {status.steps}" if status.steps else "")
         score = f"\nbest {best[0]} {best[1]:.4f} at step {status.best_step}" if best else ""
         tip = f"{status.path}\n{status.message}{steps}{score}"
-        for column in range(len(COLUMNS)):
-            item.setToolTip(column, tip)
+        for at in range(len(COLUMNS)):
+            item.setToolTip(at, tip)
 
     def _update(self) -> None:
         chosen = [self._statuses[path] for path in self.selected if path in self._statuses]

@@ -17,9 +17,9 @@ from napari_nucleigan.widgets.base.fields import (
     NO_MARGINS,
     Form,
     add_row,
+    column,
     combo,
     form_layout,
-    lay_out,
     pixel_size,
     silent,
 )
@@ -60,7 +60,7 @@ class FolderReader(QWidget):
         self.labelled = True
         self._check = DebouncedCheck(self, self._look, "looking into the folder", attrgetter("text"))
         self.remark = self._check.remark
-        lay_out(self, self.field, self.remark, margins=NO_MARGINS, spacing=2)
+        column(self.field, self.remark, inside=self, margins=NO_MARGINS, spacing=2, stretch=False)
         self.field.changed.connect(self._check.look)
 
     @property
@@ -177,15 +177,7 @@ class DataSection(Form):
             assert path is not None
             return path
         return tuple(
-            TrainingPair(
-                Source(
-                    layers.pixels(image),
-                    image.name,
-                    self._scales.of(image)[0],
-                    channel_first=layers.is_channel_first(image),
-                ),
-                mask_reader(labels),
-            )
+            TrainingPair(Source.of(image, self._scales.of(image)[0]), mask_reader(labels))
             for image, labels in self.pairs
         )
 
@@ -268,7 +260,7 @@ class RecipeFields(QWidget):
         self.advanced.hide()
         main = QWidget()
         self._fill(main, MAIN)
-        lay_out(self, main, self.advanced_button, self.advanced, margins=NO_MARGINS)
+        column(main, self.advanced_button, self.advanced, inside=self, margins=NO_MARGINS, stretch=False)
         self.advanced_button.toggled.connect(self._open)
 
     def set_recipe(self, recipe: Recipe) -> None:

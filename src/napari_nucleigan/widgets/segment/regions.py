@@ -1,32 +1,95 @@
-"""Region choice: what of an image the form asks for, and whether it goes through memory or tile by tile as a slide."""
+"""Regions: what of an image is wanted: all, what is in view, or shapes that were drawn; in memory, or as a slide."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_nucleigan.base.errors import NucleiganError
+from napari_nucleigan.base.errors import LabelsError, NucleiganError
+from napari_nucleigan.labels.polygons import as_polygon, polygons_to_labels
 from napari_nucleigan.widgets.base import layers
-from napari_nucleigan.widgets.base.fields import combo, forward, list_choices, push_button, row
+from napari_nucleigan.widgets.base.fields import combo, forward, list_layers, push_button, row
 from napari_nucleigan.widgets.base.image_sources import WHOLE_IMAGE, Region
-from napari_nucleigan.widgets.base.transforms import view_box
+from napari_nucleigan.widgets.base.layers import image_shape
+from napari_nucleigan.widgets.base.transforms import unit_factors, view_box
 from napari_nucleigan.widgets.segment import form as forms
-from napari_nucleigan.widgets.segment.drawn_regions import add_regions, drawn_part, shapes_layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari.layers import Image, Shapes
+    from napari.layers import Image, Labels, Shapes
     from napari.viewer import Viewer
 
+    from napari_nucleigan.labels.polygons import Points
+    from napari_nucleigan.widgets.base.mask_layers import Reader
     from napari_nucleigan.widgets.base.transforms import PixelSizes
-    from napari_nucleigan.widgets.segment.form import SegmentForm, SlideFields
+    from napari_nucleigan.widgets.segment.form import SegmentForm
 
+
+COLOUR = "#00e5ff"
+"""Of the edges: in H&E nothing is cyan."""
+
+_PARTS = 300  # of the image's shorter side, that an edge is thick
+
+MARGIN = 16.0
+"""Microns around drawn regions that are looked at too, so that nuclei on their edges are whole."""
 
 REST_MS = 200
 """Rest after the last move of the canvas before it is looked at what is in view."""
+
+
+def regions_reader(shapes: Shapes, labels: Labels) -> Reader:
+    """Return what draws the shapes of a layer, as they are now, on the pixels of a Labels layer.
+
+    Raises
+    ------
+    LabelsError
+        If a shape encloses nothing.
+    """
+    polygons, shape = region_polygons(shapes, labels), image_shape(labels)
+    return lambda: polygons_to_labels(polygons, shape)
+
+
+def region_polygons(shapes: Shapes, layer: Image | Labels) -> list[Points]:
+    """Return the shapes of a layer as polygons in the pixels of another one; the middle of the first is (0, 0).
+
+    The two may have other scales, places and units.
+
+    Raises
+    ------
+    LabelsError
+        If a shape encloses nothing.
+    """
+    factors = unit_factors(shapes.units, layer.units[-2:])
+    return [
+        np.array([layer.world_to_data(np.asarray(shapes.data_to_world(point)) * factors)[-2:] for point in polygon])
+        for polygon in (
+            as_polygon(np.array(data), str(kind)) for data, kind in zip(shapes.data, shapes.shape_type, strict=True)
+        )
+    ]
+
+
+def drawn_part(image: Image, shapes: Shapes, mpp: float) -> Region:
+    """Return what was drawn on an image of some microns per pixel.
+
+    Raises
+    ------
+    LabelsError
+        If a shape encloses nothing, or nothing of the image.
+    """
+    polygons = region_polygons(shapes, image)
+    corners = np.concatenate(polygons)
+    margin = round(MARGIN / mpp)
+    height, width = image_shape(image)
+    top, left = (max(0, int(edge) - margin) for edge in np.floor(corners.min(axis=0) + 0.5))
+    bottom, right = (int(edge) + 1 + margin for edge in np.ceil(corners.max(axis=0) - 0.5))
+    box = top, min(bottom, height), left, min(right, width)
+    if box[0] >= box[1] or box[2] >= box[3]:
+        raise LabelsError(f"The regions of “{shapes.name}” lie outside of “{image.name}”: draw one on the image.")
+    return Region(box, tuple(tuple((float(row), float(column)) for row, column in polygon) for polygon in polygons))
 
 
 class RegionChoice(QObject):
@@ -40,8 +103,6 @@ class RegionChoice(QObject):
         Where region and model are chosen.
     shapes : ShapesPicker
         Where drawn regions are chosen.
-    slide : SlideFields
-        What is asked for slides.
     scales : PixelSizes
         Microns per pixel of the images.
     parent : QObject
@@ -52,20 +113,10 @@ class RegionChoice(QObject):
     """Another part of the image is in view, and that is what is wanted."""
 
     def __init__(
-        self,
-        viewer: Viewer,
-        form: SegmentForm,
-        shapes: ShapesPicker,
-        slide: SlideFields,
-        scales: PixelSizes,
-        parent: QObject,
+        self, viewer: Viewer, form: SegmentForm, shapes: ShapesPicker, scales: PixelSizes, parent: QObject
     ) -> None:
         super().__init__(parent)
-        self._viewer = viewer
-        self._form = form
-        self._shapes = shapes
-        self._slide = slide
-        self._scales = scales
+        self._viewer, self._form, self._shapes, self._scales = viewer, form, shapes, scales
         self._timer = QTimer(self, singleShot=True, interval=REST_MS)
         self._timer.timeout.connect(self.view_changed.emit)
         viewer.scene.camera.events.connect(self._moved)
@@ -106,7 +157,7 @@ class RegionChoice(QObject):
             slides = [image for image in images if self.is_slide(image, self.part(image))]
         except NucleiganError as error:
             return str(error)
-        return next(filter(None, map(self._slide.problem, slides)), "")
+        return next(filter(None, map(self._form.slide.problem, slides)), "")
 
     def rest(self) -> None:
         """Look at the view no more."""
@@ -152,18 +203,26 @@ class ShapesPicker(QWidget):
 
     def reset_choices(self) -> None:
         """List the layers again; what was chosen stays chosen."""
-        before = self.box.currentData()
-        self._shapes = shapes_layers(self._viewer)
+        from napari.layers import Shapes
+
+        self._shapes = [layer for layer in reversed(self._viewer.layers) if isinstance(layer, Shapes)]
         for layer in self._shapes:
             # The first rectangle is what is waited for.
             layer.events.data.connect(self._drawn)
-        ids = [layer.unique_id for layer in self._shapes]
-        chosen = before if before in ids else next(iter(ids), None)
-        list_choices(self.box, ((layer.name, layer.unique_id) for layer in self._shapes), chosen)
+        list_layers(self.box, self._shapes)
 
     def draw(self, image: Image) -> None:
         """Add a layer for regions of an image, with the rectangle tool at hand."""
-        layer = add_regions(self._viewer, image, self._what)
+        layer = self._viewer.add_shapes(
+            None,
+            ndim=2,
+            name=f"{image.name} {self._what}",
+            edge_color=COLOUR,
+            face_color="transparent",
+            edge_width=max(1.0, min(layers.image_shape(image)) / _PARTS),
+            **layers.labels_place(image),
+        )
+        layer.mode = "add_rectangle"
         self.box.setCurrentIndex(self.box.findData(layer.unique_id))
 
     def problem(self, words: str) -> str:

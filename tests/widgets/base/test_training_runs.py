@@ -10,10 +10,11 @@ import pytest
 
 pytest.importorskip("qtpy.QtWidgets")
 from qtpy.QtCore import QObject
+from qtpy.QtGui import QMovie
 from qtpy.QtWidgets import QApplication, QLabel, QWidget
 
 from napari_nucleigan.training.runs.status import RunState, RunStatus
-from napari_nucleigan.widgets.base.background_runs import CALM, Activity
+from napari_nucleigan.widgets.base.training_runs import CALM, Activity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,10 +57,14 @@ def test_napari_spins_slowly_while_runs_train(make_napari_viewer_proxy: Callable
     make_napari_viewer_proxy()
     labels = [label for window in QApplication.topLevelWidgets() for label in window.findChildren(QLabel)]
     (spinner,) = [label.movie() for label in labels if label.movie() is not None]
+    window, movie = QWidget(), QMovie()
+    qtbot.addWidget(window)
+    QLabel(window).setMovie(movie)
     first, second = Activity(owner), Activity(owner)
     first.update([RUN])
     second.update([RUN])
     assert spinner.speed() == CALM
+    assert movie.speed() == 100  # what others show is none of our business
     first.clear()
     assert spinner.speed() == CALM
     second.update([])

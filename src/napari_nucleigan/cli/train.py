@@ -263,7 +263,7 @@ def _train(
     from napari_nucleigan.base.devices import choose_device
     from napari_nucleigan.base.events import run as finish
     from napari_nucleigan.training import RunFolder
-    from napari_nucleigan.training.distributed.launch import started
+    from napari_nucleigan.training.ranks import started
     from napari_nucleigan.training.runs.processes import TOKEN
     from napari_nucleigan.training.runs.queue import place
     from napari_nucleigan.training.runs.status import ask
@@ -330,7 +330,7 @@ def _watch(name: str, as_json: bool) -> None:
 def _estimate(
     data: Path, recipe: SegmenterRecipe | SynthesizerRecipe, device: str, synthetic: Path | None, as_json: bool
 ) -> None:
-    from napari_nucleigan.training.distributed.launch import started
+    from napari_nucleigan.training.ranks import started
     from napari_nucleigan.training.runs.estimate import estimate
 
     if started()[1] > 1:

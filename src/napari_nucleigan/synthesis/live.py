@@ -15,8 +15,7 @@ from napari_nucleigan.models import load_model
 from napari_nucleigan.networks.network_runner import network_errors
 from napari_nucleigan.synthesis.picture import SynthesisContext
 from napari_nucleigan.synthesis.settings import SynthesisSettings
-from napari_nucleigan.tiling.scale import resize_image, resize_labels
-from napari_nucleigan.tiling.tiles import Box
+from napari_nucleigan.tiling import Box, resize_image, resize_labels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

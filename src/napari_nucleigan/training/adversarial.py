@@ -9,7 +9,7 @@ import torch
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from napari_nucleigan.training.checkpoints import flatten_optimizer, restore_optimizer, strip_prefix
-from napari_nucleigan.training.distributed.ranks import ALONE
+from napari_nucleigan.training.ranks import ALONE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from napari_nucleigan.training.distributed.ranks import Ranks
+    from napari_nucleigan.training.ranks import Ranks
 
 
 class ImagePool:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from napari_nucleigan.training.distributed.ranks import Ranks
+    from napari_nucleigan.training.ranks import Ranks
     from napari_nucleigan.training.recipes import SegmenterRecipe
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_nucleigan.training.distributed.ranks import Ranks
+    from napari_nucleigan.training.ranks import Ranks
     from napari_nucleigan.training.recipes import SynthesizerRecipe
 
 

@@ -17,7 +17,7 @@ from napari_nucleigan.base.errors import DatasetError
 from napari_nucleigan.base.events import Progress
 from napari_nucleigan.data.datasets.patches import Jitter, PatchSampler
 from napari_nucleigan.masks.encoding import encode
-from napari_nucleigan.tiling.tiles import plan_tiles
+from napari_nucleigan.tiling import plan_tiles
 from napari_nucleigan.training.recipes import SegmenterRecipe
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ import torch
 from napari_nucleigan.base.errors import RunError
 from napari_nucleigan.base.events import Checkpoint, Event, Finished, Job, Losses, Progress
 from napari_nucleigan.training.checkpoints import load_checkpoint, save_checkpoint
-from napari_nucleigan.training.distributed.ranks import ALONE
 from napari_nucleigan.training.images import Prefetched
+from napari_nucleigan.training.ranks import ALONE
 from napari_nucleigan.training.runs.run_lock import PAUSED, POLL, STOPPING, TRAINING
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_nucleigan.training.distributed.ranks import Ranks
+    from napari_nucleigan.training.ranks import Ranks
     from napari_nucleigan.training.recipes import Recipe
     from napari_nucleigan.training.runs.run_folder import RunFolder
 

@@ -17,8 +17,7 @@ from napari_nucleigan.data.datasets.patches import MixedSampler
 from napari_nucleigan.masks.encoding import ENCODINGS, decode, encode
 from napari_nucleigan.models import load_model
 from napari_nucleigan.training.cgan import trainer_of
-from napari_nucleigan.training.distributed.launch import the_same
-from napari_nucleigan.training.frame import BestModel, Training, run_training
+from napari_nucleigan.training.frame import BestModel, Training, run_training, the_same
 from napari_nucleigan.training.images import (
     TrainingImage,
     in_parts,

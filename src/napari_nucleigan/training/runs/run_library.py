@@ -16,7 +16,7 @@ from napari_nucleigan.training.runs.status import RunStatus, state_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from napari_nucleigan.training.runs.event_log import EventLogReader
+    from napari_nucleigan.training.runs.run_folder import EventLogReader
 
 TRASH = ".trash"
 """Folder, beside the runs, that deleted runs are moved to."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -314,6 +314,8 @@ class _SetMaker:
 
     def _settle(self, writes: list[tuple[dict[str, Any], Future[None] | None]]) -> None:
         """Wait for files, and record their pairs."""
+        # Waited for all at once: an interrupt here leaves every pair to be recorded afterwards.
+        wait([future for _, future in writes if future is not None])
         done = []
         try:
             while writes:

@@ -144,12 +144,10 @@ class BestModel(Validator):
             imsave(temporary, pixels, check_contrast=False)
         return Preview(step, str(path))
 
-    def save(
-        self, weights: Mapping[str, torch.Tensor], measured_on: str, scores: Mapping[str, float], **fields: Any
-    ) -> None:
-        """Write the model, with the further fields of its card."""
+    def card(self, scores: Mapping[str, Mapping[str, float]], **fields: Any) -> ModelCard:
+        """Return the card of the model, with its scores by what they were measured on, and further fields."""
         recipe = self._recipe
-        card = ModelCard(
+        return ModelCard(
             **{
                 "name": self._run.path.name,
                 **self._card,
@@ -159,12 +157,17 @@ class BestModel(Validator):
                 "mpp": recipe.mpp,
                 "stain": stain_reference(recipe).to_json() if recipe.normalize != "none" else None,
                 "recipe": recipe.model_dump(mode="json"),
-                "scores": {measured_on: {name: round(value, 4) for name, value in scores.items()}},
+                "scores": {
+                    name: {key: round(value, 4) for key, value in each.items()} for name, each in scores.items()
+                },
                 "version": __version__,
                 "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
                 **fields,
             }
         )
+
+    def save(self, weights: Mapping[str, torch.Tensor], card: ModelCard) -> None:
+        """Write the model."""
         save_model(self._run.best, weights, card, half=True)
 
 

@@ -113,10 +113,10 @@ class _SynthesizerTraining(Training[SynthesizerRecipe]):
     def build(self, device: str, bfloat16: bool) -> None:
         recipe = self.recipe
         gan = self.gan = CycleGAN(recipe, device, bfloat16, self.dataset.labelled)
-        if recipe.patch % gan.painter.stride or recipe.patch % gan.segmenter.stride:
+        if recipe.patch % gan.generator.stride or recipe.patch % gan.segmenter.stride:
             raise RecipeError(
                 f"Crops of {recipe.patch} pixels do not fit these networks; choose a multiple of "
-                f"{np.lcm(gan.painter.stride, gan.segmenter.stride)}."
+                f"{np.lcm(gan.generator.stride, gan.segmenter.stride)}."
             )
         base = self.starting_model()
         if base is not None:
@@ -202,12 +202,9 @@ class _Validator(BestModel):
                 "worse: the mask may be hidden in the images as a faint signal. Raise hiding_noise.",
                 "warning",
             )
-        self.save(
-            self._gan.average.state_dict(),
-            f"{PAINTED} masks in training",
-            values,
-            styles=styles if self._gan.painter.style_size else {},
-        )
+        styles = styles if self._gan.generator.style_size else {}
+        card = self.card({f"{PAINTED} masks in training": values}, styles=styles)
+        self.save(self._gan.average.state_dict(), card)
         yield self.preview(step, self._picture([one.fake for one in painted], [one.returned for one in painted]))
         return True
 

@@ -49,13 +49,13 @@ class Place:
         self._handle: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
-        """Take the last place."""
-        self._take()
+        """Stand in the line."""
+        self.take()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give the place up."""
-        self._leave()
+        """Leave the line."""
+        self.leave()
 
     def ahead(self) -> int:
         """Count the processes that came earlier and are still there."""
@@ -77,15 +77,16 @@ class Place:
             yield Progress(first - ahead, first, f"Waiting for {runs} on this device")
             time.sleep(LOOK)
             if paused():
-                self._leave()
+                self.leave()
                 while paused():
                     yield Progress(0, 0, PAUSED)
                     time.sleep(LOOK)
-                self._take()
+                self.take()
                 first = self.ahead()
             ahead = self.ahead()
 
-    def _take(self) -> None:
+    def take(self) -> None:
+        """Take the last place."""
         path = self._folder / f"{time.time_ns():020d}-{os.getpid()}.place"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +99,8 @@ class Place:
         while not try_lock(self._handle.fileno()):
             time.sleep(0.01)
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Give the place up."""
         if self._path is not None and self._handle is not None:
             with suppress(OSError):
                 self._path.unlink()

@@ -306,6 +306,10 @@ class MaskBatches:
         return np.ascontiguousarray(labels[::-1] if random.random() < 0.5 else labels).astype(np.int32)
 
 
+MaskSource = MaskBatches
+"""Its name in version 0.1.0."""
+
+
 def check_masks(recipe: SynthesizerRecipe, labelled: bool) -> None:
     """Make sure that there is what the recipe calls its masks, before anything is begun.
 

@@ -370,7 +370,7 @@ def open_masks(recipe: SynthesizerRecipe, tiles: Sequence[TrainingImage]) -> Job
     files, masks = label_files(path), []
     for number, file in enumerate(files):
         yield Progress(number, len(files), "reading masks")
-        masks.append(_read(file, recipe.mpp))
+        masks.append(rescaled_labels(read_labels(file), (read_mpp(file) or recipe.mpp) / recipe.mpp))
     return MaskBatches({"all": masks}, recipe)
 
 
@@ -396,7 +396,3 @@ def _there(masks: str) -> Path:
             f"masks = {masks!r} is neither a file nor a folder, nor one of {', '.join((*_OWN, *PRESETS))}."
         )
     return path
-
-
-def _read(path: Path, mpp: float) -> NDArray[np.int32]:
-    return rescaled_labels(read_labels(path), (read_mpp(path) or mpp) / mpp)

@@ -13,7 +13,7 @@ from napari_nucleigan.base.settings import field_facts
 from napari_nucleigan.data.images.files import IMAGE_SUFFIXES
 from napari_nucleigan.models import DEFAULT_SYNTHESIZER
 from napari_nucleigan.synthesis.settings import SynthesisSettings
-from napari_nucleigan.tiling.scale import COARSEST, FINEST
+from napari_nucleigan.tiling import COARSEST, FINEST
 from napari_nucleigan.widgets.base import layers
 from napari_nucleigan.widgets.base.fields import (
     LARGEST_SEED,

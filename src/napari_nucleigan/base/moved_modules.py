@@ -43,7 +43,7 @@ MOVED = {
     "segmentation.plan": "segmentation.file_plan",
     "settings": "base.settings",
     "training.control": "training.runs.status",
-    "training.estimates": "training.runs.estimate",
+    "training.estimates": "training.estimate",
     "training.mask_source": "training.synthesizer",
     "training.processes": "training.runs.processes",
     "training.shared_layers": "training.fabric",

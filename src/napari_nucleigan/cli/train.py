@@ -319,8 +319,8 @@ def _watch(name: str, as_json: bool) -> None:
 def _estimate(
     data: Path, recipe: SegmenterRecipe | SynthesizerRecipe, device: str, synthetic: Path | None, as_json: bool
 ) -> None:
+    from napari_nucleigan.training.estimate import estimate
     from napari_nucleigan.training.ranks import started
-    from napari_nucleigan.training.runs.estimate import estimate
 
     if started()[1] > 1:
         raise typer.BadParameter("--estimate is for a single process.")

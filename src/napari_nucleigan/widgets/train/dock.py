@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from napari.viewer import Viewer
 
-    from napari_nucleigan.training.runs.estimate import Estimate
+    from napari_nucleigan.training.estimate import Estimate
     from napari_nucleigan.training.runs.status import RunStatus
 
 WIDGETS = {SEGMENTER: "Segment nuclei", SYNTHESIZER: "Synthesize H&E"}

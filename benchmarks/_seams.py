@@ -84,7 +84,7 @@ def _labels(slide: Slide, folder: Path, tile: int, model: Model) -> NDArray[np.i
 
 def _at_borders(labels: NDArray[np.int32], tile: int) -> NDArray[np.intp]:
     """Return the nuclei that have a pixel beside a line between two tiles."""
-    from napari_nucleigan.tiling.tiles import plan_tiles
+    from napari_nucleigan.tiling import plan_tiles
 
     cores = [one.core for one in plan_tiles((SIDE, SIDE), tile, 128, 32)]
     rows = sorted({core.top for core in cores} - {0})

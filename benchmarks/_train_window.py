@@ -143,7 +143,7 @@ def train_within(data: Path, run: Path) -> Any:
 
 def rate_of(run: Any) -> float:
     """Return the steps a second of a run, after the first twenty; 0 where there are too few."""
-    from napari_nucleigan.training.runs.event_log import EventLogReader
+    from napari_nucleigan.training.runs.run_folder import EventLogReader
 
     tail, told = EventLogReader(run), []
     while part := tail.read():

@@ -23,9 +23,8 @@ from napari_nucleigan.base.events import Losses, ValidationScores
 from napari_nucleigan.masks.polygons import preset, sample
 from napari_nucleigan.models import read_card
 from napari_nucleigan.training.recipes import SegmenterRecipe
-from napari_nucleigan.training.runs.event_log import EventLogReader
 from napari_nucleigan.training.runs.processes import RunProcess, resume, start
-from napari_nucleigan.training.runs.run_folder import EVENTS, RunFolder
+from napari_nucleigan.training.runs.run_folder import EVENTS, EventLogReader, RunFolder
 from napari_nucleigan.training.runs.status import RunState, state_of
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from napari_nucleigan.synthesis import (
     synthesize,
     synthesize_set,
 )
-from napari_nucleigan.tiling.tiles import Box
+from napari_nucleigan.tiling import Box
 
 MODEL = os.environ.get("NUCLEIGAN_BENCH_SYNTHESIZER", "nucleigan-paint")
 SETTINGS = SynthesisSettings(model=MODEL, device="cpu")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -43,6 +44,9 @@ def pytest_configure(config: pytest.Config) -> None:
     A clipboard, a pointer and a focus that no other test takes; and no threads of torch that wait for one another on
     cores that other tests keep busy, which took a third of the processor time of trainings.
     """
+    # Who is started in the background of a script ignores Ctrl-C, and would hand that on to the commands under test.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker is None:
         return

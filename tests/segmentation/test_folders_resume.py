@@ -17,7 +17,7 @@ from napari_nucleigan.base.errors import DeviceError, NucleiganError, OutputErro
 from napari_nucleigan.base.events import FileState, Progress, run
 from napari_nucleigan.data.images.files import read_labels
 from napari_nucleigan.segmentation import SegmentSettings, segment_files
-from napari_nucleigan.segmentation.resume_log import RECORD, REPORT
+from napari_nucleigan.segmentation.file_plan import RECORD, REPORT
 from oracle import Oracle, alike, model, save_picture
 
 if TYPE_CHECKING:

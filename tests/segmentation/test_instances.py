@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from napari_nucleigan.masks.encoding import decode, encode
 from napari_nucleigan.masks.splitting import GRID
 from napari_nucleigan.segmentation.instances import Instances, Mosaic, decode_tile, stamp
-from napari_nucleigan.tiling.tiles import plan_tiles
+from napari_nucleigan.tiling import plan_tiles
 from oracle import alike, scatter
 
 

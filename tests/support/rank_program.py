@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 
 from napari_nucleigan.training.cgan import ConditionalGAN
 from napari_nucleigan.training.cyclegan import CycleBatch, CycleGAN
-from napari_nucleigan.training.distributed.launch import joined
-from napari_nucleigan.training.distributed.ranks import Dismissed, Ranks
+from napari_nucleigan.training.frame import joined
+from napari_nucleigan.training.ranks import Dismissed, Ranks
 from napari_nucleigan.training.recipes import SegmenterRecipe, SynthesizerRecipe
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.models import Model, ModelCard
 from napari_nucleigan.networks import build_synthesizer
 from napari_nucleigan.synthesis import LiveCanvas, SynthesisSettings, synthesize
-from napari_nucleigan.tiling.tiles import Box
+from napari_nucleigan.tiling import Box
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.networks import build_synthesizer
 from napari_nucleigan.networks.synthesizers import Synthesizer
 from napari_nucleigan.synthesis.tiled_generator import BLOCK, TiledGenerator, Window, _ramp, noise_map
-from napari_nucleigan.tiling.tiles import Box
+from napari_nucleigan.tiling import Box
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_nucleigan.base.errors import ImageError
-from napari_nucleigan.tiling.scale import COARSEST, FINEST, TOLERANCE, Scale, resize_image, resize_labels
+from napari_nucleigan.tiling import COARSEST, FINEST, TOLERANCE, Scale, resize_image, resize_labels
 
 
 @pytest.mark.parametrize("mpp", [0.25, 0.25 * (1 + 0.9 * TOLERANCE), 0.25 * (1 - 0.9 * TOLERANCE)])

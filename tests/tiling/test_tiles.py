@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_nucleigan.tiling.tiles import Box, batches, plan_tiles
+from napari_nucleigan.tiling import Box, batches, plan_tiles
 
 
 @given(

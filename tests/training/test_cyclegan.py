@@ -81,7 +81,7 @@ def test_discriminators_learn_to_tell(tiny_synthesizer: Recipes) -> None:
 @pytest.mark.parametrize("adversarial", ["bce", "least-squares", "hinge"])
 def test_every_objective_updates_all_networks(adversarial: str, tiny_synthesizer: Recipes) -> None:
     gan = CycleGAN(tiny_synthesizer(adversarial=adversarial))
-    networks = (gan.painter, gan.segmenter, gan.discriminator_n, gan.discriminator_m)
+    networks = (gan.generator, gan.segmenter, gan.discriminator_n, gan.discriminator_m)
     before = [_weights(network) for network in networks]
     assert np.isfinite(list(gan.step(_batch(), 0, 1.0).values())).all()
     for network, old in zip(networks, before, strict=True):
@@ -91,7 +91,7 @@ def test_every_objective_updates_all_networks(adversarial: str, tiny_synthesizer
 
 def test_the_schedule_scales_both_rates(tiny_synthesizer: Recipes) -> None:
     gan = CycleGAN(tiny_synthesizer())
-    networks = (gan.painter, gan.segmenter, gan.discriminator_n, gan.discriminator_m)
+    networks = (gan.generator, gan.segmenter, gan.discriminator_n, gan.discriminator_m)
     before = [_weights(network) for network in networks]
     gan.step(_batch(), 0, 0.0)
     assert all(torch.equal(_weights(network), old) for network, old in zip(networks, before, strict=True))
@@ -102,7 +102,7 @@ def test_a_step_in_bfloat16_keeps_weights_and_losses_in_float32(tiny_synthesizer
     values, expected = half.step(_batch(), 0, 1.0), full.step(_batch(), 0, 1.0)
     assert values != expected
     assert values == pytest.approx(expected, rel=0.1, abs=0.05)
-    assert {parameter.dtype for parameter in half.painter.parameters()} == {torch.float32}
+    assert {parameter.dtype for parameter in half.generator.parameters()} == {torch.float32}
 
 
 def test_the_papers_recipe_makes_a_step() -> None:
@@ -236,12 +236,12 @@ def test_the_average_follows_the_weights(tiny_synthesizer: Recipes) -> None:
     mean = _weights(gan.average)
     gan.step(_batch(3), 3, 1.0)
     stays = min(0.9, 4 / 13)
-    torch.testing.assert_close(_weights(gan.average), stays * mean + (1 - stays) * _weights(gan.painter))
+    torch.testing.assert_close(_weights(gan.average), stays * mean + (1 - stays) * _weights(gan.generator))
 
 
 def test_without_averaging_the_painter_is_the_model(tiny_synthesizer: Recipes) -> None:
     gan = CycleGAN(tiny_synthesizer(ema=0.0))
-    assert gan.average is gan.painter
+    assert gan.average is gan.generator
     gan.step(_batch(), 0, 1.0)
     assert not any(name.startswith("average") for name in gan.state()[0])
 
@@ -267,7 +267,7 @@ def test_a_trained_painter_is_taken_over(tiny_synthesizer: Recipes) -> None:
     base = CycleGAN(tiny_synthesizer(seed=3))
     gan = CycleGAN(tiny_synthesizer())
     segmenter = _weights(gan.segmenter)
-    gan.start_from(base.painter.state_dict())
-    assert torch.equal(_weights(gan.painter), _weights(base.painter))
-    assert torch.equal(_weights(gan.average), _weights(base.painter))
+    gan.start_from(base.generator.state_dict())
+    assert torch.equal(_weights(gan.generator), _weights(base.generator))
+    assert torch.equal(_weights(gan.average), _weights(base.generator))
     assert torch.equal(_weights(gan.segmenter), segmenter)

@@ -1,15 +1,17 @@
-"""Where to compute, with what precision, and on how many cores."""
+"""Where to compute, with what precision, on how many cores, and how processes of their own are started."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import platform
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from napari_nucleigan.base.errors import DeviceError
 
@@ -116,6 +118,14 @@ def usable_cores() -> int:
     except (OSError, ValueError):
         pass
     return cores
+
+
+def detached() -> dict[str, Any]:
+    """Return options of `subprocess.Popen` that keep Ctrl-C from a process: who started it decides its end."""
+    if os.name == "nt":
+        flags = subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP  # type: ignore[attr-defined]
+        return {"creationflags": flags}
+    return {"start_new_session": True}
 
 
 @contextmanager

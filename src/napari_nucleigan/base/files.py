@@ -64,6 +64,30 @@ def make_folder(path: str | Path) -> Path:
     return folder
 
 
+def app_folder(variable: str, kind: str, name: str = "") -> Path:
+    """Return a folder of the user's own, which need not be there yet.
+
+    Parameters
+    ----------
+    variable : str
+        Environment variable that names it.
+    kind : {"data", "state", "config"}
+        Where it lies without that, as the system has it.
+    name : str
+        Its name there.
+
+    Returns
+    -------
+    Path
+    """
+    if chosen := os.environ.get(variable):
+        return Path(chosen).expanduser()
+    from platformdirs import PlatformDirs
+
+    usual: Path = getattr(PlatformDirs("nucleigan", appauthor=False), f"user_{kind}_path")
+    return usual / name
+
+
 def check_writable(folder: str | Path) -> None:
     """Make sure that files can be written into a folder, which is made where it is not there.
 

@@ -39,16 +39,16 @@ MOVED = {
     "masks.statistics": "masks.sampler.statistics",
     "masks.walk": "masks.sampler.random_outlines",
     "quality": "evaluation.synthetic",
-    "segmentation.ledger": "segmentation.resume_log",
+    "segmentation.ledger": "segmentation.file_plan",
     "segmentation.plan": "segmentation.file_plan",
     "settings": "base.settings",
     "training.control": "training.runs.status",
-    "training.estimates": "training.runs.estimate",
+    "training.estimates": "training.estimate",
+    "training.mask_source": "training.synthesizer",
     "training.processes": "training.runs.processes",
-    "training.ranks": "training.distributed.ranks",
-    "training.shared_layers": "training.distributed.fabric",
+    "training.shared_layers": "training.fabric",
     "training.shelf": "training.runs.run_library",
-    "training.tails": "training.runs.event_log",
+    "training.tails": "training.runs.run_folder",
 }
 """Old to new names, without the name of the package."""
 

@@ -86,8 +86,7 @@ def segment(
 ) -> None:
     """Segment the nuclei of H&E images and whole slides. Broken off, the same command goes on."""
     from napari_nucleigan.segmentation import SlideOptions, segment_files
-    from napari_nucleigan.segmentation.file_plan import results_folder
-    from napari_nucleigan.segmentation.resume_log import REPORT
+    from napari_nucleigan.segmentation.file_plan import REPORT, results_folder
 
     folder = results_folder(inputs, out)
     slides = SlideOptions(scheduler, workers, _polygons(region) if region else None, slide or region is not None)

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from napari_nucleigan.base.events import Event, Job
     from napari_nucleigan.training.recipes import Recipe, SegmenterRecipe, SynthesizerRecipe
-    from napari_nucleigan.training.runs.queue import Place
 
 DEFAULT_SHARE = 0.5
 """Share of the crops that are synthetic where a folder of synthetic pairs is named and no share."""
@@ -133,7 +132,7 @@ def segmenter(
     as_json: EventsJson = False,
 ) -> None:
     """Train a conditional GAN to segment nuclei; stops with Ctrl-C, goes on with --resume."""
-    from napari_nucleigan.training import SegmenterRecipe, train_segmenter
+    from napari_nucleigan.training import SegmenterRecipe
 
     given = [*(changes or [])]
     if synthetic_share is not None:
@@ -141,11 +140,7 @@ def segmenter(
     chosen = _recipe(SegmenterRecipe, recipe, run, resume, given, name, start)
     if synthetic is not None and synthetic_share is None and not chosen.synthetic_share and not resume:
         chosen = chosen.model_copy(update={"synthetic_share": DEFAULT_SHARE})
-    if estimate:
-        _estimate(data, chosen, device, synthetic, as_json)
-        return
-    train = partial(train_segmenter, synthetic=synthetic) if synthetic is not None else train_segmenter
-    _train(train, data, chosen, run, resume, device, name, queue, as_json)
+    _train(data, chosen, run, resume, device, name, queue, estimate, as_json, synthetic)
 
 
 @app.command()
@@ -180,46 +175,32 @@ def synthesizer(
     as_json: EventsJson = False,
 ) -> None:
     """Train a cycleGAN to paint H&E from masks; stops with Ctrl-C, goes on with --resume."""
-    from napari_nucleigan.training import SynthesizerRecipe, train_synthesizer
+    from napari_nucleigan.training import SynthesizerRecipe
 
     given = [*(changes or []), *([f"masks={json.dumps(masks)}"] if masks else [])]
     chosen = _recipe(SynthesizerRecipe, recipe, run, resume, given, name)
-    if estimate:
-        _estimate(data, chosen, device, None, as_json)
-        return
-    _train(train_synthesizer, data, chosen, run, resume, device, name, queue, as_json)
+    _train(data, chosen, run, resume, device, name, queue, estimate, as_json)
 
 
 @app.command(hidden=True)
 @handle_errors
 def ordered(run: Annotated[str, typer.Argument(help="Folder of the run, or - to estimate what stdin orders.")]) -> None:
     """Do what order.json in the folder of a run says: so begin the trainings in the background."""
-    from napari_nucleigan.training import (
-        RunFolder,
-        SegmenterRecipe,
-        SynthesizerRecipe,
-        read_recipe,
-        train_segmenter,
-        train_synthesizer,
-    )
+    from napari_nucleigan.training import RunFolder, SegmenterRecipe, SynthesizerRecipe, read_recipe
 
-    folder = RunFolder(run)
-    order = json.load(sys.stdin) if run == "-" else folder.order()
+    folder, estimate = RunFolder(run), run == "-"
+    order = json.load(sys.stdin) if estimate else folder.order()
     if order is None:
         raise RunError(f"{run} holds no order.json, which says what is to be trained.")
-    resume = run != "-" and folder.exists
+    resume = not estimate and folder.exists
     kind: type[SegmenterRecipe | SynthesizerRecipe]
     kind = SynthesizerRecipe if order["kind"] == "synthesizer" else SegmenterRecipe
-    name = str(kind.model_fields["name"].default)
-    recipe = read_recipe(folder.path / "recipe.json" if resume else name, None if resume else order["recipe"], kind)
-    data, device, synthetic = Path(order["data"]), order["device"], order.get("synthetic")
-    if run == "-":
-        _estimate(data, recipe, device, synthetic, True)
-        return
-    train: Callable[..., Job[Path]] = train_synthesizer if kind is SynthesizerRecipe else train_segmenter
-    if synthetic:
-        train = partial(train, synthetic=synthetic)
-    _train(train, data, recipe, folder.path, resume, device, order.get("name"), bool(order.get("queue")), False)
+    usual = str(kind.model_fields["name"].default)
+    recipe = read_recipe(folder.path / "recipe.json" if resume else usual, None if resume else order["recipe"], kind)
+    name, queue, synthetic = order.get("name"), bool(order.get("queue")), order.get("synthetic")
+    _train(
+        Path(order["data"]), recipe, folder.path, resume, order["device"], name, queue, estimate, estimate, synthetic
+    )
 
 
 def _recipe(
@@ -248,26 +229,34 @@ def _recipe(
 
 
 def _train(
-    train: Callable[..., Job[Path]],
     data: Path,
-    recipe: Recipe,
+    recipe: SegmenterRecipe | SynthesizerRecipe,
     run: Path | None,
     resume: bool,
     device: str,
     name: str | None,
     queue: bool,
+    estimate: bool,
     as_json: bool,
+    synthetic: Path | None = None,
 ) -> None:
+    """Train, or only estimate what that would take."""
+    if estimate:
+        _estimate(data, recipe, device, synthetic, as_json)
+        return
     if run is None:
         raise typer.BadParameter("Say with --run in which folder the run is to be kept.")
     from napari_nucleigan.base.devices import choose_device
     from napari_nucleigan.base.events import run as finish
-    from napari_nucleigan.training import RunFolder
-    from napari_nucleigan.training.distributed.launch import started
+    from napari_nucleigan.training import RunFolder, train_segmenter, train_synthesizer
+    from napari_nucleigan.training.ranks import started
     from napari_nucleigan.training.runs.processes import TOKEN
-    from napari_nucleigan.training.runs.queue import place
+    from napari_nucleigan.training.runs.queue import Place
     from napari_nucleigan.training.runs.status import ask
 
+    train: Callable[..., Job[Path]] = partial(train_segmenter, synthetic=synthetic)
+    if recipe.kind == "synthesizer":
+        train = train_synthesizer
     number, size = started()
     if queue and size > 1:
         raise typer.BadParameter("--queue is for a single process; let the cluster's own queue start several.")
@@ -292,7 +281,7 @@ def _train(
 
     try:
         # Those who do not wait stand in the line all the same: others may wait for them.
-        with place(device if device == "cpu" else choose_device(device)) as line:
+        with Place(device if device == "cpu" else choose_device(device)) as line:
             with nullcontext(print_event) if as_json else TrainingView() as view:
                 best = run_interruptible(job(line), view if as_json else _quietly(view), stop)
     except StopRequested as request:
@@ -330,8 +319,8 @@ def _watch(name: str, as_json: bool) -> None:
 def _estimate(
     data: Path, recipe: SegmenterRecipe | SynthesizerRecipe, device: str, synthetic: Path | None, as_json: bool
 ) -> None:
-    from napari_nucleigan.training.distributed.launch import started
-    from napari_nucleigan.training.runs.estimate import estimate
+    from napari_nucleigan.training.estimate import estimate
+    from napari_nucleigan.training.ranks import started
 
     if started()[1] > 1:
         raise typer.BadParameter("--estimate is for a single process.")

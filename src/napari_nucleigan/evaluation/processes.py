@@ -23,6 +23,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from napari_nucleigan import metrics
+from napari_nucleigan.base.devices import detached
 from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.data.images.files import read_labels
 from napari_nucleigan.evaluation.averages import Failure, ImageScores
@@ -190,7 +191,7 @@ class WorkerPool:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     encoding="utf-8",
-                    **_detached(),
+                    **detached(),
                 )
             except OSError:
                 return None
@@ -219,14 +220,6 @@ class WorkerPool:
                 self.found.put((index, Failure(task.pair.name, _CRASHED)))
                 return True
             self.found.put((index, found_from_json(json.loads(line))))
-
-
-def _detached() -> dict[str, Any]:
-    """Options that keep Ctrl-C from a process: the program that has started it decides what becomes of it."""
-    if os.name == "nt":
-        flags = subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP  # type: ignore[attr-defined]
-        return {"creationflags": flags}
-    return {"start_new_session": True}
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_nucleigan.base.errors import ModelError
-from napari_nucleigan.base.files import write_bytes
+from napari_nucleigan.base.files import app_folder, write_bytes
 
 CARD_FORMAT = 1
 """The card format that this version writes, and the newest that it reads."""
@@ -257,9 +257,7 @@ def user_folder() -> Path:
     """Folder of the user's own models: ``NUCLEIGAN_MODELS``, that of `use_folder`, else in the user's data folder."""
     if chosen := _chosen_folder():
         return Path(chosen).expanduser()
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("nucleigan", appauthor=False)) / "models"
+    return app_folder(_VARIABLE, "data", "models")
 
 
 def list_models(kind: Kind | None = None, *, broken: bool = False) -> list[ModelFile]:

@@ -14,10 +14,9 @@ from napari_nucleigan.base.errors import OutputError, explain
 from napari_nucleigan.base.events import FileState, Job, Note, Progress, relay
 from napari_nucleigan.base.files import check_writable, disk_is_full
 from napari_nucleigan.models import load_model, read_card, resolve
-from napari_nucleigan.segmentation.file_plan import FileTask, plan_files, results_folder
+from napari_nucleigan.segmentation.file_plan import FileTask, ResumeLog, plan_files, results_folder
 from napari_nucleigan.segmentation.formats import IMAGE_FORMATS, SLIDE_FORMATS, format_of, write_result
 from napari_nucleigan.segmentation.image import segment
-from napari_nucleigan.segmentation.resume_log import ResumeLog
 from napari_nucleigan.segmentation.segmenter import Decoding
 from napari_nucleigan.segmentation.settings import SegmentSettings
 from napari_nucleigan.segmentation.slides.job import segment_slide

@@ -175,6 +175,7 @@ def _write_slide_polygons(path: Path, found: SlideNuclei) -> tuple[()]:
     import numpy as np
 
     from napari_nucleigan.labels.geojson import GeoJSONPart, write_geojson_parts
+    from napari_nucleigan.segmentation.instances import stamp
 
     def parts() -> Iterator[GeoJSONPart]:
         for number in found.assembly.tiles():
@@ -184,9 +185,7 @@ def _write_slide_polygons(path: Path, found: SlideNuclei) -> tuple[()]:
             top, bottom, left, right = found.assembly.extents[number].tolist()
             labels = np.zeros((bottom - top, right - left), np.int64)
             for value, (row, column, mask) in zip(found.numbers[place].tolist(), masks, strict=True):
-                labels[row - top : row - top + mask.shape[0], column - left : column - left + mask.shape[1]][mask] = (
-                    value
-                )
+                stamp(labels, row - top, column - left, mask, value)
             columns = {name: values[kept] for name, values in record.features.items()}
             yield GeoJSONPart(labels, {"label": found.numbers[place], **columns}, (top, left))
 

@@ -17,8 +17,7 @@ from napari_nucleigan.networks.network_runner import network_errors
 from napari_nucleigan.segmentation.instances import Mosaic, decode_tile
 from napari_nucleigan.segmentation.segmenter import Decoding, Segmenter, normalized
 from napari_nucleigan.segmentation.settings import SegmentSettings
-from napari_nucleigan.tiling.scale import Scale, resize_image, resize_labels
-from napari_nucleigan.tiling.tiles import batches, plan_tiles
+from napari_nucleigan.tiling import Scale, batches, plan_tiles, resize_image, resize_labels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

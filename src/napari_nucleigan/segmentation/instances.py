@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_nucleigan.tiling.tiles import Box, Tile
+    from napari_nucleigan.tiling import Box, Tile
 
 BAND = 6
 """Pixels beyond a core in which a tile still takes nuclei; rounding moves centroids by less."""

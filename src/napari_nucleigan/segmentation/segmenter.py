@@ -18,8 +18,7 @@ from napari_nucleigan.masks.splitting import GRID
 from napari_nucleigan.networks.network_runner import NetworkRunner, network_errors
 from napari_nucleigan.segmentation.instances import renumbered
 from napari_nucleigan.segmentation.settings import SegmentSettings
-from napari_nucleigan.tiling.scale import Scale, resize_image, resize_labels
-from napari_nucleigan.tiling.tiles import plan_tiles
+from napari_nucleigan.tiling import Scale, plan_tiles, resize_image, resize_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from napari_nucleigan.networks.generators import Generator
     from napari_nucleigan.networks.network_runner import Precision
     from napari_nucleigan.stains import StainFit
-    from napari_nucleigan.tiling.tiles import Tile
+    from napari_nucleigan.tiling import Tile
 
 BLANK = 235
 """A window whose darkest value is at least this is empty glass: nothing there absorbs light."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,12 +16,11 @@ from napari_nucleigan.base.events import Job, Note, Progress, relay
 from napari_nucleigan.data.images.files import write_image, write_labels
 from napari_nucleigan.models import load_model
 from napari_nucleigan.networks.network_runner import network_errors
-from napari_nucleigan.synthesis.mask_source import SIZE, MaskSource, open_source
-from napari_nucleigan.synthesis.pair_log import PairLog
+from napari_nucleigan.synthesis.pairs import SIZE, MaskSource, PairLog, open_source
 from napari_nucleigan.synthesis.picture import SynthesisContext
 from napari_nucleigan.synthesis.settings import SetSettings
 from napari_nucleigan.synthesis.tiled_generator import Window
-from napari_nucleigan.tiling.scale import resize_image
+from napari_nucleigan.tiling import resize_image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from napari_nucleigan.masks.polygons import PolygonMasks
     from napari_nucleigan.models import Model
     from napari_nucleigan.segmentation.segmenter import Segmenter
-    from napari_nucleigan.tiling.scale import Scale
+    from napari_nucleigan.tiling import Scale
 
 GROUP = 8
 """Pairs that are painted together. Pairs are always grouped alike, because what a batch holds can change how a
@@ -315,6 +314,8 @@ class _SetMaker:
 
     def _settle(self, writes: list[tuple[dict[str, Any], Future[None] | None]]) -> None:
         """Wait for files, and record their pairs."""
+        # Waited for all at once: an interrupt here leaves every pair to be recorded afterwards.
+        wait([future for _, future in writes if future is not None])
         done = []
         try:
             while writes:

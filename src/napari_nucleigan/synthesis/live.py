@@ -9,14 +9,13 @@ from scipy import ndimage
 
 from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.base.events import run
-from napari_nucleigan.labels.regions import check_labels
+from napari_nucleigan.labels.regions import bounds, check_labels, numbered
 from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.models import load_model
 from napari_nucleigan.networks.network_runner import network_errors
 from napari_nucleigan.synthesis.picture import SynthesisContext
 from napari_nucleigan.synthesis.settings import SynthesisSettings
-from napari_nucleigan.tiling.scale import resize_image, resize_labels
-from napari_nucleigan.tiling.tiles import Box
+from napari_nucleigan.tiling import Box, resize_image, resize_labels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -185,19 +184,16 @@ def _difference(before: NDArray[Any], after: NDArray[Any], box: Box | None) -> B
 
 def _bounds(mask: NDArray[np.bool_], box: Box) -> Box | None:
     """Bound the true pixels of a mask that covers a box."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not rows.size:
+    found = bounds(mask)
+    if found is None:
         return None
-    return Box(
-        box.top + int(rows[0]), box.top + int(rows[-1]) + 1, box.left + int(columns[0]), box.left + int(columns[-1]) + 1
-    )
+    top, bottom, left, right = found
+    return Box(box.top + top, box.top + bottom, box.left + left, box.left + right)
 
 
 def _boxes(labels: NDArray[np.int32]) -> dict[int, Box]:
-    names, inverse = np.unique(labels, return_inverse=True)
-    found = ndimage.find_objects(inverse.reshape(labels.shape) + 1)
+    names, index = numbered(labels)
     return {
         int(name): Box(rows.start, rows.stop, columns.start, columns.stop)
-        for name, (rows, columns) in zip(names, found, strict=True)
-        if name != 0
+        for name, (rows, columns) in zip(names, ndimage.find_objects(index), strict=True)
     }

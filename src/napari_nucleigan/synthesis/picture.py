@@ -17,7 +17,7 @@ from napari_nucleigan.networks.network_runner import network_errors
 from napari_nucleigan.synthesis.settings import SynthesisSettings
 from napari_nucleigan.synthesis.styles import Styles
 from napari_nucleigan.synthesis.tiled_generator import TiledGenerator
-from napari_nucleigan.tiling.scale import COARSEST, FINEST, Scale, resize_image, resize_labels
+from napari_nucleigan.tiling import COARSEST, FINEST, Scale, resize_image, resize_labels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ import numpy as np
 from napari_nucleigan.base.errors import ModelError, RecipeError
 from napari_nucleigan.base.events import Note
 from napari_nucleigan.segmentation.segmenter import is_blank
-from napari_nucleigan.tiling.scale import Scale, resize_image
+from napari_nucleigan.tiling import Scale, resize_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

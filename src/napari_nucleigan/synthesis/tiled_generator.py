@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_nucleigan.base.events import Job, Progress, run
 from napari_nucleigan.networks.network_runner import NetworkRunner
-from napari_nucleigan.tiling.tiles import Box, Tile, batches, plan_tiles
+from napari_nucleigan.tiling import Box, Tile, batches, plan_tiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

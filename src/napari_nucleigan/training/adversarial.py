@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from napari_nucleigan.training.checkpoints import flatten_optimizer, restore_optimizer, strip_prefix
-from napari_nucleigan.training.distributed.ranks import ALONE
+from napari_nucleigan.training.ranks import ALONE
+from napari_nucleigan.training.recipes import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +19,10 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from napari_nucleigan.training.distributed.ranks import Ranks
+    from napari_nucleigan.training.ranks import Ranks
+
+_Network = TypeVar("_Network", bound=torch.nn.Module)
+_Recipe = TypeVar("_Recipe", bound=Recipe)
 
 
 class ImagePool:
@@ -55,18 +60,32 @@ class ImagePool:
         return torch.stack(out)
 
 
-class AdversarialTrainer(ABC):
+class AdversarialTrainer(ABC, Generic[_Network, _Recipe]):
     """Networks, optimizers and pools that learn together; a kind of training adds its update.
 
     Parameters
     ----------
+    recipe : Recipe
+        How to train.
     device : str
         Where to compute.
     bfloat16 : bool
         Whether the convolutions compute in bfloat16; losses and weights stay in float32.
+
+    Attributes
+    ----------
+    generator, average : torch.nn.Module
+        The network that becomes the model, and its averaged weights; the same where the recipe asks for no average.
+    generator_optimizer : torch.optim.Optimizer
+        Of the generator, and of what learns with it.
     """
 
-    def __init__(self, device: str, bfloat16: bool) -> None:
+    generator: _Network
+    average: _Network
+    generator_optimizer: torch.optim.Optimizer
+
+    def __init__(self, recipe: _Recipe, device: str, bfloat16: bool) -> None:
+        self.recipe = recipe
         self.device = torch.device(device)
         self._bfloat16 = bfloat16
         self._ranks = ALONE
@@ -75,47 +94,59 @@ class AdversarialTrainer(ABC):
     def join(self, ranks: Ranks) -> None:
         """Train with other processes, each of which makes its share of every batch."""
 
-    @abstractmethod
-    def _networks(self) -> dict[str, torch.nn.Module]:
-        """Return the networks by their names in checkpoints."""
-
-    @abstractmethod
-    def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """Return the optimizers by their names in checkpoints."""
-
-    @abstractmethod
-    def _pools(self) -> dict[str, ImagePool]:
-        """Return the pools by their names in checkpoints."""
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Begin with the weights of a trained generator."""
+        self.generator.load_state_dict(weights)
+        self.average.load_state_dict(weights)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return everything that a resumed run needs, as tensors and JSON."""
         tensors: dict[str, Tensor] = {}
         rest: dict[str, Any] = {}
-        for name, network in self._networks().items():
+        for name, network in self._networks.items():
             tensors |= {f"{name}/{key}": value for key, value in network.state_dict().items()}
-        for name, optimizer in self._optimizers().items():
+        for name, optimizer in self._optimizers.items():
             entries, rest[name] = flatten_optimizer(name, optimizer)
             tensors |= entries
-        for name, pool in self._pools().items():
+        for name, pool in self._pools.items():
             tensors |= {f"{name}/{index:04d}": kept for index, kept in enumerate(pool.pairs)}
         return tensors, rest
 
     def restore(self, tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
         """Go back to what `state` returned."""
-        for name, network in self._networks().items():
+        for name, network in self._networks.items():
             network.load_state_dict(strip_prefix(name, tensors))
-        for name, optimizer in self._optimizers().items():
+        for name, optimizer in self._optimizers.items():
             restore_optimizer(name, optimizer, tensors, rest[name])
-        for name, pool in self._pools().items():
+        for name, pool in self._pools.items():
             kept = strip_prefix(name, tensors)
             pool.pairs = [kept[key].to(self.device) for key in sorted(kept)]
 
-    def _place(self) -> None:
-        """Bring the networks to the device, where nobody else trains them yet."""
-        for network in self._networks().values():
+    def _place(
+        self,
+        networks: dict[str, torch.nn.Module],
+        optimizers: dict[str, torch.optim.Optimizer],
+        pools: dict[str, ImagePool],
+    ) -> None:
+        """Bring the networks to the device, where nobody else trains them yet; the names are those in checkpoints."""
+        self.average = copy.deepcopy(self.generator) if self.recipe.ema else self.generator
+        if self.average is not self.generator:
+            networks["average"] = self.average
+        self._networks, self._optimizers, self._pools = networks, optimizers, pools
+        for network in networks.values():
             network.to(self.device)
             convert_conv2d_weight_memory_format(network, torch.channels_last)
         self.join(ALONE)
+
+    def _update_generator(
+        self, parts: Mapping[str, tuple[float, Tensor]], step: int, scale: float, largest: float | None = None
+    ) -> dict[str, float]:
+        """Make a step down the sum of losses, each with its weight, let the average follow, and return the losses."""
+        total = torch.stack([weight * loss for weight, loss in parts.values()]).sum()
+        descend(self.generator_optimizer, total, self.recipe.lr * scale, largest)
+        if self.average is not self.generator:
+            update_ema(self.average, self.generator, self.recipe.ema, step)
+        return {name: float(loss.detach()) for name, (_, loss) in parts.items()}
 
     def _exchange(self, pool: ImagePool, fakes: Tensor, random: np.random.Generator, parts: int = 1) -> Tensor:
         # Every process keeps the same pool, of the fakes of all.

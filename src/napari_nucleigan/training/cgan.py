@@ -17,8 +17,9 @@ from napari_nucleigan.networks.discriminators import (
     gradient_penalty,
     presence_loss,
 )
-from napari_nucleigan.networks.generators import initialise
-from napari_nucleigan.training.adversarial import AdversarialTrainer, ImagePool, descend, update_ema
+from napari_nucleigan.networks.generators import Generator, initialise
+from napari_nucleigan.training.adversarial import AdversarialTrainer, ImagePool, descend
+from napari_nucleigan.training.recipes import SegmenterRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from napari_nucleigan.training.distributed.ranks import Ranks
-    from napari_nucleigan.training.recipes import SegmenterRecipe
+    from napari_nucleigan.training.ranks import Ranks
 
 
 ABSENT = -12.0
@@ -42,7 +42,7 @@ PROMINENCE = 0.25
 _LARGEST = 5.0  # norm of the gradient; a first step of such heads may be wild
 
 
-class ConditionalGAN(AdversarialTrainer):
+class ConditionalGAN(AdversarialTrainer[Generator, SegmenterRecipe]):
     """Networks, optimizers and the alternating update of the segmenter.
 
     Parameters
@@ -56,15 +56,14 @@ class ConditionalGAN(AdversarialTrainer):
     """
 
     def __init__(self, recipe: SegmenterRecipe, device: str = "cpu", bfloat16: bool = False) -> None:
-        super().__init__(device, bfloat16)
-        self.recipe = recipe
+        super().__init__(recipe, device, bfloat16)
         self.generator = build(recipe.generator)
         initialise(self.generator, recipe.initial_weights, recipe.seed)
-        self.average = build(recipe.generator) if recipe.ema else self.generator
-        self.average.load_state_dict(self.generator.state_dict())
         self.generator_optimizer = torch.optim.AdamW(
             self.generator.parameters(), recipe.lr, recipe.betas, weight_decay=recipe.weight_decay
         )
+        networks: dict[str, torch.nn.Module] = {"generator": self.generator}
+        optimizers: dict[str, torch.optim.Optimizer] = {"generator_optimizer": self.generator_optimizer}
         self.discriminator: PatchGAN | None = None
         self.discriminator_optimizer: torch.optim.Optimizer | None = None
         if recipe.discriminator_width:
@@ -76,8 +75,10 @@ class ConditionalGAN(AdversarialTrainer):
             self.discriminator_optimizer = torch.optim.Adam(
                 self.discriminator.parameters(), recipe.discriminator_lr, recipe.discriminator_betas
             )
+            networks["discriminator"] = self.discriminator
+            optimizers["discriminator_optimizer"] = self.discriminator_optimizer
         self.pool = ImagePool(recipe.pool)
-        self._place()
+        self._place(networks, optimizers, {"pool": self.pool})
 
     def join(self, ranks: Ranks) -> None:
         """Train with other processes, each of which makes its share of every batch."""
@@ -85,11 +86,6 @@ class ConditionalGAN(AdversarialTrainer):
         # The same networks, as they are called for the losses of an update.
         self._generate = ranks.setup(self.generator, "logits")
         self._discriminate = None if self.discriminator is None else ranks.setup(self.discriminator)
-
-    def start_from(self, weights: Mapping[str, Tensor]) -> None:
-        """Begin with the weights of a trained generator."""
-        self.generator.load_state_dict(weights)
-        self.average.load_state_dict(weights)
 
     def step(self, batch: tuple[Tensor, Tensor], step: int, scale: float) -> dict[str, float]:
         """Make one update of each network.
@@ -131,13 +127,10 @@ class ConditionalGAN(AdversarialTrainer):
                 verdict = self.discriminator(torch.cat([images, fake], dim=1))
             adversarial = generator_loss(verdict.float(), recipe.adversarial)
             parts["adversarial"] = (recipe.adversarial_weight, adversarial)
-        total = torch.stack([weight * loss for weight, loss in parts.values()]).sum()
-        descend(self.generator_optimizer, total, recipe.lr * scale)
+        values = self._update_generator(parts, step, scale) | values
         if self.discriminator is not None:
             self.discriminator.requires_grad_(True)
-        if self.average is not self.generator:
-            update_ema(self.average, self.generator, recipe.ema, step)
-        return {name: float(loss.detach()) for name, (_, loss) in parts.items()} | values
+        return values
 
     @torch.inference_mode()
     def predict(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -201,23 +194,6 @@ class ConditionalGAN(AdversarialTrainer):
         descend(optimizer, loss, recipe.discriminator_lr * scale)
         return values
 
-    def _networks(self) -> dict[str, torch.nn.Module]:
-        networks: dict[str, torch.nn.Module] = {"generator": self.generator}
-        if self.average is not self.generator:
-            networks["average"] = self.average
-        if self.discriminator is not None:
-            networks["discriminator"] = self.discriminator
-        return networks
-
-    def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        optimizers: dict[str, torch.optim.Optimizer] = {"generator_optimizer": self.generator_optimizer}
-        if self.discriminator_optimizer is not None:
-            optimizers["discriminator_optimizer"] = self.discriminator_optimizer
-        return optimizers
-
-    def _pools(self) -> dict[str, ImagePool]:
-        return {"pool": self.pool}
-
 
 class InstanceTrainer(ConditionalGAN):
     """Network and optimizer of a segmenter that learns from nuclei, not from fields; it has no adversary.
@@ -262,19 +238,15 @@ class InstanceTrainer(ConditionalGAN):
 
     def step(self, batch: tuple[Tensor, Tensor], step: int, scale: float) -> dict[str, float]:
         """Make one update; see `ConditionalGAN.step`."""
-        recipe = self.recipe
         images = batch[0].to(self.device, memory_format=torch.channels_last)
         labels = [_nuclei(field) for field in batch[1]]
         network: Any = self.generator.train()
         # Proposals and nuclei to learn from are drawn at random: a resumed run draws the same.
-        torch.manual_seed((recipe.seed << 32) + step)
+        torch.manual_seed((self.recipe.seed << 32) + step)
         with self._autocast():
-            parts: dict[str, Tensor] = network.losses(images, labels)
-        total = torch.stack([loss.float() for loss in parts.values()]).sum()
-        descend(self.generator_optimizer, total, recipe.lr * scale, _LARGEST)
-        if self.average is not self.generator:
-            update_ema(self.average, self.generator, recipe.ema, step)
-        return {name.removeprefix("loss_"): float(loss.detach()) for name, loss in parts.items()}
+            found: dict[str, Tensor] = network.losses(images, labels)
+        parts = {name.removeprefix("loss_"): (1.0, loss.float()) for name, loss in found.items()}
+        return self._update_generator(parts, step, scale, _LARGEST)
 
 
 def trainer_of(recipe: SegmenterRecipe) -> type[ConditionalGAN]:

@@ -12,15 +12,16 @@ from napari_nucleigan.masks.encoding import PRESENCE_CHANNELS
 from napari_nucleigan.networks import build, build_synthesizer
 from napari_nucleigan.networks.discriminators import MultiScale, discriminator_loss, generator_loss, presence_loss
 from napari_nucleigan.networks.generators import initialise
-from napari_nucleigan.training.adversarial import AdversarialTrainer, ImagePool, descend, update_ema
+from napari_nucleigan.networks.synthesizers import Synthesizer
+from napari_nucleigan.training.adversarial import AdversarialTrainer, ImagePool, descend
+from napari_nucleigan.training.recipes import SynthesizerRecipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from torch import Tensor
 
-    from napari_nucleigan.training.distributed.ranks import Ranks
-    from napari_nucleigan.training.recipes import SynthesizerRecipe
+    from napari_nucleigan.training.ranks import Ranks
 
 
 class CycleBatch(NamedTuple):
@@ -44,7 +45,7 @@ class CycleBatch(NamedTuple):
     masks: Tensor
 
 
-class CycleGAN(AdversarialTrainer):
+class CycleGAN(AdversarialTrainer[Synthesizer, SynthesizerRecipe]):
     """Networks, optimizers and the alternating update of the synthesizer.
 
     Parameters
@@ -68,12 +69,11 @@ class CycleGAN(AdversarialTrainer):
     def __init__(
         self, recipe: SynthesizerRecipe, device: str = "cpu", bfloat16: bool = False, paired: bool = True
     ) -> None:
-        super().__init__(device, bfloat16)
-        self.recipe = recipe
+        super().__init__(recipe, device, bfloat16)
         self.paired = paired and recipe.paired
         # Layers that `initialise` leaves alone, and the power iteration of the spectral normalisation, begin at random.
         torch.manual_seed(recipe.seed)
-        self.painter = build_synthesizer(recipe.generator)
+        self.generator = build_synthesizer(recipe.generator)
         self.segmenter = build(recipe.segmenter)
         width, depth = recipe.discriminator_width, recipe.discriminator_layers
         self.discriminator_n = MultiScale(
@@ -81,17 +81,13 @@ class CycleGAN(AdversarialTrainer):
         )
         # Drawn masks are told from true ones by their soft edges all too soon: D_M needs no help.
         self.discriminator_m = MultiScale(1, 3, max(1, width // 2), depth, recipe.spectral)
-        initialise(self.painter, recipe.initial_weights, recipe.seed)
+        initialise(self.generator, recipe.initial_weights, recipe.seed)
         initialise(self.segmenter, recipe.initial_weights, recipe.seed + 1)
         for number, discriminator in enumerate((self.discriminator_n, self.discriminator_m)):
             initialise(discriminator, "normal", recipe.seed + 2 + number)
             discriminator.normalise()
-        self.average = self.painter
-        if recipe.ema:
-            self.average = build_synthesizer(recipe.generator)
-            self.average.load_state_dict(self.painter.state_dict())
         self.generator_optimizer = torch.optim.Adam(
-            [*self.painter.parameters(), *self.segmenter.parameters()], recipe.lr, recipe.betas
+            [*self.generator.parameters(), *self.segmenter.parameters()], recipe.lr, recipe.betas
         )
         self.discriminator_optimizer = torch.optim.Adam(
             [*self.discriminator_n.parameters(), *self.discriminator_m.parameters()],
@@ -100,21 +96,26 @@ class CycleGAN(AdversarialTrainer):
         )
         self.image_pool = ImagePool(recipe.pool)
         self.mask_pool = ImagePool(recipe.pool)
-        self._place()
+        # The names in checkpoints are those of 0.1.0, so that its runs go on.
+        self._place(
+            {
+                "painter": self.generator,
+                "segmenter": self.segmenter,
+                "image_judge": self.discriminator_n,
+                "mask_judge": self.discriminator_m,
+            },
+            {"makers": self.generator_optimizer, "judges": self.discriminator_optimizer},
+            {"image_pool": self.image_pool, "mask_pool": self.mask_pool},
+        )
 
     def join(self, ranks: Ranks) -> None:
         """Train with other processes, each of which makes its share of every batch."""
         self._ranks = ranks
         # The same networks, as they are called for the losses of an update.
-        self._paint_image = ranks.setup(self.painter, "encode_style")
+        self._paint_image = ranks.setup(self.generator, "encode_style")
         self._draw_mask = ranks.setup(self.segmenter, "logits")
         self._discriminate_images = ranks.setup(self.discriminator_n)
         self._discriminate_masks = ranks.setup(self.discriminator_m)
-
-    def start_from(self, weights: Mapping[str, Tensor]) -> None:
-        """Begin with the weights of a trained synthesizer."""
-        self.painter.load_state_dict(weights)
-        self.average.load_state_dict(weights)
 
     def step(self, batch: CycleBatch, step: int, scale: float) -> dict[str, float]:
         """Make one update of each network.
@@ -137,7 +138,7 @@ class CycleGAN(AdversarialTrainer):
         # Torch's own generator, so that the dropout of a U-Net depends on the step alone, too.
         random = torch.manual_seed(int(np.random.default_rng([recipe.seed, step, 1 << 21]).integers(2**31)))
         images, fields, others, masks = (part.to(self.device, memory_format=torch.channels_last) for part in batch)
-        self.painter.train()
+        self.generator.train()
         self.segmenter.train()
         with self._autocast():
             style = self._paint_image.encode_style(others)
@@ -169,13 +170,10 @@ class CycleGAN(AdversarialTrainer):
             parts["supervised"] = (recipe.supervised, (drawn - fields).abs().mean() + presence)
         if recipe.identity:
             parts["identity"] = (recipe.identity, self._identity(images, masks, style, random))
-        total = torch.stack([weight * loss for weight, loss in parts.values()]).sum()
-        descend(self.generator_optimizer, total, recipe.lr * scale)
+        values = self._update_generator(parts, step, scale) | values
         for discriminator in (self.discriminator_n, self.discriminator_m):
             discriminator.requires_grad_(True)
-        if self.average is not self.painter:
-            update_ema(self.average, self.painter, recipe.ema, step)
-        return {name: float(loss.detach()) for name, (_, loss) in parts.items()} | values
+        return values
 
     @torch.inference_mode()
     def paint(self, fields: Tensor, style: Tensor, seed: int = 0) -> Tensor:
@@ -263,7 +261,7 @@ class CycleGAN(AdversarialTrainer):
         return fake + 2 * self.recipe.hiding_noise * noise.to(fake)
 
     def _noise(self, fields: Tensor, random: torch.Generator, parts: int = 1) -> list[Tensor]:
-        drawn = self.painter.draw_noise(self._ranks.widened(fields), random)
+        drawn = self.generator.draw_noise(self._ranks.widened(fields), random)
         return [self._ranks.local_shard(noise, parts) for noise in drawn]
 
     def _identity(self, images: Tensor, masks: Tensor, style: Tensor, random: torch.Generator) -> Tensor:
@@ -272,25 +270,6 @@ class CycleGAN(AdversarialTrainer):
             same_masks = self._draw_mask(masks).float()
         apart: Tensor = (same_masks - masks).abs().mean()
         return self._distance(same, images) + apart
-
-    # The names in checkpoints are those of 0.1.0, so that its runs go on.
-
-    def _networks(self) -> dict[str, torch.nn.Module]:
-        networks: dict[str, torch.nn.Module] = {
-            "painter": self.painter,
-            "segmenter": self.segmenter,
-            "image_judge": self.discriminator_n,
-            "mask_judge": self.discriminator_m,
-        }
-        if self.average is not self.painter:
-            networks["average"] = self.average
-        return networks
-
-    def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        return {"makers": self.generator_optimizer, "judges": self.discriminator_optimizer}
-
-    def _pools(self) -> dict[str, ImagePool]:
-        return {"image_pool": self.image_pool, "mask_pool": self.mask_pool}
 
 
 def _features_apart(fakes: list[list[Tensor]], real: list[list[Tensor]], count: int) -> Tensor:

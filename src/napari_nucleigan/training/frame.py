@@ -7,23 +7,25 @@ from __future__ import annotations
 
 import datetime
 from abc import ABC, abstractmethod
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from skimage.io import imsave
 
-from napari_nucleigan.base.errors import RecipeError, RunError
+from napari_nucleigan.base.devices import choose_device
+from napari_nucleigan.base.errors import DatasetError, RecipeError, RunError
 from napari_nucleigan.base.events import Event, Job, Note, Preview
 from napari_nucleigan.base.files import atomic_write
 from napari_nucleigan.base.version import __version__
 from napari_nucleigan.models import ModelCard, load_model, save_model
-from napari_nucleigan.training.distributed.launch import joined, the_same
 from napari_nucleigan.training.images import in_bfloat16, prepare_all, split, stain_reference
 from napari_nucleigan.training.loop import Schedule, Validator, follow, train
+from napari_nucleigan.training.ranks import Dismissed, Ranks, started
 from napari_nucleigan.training.recipes import Recipe, read_recipe
 from napari_nucleigan.training.runs.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from napari_nucleigan.data.datasets.dataset import Dataset
     from napari_nucleigan.data.datasets.patches import MixedSampler, PatchSampler
     from napari_nucleigan.models import Model
-    from napari_nucleigan.training.distributed.ranks import Ranks
     from napari_nucleigan.training.images import TrainingImage
 
 _Recipe = TypeVar("_Recipe", bound=Recipe)
@@ -143,12 +144,10 @@ class BestModel(Validator):
             imsave(temporary, pixels, check_contrast=False)
         return Preview(step, str(path))
 
-    def save(
-        self, weights: Mapping[str, torch.Tensor], measured_on: str, scores: Mapping[str, float], **fields: Any
-    ) -> None:
-        """Write the model, with the further fields of its card."""
+    def card(self, scores: Mapping[str, Mapping[str, float]], **fields: Any) -> ModelCard:
+        """Return the card of the model, with its scores by what they were measured on, and further fields."""
         recipe = self._recipe
-        card = ModelCard(
+        return ModelCard(
             **{
                 "name": self._run.path.name,
                 **self._card,
@@ -158,12 +157,17 @@ class BestModel(Validator):
                 "mpp": recipe.mpp,
                 "stain": stain_reference(recipe).to_json() if recipe.normalize != "none" else None,
                 "recipe": recipe.model_dump(mode="json"),
-                "scores": {measured_on: {name: round(value, 4) for name, value in scores.items()}},
+                "scores": {
+                    name: {key: round(value, 4) for key, value in each.items()} for name, each in scores.items()
+                },
                 "version": __version__,
                 "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
                 **fields,
             }
         )
+
+    def save(self, weights: Mapping[str, torch.Tensor], card: ModelCard) -> None:
+        """Write the model."""
         save_model(self._run.best, weights, card, half=True)
 
 
@@ -244,3 +248,58 @@ def _help(training: Training[Any], ranks: Ranks) -> Job[None]:
     share = ranks.share(training.recipe.batch)
     schedule = Schedule.of(training.recipe, training.crops.crops_per_epoch)
     follow(training.gan, lambda step: training.batch(step, share), schedule, ranks)
+
+
+def the_same(dataset: Dataset, names: Sequence[str]) -> Dataset:
+    """Make sure that another process than the leader has found the leader's images.
+
+    Raises
+    ------
+    DatasetError
+        If some are not there.
+    """
+    missing = [name for name in names if name not in dataset.names]
+    if missing:
+        raise DatasetError(
+            f"{dataset.folder} has no image {missing[0]!r} in process {started()[0]}; all processes need the same data "
+            "set under the same path."
+        )
+    return dataset
+
+
+@contextmanager
+def joined(device: str) -> Iterator[Ranks]:
+    """Meet the other processes of the training, if ``torchrun`` has started several.
+
+    Parameters
+    ----------
+    device : str
+        As `napari_nucleigan.base.devices.choose_device` takes it. Of several processes on a machine each takes a GPU of
+        its own.
+
+    Yields
+    ------
+    Ranks
+        When the leader leaves the block, however it does, it dismisses the others; they leave it quietly.
+
+    Raises
+    ------
+    DeviceError
+        If that device is not to be had, or there are more processes than GPUs.
+    ExtraError
+        If Lightning Fabric is not installed.
+    RunError
+        If the processes cannot reach one another.
+    """
+    if started()[1] == 1:
+        yield Ranks(choose_device(device))
+        return
+    # Its import takes seconds, and it comes with an extra.
+    from napari_nucleigan.training.fabric import FabricRanks
+
+    ranks = FabricRanks(device)
+    try:
+        with suppress(Dismissed):
+            yield ranks
+    finally:
+        ranks.dismiss()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import queue
-import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Generic, TypeVar
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -17,7 +19,7 @@ from napari_nucleigan.base.errors import DatasetError
 from napari_nucleigan.base.events import Progress
 from napari_nucleigan.data.datasets.patches import Jitter, PatchSampler
 from napari_nucleigan.masks.encoding import encode
-from napari_nucleigan.tiling.tiles import plan_tiles
+from napari_nucleigan.tiling import TOLERANCE, plan_tiles, resize_labels
 from napari_nucleigan.training.recipes import SegmenterRecipe
 
 if TYPE_CHECKING:
@@ -33,6 +35,9 @@ _Batch = TypeVar("_Batch")
 
 PART = 1024
 """Largest side, in pixels, of what a network is shown at once while it trains; larger images are seen in parts."""
+
+AHEAD = 3
+"""Batches that are made, or being made, before they are asked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,13 +120,10 @@ def prepare_all(dataset: Dataset, recipe: Recipe) -> Job[list[TrainingImage]]:
 
 def rescaled_labels(labels: NDArray[np.int32], zoom: float) -> NDArray[np.int32]:
     """Make a label image larger or smaller by the nearest pixel; by less than 5 %, leave it as it is."""
-    if abs(zoom - 1) <= 0.05:
+    if abs(zoom - 1) <= TOLERANCE:
         return labels
-    shape = [max(1, round(length * zoom)) for length in labels.shape]
-    resized: NDArray[np.int32] = resize(labels, shape, order=0, anti_aliasing=False, preserve_range=True).astype(
-        np.int32
-    )
-    return resized
+    height, width = (max(1, round(length * zoom)) for length in labels.shape)
+    return resize_labels(labels, (height, width))
 
 
 def sampler(tiles: Sequence[TrainingImage], recipe: Recipe, blur: float = 0.0, noise: float = 0.0) -> Job[PatchSampler]:
@@ -190,49 +192,34 @@ def in_bfloat16(recipe: Recipe, device: str) -> bool:
     return recipe.precision == "bfloat16"
 
 
-class Prefetched(Generic[_Batch]):
+@contextmanager
+def prefetched(batches: Callable[[int], _Batch], start: int, stop: int) -> Iterator[Iterator[_Batch]]:
     """Make the next batches in a thread of their own, while the networks compute.
 
-    Entering yields an iterator over the batches of the steps from `start` to `stop`; leaving ends the thread.
+    Parameters
+    ----------
+    batches : callable
+        Maps a step to its batch.
+    start, stop : int
+        The steps, the last one excluded.
+
+    Yields
+    ------
+    iterator
+        The batches of these steps; what keeps one from being made is raised in its place.
     """
+    # Crops are small: one core makes them faster than two that wait for each other.
+    with ThreadPoolExecutor(1, "crops", torch.set_num_threads, (1,)) as thread:
+        steps = iter(range(start, stop))
+        ahead = deque(thread.submit(batches, step) for step in islice(steps, AHEAD))
 
-    def __init__(self, batches: Callable[[int], _Batch], start: int, stop: int) -> None:
-        self._batches = batches
-        self._range = range(start, stop)
-        self._ready: queue.Queue[_Batch | BaseException] = queue.Queue(2)
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._fill, name="crops", daemon=True)
+        def take() -> Iterator[_Batch]:
+            while ahead:
+                batch = ahead.popleft().result()
+                ahead.extend(thread.submit(batches, step) for step in islice(steps, 1))
+                yield batch
 
-    def __enter__(self) -> Iterator[_Batch]:
-        """Start."""
-        self._thread.start()
-        return self._take()
-
-    def __exit__(self, *_: object) -> None:
-        """End."""
-        self._ended.set()
-        self._thread.join()
-
-    def _fill(self) -> None:
-        # Crops are small: one core makes them faster than two that wait for each other.
-        torch.set_num_threads(1)
-        for step in self._range:
-            try:
-                item: _Batch | BaseException = self._batches(step)
-            except Exception as error:  # handed over to the thread that waits for the batch
-                item = error
-            while not self._ended.is_set():
-                try:
-                    self._ready.put(item, timeout=0.1)
-                    break
-                except queue.Full:
-                    continue
-            if self._ended.is_set() or isinstance(item, BaseException):
-                return
-
-    def _take(self) -> Iterator[_Batch]:
-        for _ in self._range:
-            item = self._ready.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
+        try:
+            yield take()
+        finally:
+            thread.shutdown(cancel_futures=True)

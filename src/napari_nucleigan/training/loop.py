@@ -15,8 +15,8 @@ import torch
 from napari_nucleigan.base.errors import RunError
 from napari_nucleigan.base.events import Checkpoint, Event, Finished, Job, Losses, Progress
 from napari_nucleigan.training.checkpoints import load_checkpoint, save_checkpoint
-from napari_nucleigan.training.distributed.ranks import ALONE
-from napari_nucleigan.training.images import Prefetched
+from napari_nucleigan.training.images import prefetched
+from napari_nucleigan.training.ranks import ALONE
 from napari_nucleigan.training.runs.run_lock import PAUSED, POLL, STOPPING, TRAINING
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_nucleigan.training.distributed.ranks import Ranks
+    from napari_nucleigan.training.ranks import Ranks
     from napari_nucleigan.training.recipes import Recipe
     from napari_nucleigan.training.runs.run_folder import RunFolder
 
@@ -242,7 +242,7 @@ def train(
     try:
         more = (yield from end_epoch()) if due else hopeful()
         yield progress()
-        with Prefetched(batches, step, schedule.steps if more else step) as ready:
+        with prefetched(batches, step, schedule.steps if more else step) as ready:
             for batch in ready:
                 if (asked := run.asked()) is not None:
                     if asked == "pause" and step > saved:
@@ -308,7 +308,7 @@ def follow(trainer: Trainer[Batch], batches: Callable[[int], Batch], schedule: S
     if start.state is not None:
         trainer.restore(*start.state)
     torch.set_rng_state(start.random)
-    with Prefetched(batches, start.step, schedule.steps) as ready:
+    with prefetched(batches, start.step, schedule.steps) as ready:
         for step, batch in enumerate(ready, start.step):
             ranks.go()
             ranks.all_reduce_mean(trainer.step(batch, step, schedule.scale(step)))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from napari_nucleigan.models import ModelCard
 
+Patch = Annotated[
+    int, Field(ge=32, le=2048, multiple_of=32, json_schema_extra={"unit": "pixels"}, description="Side of the crops.")
+]
 
 FINE_TUNING = "fine-tune-segmenter"
 """Name of the recipe that goes on from a trained segmenter."""
@@ -63,9 +66,7 @@ class Recipe(BaseModel):
     adversarial: Literal["bce", "least-squares", "hinge"] = Field("hinge", description="Adversarial loss.")
     pool: int = Field(64, ge=0, description="Earlier fakes kept for the discriminator.")
 
-    patch: int = Field(
-        256, ge=32, le=2048, multiple_of=32, json_schema_extra={"unit": "pixels"}, description="Side of the crops."
-    )
+    patch: Patch = 256
     batch: int = Field(8, ge=1, le=512, description="Crops in a step.")
     zoom: tuple[float, float] = Field((0.75, 1.4), description="Smallest and largest magnification of the crops.")
     turns: bool = Field(True, description="Quarter turns and mirror images.")
@@ -198,9 +199,7 @@ class SynthesizerRecipe(Recipe):
         description="Noise on a fake before the way back, as a share of black to white, against signals hidden in it.",
     )
 
-    patch: int = Field(
-        192, ge=32, le=2048, multiple_of=32, json_schema_extra={"unit": "pixels"}, description="Side of the crops."
-    )
+    patch: Patch = 192
     batch: int = Field(2, ge=1, le=512, description="Images in a step, and as many masks.")
     zoom: tuple[float, float] = Field((0.9, 1.1), description="Smallest and largest magnification of the crops.")
     stain: float = Field(0.1, ge=0, le=2, description="Jitter of the strength of each stain.")
@@ -223,6 +222,19 @@ class SynthesizerRecipe(Recipe):
             )
         return self
 
+
+# What both networks of the paper were trained with.
+_PAPER: dict[str, Any] = {
+    "initial_weights": "normal",
+    "normalize": "vahadane",
+    "discriminator_width": 64,
+    "adversarial": "bce",
+    "batch": 1,
+    "zoom": (286 / 256, 286 / 256),
+    "stain": 0.0,
+    "lr": 2e-4,
+    "betas": (0.5, 0.999),
+}
 
 RECIPES: dict[str, SegmenterRecipe | SynthesizerRecipe] = {
     "compact-segmenter": SegmenterRecipe(),
@@ -249,52 +261,36 @@ RECIPES: dict[str, SegmenterRecipe | SynthesizerRecipe] = {
     ),
     "paper-segmenter": SegmenterRecipe(
         name="paper-segmenter",
+        **_PAPER,
         generator={"name": "unet-256", "width": 64},
-        initial_weights="normal",
-        normalize="vahadane",
-        discriminator_width=64,
-        adversarial="bce",
         adversarial_interval=1,
         penalty="r1",
         penalty_interval=16,
         l1_weight=70.0,
         presence_weight=0.0,
-        batch=1,
-        zoom=(286 / 256, 286 / 256),
-        stain=0.0,
         hue=0.0,
         light=0.0,
         blur=0.0,
         noise=0.0,
-        lr=2e-4,
         warmup_steps=0,
-        betas=(0.5, 0.999),
         weight_decay=0.0,
     ),
     "compact-synthesizer": SynthesizerRecipe(),
     "paper-synthesizer": SynthesizerRecipe(
         name="paper-synthesizer",
+        **_PAPER,
         generator={"name": "noisy-resnet", "width": 64, "blocks": 9},
         segmenter={"name": "resnet", "width": 64, "blocks": 9},
-        initial_weights="normal",
-        normalize="vahadane",
         paired=False,
-        discriminator_width=64,
         discriminator_scales=1,
         instance_norm=False,
-        adversarial="bce",
         cycle_images=70.0,
         cycle_masks=10.0,
         cycle_blur=1,
         patch=256,
-        batch=1,
-        zoom=(286 / 256, 286 / 256),
-        stain=0.0,
         epochs_constant=150,
         epochs_decay=150,
-        lr=2e-4,
         discriminator_lr=2e-4,
-        betas=(0.5, 0.999),
         discriminator_betas=(0.5, 0.999),
     ),
 }
@@ -347,10 +343,8 @@ def read_recipe(
     try:
         return kind.model_validate({**values, **(changes or {})})
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc'])) or 'recipe'}: {fault['msg']}" for fault in error.errors()
-        )
-        raise RecipeError(f"The recipe {name_or_file} is not valid: {faults}.") from error
+        faults = [f"{'.'.join(map(str, fault['loc'])) or 'recipe'}: {fault['msg']}" for fault in error.errors()]
+        raise RecipeError(f"The recipe {name_or_file} is not valid: {'; '.join(faults)}.") from error
 
 
 def kind_of(recipe: Mapping[str, Any]) -> str:
@@ -388,8 +382,8 @@ def as_model(model: str | Path) -> dict[str, Any]:
 
 def fixed_by(card: ModelCard) -> dict[str, Any]:
     """Return the fields of a recipe that a model's card decides for those who go on with the model."""
-    fields = {"generator": card.architecture, "encoding": card.encoding, "mpp": card.mpp}
     weights = {name: card.recipe[name] for name in KEPT_WEIGHTS if name in card.recipe}
+    fields = {"generator": card.architecture, "encoding": card.encoding, "mpp": card.mpp}
     return {**fields, "normalize": card.recipe.get("normalize", "none"), **weights}
 
 
@@ -397,9 +391,8 @@ def _read_json(path: Path, names: list[str]) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise RecipeError(
-            f"There is no recipe {str(path)!r}: it is neither a file nor one of {', '.join(names)}."
-        ) from None
+        choice = ", ".join(names)
+        raise RecipeError(f"There is no recipe {str(path)!r}: it is neither a file nor one of {choice}.") from None
     except (OSError, ValueError) as error:
         raise RecipeError(f"The recipe {path} cannot be read: {error}.") from error
     if not isinstance(values, dict):

@@ -14,11 +14,12 @@ from napari_nucleigan.base.errors import DatasetError, RecipeError
 from napari_nucleigan.base.events import Event, Job, Note, Progress, ValidationScores
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.data.datasets.patches import MixedSampler
-from napari_nucleigan.masks.encoding import ENCODINGS, decode, encode
+from napari_nucleigan.masks.encoding import ENCODINGS, encode
 from napari_nucleigan.models import load_model
+from napari_nucleigan.segmentation.segmenter import Decoding
+from napari_nucleigan.segmentation.settings import SegmentSettings
 from napari_nucleigan.training.cgan import trainer_of
-from napari_nucleigan.training.distributed.launch import the_same
-from napari_nucleigan.training.frame import BestModel, Training, run_training
+from napari_nucleigan.training.frame import BestModel, Training, run_training, the_same
 from napari_nucleigan.training.images import (
     TrainingImage,
     in_parts,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from napari_nucleigan.models import ModelCard
     from napari_nucleigan.training.cgan import ConditionalGAN
     from napari_nucleigan.training.runs.run_folder import RunFolder
 
@@ -235,15 +237,9 @@ class _Validator(BestModel):
         return {name: float(np.mean([getattr(row, name) for row in rows])) for name in names}
 
     def _decode(self, field: NDArray[np.float32], decoding: Mapping[str, Any]) -> NDArray[np.int32]:
-        recipe = self._recipe
-        known = ENCODINGS[recipe.encoding].start.keys() & decoding.keys()
-        return decode(
-            field,
-            recipe.encoding,
-            **{**ENCODINGS[recipe.encoding].start, **{name: decoding[name] for name in known}},
-            smoothing=SMOOTHING,
-            min_area=round(MIN_AREA / recipe.mpp**2),
-        )
+        """Find the nuclei in a field as `napari_nucleigan.segmentation` does with the saved model."""
+        found = Decoding.of(SegmentSettings(), self._described({}, decoding))
+        return found.filtered(found.labels(field), self._recipe.mpp)
 
     def _picture(self, tile: TrainingImage, field: NDArray[np.float32], side: int = 384) -> NDArray[np.uint8]:
         """Input, input with contours, predicted field and true field, side by side."""
@@ -256,11 +252,9 @@ class _Validator(BestModel):
         return np.concatenate([pixels, marked, *painted], axis=1)
 
     def _save(self, weights: Mapping[str, torch.Tensor], scores: dict[str, float], decoding: dict[str, Any]) -> None:
-        decode = {
-            **ENCODINGS[self._recipe.encoding].start,
-            "smoothing": SMOOTHING,
-            "min_area_um2": MIN_AREA,
-            **decoding,
-        }
         measured_on = "validation images, mean" if self._selects else "one training image, no validation"
-        self.save(weights, measured_on, scores, decode=decode)
+        self.save(weights, self._described({measured_on: scores}, decoding))
+
+    def _described(self, scores: Mapping[str, Mapping[str, float]], decoding: Mapping[str, Any]) -> ModelCard:
+        start = ENCODINGS[self._recipe.encoding].start
+        return self.card(scores, decode={**start, "smoothing": SMOOTHING, "min_area_um2": MIN_AREA, **decoding})

@@ -13,7 +13,7 @@ from napari_nucleigan.base.errors import OutputError
 from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.segmentation.instances import Instances, Mosaic, decode_tile
 from napari_nucleigan.segmentation.slides.assembly import Assembly, TileStore
-from napari_nucleigan.tiling.tiles import Box, Tile, plan_tiles
+from napari_nucleigan.tiling import Box, Tile, plan_tiles
 from oracle import scatter
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from napari_nucleigan.base.errors import ImageError
 from napari_nucleigan.data.slides import Slide
 from napari_nucleigan.segmentation.slides.worker import ModelView, taps
-from napari_nucleigan.tiling.tiles import Box
+from napari_nucleigan.tiling import Box
 
 
 def slide(shape: tuple[int, int] = (301, 407), levels: int = 1) -> Slide:

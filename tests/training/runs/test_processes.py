@@ -21,7 +21,7 @@ from napari_nucleigan.models import read_card
 from napari_nucleigan.training import train_segmenter
 from napari_nucleigan.training.recipes import RECIPES, SegmenterRecipe
 from napari_nucleigan.training.runs.processes import NICENESS, RunProcess, kill, resume, start
-from napari_nucleigan.training.runs.queue import place
+from napari_nucleigan.training.runs.queue import Place
 from napari_nucleigan.training.runs.run_folder import RunFolder
 from napari_nucleigan.training.runs.run_library import delete, rename
 from napari_nucleigan.training.runs.run_lock import ProcessRecord
@@ -124,14 +124,14 @@ def test_a_queued_run_waits_then_goes_on_as_if_never_stopped(dataset: Path, tiny
             break
     job.close()
     assert state_of(runs / "run").state is RunState.STOPPED
-    with place("cpu"):
+    with Place("cpu"):
         process = resume(runs / "run", device="cpu", queue=True)
         status = _until(process, lambda status: "Waiting for another run" in status.message)
         assert status.state is RunState.QUEUED
         process.pause()
         status = _until(process, lambda status: status.state is RunState.PAUSED)
         assert status.message == "Paused before its turn; others go first."
-        with place("cpu") as later:
+        with Place("cpu") as later:
             assert later.ahead() == 1
         process.resume()
         _until(process, lambda status: "Waiting for another run" in status.message)

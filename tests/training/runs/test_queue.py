@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from napari_nucleigan.base.events import Progress
-from napari_nucleigan.training.runs.queue import place, queue_folder
+from napari_nucleigan.training.runs.queue import Place, queue_folder
 from napari_nucleigan.training.runs.run_lock import PAUSED
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 HOLD = """
 import sys
-from napari_nucleigan.training.runs.queue import place
-with place("cpu"):
+from napari_nucleigan.training.runs.queue import Place
+with Place("cpu"):
     print("here", flush=True)
     sys.stdin.read()
 """
@@ -26,14 +26,14 @@ with place("cpu"):
 
 def test_who_comes_later_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("napari_nucleigan.training.runs.queue.LOOK", 0.01)
-    with place("cpu") as first, place("cuda:0") as elsewhere:
+    with Place("cpu") as first, Place("cuda:0") as elsewhere:
         assert first.ahead() == elsewhere.ahead() == 0
-        with place("cpu") as second:
+        with Place("cpu") as second:
             assert (first.ahead(), second.ahead()) == (0, 1)
-            with place("cpu") as third:
+            with Place("cpu") as third:
                 waiting = third.wait()
                 assert next(waiting) == Progress(0, 2, "Waiting for 2 other runs on this device")
-    with place("cpu") as last:
+    with Place("cpu") as last:
         assert last.ahead() == 0
         assert list(last.wait()) == []
     assert not list(queue_folder("cpu").iterdir())
@@ -42,7 +42,7 @@ def test_who_comes_later_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_who_pauses_lets_others_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("napari_nucleigan.training.runs.queue.LOOK", 0.01)
     paused = False
-    with place("cpu") as first, place("cpu") as second, place("cpu") as third:
+    with Place("cpu") as first, Place("cpu") as second, Place("cpu") as third:
         waiting = second.wait(lambda: paused)
         assert next(waiting).what == "Waiting for another run on this device"
         assert third.ahead() == 2
@@ -66,7 +66,7 @@ def test_a_killed_process_gives_its_place_up(monkeypatch: pytest.MonkeyPatch) ->
     with subprocess.Popen([sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline().strip() == b"here"
-        with place("cpu") as mine:
+        with Place("cpu") as mine:
             assert mine.ahead() == 1
             process.kill()
             process.wait()
@@ -75,20 +75,20 @@ def test_a_killed_process_gives_its_place_up(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_place_that_is_just_being_taken_counts() -> None:
-    with place("cpu"):
+    with Place("cpu"):
         pass
     (queue_folder("cpu") / "00000000000000000001-1.place").touch()
-    with place("cpu") as mine:
+    with Place("cpu") as mine:
         assert mine.ahead() == 0  # from 1970
     (queue_folder("cpu") / f"{time.time_ns():020d}-1.place").touch()
-    with place("cpu") as mine:
+    with Place("cpu") as mine:
         assert mine.ahead() == 1
 
 
 def test_without_a_folder_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("NUCLEIGAN_QUEUE", str(tmp_path / "file"))
-    with place("cpu") as first, place("cpu") as second:
+    with Place("cpu") as first, Place("cpu") as second:
         assert first.ahead() == second.ahead() == 0
     monkeypatch.delenv("NUCLEIGAN_QUEUE")
     assert "nucleigan" in queue_folder("cuda:1").parts

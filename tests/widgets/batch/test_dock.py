@@ -20,7 +20,7 @@ from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtWidgets import QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox, QFileDialog, QLineEdit
 
 from napari_nucleigan.data.images.files import read_labels, write_image
-from napari_nucleigan.segmentation.resume_log import REPORT
+from napari_nucleigan.segmentation.file_plan import REPORT
 from napari_nucleigan.widgets.base.layers import CONTOUR, METADATA_KEY
 from napari_nucleigan.widgets.batch.dock import BatchWidget
 

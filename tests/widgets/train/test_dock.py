@@ -29,7 +29,7 @@ from qtpy.QtWidgets import (
 
 from napari_nucleigan.data.images.files import write_labels
 from napari_nucleigan.training.runs.processes import RunProcess, reap
-from napari_nucleigan.training.runs.queue import place
+from napari_nucleigan.training.runs.queue import Place
 from napari_nucleigan.training.runs.run_folder import RunFolder
 from napari_nucleigan.training.runs.run_library import DATA, list_runs
 from napari_nucleigan.training.runs.status import RunState, state_of
@@ -295,14 +295,14 @@ def test_a_queued_run_waits_pauses_and_is_cancelled(app: App, data: Path) -> Non
     app.choose(app.form.device, "cpu")
     app.form.queue.click()
     assert app.form.queue.isChecked()
-    with place("cpu"):
+    with Place("cpu"):
         path = app.start()
         app.wait(lambda: app.panel.message.text() == "Waiting for another run on this device.")
         assert app.state is RunState.QUEUED
         app.ask("pause")
         app.wait_for(RunState.PAUSED)
         assert "others go first" in app.panel.message.text()
-        with place("cpu") as later:
+        with Place("cpu") as later:
             assert later.ahead() == 1
         app.ask("resume")
         app.wait_for(RunState.QUEUED)

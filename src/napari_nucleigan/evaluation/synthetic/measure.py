@@ -23,7 +23,7 @@ from napari_nucleigan.metrics import aji, overlaps
 from napari_nucleigan.models import Model, load_model
 from napari_nucleigan.segmentation.segmenter import Segmenter
 from napari_nucleigan.segmentation.settings import SegmentSettings
-from napari_nucleigan.tiling.scale import Scale, resize_image, resize_labels
+from napari_nucleigan.tiling import Scale, resize_image, resize_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ from napari_nucleigan.base.errors import OutputError
 from napari_nucleigan.base.events import Painted
 from napari_nucleigan.base.files import make_folder, write_bytes
 from napari_nucleigan.segmentation.instances import Instances, Mosaic, stamp
-from napari_nucleigan.tiling.tiles import Box
+from napari_nucleigan.tiling import Box
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from napari_nucleigan.data.slides.label_pyramids import LabelPyramid
     from napari_nucleigan.segmentation.slides.worker import ModelView
-    from napari_nucleigan.tiling.tiles import Tile
+    from napari_nucleigan.tiling import Tile
 
 DENSITY_PIXEL = 64.0
 """Microns that a pixel of the map of density is long."""
@@ -86,7 +86,7 @@ class Assembly:
     Parameters
     ----------
     tiles : sequence of Tile
-        As `napari_nucleigan.tiling.tiles.plan_tiles` gives them.
+        As `napari_nucleigan.tiling.plan_tiles` gives them.
     load : callable
         Returns the record of a tile by its number, or None.
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from napari_nucleigan.segmentation.instances import Instances
     from napari_nucleigan.segmentation.slides.worker import Equipment, SlideRequest
-    from napari_nucleigan.tiling.tiles import Tile
+    from napari_nucleigan.tiling import Tile
 
 THREADS = 2
 """Threads of this process: one at the network, while another reads tiles and cuts nuclei apart."""

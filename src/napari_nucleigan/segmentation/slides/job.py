@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from napari_nucleigan.models import Model
     from napari_nucleigan.segmentation.slides.tissue import TissueMask
     from napari_nucleigan.segmentation.slides.worker import Polygons
-    from napari_nucleigan.tiling.tiles import Tile
+    from napari_nucleigan.tiling import Tile
 
 CORE = 1536
 """Side of the cores of the tiles, in pixels at the model's scale."""

@@ -19,7 +19,7 @@ from napari_nucleigan.base.devices import kept_memory
 from napari_nucleigan.base.errors import DeviceError, ImageError, NucleiganError
 from napari_nucleigan.segmentation.instances import Instances, inside, owned, renumbered
 from napari_nucleigan.segmentation.segmenter import Segmenter, normalized
-from napari_nucleigan.tiling.scale import Scale
+from napari_nucleigan.tiling import Scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari_nucleigan.models import Model
     from napari_nucleigan.segmentation.settings import SegmentSettings
     from napari_nucleigan.stains import StainFit
-    from napari_nucleigan.tiling.tiles import Box, Tile
+    from napari_nucleigan.tiling import Box, Tile
 
 Polygons = tuple[tuple[tuple[float, float], ...], ...]
 """Polygons whose nuclei are wanted: corners (row, column) in pixels of the slide."""

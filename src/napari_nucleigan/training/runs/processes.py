@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import psutil
 
+from napari_nucleigan.base.devices import detached
 from napari_nucleigan.base.errors import OutputError, RecipeError, RunError
 from napari_nucleigan.base.files import output_error, write_text
 from napari_nucleigan.models.registry import child_environment
@@ -324,11 +325,7 @@ def _launch(folder: RunFolder, order: dict[str, Any]) -> RunProcess:
 
 
 def _spawn(line: list[str], log: Any, environment: dict[str, str]) -> int:
-    detached: dict[str, Any] = {"start_new_session": True}
-    if os.name == "nt":
-        flags = subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP  # type: ignore[attr-defined]
-        detached = {"creationflags": flags}
-    child = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, **detached)
+    child = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, **detached())
     # It outlives this program: nobody here waits for it, and Python need not warn of that.
     child.returncode = 0
     _children.add(child.pid)

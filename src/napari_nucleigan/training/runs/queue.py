@@ -9,15 +9,16 @@ from __future__ import annotations
 import os
 import platform
 import time
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING, Self
 
 from napari_nucleigan.base.events import Job, Progress
+from napari_nucleigan.base.files import app_folder
 from napari_nucleigan.training.runs.run_lock import PAUSED, try_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from pathlib import Path
 
 LOOK = 0.5
 """Seconds between two looks at the line."""
@@ -27,52 +28,34 @@ _FRESH = 10.0  # seconds in which a place that is not locked may be one that is 
 
 def queue_folder(device: str) -> Path:
     """Folder of the places of a device: in ``NUCLEIGAN_QUEUE``, else in the user's state folder."""
-    chosen = os.environ.get("NUCLEIGAN_QUEUE")
-    if chosen:
-        root = Path(chosen).expanduser()
-    else:
-        import platformdirs
-
-        root = Path(platformdirs.user_state_dir("nucleigan", appauthor=False)) / "queue"
     # A home folder may be shared by several machines.
-    return root / f"{platform.node()}-{device.replace(':', '')}"
+    return app_folder("NUCLEIGAN_QUEUE", "state", "queue") / f"{platform.node()}-{device.replace(':', '')}"
 
 
 class Place:
-    """A place in the line of a device.
+    """A place in the line of a device: the last one, from when the block is entered until it ends.
+
+    Where the folder of the places cannot be written to there is no line, and everybody passes.
 
     Parameters
     ----------
-    folder : Path
-        Folder of the places; where it cannot be written to there is no line, and everybody passes.
+    device : str
+        A device as `napari_nucleigan.base.devices.choose_device` returns it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, device: str) -> None:
+        self._folder = queue_folder(device)
         self._path: Path | None = None
         self._handle: IO[bytes] | None = None
 
-    def take(self) -> None:
-        """Take the last place."""
-        path = self._folder / f"{time.time_ns():020d}-{os.getpid()}.place"
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._handle = path.open("xb")
-        except OSError:
-            # To wait in a line is a courtesy; without a folder for it the training goes on all the same.
-            return
-        self._path = path
-        # Who counts the line holds the lock for a moment.
-        while not try_lock(self._handle.fileno()):
-            time.sleep(0.01)
+    def __enter__(self) -> Self:
+        """Stand in the line."""
+        self.take()
+        return self
 
-    def leave(self) -> None:
-        """Give the place up."""
-        if self._path is not None and self._handle is not None:
-            with suppress(OSError):
-                self._path.unlink()
-            self._handle.close()
-        self._path = self._handle = None
+    def __exit__(self, *_: object) -> None:
+        """Leave the line."""
+        self.leave()
 
     def ahead(self) -> int:
         """Count the processes that came earlier and are still there."""
@@ -102,26 +85,27 @@ class Place:
                 first = self.ahead()
             ahead = self.ahead()
 
+    def take(self) -> None:
+        """Take the last place."""
+        path = self._folder / f"{time.time_ns():020d}-{os.getpid()}.place"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._handle = path.open("xb")
+        except OSError:
+            # To wait in a line is a courtesy; without a folder for it the training goes on all the same.
+            return
+        self._path = path
+        # Who counts the line holds the lock for a moment.
+        while not try_lock(self._handle.fileno()):
+            time.sleep(0.01)
 
-@contextmanager
-def place(device: str) -> Iterator[Place]:
-    """Take the last place in the line of a device, and keep it until the block ends.
-
-    Parameters
-    ----------
-    device : str
-        A device as `napari_nucleigan.base.devices.choose_device` returns it.
-
-    Yields
-    ------
-    Place
-    """
-    taken = Place(queue_folder(device))
-    taken.take()
-    try:
-        yield taken
-    finally:
-        taken.leave()
+    def leave(self) -> None:
+        """Give the place up."""
+        if self._path is not None and self._handle is not None:
+            with suppress(OSError):
+                self._path.unlink()
+            self._handle.close()
+        self._path = self._handle = None
 
 
 def _taken(path: Path) -> bool:

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_nucleigan.base.errors import RunError
-from napari_nucleigan.base.files import make_folder, output_error
+from napari_nucleigan.base.files import app_folder, make_folder, output_error
 from napari_nucleigan.training.runs.run_folder import RunFolder
 from napari_nucleigan.training.runs.status import RunStatus, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from napari_nucleigan.training.runs.event_log import EventLogReader
+    from napari_nucleigan.training.runs.run_folder import EventLogReader
 
 TRASH = ".trash"
 """Folder, beside the runs, that deleted runs are moved to."""
@@ -31,12 +31,7 @@ _LONGEST = 120
 
 def default_folder() -> Path:
     """Folder of the runs: ``NUCLEIGAN_RUNS``, else in the user's data folder."""
-    chosen = os.environ.get("NUCLEIGAN_RUNS")
-    if chosen:
-        return Path(chosen).expanduser()
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("nucleigan", appauthor=False)) / "runs"
+    return app_folder("NUCLEIGAN_RUNS", "data", "runs")
 
 
 def new_folder(name: str, folder: str | Path | None = None) -> Path:

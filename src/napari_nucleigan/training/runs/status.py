@@ -15,16 +15,14 @@ from napari_nucleigan.base.errors import RunError
 from napari_nucleigan.base.events import Event, Progress
 from napari_nucleigan.base.files import write_text
 from napari_nucleigan.training.recipes import kind_of
-from napari_nucleigan.training.runs.event_log import EventLogReader, summary_of
-from napari_nucleigan.training.runs.run_folder import RunFolder
+from napari_nucleigan.training.runs.run_folder import EventLogReader, RunFolder, summary_of
 from napari_nucleigan.training.runs.run_lock import CONTROL, LOG, PAUSED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from napari_nucleigan.training.runs.event_log import RunSummary
-    from napari_nucleigan.training.runs.run_folder import Told
+    from napari_nucleigan.training.runs.run_folder import RunSummary, Told
     from napari_nucleigan.training.runs.run_lock import Request
 
 LOG_TAIL = 20

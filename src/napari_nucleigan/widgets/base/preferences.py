@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from napari_nucleigan.base.errors import OutputError
-from napari_nucleigan.base.files import write_text
+from napari_nucleigan.base.files import app_folder, write_text
 from napari_nucleigan.models.registry import use_folder
 
 PLUGIN = "napari-nucleigan"
@@ -63,12 +62,7 @@ def preferences() -> Preferences:
 
 def memory_file() -> Path:
     """Return the memory's file: in ``NUCLEIGAN_CONFIG``, else in the user's configuration."""
-    folder = os.environ.get("NUCLEIGAN_CONFIG")
-    if folder:
-        return Path(folder).expanduser() / "widgets.json"
-    import platformdirs
-
-    return Path(platformdirs.user_config_dir("nucleigan", appauthor=False)) / "widgets.json"
+    return app_folder("NUCLEIGAN_CONFIG", "config") / "widgets.json"
 
 
 def recall(key: str, default: Any = None) -> Any:

@@ -19,8 +19,8 @@ from napari_nucleigan.training.corrections import write_corrections
 from napari_nucleigan.widgets.base.layers import file_name
 
 if TYPE_CHECKING:
+    from napari_nucleigan.training.estimate import Estimate
     from napari_nucleigan.training.recipes import Recipe
-    from napari_nucleigan.training.runs.estimate import Estimate
     from napari_nucleigan.widgets.base.image_sources import Source
     from napari_nucleigan.widgets.base.mask_layers import Reader
 
@@ -119,7 +119,7 @@ def begin(request: TrainRequest) -> Job[Path]:
 
 def reckon(request: TrainRequest) -> Job[Estimate]:
     """Estimate what a training will take, by a few steps of it in a process of its own."""
-    from napari_nucleigan.training.runs.estimate import estimate_apart
+    from napari_nucleigan.training.estimate import estimate_apart
 
     with tempfile.TemporaryDirectory(prefix="nucleigan-") as folder:
         data = Path(folder)

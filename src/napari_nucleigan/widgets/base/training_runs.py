@@ -20,7 +20,7 @@ from qtpy.QtWidgets import QApplication, QLabel, QMainWindow, QMessageBox, QWidg
 
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.base.events import Event, Job, Preview, Progress
-from napari_nucleigan.training.runs.event_log import EventLogReader
+from napari_nucleigan.training.runs.run_folder import EventLogReader
 from napari_nucleigan.training.runs.status import RunState, state_of
 from napari_nucleigan.widgets.base.jobs import Runner, activity_bar
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_nucleigan.base.errors import ImageError
 from napari_nucleigan.labels.alignment import Grid
-from napari_nucleigan.tiling.scale import COARSEST, FINEST
+from napari_nucleigan.tiling import COARSEST, FINEST
 from napari_nucleigan.widgets.base.layers import (
     image_shape,
     labels_place,

@@ -16,8 +16,8 @@ from qtpy.QtWidgets import QHeaderView, QSizePolicy, QTreeWidget, QTreeWidgetIte
 
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.base.events import FileState, duration
+from napari_nucleigan.segmentation.file_plan import REPORT
 from napari_nucleigan.segmentation.folders import segment_files
-from napari_nucleigan.segmentation.resume_log import REPORT
 from napari_nucleigan.training.runs.status import RunState
 from napari_nucleigan.widgets.base import image_sources
 from napari_nucleigan.widgets.base.dock import ModelDock, RunBar

@@ -11,9 +11,8 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLineEdit, QWidget
 
 from napari_nucleigan.base.errors import ImageError
 from napari_nucleigan.base.events import Progress
-from napari_nucleigan.segmentation.file_plan import plan_files, results_folder
+from napari_nucleigan.segmentation.file_plan import ResumeLog, plan_files, results_folder
 from napari_nucleigan.segmentation.formats import FORMATS, IMAGE_FORMATS, SLIDE_FORMATS
-from napari_nucleigan.segmentation.resume_log import ResumeLog
 from napari_nucleigan.widgets.base.fields import (
     check,
     forward,

@@ -18,7 +18,7 @@ from napari_nucleigan.base.files import make_folder, output_error
 from napari_nucleigan.data.images.files import IMAGE_SUFFIXES, read_image, read_labels, write_image, write_labels
 from napari_nucleigan.labels.regions import check_labels
 from napari_nucleigan.models import load_model, resolve
-from napari_nucleigan.synthesis.pair_log import PROVENANCE
+from napari_nucleigan.synthesis.pairs import PROVENANCE
 from napari_nucleigan.synthesis.settings import SetSettings
 from napari_nucleigan.widgets.base.layers import file_name
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari_nucleigan.models import Model
     from napari_nucleigan.synthesis import LiveCanvas, Synthesis, SynthesisSettings
     from napari_nucleigan.synthesis.datasets import SetReport
-    from napari_nucleigan.tiling.tiles import Box
+    from napari_nucleigan.tiling import Box
     from napari_nucleigan.widgets.base.image_sources import Source
     from napari_nucleigan.widgets.base.mask_layers import Reader
 

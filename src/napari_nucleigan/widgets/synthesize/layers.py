@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_nucleigan.tiling.scale import COARSEST, FINEST
+from napari_nucleigan.tiling import COARSEST, FINEST
 from napari_nucleigan.widgets.base import layers
 from napari_nucleigan.widgets.base.fields import list_choices, show_pixel_size
 from napari_nucleigan.widgets.base.image_sources import Source

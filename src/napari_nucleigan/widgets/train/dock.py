@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
-    from napari_nucleigan.training.runs.estimate import Estimate
+    from napari_nucleigan.training.estimate import Estimate
     from napari_nucleigan.training.runs.status import RunStatus
 
 _GAP = 0.05  # of the width of the user's images, between them and the preview

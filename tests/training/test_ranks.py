@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from napari_nucleigan.base.errors import RecipeError
-from napari_nucleigan.training.distributed.ranks import ALONE, Dismissed, Ranks
+from napari_nucleigan.training.ranks import ALONE, Dismissed, Ranks
 from rank_program import environment, updates
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import pytest
 
 from napari_nucleigan.base.errors import DatasetError, DeviceError, RunError
 from napari_nucleigan.base.events import Progress, run
-from napari_nucleigan.training.runs.estimate import Estimate, estimate, estimate_apart
+from napari_nucleigan.training.estimate import Estimate, estimate, estimate_apart
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Several processes that train together, by Lightning Fabric: data-parallel (DDP), started by ``torchrun``.
 
 Its layers see, in each process, the statistics of the whole batch and not of a share. Importing this module takes
-seconds, and patches torch; `napari_nucleigan.training.distributed.launch` does it where it must.
+seconds, and patches torch; `napari_nucleigan.training.frame.joined` does it where it must.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from napari_nucleigan.base.devices import usable_cores
 from napari_nucleigan.base.errors import DeviceError, ExtraError, RunError
-from napari_nucleigan.training.distributed.ranks import Dismissed, Ranks
+from napari_nucleigan.training.ranks import Dismissed, Ranks
 
 try:
     from lightning_fabric import Fabric

@@ -12,7 +12,7 @@ from napari_nucleigan.data.images.files import write_labels
 from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.masks.polygons import PRESETS, preset, save
 from napari_nucleigan.training.images import TrainingImage
-from napari_nucleigan.training.mask_batches import MaskBatches, check_masks, open_masks
+from napari_nucleigan.training.synthesizer import MaskBatches, check_masks, open_masks
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,8 +7,8 @@ import pytest
 
 from napari_nucleigan.base.errors import DatasetError, DeviceError, ExtraError
 from napari_nucleigan.data.datasets.dataset import Dataset
-from napari_nucleigan.training.distributed.launch import joined, started, the_same
-from napari_nucleigan.training.distributed.ranks import Ranks
+from napari_nucleigan.training.frame import joined, the_same
+from napari_nucleigan.training.ranks import Ranks, started
 from rank_program import environment
 
 if TYPE_CHECKING:
@@ -42,6 +42,6 @@ def test_several_processes_need_an_extra(monkeypatch: pytest.MonkeyPatch) -> Non
     for name, value in environment(0, 2, 1).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setitem(sys.modules, "lightning_fabric", None)
-    monkeypatch.delitem(sys.modules, "napari_nucleigan.training.distributed.fabric", raising=False)
+    monkeypatch.delitem(sys.modules, "napari_nucleigan.training.fabric", raising=False)
     with pytest.raises(ExtraError, match=r"pip install napari-nucleigan\[distributed\]"), joined("cpu"):
         pass

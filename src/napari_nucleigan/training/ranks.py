@@ -6,12 +6,15 @@ folder, validates and saves; the others do the steps that it announces until it 
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_nucleigan.base.devices import usable_cores
 from napari_nucleigan.base.errors import RecipeError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import torch
     from torch import Tensor
 
@@ -147,3 +150,12 @@ class Ranks:
 
 ALONE = Ranks()
 """For networks that no training owns."""
+
+
+def started(environment: Mapping[str, str] | None = None) -> tuple[int, int]:
+    """Return which process of how many this is, as ``torchrun`` has started it; (0, 1) without it."""
+    given = os.environ if environment is None else environment
+    # Other launchers set RANK as well, but a single process in such a shell must not wait for others.
+    if "TORCHELASTIC_RUN_ID" not in given:
+        return 0, 1
+    return int(given["RANK"]), int(given["WORLD_SIZE"])

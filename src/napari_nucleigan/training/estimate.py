@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from napari_nucleigan.data.datasets.dataset import Dataset
     from napari_nucleigan.data.datasets.patches import PatchSampler
     from napari_nucleigan.training.images import TrainingImage
@@ -238,7 +236,7 @@ def _segmenter(
     recipe: SegmenterRecipe, device: str, tiles: list[TrainingImage], crops_of: PatchSampler
 ) -> tuple[float, float, Callable[[float], float]]:
     from napari_nucleigan import metrics
-    from napari_nucleigan.masks.encoding import decode
+    from napari_nucleigan.masks.encoding import decode, encode
     from napari_nucleigan.training.cgan import trainer_of
     from napari_nucleigan.training.images import in_bfloat16
 
@@ -250,7 +248,7 @@ def _segmenter(
     def look() -> None:
         gan.predict(pixels)
         # The true nuclei stand for those that a trained network finds.
-        found = decode(_field(labels, recipe), recipe.encoding)
+        found = decode(encode(labels, recipe.encoding), recipe.encoding)
         metrics.evaluate(labels, found, hausdorff=False)
 
     _, seconds = _timed(look)
@@ -271,12 +269,6 @@ def _synthesizer(
     # A validation paints masks and reads them back twice, without the way backwards: about a third of a step each.
     look = step_time * PAINTED / recipe.batch
     return step_time, crop_time, lambda size: look
-
-
-def _field(labels: NDArray[np.int32], recipe: SegmenterRecipe) -> NDArray[np.float32]:
-    from napari_nucleigan.masks.encoding import encode
-
-    return encode(labels, recipe.encoding)
 
 
 def _step_time(step: Callable[[int], object], device: str) -> float:

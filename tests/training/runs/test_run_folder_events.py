@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_nucleigan.base.events import Checkpoint, Finished, Losses, Note, Preview, ValidationScores
-from napari_nucleigan.training.runs.event_log import EventLogReader, RunSummary, summary_of
-from napari_nucleigan.training.runs.run_folder import EVENTS, RunFolder, Told
+from napari_nucleigan.training.runs.run_folder import EVENTS, EventLogReader, RunFolder, RunSummary, Told, summary_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +76,7 @@ def test_a_story_that_is_taken_back_is_told_anew(tmp_path: Path) -> None:
 
 
 def test_a_long_story_comes_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_nucleigan.training.runs.event_log._CHUNK", 300)
+    monkeypatch.setattr("napari_nucleigan.training.runs.run_folder._CHUNK", 300)
     folder, tail = RunFolder(tmp_path), EventLogReader(tmp_path)
     events = [_losses(step) for step in range(10)] + [Note("x" * 2000), Note("end")]
     for event in events:
@@ -140,7 +139,7 @@ def test_a_log_is_summed_up_while_it_is_read(tmp_path: Path, monkeypatch: pytest
         return readers[0].summary
 
     assert both() == RunSummary()
-    monkeypatch.setattr("napari_nucleigan.training.runs.event_log._CHUNK", 300)
+    monkeypatch.setattr("napari_nucleigan.training.runs.run_folder._CHUNK", 300)
     for step in range(10, 60, 10):
         folder.record(_losses(step))
     folder.record(ValidationScores(50, {"aji": 0.5}, True))

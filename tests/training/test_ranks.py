@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Recipes = Callable[..., SegmenterRecipe]
     Synthesizers = Callable[..., SynthesizerRecipe]
 
-PROGRAM = Path(__file__).resolve().parents[2] / "support" / "rank_program.py"
+PROGRAM = Path(__file__).resolve().parents[1] / "support" / "rank_program.py"
 
 
 def free_port() -> int:

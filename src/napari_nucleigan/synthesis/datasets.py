@@ -314,17 +314,13 @@ class _SetMaker:
 
     def _settle(self, writes: list[tuple[dict[str, Any], Future[None] | None]]) -> None:
         """Wait for files, and record their pairs."""
-        # Waited for all at once: an interrupt here leaves every pair to be recorded afterwards.
-        wait([future for _, future in writes if future is not None])
-        done = []
-        try:
-            while writes:
-                record, future = writes.pop(0)
-                if future is not None:
-                    future.result()
-                done.append(record)
-        finally:
-            self._log.add(done)
+        # Nothing is forgotten before all is recorded: what interrupts this leaves every pair to the next call.
+        futures = [future for _, future in writes if future is not None]
+        wait(futures)
+        self._log.add([record for record, future in writes if future is None or future.exception() is None])
+        writes.clear()
+        for future in futures:
+            future.result()
 
     def _new(self, notes: list[Note]) -> Job[None]:
         """Say what has not been said before: with thousands of pairs, once is enough."""

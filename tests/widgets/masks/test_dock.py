@@ -305,7 +305,7 @@ def test_moving_a_polygon_over_another_and_back(app: App) -> None:
     assert (app.data == 1).sum() < (before == 1).sum()
     put(1, SQUARE)
     assert app.ids == [2]
-    assert "1 more nucleus is hidden" in app.widget.remark.text()
+    app.qtbot.waitUntil(lambda: "1 more nucleus is hidden" in app.widget.remark.text(), timeout=10_000)
     put(1, SQUARE + 50)
     np.testing.assert_array_equal(app.data, before)
     app.alike()

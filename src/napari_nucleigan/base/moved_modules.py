@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
-from importlib.util import spec_from_loader
-from typing import TYPE_CHECKING
+from importlib.machinery import ModuleSpec
 
+TYPE_CHECKING = False  # that of typing, which is not needed otherwise
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from importlib.machinery import ModuleSpec
     from types import ModuleType
 
 MOVED = {
@@ -55,7 +52,8 @@ MOVED = {
 _PACKAGE = "napari_nucleigan."
 
 
-class _Alias(Loader):
+# The base classes in importlib.abc are left out: to import them takes longer than all of the package.
+class _Alias:
     def __init__(self, name: str) -> None:
         self._name = name
 
@@ -68,15 +66,17 @@ class _Alias(Loader):
         module.__spec__ = self._spec  # the import system has set that of the old name
 
 
-class _Finder(MetaPathFinder):
+class _Finder:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         new = _new_name(fullname)
         if new is None:
             return None
+        import warnings
+
         warnings.warn(f"{fullname} is now {_PACKAGE}{new}.", DeprecationWarning, stacklevel=2)
-        return spec_from_loader(fullname, _Alias(_PACKAGE + new))
+        return ModuleSpec(fullname, _Alias(_PACKAGE + new))  # type: ignore[arg-type]
 
 
 def _new_name(fullname: str) -> str | None:

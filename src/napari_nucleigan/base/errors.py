@@ -6,7 +6,10 @@ None derives from :class:`RuntimeError`: napari's generator workers swallow thos
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING
+
+from napari_nucleigan.base.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -92,8 +95,14 @@ def explain(error: BaseException, doing: str) -> NucleiganError:
             f"The device ran out of memory while {doing}; choose the CPU or a smaller tile "
             "size, or close other programs that use the device."
         )
+    if isinstance(error, OSError) and error.errno:
+        where = f" ({printable(error.filename)})" if error.filename is not None else ""
+        return NucleiganError(
+            f"The system refused while {doing}: {os.strerror(error.errno).lower()}{where}; check the path and your "
+            "rights to it."
+        )
     _log.error("unexpected error while %s", doing, exc_info=error)
     return NucleiganError(
-        f"Unexpected error while {doing}: {type(error).__name__}: {error}. Please report it; the "
+        f"Unexpected error while {doing}: {type(error).__name__}: {printable(error)}. Please report it; the "
         "details are in the terminal."
     )

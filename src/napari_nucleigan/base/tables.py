@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from napari_nucleigan.base.files import atomic_write
+from napari_nucleigan.base.text import cell
 
 
 def to_text(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -57,7 +58,8 @@ def to_csv(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     header : iterable of str
         Names of the columns.
     rows : iterable of iterable
-        Cells; None is written as nothing, anything else as its `str`.
+        Cells; None is written as nothing, anything else as its `str`. A text that a spreadsheet would take for a
+        formula gets an apostrophe before it.
 
     Returns
     -------
@@ -89,5 +91,5 @@ def write_csv(path: str | Path, header: Iterable[str], rows: Iterable[Iterable[o
 
 def _write(handle: TextIO, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
     writer = csv.writer(handle, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerow([cell(name) for name in header])
+    writer.writerows([cell(value) for value in row] for row in rows)

@@ -1,0 +1,64 @@
+"""Texts from files (names, organs, cards), which are never markup, control sequences or formulas."""
+
+from __future__ import annotations
+
+import unicodedata
+
+LONGEST = 300
+"""Characters of a text from elsewhere that a message shows."""
+
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # control, format (also of direction), lone surrogates, breaks
+
+
+def printable(text: object, most: int = LONGEST) -> str:
+    r"""Make a text safe to show: on one line, without control characters, and not endless.
+
+    Parameters
+    ----------
+    text : object
+        Its `str` is shown.
+    most : int
+        Characters; of a longer one the middle is left out.
+
+    Returns
+    -------
+    str
+        What cannot be shown appears as its escape, ``\x1b``.
+    """
+    shown = "".join(
+        character if unicodedata.category(character) not in _HIDDEN else _escaped(character) for character in str(text)
+    )
+    if len(shown) <= most:
+        return shown
+    half = (most - 3) // 2
+    return f"{shown[:half]}...{shown[-half:]}"
+
+
+def cell(value: object) -> object:
+    """Make a value safe for a table that a spreadsheet opens.
+
+    A text that begins as a formula does gets an apostrophe before it; numbers, and texts of numbers, stay as they are.
+
+    Parameters
+    ----------
+    value : object
+        What is to be written.
+
+    Returns
+    -------
+    object
+    """
+    if not isinstance(value, str) or not value.startswith(_FORMULAS):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
+
+
+def _escaped(character: str) -> str:
+    if character in "\n\t":
+        return " "
+    return character.encode("unicode_escape").decode("ascii")

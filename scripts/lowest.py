@@ -8,7 +8,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 PYPROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
-EXTRAS = ("charts", "distributed", "maskrcnn", "slides")
+EXTRAS = ("charts", "distributed", "maskrcnn", "pretrained", "slides")
 
 
 def lowest(text: str) -> list[str]:

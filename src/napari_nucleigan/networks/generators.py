@@ -199,22 +199,12 @@ class CompactUNet(Generator):
     ) -> None:
         super().__init__()
         self.stem, self.down = _encoder(in_channels, widths)
-        self.up = nn.ModuleList()
-        self.merge = nn.ModuleList()
-        for channels, outer in zip(widths[:0:-1], widths[-2::-1], strict=True):
-            self.up.append(nn.Conv2d(channels, outer, 1))
-            self.merge.append(_Residual(2 * outer, outer))
-        self.head = nn.Conv2d(widths[0], 4 * out_channels, 3, padding=1)
+        self.up, self.merge, self.head = decoder(widths, out_channels)
 
     def logits(self, images: Tensor) -> Tensor:
         """Return the output before the hyperbolic tangent."""
-        skips = _levels(self.stem, self.down, images)
-        inner = skips.pop()
-        for up, merge in zip(self.up, self.merge, strict=True):
-            # The 1x1 convolution first: it commutes with the resizing and is four times cheaper there.
-            inner = nn.functional.interpolate(up(inner), scale_factor=2, mode="nearest")
-            inner = merge(torch.cat([inner, skips.pop()], dim=1))
-        return nn.functional.pixel_shuffle(self.head(inner), 2)
+        levels = _levels(self.stem, self.down, images)
+        return decoded(self.up, self.merge, self.head, levels)
 
 
 class FCN(Generator):
@@ -259,6 +249,38 @@ class FCN(Generator):
         for score in self.scores[1:]:
             total = _resized(total, 2) + score(levels.pop())
         return _resized(total, 8)
+
+
+def decoder(widths: Sequence[int], out_channels: int) -> tuple[nn.ModuleList, nn.ModuleList, nn.Module]:
+    """Make the layers that lead from the coarsest level up: to the next width, merged with its level, and the head.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Channels of the levels at 1/2, 1/4, ... of the resolution.
+    out_channels : int
+        Channels of the field.
+
+    Returns
+    -------
+    up, merge, head
+        For `decoded`.
+    """
+    up, merge = nn.ModuleList(), nn.ModuleList()
+    for channels, outer in zip(widths[:0:-1], widths[-2::-1], strict=True):
+        up.append(nn.Conv2d(channels, outer, 1))
+        merge.append(_Residual(2 * outer, outer))
+    return up, merge, nn.Conv2d(widths[0], 4 * out_channels, 3, padding=1)
+
+
+def decoded(up: nn.ModuleList, merge: nn.ModuleList, head: nn.Module, levels: list[Tensor]) -> Tensor:
+    """Turn the levels of an encoder, the finest first, into a field at full resolution."""
+    *skips, inner = levels
+    for widen, join, skip in zip(up, merge, reversed(skips), strict=True):
+        # The 1x1 convolution first: it commutes with the resizing and is four times cheaper there.
+        inner = nn.functional.interpolate(widen(inner), scale_factor=2, mode="nearest")
+        inner = join(torch.cat([inner, skip], dim=1))
+    return nn.functional.pixel_shuffle(head(inner), 2)
 
 
 def _encoder(in_channels: int, widths: Sequence[int]) -> tuple[nn.Module, nn.ModuleList]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from napari_nucleigan.base.errors import RecipeError
+from napari_nucleigan.networks.encoders import EncoderUNet
 from napari_nucleigan.networks.generators import FCN, CompactUNet, Generator, ResNet, UNet256
 from napari_nucleigan.networks.synthesizers import NoisyResNet, NoisyUNet, Synthesizer
 
@@ -23,6 +24,7 @@ GENERATORS: dict[str, Callable[..., Generator]] = {
     "unet-256": UNet256,
     "resnet": ResNet,
     "compact-unet": CompactUNet,
+    "encoder-unet": EncoderUNet,
     "fcn": FCN,
     "mask-rcnn": _mask_rcnn,
 }

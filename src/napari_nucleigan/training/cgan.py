@@ -17,6 +17,7 @@ from napari_nucleigan.networks.discriminators import (
     gradient_penalty,
     presence_loss,
 )
+from napari_nucleigan.networks.encoders import load_encoder
 from napari_nucleigan.networks.generators import Generator, initialise
 from napari_nucleigan.training.adversarial import AdversarialTrainer, ImagePool, descend
 from napari_nucleigan.training.recipes import SegmenterRecipe
@@ -59,6 +60,8 @@ class ConditionalGAN(AdversarialTrainer[Generator, SegmenterRecipe]):
         super().__init__(recipe, device, bfloat16)
         self.generator = build(recipe.generator)
         initialise(self.generator, recipe.initial_weights, recipe.seed)
+        if recipe.encoder_weights and not recipe.start_from:
+            load_encoder(self.generator, recipe.encoder_weights)
         self.generator_optimizer = torch.optim.AdamW(
             self.generator.parameters(), recipe.lr, recipe.betas, weight_decay=recipe.weight_decay
         )

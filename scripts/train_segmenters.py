@@ -9,8 +9,8 @@ split   what `he` is measured by: Kumar's 16, TNBC of patients 1 to 7, DSB
 he      all labelled tiles; its decoding and its scores are those of `split`, which must have been trained before
 open    only data under CC0 and CC BY: TNBC and DSB
 
-DATA is the folder that holds the data sets ``kumar``, ``tnbc`` and ``dsb2018_he``. All but `kumar` and `open` go on from
-the weights of `kumar`. A run can be interrupted; started again, the script goes on. The test tiles are read at the very
+DATA is the folder that holds the data sets ``kumar``, ``tnbc`` and ``dsb2018_he``. `split` and `he` go on from the
+weights of `kumar`. A run can be interrupted; started again, the script goes on. The test tiles are read at the very
 end, to write the scores on the card; nothing is chosen by them.
 """
 
@@ -69,7 +69,7 @@ PLANS = {
         NONCOMMERCIAL,
         "For comparisons with the paper and its peers. Decoding chosen on 17 tiles of TNBC (patients 1 to 3). Colon, "
         "bladder and stomach were not among the training organs.",
-        (100, 150),
+        (60, 90),
         1e-3,
     ),
     "split": Plan(
@@ -77,7 +77,7 @@ PLANS = {
         f"{KUMAR}: 16 tiles; {TNBC}: patients 1 to 7; {DSB}: a quarter",
         NONCOMMERCIAL,
         "Only for measuring the recipe of nucleigan-he.",
-        (40, 60),
+        (25, 35),
         7e-4,
         "kumar",
     ),
@@ -87,7 +87,7 @@ PLANS = {
         NONCOMMERCIAL,
         "Trained on the Kumar test tiles too, so these are no test for it: the scores are those of the same recipe "
         "trained without the tiles that they are measured on.",
-        (40, 60),
+        (25, 35),
         7e-4,
         "kumar",
     ),

@@ -18,6 +18,7 @@ SMALL = {
     "resnet": {"name": "resnet", "width": 4, "blocks": 2},
     "resnet, resized": {"name": "resnet", "width": 4, "blocks": 2, "upsampling": "resize"},
     "compact-unet": {"name": "compact-unet", "widths": [8, 8, 12, 12, 16]},
+    "encoder-unet": {"name": "encoder-unet", "widths": [8, 8, 12, 12, 16]},
     "fcn": {"name": "fcn", "widths": [8, 8, 12, 12, 16]},
 }
 small = pytest.mark.parametrize("architecture", SMALL.values(), ids=SMALL)
@@ -211,7 +212,7 @@ def test_the_halo_of_the_bundled_model_is_wide_enough(tiny_he):
 
 
 def test_an_unknown_network_is_refused():
-    with pytest.raises(RecipeError, match=r"no network 'vit'; choose one of compact-unet, fcn, .*unet-256"):
+    with pytest.raises(RecipeError, match=r"no network 'vit'; choose one of compact-unet, encoder-unet, fcn, .*unet-256"):
         build({"name": "vit"})
     with pytest.raises(RecipeError, match="no network None"):
         build({})

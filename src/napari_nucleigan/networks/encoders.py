@@ -54,6 +54,8 @@ class EfficientNetLite(nn.Module):
     ----------
     stages : sequence of stages
         Its blocks.
+    in_channels : int
+        Channels of the images.
 
     Attributes
     ----------
@@ -65,9 +67,9 @@ class EfficientNetLite(nn.Module):
     Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018, for the blocks.
     """
 
-    def __init__(self, stages: Sequence[_Stage]) -> None:
+    def __init__(self, stages: Sequence[_Stage], in_channels: int = 3) -> None:
         super().__init__()
-        self.stem = nn.Sequential(*_same(3, _STEM, 3, stride=2), nn.ReLU6())
+        self.stem = nn.Sequential(*_same(in_channels, _STEM, 3, stride=2), nn.ReLU6())
         self.levels = nn.ModuleList([nn.Sequential()])
         channels = [0]
         before = _STEM
@@ -104,8 +106,8 @@ class EncoderUNet(Generator):
     ----------
     encoder : str
         A key of `ENCODERS`.
-    out_channels : int
-        Channels of the field.
+    in_channels, out_channels : int
+        Channels of the images.
     widths : sequence of int
         Channels of the decoder at 1/2, 1/4, ... of the resolution; five.
     """
@@ -116,6 +118,7 @@ class EncoderUNet(Generator):
     def __init__(
         self,
         encoder: str = "efficientnet-lite0",
+        in_channels: int = 3,
         out_channels: int = 3,
         widths: Sequence[int] = (32, 48, 64, 128, 160),
     ) -> None:
@@ -123,7 +126,7 @@ class EncoderUNet(Generator):
         if encoder not in ENCODERS:
             raise RecipeError(f"There is no encoder {encoder!r}; choose one of {', '.join(sorted(ENCODERS))}.")
         self.encoder_name = encoder
-        self.encoder = EfficientNetLite(ENCODERS[encoder])
+        self.encoder = EfficientNetLite(ENCODERS[encoder], in_channels)
         if len(widths) != len(self.encoder.channels):
             raise TypeError(f"widths are {len(self.encoder.channels)} numbers, not {len(widths)}")
         self.lateral = nn.ModuleList(

@@ -212,7 +212,9 @@ def test_the_halo_of_the_bundled_model_is_wide_enough(tiny_he):
 
 
 def test_an_unknown_network_is_refused():
-    with pytest.raises(RecipeError, match=r"no network 'vit'; choose one of compact-unet, encoder-unet, fcn, .*unet-256"):
+    with pytest.raises(
+        RecipeError, match=r"no network 'vit'; choose one of compact-unet, encoder-unet, fcn, .*unet-256"
+    ):
         build({"name": "vit"})
     with pytest.raises(RecipeError, match="no network None"):
         build({})

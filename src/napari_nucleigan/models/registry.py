@@ -47,6 +47,9 @@ class ModelCard(BaseModel):
         default_factory=dict,
         description="Default decoding: threshold, prominence, smoothing, min_area_um2, views.",
     )
+    confidence: dict[str, Any] | None = Field(
+        None, description="Regression that tells how likely what the network finds is a nucleus."
+    )
     scale: dict[str, Any] | None = Field(
         None, description="Regression that tells the scale of an image from what the network finds in it."
     )

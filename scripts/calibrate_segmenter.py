@@ -1,0 +1,165 @@
+"""Fit what a segmenter's card holds beside the network: the scale of images, and the confidence in nuclei.
+
+    python scripts/calibrate_segmenter.py MODEL DATA [--unseen PATIENT ...] [--check]
+
+MODEL is a model file; DATA the folder that holds the data sets ``kumar`` and ``tnbc``.
+
+Scale: training tiles of Kumar and those of TNBC's patients 1 to 7, each resampled to scales from 0.18 to 1.1 microns
+per pixel, teach a ridge regression, whose strength is chosen by leaving whole organs and patients out.
+
+Confidence: the nuclei that the model finds in the TNBC tiles of the patients ``--unseen``, from which the network must
+not have learnt, teach a logistic regression; its calibration error is told with each patient left out.
+
+With ``--check`` nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from skimage.transform import resize
+
+from napari_nucleigan import Dataset, load_model, metrics
+from napari_nucleigan.models import save_model
+from napari_nucleigan.segmentation import Segmenter
+from napari_nucleigan.segmentation.confidence import evidence
+from napari_nucleigan.segmentation.scale import look, terms
+
+SCALES = np.geomspace(0.18, 1.1, 9)
+RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+BINS = 10
+
+Fitted = tuple[np.ndarray, float]
+
+
+def main() -> None:
+    """Look at the tiles, fit, and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--unseen", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--check", action="store_true")
+    arguments = parser.parse_args()
+    model = load_model(arguments.model)
+    segmenter = Segmenter(model)
+    confidence = fit_confidence(segmenter, arguments.data, arguments.unseen)
+    scale = fit_scale(segmenter, arguments.data)
+    if arguments.check:
+        return
+    found = {"scale": on_card(scale), "confidence": on_card(confidence)}
+    save_model(arguments.model, model.network.state_dict(), model.card.model_copy(update=found), half=True)
+
+
+def on_card(fitted: Fitted) -> dict[str, object]:
+    """Return a regression as a card holds it."""
+    weights, bias = fitted
+    return {"weights": [float(f"{weight:.6g}") for weight in weights], "bias": float(f"{bias:.6g}")}
+
+
+def fit_confidence(segmenter: Segmenter, data: Path, patients: list[int]) -> Fitted:
+    """Fit the confidence on tiles that the network has not learnt from."""
+    tnbc = Dataset.open(data / "tnbc")
+    rows, hits, groups = [], [], []
+    for name in tnbc.names:
+        patient = int(name.split("_")[1])
+        if patient not in patients:
+            continue
+        image, truth = tnbc.pair(name)
+        (field,) = segmenter.predictor([image.pixels])
+        labels = segmenter.decoding.filtered(segmenter.decoding.labels(field), segmenter.card.mpp)
+        table = metrics.overlaps(truth, labels)
+        rows.append(evidence(labels, field))
+        hits.append(np.isin(np.arange(1, labels.max() + 1), table.pred_ids[table.pred_index[table.ious > 0.5]]))
+        groups.append(np.full(len(rows[-1]), patient))
+    x, y, group = np.concatenate(rows), np.concatenate(hits).astype(float), np.concatenate(groups)
+    told = left_out(x, y, group, lambda x, y: logistic(x, y), probability=True)
+    print(f"confidence: {len(y)} nuclei, {y.mean():.3f} true, calibration error {calibration_error(told, y):.3f}")
+    return logistic(x, y)
+
+
+def logistic(x: np.ndarray, y: np.ndarray, ridge: float = 1.0) -> Fitted:
+    """Fit a logistic regression by Newton's method, on standardised values, and return it for values as they are."""
+    mean, deviation = x.mean(axis=0), x.std(axis=0) + 1e-6
+    design = np.column_stack([(x - mean) / deviation, np.ones(len(x))])
+    penalty = ridge * np.diag([*np.ones(x.shape[1]), 0.0])
+    weights = np.zeros(design.shape[1])
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-design @ weights))
+        step = np.linalg.solve(
+            (design * (p * (1 - p))[:, None]).T @ design + penalty, design.T @ (y - p) - penalty @ weights
+        )
+        weights += step
+        if np.abs(step).max() < 1e-8:
+            break
+    raw = weights[:-1] / deviation
+    return raw, float(weights[-1] - mean @ raw)
+
+
+def calibration_error(told: np.ndarray, true: np.ndarray) -> float:
+    """Return the expected calibration error over ten bins of equal width."""
+    bins = np.minimum((told * BINS).astype(int), BINS - 1)
+    gaps = [abs(told[bins == b].mean() - true[bins == b].mean()) * np.mean(bins == b) for b in np.unique(bins)]
+    return float(np.sum(gaps))
+
+
+def fit_scale(segmenter: Segmenter, data: Path) -> Fitted:
+    """Fit the regression of the scale, its ridge chosen by leaving organs and patients out."""
+    rows, exponents, groups = seen(segmenter, data)
+    errors = {r: left_out(rows, exponents, groups, lambda x, y, r=r: ridge(x, y, r)) - exponents for r in RIDGES}
+    for strength, error in errors.items():
+        within = float(np.mean(np.abs(error) <= np.log2(1.2)))
+        print(f"scale, ridge {strength}: within 20 % {within:.3f}, median {2 ** np.median(np.abs(error)) - 1:.3f}")
+    best = min(errors, key=lambda r: float(np.mean(np.minimum(np.abs(errors[r]), 1))))
+    return ridge(rows, exponents, best)
+
+
+def seen(segmenter: Segmenter, data: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what the network sees of each tile at each scale, the scale's exponent, and the tile's group."""
+    kumar, tnbc = Dataset.open(data / "kumar").subset("train"), Dataset.open(data / "tnbc")
+    tnbc = tnbc.only(name for name in tnbc.names if int(name.split("_")[1]) <= 7)
+    random = np.random.default_rng(0)
+    rows, exponents, groups = [], [], []
+    for dataset in (kumar, tnbc):
+        for name in dataset.names:
+            pixels = dataset.image(name).pixels
+            group = dataset.organs[name] if dataset is kumar else "tnbc" + name.split("_")[1]
+            for mpp in SCALES * np.exp(random.uniform(-0.1, 0.1, len(SCALES))):
+                sides = [round(length * 0.25 / mpp) for length in pixels.shape[:2]]
+                view = resize(pixels, sides, order=1, anti_aliasing=mpp > 0.25, preserve_range=True)
+                rows.append(terms(look(np.rint(view).astype(np.uint8), segmenter)))
+                exponents.append(np.log2(mpp / segmenter.card.mpp))
+                groups.append(group)
+            print(name, flush=True)
+    return np.array(rows), np.array(exponents), np.array(groups)
+
+
+def ridge(x: np.ndarray, y: np.ndarray, strength: float) -> Fitted:
+    """Fit a ridge regression on standardised values, and return it for values as they are."""
+    mean, deviation = x.mean(axis=0), x.std(axis=0) + 1e-6
+    standard = (x - mean) / deviation
+    weights = np.linalg.solve(standard.T @ standard + strength * np.eye(x.shape[1]), standard.T @ (y - y.mean()))
+    raw = weights / deviation
+    return raw, float(y.mean() - mean @ raw)
+
+
+def left_out(
+    x: np.ndarray,
+    y: np.ndarray,
+    groups: np.ndarray,
+    fit: Callable[[np.ndarray, np.ndarray], Fitted],
+    probability: bool = False,
+) -> np.ndarray:
+    """Return what the others teach of each group."""
+    told = np.empty(len(x))
+    for group in np.unique(groups):
+        own = groups == group
+        weights, bias = fit(x[~own], y[~own])
+        told[own] = x[own] @ weights + bias
+    return 1 / (1 + np.exp(-told)) if probability else told
+
+
+if __name__ == "__main__":
+    main()

@@ -16,6 +16,9 @@ from napari_nucleigan.models import Model, ModelCard, exchange, load_model
 from napari_nucleigan.networks import build
 from napari_nucleigan.networks.generators import initialise
 
+# The zoo's library leaves the package open.
+left_open = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+
 SMALL = {"name": "compact-unet", "widths": [4, 4]}
 
 
@@ -68,6 +71,7 @@ def test_the_graph_is_valid_and_carries_the_card(model: Model, graph: Path) -> N
     assert said["mpp"] == "0.25"
 
 
+@left_open
 def test_the_zoo_finds_the_package_valid_and_runs_it(package: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -78,6 +82,7 @@ def test_the_zoo_finds_the_package_valid_and_runs_it(package: Path) -> None:
     assert summary.status == "passed", summary.format()
 
 
+@left_open
 def test_the_package_says_what_the_card_says(package: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -17,33 +17,11 @@ import psutil
 
 from napari_nucleigan.base.errors import NucleiganError, OutputError, RunError, StopRequested
 from napari_nucleigan.base.events import Job, Progress, to_json
-from napari_nucleigan.base.files import make_folder, output_error, write_text
+from napari_nucleigan.base.files import output_error, write_text
+from napari_nucleigan.base.locks import FileLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-if os.name == "nt":
-    import msvcrt
-
-    def try_lock(descriptor: int, shared: bool = False) -> bool:
-        """Lock an open file if no other process has; the lock ends with the file's closing."""
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def try_lock(descriptor: int, shared: bool = False) -> bool:
-        """Lock an open file if no other process has; the lock ends with the file's closing."""
-        try:
-            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
 
 LOG, LOCK = "log.txt", "lock"
 PROCESS, PROGRESS, CONTROL, ORDER = "process.json", "progress.json", "control.json", "order.json"
@@ -145,6 +123,7 @@ class RunLock:
 
     def __init__(self, path: str | Path, *, token: str = "", dedicated: bool = False) -> None:
         self.path = Path(path)
+        self._lock = FileLock(self.path / LOCK)
         self._token = token or secrets.token_hex(8)
         self._dedicated = dedicated
         self._own: ProcessRecord | None = None
@@ -234,29 +213,17 @@ class RunLock:
         OutputError
             If the folder cannot be written to.
         """
-        make_folder(self.path)
-        path = self.path / LOCK
-        try:
-            handle = path.open("a+b")
-        except OSError as error:
-            raise output_error(path, error) from error
-        with handle:
-            give_up = time.monotonic() + _PATIENCE
-            while not try_lock(handle.fileno()):
-                if time.monotonic() > give_up:
-                    raise RunError(f"Another process is training in {self.path}; wait for it, or stop it first.")
-                time.sleep(0.02)
-            # The system drops the lock when the process ends, however it ends.
+
+        def refusal(owner: str) -> RunError:
+            return RunError(f"Another process is training in {self.path} ({owner}); wait for it, or stop it first.")
+
+        with self._lock.held(refusal, _PATIENCE):
             yield
 
     @property
     def held(self) -> bool:
         """Whether a process is training here now."""
-        try:
-            with (self.path / LOCK).open("rb") as handle:
-                return not try_lock(handle.fileno(), shared=True)
-        except OSError:
-            return False
+        return self._lock.taken
 
     def process(self) -> ProcessRecord | None:
         """Return the process that trains here or was the last to; None where that is not known."""

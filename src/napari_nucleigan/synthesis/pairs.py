@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nucleigan.base.errors import LabelsError, OutputError
-from napari_nucleigan.base.files import append_records, make_folder, read_records, write_text
+from napari_nucleigan.base.files import append_records, is_whole, make_folder, read_records, write_text
 from napari_nucleigan.base.tables import write_csv
 from napari_nucleigan.data.datasets.dataset import read_split
 from napari_nucleigan.data.images.files import read_labels, read_mpp
@@ -268,7 +268,7 @@ class PairLog:
                 )
             self.records = {record["index"]: record for record in found if self._is_there(record)}
         else:
-            held = [name for name in ("images", "labels", SPLIT) if _holds(out / name)]
+            held = [name for name in ("images", "labels", SPLIT, PAIRS) if _holds(out / name)]
             if held and not (own_labels and "images" not in held):
                 raise OutputError(
                     f"{out} holds {held[0]} that this command did not make; choose another folder, so that nothing of "
@@ -320,7 +320,7 @@ class PairLog:
     def _is_there(self, record: dict[str, Any]) -> bool:
         if record.get("dropped"):
             return True
-        return self.image(record["name"]).is_file() and self.labels(record["name"]).is_file()
+        return is_whole(self.image(record["name"])) and is_whole(self.labels(record["name"]))
 
     def _difference(self, provenance: dict[str, Any]) -> str:
         """Say in what the set that is there was made otherwise; nothing where it was not."""

@@ -327,6 +327,7 @@ class _SlideJob:
     def _equipment(self, executor: executors.TileExecutor) -> Job[Any]:
         future = executor.equipment()
         while not future.done():
+            executor.room()  # says if nobody will come any more
             yield Progress(0, 1, "waiting for workers")
             wait([future], TICK)
         return future.result()

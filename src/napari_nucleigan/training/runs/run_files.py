@@ -66,9 +66,9 @@ class _Synthetic(_Checked):
 class DataFile(_Checked):
     """``data.json``: the data set, and which of its images train and which validate."""
 
-    folder: str
-    train: list[str]
-    val: list[str]
+    folder: str = ""
+    train: list[str] = []
+    val: list[str] = []
     card: dict[str, Any] = {}
     synthetic: _Synthetic | None = None
 

@@ -246,7 +246,7 @@ def to_json(event: Event) -> dict[str, Any]:
 
 
 @cache
-def _checker(kind: type[Any]) -> TypeAdapter[Any]:
+def _checker(kind: Any) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(kind)

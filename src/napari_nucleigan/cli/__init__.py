@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from contextlib import suppress
@@ -11,7 +12,7 @@ def main() -> None:
     """Run the command; exit codes: 0 done, 1 failed, 2 usage, 130 and 143 interrupted by Ctrl-C and SIGTERM."""
     for stream in (sys.stdout, sys.stderr):
         # Names of files need not be text, and a terminal need not know a micron's sign.
-        with suppress(AttributeError):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     sys.exit(_finished(_run()))
 

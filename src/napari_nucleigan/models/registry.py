@@ -204,7 +204,7 @@ def _refuse_number(name: str) -> float:
 def _fault(error: Exception) -> str:
     """Say which field of a card is at fault, where that is known."""
     if not isinstance(error, ValidationError):
-        return ""
+        return printable(f" ({error})")
     first = error.errors()[0]
     said = str(first["msg"]).removeprefix("Value error, ")
     return printable(f" ({'.'.join(map(str, first['loc']))}: {said})")

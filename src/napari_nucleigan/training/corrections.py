@@ -95,8 +95,8 @@ def write_corrections(
     if taken is not None:
         raise OutputError(f"{folder} holds corrections of {name!r} already ({taken}); choose another folder.")
     for each in names:
-        for part in ("regions", "labels"):
-            refuse_foreign(folder / part / f"{each}.tif")
+        for kind in ("regions", "labels"):
+            refuse_foreign(folder / kind / f"{each}.tif")
     margin = round(MARGIN / (image.mpp or _USUAL_MPP))
     for number, (each, box) in enumerate(zip(names, ndimage.find_objects(numbered), strict=True)):
         yield Progress(number, count, f"writing {each}")

@@ -185,12 +185,15 @@ def _root(folder: str | Path | None) -> Path:
 
 
 def _is_run(path: Path) -> bool:
-    try:
-        return any(os.path.lexists(path / name) for name in ("recipe.json", ORDER, PROCESS) if os.stat(path))
-    except PermissionError:  # what is in there cannot be told
+    for name in ("recipe.json", ORDER, PROCESS):
+        try:
+            os.lstat(path / name)
+        except PermissionError:  # what is in there cannot be told, which is to be said
+            return True
+        except OSError:
+            continue
         return True
-    except OSError:
-        return False
+    return False
 
 
 def _own_data(path: Path) -> Path | None:

@@ -246,10 +246,10 @@ def to_json(event: Event) -> dict[str, Any]:
 
 
 @cache
-def _checker(kind: Any) -> TypeAdapter[Any]:
+def _checker(name: str) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(kind)
+    return TypeAdapter(_TYPES[name])
 
 
 def from_json(record: dict[str, Any]) -> Event:
@@ -261,8 +261,8 @@ def from_json(record: dict[str, Any]) -> Event:
         If the record is of no known kind, or its values are not of that kind.
     """
     values = {key: value for key, value in record.items() if key not in ("event", "time")}
-    kind = _TYPES.get(record.get("event", ""))
-    if kind is None:
+    name = record.get("event", "")
+    if name not in _TYPES:
         raise ValueError(f"not an event of this package: {record!r}")
-    event: Event = _checker(kind).validate_python(values)
+    event: Event = _checker(name).validate_python(values)
     return event

@@ -82,7 +82,7 @@ def _is_dead(pid: int, path: Path) -> bool:
 
     try:
         # The number may belong to another process by now.
-        return psutil.Process(pid).create_time() > path.lstat().st_mtime + 2
+        return bool(psutil.Process(pid).create_time() > path.lstat().st_mtime + 2)
     except psutil.NoSuchProcess:
         return True
     except (psutil.Error, OSError):

@@ -36,6 +36,7 @@ def list_(
 ) -> None:
     """List the runs, the last active first."""
     from napari_nucleigan.training.runs.run_library import default_folder, list_runs
+    from napari_nucleigan.training.runs.status import RunState
 
     found = list_runs(folder)
     if as_json:
@@ -45,6 +46,9 @@ def list_(
         print_message(f"There are no runs in {folder or default_folder()}.")
         return
     print(to_text(("run", "state", "recipe", "step", "best", "last active"), map(_row, found)))
+    for status in found:
+        if status.state is RunState.UNREADABLE:
+            print_message(f"{status.name}: {status.message}")
 
 
 @app.command()

@@ -162,7 +162,12 @@ def masks(
     ] = "all",
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same masks.")] = 0,
     mpp: Annotated[
-        float, typer.Option(help="Microns per pixel of the masks, and of label images to learn from that do not say.")
+        float,
+        typer.Option(
+            min=0.02,
+            max=20,
+            help="Microns per pixel of the masks, and of label images to learn from that do not say.",
+        ),
     ] = 0.25,
     save_statistics: Annotated[
         Path | None, typer.Option(help="Also save there (.json) what the masks are like, for --like.")

@@ -308,6 +308,10 @@ def list_models(kind: Kind | None = None, *, broken: bool = False) -> list[Model
     """
     found: dict[str, ModelFile] = {}
     for folder, bundled in ((user_folder(), False), (_BUNDLED, True)):
+        # Of a folder that may not be entered nothing else is heard.
+        if broken and folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+            problem = f"Cannot read the folder of the models {printable(folder)}: permission denied."
+            found[folder.name] = ModelFile(folder.name, folder, bundled, None, problem)
         for path in sorted(folder.glob(f"[!.]*{SUFFIX}")):
             try:
                 card = read_card(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -314,8 +315,7 @@ class PairLog:
         write_text(self.out / PAIRS, "".join(map(_line, self._sorted())))
 
     def _read(self) -> list[dict[str, Any]]:
-        records = read_records(self.out / PAIRS)
-        return [each for each in records if isinstance(each.get("index"), int) and isinstance(each.get("name"), str)]
+        return [record for record in read_records(self.out / PAIRS) if _is_valid(record)]
 
     def _is_there(self, record: dict[str, Any]) -> bool:
         if record.get("dropped"):
@@ -336,6 +336,19 @@ class PairLog:
         if key is None or key == "masks":
             return "from other masks" if key else ""
         return f"with another {key.replace('_', ' ')}: {old.get(key)!r} there, {new.get(key)!r} now"
+
+
+def _is_valid(record: dict[str, Any]) -> bool:
+    """Tell whether a line says what is needed; another, which a sudden end or a hand has left, is no pair."""
+    texts = [record.get(name) for name in ("name", "organ", "split")]
+    score = record.get("consistency")
+    return (
+        isinstance(record.get("index"), int)
+        and all(isinstance(text, str) for text in texts)
+        and os.path.basename(str(record["name"])) == record["name"]
+        and (score is None or isinstance(score, int | float))
+        and "consistency" in record
+    )
 
 
 def _comparable(provenance: dict[str, Any]) -> dict[str, Any]:

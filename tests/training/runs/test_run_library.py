@@ -175,6 +175,8 @@ def test_an_order_that_cannot_be_read_is_listed_with_the_reason() -> None:
         (status,) = list_runs()
         assert status.state is RunState.UNREADABLE
         assert "order.json" in status.message
+    assert delete(folder).is_dir()
+    assert list_runs() == []
 
 
 def test_a_folder_of_runs_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:

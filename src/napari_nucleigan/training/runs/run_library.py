@@ -233,9 +233,15 @@ def _free(path: Path) -> Path:
 
 
 def _at_rest(path: Path, what: str) -> None:
-    status = state_of(path)
-    if status.state.alive:
-        raise RunError(f"{path} is {status.state}; it can be {what} when it has ended. Stop it first.")
+    try:
+        state = state_of(path).state
+    except RunError:
+        # What cannot be read may be put away all the same, unless somebody works there.
+        if not _is_run(path):
+            raise
+        state = RunState.RUNNING if RunFolder(path).held else RunState.UNREADABLE
+    if state.alive:
+        raise RunError(f"{path} is {state}; it can be {what} when it has ended. Stop it first.")
 
 
 def _move(path: Path, target: Path) -> Path:

@@ -17,7 +17,12 @@ def test_every_error_is_ours_and_no_runtime_error(kind: type[Exception]) -> None
     assert str(kind("One clear sentence.")) == "One clear sentence."
 
 
-def test_unexpected_errors_are_logged_with_their_traceback(caplog: pytest.LogCaptureFixture) -> None:
+def test_unexpected_errors_are_logged_with_their_traceback_for_developers_only(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "TypeError: odd" in str(errors.explain(TypeError("odd"), "counting"))
+    assert caplog.text == ""
+    monkeypatch.setenv(errors.DEBUG, "1")
     errors.explain(TypeError("odd"), "counting")
     assert "TypeError: odd" in caplog.text
     assert errors.explain(errors.ImageError("said"), "counting").args == ("said",)

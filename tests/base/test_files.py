@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import os
 import signal
 import subprocess
@@ -13,11 +14,13 @@ import pytest
 from napari_nucleigan.base.errors import OutputError
 from napari_nucleigan.base.files import (
     append_records,
+    atomic_folder,
     atomic_write,
     check_writable,
     disk_is_full,
     make_folder,
     read_records,
+    refuse_foreign,
     write_bytes,
     write_text,
 )
@@ -211,3 +214,36 @@ def test_whether_a_folder_takes_files(tmp_path: Path, mount: Callable[[str], Pat
     with pytest.raises(OutputError, match="the file system is read-only; choose a folder") as caught:
         check_writable(mount("ro"))
     assert not disk_is_full(caught.value)
+
+
+def test_only_what_says_that_it_is_ours_is_written_over(tmp_path: Path) -> None:
+    ours, packed, empty, theirs, folder = (tmp_path / name for name in ("a.tif", "a.json.gz", "b.tif", "c.tif", "d"))
+    ours.write_bytes(b"II*\0" + b"\0" * 100_000 + b"napari-nucleigan 0.1.0")
+    packed.write_bytes(gzip.compress(b'{"type":"FeatureCollection","nucleigan":{}}'))
+    empty.touch()
+    for path in (ours, packed, empty, tmp_path / "absent"):
+        refuse_foreign(path)
+    theirs.write_bytes(b"a photograph of a cat")
+    (folder / "inside").mkdir(parents=True)
+    for path in (theirs, folder):
+        with pytest.raises(OutputError, match="was not made by this program"):
+            refuse_foreign(path)
+
+
+def test_a_folder_of_somebody_else_is_never_replaced(tmp_path: Path) -> None:
+    target = tmp_path / "x.zarr"
+    target.mkdir()
+
+    def is_ours(path: Path) -> bool:
+        return (path / "ours").is_file()
+
+    for content in ("ours", "ours"):  # into an empty folder, then over our own
+        with atomic_folder(target, is_ours) as made:
+            (made / content).touch()
+        assert names(tmp_path) == ["x.zarr"]
+    # What comes while we work is not ours either.
+    with pytest.raises(OutputError, match="not made by this program"), atomic_folder(target, is_ours) as made:
+        (target / "ours").rename(target / "thesis.docx")
+    assert (names(tmp_path), names(target)) == (["x.zarr"], ["thesis.docx"])
+    with pytest.raises(OutputError, match="not made by this program"), atomic_folder(target, is_ours) as made:
+        raise AssertionError

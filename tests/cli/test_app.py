@@ -13,10 +13,13 @@ import numpy as np
 import pytest
 
 from napari_nucleigan.base.version import __version__
+from napari_nucleigan.cli.console import print_table
 from napari_nucleigan.data.images.files import read_image, read_labels, write_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from click.testing import Result
 
 COMMAND = Path(sys.executable).with_name("nucleigan")
 
@@ -246,3 +249,112 @@ class TestModels:
     def test_an_unknown_model(self, nucleigan: Callable[..., object]) -> None:
         done = nucleigan("models", "info", "none")
         assert (done.exit_code, done.stderr[:7]) == (1, "Error: ")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent as POSIX has them")
+def test_sigterm_is_exit_code_143_and_what_is_finished_is_kept(
+    tmp_path: Path, tiny_model: Path, save_image: Callable[..., Path]
+) -> None:
+    for index in range(40):
+        save_image(tmp_path / "in" / f"{index:02d}.png", 400)
+    line = [COMMAND, "segment", tmp_path / "in", "-o", tmp_path / "out", "--model", "tiny", "--device", "cpu"]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 90
+    while not list((tmp_path / "out").glob("[!.]*.tif")) and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 143, stderr
+    assert "Traceback" not in stderr
+    assert "goes on from it" in stderr.splitlines()[-1]
+    written = [path for path in (tmp_path / "out").iterdir() if path.suffix == ".tif"]
+    assert 1 <= len(written) < 40
+    for path in written:
+        read_labels(path)
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+LONG = "n" * 300
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"segment {LONG}.png -o out.tif",
+        f"segment . -o {LONG}",
+        f"normalize {LONG}.png -o out.tif",
+        f"models info {LONG}",
+        f"models export nucleigan-he -o {LONG}/m.safetensors",
+        f"runs show {LONG}",
+        f"train segmenter {LONG} --run {LONG}",
+        f"train segmenter . --run run --recipe {LONG}",
+        f"train --watch {LONG}",
+        f"masks -o {LONG}",
+        f"synthesize {LONG} -o {LONG}",
+        f"import coco {LONG} {LONG}",
+        f"export coco {LONG} {LONG}",
+        f"compare {LONG} -o {LONG}",
+        f"evaluate {LONG} {LONG}",
+        "segment two\x00words -o out.tif",
+    ],
+)
+def test_whatever_the_system_says_is_one_line(
+    nucleigan: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = nucleigan(*line.split(" "))
+    assert done.exit_code in (1, 2), done.output
+    assert isinstance(done.exception, SystemExit)
+    if done.exit_code == 1:
+        assert done.stderr.startswith("Error: ")
+        assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_errors_that_nobody_foresaw_are_one_line_too_and_traced_for_developers(
+    nucleigan: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from napari_nucleigan import models
+
+    def fail(**_: object) -> None:
+        raise LookupError("\x1b[31mred\nlines")
+
+    monkeypatch.setattr(models, "list_models", fail)
+    done = nucleigan("models", "list")
+    assert done.exit_code == 1
+    assert "LookupError: \\x1b[31mred lines" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not caplog.text
+    monkeypatch.setenv("NUCLEIGAN_DEBUG", "1")
+    nucleigan("models", "list")
+    assert "Traceback" in caplog.text
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("line", [["models", "list"], ["models", "list", "--json"], ["--help"]])
+def test_an_output_that_is_full_or_gone_is_no_traceback(line: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([COMMAND, *line], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert "no space left" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    reader, writer = os.pipe()
+    os.close(reader)
+    gone = subprocess.run([COMMAND, *line], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (gone.returncode, gone.stderr) == (1, "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_names_that_are_no_text_can_be_said(tmp_path: Path, tiny_model: Path, save_image: Callable[..., Path]) -> None:
+    source = save_image(tmp_path / "a.png")
+    odd = source.rename(tmp_path / os.fsdecode(b"caf\xe9\x1b[31m.png"))
+    done = _command("segment", odd, "-o", tmp_path / "out.tif", "--model", "tiny")
+    assert done.returncode == 0, done.stderr
+    assert "caf\\udce9\\x1b[31m.png: " in done.stdout
+
+
+def test_names_in_tables_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(["organ", "AJI"], [["[bold]liver[/", "0.5"], ["\x1b[2J", "0.6"]])
+    text = capsys.readouterr().out
+    assert "[bold]liver[/" in text
+    assert "\\x1b[2J" in text

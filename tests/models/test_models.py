@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import safetensors.torch
 import torch
 
 from napari_nucleigan import models, networks
 from napari_nucleigan.base.errors import ModelError, OutputError
-from napari_nucleigan.models import ModelCard
+from napari_nucleigan.models import ModelCard, registry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -259,3 +261,100 @@ class TestRegistry:
     def test_the_users_folder_has_a_default(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("NUCLEIGAN_MODELS", raising=False)
         assert models.user_folder().parts[-2:] == ("nucleigan", "models")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mpp": 0.001},
+        {"mpp": 1e9},
+        {"mpp": float("inf")},
+        {"mpp": float("nan")},
+        {"decode": {"threshold": float("nan")}},
+        {"decode": {"threshold": 2}},
+        {"decode": {"threshold": "high"}},
+        {"decode": {"min_area_um2": -1}},
+        {"decode": {"views": 1000}},
+        {"decode": {"smoothing": float("inf")}},
+        {"styles": {"liver": [[float("inf")]]}},
+    ],
+)
+def test_a_card_of_impossible_numbers_is_refused_with_the_field(path: Path, change: dict[str, Any]) -> None:
+    card = models.read_card(path).model_dump(mode="json") | change
+    text = json.dumps(card).replace("Infinity", "1e999")
+    stored = safetensors.torch.load_file(path)
+    safetensors.torch.save_file(stored, path, {"nucleigan": text})
+    with pytest.raises(ModelError, match=r"The card of the model file .* is not valid") as caught:
+        models.load_model(path)
+    assert next(iter(change)) in str(caught.value) or "NaN" in str(caught.value)
+    (listed,) = (file for file in models.list_models(broken=True) if file.path == path)
+    assert "is not valid" in listed.problem
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(path: Path, value: float) -> None:
+    stored = safetensors.torch.load_file(path)
+    name = max(stored, key=lambda name: stored[name].numel())
+    stored[name].view(-1)[7] = value
+    card = models.read_card(path)
+    content = safetensors.torch.save(stored)
+    filled = card.model_copy(update={"sha256": registry.digest(content)}).model_dump_json()
+    path.write_bytes(safetensors.torch.save(stored, {"nucleigan": filled}))
+    with pytest.raises(ModelError, match="values that are no numbers"):
+        models.load_model(path)
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        {"name": "compact-unet", "widths": [4096] * 5},
+        {"name": "compact-unet", "widths": [10**9] * 5},
+        {"name": "compact-unet", "widths": [8] * 10_000},
+        {"name": "resnet", "blocks": 10**9},
+        {"name": "compact-unet", "widths": [8, 8, 8, 8, 16]},
+    ],
+)
+def test_a_network_that_is_not_that_of_the_tensors_takes_no_memory(
+    path: Path, architecture: dict[str, Any], recwarn: pytest.WarningsRecorder
+) -> None:
+    card = models.read_card(path).model_copy(update={"architecture": architecture})
+    stored = safetensors.torch.load_file(path)
+    path.write_bytes(safetensors.torch.save(stored, {"nucleigan": card.model_dump_json()}))
+    with pytest.raises(ModelError, match=r"do not fit|cannot build"):
+        models.load_model(path)
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/etc/evil", "..", "C:\\evil", "nul", "a" * 300, "\x1b[2J\n", " "])
+def test_a_model_is_exported_under_no_other_path_than_asked_for(path: Path, tmp_path: Path, name: str) -> None:
+    card = models.read_card(path).model_copy(update={"name": name})
+    path.write_bytes(safetensors.torch.save(safetensors.torch.load_file(path), {"nucleigan": card.model_dump_json()}))
+    out = tmp_path / "deep" / "out"
+    made = models.export_model(path, out)
+    assert made.resolve().parent == out.resolve()
+    assert made.name.isprintable()
+    assert models.export_model(path, out) == made  # a model may take a model's place
+    made.write_bytes(b"not a model")
+    with pytest.raises(OutputError, match="not made by this program"):
+        models.export_model(path, out)
+
+
+def test_one_bad_file_does_not_take_the_others_away(path: Path) -> None:
+    folder = path.parent
+    (folder / "empty.safetensors").touch()
+    (folder / "folder.safetensors").mkdir()
+    deep = b'{"a":' * 200_000
+    (folder / "deep.safetensors").write_bytes(len(deep).to_bytes(8, "little") + deep)
+    (folder / "text.safetensors").write_bytes((4).to_bytes(8, "little") + b"{\xff\xfe}")
+    (folder / "dangling.safetensors").symlink_to(folder / "nowhere")
+    bad = {"empty", "folder", "deep", "text", "dangling"}
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "pipe.safetensors")
+        bad.add("pipe")
+    found = {file.name: file for file in models.list_models(broken=True)}
+    assert found["tiny"].card is not None
+    assert bad <= found.keys()
+    for name in bad:
+        assert name in found[name].problem
+        with pytest.raises(ModelError):
+            models.load_model(found[name].path)
+    assert [file.name for file in models.list_models() if not file.bundled] == ["tiny"]

@@ -25,6 +25,8 @@ from oracle import model, scatter
 from slide_pictures import slide_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_nucleigan.data.slides.slide import Slide as AnySlide
 
 EXACT = {"device": "cpu", "precision": "float32"}
@@ -156,8 +158,49 @@ def test_files_are_planned_by_their_names(tmp_path: Path) -> None:
 
 def test_a_pyramid_is_replaced_whole(tmp_path: Path) -> None:
     out = tmp_path / "s.ome.zarr"
-    (out / "old").mkdir(parents=True)
-    run(segment_slide(slide_of(scatter((200, 200))), out, SegmentSettings(**EXACT), model=model()))
-    assert not (out / "old").exists()
-    assert zarr.open_group(out, mode="r")["0"].shape == (200, 200)
-    assert [path.name for path in tmp_path.iterdir()] == ["s.ome.zarr"]
+    for side in (300, 200):
+        run(segment_slide(slide_of(scatter((side, side))), out, SegmentSettings(**EXACT), model=model()))
+        assert zarr.open_group(out, mode="r")["0"].shape == (side, side)
+        assert [path.name for path in tmp_path.iterdir()] == ["s.ome.zarr"]
+
+
+def _photographs(out: Path) -> None:
+    out.mkdir()
+    (out / "holiday.jpg").write_bytes(b"irreplaceable")
+
+
+def _image(out: Path) -> None:
+    zarr.create_array(out / "0", data=np.zeros((3, 8, 8), np.uint8))
+    zarr.open_group(out).attrs.update({"ome": {"version": "0.5", "multiscales": [{}]}, "nucleigan": {}})
+
+
+def _more_than_labels(out: Path) -> None:
+    run(segment_slide(slide_of(scatter((100, 100))), out, SegmentSettings(**EXACT), model=model()))
+    (out / "notes").mkdir()
+
+
+@pytest.mark.parametrize("make", [_photographs, _image, _more_than_labels])
+@pytest.mark.parametrize("name", ["s.ome.zarr", "s.zarr"])
+def test_a_folder_that_is_no_pyramid_of_ours_is_refused(
+    tmp_path: Path, make: Callable[[Path], None], name: str
+) -> None:
+    out = tmp_path / name
+    make(out)
+    before = sorted(out.rglob("*"))
+    with pytest.raises(OutputError, match="not made by this program"):
+        run(segment_slide(slide_of(scatter((200, 200))), out, SegmentSettings(**EXACT), model=model()))
+    assert sorted(out.rglob("*")) == before
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".geojson", ".geojson.gz", ".csv", ".density.tif"])
+def test_a_file_that_is_none_of_ours_is_refused(tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"s{suffix}"
+    out.write_text("somebody's own")
+    slide = slide_of(scatter((100, 100)))
+    with pytest.raises(OutputError, match="not made by this program"):
+        run(segment_slide(slide, out, SegmentSettings(**EXACT), model=model()))
+    assert out.read_text() == "somebody's own"
+    out.unlink()
+    for _ in range(2):
+        run(segment_slide(slide, out, SegmentSettings(**EXACT), model=model()))

@@ -14,6 +14,9 @@ from napari_nucleigan.base.text import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+DEBUG = "NUCLEIGAN_DEBUG"
+"""Environment variable: with 1 the details of every error are logged, for whoever develops."""
+
 _log = logging.getLogger("napari_nucleigan")
 
 
@@ -83,6 +86,8 @@ def explain(error: BaseException, doing: str) -> NucleiganError:
     NucleiganError
         `error` itself where it is one of ours.
     """
+    if os.environ.get(DEBUG) == "1":
+        _log.error("error while %s", doing, exc_info=error)
     if isinstance(error, NucleiganError):
         return error
     if isinstance(error, MemoryError):
@@ -96,13 +101,14 @@ def explain(error: BaseException, doing: str) -> NucleiganError:
             "size, or close other programs that use the device."
         )
     if isinstance(error, OSError) and error.errno:
-        where = f" ({printable(error.filename)})" if error.filename is not None else ""
+        where = f" ({printable(os.fsdecode(error.filename))})" if isinstance(error.filename, str | bytes) else ""
         return NucleiganError(
             f"The system refused while {doing}: {os.strerror(error.errno).lower()}{where}; check the path and your "
             "rights to it."
         )
-    _log.error("unexpected error while %s", doing, exc_info=error)
+    if isinstance(error, RecursionError):
+        return NucleiganError(f"What was met while {doing} is nested too deeply; choose another file.")
     return NucleiganError(
-        f"Unexpected error while {doing}: {type(error).__name__}: {printable(error)}. Please report it; the "
-        "details are in the terminal."
+        f"Unexpected error while {doing}: {type(error).__name__}: {printable(error)}. Please report it; with "
+        f"{DEBUG}=1 in the environment the terminal shows the details."
     )

@@ -8,7 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeAlias, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,17 +245,24 @@ def to_json(event: Event) -> dict[str, Any]:
     return {"event": _KINDS[type(event)], **asdict(event)}
 
 
+@cache
+def _checker(name: str) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(_TYPES[name])
+
+
 def from_json(record: dict[str, Any]) -> Event:
     """Rebuild an event that `to_json` wrote.
 
     Raises
     ------
     ValueError
-        If the record is of no known kind.
+        If the record is of no known kind, or its values are not of that kind.
     """
     values = {key: value for key, value in record.items() if key not in ("event", "time")}
-    kind = _TYPES.get(record.get("event", ""))
-    if kind is None:
+    name = record.get("event", "")
+    if name not in _TYPES:
         raise ValueError(f"not an event of this package: {record!r}")
-    event: Event = kind(**values)
+    event: Event = _checker(name).validate_python(values)
     return event

@@ -5,15 +5,15 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from secrets import token_hex
 from shutil import rmtree
 from typing import Any
 
 from napari_nucleigan.base.errors import OutputError
+from napari_nucleigan.base.leftovers import aside, sweep
 
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space or choose another folder",
@@ -96,7 +96,7 @@ def check_writable(folder: str | Path) -> None:
     OutputError
         Where they cannot.
     """
-    probe = make_folder(folder) / f".{token_hex(4)}.part"
+    probe = aside(make_folder(folder) / "probe")
     try:
         probe.write_bytes(b"\0")
     except OSError as error:
@@ -139,9 +139,8 @@ def atomic_write(path: str | Path, *, flush: bool = True) -> Iterator[Path]:
         If the system refuses the write.
     """
     target = Path(path)
-    make_folder(target.parent)
-    # Unique, so that two writers of one file never share it; short, so that long names still fit.
-    temporary = target.with_name(f".{target.stem[:40]}.{token_hex(4)}.part{target.suffix}")
+    sweep(make_folder(target.parent))
+    temporary = aside(target)
     try:
         yield temporary
         if flush:
@@ -159,7 +158,7 @@ def atomic_write(path: str | Path, *, flush: bool = True) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: str | Path) -> Iterator[Path]:
+def atomic_folder(path: str | Path, is_ours: Callable[[Path], bool]) -> Iterator[Path]:
     """Fill a folder aside, then move it into place.
 
     Like `atomic_write`, for results that are folders. What was at `path` before is removed, once the new one is there.
@@ -168,6 +167,8 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     ----------
     path : str or Path
         The folder to make.
+    is_ours : callable
+        As for `refuse_foreign`.
 
     Yields
     ------
@@ -177,27 +178,77 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     Raises
     ------
     OutputError
-        If the system refuses the write.
+        If what is there is not this program's, or the system refuses the write.
     """
     target = Path(path)
-    make_folder(target.parent)
-    temporary = target.with_name(f".{target.stem[:40]}.{token_hex(4)}.part{target.suffix}")
-    former = temporary.with_suffix(".old")
+    sweep(make_folder(target.parent))
+    refuse_foreign(target, is_ours)
+    temporary, former = aside(target), aside(target, "old")
     try:
         temporary.mkdir()
         yield temporary
-        if target.exists():
+        # Again: what came meanwhile is not ours either.
+        refuse_foreign(target, is_ours)
+        if os.path.lexists(target):
             os.replace(target, former)
         os.replace(temporary, target)
         _sync_folder(target.parent)
     except OSError as error:
-        # The former one comes back where the new one could not take its place.
-        if former.exists() and not target.exists():
-            os.replace(former, target)
         raise output_error(target, error) from error
     finally:
+        # The former one comes back where the new one could not take its place.
+        if former.exists() and not os.path.lexists(target):
+            os.replace(former, target)
         for folder in (temporary, former):
             rmtree(folder, ignore_errors=True)
+
+
+MARK = b"nucleigan"
+"""What this program writes says so with this word, in its first or its last part."""
+
+_LOOK = 1 << 16  # bytes of these parts
+
+
+def refuse_foreign(path: str | Path, is_ours: Callable[[Path], bool] | None = None) -> None:
+    """Make sure that nothing is written over but what this program has made.
+
+    Parameters
+    ----------
+    path : str or Path
+        What is to be written. What is empty may be taken.
+    is_ours : callable, optional
+        Tells whether what is there is this program's own; by default whether it is a file that has `MARK`.
+
+    Raises
+    ------
+    OutputError
+        If there is something else.
+    """
+    path = Path(path)
+    try:
+        if not os.path.lexists(path) or (is_ours or says_so)(path):
+            return
+        if not (any(path.iterdir()) if path.is_dir() else path.stat().st_size):
+            return
+    except OSError as error:
+        raise output_error(path, error) from error
+    raise OutputError(
+        f"{path} is there and was not made by this program, so it is not written over; choose another name, or remove "
+        "it."
+    )
+
+
+def says_so(path: Path) -> bool:
+    """Tell whether a file says of itself that this program has made it."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as handle:
+        first = handle.read(_LOOK)
+        if first[:2] == b"\x1f\x8b":
+            with suppress(zlib.error):
+                return MARK in zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(first, _LOOK)
+        handle.seek(max(0, handle.seek(0, os.SEEK_END) - _LOOK))
+        return MARK in first or MARK in handle.read()
 
 
 def write_bytes(path: str | Path, content: bytes, *, flush: bool = True) -> None:
@@ -209,6 +260,14 @@ def write_bytes(path: str | Path, content: bytes, *, flush: bool = True) -> None
 def write_text(path: str | Path, content: str, *, flush: bool = True) -> None:
     """Write `content` as UTF-8 to `path`, whole or not at all."""
     write_bytes(path, content.encode("utf-8"), flush=flush)
+
+
+def is_whole(path: Path) -> bool:
+    """Tell whether a result that appears whole or not at all is there; one of no bytes was emptied since."""
+    try:
+        return path.is_dir() or path.stat().st_size > 0
+    except OSError:
+        return False
 
 
 def append_records(path: str | Path, records: Iterable[dict[str, Any]], *, flush: bool = False) -> None:
@@ -271,85 +330,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def stage_folder(out: Path, doing: str, record: dict[str, Any], *, afresh: bool = False) -> Path:
-    """Make the folder in which another one is prepared, or find the one of an earlier attempt.
-
-    Parameters
-    ----------
-    out : Path
-        The folder that is to appear.
-    doing : str
-        What is done, for the name of the hidden folder.
-    record : dict
-        Ready for JSON. An earlier attempt is taken up if its record is the same, else removed.
-    afresh : bool
-        Whether it is removed in any case.
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    OutputError
-        If `out` holds something, or the place cannot be written to.
-    """
-    out = Path(os.path.abspath(out))
-    try:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise OutputError(f"{out} is there and holds something; choose another folder, or remove it.")
-        make_folder(out.parent)
-        work = out.with_name(f".{out.name}.{doing}")
-        if work.exists() and (afresh or _record(work) != record):
-            if any(work.iterdir()) and not (work / RECORD).is_file():
-                raise OutputError(f"{work} is in the way and is not this program's; remove it.")
-            shutil.rmtree(work)
-        if not work.exists():
-            work.mkdir()
-            write_text(work / RECORD, json.dumps(record, indent=1) + "\n")
-    except OSError as error:
-        raise output_error(out, error) from error
-    return work
-
-
-def publish_folder(work: Path, out: Path, more: dict[str, Any]) -> None:
-    """Let a prepared folder appear in its place.
-
-    Parameters
-    ----------
-    work : Path
-        What `stage_folder` has returned.
-    out : Path
-        The folder that is to appear: absent, or empty.
-    more : dict
-        Goes into its record.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be renamed.
-    """
-    out = Path(os.path.abspath(out))
-    write_text(work / RECORD, json.dumps((_record(work) or {}) | more, indent=1) + "\n")
-    try:
-        if out.exists():
-            out.rmdir()  # Windows renames onto nothing
-        os.replace(work, out)
-    except OSError as error:
-        raise output_error(out, error) from error
-
-
-def discard_folder(work: Path) -> None:
-    """Remove a prepared folder that is not to appear."""
-    with suppress(OSError):
-        shutil.rmtree(work)
-
-
-def _record(work: Path) -> dict[str, Any] | None:
-    try:
-        content = json.loads((work / RECORD).read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None

@@ -19,7 +19,7 @@ _LIMITS = ("ge", "gt", "le", "lt", "multiple_of")
 class Settings(BaseModel):
     """Values that are all checked and never changed. The fields' descriptions explain them in forms and commands."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
     @classmethod
     def checked(cls, **values: Any) -> Self:

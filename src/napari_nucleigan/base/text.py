@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 LONGEST = 300
 """Characters of a text from elsewhere that a message shows."""
 
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+_NO_NAME = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f\ud800-\udfff]')
+_LONGEST_NAME = 60  # characters, which may have four bytes each
+_DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(10))}
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # control, format (also of direction), lone surrogates, breaks
 
 
@@ -56,6 +60,25 @@ def cell(value: object) -> object:
     except ValueError:
         return f"'{value}"
     return value
+
+
+def file_name(text: str) -> str:
+    """Make a text from a file the name of a file of its own, whatever it says: no path, no device, not endless.
+
+    Parameters
+    ----------
+    text : str
+        As a card or a table has it.
+
+    Returns
+    -------
+    str
+        The text itself where it may be a name on every system.
+    """
+    name = _NO_NAME.sub("_", text).strip(" ").strip(".")[:_LONGEST_NAME].rstrip(" .")
+    if not name or name.split(".")[0].upper() in _DEVICES:
+        return f"_{name}"
+    return name
 
 
 def _escaped(character: str) -> str:

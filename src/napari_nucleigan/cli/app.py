@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.cli import models as models_command
 from napari_nucleigan.cli import runs as runs_command
 from napari_nucleigan.cli import train as train_command
-from napari_nucleigan.cli.console import handle_errors, print_message
+from napari_nucleigan.cli.console import handle_errors, print_line, print_message
 from napari_nucleigan.cli.datasets import corrections, export, import_
 from napari_nucleigan.cli.evaluate import compare, evaluate
 from napari_nucleigan.cli.segment import normalize, segment
@@ -38,7 +39,7 @@ def _version(asked: bool) -> None:
     if asked:
         from napari_nucleigan.base.version import __version__
 
-        print(f"nucleigan {__version__}")
+        print_line(f"nucleigan {__version__}")
         raise typer.Exit
 
 
@@ -64,10 +65,13 @@ def demo(
         raise typer.Exit(code)
     from napari_nucleigan.widgets.segment.demo import run_demo
 
+    # The window's loop would not hear of it: nothing is half-made that this could not end at once.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
     code = run_demo(screenshot, labels)
     for path in (screenshot, labels):
         if path is not None and path.is_file():
-            print(path)
+            print_line(path)
     raise typer.Exit(code)
 
 

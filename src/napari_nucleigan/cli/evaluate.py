@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from napari_nucleigan.base.errors import NucleiganError, StopRequested
+from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.base.files import write_text
 from napari_nucleigan.base.settings import field_facts
 from napari_nucleigan.cli.console import (
@@ -272,8 +272,8 @@ def compare(
     try:
         with progress_bar() as bar:
             found = run_interruptible(job, bar, partial(_stop, out))
-    except (Stopped, StopRequested) as stop:
-        raise Stopped(_SAVED) from stop
+    except Stopped as stop:
+        raise Stopped(_SAVED, stop.number) from stop
     _, text, picture = comparison.write_report(found, out)
     if picture is None:
         print_message(MISSING)

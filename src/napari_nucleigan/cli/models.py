@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_nucleigan.cli.console import handle_errors, print_json, print_message
+from napari_nucleigan.base.text import printable
+from napari_nucleigan.cli.console import handle_errors, print_json, print_line, print_message
 from napari_nucleigan.cli.options import Json
 
 app = typer.Typer(help="List, describe and export models.", no_args_is_help=True)
@@ -34,7 +35,7 @@ def list_(as_json: Json = False) -> None:
             print_message(f"{file.name}: cannot be used: {file.problem}")
         else:
             card = file.card
-            print(f"{file.name}: {card.kind}, {card.mpp:g} µm per pixel, {card.date or 'no date'}, {where}")
+            print_line(f"{file.name}: {card.kind}, {card.mpp:g} µm per pixel, {card.date or 'no date'}, {where}")
     if not files:
         print_message(f"No models are installed; put model files into {user_folder()}.")
 
@@ -64,7 +65,7 @@ def export(
     """Copy a model, checked, to a file or into a folder."""
     from napari_nucleigan.models import export_model
 
-    print(export_model(model, out))
+    print_line(export_model(model, out))
 
 
 def _entry(file: Any) -> dict[str, Any]:
@@ -82,6 +83,6 @@ def _text(value: Any, indent: int = 2) -> str:
     if isinstance(value, list) and value and isinstance(value[0], list):
         return f"{len(value)} codes"  # of a style; numbers that tell nobody anything
     if not isinstance(value, dict):
-        return str(value)
+        return printable(value, 10_000)
     pad = "\n" + " " * indent
-    return "".join(f"{pad}{key}: {_text(inner, indent + 2)}" for key, inner in value.items())
+    return "".join(f"{pad}{printable(key)}: {_text(inner, indent + 2)}" for key, inner in value.items())

@@ -10,7 +10,8 @@ import typer
 
 from napari_nucleigan.base.events import duration
 from napari_nucleigan.base.tables import to_text
-from napari_nucleigan.cli.console import handle_errors, print_json, print_message
+from napari_nucleigan.base.text import printable
+from napari_nucleigan.cli.console import handle_errors, print_json, print_line, print_message
 from napari_nucleigan.cli.options import Json
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def list_(
 ) -> None:
     """List the runs, the last active first."""
     from napari_nucleigan.training.runs.run_library import default_folder, list_runs
+    from napari_nucleigan.training.runs.status import RunState
 
     found = list_runs(folder)
     if as_json:
@@ -44,6 +46,9 @@ def list_(
         print_message(f"There are no runs in {folder or default_folder()}.")
         return
     print(to_text(("run", "state", "recipe", "step", "best", "last active"), map(_row, found)))
+    for status in found:
+        if status.state is RunState.UNREADABLE:
+            print_message(f"{status.name}: {status.message}")
 
 
 @app.command()
@@ -69,11 +74,11 @@ def show(run: Run, as_json: Json = False) -> None:
     }
     for name, value in facts.items():
         if value:
-            print(f"{name}: {value}" if name else value)
+            print_line(f"{name}: {value}" if name else value)
     if status.log:
         print("log:")
         for line in status.log:
-            print(f"  {line}")
+            print_line(f"  {line}")
 
 
 @app.command()
@@ -136,7 +141,7 @@ def rename(run: Run, name: Annotated[str, typer.Argument(help="The new name.", s
     """Give a run another name."""
     from napari_nucleigan.training.runs import run_library
 
-    print(run_library.rename(_found(run).path, name))
+    print_line(run_library.rename(_found(run).path, name))
 
 
 @app.command()
@@ -145,7 +150,7 @@ def delete(run: Run) -> None:
     """Move a run to the folder .trash beside it."""
     from napari_nucleigan.training.runs import run_library
 
-    print(run_library.delete(_found(run).path))
+    print_line(run_library.delete(_found(run).path))
 
 
 def _found(run: str) -> RunProcess:
@@ -159,14 +164,14 @@ def _tell(process: RunProcess, as_json: bool, text: str) -> None:
     if as_json:
         print_json(process.status().to_json())
     else:
-        print(text)
+        print_line(text)
 
 
 def _row(status: RunStatus) -> tuple[str, ...]:
     return (
-        status.name,
+        printable(status.name),
         str(status.state),
-        status.recipe,
+        printable(status.recipe),
         _step(status),
         _best(status),
         _moment(status.activity),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from napari_nucleigan.base.errors import ImageError, NucleiganError
+from napari_nucleigan.base.errors import ImageError, explain
 from napari_nucleigan.base.events import Job, Note, Progress
 from napari_nucleigan.cli.console import (
     CONTINUES_TEXT,
@@ -18,6 +18,7 @@ from napari_nucleigan.cli.console import (
     fail_if_any_failed,
     handle_errors,
     print_json,
+    print_line,
     run_with_bar,
     usage_errors,
 )
@@ -110,7 +111,7 @@ def _show(results: list[FileResult]) -> None:
     for result in results:
         if not result.error:
             how = "done before" if result.skipped else _how(result)
-            print(f"{result.source.name}: {result.nuclei} nuclei, {how} -> {', '.join(map(str, result.outputs))}")
+            print_line(f"{result.source.name}: {result.nuclei} nuclei, {how} -> {', '.join(map(str, result.outputs))}")
     if len(results) > 1:
         states = Counter(result.state for result in results)
         parts = [
@@ -118,7 +119,9 @@ def _show(results: list[FileResult]) -> None:
             f"{states['skipped']} done before" if states["skipped"] else "",
             f"{states['failed']} failed" if states["failed"] else "",
         ]
-        print(f"{len(results)} images: {', '.join(filter(None, parts))}; {sum(each.nuclei for each in results)} nuclei")
+        print_line(
+            f"{len(results)} images: {', '.join(filter(None, parts))}; {sum(each.nuclei for each in results)} nuclei"
+        )
 
 
 def _how(result: FileResult) -> str:
@@ -149,7 +152,7 @@ def normalize(
     else:
         for result in results:
             if not result.error:
-                print(f"{result.source.name} -> {result.outputs[0]}")
+                print_line(f"{result.source.name} -> {result.outputs[0]}")
     fail_if_any_failed(results)
 
 
@@ -181,11 +184,14 @@ def normalize_files(
         As `plan_files`.
     """
     from napari_nucleigan import stains
+    from napari_nucleigan.base.files import refuse_foreign
     from napari_nucleigan.data.images.files import read_image, write_image
     from napari_nucleigan.segmentation import FileResult
     from napari_nucleigan.segmentation.file_plan import plan_files
 
     tasks = plan_files(inputs, out, (".tif", ".png"))
+    for path in (path for task in tasks for path in task.outputs):
+        refuse_foreign(path)
     target = replace(stains.REFERENCE, method=method)
     if to is not None:
         target = stains.fit(read_image(to).pixels, method)
@@ -201,7 +207,8 @@ def normalize_files(
             source = stains.fit(image.pixels, method)
             pixels = stains.normalize(image.pixels, target, source)
             write_image(task.outputs[0], pixels, image.mpp)
-        except NucleiganError as error:
+        except Exception as failure:
+            error = explain(failure, f"normalising {task.source.name}")
             results.append(FileResult(task.source, error=str(error)))
             if len(tasks) > 1:
                 yield Note(f"{task.source.name}: {error}", "warning")

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from napari_nucleigan.base.errors import OutputError
+from napari_nucleigan.base.errors import NucleiganError, OutputError
 from napari_nucleigan.base.events import Job, Progress
+from napari_nucleigan.base.files import is_whole, refuse_foreign, write_text
+from napari_nucleigan.base.reading import read_json
 from napari_nucleigan.cli.console import (
     CONTINUES_TEXT,
     FAILED,
     handle_errors,
     print_answer,
     print_json,
+    print_line,
     print_message,
     run_with_bar,
     usage_errors,
@@ -87,7 +91,6 @@ def draw_masks(
     RecipeError
         If `mpp`, `size` or `seed` cannot be used.
     """
-    from napari_nucleigan.base.files import write_text
     from napari_nucleigan.data.images.files import write_labels
     from napari_nucleigan.masks.polygons import sample
 
@@ -99,7 +102,7 @@ def draw_masks(
         path = out / "labels" / f"mask-{number + 1:05d}.tif"
         left = (time.perf_counter() - began) / made * (count - number) if made else None
         yield Progress(number, count, "drawing masks", left)
-        if path.exists():
+        if is_whole(path):
             kept += 1
             continue
         labels = sample(statistics, size, mpp, seed + number)
@@ -112,17 +115,27 @@ def draw_masks(
 
 
 def _refuse_other(out: Path, record: dict[str, Any]) -> None:
+    there = None
+    with suppress(OSError, ValueError, RecursionError):
+        there = read_json(out / RECORD)
     if not (out / "labels").is_dir() or not any((out / "labels").iterdir()):
+        refuse_foreign(out / RECORD, lambda _: isinstance(there, dict) and there.keys() == record.keys())
         return
-    try:
-        there = json.loads((out / RECORD).read_text("utf-8"))
-    except (OSError, ValueError):
-        there = None
     if there != record:
         raise OutputError(
             f"{out / 'labels'} holds label images that were not drawn from these settings; choose another folder, or "
             "remove them."
         )
+
+
+def _is_statistics(path: Path) -> bool:
+    from napari_nucleigan.masks.polygons import open_statistics
+
+    try:
+        open_statistics(path)
+    except NucleiganError:
+        return False
+    return True
 
 
 def _shape(size: str) -> tuple[int, int]:
@@ -149,7 +162,12 @@ def masks(
     ] = "all",
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same masks.")] = 0,
     mpp: Annotated[
-        float, typer.Option(help="Microns per pixel of the masks, and of label images to learn from that do not say.")
+        float,
+        typer.Option(
+            min=0.02,
+            max=20,
+            help="Microns per pixel of the masks, and of label images to learn from that do not say.",
+        ),
     ] = 0.25,
     save_statistics: Annotated[
         Path | None, typer.Option(help="Also save there (.json) what the masks are like, for --like.")
@@ -168,6 +186,7 @@ def masks(
     with usage_errors():
         statistics = statistics.changed(**settings) if settings else statistics
     if save_statistics is not None:
+        refuse_foreign(save_statistics, _is_statistics)
         save(statistics, save_statistics)
     report = run_with_bar(draw_masks(out, count, shape, statistics, mpp, seed))
     there = f", {report.kept} were there" if report.kept else ""
@@ -207,7 +226,7 @@ def synthesize(
         kept = f", {report.kept} were there" if report.kept else ""
         pace = f" ({report.made / report.seconds:.1f} a second)" if report.made else ""
         scored = "" if report.consistency is None else f"; mean consistency {report.consistency:.3f}"
-        print(f"{report.made} pairs made{pace}{kept}{scored} -> {report.out}")
+        print_line(f"{report.made} pairs made{pace}{kept}{scored} -> {report.out}")
         if report.redrawn:
             print_message(
                 f"{report.redrawn} pictures were drawn again, their consistency was below {settings.min_consistency}."

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from napari_nucleigan.base.errors import NucleiganError, RecipeError, RunError, StopRequested
+from napari_nucleigan.base.errors import NucleiganError, RecipeError, RunError
 from napari_nucleigan.cli.console import (
     SAVED,
     USAGE,
@@ -23,6 +23,7 @@ from napari_nucleigan.cli.console import (
     print_answer,
     print_event,
     print_json,
+    print_line,
     print_message,
     run_interruptible,
     run_with_bar,
@@ -192,6 +193,8 @@ def ordered(run: Annotated[str, typer.Argument(help="Folder of the run, or - to 
     order = json.load(sys.stdin) if estimate else folder.order()
     if order is None:
         raise RunError(f"{run} holds no order.json, which says what is to be trained.")
+    if missing := [name for name in ("kind", "data", "device", "recipe") if name not in order]:
+        raise RunError(f"The order.json of {run} does not say what is to be trained ({missing[0]} is missing).")
     resume = not estimate and folder.exists
     kind: type[SegmenterRecipe | SynthesizerRecipe]
     kind = SynthesizerRecipe if order["kind"] == "synthesizer" else SegmenterRecipe
@@ -284,10 +287,10 @@ def _train(
         with Place(device if device == "cpu" else choose_device(device)) as line:
             with nullcontext(print_event) if as_json else TrainingView() as view:
                 best = run_interruptible(job(line), view if as_json else _quietly(view), stop)
-    except StopRequested as request:
-        raise Stopped(SAVED if folder.exists else str(request)) from request
+    except Stopped as stopped:
+        raise Stopped(SAVED if folder.exists else str(stopped), stopped.number) from stopped
     if not as_json:
-        print(best)
+        print_line(best)
 
 
 def _quietly(view: Callable[[Event], object]) -> Callable[[Event], object]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,9 +23,11 @@ from typing import Any, TypeVar
 from napari_nucleigan.base.devices import usable_cores
 from napari_nucleigan.base.errors import DatasetError, NucleiganError, OutputError, RecipeError, StopRequested
 from napari_nucleigan.base.events import Event, Finished, Job, Losses, Note, Progress, relay
-from napari_nucleigan.base.files import make_folder, write_text
+from napari_nucleigan.base.files import is_whole, make_folder, refuse_foreign, write_text
+from napari_nucleigan.base.reading import read_json
 from napari_nucleigan.base.version import __version__
 from napari_nucleigan.comparison.methods import METHODS, Plan, differences, make_plans, refuse_other, refuse_tested
+from napari_nucleigan.comparison.report import refuse_other_report
 from napari_nucleigan.comparison.results import Budget, MethodComparison, Outcome, Trial
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.data.images.files import write_labels
@@ -109,6 +112,7 @@ def compare(
     if not len(test):
         raise DatasetError(f"{dataset.folder} has no images to test on: split.csv calls none of them {split!r}.")
     root = Path(folder)
+    refuse_other_report(root)
     plans = make_plans(root, methods, seeds, epochs, dict(changes or {}))
     for plan in plans:
         refuse_tested(plan, test)
@@ -208,11 +212,14 @@ def _predicted(plan: Plan, test: Dataset, out: Path, device: str) -> Job[None]:
     record = {"sha256": read_card(plan.run.best).sha256, "version": __version__}
     make_folder(out)
     marker = out / _MODEL
-    if not marker.is_file() or json.loads(marker.read_text("utf-8")) != record:
-        for path in out.glob("*.tif"):
+    if _known(marker) != record:
+        others = sorted(out.glob("*.tif"))
+        for path in others:
+            refuse_foreign(path)
+        for path in others:
             path.unlink()
         write_text(marker, json.dumps(record, indent=2))
-    missing = [name for name in test.names if not (out / f"{name}.tif").is_file()]
+    missing = [name for name in test.names if not is_whole(out / f"{name}.tif")]
     model = load_model(plan.run.path, "segmenter") if missing else None
     for number, name in enumerate(missing):
         now = Progress(number, len(missing), f"segmenting {name}")
@@ -222,6 +229,13 @@ def _predicted(plan: Plan, test: Dataset, out: Path, device: str) -> Job[None]:
         settings = SegmentSettings(model=str(plan.run.path), device=device, mpp=image.mpp or plan.recipe.mpp)
         result = yield from _quiet(segment(image, settings, model), now)
         write_labels(out / f"{name}.tif", result.labels, result.mpp)
+
+
+def _known(marker: Path) -> Any:
+    """Return what a run has noted of the predictions that are there; nothing where that cannot be read."""
+    with suppress(OSError, ValueError, RecursionError):
+        return read_json(marker)
+    return None
 
 
 def _quiet(job: Job[_Result], now: Progress) -> Job[_Result]:

@@ -8,9 +8,10 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan.base.events import duration
-from napari_nucleigan.base.files import atomic_write, write_text
+from napari_nucleigan.base.files import atomic_write, refuse_foreign, says_so, write_text
 from napari_nucleigan.base.tables import to_markdown
 from napari_nucleigan.comparison.results import COLUMNS, OVERALL, SOURCE, Column, best, ends, number, published
+from napari_nucleigan.data.images.files import SOFTWARE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +29,7 @@ _MORE = (
     Column("average_hausdorff", "AHD px", 2, lower=True),
     Column("average_hausdorff_penalised", "AHDp px", 2, lower=True),
 )
+_FILES = ("results.json", "report.md", "report.png")
 _BASE = "cgan"  # what ablations are held against
 
 
@@ -53,7 +55,8 @@ def write_report(comparison: MethodComparison, folder: Path) -> tuple[Path, Path
     OutputError
         If one cannot be written.
     """
-    results, text, picture = folder / "results.json", folder / "report.md", folder / "report.png"
+    refuse_other_report(folder)
+    results, text, picture = (folder / name for name in _FILES)
     write_text(results, json.dumps(comparison.to_json(), indent=2, allow_nan=False) + "\n")
     drawn = find_spec("matplotlib") is not None
     if drawn:
@@ -61,6 +64,21 @@ def write_report(comparison: MethodComparison, folder: Path) -> tuple[Path, Path
             draw(comparison, temporary)
     write_text(text, markdown(comparison, picture.name if drawn else None))
     return results, text, picture if drawn else None
+
+
+def refuse_other_report(folder: Path) -> None:
+    """Make sure that no report is written over but one of this program.
+
+    Raises
+    ------
+    OutputError
+        If the folder holds other files by these names.
+    """
+    paths = [folder / name for name in _FILES]
+    # The text says whose report it is.
+    if not says_so(paths[1]):
+        for path in paths:
+            refuse_foreign(path)
 
 
 def markdown(comparison: MethodComparison, picture: str | None = None) -> str:
@@ -277,7 +295,7 @@ def draw(comparison: MethodComparison, file: Path) -> None:
                 text = _cut(f"not run: {outcome.reason}", 100)
                 why = first.text(0.01, place, text, va="center", color=_GREY, size=9, backgroundcolor="white")
                 why.set(transform=first.get_yaxis_transform(), in_layout=False)
-        figure.savefig(file, format="png")
+        figure.savefig(file, format="png", metadata={"Software": SOFTWARE})
 
 
 def _draw_head(axes: Axes, comparison: MethodComparison) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan.base.errors import ExtraError, ModelError
 from napari_nucleigan.base.files import write_bytes
+from napari_nucleigan.base.text import printable
 from napari_nucleigan.models.registry import (
     CARD_FORMAT,
     DEFAULT_SEGMENTER,
@@ -159,21 +160,35 @@ def _build(content: bytes, card: ModelCard, path: Path) -> Any:
 
     from napari_nucleigan import networks
 
+    build: Any = networks.build if card.kind == "segmenter" else networks.build_synthesizer
     try:
-        build: Any = networks.build if card.kind == "segmenter" else networks.build_synthesizer
-        network = build(card.architecture)
+        state = load(content)
+        # First without memory for its tensors: what does not fit the file may not fit this machine either.
+        with torch.device("meta"):
+            plan = build(card.architecture).state_dict()
     except ExtraError as error:
         raise ModelError(f"{path} cannot be used here. {error}") from error
+    except SafetensorError as error:
+        raise _misfit(path) from error
     except Exception as error:  # whatever a card from elsewhere makes a builder say
-        name = card.architecture.get("name", "?")
+        name = printable(card.architecture.get("name", "?"))
         raise ModelError(
             f"{path} needs the network {name!r}, which this version cannot build; update napari-nucleigan."
         ) from error
-    try:
-        state = load(content)
-        network.load_state_dict(
-            {key: value.to(torch.float32) if value.is_floating_point() else value for key, value in state.items()}
-        )
-    except (RuntimeError, SafetensorError) as error:
-        raise ModelError(f"The tensors of {path} do not fit the network on its card; train the model again.") from error
+    if {name: value.shape for name, value in plan.items()} != {name: value.shape for name, value in state.items()}:
+        raise _misfit(path)
+    for name, value in state.items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise ModelError(
+                f"{path} cannot be used: its tensor {printable(name)!r} holds values that are no numbers; copy or "
+                "train the model again."
+            )
+    network = build(card.architecture)
+    network.load_state_dict(
+        {key: value.to(torch.float32) if value.is_floating_point() else value for key, value in state.items()}
+    )
     return network.eval().requires_grad_(False)
+
+
+def _misfit(path: Path) -> ModelError:
+    return ModelError(f"The tensors of {path} do not fit the network on its card; train the model again.")

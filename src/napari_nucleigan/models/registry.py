@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from napari_nucleigan.base.errors import ModelError
-from napari_nucleigan.base.files import app_folder, write_bytes
+from napari_nucleigan.base.files import app_folder, refuse_foreign, write_bytes
+from napari_nucleigan.base.reading import check_regular, read_bytes, reading
+from napari_nucleigan.base.text import file_name, printable
 
 CARD_FORMAT = 1
 """The card format that this version writes, and the newest that it reads."""
@@ -22,7 +24,21 @@ KEY = "nucleigan"
 
 Kind = Literal["segmenter", "synthesizer"]
 
-_LONGEST_HEADER = 100_000_000  # the limit of the safetensors format itself
+MPP = (0.02, 20.0)
+"""Microns per pixel that a network may have been trained at: finer no light microscope sees, coarser are overviews."""
+
+_DECODING = {
+    "threshold": (0.0, 1.0),
+    "prominence": (0.0, 1.0),
+    "smoothing": (0.0, 100.0),
+    "min_area_um2": (0.0, 1e6),
+    "max_area_um2": (0.0, 1e9),
+    "views": (1, 8),
+}
+
+_LONGEST_HEADER = 16_000_000  # bytes; those of the largest networks here have a hundredth of that
+_LARGEST = 800_000_000  # bytes of a model, which are in memory twice while it is loaded
+_NO_MODEL = "model of napari-nucleigan"
 
 
 class ModelCard(BaseModel):
@@ -32,14 +48,14 @@ class ModelCard(BaseModel):
     loses nothing.
     """
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
     format: int = Field(CARD_FORMAT, ge=1, description="Version of the card's own layout.")
     name: str = Field(min_length=1, description="Name of the model.")
     kind: Kind = Field(description="What the network does.")
     architecture: dict[str, Any] = Field(description="What `networks.build` needs to build it.")
     encoding: str = Field("distance", description="Encoding of the mask domain that it speaks.")
-    mpp: float = Field(gt=0, description="Microns per pixel that it was trained at.")
+    mpp: float = Field(ge=MPP[0], le=MPP[1], description="Microns per pixel that it was trained at.")
     stain: dict[str, Any] | None = Field(
         None, description="Stain reference (a StainFit) that images are brought to, if it asks."
     )
@@ -66,6 +82,15 @@ class ModelCard(BaseModel):
     sha256: str = Field("", description="SHA-256 over the tensors.")
     notes: str = Field("", description="Anything else a user should know.")
 
+    @field_validator("decode")
+    @classmethod
+    def _decoding(cls, decode: dict[str, Any]) -> dict[str, Any]:
+        for name, (low, high) in _DECODING.items():
+            value = decode.get(name, low)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+                raise ValueError(f"{name} must be a number from {low:g} to {high:g}")
+        return decode
+
 
 def read_card(path: str | Path) -> ModelCard:
     """Read the card of a model file from its header alone, without torch.
@@ -85,16 +110,15 @@ def read_card(path: str | Path) -> ModelCard:
         If the file is not a model of this package, is cut short, or was made by a newer version.
     """
     file = Path(path)
-    try:
+    with reading(file, ModelError, _NO_MODEL):
+        check_regular(file)
         with file.open("rb") as stream:
             size = stream.seek(0, os.SEEK_END)
             stream.seek(0)
             start = stream.read(8)
             length = int.from_bytes(start, "little")
             header = stream.read(length) if length <= _LONGEST_HEADER else b""
-    except OSError as error:
-        raise unreadable(file, error) from error
-    return parse_card(start + header, size, file)
+        return parse_card(start + header, size, file)
 
 
 def read_checked(path: Path) -> tuple[ModelCard, bytes]:
@@ -117,16 +141,14 @@ def read_checked(path: Path) -> tuple[ModelCard, bytes]:
     ModelError
         As `read_card`; also if the tensors are not those that were saved.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise unreadable(path, error) from error
-    card = parse_card(content, len(content), path)
-    if digest(content) != card.sha256:
-        raise ModelError(
-            f"{path} is damaged: its tensors do not match the checksum on its card; copy or train the model again."
-        )
-    return card, content
+    with reading(path, ModelError, _NO_MODEL):
+        content = read_bytes(path, _LARGEST)
+        card = parse_card(content, len(content), path)
+        if digest(content) != card.sha256:
+            raise ModelError(
+                f"{path} is damaged: its tensors do not match the checksum on its card; copy or train the model again."
+            )
+        return card, content
 
 
 def digest(content: bytes) -> str:
@@ -141,12 +163,6 @@ def digest(content: bytes) -> str:
         sha.update(json.dumps([name, entry["dtype"], entry["shape"]]).encode())
         sha.update(data[begin:end])
     return sha.hexdigest()
-
-
-def unreadable(path: Path, error: OSError) -> ModelError:
-    """Turn an operating-system error on reading into one clear sentence."""
-    reason = error.strerror or error
-    return ModelError(f"Cannot read the model file {path}: {reason}; check the path.")
 
 
 def parse_card(content: bytes, size: int, path: Path) -> ModelCard:
@@ -176,13 +192,28 @@ def parse_card(content: bytes, size: int, path: Path) -> ModelCard:
             f"{path} is a safetensors file, but not a model of napari-nucleigan (it has no card); choose another file."
         )
     try:
-        values = json.loads(text)
+        values = json.loads(text, parse_constant=_refuse_number)
         newer = isinstance(values, dict) and int(values.get("format", 1)) > CARD_FORMAT
         if not newer:
             return ModelCard.model_validate(values)
-    except (ValueError, TypeError, ValidationError) as error:
-        raise ModelError(f"The card of the model file {path} is not valid; choose another file.") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ModelError(
+            f"The card of the model file {path} is not valid{_fault(error)}; choose another file."
+        ) from error
     raise ModelError(f"{path} was made by a newer version of napari-nucleigan; update it to use this model.")
+
+
+def _refuse_number(name: str) -> float:
+    raise ValueError(f"it says {name} where a number should be")
+
+
+def _fault(error: Exception) -> str:
+    """Say which field of a card is at fault, where that is known."""
+    if not isinstance(error, ValidationError):
+        return printable(f" ({error})")
+    first = error.errors()[0]
+    said = str(first["msg"]).removeprefix("Value error, ")
+    return printable(f" ({'.'.join(map(str, first['loc']))}: {said})")
 
 
 def _header(content: bytes, size: int, path: Path) -> dict[str, Any]:
@@ -195,7 +226,7 @@ def _header(content: bytes, size: int, path: Path) -> dict[str, Any]:
     try:
         header = json.loads(content[8 : 8 + length])
         ends = [int(entry["data_offsets"][1]) for key, entry in header.items() if key != "__metadata__"]
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{path} is not a model file (its header is not valid); choose another file.") from error
     whole = 8 + length + max(ends, default=0)
     if size < whole:
@@ -283,6 +314,10 @@ def list_models(kind: Kind | None = None, *, broken: bool = False) -> list[Model
     """
     found: dict[str, ModelFile] = {}
     for folder, bundled in ((user_folder(), False), (_BUNDLED, True)):
+        # Of a folder that may not be entered nothing else is heard.
+        if broken and folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+            problem = f"Cannot read the folder of the models {printable(folder)}: permission denied."
+            found[folder.name] = ModelFile(folder.name, folder, bundled, None, problem)
         for path in sorted(folder.glob(f"[!.]*{SUFFIX}")):
             try:
                 card = read_card(path)
@@ -338,7 +373,7 @@ def resolve(source: str | Path) -> Path:
 
 
 def export_model(source: str | Path, out: str | Path) -> Path:
-    """Copy a model file, checked, to a file or into a folder.
+    """Copy a model file, checked, to a file or into a folder, over nothing but another model.
 
     Parameters
     ----------
@@ -362,6 +397,7 @@ def export_model(source: str | Path, out: str | Path) -> Path:
     card, content = read_checked(resolve(source))
     target = Path(out)
     if target.suffix != SUFFIX:
-        target = target / f"{card.name}{SUFFIX}"
+        target = target / f"{file_name(card.name)}{SUFFIX}"
+    refuse_foreign(target)
     write_bytes(target, content)
     return target

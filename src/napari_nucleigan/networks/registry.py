@@ -38,6 +38,9 @@ SYNTHESIZERS: dict[str, Callable[..., Synthesizer]] = {
 """Synthesizers by the name that recipes and model cards use."""
 
 
+_LARGEST, _MOST = 4096, 64  # number that describes a network, and entries of a list of such
+
+
 def build(architecture: dict[str, Any]) -> Generator:
     """Build a generator from its description.
 
@@ -81,11 +84,22 @@ def build_synthesizer(architecture: dict[str, Any]) -> Synthesizer:
     return _build(SYNTHESIZERS, architecture)
 
 
+def _sane(value: Any) -> bool:
+    """Tell whether numbers are those of a network that a machine can hold, however they came here."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return len(value) <= _MOST and all(map(_sane, value))
+    return not isinstance(value, int | float) or abs(value) <= _LARGEST
+
+
 def _build(networks: Mapping[str, Callable[..., _Network]], architecture: dict[str, Any]) -> _Network:
     arguments = dict(architecture)
     name = arguments.pop("name", None)
     if name not in networks:
         raise RecipeError(f"There is no network {name!r}; choose one of {', '.join(sorted(networks))}.")
+    if not _sane(arguments):
+        raise RecipeError(f"The network {name!r} cannot be that large; choose smaller numbers for it.")
     try:
         return networks[name](**arguments)
     except TypeError as error:

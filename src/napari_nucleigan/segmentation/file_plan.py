@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan.base.errors import ImageError, OutputError
-from napari_nucleigan.base.files import append_records, read_records, write_text
+from napari_nucleigan.base.files import append_records, is_whole, read_records, write_text
 from napari_nucleigan.base.tables import to_csv
-from napari_nucleigan.segmentation.formats import SAME_AS, SLIDE_FORMATS, USUAL, known_suffix
+from napari_nucleigan.segmentation.formats import SAME_AS, SLIDE_FORMATS, USUAL, format_of, known_suffix
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -129,11 +129,11 @@ def plan_outputs(name: str, out: str | Path, formats: Sequence[str] = ()) -> tup
     """
     target = Path(out)
     wanted = [known_suffix(one, SLIDE_FORMATS) for one in formats]
-    suffix = next((one for one in SLIDE_FORMATS if target.name.lower().endswith(one)), None)
-    if suffix is None or (target.is_dir() and suffix != ".ome.zarr"):
+    form = format_of(target)
+    if not form or (target.is_dir() and form != ".ome.zarr"):
         return tuple(target / f"{name}{one}" for one in wanted or USUAL)
-    stem = target.name[: -len(suffix)]
-    return target, *(target.with_name(stem + one) for one in wanted if one != suffix)
+    stem = target.name[: -len(form)] if target.name.lower().endswith(form) else target.stem
+    return target, *(target.with_name(stem + one) for one in wanted if one != form)
 
 
 def slide_name(path: Path) -> str:
@@ -237,7 +237,7 @@ class ResumeLog:
         self._of_result: dict[str, dict[str, Any]] = {}
         self._of_image: dict[str, dict[str, Any]] = {}
         if folder is not None:
-            for record in filter(_is_whole, read_records(folder / RECORD)):
+            for record in filter(_is_valid, read_records(folder / RECORD)):
                 self._take(record)
 
     def results(self) -> set[str]:
@@ -264,7 +264,7 @@ class ResumeLog:
         record: dict[str, Any] | None = None
         for path in task.outputs:
             record = self._of_result.get(self._name(path))
-            if record is None or any(record.get(key) != value for key, value in same.items()) or not path.exists():
+            if record is None or any(record.get(key) != value for key, value in same.items()) or not is_whole(path):
                 return None
         return record
 
@@ -325,7 +325,7 @@ class ResumeLog:
             return
         rows = []
         for source, record in sorted(self._of_image.items()):
-            if all((self._folder / name).exists() for name in record["outputs"]):
+            if all(is_whole(self._folder / name) for name in record["outputs"]):
                 nuclei = "" if record["state"] == FAILED else record.get("nuclei")
                 row = {**record, "image": source, "nuclei": nuclei}
                 rows.append([row.get(name) for name in _COLUMNS])
@@ -361,11 +361,25 @@ def _identity(task: FileTask) -> dict[str, Any]:
     return identity
 
 
-def _is_whole(record: dict[str, Any]) -> bool:
+def _is_valid(record: dict[str, Any]) -> bool:
+    """Tell whether a line says what is needed; others, which a sudden end or a hand has left, count for nothing."""
     outputs = record.get("outputs")
     return (
         record.get("state") in (BEGUN, DONE, FAILED)
         and isinstance(record.get("source"), str)
         and isinstance(outputs, list)
-        and all(isinstance(name, str) for name in outputs)
+        and all(isinstance(name, str) and "\0" not in name for name in outputs)
+        and "\0" not in record["source"]
+        and (record["state"] != DONE or _tells_result(record))
+    )
+
+
+def _tells_result(record: dict[str, Any]) -> bool:
+    notes = record.get("notes", [])
+    return (
+        isinstance(record.get("nuclei"), int)
+        and isinstance(record.get("seconds", 0.0), int | float)
+        and isinstance(notes, list)
+        and all(isinstance(note, str) for note in notes)
+        and isinstance(record.get("provenance", {}), dict)
     )

@@ -15,7 +15,13 @@ from napari_nucleigan.base.events import FileState, Job, Note, Progress, relay
 from napari_nucleigan.base.files import check_writable, disk_is_full
 from napari_nucleigan.models import load_model, read_card, resolve
 from napari_nucleigan.segmentation.file_plan import FileTask, ResumeLog, plan_files, results_folder
-from napari_nucleigan.segmentation.formats import IMAGE_FORMATS, SLIDE_FORMATS, format_of, write_result
+from napari_nucleigan.segmentation.formats import (
+    IMAGE_FORMATS,
+    SLIDE_FORMATS,
+    format_of,
+    refuse_foreign_results,
+    write_result,
+)
 from napari_nucleigan.segmentation.image import segment
 from napari_nucleigan.segmentation.segmenter import Decoding
 from napari_nucleigan.segmentation.settings import SegmentSettings
@@ -183,6 +189,9 @@ def segment_files(
     )
     asked = _asked(settings, model.card if model else read_card(resolve(settings.model)), slides.region)
     earlier = [None if again else _earlier(task, log, asked) for task in tasks]
+    for task, result in zip(tasks, earlier, strict=True):
+        if result is None:
+            refuse_foreign_results(task.outputs)
     if None in earlier:
         for folder in {task.outputs[0].parent for task in tasks}:
             check_writable(folder)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari_nucleigan.base.errors import OutputError
 from napari_nucleigan.base.events import Job, Progress
-from napari_nucleigan.base.files import atomic_folder, atomic_write, output_error
+from napari_nucleigan.base.files import atomic_folder, atomic_write, output_error, refuse_foreign, says_so
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _TIFF_TILE = 512
 _STEPS = 1000  # of progress within a file
+_TABLE = b"label,"  # begins the table of nuclei
+_PYRAMID = ("zarr.json", ".DS_Store")  # beside the levels; macOS adds one where somebody has looked
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Format:
         Its box in forms; empty where it has none.
     also : str
         Another suffix that means the same.
+    is_ours : callable
+        Tells whether what is there by that name is a result of this program.
     """
 
     suffix: str
@@ -53,6 +57,7 @@ class Format:
     title: str = ""
     tooltip: str = ""
     also: str = ""
+    is_ours: Callable[[Path], bool] = says_so
 
 
 def known_suffix(name: str, known: Sequence[str]) -> str:
@@ -72,8 +77,22 @@ def known_suffix(name: str, known: Sequence[str]) -> str:
 
 
 def format_of(path: Path) -> str:
-    """Return the suffix of the format that the name of a slide's file tells."""
-    return next(suffix for suffix in SLIDE_FORMATS if path.name.lower().endswith(suffix))
+    """Return the suffix of the format that the name of a file tells; ``""`` if it tells none."""
+    name = path.name.lower()
+    suffix = next((suffix for suffix in (*SLIDE_FORMATS, *SAME_AS) if name.endswith(suffix)), "")
+    return SAME_AS.get(suffix, suffix)
+
+
+def refuse_foreign_results(paths: Iterable[Path]) -> None:
+    """Make sure that no results are written over but results of this program.
+
+    Raises
+    ------
+    OutputError
+        If something else is there by one of the names.
+    """
+    for path in paths:
+        refuse_foreign(path, _BY_SUFFIX[format_of(path)].is_ours)
 
 
 def write_result(path: str | Path, segmentation: Segmentation) -> None:
@@ -160,7 +179,7 @@ def _write_pyramid(path: Path, found: SlideNuclei) -> Iterator[float]:
     from napari_nucleigan.data.slides.label_pyramids import LabelPyramid
 
     extra = {"provenance": found.provenance, "nuclei": int(found.numbers.size)}
-    with atomic_folder(path) as folder:
+    with atomic_folder(path, is_own_pyramid) as folder:
         pyramid = LabelPyramid(folder, found.view.shape, found.pixel, extra)
         for count, chunk in enumerate(pyramid.chunks):
             pyramid.write(chunk[0], chunk[2], found.paint(*chunk))
@@ -225,6 +244,23 @@ def _write_slide_labels(path: Path, found: SlideNuclei) -> tuple[()]:
     return ()
 
 
+def is_own_pyramid(path: Path) -> bool:
+    """Tell whether a folder holds labels of this program in OME-Zarr, and nothing beside them."""
+    from napari_nucleigan.data.slides.label_pyramids import OWN, is_label_pyramid
+    from napari_nucleigan.data.slides.zarr import attributes
+
+    if not path.is_dir() or not is_label_pyramid(path) or OWN not in attributes(path):
+        return False
+    return all(part.name in _PYRAMID or (part.is_dir() and part.name.isdecimal()) for part in path.iterdir())
+
+
+def _is_own_table(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as handle:
+        return handle.read(len(_TABLE)) == _TABLE
+
+
 FORMATS = (
     Format(
         ".tif",
@@ -250,6 +286,7 @@ FORMATS = (
         _write_table,
         _write_slide_table,
         usual=3,
+        is_ours=_is_own_table,
         title="Table",
         tooltip="A row of measurements for each nucleus (.csv).",
     ),
@@ -262,6 +299,7 @@ FORMATS = (
         title="Pyramid",
         tooltip="Of whole slides: labels that are read where they are looked at (.ome.zarr).",
         also=".zarr",
+        is_ours=is_own_pyramid,
     ),
     Format(".geojson.gz", "compressed polygons", None, _write_slide_polygons, usual=2),
     Format(".density.tif", "nuclei per square millimetre", None, _write_density, usual=4, also=".density"),

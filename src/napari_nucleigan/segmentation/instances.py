@@ -109,6 +109,8 @@ class Instances:
                 flat = np.unpackbits(arrays["bits"], count=int(sizes.sum())).astype(bool)
                 parts = np.split(flat, np.cumsum(sizes)[:-1]) if len(sizes) else []
                 masks = tuple(part.reshape(shape) for part, shape in zip(parts, shapes.tolist(), strict=True))
+                if any(len(values) != len(masks) for values in (corners, *features.values())):
+                    raise ValueError("its parts are of different lengths")
                 return cls(corners, masks, features)
         except Exception as error:  # whatever a damaged archive makes zipfile and numpy say
             raise ValueError(f"no record of a tile ({error})") from error

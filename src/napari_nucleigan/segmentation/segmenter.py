@@ -333,6 +333,11 @@ class Predictor(NetworkRunner["Generator"]):
             for turns, mirrored in _TTA[: self.tta]:
                 field += _seen(self._forward(_view(images, turns, mirrored)).float(), turns, mirrored)
             field /= self.tta
+            if not bool(field.sum().isfinite()):  # its values lie in [-1, 1]
+                raise ModelError(
+                    "The network of this model gives values that are no numbers; choose another model, or the "
+                    "precision 'float32'."
+                )
             field = field[..., :height, :width].to(torch.float16)
             result: NDArray[np.float16] = field.contiguous().cpu().numpy()
         return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nucleigan.base.errors import LabelsError, OutputError
-from napari_nucleigan.base.files import append_records, make_folder, read_records, write_text
+from napari_nucleigan.base.files import append_records, is_whole, make_folder, read_records, write_text
 from napari_nucleigan.base.tables import write_csv
 from napari_nucleigan.data.datasets.dataset import read_split
 from napari_nucleigan.data.images.files import read_labels, read_mpp
@@ -268,7 +269,7 @@ class PairLog:
                 )
             self.records = {record["index"]: record for record in found if self._is_there(record)}
         else:
-            held = [name for name in ("images", "labels", SPLIT) if _holds(out / name)]
+            held = [name for name in ("images", "labels", SPLIT, PAIRS) if _holds(out / name)]
             if held and not (own_labels and "images" not in held):
                 raise OutputError(
                     f"{out} holds {held[0]} that this command did not make; choose another folder, so that nothing of "
@@ -314,13 +315,12 @@ class PairLog:
         write_text(self.out / PAIRS, "".join(map(_line, self._sorted())))
 
     def _read(self) -> list[dict[str, Any]]:
-        records = read_records(self.out / PAIRS)
-        return [each for each in records if isinstance(each.get("index"), int) and isinstance(each.get("name"), str)]
+        return [record for record in read_records(self.out / PAIRS) if _is_valid(record)]
 
     def _is_there(self, record: dict[str, Any]) -> bool:
         if record.get("dropped"):
             return True
-        return self.image(record["name"]).is_file() and self.labels(record["name"]).is_file()
+        return is_whole(self.image(record["name"])) and is_whole(self.labels(record["name"]))
 
     def _difference(self, provenance: dict[str, Any]) -> str:
         """Say in what the set that is there was made otherwise; nothing where it was not."""
@@ -336,6 +336,19 @@ class PairLog:
         if key is None or key == "masks":
             return "from other masks" if key else ""
         return f"with another {key.replace('_', ' ')}: {old.get(key)!r} there, {new.get(key)!r} now"
+
+
+def _is_valid(record: dict[str, Any]) -> bool:
+    """Tell whether a line says what is needed; another, which a sudden end or a hand has left, is no pair."""
+    texts = [record.get(name) for name in ("name", "organ", "split")]
+    score = record.get("consistency")
+    return (
+        isinstance(record.get("index"), int)
+        and all(isinstance(text, str) for text in texts)
+        and os.path.basename(str(record["name"])) == record["name"]
+        and (score is None or isinstance(score, int | float))
+        and "consistency" in record
+    )
 
 
 def _comparable(provenance: dict[str, Any]) -> dict[str, Any]:

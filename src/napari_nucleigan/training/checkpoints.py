@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load
 
 from napari_nucleigan.base.files import atomic_write, write_text
@@ -99,11 +100,10 @@ def load_checkpoint(
         try:
             record = json.loads(path.read_text("utf-8"))
             content = path.with_suffix(".safetensors").read_bytes()
-            whole = hashlib.sha256(content).hexdigest() == record["sha256"]
-        except (OSError, ValueError, KeyError):
+            if hashlib.sha256(content).hexdigest() == record["sha256"]:
+                return int(record["step"]), load(content), dict(record["state"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError):
             continue
-        if whole:
-            return int(record["step"]), load(content), record["state"]
     return None
 
 

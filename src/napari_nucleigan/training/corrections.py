@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from napari_nucleigan.base.errors import LabelsError, OutputError
 from napari_nucleigan.base.events import Job, Progress
+from napari_nucleigan.base.files import refuse_foreign
 from napari_nucleigan.data.images.files import write_image, write_labels
 from napari_nucleigan.labels.regions import check_labels
 
@@ -93,6 +94,9 @@ def write_corrections(
     taken = next((each for each in names if (folder / "images" / f"{each}.tif").exists()), None)
     if taken is not None:
         raise OutputError(f"{folder} holds corrections of {name!r} already ({taken}); choose another folder.")
+    for each in names:
+        for kind in ("regions", "labels"):
+            refuse_foreign(folder / kind / f"{each}.tif")
     margin = round(MARGIN / (image.mpp or _USUAL_MPP))
     for number, (each, box) in enumerate(zip(names, ndimage.find_objects(numbered), strict=True)):
         yield Progress(number, count, f"writing {each}")

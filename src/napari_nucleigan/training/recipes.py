@@ -5,13 +5,13 @@ The same model feeds the command line, the forms and the file ``recipe.json`` of
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_nucleigan.base.errors import RecipeError
+from napari_nucleigan.base.reading import read_json, reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +35,7 @@ class Recipe(BaseModel):
     The fields are explained by their descriptions, which the command line and the forms show.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     kind: Literal["segmenter", "synthesizer"] = Field(description="What is trained.")
     name: str = Field(description="Name of the recipe.")
@@ -368,7 +368,8 @@ def kind_of(recipe: Mapping[str, Any]) -> str:
     """
     if not recipe:
         return ""
-    return str(recipe.get("kind", "synthesizer" if "cycle_masks" in recipe else "segmenter"))
+    kind = recipe.get("kind", "synthesizer" if "cycle_masks" in recipe else "segmenter")
+    return kind if kind in ("segmenter", "synthesizer") else ""
 
 
 def as_model(model: str | Path) -> dict[str, Any]:
@@ -402,13 +403,12 @@ def fixed_by(card: ModelCard) -> dict[str, Any]:
 
 
 def _read_json(path: Path, names: list[str]) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        choice = ", ".join(names)
-        raise RecipeError(f"There is no recipe {str(path)!r}: it is neither a file nor one of {choice}.") from None
-    except (OSError, ValueError) as error:
-        raise RecipeError(f"The recipe {path} cannot be read: {error}.") from error
+    with reading(path, RecipeError, "recipe in JSON"):
+        try:
+            values = read_json(path)
+        except FileNotFoundError:
+            choice = ", ".join(names)
+            raise RecipeError(f"There is no recipe {str(path)!r}: it is neither a file nor one of {choice}.") from None
     if not isinstance(values, dict):
         raise RecipeError(f"The recipe {path} must be a JSON object of fields and values.")
     return values

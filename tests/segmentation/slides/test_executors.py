@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import http.server
 import json
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PROGRAM = Path(__file__).resolve().parents[2] / "support" / "cluster_program.py"
+LOSSES = PROGRAM.with_name("cluster_losses.py")
 
 
 @pytest.fixture
@@ -66,6 +70,46 @@ def test_without_dask_distributed_the_extra_is_named(
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ExtraError, match=r"pip install \"napari-nucleigan\[slides\]\""):
         run(segment_slide(slide, tmp_path / "out.csv", scheduler="tcp://127.0.0.1:9"))
+
+
+def test_a_cluster_that_is_lost_in_the_middle_is_said_and_its_work_kept(slide: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    line = [sys.executable, str(LOSSES), str(slide), str(tmp_path / "out" / "x.tif")]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=170)
+    assert done.returncode == 0, done.stderr
+    workers, scheduler = json.loads(done.stdout.splitlines()[-1])
+    assert "All workers of the dask cluster are gone" in workers["said"]
+    assert "dask" in scheduler["said"]
+    for told in (workers, scheduler):
+        assert "the same command goes on" in told["said"]
+        assert told["seconds"] < 30
+    assert scheduler["kept"] > workers["kept"] > 1
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def servers() -> Iterator[dict[str, int]]:
+    """Ports of servers that are no scheduler: one speaks HTTP, one says nothing."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with socket.create_server(("127.0.0.1", 0)) as mute, http.server.HTTPServer(("127.0.0.1", 0), Quiet) as web:
+        thread = threading.Thread(target=web.serve_forever)
+        thread.start()
+        yield {"mute": mute.getsockname()[1], "web": web.server_port}
+        web.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("kind", ["mute", "web"])
+def test_a_server_that_is_no_scheduler_is_not_waited_for(
+    kind: str, servers: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executors, "_PATIENCE", 1.0)
+    with pytest.raises(RunError, match=r"scheduler at .* does not answer"):
+        executors.connect(f"tcp://127.0.0.1:{servers[kind]}")
 
 
 @pytest.fixture

@@ -237,6 +237,55 @@ def test_cancelled_work_goes_on_where_it_was(tmp_path: Path) -> None:
     assert left_behind(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    "damage", [lambda whole: b"", lambda whole: whole[: len(whole) // 2], lambda whole: bytes(len(whole))]
+)
+def test_records_that_a_power_cut_has_damaged_are_computed_again(
+    tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    known = slide_of(scatter((700, 700)))
+    expected, _ = labels_of(known, tmp_path)
+    (tmp_path / "found.tif").unlink()
+    job = segment_slide(known, tmp_path / "found.tif", SegmentSettings(tile=256, **EXACT), model=model())
+    for event in job:
+        if isinstance(event, Progress) and event.what == "segmenting tiles" and event.done >= 6:
+            break
+    job.close()
+    records = sorted(tmp_path.glob(".*.nucleigan/tiles/*.npz"))
+    for record in records[1::2]:
+        record.write_bytes(damage(record.read_bytes()))
+    found, result = labels_of(known, tmp_path)
+    assert result.resumed == len(records[::2])
+    assert np.array_equal(found, expected)
+
+
+def test_a_record_that_is_damaged_while_the_work_goes_on_is_an_error_and_no_loss(tmp_path: Path) -> None:
+    known = slide_of(scatter((700, 700)))
+    # More tiles than are kept in memory.
+    job = segment_slide(known, tmp_path / "found.tif", SegmentSettings(tile=128, **EXACT), model=model())
+    with pytest.raises(OutputError, match="run the same again"):
+        for event in job:
+            if isinstance(event, Progress) and event.what == "writing found.tif":
+                for record in tmp_path.glob(".*.nucleigan/tiles/*.npz"):
+                    record.write_bytes(b"")
+    assert not (tmp_path / "found.tif").exists()
+
+
+def test_a_slide_is_segmented_by_one_process_at_a_time(tmp_path: Path) -> None:
+    known = slide_of(scatter((700, 700)))
+    first = segment_slide(known, tmp_path / "found.tif", SegmentSettings(tile=256, **EXACT), model=model())
+    for event in first:
+        if isinstance(event, Progress) and event.what == "segmenting tiles" and event.done >= 2:
+            break
+    with pytest.raises(
+        OutputError, match=rf"Another process is segmenting .* \(process {os.getpid()} on .*wait for it"
+    ):
+        labels_of(known, tmp_path)
+    result = run(first)
+    assert result.nuclei == read_labels(tmp_path / "found.tif").max() > 100
+    assert left_behind(tmp_path) == []
+
+
 def test_other_settings_do_not_mix(tmp_path: Path) -> None:
     known = slide_of(scatter((600, 600)))
     job = segment_slide(known, tmp_path / "found.tif", SegmentSettings(tile=256, **EXACT), model=model())

@@ -19,7 +19,7 @@ from napari_nucleigan.training.runs.run_library import (
     new_folder,
     rename,
 )
-from napari_nucleigan.training.runs.status import state_of
+from napari_nucleigan.training.runs.status import RunState, state_of
 
 
 def _run(name: str, **data: str) -> RunFolder:
@@ -132,3 +132,56 @@ def test_a_trash_that_cannot_be_made_is_one_clear_error() -> None:
     with pytest.raises(OutputError, match="Cannot write"):
         delete(folder.path)
     assert folder.exists
+
+
+ODD = {
+    "recipe.json": ["", "{", "[]", "[" * 100_000, b"\xff\xfe{}", b"\0" * 50, '"text"'],
+    "process.json": ["[]", '{"pid": "x"}', '{"pid": -1, "born": 0, "host": "h", "token": "t", "time": 0}', "null"],
+    "progress.json": ['{"time": "now"}', '{"done": [1], "total": {}}', '{"time": 1e300}', '{"step": NaN}', "7"],
+    "control.json": ['{"ask": ["stop"]}', '{"ask": {}}', "[]"],
+    "data.json": ['{"folder": 7}', "[]", '{"train": "all"}'],
+    "events.jsonl": [
+        '{"event": []}\n[]\n7\n',
+        '{"event": "scores", "step": "x", "values": 7, "best": true}\n',
+        '{"event": "losses", "step": 1}\n' + "[" * 100_000 + "\n",
+        '{"event": "preview", "step": 1, "path": "' + "n" * 5000 + '\\u0000"}\n',
+        b"\xff\xfe\n",
+    ],
+    "log.txt": [b"\xff\x1b[31mred\n"],
+}
+
+
+@pytest.mark.parametrize(("name", "content"), [(name, content) for name, all_ in ODD.items() for content in all_])
+def test_an_odd_run_does_not_take_the_others_away(name: str, content: str | bytes) -> None:
+    _run("sound")
+    odd = _run("odd")
+    (odd.path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    states = {status.name: status for status in list_runs()}
+    assert states.keys() == {"sound", "odd"}
+    assert states["sound"].state is RunState.INTERRUPTED
+    assert states["odd"].state is (RunState.UNREADABLE if name == "recipe.json" else RunState.INTERRUPTED)
+    assert states["odd"].message.isprintable()
+    assert all(line.isprintable() for line in states["odd"].log)
+    json.dumps(states["odd"].to_json(), allow_nan=False)
+    if name == "recipe.json":
+        assert "recipe.json" in states["odd"].message
+
+
+def test_an_order_that_cannot_be_read_is_listed_with_the_reason() -> None:
+    folder = default_folder() / "ordered"
+    folder.mkdir()
+    for content in ("[]", '{"kind": "poem"}', '{"recipe": 7}'):
+        (folder / "order.json").write_text(content)
+        (status,) = list_runs()
+        assert status.state is RunState.UNREADABLE
+        assert "order.json" in status.message
+    assert delete(folder).is_dir()
+    assert list_runs() == []
+
+
+def test_a_folder_of_runs_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="Cannot read the folder of the runs"):
+        list_runs(tmp_path / "file")
+    with pytest.raises(RunError, match="There is no training run"):
+        find_run("n" * 300)

@@ -197,15 +197,19 @@ def write_image(path: str | Path, pixels: npt.NDArray[np.uint8], mpp: float | No
     path = Path(path)
     if path.suffix.lower() == ".png":
         data = bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels), level=level))
+        said = _chunk(b"tEXt", b"Software\0" + SOFTWARE.encode())
         if mpp:
-            chunk = b"pHYs" + struct.pack(">IIB", *[round(1e6 / mpp)] * 2, 1)  # pixels per metre
-            chunk = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
-            data = data[:_PNG_BEGINNING] + chunk + data[_PNG_BEGINNING:]
-        write_bytes(path, data)
+            said += _chunk(b"pHYs", struct.pack(">IIB", *[round(1e6 / mpp)] * 2, 1))  # pixels per metre
+        write_bytes(path, data[:_PNG_BEGINNING] + said + data[_PNG_BEGINNING:])
         return
     if path.suffix.lower() not in (".tif", ".tiff"):
         raise OutputError(f"Cannot write {path}: images are PNG or TIFF; let the name end in .png or .tif.")
     write_tiff(path, pixels, mpp, "rgb")
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    """Return a chunk of a PNG."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def write_labels(path: str | Path, labels: npt.NDArray[Any], mpp: float | None = None) -> None:

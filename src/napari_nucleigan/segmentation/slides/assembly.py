@@ -12,6 +12,7 @@ import numpy as np
 from napari_nucleigan.base.errors import OutputError
 from napari_nucleigan.base.events import Painted
 from napari_nucleigan.base.files import make_folder, write_bytes
+from napari_nucleigan.base.reading import reading
 from napari_nucleigan.segmentation.instances import Instances, Mosaic, stamp
 from napari_nucleigan.tiling import Box
 
@@ -57,21 +58,21 @@ class TileStore:
         OutputError
             If it cannot be written.
         """
-        # A record that a power cut takes along is computed again.
-        write_bytes(self._path(number), record.pack(), flush=False)
+        write_bytes(self._path(number), record.pack())
 
     def get(self, number: int) -> Instances | None:
         """Return the record of a tile; None where there is none, or only a damaged one."""
-        try:
-            return Instances.unpack(self._path(number).read_bytes())
-        except (FileNotFoundError, ValueError):
-            return None
-        except OSError as error:
-            raise OutputError(f"Cannot read {self._path(number)}: {error.strerror or error}.") from error
+        path = self._path(number)
+        with reading(path, OutputError):
+            try:
+                return Instances.unpack(path.read_bytes())
+            except (FileNotFoundError, ValueError):
+                return None
 
     def numbers(self) -> set[int]:
-        """Return which tiles have a record."""
-        return {int(path.stem) for path in self.folder.glob("*.npz") if path.stem.isdecimal()}
+        """Return which tiles have a record that can be read; what a power cut has damaged is none."""
+        found = {int(path.stem) for path in self.folder.glob("*.npz") if path.stem.isdecimal()}
+        return {number for number in found if self.get(number) is not None}
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:07d}.npz"
@@ -225,7 +226,7 @@ class Assembly:
         if number not in self._recent:
             record = self._load(number)
             if record is None:
-                raise OutputError(f"The record of tile {number} has gone; run the same again, which computes it anew.")
+                raise _gone(number)
             self._remember(number, record)
         self._recent.move_to_end(number)
         return self._recent[number]
@@ -299,27 +300,60 @@ class SlideNuclei:
         return found
 
 
+def _gone(number: int) -> OutputError:
+    return OutputError(
+        f"The record of tile {number} has gone or was damaged meanwhile; run the same again, which computes it anew."
+    )
+
+
 class GrowingSlide:
-    """A slide while it is segmented: tiles in the store, those taken over, and the live picture of them."""
+    """A slide while it is segmented: tiles in the store, those taken over, and the live picture of them.
+
+    Attributes
+    ----------
+    store : TileStore
+        The records.
+    done : set of int
+        Tiles that are settled: recorded, or given up.
+    assembly : Assembly
+        Which nuclei count.
+    """
 
     def __init__(
         self, store: TileStore, tiles: Sequence[Tile], wanted: Sequence[int], picture: LabelPyramid | None
     ) -> None:
         self.store = store
-        self.done = store.numbers() & set(wanted)
+        self._recorded = store.numbers() & set(wanted)
+        self.done = set(self._recorded)
         self.assembly = Assembly(tiles, store.get)
         self._queue = deque(wanted)
         self._picture = picture
+
+    def settle(self, number: int, record: Instances | None) -> None:
+        """Keep the record of a tile, or note that it was given up.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        if record is not None:
+            self.store.put(number, record)
+            self._recorded.add(number)
+        self.done.add(number)
 
     def grow(self, *, skip: bool = False) -> Iterator[Painted]:
         """Take over the tiles that are next in order, up to the first that is not done; or without it."""
         while self._queue and (skip or self._queue[0] in self.done):
             number = self._queue.popleft()
+            if number not in self._recorded:
+                continue
             record = self.store.get(number)
-            if record is not None:
-                self.assembly.add(number, record)
-                if len(record) and self._picture is not None:
-                    yield self._paint(number, self._picture)
+            if record is None:
+                raise _gone(number)
+            self.assembly.add(number, record)
+            if len(record) and self._picture is not None:
+                yield self._paint(number, self._picture)
 
     def _paint(self, number: int, picture: LabelPyramid) -> Painted:
         top, bottom, left, right = self.assembly.extents[number].tolist()

@@ -6,16 +6,19 @@ under way.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from collections import deque
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_nucleigan.base.errors import ExtraError, RunError
+from napari_nucleigan.base.errors import ExtraError, NucleiganError, RunError
+from napari_nucleigan.base.reading import read_json
+from napari_nucleigan.base.text import printable
 from napari_nucleigan.segmentation.slides.worker import TileWorker, equip_elsewhere, segment_elsewhere
 
 if TYPE_CHECKING:
@@ -35,8 +38,10 @@ TICK = 0.2
 """Seconds between looks at whether the work is still wanted."""
 
 _AHEAD = 2  # tiles for each worker, so that none waits for the next
-_PATIENCE = 30.0  # seconds until a scheduler has answered
+_PATIENCE = 10.0  # seconds until a scheduler has answered
 _ASK_AGAIN = 5.0  # seconds between looks at how many workers there are
+_ALONE = 15.0  # seconds without any worker after which none is waited for
+_KEPT = "Finished tiles are kept, and the same command goes on from them."
 
 
 @dataclass(eq=False)
@@ -51,6 +56,11 @@ class TileExecutor:
         What to call there: tiles to records, and nothing to `Equipment`.
     count : callable
         Returns how many workers there are now.
+
+    Raises
+    ------
+    RunError
+        From `room`, if there is nobody any more who could do the work.
     """
 
     executor: Executor
@@ -59,10 +69,15 @@ class TileExecutor:
     count: Callable[[], int]
     _asked: float = field(default=-_ASK_AGAIN, init=False)
     _room: int = field(default=_AHEAD, init=False)
+    _met: bool = field(default=False, init=False)
+    _alone_since: float | None = field(default=None, init=False)
 
     def submit(self, tiles: Sequence[Tile]) -> Future[list[Instances]]:
         """Let the next worker that is free segment some tiles."""
-        return self.executor.submit(self.segment, tiles)
+        try:
+            return self.executor.submit(self.segment, tiles)
+        except Exception as error:  # of a client that has lost its scheduler
+            raise RunError(f"The dask cluster takes no more work; look after it. {_KEPT}") from error
 
     def equipment(self) -> Future[Equipment]:
         """Let a worker open slide and model, and tell what it computes with."""
@@ -70,9 +85,16 @@ class TileExecutor:
 
     def room(self) -> int:
         """Return how many pieces of work should be under way; workers may come and go."""
-        if time.monotonic() - self._asked > _ASK_AGAIN:
-            self._asked = time.monotonic()
-            self._room = _AHEAD * max(1, self.count())
+        now = time.monotonic()
+        if now - self._asked > _ASK_AGAIN:
+            self._asked = now
+            workers = self.count()
+            self._room = _AHEAD * max(1, workers)
+            # Before the first has come, the cluster's queue may take its time.
+            self._met = self._met or workers > 0
+            self._alone_since = None if workers or not self._met else self._alone_since or now
+            if self._alone_since is not None and now - self._alone_since > _ALONE:
+                raise RunError(f"All workers of the dask cluster are gone; start others. {_KEPT}")
         return self._room
 
 
@@ -103,7 +125,8 @@ def segmented(
     under_way: dict[Future[list[Instances]], tuple[int, ...]] = {}
     try:
         while waiting or under_way:
-            while waiting and len(under_way) < executor.room():
+            room = executor.room()
+            while waiting and len(under_way) < room:
                 group = waiting.popleft()
                 under_way[executor.submit([tiles[number] for number in group])] = group
             ready, _ = wait(under_way, TICK, FIRST_COMPLETED)
@@ -111,7 +134,10 @@ def segmented(
                 yield None
             for future in ready:
                 group = under_way.pop(future)
-                error = future.exception()
+                try:
+                    error = future.exception()
+                except CancelledError as cancelled:  # not by us, who are still looking
+                    raise RunError(f"The dask cluster has dropped the work; look after it. {_KEPT}") from cancelled
                 if error is None:
                     yield from zip(group, future.result(), strict=True)
                 elif not isinstance(error, Exception):
@@ -169,18 +195,39 @@ def cluster(request: SlideRequest, address: str) -> Iterator[TileExecutor]:
     RunError
         If the scheduler does not answer.
     """
-    client = connect(address)
+    with _without_its_log():
+        client = connect(address)
+
+        def count() -> int:
+            try:
+                return sum(client.sync(client.scheduler.ncores, callback_timeout=_PATIENCE).values())
+            except (OSError, TimeoutError, CancelledError) as error:
+                raise RunError(
+                    f"The dask scheduler at {printable(address)} does not answer any more; start it again. {_KEPT}"
+                ) from error
+
+        try:
+            executor = client.get_executor(pure=False)
+            yield TileExecutor(executor, partial(segment_elsewhere, request), partial(equip_elsewhere, request), count)
+            executor.shutdown(wait=False)
+        finally:
+            # One that is gone would be waited for.
+            with suppress(Exception):
+                client.close(timeout=2)
+
+
+@contextmanager
+def _without_its_log() -> Iterator[None]:
+    """Keep dask from writing on the terminal what is said in a sentence here."""
+    logs = [logging.getLogger(name) for name in ("distributed", "distributed.client", "tornado", "asyncio")]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.CRITICAL + 1)
     try:
-        executor = client.get_executor(pure=False)
-        yield TileExecutor(
-            executor,
-            partial(segment_elsewhere, request),
-            partial(equip_elsewhere, request),
-            lambda: sum(client.nthreads().values()),
-        )
-        executor.shutdown(wait=False)
+        yield
     finally:
-        client.close(timeout=2)
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
 
 
 def connect(address: str) -> Any:
@@ -201,18 +248,28 @@ def connect(address: str) -> Any:
         As `cluster`.
     """
     try:
-        from distributed import Client
+        from distributed import Client, Security, rpc
     except ImportError as error:
         raise ExtraError(
             'A dask cluster needs dask.distributed, which is not installed; run: pip install "napari-nucleigan[slides]"'
         ) from error
-    file = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
-    if address.endswith(".json") and not Path(address).is_file():
-        # dask would wait for it for ever.
-        raise RunError(f"The dask scheduler at {address} does not answer (there is no such file); check its path.")
+
+    async def greet(where: str) -> str:
+        """Ask who is there: a client would wait for ever for a server that is no scheduler."""
+        security = Security().get_connection_args("client")  # type: ignore[no-untyped-call]
+        async with rpc(where, connection_args=security, timeout=_PATIENCE) as other:  # type: ignore[no-untyped-call]
+            return str((await asyncio.wait_for(other.identity(), _PATIENCE))["type"])
+
+    fault = "check its address, and that it runs"
     try:
-        return Client(**file, timeout=_PATIENCE, set_as_default=False)  # type: ignore[no-untyped-call]
-    except (OSError, TimeoutError, ValueError) as error:
-        raise RunError(
-            f"The dask scheduler at {address} does not answer ({error}); check its address, and that it runs."
-        ) from error
+        where = str(read_json(address)["address"]) if address.endswith(".json") else address
+        with ThreadPoolExecutor(1) as apart:  # where no other loop runs, as in a notebook
+            kind = "Scheduler" if where.startswith("inproc") else apart.submit(asyncio.run, greet(where)).result()
+        if kind != "Scheduler":
+            raise RunError(f"At {printable(address)} is a dask {kind.lower()}, and no scheduler; {fault}.")
+        return Client(where, timeout=_PATIENCE, set_as_default=False)  # type: ignore[no-untyped-call]
+    except NucleiganError:
+        raise
+    except Exception as error:  # whatever a server that is none makes dask say
+        said = printable(error) or "it says nothing"
+        raise RunError(f"The dask scheduler at {printable(address)} does not answer ({said}); {fault}.") from error

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan.base.devices import kept_memory
-from napari_nucleigan.base.errors import NucleiganError, OutputError
+from napari_nucleigan.base.errors import OutputError, explain
 from napari_nucleigan.base.events import Job, Note, Progress
 from napari_nucleigan.base.files import make_folder, write_text
+from napari_nucleigan.base.locks import FileLock
 from napari_nucleigan.base.version import __version__
 from napari_nucleigan.models import load_model
 from napari_nucleigan.segmentation.file_plan import plan_outputs
-from napari_nucleigan.segmentation.formats import write_slide_results
+from napari_nucleigan.segmentation.formats import refuse_foreign_results, write_slide_results
 from napari_nucleigan.segmentation.segmenter import Segmenter
 from napari_nucleigan.segmentation.settings import SegmentSettings
 from napari_nucleigan.segmentation.slides import executors
@@ -182,11 +183,12 @@ def segment_slide(
 
 
 def plan_outputs_of(slide: Slide, out: str | Path, formats: Sequence[str]) -> tuple[Path, ...]:
-    """Decide which files are made of a slide, and refuse to overwrite it."""
+    """Decide which files are made of a slide, and refuse to overwrite it, or what is not this program's."""
     paths = plan_outputs(slide.name, out, formats)
     for path in paths:
         if slide.path.exists() and path.exists() and path.samefile(slide.path):
             raise OutputError(f"{path} is the slide itself; choose another folder or name.")
+    refuse_foreign_results(paths)
     return paths
 
 
@@ -220,29 +222,30 @@ class _SlideJob:
         tiles = self.segmenter.tiles(worker.view.shape, self.settings.tile or CORE)
         wanted = [number for number, tile in enumerate(tiles) if self._has_tissue(tile, tissue, worker)]
         work = self._work_folder(request, tissue)
-        picture = self._picture(work, worker, mpp) if live else None
-        whole = GrowingSlide(TileStore(work / "tiles"), tiles, wanted, picture)
-        resumed = len(whole.done)
-        if resumed:
-            yield from self._say(f"{resumed} of {len(wanted)} tiles were done already.")
-        equipment = worker.equipment()
-        if compute and len(whole.done) < len(wanted):
-            opened = executors.cluster(request, scheduler) if scheduler else executors.threads(worker, workers)
-            with opened as executor:
-                equipment = yield from self._equipment(executor)
-                yield from self._segment(executor, equipment.batch, tiles, wanted, whole, worker)
-        yield from whole.grow(skip=True)
-        seconds = time.perf_counter() - self.begun
-        provenance = self.segmenter.provenance(mpp, seconds) | {
-            "device": equipment.device,
-            "precision": equipment.precision,
-            "slide": str(self.slide.path),
-            "tissue": round(tissue.share, 4),
-            "lost": [str(one) for one in self.lost],
-        }
-        yield from write_slide_results(self.paths, SlideNuclei(worker.view, whole.assembly, mpp, provenance))
-        if compute and not self.lost:
-            shutil.rmtree(work, ignore_errors=True)
+        with FileLock(work / "lock").held(self._refused):
+            picture = self._picture(work, worker, mpp) if live else None
+            whole = GrowingSlide(TileStore(work / "tiles"), tiles, wanted, picture)
+            resumed = len(whole.done)
+            if resumed:
+                yield from self._say(f"{resumed} of {len(wanted)} tiles were done already.")
+            equipment = worker.equipment()
+            if compute and len(whole.done) < len(wanted):
+                opened = executors.cluster(request, scheduler) if scheduler else executors.threads(worker, workers)
+                with opened as executor:
+                    equipment = yield from self._equipment(executor)
+                    yield from self._segment(executor, equipment.batch, tiles, wanted, whole, worker)
+            yield from whole.grow(skip=True)
+            seconds = time.perf_counter() - self.begun
+            provenance = self.segmenter.provenance(mpp, seconds) | {
+                "device": equipment.device,
+                "precision": equipment.precision,
+                "slide": str(self.slide.path),
+                "tissue": round(tissue.share, 4),
+                "lost": [str(one) for one in self.lost],
+            }
+            yield from write_slide_results(self.paths, SlideNuclei(worker.view, whole.assembly, mpp, provenance))
+            if compute and not self.lost:
+                shutil.rmtree(work, ignore_errors=True)
         seconds = time.perf_counter() - self.begun
         return SlideResult(
             self.slide.name,
@@ -254,6 +257,12 @@ class _SlideJob:
             tuple(self.notes),
             {**provenance, "seconds": round(seconds, 3)},
             seconds,
+        )
+
+    def _refused(self, owner: str) -> OutputError:
+        return OutputError(
+            f"Another process is segmenting {self.slide.name} into {self.paths[0].parent} ({owner}); wait for it, or "
+            "choose another folder."
         )
 
     def _say(self, *texts: str, level: str = "info") -> Iterator[Note]:
@@ -318,6 +327,7 @@ class _SlideJob:
     def _equipment(self, executor: executors.TileExecutor) -> Job[Any]:
         future = executor.equipment()
         while not future.done():
+            executor.room()  # says if nobody will come any more
             yield Progress(0, 1, "waiting for workers")
             wait([future], TICK)
         return future.result()
@@ -343,9 +353,7 @@ class _SlideJob:
                         if given_up == len(whole.done) - before + 1 and given_up in (HOPELESS, len(wanted)):
                             raise found
                         yield from self._give_up(number, tiles[number], found, worker)
-                    else:
-                        whole.store.put(number, found)
-                    whole.done.add(number)
+                    whole.settle(number, None if isinstance(found, Exception) else found)
                     if len(whole.done) % TRIM == 0:
                         give_back()
                 yield from whole.grow()
@@ -355,8 +363,8 @@ class _SlideJob:
 
     def _give_up(self, number: int, tile: Tile, error: Exception, worker: TileWorker) -> Iterator[Note]:
         top, bottom, left, right = (round(value) for value in self._on_slide(tile, worker))
-        reason = str(error) if isinstance(error, NucleiganError) else f"{type(error).__name__}: {error}"
-        self.lost.append(LostTile(top, bottom, left, right, reason))
+        reason = explain(error, "segmenting it")
+        self.lost.append(LostTile(top, bottom, left, right, str(reason)))
         yield from self._say(f"A tile was given up after {TRIES} tries, {self.lost[-1]}", level="warning")
 
 

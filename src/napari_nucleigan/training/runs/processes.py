@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 TOKEN = "NUCLEIGAN_PROCESS"
 """Environment variable that tells a training process its name."""
 
-NICENESS = 5
-"""Priority of a training process below the program that has started it, so that a viewer stays fluid."""
+NICENESS = 10
+"""How far a training stands back behind the program that has started it, so that a viewer stays fluid."""
 
 KILLED_WITHIN = 15.0
 """Seconds after which a killed process that is still there is an error."""
@@ -232,7 +232,7 @@ def resume(
             "device": "auto",
             **(order or {}),
             "kind": kind_of(folder.recipe()),
-            "data": parts["folder"],
+            "data": parts.get("folder", ""),
             "synthetic": synthetic.get("folder"),
         }
     elif order is None:
@@ -316,12 +316,20 @@ def _launch(folder: RunFolder, order: dict[str, Any]) -> RunProcess:
                 pid = _spawn(line, log, {**child_environment(), TOKEN: token, "PYTHONUNBUFFERED": "1"})
         except OSError as error:
             raise output_error(folder.path / LOG, error) from error
-        with suppress(psutil.Error):
-            psutil.Process(pid).nice(NICENESS if os.name != "nt" else psutil.BELOW_NORMAL_PRIORITY_CLASS)
+        _stand_back(pid)
         with suppress(psutil.NoSuchProcess):
             # Until the child takes the lock and writes its own.
             folder.write_process(ProcessRecord.of(token, pid=pid, dedicated=True))
     return RunProcess(folder)
+
+
+def _stand_back(pid: int) -> None:
+    """Let a process have what others leave of the processor, which is all of it while they rest."""
+    with suppress(psutil.Error):
+        psutil.Process(pid).nice(NICENESS if os.name != "nt" else psutil.BELOW_NORMAL_PRIORITY_CLASS)
+    # Linux deals time out to sessions first, and the process has one of its own: niceness counts only within it.
+    with suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text(str(NICENESS), "ascii")
 
 
 def _spawn(line: list[str], log: Any, environment: dict[str, str]) -> int:

@@ -14,7 +14,8 @@ from typing import IO, TYPE_CHECKING, Self
 
 from napari_nucleigan.base.events import Job, Progress
 from napari_nucleigan.base.files import app_folder
-from napari_nucleigan.training.runs.run_lock import PAUSED, try_lock
+from napari_nucleigan.base.locks import try_lock
+from napari_nucleigan.training.runs.run_lock import PAUSED
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -42,6 +42,7 @@ from napari_nucleigan.base.events import (
     to_json,
 )
 from napari_nucleigan.base.files import append_records, make_folder, write_text
+from napari_nucleigan.training.runs.run_files import DataFile, read_run_file
 from napari_nucleigan.training.runs.run_lock import CONTROL, LOCK, LOG, ORDER, PROCESS, PROGRESS, RunLock, is_left
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class RunFolder(RunLock):
     @property
     def exists(self) -> bool:
         """Whether a run was started here."""
-        return (self.path / "recipe.json").is_file()
+        return os.path.isfile(self.path / "recipe.json")
 
     @property
     def best(self) -> Path:
@@ -135,11 +136,11 @@ class RunFolder(RunLock):
 
     def data(self) -> dict[str, Any]:
         """Return what `start` was given of the data."""
-        return self.read_json("data.json")
+        return read_run_file(self.path / "data.json", DataFile)
 
     def recipe(self) -> dict[str, Any]:
         """Return the fields of the run's recipe."""
-        return self.read_json("recipe.json")
+        return read_run_file(self.path / "recipe.json")
 
     def record(self, event: Event) -> None:
         """Append an event to ``events.jsonl``.
@@ -192,14 +193,14 @@ class RunFolder(RunLock):
         try:
             values = json.loads(line)
             event, moment = from_json(values), float(values.get("time", 0.0))
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, RecursionError):
             return None
         match event:
-            case Preview(path=path) if not Path(path).exists():
+            case Preview(path=path) if not os.path.exists(path):
                 event = replace(event, path=str(self.previews / Path(path).name))
-            case Checkpoint(path=path) if not Path(path).exists():
+            case Checkpoint(path=path) if not os.path.exists(path):
                 event = replace(event, path=str(self.checkpoints / Path(path).name))
-            case Finished(result=path) if not Path(path).exists():
+            case Finished(result=path) if not os.path.exists(path):
                 event = replace(event, result=str(self.best))
         return Told(moment, event)
 

@@ -8,10 +8,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_nucleigan.base.errors import RunError
+from napari_nucleigan.base.errors import RunError, explain
 from napari_nucleigan.base.files import app_folder, make_folder, output_error
+from napari_nucleigan.base.reading import fault
+from napari_nucleigan.base.text import printable
 from napari_nucleigan.training.runs.run_folder import RunFolder
-from napari_nucleigan.training.runs.status import RunStatus, state_of
+from napari_nucleigan.training.runs.run_lock import ORDER, PROCESS
+from napari_nucleigan.training.runs.status import RunState, RunStatus, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,24 +89,30 @@ def list_runs(
     Returns
     -------
     list of RunStatus
+        What cannot be read is among them, with the reason as its message.
+
+    Raises
+    ------
+    RunError
+        If the folder cannot be read.
     """
     root = _root(folder)
     try:
         paths = [path for path in root.iterdir() if not path.name.startswith(".") and _is_run(path)]
-    except OSError:
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        raise RunError(f"Cannot read the folder of the runs {printable(root)}: {fault(error)}.") from error
 
     def status_of(path: Path) -> RunStatus:
         reader = (readers or {}).get(path)
-        return state_of(path, None if reader is None else lambda: reader.summary)
-
-    found = []
-    for path in paths:
-        # It may be put away at this very moment.
         try:
-            found.append(status_of(path))
-        except RunError:
-            continue
+            return state_of(path, None if reader is None else lambda: reader.summary)
+        except Exception as error:  # one odd run must not take the others away
+            return RunStatus(path, RunState.UNREADABLE, str(explain(error, f"reading the run {path.name}")))
+
+    # One may be put away at this very moment.
+    found = [status_of(path) for path in paths if os.path.lexists(path)]
     return sorted(found, key=lambda status: (-status.activity, status.name))
 
 
@@ -176,8 +185,15 @@ def _root(folder: str | Path | None) -> Path:
 
 
 def _is_run(path: Path) -> bool:
-    folder = RunFolder(path)
-    return folder.exists or folder.order() is not None or folder.process() is not None
+    for name in ("recipe.json", ORDER, PROCESS):
+        try:
+            os.lstat(path / name)
+        except PermissionError:  # what is in there cannot be told, which is to be said
+            return True
+        except OSError:
+            continue
+        return True
+    return False
 
 
 def _own_data(path: Path) -> Path | None:
@@ -217,9 +233,15 @@ def _free(path: Path) -> Path:
 
 
 def _at_rest(path: Path, what: str) -> None:
-    status = state_of(path)
-    if status.state.alive:
-        raise RunError(f"{path} is {status.state}; it can be {what} when it has ended. Stop it first.")
+    try:
+        state = state_of(path).state
+    except RunError:
+        # What cannot be read may be put away all the same, unless somebody works there.
+        if not _is_run(path):
+            raise
+        state = RunState.RUNNING if RunFolder(path).held else RunState.UNREADABLE
+    if state.alive:
+        raise RunError(f"{path} is {state}; it can be {what} when it has ended. Stop it first.")
 
 
 def _move(path: Path, target: Path) -> Path:

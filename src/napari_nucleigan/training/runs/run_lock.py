@@ -17,33 +17,12 @@ import psutil
 
 from napari_nucleigan.base.errors import NucleiganError, OutputError, RunError, StopRequested
 from napari_nucleigan.base.events import Job, Progress, to_json
-from napari_nucleigan.base.files import make_folder, output_error, write_text
+from napari_nucleigan.base.files import output_error, write_text
+from napari_nucleigan.base.locks import FileLock
+from napari_nucleigan.training.runs.run_files import OrderFile, ProcessFile, ProgressFile, read_run_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-if os.name == "nt":
-    import msvcrt
-
-    def try_lock(descriptor: int, shared: bool = False) -> bool:
-        """Lock an open file if no other process has; the lock ends with the file's closing."""
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def try_lock(descriptor: int, shared: bool = False) -> bool:
-        """Lock an open file if no other process has; the lock ends with the file's closing."""
-        try:
-            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
 
 LOG, LOCK = "log.txt", "lock"
 PROCESS, PROGRESS, CONTROL, ORDER = "process.json", "progress.json", "control.json", "order.json"
@@ -56,6 +35,7 @@ Request: TypeAlias = Literal["pause", "stop"]
 POLL = 0.2
 """Seconds between two looks at ``control.json``, and between two writings of ``progress.json``."""
 
+_NO_PROGRESS = ProgressFile().model_dump()
 _TOLERANCE = 2.0  # seconds by which the start of a process may seem to move when the clock is set
 _PATIENCE = 2.0  # seconds in which the lock is tried again: who asks whether it is held, holds it for a moment
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -145,6 +125,7 @@ class RunLock:
 
     def __init__(self, path: str | Path, *, token: str = "", dedicated: bool = False) -> None:
         self.path = Path(path)
+        self._lock = FileLock(self.path / LOCK)
         self._token = token or secrets.token_hex(8)
         self._dedicated = dedicated
         self._own: ProcessRecord | None = None
@@ -234,35 +215,23 @@ class RunLock:
         OutputError
             If the folder cannot be written to.
         """
-        make_folder(self.path)
-        path = self.path / LOCK
-        try:
-            handle = path.open("a+b")
-        except OSError as error:
-            raise output_error(path, error) from error
-        with handle:
-            give_up = time.monotonic() + _PATIENCE
-            while not try_lock(handle.fileno()):
-                if time.monotonic() > give_up:
-                    raise RunError(f"Another process is training in {self.path}; wait for it, or stop it first.")
-                time.sleep(0.02)
-            # The system drops the lock when the process ends, however it ends.
+
+        def refusal(owner: str) -> RunError:
+            return RunError(f"Another process is training in {self.path} ({owner}); wait for it, or stop it first.")
+
+        with self._lock.held(refusal, _PATIENCE):
             yield
 
     @property
     def held(self) -> bool:
         """Whether a process is training here now."""
-        try:
-            with (self.path / LOCK).open("rb") as handle:
-                return not try_lock(handle.fileno(), shared=True)
-        except OSError:
-            return False
+        return self._lock.taken
 
     def process(self) -> ProcessRecord | None:
         """Return the process that trains here or was the last to; None where that is not known."""
         try:
-            return ProcessRecord(**self.read_json(PROCESS))
-        except (RunError, TypeError):
+            return ProcessRecord(**read_run_file(self.path / PROCESS, ProcessFile))
+        except RunError:
             return None
 
     def write_process(self, record: ProcessRecord) -> None:
@@ -290,15 +259,32 @@ class RunLock:
 
     def progress(self) -> dict[str, Any]:
         """Return ``progress.json``: done, total, what, seconds_left, time, step, steps; empty if there is none."""
-        return self._found(PROGRESS) or {}
+        with suppress(RunError):
+            return {**_NO_PROGRESS, **read_run_file(self.path / PROGRESS, ProgressFile)}
+        return {}
 
     def order(self) -> dict[str, Any] | None:
-        """Return what a run started in the background was told to do; None for other runs."""
-        return self._found(ORDER)
+        """Return what a run started in the background was told to do; None for other runs.
+
+        Raises
+        ------
+        RunError
+            If ``order.json`` cannot be read, and nothing else says what is trained.
+        """
+        if not os.path.lexists(self.path / ORDER):
+            return None
+        try:
+            return read_run_file(self.path / ORDER, OrderFile)
+        except RunError:
+            if os.path.isfile(self.path / "recipe.json"):
+                return None
+            raise
 
     def request(self) -> tuple[Request, str] | None:
         """Return what is asked, and of which process (its token)."""
-        values = self._found(CONTROL) or {}
+        values: dict[str, Any] = {}
+        with suppress(RunError):
+            values = read_run_file(self.path / CONTROL)
         asked, token = values.get("ask"), values.get("token")
         return (asked, str(token)) if asked in ("pause", "stop") else None
 
@@ -340,27 +326,6 @@ class RunLock:
                 if is_left(path):
                     with suppress(OSError):
                         path.unlink()
-
-    def _found(self, name: str) -> dict[str, Any] | None:
-        with suppress(RunError):
-            return self.read_json(name)
-        return None
-
-    def read_json(self, name: str) -> dict[str, Any]:
-        """Read a file of the folder that holds a JSON object.
-
-        Raises
-        ------
-        RunError
-            If it cannot be read.
-        """
-        try:
-            values = json.loads((self.path / name).read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise RunError(f"{self.path} is not a training run: {name} cannot be read ({error}).") from error
-        if not isinstance(values, dict):
-            raise RunError(f"{self.path} is not a training run: {name} is not an object.")
-        return values
 
 
 def is_left(path: Path) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from napari_nucleigan.base.errors import RunError
 from napari_nucleigan.base.events import Event, Progress
 from napari_nucleigan.base.files import write_text
+from napari_nucleigan.base.text import printable
 from napari_nucleigan.training.recipes import kind_of
 from napari_nucleigan.training.runs.run_folder import EventLogReader, RunFolder, summary_of
 from napari_nucleigan.training.runs.run_lock import CONTROL, LOG, PAUSED
@@ -52,6 +53,8 @@ class RunState(StrEnum):
     """It has ended with an error."""
     INTERRUPTED = "interrupted"
     """Its process is gone without a word: killed, out of memory, or the machine went down."""
+    UNREADABLE = "unreadable"
+    """Its files cannot be read, or hold something else than a run's."""
 
     @property
     def alive(self) -> bool:
@@ -232,16 +235,17 @@ def state_of(run: str | Path | RunFolder, summarise: Callable[[], RunSummary] | 
     summary = summary_of(folder) if summarise is None else summarise()
     progress = folder.progress()
     # The times of progress are rounded to milliseconds.
-    if record is not None and float(progress.get("time") or 0) + 0.001 < record.time:
+    if record is not None and progress.get("time", 0.0) + 0.001 < record.time:
         # Of an earlier process: how far it came still holds, what it was doing does not.
         progress |= {"what": "", "seconds_left": None}
-    activity = max(float(progress.get("time") or 0), summary.time, record.time if record else 0.0)
+    activity = max(progress.get("time", 0.0), summary.time, record.time if record else 0.0)
     log = log_tail(folder)
     state, message = _judge(folder, held, summary, progress, activity, log)
-    recipe = _recipe(folder, order)
-    resumes = state in (RunState.STOPPED, RunState.FAILED, RunState.INTERRUPTED)
+    recipe, fault = _recipe(folder, order)
+    if fault and not state.alive:
+        state, message = RunState.UNREADABLE, fault
     checkpoint = _checkpoint(folder)
-    if resumes and folder.exists:
+    if state.resumable and folder.exists:
         begin = "the beginning" if checkpoint is None else f"step {checkpoint}"
         stop = "" if message.endswith((".", "!", "?")) else "."
         message += f"{stop} Resume goes on from {begin}."
@@ -251,7 +255,7 @@ def state_of(run: str | Path | RunFolder, summarise: Callable[[], RunSummary] | 
         state=state,
         message=message,
         kind=kind_of(recipe) or (order or {}).get("kind", ""),
-        recipe=str(recipe.get("name", "")),
+        recipe=printable(recipe.get("name", "")),
         step=max(steps) if steps and state.alive else summary.step,
         steps=progress.get("steps") or (summary.step if state is RunState.FINISHED else None),
         what=str(progress.get("what", "")) if state.alive else "",
@@ -277,7 +281,7 @@ def log_tail(run: RunFolder, lines: int = LOG_TAIL) -> tuple[str, ...]:
         return ()
     written = text.splitlines()
     heads = [index for index, line in enumerate(written) if line.startswith(LOG_HEAD)]
-    return tuple(written[heads[-1] + 1 if heads else 0 :][-lines:])
+    return tuple(printable(line) for line in written[heads[-1] + 1 if heads else 0 :][-lines:])
 
 
 def _judge(
@@ -330,16 +334,16 @@ def _judge(
     )
 
 
-def _recipe(folder: RunFolder, order: dict[str, Any] | None) -> dict[str, Any]:
-    if folder.exists:
-        try:
-            return folder.recipe()
-        except RunError:
-            return {}
-    recipe = (order or {}).get("recipe")
-    return recipe if isinstance(recipe, dict) else {}
+def _recipe(folder: RunFolder, order: dict[str, Any] | None) -> tuple[dict[str, Any], str]:
+    """Return the recipe, and why it cannot be read where it cannot."""
+    if not folder.exists:
+        return (order or {}).get("recipe", {}), ""
+    try:
+        return folder.recipe(), ""
+    except RunError as error:
+        return {}, str(error)
 
 
 def _checkpoint(folder: RunFolder) -> int | None:
-    steps = [int(path.stem) for path in folder.checkpoints.glob("*.json") if path.stem.isdigit()]
+    steps = [int(path.stem) for path in folder.checkpoints.glob("*.json") if path.stem.isdecimal()]
     return max(steps, default=None)

@@ -53,6 +53,7 @@ _COLOURS = {
     RunState.FINISHED: ("#0b62c4", "#4fa3ff"),
     RunState.FAILED: ("#c4122f", "#ff6b81"),
     RunState.INTERRUPTED: ("#c25a00", "#ff9f40"),
+    RunState.UNREADABLE: ("#c4122f", "#ff6b81"),
 }
 """Colours of states on a light and on a dark theme."""
 

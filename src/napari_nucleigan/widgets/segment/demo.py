@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_nucleigan.base.errors import ModelError, NucleiganError
-from napari_nucleigan.base.files import make_folder
+from napari_nucleigan.base.files import make_folder, refuse_foreign
 from napari_nucleigan.data.images.files import write_labels
 from napari_nucleigan.widgets.base.preferences import PLUGIN
 
@@ -57,6 +57,7 @@ def run_demo(screenshot: Path | None = None, labels_path: Path | None = None) ->
     for path in (screenshot, labels_path):
         if path is not None:
             make_folder(path.parent)
+            refuse_foreign(path)
     viewer = napari.Viewer(title="NucleiGAN demo", show=True)
     viewer.window.resize(*WINDOW)
     demo = _Demo(viewer, screenshot, labels_path)
@@ -144,11 +145,8 @@ class _Demo(QObject):
 
 
 def take_screenshot(viewer: Viewer, path: Path | None) -> None:
-    """Save a picture of the whole napari window as PNG."""
-    import imagecodecs
-
-    from napari_nucleigan.base.files import write_bytes
+    """Save a picture of the whole napari window."""
+    from napari_nucleigan.data.images.files import write_image
 
     assert path is not None
-    picture = viewer.screenshot(canvas_only=False, flash=False)
-    write_bytes(path, bytes(imagecodecs.png_encode(picture[..., :3].copy(), level=9)))
+    write_image(path, viewer.screenshot(canvas_only=False, flash=False)[..., :3], level=9)

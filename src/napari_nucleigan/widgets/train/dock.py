@@ -77,7 +77,7 @@ class TrainWidget(Dock):
         self._pictures: dict[Path, PreviewImage] = {}
 
         self.form = TrainForm(napari_viewer)
-        self.bar = RunBar("Start the training in a process of its own; napari stays free.")
+        self.bar = RunBar("Start the training in a process of its own, which stands back while you work in napari.")
         self.estimate_button = QPushButton("Estimate")
         self.estimate = small_label()
         self.panel = RunPanel()

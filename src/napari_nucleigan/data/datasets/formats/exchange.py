@@ -16,15 +16,8 @@ import numpy as np
 
 from napari_nucleigan.base.errors import DatasetError, NucleiganError, OutputError
 from napari_nucleigan.base.events import Job, Note, Progress
-from napari_nucleigan.base.files import (
-    append_records,
-    discard_folder,
-    output_error,
-    publish_folder,
-    read_records,
-    stage_folder,
-    write_text,
-)
+from napari_nucleigan.base.files import append_records, output_error, read_records, write_text
+from napari_nucleigan.base.staging import discard_folder, publish_folder, stage_folder
 from napari_nucleigan.base.tables import write_csv
 from napari_nucleigan.data.datasets.dataset import Dataset, read_split
 from napari_nucleigan.data.datasets.formats import EXPORTS, FORMATS

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from napari.utils.notifications import show_error, show_info, show_warning
-from qtpy.QtCore import QEvent, QTimer, Signal
+from qtpy.QtCore import QEvent, QSize, QTimer, Signal
 from qtpy.QtWidgets import (
     QApplication,
+    QDockWidget,
     QHBoxLayout,
+    QMainWindow,
     QProgressBar,
     QSizePolicy,
     QWidget,
@@ -20,6 +22,7 @@ from napari_nucleigan.base.events import Note, duration
 from napari_nucleigan.widgets.base.fields import NO_MARGINS, column, push_button, set_text, small_label, warning_style
 from napari_nucleigan.widgets.base.path_fields import ask_file
 from napari_nucleigan.widgets.base.preferences import preferences
+from napari_nucleigan.widgets.base.scrolling import Remarks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QTabWidget
 
     from napari_nucleigan.base.events import Progress
+
+
+_USUAL_WIDTH = 340
 
 
 @dataclass(frozen=True)
@@ -77,13 +83,14 @@ class RunBar(QWidget):
         self.problem = small_label()
         self.figures = small_label()
         self.notes = small_label()
+        self._remarks = Remarks(self.notes)
         font = self.figures.font()
         font.setBold(True)
         self.figures.setFont(font)
         buttons = QHBoxLayout()
         buttons.addWidget(self.run_button, 2)
         buttons.addWidget(self.cancel_button, 1)
-        parts = (buttons, self.progress, self.problem, self.figures, self.notes)
+        parts = (buttons, self.progress, self.problem, self.figures, self._remarks)
         column(*parts, inside=self, margins=NO_MARGINS, stretch=False)
         self.run_button.clicked.connect(lambda: self.run_clicked.emit())
         self.cancel_button.clicked.connect(lambda: self.cancel_clicked.emit())
@@ -99,7 +106,7 @@ class RunBar(QWidget):
     def begin(self) -> None:
         """Clear what was said of the run before."""
         self._messages = []
-        set_text(self.notes, "")
+        self._remarks.set_text("")
         self.progress.setRange(0, 0)
         self.progress.setFormat("starting…")
 
@@ -114,7 +121,7 @@ class RunBar(QWidget):
         """Add a line to the notes, once."""
         if text not in self._messages:
             self._messages.append(text)
-        set_text(self.notes, "\n".join(self._messages))
+        self._remarks.set_text("\n".join(self._messages))
 
     def show_figures(self, images: Sequence[Figures]) -> None:
         """Show the line of figures of a run."""
@@ -302,6 +309,8 @@ class Dock(Page):
         super().__init__()
         self._viewer = napari_viewer
         self._preferences = preferences()
+        # A tab that was just added is not laid out yet.
+        self._raise = self._after(0, lambda: self.parent().raise_())
         napari_viewer.events.theme.connect(self._theme)
         # A docked widget never sees a close event; `event` below and this are what there is.
         app = QApplication.instance()
@@ -315,18 +324,39 @@ class Dock(Page):
                 self.shut_down()
             else:
                 self._docked()
+                if isinstance(frame := self.parent(), QDockWidget):
+                    # It is in no window yet. Once it is, the user may put it anywhere.
+                    frame.dockLocationChanged.connect(self._join)
         return bool(super().event(event))
 
     def _docked(self) -> None:
         """Begin: the widget was put into a window."""
 
+    def _join(self) -> None:
+        """Lie as a tab before the docks of this plugin that are there: below one another, each had a part of the height."""
+        frame = self.parent()
+        frame.dockLocationChanged.disconnect(self._join)
+        window = frame.parent()
+        if not isinstance(window, QMainWindow):
+            return
+        area = window.dockWidgetArea(frame)
+        for other in reversed(window.findChildren(QDockWidget)):
+            ours = other is not frame and isinstance(other.widget(), Dock)
+            if ours and not other.isFloating() and window.dockWidgetArea(other) == area:
+                window.tabifyDockWidget(other, frame)
+                self._raise.start()
+                return
+
     def _theme(self, event: object = None) -> None:
         self.set_theme(self._viewer.theme)
 
-    def _fill(self, content: QWidget, least_width: int = 340) -> None:
+    def sizeHint(self) -> QSize:
+        """Ask for what the contents need, and not for less than looks well."""
+        return super().sizeHint().expandedTo(QSize(_USUAL_WIDTH, 0))
+
+    def _fill(self, content: QWidget) -> None:
         """Show a widget on all of the dock."""
         column(content, inside=self, margins=NO_MARGINS, tall=content)
-        self.setMinimumWidth(least_width)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
 

@@ -21,9 +21,10 @@ from napari_nucleigan.segmentation.folders import segment_files
 from napari_nucleigan.training.runs.status import RunState
 from napari_nucleigan.widgets.base import image_sources
 from napari_nucleigan.widgets.base.dock import ModelDock, RunBar
-from napari_nucleigan.widgets.base.fields import NO_MARGINS, column, push_button, scrolled, set_text, small_label
+from napari_nucleigan.widgets.base.fields import NO_MARGINS, column, push_button, set_text, small_label
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import CONTOUR, add_once, nuclei_colormap
+from napari_nucleigan.widgets.base.scrolling import pinned
 from napari_nucleigan.widgets.base.training_runs import colour
 from napari_nucleigan.widgets.batch.form import BatchForm, BatchOrder, look_into
 
@@ -256,7 +257,7 @@ class BatchWidget(ModelDock):
         self._planner, self._runner = Runner(self, activity=True), Runner(self, activity=True)
         self._opener = Runner(self, apart=True)
         self.bar.cancel_button.setToolTip("Stop at once. What is done stays; Run goes on from it.")
-        self._fill(scrolled(column(self.form, self.bar, self.table, self.open_button, tall=self.table)))
+        self._fill(pinned(column(self.form, self.table, self.open_button, tall=self.table), self.bar))
         self._connect()
         self._theme()
         self.form.picker.look()

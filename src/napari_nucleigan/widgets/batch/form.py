@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLineEdit, QWidget
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QLineEdit, QWidget
 
 from napari_nucleigan.base.errors import ImageError
 from napari_nucleigan.base.events import Progress
@@ -143,9 +143,9 @@ class BatchForm(MethodForm):
             "there, made from the same image with the same model and settings, are skipped.",
         )
         kinds = list(self.formats.values())
-        self.rows.addRow("Kinds", _beside(*kinds[:2]))
-        self.rows.addRow("", _beside(*kinds[2:]))
-        self.rows.addRow(_beside(self.recursive, self.again))
+        self.rows.addRow("Kinds", _in_pairs(kinds))
+        self.rows.addRow("", self.recursive)
+        self.rows.addRow("", self.again)
         self.remark = self.looker.remark
         self.rows.addRow(self.remark)
         mpp = pixel_size("from files", TIPS["mpp"])
@@ -214,12 +214,12 @@ def _count(tasks: list[FileTask]) -> str:
     return f"{len(tasks)} image{'' if len(tasks) == 1 else 's'}"
 
 
-def _beside(*boxes: QCheckBox) -> QHBoxLayout:
-    layout = QHBoxLayout()
-    for box in boxes:
-        layout.addWidget(box)
-    layout.addStretch()
-    return layout
+def _in_pairs(boxes: Sequence[QCheckBox]) -> QGridLayout:
+    grid = QGridLayout()
+    for at, box in enumerate(boxes):
+        grid.addWidget(box, *divmod(at, 2))
+    grid.setColumnStretch(1, 1)
+    return grid
 
 
 def _summary(files: tuple[Path, ...]) -> str:

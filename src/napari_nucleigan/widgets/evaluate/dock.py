@@ -10,8 +10,9 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QTabWidget
 
 from napari_nucleigan.metrics import OUTCOMES
 from napari_nucleigan.widgets.base.dock import Dock, Page, RunBar, add_tabs
-from napari_nucleigan.widgets.base.fields import MARGIN, column, menu_button, push_button, scrolled, set_text, silent
+from napari_nucleigan.widgets.base.fields import MARGIN, column, menu_button, push_button, set_text, silent
 from napari_nucleigan.widgets.base.jobs import Runner
+from napari_nucleigan.widgets.base.scrolling import pinned
 from napari_nucleigan.widgets.base.transforms import grid_to_viewer, viewer_to_grid
 from napari_nucleigan.widgets.evaluate.folders import EvaluateFolders
 from napari_nucleigan.widgets.evaluate.form import IOU, NOTHING, EvaluateChoices, EvaluateForm
@@ -175,7 +176,7 @@ class EvaluateLayers(Page):
             (self.nuclei, "Nuclei", "Every nucleus, the worst first; a click flies there."),
             (self.plots, "Size and density", "How well small and large, scattered and crowded nuclei are found."),
         )
-        column(self.form, ticks, self.bar, self.pointed, self.tabs, inside=self, tall=self.tabs)
+        pinned(column(self.form, ticks, self.pointed, self.tabs, tall=self.tabs), self.bar, inside=self)
 
     def _connect(self) -> None:
         form = self.form
@@ -351,8 +352,8 @@ class EvaluateWidget(Dock):
         self.tabs = QTabWidget()
         add_tabs(
             self.tabs,
-            (scrolled(self.layers), "Layers", "Compare two Labels layers, on the image."),
-            (scrolled(self.folders), "Folders", "Compare all predictions of a folder with their truth."),
+            (self.layers, "Layers", "Compare two Labels layers, on the image."),
+            (self.folders, "Folders", "Compare all predictions of a folder with their truth."),
         )
         self._fill(self.tabs)
         for page in (self.layers, self.folders):

@@ -28,6 +28,7 @@ from napari_nucleigan.widgets.base.dock import Page, RunBar, add_tabs
 from napari_nucleigan.widgets.base.fields import NO_MARGINS, column, menu_button, push_button, set_text
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import add_once
+from napari_nucleigan.widgets.base.scrolling import pinned
 from napari_nucleigan.widgets.evaluate.form import FolderForm
 from napari_nucleigan.widgets.evaluate.jobs import read_pair
 from napari_nucleigan.widgets.evaluate.table import RIGHT, cell
@@ -305,7 +306,7 @@ class EvaluateFolders(Page):
         buttons = QHBoxLayout()
         for button in (self.copy_button, self.export_button, self.open_button):
             buttons.addWidget(button)
-        column(self.form, self.bar, self.view, buttons, inside=self, tall=self.view)
+        pinned(column(self.form, self.view, buttons, tall=self.view), self.bar, inside=self)
 
     def _connect(self) -> None:
         self.form.changed.connect(self._update)

@@ -20,11 +20,11 @@ from napari_nucleigan.widgets.base.fields import (
     pixel_size,
     push_button,
     row,
-    scrolled,
     small_label,
     warning_style,
 )
 from napari_nucleigan.widgets.base.legend import Plot, chart_colours
+from napari_nucleigan.widgets.base.scrolling import pinned, scrolled
 from napari_nucleigan.widgets.masks.forms import CanvasForm, EditForm, FillForm
 
 if TYPE_CHECKING:
@@ -81,13 +81,14 @@ class MaskPanel(Dock):
         add_row(form, "Mask", self.choice)
         add_row(form, "Pixel size", self.mpp)
         form.addRow(self.mpp_source)
-        for name, part in (("Canvas", self.canvas_form), ("Fill", self.fill_form), ("Draw and edit", self.edit_form)):
-            self.tabs.addTab(scrolled(part), name)
+        canvas, fill = self.canvas_form, self.fill_form
+        self.tabs.addTab(pinned(canvas, canvas.create_button, canvas.problem_label), "Canvas")
+        self.tabs.addTab(pinned(fill, fill.fill_button, fill.problem_label), "Fill")
+        self.tabs.addTab(scrolled(self.edit_form), "Draw and edit")
         buttons = row(self.undo_button, self.redo_button)
         buttons.setStretch(1, 1)
         below = (buttons, row(self.progress, self.cancel_button), self.notes, self.remark, self.histogram)
         column(top, self.tabs, *below, inside=self, tall=self.tabs)
-        self.setMinimumWidth(360)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
 
@@ -120,7 +121,7 @@ class SizeHistogram(QWidget):
         for curve in (self._mask, self._tissue):
             self._plot.addItem(curve)
         column(self.legend, self.chart, inside=self, margins=NO_MARGINS, spacing=2, stretch=False)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Maximum)
 
     def show_sizes(self, mask: Sizes | None, tissue: Sizes | None, name: str) -> None:
         """Show a mask beside a tissue.

@@ -15,9 +15,10 @@ from qtpy.QtCore import Signal
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.widgets.base import image_sources, layers, preferences
 from napari_nucleigan.widgets.base.dock import ModelDock, RunBar
-from napari_nucleigan.widgets.base.fields import column, scrolled, warning_style
+from napari_nucleigan.widgets.base.fields import column, warning_style
 from napari_nucleigan.widgets.base.image_sources import WHOLE_IMAGE
 from napari_nucleigan.widgets.base.jobs import Runner
+from napari_nucleigan.widgets.base.scrolling import pinned
 from napari_nucleigan.widgets.base.transforms import PixelSizes
 from napari_nucleigan.widgets.segment import form as forms
 from napari_nucleigan.widgets.segment import jobs
@@ -81,7 +82,7 @@ class SegmentWidget(ModelDock):
         self._refilterer = Refilter(self._results, self)
         self.slides = SlideRun(napari_viewer, self)
         self._rest = self._after(REFILTER_MS, self._refilter)
-        self._fill(scrolled(column(self.form, self.bar, self.corrections)), 320)
+        self._fill(pinned(column(self.form, self.corrections), self.bar))
         self._connect()
         self._theme()
         self.reset_choices()

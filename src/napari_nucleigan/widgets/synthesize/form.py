@@ -272,7 +272,7 @@ class SetSection(Page):
         for name, field in (("Pairs", self.count), ("Size", self.side), ("Consistency", self.consistency)):
             add_row(self.fields.rows, name, field)
         self.folder = self.fields.add("Folder", folder, call=self.update_state)
-        column(self.fields, self.bar, inside=self)
+        column(self.fields, inside=self)
         self.bar.run_clicked.connect(self.run)
         self.bar.cancel_clicked.connect(self.cancel)
         self._wire(self._runner, self._finished)

@@ -20,10 +20,11 @@ from napari_nucleigan.segmentation.file_plan import REPORT
 from napari_nucleigan.segmentation.folders import segment_files
 from napari_nucleigan.training.runs.status import RunState
 from napari_nucleigan.widgets.base import image_sources
-from napari_nucleigan.widgets.base.dock import ModelDock, RunBar
+from napari_nucleigan.widgets.base.dock import ModelDock
 from napari_nucleigan.widgets.base.fields import NO_MARGINS, column, push_button, set_text, small_label
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import CONTOUR, add_once, nuclei_colormap
+from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.scrolling import pinned
 from napari_nucleigan.widgets.base.training_runs import colour
 from napari_nucleigan.widgets.batch.form import BatchForm, BatchOrder, look_into

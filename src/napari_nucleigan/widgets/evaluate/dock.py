@@ -9,9 +9,10 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QTabWidget
 
 from napari_nucleigan.metrics import OUTCOMES
-from napari_nucleigan.widgets.base.dock import Dock, Page, RunBar, add_tabs
+from napari_nucleigan.widgets.base.dock import Dock, Page, add_tabs
 from napari_nucleigan.widgets.base.fields import MARGIN, column, menu_button, push_button, set_text, silent
 from napari_nucleigan.widgets.base.jobs import Runner
+from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.scrolling import pinned
 from napari_nucleigan.widgets.base.transforms import grid_to_viewer, viewer_to_grid
 from napari_nucleigan.widgets.evaluate.folders import EvaluateFolders

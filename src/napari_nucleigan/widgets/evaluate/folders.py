@@ -24,10 +24,11 @@ from napari_nucleigan.base.files import write_text
 from napari_nucleigan.evaluation import AVERAGED, evaluate_folders
 from napari_nucleigan.evaluation.report import figure_text
 from napari_nucleigan.metrics.scores import DEFINITIONS
-from napari_nucleigan.widgets.base.dock import Page, RunBar, add_tabs
+from napari_nucleigan.widgets.base.dock import Page, add_tabs
 from napari_nucleigan.widgets.base.fields import NO_MARGINS, column, menu_button, push_button, set_text
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import add_once
+from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.scrolling import pinned
 from napari_nucleigan.widgets.evaluate.form import FolderForm
 from napari_nucleigan.widgets.evaluate.jobs import read_pair

@@ -12,10 +12,11 @@ from napari.utils.notifications import show_info
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QTabWidget
 
-from napari_nucleigan.widgets.base.dock import ModelDock, RunBar, add_tabs
+from napari_nucleigan.widgets.base.dock import ModelDock, add_tabs
 from napari_nucleigan.widgets.base.fields import GAP, column, set_text, warning_style
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import REPLACE
+from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.scrolling import pinned
 from napari_nucleigan.widgets.synthesize import jobs
 from napari_nucleigan.widgets.synthesize.form import PaintForm, SavePairDialog, SetSection

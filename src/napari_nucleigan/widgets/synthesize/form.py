@@ -14,7 +14,7 @@ from napari_nucleigan.data.images.files import IMAGE_SUFFIXES
 from napari_nucleigan.masks.polygons import PRESETS
 from napari_nucleigan.models import DEFAULT_SYNTHESIZER
 from napari_nucleigan.synthesis.settings import SetSettings, SynthesisSettings
-from napari_nucleigan.widgets.base.dock import Page, RunBar
+from napari_nucleigan.widgets.base.dock import Page
 from napari_nucleigan.widgets.base.fields import (
     LARGEST_SEED,
     Form,
@@ -39,6 +39,7 @@ from napari_nucleigan.widgets.base.layers import ADD, REPLACE
 from napari_nucleigan.widgets.base.model_picker import ModelPicker
 from napari_nucleigan.widgets.base.path_fields import FolderField
 from napari_nucleigan.widgets.base.preferences import recall, remember
+from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.synthesize.jobs import FIT, ITSELF, SetRequest, make_set, pair_files
 
 if TYPE_CHECKING:

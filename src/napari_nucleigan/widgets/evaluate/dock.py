@@ -10,8 +10,17 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QTabWidget
 
 from napari_nucleigan.metrics import OUTCOMES
 from napari_nucleigan.widgets.base.dock import Dock, Page, add_tabs
-from napari_nucleigan.widgets.base.fields import MARGIN, column, menu_button, push_button, set_text, silent
+from napari_nucleigan.widgets.base.fields import (
+    MARGIN,
+    column,
+    menu_button,
+    push_button,
+    set_text,
+    silent,
+    warning_style,
+)
 from napari_nucleigan.widgets.base.jobs import Runner
+from napari_nucleigan.widgets.base.label_images import LabelImages
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.scrolling import pinned
 from napari_nucleigan.widgets.base.transforms import grid_to_viewer, viewer_to_grid
@@ -57,6 +66,7 @@ class EvaluateLayers(Page):
         self._anchor: Labels | None = None
         self._nucleus = 0
         self.form = EvaluateForm()
+        self.label_images = LabelImages(viewer)
         self.bar = RunBar("Compare the two layers.")
         self.table = ScoreTable()
         self.copy_button = push_button("Copy", "Copy all figures, as rows that a spreadsheet takes.")
@@ -95,6 +105,7 @@ class EvaluateLayers(Page):
 
     def reset_choices(self) -> None:
         """List the layers again."""
+        self.label_images.look()
         before = self.choices.pred, self.choices.truth
         self.choices.refresh()
         if self._comparison is not None and (self.choices.pred, self.choices.truth) != before:
@@ -159,6 +170,7 @@ class EvaluateLayers(Page):
     def set_theme(self, theme: str) -> None:
         """Take the colours of a napari theme, by its name."""
         super().set_theme(theme)
+        self.label_images.remark.setStyleSheet(warning_style(theme))
         self.plots.set_theme(theme)
 
     def _build(self) -> None:
@@ -177,7 +189,8 @@ class EvaluateLayers(Page):
             (self.nuclei, "Nuclei", "Every nucleus, the worst first; a click flies there."),
             (self.plots, "Size and density", "How well small and large, scattered and crowded nuclei are found."),
         )
-        pinned(column(self.form, ticks, self.pointed, self.tabs, tall=self.tabs), self.bar, inside=self)
+        parts = self.form, self.label_images, ticks, self.pointed, self.tabs
+        pinned(column(*parts, tall=self.tabs), self.bar, inside=self)
 
     def _connect(self) -> None:
         form = self.form

@@ -18,6 +18,7 @@ from napari_nucleigan.widgets.base.dock import ModelDock
 from napari_nucleigan.widgets.base.fields import column, warning_style
 from napari_nucleigan.widgets.base.image_sources import WHOLE_IMAGE
 from napari_nucleigan.widgets.base.jobs import Runner
+from napari_nucleigan.widgets.base.label_images import LabelImages
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.scrolling import pinned
 from napari_nucleigan.widgets.base.transforms import PixelSizes
@@ -59,7 +60,8 @@ class SegmentWidget(ModelDock):
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
-        self._images: list[Image] = []
+        self._images: list[Image] = []  # those that hold labels come last
+        self._he = 0  # how many do not
         self._scales = PixelSizes()
         self._results = Results(napari_viewer)
         self._queue: deque[Image] = deque()
@@ -74,7 +76,8 @@ class SegmentWidget(ModelDock):
             "A Shapes layer with rectangles, polygons or ellipses. A nucleus counts if its centre lies in one of them.",
         )
         self.slide = SlideFields()
-        self.form = forms.SegmentForm(self.shapes, self.slide)
+        self.label_images = LabelImages(napari_viewer)
+        self.form = forms.SegmentForm(self.shapes, self.slide, self.label_images)
         self._choice = RegionChoice(napari_viewer, self.form, self.shapes, self._scales, self)
         self.bar = RunBar("Segment the nuclei.")
         self.corrections = Corrections(napari_viewer, self._preferences.run_folder)
@@ -99,13 +102,16 @@ class SegmentWidget(ModelDock):
         """List the image layers again; napari calls this when layers come, go or are renamed."""
         kept = [layer.unique_id for layer in self._selected()]
         everything = self.form.image.currentData() == forms.ALL_IMAGES
-        self._images = layers.image_layers(self._viewer)
-        chosen: int | str | None = None
-        if everything and len(self._images) > 1:
+        found = layers.image_layers(self._viewer)
+        self._he = len(found)
+        self._images = [*found, *layers.label_images(self._viewer)]
+        self.label_images.look()
+        chosen: int | str | None = next((i for i, layer in enumerate(self._images) if layer.unique_id in kept), None)
+        if everything and self._he > 1:
             chosen = forms.ALL_IMAGES
-        elif self._images:
-            chosen = next((i for i, layer in enumerate(self._images) if layer.unique_id in kept), 0)
-        self.form.set_images([layer.name for layer in self._images], chosen)
+        elif chosen is None and self._he:
+            chosen = 0
+        self.form.set_images([layer.name for layer in self._images], chosen, self._he)
         self._results.prune()
         self.shapes.reset_choices()
         self._image_chosen()
@@ -183,12 +189,13 @@ class SegmentWidget(ModelDock):
     def set_theme(self, theme: str) -> None:
         """Take the colours of a napari theme, by its name."""
         super().set_theme(theme)
-        self.form.mpp_source.setStyleSheet(warning_style(theme))
+        for remark in (self.form.mpp_source, self.label_images.remark):
+            remark.setStyleSheet(warning_style(theme))
 
     def _selected(self) -> list[Image]:
         data = self.form.image.currentData()
         if data == forms.ALL_IMAGES:
-            return list(self._images)
+            return self._images[: self._he]
         return [self._images[data]] if data is not None and data < len(self._images) else []
 
     def _image_chosen(self) -> None:

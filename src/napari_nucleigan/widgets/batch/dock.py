@@ -27,7 +27,7 @@ from napari_nucleigan.widgets.base.layers import CONTOUR, add_once, nuclei_color
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.scrolling import pinned
 from napari_nucleigan.widgets.base.training_runs import colour
-from napari_nucleigan.widgets.batch.form import BatchForm, BatchOrder, look_into
+from napari_nucleigan.widgets.batch.form import BatchForm, BatchImages, BatchOrder, look_into
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -287,7 +287,7 @@ class BatchWidget(ModelDock):
     def _connect(self) -> None:
         self._connect_model(failed=self._complain)
         self.form.changed.connect(self._update)
-        self.form.looker.seen.connect(self.table.set_tasks)
+        self.form.looker.seen.connect(lambda found: self.table.set_tasks(found.tasks))
         self.table.opened.connect(self.open)
         self.table.chosen.connect(self._update)
         self.open_button.clicked.connect(self._open_chosen)
@@ -322,14 +322,14 @@ class BatchWidget(ModelDock):
         elif not self._within:
             super()._noted(event)
 
-    def _planned(self, tasks: list[FileTask]) -> None:
+    def _planned(self, found: BatchImages) -> None:
         assert self._asked is not None
         order, settings = self._asked
         job = segment_files(
             order.inputs, order.out, settings, order.formats, again=order.again, recursive=order.recursive
         )
         self._runner.start(job, "segmenting a folder")
-        self.table.set_tasks(tasks)  # after the start: the form stays disabled
+        self.table.set_tasks(found.tasks)  # after the start: the form stays disabled
 
     def _finished(self, results: list[FileResult]) -> None:
         failed = sum(bool(result.error) for result in results)

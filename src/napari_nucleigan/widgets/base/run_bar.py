@@ -96,7 +96,8 @@ class RunBar(QWidget):
         self.progress.setRange(0, max(0, event.total))
         self.progress.setValue(event.done)
         left = "" if event.seconds_left is None else f" · {duration(event.seconds_left)} left"
-        self.progress.setFormat(f"{prefix}{event.what}{left}")
+        self.progress.setFormat(text := f"{prefix}{event.what}{left}")
+        self.progress.setToolTip(text)
 
     def note(self, text: str) -> None:
         """Add a line to the notes, once."""

@@ -84,6 +84,7 @@ class FilesTable(QWidget):
         self.tree.setToolTip("The images. A click on a heading sorts; a double click opens an image with its nuclei.")
         self.tree.setRootIsDecorated(False)
         self.tree.setUniformRowHeights(True)
+        self.tree.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.tree.setStyleSheet("QTreeWidget::item { padding: 2px; }")
         header, titles = self.tree.header(), self.tree.headerItem()
         assert titles is not None
@@ -265,7 +266,7 @@ class BatchWidget(ModelDock):
 
     def problem(self) -> str:
         """Why a run is not possible now; empty where it is."""
-        return self.form.picker.waiting or self.form.problem()
+        return self.form.problem()
 
     def run(self) -> None:
         """Segment the images."""

@@ -87,7 +87,8 @@ class EvaluateLayers(Page):
             "What became of the nucleus under the pointer, how well it fits (IoU), and its Hausdorff distance, the "
             "largest (HD) and the average (AHD)."
         )
-        self.pointed.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.pointed.setWordWrap(True)
+        self.pointed.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.overlay = Overlay(viewer)
         self.canvas = CanvasText(viewer)
         self.choices = EvaluateChoices(viewer, self.form)

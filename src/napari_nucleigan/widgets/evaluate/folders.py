@@ -134,6 +134,7 @@ class ReportView(QWidget):
             for image in group.images:
                 item = _Row()
                 item.fill(image.name, image.scores.to_json())
+                item.setToolTip(0, image.name)
                 item.setData(0, _IMAGE, image.name)
                 if group.name in parents:
                     parents[group.name].addChild(item)
@@ -211,6 +212,7 @@ def _image_tree() -> QTreeWidget:
         header.setToolTip(at, DEFINITIONS[name].text)
         header.setTextAlignment(at, RIGHT)
     tree.setUniformRowHeights(True)
+    tree.setTextElideMode(Qt.TextElideMode.ElideMiddle)
     tree.setIndentation(12)
     tree.setStyleSheet("QTreeWidget::item { padding: 2px; }")
     tree.header().setStretchLastSection(False)

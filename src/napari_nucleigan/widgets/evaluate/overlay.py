@@ -97,13 +97,13 @@ class Overlay:
             if look == NOTHING:
                 self._remove(_OUTCOMES)
             else:
-                name = f"{request.pred_name} against {request.truth_name}"
+                name = f"Overlay: {request.pred_name} against {request.truth_name}"
                 opacity = _OVER_LABELS if self._labels_shine_through() else _OPACITY
                 layer = self._put(_OUTCOMES, name, comparison.painted, self._colormaps[look == IOU], opacity, place)
                 layer.features = comparison.features
                 self._describe(layer, comparison)
             if outlines:
-                name = f"{request.truth_name} outlines"
+                name = f"Overlay: outlines of {request.truth_name}"
                 self._put(_OUTLINES, name, comparison.outlines, self._white, 1.0, place)
             else:
                 self._remove(_OUTLINES)

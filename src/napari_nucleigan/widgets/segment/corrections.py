@@ -268,7 +268,7 @@ class Corrections(Page):
         if status.state is RunState.FINISHED:
             self.bar.note(f"Fine-tuned: {status.name}.")
         elif status.state is RunState.STOPPED:
-            self.bar.note("Stopped. The Train widget can resume it.")
+            self.bar.note("Stopped. “Train a model” can resume it.")
         else:
             self._failed(NucleiganError(f"Fine-tuning has ended: {status.message}"))
         if status.model is not None:

@@ -158,7 +158,7 @@ class SegmentWidget(ModelDock):
         for layer in chosen:
             if text := layers.layer_problem(layer) or self._scales.problem(layer):
                 return text
-        return self.form.picker.waiting or self.form.problem() or self._choice.problem(chosen)
+        return self.form.problem() or self._choice.problem(chosen)
 
     def _connect(self) -> None:
         self._connect_model()

@@ -144,6 +144,8 @@ class PaintForm(Form):
 
     def problem(self) -> str:
         """Why the fields other than the mask cannot be used; empty where they can."""
+        if self.picker.waiting:
+            return self.picker.waiting
         if self.picker.empty:
             return "No model that paints is installed: add a model file with the “Add” button beside Model."
         return fault(self.settings)

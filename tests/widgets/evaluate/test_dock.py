@@ -314,6 +314,21 @@ def test_layers_are_compared_where_they_lie(app: App, pair: tuple[Any, Any], kin
     np.testing.assert_allclose(app.viewer.scene.camera.center[-2:], np.array(centre) * factor, rtol=1e-3)
 
 
+def test_a_layer_that_is_removed_ends_the_comparison(app: App, tiny_he: Callable) -> None:
+    labels = np.tile(tiny_he(200, 200, 40, 1)[1], (6, 6))
+    for name in ("manual", "found"):
+        app.viewer.add_labels(labels.copy(), name=name, **MICRONS)
+    app.click(app.page.bar.run_button)
+    assert app.page.running
+    app.viewer.layers.remove("found")
+    assert not app.page.running
+    assert "was removed" in app.page.bar.notes.text()
+    assert app.page.comparison is None
+    app.qtbot.wait(300)
+    assert app.names == ["manual"]
+    assert not app.errors()
+
+
 def test_pointing_at_a_nucleus_tells_what_became_of_it(both: App) -> None:
     app = both
     app.point(app.viewer.layers["manual"], (3, 3))
@@ -395,6 +410,13 @@ class TestNuclei:
             side = max(30, bottom - top - 1, right - left - 1) * 0.25 * app.viewer.scene.camera.zoom
             assert side == pytest.approx(SHARE * min(app.viewer.canvas.size))
             assert app.page.pointed.text().startswith(self.cell(app, row, 0))
+            # a frame marks what the camera flew to: the nucleus lies in it, and the frame is around it
+            frame = app.viewer.layers["Overlay: chosen nucleus"]
+            np.testing.assert_allclose(frame.extent.world.mean(axis=0), centre)
+            low, high = frame.extent.world
+            assert (low < np.array([top, left]) * 0.25).all()
+            assert (high > np.array([bottom, right]) * 0.25).all()
+            assert app.viewer.layers.selection.active != frame
         app.qtbot.keyClick(app.page.nuclei.table, Qt.Key.Key_Down)
         assert app.page.flight.flying
 

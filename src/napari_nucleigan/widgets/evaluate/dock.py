@@ -109,7 +109,9 @@ class EvaluateLayers(Page):
         self.label_images.look()
         before = self.choices.pred, self.choices.truth
         self.choices.refresh()
-        if self._comparison is not None and (self.choices.pred, self.choices.truth) != before:
+        if (self._comparison is not None or self.running) and (self.choices.pred, self.choices.truth) != before:
+            if self.running:
+                self.bar.note("One of the two layers was removed: the comparison was stopped.")
             self._drop()
         elif any(gone := self.overlay.removed()):
             # To remove a layer is the same as not to ask for it.
@@ -150,6 +152,7 @@ class EvaluateLayers(Page):
             for place in (middle - reach, middle + reach)
         ]
         self.flight.to(*corners)
+        self.overlay.mark(self._comparison, layer, number)
         self._tell(number)
 
     def attach(self) -> None:
@@ -250,6 +253,7 @@ class EvaluateLayers(Page):
         self.canvas.remark("")
         self.table.show_comparison(comparison)
         self.nuclei.show_comparison(comparison)
+        self.overlay.mark(comparison, self._anchor, self.nuclei.in_hand)
         self.plots.show_comparison(comparison)
         for note in comparison.request.alignment.notes:
             self.bar.note(note)

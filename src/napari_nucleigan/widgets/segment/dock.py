@@ -67,6 +67,7 @@ class SegmentWidget(ModelDock):
         self._queue: deque[Image] = deque()
         self._made: list[Result | SlideShown] = []
         self._total = 0
+        self._leaving = False
         self._key: tuple[Any, ...] = ()
         self._part = WHOLE_IMAGE
 
@@ -116,6 +117,7 @@ class SegmentWidget(ModelDock):
         self.shapes.reset_choices()
         self._image_chosen()
         self.corrections.reset_choices()
+        self._leave_removed()
 
     def select_image(self, layer: Image) -> None:
         """Choose an image layer in the form."""
@@ -232,7 +234,18 @@ class SegmentWidget(ModelDock):
             self.select_image(image)
             self.run()
 
+    def _leave_removed(self) -> None:
+        """Stop to segment an image that was removed meanwhile, and go on with the next; a slide's results are files."""
+        if not self._runner.running or not self._queue or self._queue[0] in self._viewer.layers:
+            return
+        self._leaving = True  # the others are still wanted
+        self._runner.cancel()
+        self._leaving = False
+        self._next()
+
     def _next(self) -> None:
+        while self._queue and self._queue[0] not in self._viewer.layers:
+            self.bar.note(f"“{self._queue.popleft().name}” was removed: it is not segmented.")
         if not self._queue:
             self._update()
             self._show_figures()
@@ -253,11 +266,10 @@ class SegmentWidget(ModelDock):
 
     def _finished(self, result: Segmentation) -> None:
         layer = self._queue.popleft()
-        if layer in self._viewer.layers:
-            replace = self.form.rerun.currentData() == layers.REPLACE
-            self._made.append(self._results.show(layer, result, self._key, self._part, replace))
-            for note in result.notes:
-                self.bar.note(note)
+        replace = self.form.rerun.currentData() == layers.REPLACE
+        self._made.append(self._results.show(layer, result, self._key, self._part, replace))
+        for note in result.notes:
+            self.bar.note(note)
         self._next()
 
     def _finished_slide(self, shown: SlideShown) -> None:
@@ -274,6 +286,8 @@ class SegmentWidget(ModelDock):
         self._next()
 
     def _stopped(self) -> None:
+        if self._leaving:
+            return
         self._queue.clear()
         kept = self.slides.kept() if self.sender() is self.slides else ""
         self.bar.note(f"Cancelled. {kept}".strip())

@@ -11,6 +11,7 @@ from napari_nucleigan.widgets.base.fields import MARGIN, NO_MARGINS, column
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QObject
+    from qtpy.QtGui import QResizeEvent
     from qtpy.QtWidgets import QLabel, QWidget
 
 _LEAST_LINES = 4  # of text, that are to be seen of what scrolls
@@ -93,7 +94,7 @@ class Remarks(QScrollArea):
         Lines above which it scrolls.
     """
 
-    def __init__(self, label: QLabel, most_lines: int = 6) -> None:
+    def __init__(self, label: QLabel, most_lines: int = 7) -> None:
         super().__init__()
         self._label, self._most = label, most_lines
         self.setWidgetResizable(True)
@@ -112,16 +113,36 @@ class Remarks(QScrollArea):
         """Show a text, or nothing at all where it is empty."""
         self._label.setText(text)
         self.setVisible(bool(text))
+        self._fit()
         self.updateGeometry()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Let the label be as high as its text, so that the end of the text is the end of what scrolls."""
+        super().resizeEvent(event)
+        self._fit()
 
     def heightForWidth(self, width: int) -> int:
         """Ask for the height of the text."""
-        return min(self._label.heightForWidth(width), self._most * self.fontMetrics().lineSpacing())
+        return min(self._label.heightForWidth(width), self._most * self._line)
 
     def minimumSizeHint(self) -> QSize:
         """Ask for a line; the layout asks for the rest by the width that it has."""
-        return QSize(0, self.fontMetrics().lineSpacing())
+        return QSize(0, self._line)
 
     def sizeHint(self) -> QSize:
         """Ask for the text as it is now."""
         return QSize(0, self.heightForWidth(max(1, self.width())))
+
+    @property
+    def _line(self) -> int:
+        return self._label.fontMetrics().lineSpacing()
+
+    def _fit(self) -> None:
+        # Left to itself, a scroll bar that is there makes the text so narrow that it stays.
+        height = self._label.heightForWidth(max(1, self.width()))
+        if height <= self.height():
+            self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        else:
+            self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
+            height = self._label.heightForWidth(max(1, self.width() - self.verticalScrollBar().sizeHint().width()))
+        self._label.setFixedHeight(max(0, height))

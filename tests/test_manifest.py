@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from npe2 import PluginManifest
 
 import napari_nucleigan
+from napari_nucleigan.contributions.menus import SHOW_GLASS
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MANIFEST = Path(napari_nucleigan.__file__).with_name("napari.yaml")
@@ -76,6 +78,25 @@ def test_preferences_have_their_fields(manifest: PluginManifest) -> None:
         f"{group}.{name}" for group, page in manifest.contributions.configurations.items() for name in page.properties
     }
     assert fields == {"computing.device", "computing.tile", "folders.models", "folders.runs"}
+
+
+def test_a_dock_has_one_name_everywhere(manifest: PluginManifest) -> None:
+    commands = {command.id: command for command in manifest.contributions.commands}
+    names = [widget.display_name for widget in manifest.contributions.widgets]
+    for widget in manifest.contributions.widgets:
+        command = commands[widget.command]
+        assert (command.title, command.short_title) == (f"{widget.display_name} (NucleiGAN)", widget.display_name)
+    for page in [*(REPOSITORY / "docs").rglob("*.md"), REPOSITORY / "README.md"]:
+        for entry in re.findall(r"\*\*(?:Plugins|Layers|File) >[^*]+\*\*", page.read_text("utf-8")):
+            last = " ".join(entry.strip("*").split(" > ")[-1].split())
+            assert last in (*names, "NucleiGAN", SHOW_GLASS, "Open Sample"), f"{page}: {entry}"
+
+
+def test_the_palette_offers_only_what_it_can_run(manifest: PluginManifest) -> None:
+    contributions = manifest.contributions
+    called_with_a_file = {item.command for item in (*contributions.readers, *contributions.writers)}
+    for command in contributions.commands:
+        assert (command.enablement == "False") == (command.id in called_with_a_file), command.id
 
 
 def test_every_command_is_used_and_every_use_is_a_command(manifest: PluginManifest) -> None:

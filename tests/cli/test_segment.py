@@ -121,3 +121,13 @@ def test_a_folder_that_refuses_is_one_line(
     assert done.stdout == ""
     (line,) = done.stderr.strip().splitlines()
     assert "the file system is read-only; choose a folder that you may write to" in line
+
+
+def test_pixel_sizes_are_asked_for_before_anything_is_computed(
+    folder: Path, tmp_path: Path, nucleigan: Callable[..., Result]
+) -> None:
+    done = nucleigan("segment", folder, "-o", tmp_path / "out", "--model", "tiny", "--device", "cpu")
+    assert done.exit_code == 1
+    assert "3 of 3 images have no pixel size" in done.stderr
+    assert "--mpp" in done.stderr
+    assert not list((tmp_path / "out").glob("*.tif"))

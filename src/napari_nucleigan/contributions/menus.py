@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 
+from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.contributions.layers import image_layer, labels_layer
 from napari_nucleigan.data.images import samples
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari.layers import Layer
     from napari.viewer import Viewer
 
     from napari_nucleigan.contributions.layers import LayerData
+    from napari_nucleigan.data.images.files import HEImage
 
 GLASS = ("label", "macro")
 """Pictures of the glass that are shown, in this order."""
@@ -96,9 +102,59 @@ def synthetic_he() -> list[LayerData]:
 
 def skin() -> list[LayerData]:
     """Open a real H&E section of skin; downloaded by scikit-image the first time."""
-    return [image_layer(samples.skin(), name="Skin, H&E at 10x")]
+    return _arriving("Skin, H&E at 10x", samples.skin, (960, 1280))
 
 
 def immunohistochemistry() -> list[LayerData]:
     """Open a real section of colon that is not H&E but immunohistochemistry."""
     return [image_layer(samples.immunohistochemistry(), name="Colon, IHC (not H&E)")]
+
+
+def _arriving(title: str, load: Callable[[], HEImage], shape: tuple[int, int]) -> list[LayerData]:
+    """Let a picture stand where a sample will be: a download may take minutes, above all where there is no network.
+
+    Without a window there is nothing to keep free, and the sample itself is returned.
+    """
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is None:
+        return [image_layer(load(), name=title)]
+    from napari.qt.threading import create_worker
+
+    # napari keeps all workers for ever: this one must not keep the viewer.
+    place, window = uuid4().hex, weakref.ref(viewer)
+    create_worker(
+        _load,
+        load,
+        _connect={"returned": lambda found: _arrived(window(), place, title, found)},
+        _progress={"desc": f"loading {title}"},
+    )
+    known = {"view": "loading", "sample": place}
+    arguments = {"name": f"{title} (loading…)", "rgb": True, "metadata": {"nucleigan": known}}
+    return [(np.full((*shape, 3), 255, np.uint8), arguments, "image")]
+
+
+def _load(load: Callable[[], HEImage]) -> HEImage | str:
+    """Load a sample, or say why not: napari would show an error with its traceback."""
+    try:
+        return load()
+    except NucleiganError as error:
+        return str(error)
+
+
+def _arrived(viewer: Viewer | None, place: str, title: str, found: HEImage | str) -> None:
+    """Put a sample where its place is kept, unless the user has removed that."""
+    from napari.layers import Layer
+    from napari.utils.notifications import show_error
+
+    kept = [layer for layer in viewer.layers if _known(layer).get("sample") == place] if viewer is not None else []
+    if viewer is None or not kept:
+        return
+    at = viewer.layers.index(kept[0])
+    viewer.layers.remove(kept[0])
+    if isinstance(found, str):
+        show_error(found)
+        return
+    viewer.layers.insert(at, Layer.create(*image_layer(found, name=title)))
+    viewer.reset_view()

@@ -326,6 +326,27 @@ def local_density(points: Float64Array, centres: Float64Array, radius: float, sh
 _MAX_LABEL = np.iinfo(np.int32).max
 
 
+def looks_like_labels(values: npt.NDArray[Any]) -> bool:
+    """Guess from its values whether an array holds labels, and no grey image.
+
+    Integers of 32 bits or more are taken for labels: no camera writes them. Others are if there is background (0), and
+    most of the other values lie mostly beside themselves, which those of a grey image do not.
+
+    Parameters
+    ----------
+    values : ndarray
+        Any array.
+    """
+    if values.ndim != 2 or values.dtype.kind not in "uib" or values.size == 0 or values.min() < 0:
+        return False
+    if values.dtype.itemsize > 2:
+        return True
+    first = values[:, :-1]
+    count = np.bincount(first.ravel())[1:]
+    beside = np.bincount(first[first == values[:, 1:]], minlength=count.size + 1)[1:]
+    return bool((values == 0).any() and count.any() and np.median(beside[count > 0] / count[count > 0]) >= 0.5)
+
+
 def check_labels(labels: npt.NDArray[Any], name: str = "The array") -> npt.NDArray[Any]:
     """Make sure that an array is a label image.
 

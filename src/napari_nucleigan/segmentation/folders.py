@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_nucleigan.base.devices import choose_device
-from napari_nucleigan.base.errors import OutputError, explain
+from napari_nucleigan.base.errors import ImageError, OutputError, explain
 from napari_nucleigan.base.events import FileState, Job, Note, Progress, relay
 from napari_nucleigan.base.files import check_writable, disk_is_full
 from napari_nucleigan.models import load_model, read_card, resolve
@@ -23,6 +23,7 @@ from napari_nucleigan.segmentation.formats import (
     write_result,
 )
 from napari_nucleigan.segmentation.image import segment
+from napari_nucleigan.segmentation.pixel_sizes import ask_for_pixel_size, without_pixel_size
 from napari_nucleigan.segmentation.segmenter import Decoding
 from napari_nucleigan.segmentation.settings import SegmentSettings
 from napari_nucleigan.segmentation.slides.job import segment_slide
@@ -170,8 +171,8 @@ def segment_files(
     Raises
     ------
     ImageError, OutputError
-        As `plan_files`, before anything is done; and `OutputError` where the disk is full or the folder takes no files,
-        which ends the work.
+        As `plan_files`, before anything is done; `ImageError` also where images have no pixel size and the settings
+        give none; `OutputError` where the disk is full or the folder takes no files, which ends the work.
     ModelError, DeviceError
         If the model or the device cannot be used.
     """
@@ -198,6 +199,12 @@ def segment_files(
         yield Progress(0, _STEPS * len(tasks), "loading the model")
         model = model or load_model(settings.model, "segmenter")
         choose_device(settings.device)  # one that is not there would fail each image
+        if not settings.mpp:
+            begun = [task for task, result in zip(tasks, earlier, strict=True) if result is None]
+            looking = Progress(0, _STEPS * len(tasks), "looking at the pixel sizes")
+            missing = yield from relay(without_pixel_size(begun), lambda _: looking)
+            if text := ask_for_pixel_size(missing, len(tasks), "give its microns, as by --mpp 0.25"):
+                raise ImageError(text)
     results: list[FileResult] = []
     course = _Course(tasks, earlier.count(None))
     try:

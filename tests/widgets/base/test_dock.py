@@ -22,7 +22,7 @@ from napari_nucleigan.training.recipes import SegmenterRecipe
 from napari_nucleigan.training.runs.processes import RunProcess, reap, start
 from napari_nucleigan.training.runs.run_library import list_runs
 from napari_nucleigan.training.runs.status import RunState, state_of
-from napari_nucleigan.widgets.base.dock import Figures, RunBar, figures
+from napari_nucleigan.widgets.base.run_bar import Figures, RunBar, figures
 from napari_nucleigan.widgets.batch.dock import BatchWidget
 from napari_nucleigan.widgets.evaluate.dock import EvaluateWidget
 from napari_nucleigan.widgets.masks.dock import MasksWidget

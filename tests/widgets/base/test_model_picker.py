@@ -6,12 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+pytest.importorskip("qtpy.QtWidgets", reason="no Qt binding is installed")
+from qtpy.QtCore import Qt
+
 from napari_nucleigan.base.events import run
 from napari_nucleigan.models import ModelCard
-from napari_nucleigan.widgets.base.model_picker import model_details, model_summary, take_inventory
+from napari_nucleigan.widgets.base.model_picker import MethodForm, model_details, model_summary, take_inventory
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pytestqt.qtbot import QtBot
+
+LONG = 60_000
 
 
 def test_inventory(models: Path) -> None:
@@ -19,6 +26,46 @@ def test_inventory(models: Path) -> None:
     assert list(found.models) == ["segmenter"]
     assert str(models / "tiny.safetensors") in [str(file.path) for file in found.models["segmenter"]]
     assert found.devices[0].name == "auto"
+
+
+@pytest.fixture
+def form(qtbot: QtBot) -> MethodForm:
+    made = MethodForm()
+    made.add_method()
+    qtbot.addWidget(made)
+    return made
+
+
+def test_a_file_that_is_no_model_is_listed_with_its_reason_and_not_chosen(
+    form: MethodForm, models: Path, qtbot: QtBot
+) -> None:
+    (models / "a_cut.safetensors").write_bytes((models / "tiny.safetensors").read_bytes()[:-100])
+    with qtbot.waitSignal(form.picker.ready, timeout=LONG):
+        form.picker.look()
+    names = [form.model.itemText(at) for at in range(form.model.count())]
+    assert names[-1] == "a_cut (unreadable)"
+    assert "cut short" in form.model.itemData(len(names) - 1, Qt.ItemDataRole.ToolTipRole)
+    assert not form.model.model().item(len(names) - 1).isEnabled()
+    assert form.picker.path == str(models / "tiny.safetensors")
+    assert form.problem() == ""
+
+
+def test_only_after_a_look_it_is_said_that_there_is_no_model(
+    form: MethodForm, monkeypatch: pytest.MonkeyPatch, qtbot: QtBot, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NUCLEIGAN_MODELS", str(tmp_path))
+    monkeypatch.setattr("napari_nucleigan.models.registry._BUNDLED", tmp_path)
+    (tmp_path / "bad.safetensors").write_bytes(b"nothing")
+    assert form.problem() == "Looking for models and devices…"
+    said = []
+    form.changed.connect(lambda: said.append(form.problem()))
+    with qtbot.waitSignal(form.picker.ready, timeout=LONG):
+        form.picker.look()
+        assert form.problem() == "Looking for models and devices…"
+    assert form.problem().startswith("No model is installed")
+    assert said == [form.problem()] * len(said)
+    assert form.model.currentIndex() == -1
+    assert form.picker.path == ""
 
 
 def card(**more: Any) -> ModelCard:

@@ -101,6 +101,18 @@ def test_a_folder_is_segmented_and_then_skipped(app: App) -> None:
     assert all(path.stat().st_mtime_ns != before for path, before in written.items())
 
 
+def test_images_without_a_pixel_size_are_asked_for_before_run(app: App, tiny_he: Callable) -> None:
+    write_image(app.images / "unknown.png", tiny_he(96, 96, 14, 5)[0])
+    app.form.images.line.setText(str(app.images))
+    app.form.out.line.setText(str(app.out))
+    app.wait(lambda: "1 of 4 images have no pixel size" in app.bar.problem.text())
+    assert app.form.remark.text() == "4 images · 1 without pixel size"
+    assert not app.bar.run_button.isEnabled()
+    app.form.mpp.setValue(0.25)
+    assert app.bar.run_button.isEnabled()
+    assert [result.provenance["mpp"] for result in app.run()] == [0.25] * 4
+
+
 def test_it_says_what_is_missing_before_it_can_run(app: App, tmp_path: Path) -> None:
     def problem() -> str:
         assert not app.bar.run_button.isEnabled()

@@ -134,8 +134,8 @@ def test_two_layers_are_compared_on_the_image(both: App, pair: tuple[Any, Any]) 
     assert table.value("average_hausdorff") == f"{expected['average_hausdorff'] * 0.25:.2f} µm"
     assert table.value("n_truth") == str(expected["n_truth"])
     # counts of the table are those of the picture, and each nucleus is marked once
-    assert app.names == ["manual", "found", "found against manual", "manual outlines"]
-    picture = app.viewer.layers["found against manual"]
+    assert app.names == ["manual", "found", "Overlay: found against manual", "Overlay: outlines of manual"]
+    picture = app.viewer.layers["Overlay: found against manual"]
     assert picture.opacity > 0.8  # the colours of the labels below do not pass for outcomes
     numbers = np.unique(picture.data[picture.data > 0])
     outcomes = dict(zip(picture.features["index"], picture.features["outcome"], strict=True))
@@ -150,7 +150,7 @@ def test_two_layers_are_compared_on_the_image(both: App, pair: tuple[Any, Any]) 
     # the picture lies on the truth, and the hand stays where it was
     np.testing.assert_allclose(picture.data_to_world((7, 9)), app.viewer.layers["manual"].data_to_world((7, 9)))
     assert app.viewer.layers.selection.active == app.viewer.layers["found"]
-    outlines = app.viewer.layers["manual outlines"]
+    outlines = app.viewer.layers["Overlay: outlines of manual"]
     assert set(np.unique(outlines.data)) == {0, 1}
     assert not (outlines.data.astype(bool) & (pair[0] == 0)).any()
     assert f"AJI {expected['aji']:.3f}" in app.page.bar.figures.text()
@@ -165,7 +165,7 @@ def test_colours_tell_outcomes_and_iou(both: App) -> None:
     found = app.compare()
     for look in (OUTCOME, IOU):
         app.choose(app.form.look, look)
-        layer = app.viewer.layers["found against manual"]
+        layer = app.viewer.layers["Overlay: found against manual"]
         seen = layer.colormap.map(layer.data)
         for number, name, iou in zip(found.nuclei.id, found.nuclei.names, found.nuclei.iou, strict=True):
             colour = seen[found.picture == number]
@@ -179,7 +179,7 @@ def test_what_is_shown_can_be_chosen(both: App) -> None:
     app = both
     app.compare()
     app.choose(app.form.look, NOTHING)
-    assert app.names == ["manual", "found", "manual outlines"]
+    assert app.names == ["manual", "found", "Overlay: outlines of manual"]
     app.form.outlines.click()
     assert app.names == ["manual", "found"]
     app.form.score.click()
@@ -187,13 +187,13 @@ def test_what_is_shown_can_be_chosen(both: App) -> None:
     app.choose(app.form.look, IOU)
     app.form.outlines.click()
     app.form.score.click()
-    assert app.names == ["manual", "found", "found against manual", "manual outlines"]
+    assert app.names == ["manual", "found", "Overlay: found against manual", "Overlay: outlines of manual"]
     assert app.form.look.currentData() == IOU
     assert len(app.page.canvas.text) == 7
     # to remove a layer is to ask for it no more
-    app.viewer.layers.remove("found against manual")
+    app.viewer.layers.remove("Overlay: found against manual")
     assert app.form.look.currentData() == NOTHING
-    app.viewer.layers.remove("manual outlines")
+    app.viewer.layers.remove("Overlay: outlines of manual")
     assert not app.form.outlines.isChecked()
     app.viewer.layers["found"].paint((3, 3), 77)
     app.settled()
@@ -205,7 +205,7 @@ def test_what_is_shown_can_be_chosen(both: App) -> None:
     assert [layer.name for layer in mask_layers(app.viewer)] == ["found", "manual"]
     assert app.form.pred.count() == 2
     # nobody paints in the picture by mistake
-    assert not app.viewer.layers["found against manual"].editable
+    assert not app.viewer.layers["Overlay: found against manual"].editable
 
 
 def test_swap_and_other_layers(both: App, pair: tuple[Any, Any]) -> None:
@@ -214,7 +214,7 @@ def test_swap_and_other_layers(both: App, pair: tuple[Any, Any]) -> None:
     with app.qtbot.waitSignal(app.page.compared, timeout=LONG) as blocker:
         app.click(app.form.swap)
     assert blocker.args[0].inspection.scores.aji == pytest.approx(evaluate(*pair[::-1]).aji)
-    assert app.names == ["manual", "found", "manual against found", "found outlines"]
+    assert app.names == ["manual", "found", "Overlay: manual against found", "Overlay: outlines of found"]
     app.viewer.add_labels(pair[0].copy(), name="third", **MICRONS)
     assert app.page.comparison is not None  # a new layer changes nothing
     with app.qtbot.waitSignal(app.page.compared, timeout=LONG) as blocker:
@@ -295,7 +295,7 @@ def test_layers_are_compared_where_they_lie(app: App, pair: tuple[Any, Any], kin
     assert found.counts == expected.counts
     assert found.scores.aji == pytest.approx(expected.scores.aji)
     assert found.scores.average_hausdorff == pytest.approx(expected.scores.average_hausdorff)
-    picture, manual = app.viewer.layers["found against manual"], app.viewer.layers["manual"]
+    picture, manual = app.viewer.layers["Overlay: found against manual"], app.viewer.layers["manual"]
     number = int(np.argmax(np.where(found.nuclei.names == "matched", found.nuclei.area, 0)))
     middle = np.array([found.nuclei.row[number], found.nuclei.column[number]])
     at = manual.world_to_data(picture.data_to_world(middle))
@@ -312,6 +312,21 @@ def test_layers_are_compared_where_they_lie(app: App, pair: tuple[Any, Any], kin
     units = app.viewer.layers.units
     factor = 1.0 if units is None or units[0] == picture.units[0] else 1e-3
     np.testing.assert_allclose(app.viewer.scene.camera.center[-2:], np.array(centre) * factor, rtol=1e-3)
+
+
+def test_a_layer_that_is_removed_ends_the_comparison(app: App, tiny_he: Callable) -> None:
+    labels = np.tile(tiny_he(200, 200, 40, 1)[1], (6, 6))
+    for name in ("manual", "found"):
+        app.viewer.add_labels(labels.copy(), name=name, **MICRONS)
+    app.click(app.page.bar.run_button)
+    assert app.page.running
+    app.viewer.layers.remove("found")
+    assert not app.page.running
+    assert "was removed" in app.page.bar.notes.text()
+    assert app.page.comparison is None
+    app.qtbot.wait(300)
+    assert app.names == ["manual"]
+    assert not app.errors()
 
 
 def test_pointing_at_a_nucleus_tells_what_became_of_it(both: App) -> None:
@@ -336,7 +351,7 @@ def test_pointing_at_a_nucleus_tells_what_became_of_it(both: App) -> None:
     assert app.page.pointed.text().startswith("Point at")
     # napari's own status line knows it too, where the picture is in hand
     app.choose(app.form.look, OUTCOME)
-    layer = app.viewer.layers["found against manual"]
+    layer = app.viewer.layers["Overlay: found against manual"]
     place = np.argwhere(found.picture == 1)[0]
     status = layer.get_status(layer.data_to_world(place), world=True)
     assert f"outcome: {found.nucleus(1)['outcome']}" in status["value"]
@@ -395,6 +410,13 @@ class TestNuclei:
             side = max(30, bottom - top - 1, right - left - 1) * 0.25 * app.viewer.scene.camera.zoom
             assert side == pytest.approx(SHARE * min(app.viewer.canvas.size))
             assert app.page.pointed.text().startswith(self.cell(app, row, 0))
+            # a frame marks what the camera flew to: the nucleus lies in it, and the frame is around it
+            frame = app.viewer.layers["Overlay: chosen nucleus"]
+            np.testing.assert_allclose(frame.extent.world.mean(axis=0), centre)
+            low, high = frame.extent.world
+            assert (low < np.array([top, left]) * 0.25).all()
+            assert (high > np.array([bottom, right]) * 0.25).all()
+            assert app.viewer.layers.selection.active != frame
         app.qtbot.keyClick(app.page.nuclei.table, Qt.Key.Key_Down)
         assert app.page.flight.flying
 
@@ -590,13 +612,13 @@ def test_opening_from_the_layers_menu(make_napari_viewer_proxy: Callable) -> Non
 def test_closed_and_opened_again_it_takes_over_its_layers(both: App) -> None:
     app = both
     app.compare()
-    opacity = app.viewer.layers["found against manual"].opacity = 0.3
+    opacity = app.viewer.layers["Overlay: found against manual"].opacity = 0.3
     app.viewer.window.remove_dock_widget(app.widget)
     # what was made stays, what would grow stale on the canvas does not
-    assert app.names == ["manual", "found", "found against manual", "manual outlines"]
+    assert app.names == ["manual", "found", "Overlay: found against manual", "Overlay: outlines of manual"]
     assert app.page.canvas.text == []
     other = App(app.viewer, app.qtbot)
     assert other.form.pred.count() == 2
     other.compare()
-    assert other.names == ["manual", "found", "found against manual", "manual outlines"]
-    assert other.viewer.layers["found against manual"].opacity == opacity
+    assert other.names == ["manual", "found", "Overlay: found against manual", "Overlay: outlines of manual"]
+    assert other.viewer.layers["Overlay: found against manual"].opacity == opacity

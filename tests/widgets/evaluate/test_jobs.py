@@ -52,10 +52,10 @@ class App:
         assert found.scores == expected.scores
         np.testing.assert_array_equal(found.picture, expected.picture)
         assert self.page.table.value("aji") == f"{expected.scores.aji:.3f}"
-        layer = self.viewer.layers["pred against truth"]
+        layer = self.viewer.layers["Overlay: pred against truth"]
         assert len(np.unique(layer.data[layer.data > 0])) == len(expected.nuclei)
         np.testing.assert_array_equal(layer.data > 0, expected.picture > 0)
-        np.testing.assert_array_equal(self.viewer.layers["truth outlines"].data > 0, expected.contours > 0)
+        np.testing.assert_array_equal(self.viewer.layers["Overlay: outlines of truth"].data > 0, expected.contours > 0)
         assert f"■ missed {expected.counts['missed']}" in self.page.canvas.text
 
 
@@ -176,7 +176,7 @@ def test_other_shapes_and_other_kinds_of_data(app: App, truth: Any) -> None:
     app.settled()
     found = app.page.comparison.inspection
     assert found.picture.shape == (100, 200)
-    assert app.viewer.layers["pred against truth"].data.shape == (100, 200)
+    assert app.viewer.layers["Overlay: pred against truth"].data.shape == (100, 200)
     assert app.page.form.look.currentData() == "outcome"
     app.pred.data = truth
     app.assert_in_step()

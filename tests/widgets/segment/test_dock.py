@@ -468,6 +468,22 @@ def test_opening_from_the_plugins_menu(make_napari_viewer_proxy: Callable, qtbot
         pass
 
 
+def test_a_run_ends_where_its_image_is_removed_and_goes_on_with_the_others(app: App, tiny_he: Callable) -> None:
+    large = app.viewer.add_image(np.tile(tiny_he(200, 200, 40, 1)[0], (15, 15, 1)), name="large", **MICRONS)
+    small = app.viewer.add_image(tiny_he(96, 96, 14, 2)[0], name="small", **MICRONS)
+    app.viewer.layers.move(0, 1)  # the topmost comes first
+    app.choose(app.form.image, form.ALL_IMAGES)
+    with app.qtbot.waitSignal(app.widget.done, timeout=LONG) as blocker:
+        app.click_run()
+        app.qtbot.waitUntil(lambda: app.bar.progress.maximum() > 1, timeout=LONG)
+        app.viewer.layers.remove(large)
+        assert app.widget.running
+    (result,) = blocker.args[0]
+    assert result.image == small
+    assert "“large” was removed: it is not segmented." in app.bar.notes.text()
+    assert not app.errors()
+
+
 def test_layer_removed_in_the_middle_of_a_run(app: App, tile: tuple[Any, Any]) -> None:
     app.viewer.add_image(tile[0], **MICRONS)
     with app.qtbot.waitSignal(app.widget.done, timeout=LONG) as blocker:

@@ -2,143 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from napari.utils.notifications import show_error, show_info, show_warning
-from qtpy.QtCore import QEvent, QTimer, Signal
+from qtpy.QtCore import QEvent, QSize, QTimer, Signal
 from qtpy.QtWidgets import (
     QApplication,
-    QHBoxLayout,
-    QProgressBar,
+    QDockWidget,
+    QMainWindow,
     QSizePolicy,
     QWidget,
 )
 
 from napari_nucleigan.base.errors import NucleiganError
-from napari_nucleigan.base.events import Note, duration
-from napari_nucleigan.widgets.base.fields import NO_MARGINS, column, push_button, set_text, small_label, warning_style
+from napari_nucleigan.base.events import Note
+from napari_nucleigan.widgets.base.fields import NO_MARGINS, column, warning_style
 from napari_nucleigan.widgets.base.path_fields import ask_file
 from napari_nucleigan.widgets.base.preferences import preferences
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from napari.viewer import Viewer
     from qtpy.QtWidgets import QTabWidget
 
     from napari_nucleigan.base.events import Progress
+    from napari_nucleigan.widgets.base.run_bar import RunBar
 
 
-@dataclass(frozen=True)
-class Figures:
-    """What is said of an image that was segmented.
-
-    Attributes
-    ----------
-    nuclei : int
-        How many were found.
-    seconds : float
-        Time that it took.
-    mpp : float
-        Microns per pixel of the image.
-    model : str
-        Name of the model.
-    """
-
-    nuclei: int
-    seconds: float
-    mpp: float
-    model: str
-
-
-class RunBar(QWidget):
-    """Two buttons, a progress bar with the time left, and the lines below them.
-
-    Parameters
-    ----------
-    run_tip : str
-        What Run does.
-    """
-
-    run_clicked = Signal()
-    cancel_clicked = Signal()
-    figures_changed = Signal(str)
-    """The line of figures."""
-
-    def __init__(self, run_tip: str) -> None:
-        super().__init__()
-        self._run_tip = run_tip
-        self._messages: list[str] = []
-        self.run_button = push_button("Run")
-        self.cancel_button = push_button("Cancel", "Stop at once. Results already made stay.")
-        self.progress = QProgressBar()
-        self.problem = small_label()
-        self.figures = small_label()
-        self.notes = small_label()
-        font = self.figures.font()
-        font.setBold(True)
-        self.figures.setFont(font)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.run_button, 2)
-        buttons.addWidget(self.cancel_button, 1)
-        parts = (buttons, self.progress, self.problem, self.figures, self.notes)
-        column(*parts, inside=self, margins=NO_MARGINS, stretch=False)
-        self.run_button.clicked.connect(lambda: self.run_clicked.emit())
-        self.cancel_button.clicked.connect(lambda: self.cancel_clicked.emit())
-
-    def set_state(self, running: bool, problem: str) -> None:
-        """Enable what can be pressed, and say why Run cannot."""
-        self.run_button.setEnabled(not running and not problem)
-        self.run_button.setToolTip(problem or self._run_tip)
-        self.cancel_button.setEnabled(running)
-        self.progress.setVisible(running)
-        set_text(self.problem, "" if running else problem)
-
-    def begin(self) -> None:
-        """Clear what was said of the run before."""
-        self._messages = []
-        set_text(self.notes, "")
-        self.progress.setRange(0, 0)
-        self.progress.setFormat("starting…")
-
-    def show_progress(self, event: Progress, prefix: str = "") -> None:
-        """Show how far the run has come."""
-        self.progress.setRange(0, max(0, event.total))
-        self.progress.setValue(event.done)
-        left = "" if event.seconds_left is None else f" · {duration(event.seconds_left)} left"
-        self.progress.setFormat(f"{prefix}{event.what}{left}")
-
-    def note(self, text: str) -> None:
-        """Add a line to the notes, once."""
-        if text not in self._messages:
-            self._messages.append(text)
-        set_text(self.notes, "\n".join(self._messages))
-
-    def show_figures(self, images: Sequence[Figures]) -> None:
-        """Show the line of figures of a run."""
-        text = figures(images)
-        set_text(self.figures, text)
-        self.figures_changed.emit(text)
-
-
-def figures(images: Sequence[Figures]) -> str:
-    """One line of figures on a run: nuclei, seconds, microns per pixel, model."""
-    if not images:
-        return ""
-    count = sum(one.nuclei for one in images)
-    seconds = sum(one.seconds for one in images)
-    scales = sorted({one.mpp for one in images})
-    parts = [
-        "1 nucleus" if count == 1 else f"{count} nuclei",
-        f"{seconds:.1f} s" if seconds < 60 else duration(seconds),
-        " to ".join(f"{mpp:.3g}" for mpp in (scales[:1] + scales[1:][-1:])) + " µm per pixel",
-        images[0].model,
-    ]
-    if len(images) > 1:
-        parts.insert(0, f"{len(images)} images")
-    return " · ".join(parts)
+_USUAL_WIDTH = 340
 
 
 class Jobs(Protocol):
@@ -302,6 +195,8 @@ class Dock(Page):
         super().__init__()
         self._viewer = napari_viewer
         self._preferences = preferences()
+        # A tab that was just added is not laid out yet.
+        self._raise = self._after(0, lambda: self.parent().raise_())
         napari_viewer.events.theme.connect(self._theme)
         # A docked widget never sees a close event; `event` below and this are what there is.
         app = QApplication.instance()
@@ -315,18 +210,39 @@ class Dock(Page):
                 self.shut_down()
             else:
                 self._docked()
+                if isinstance(frame := self.parent(), QDockWidget):
+                    # It is in no window yet. Once it is, the user may put it anywhere.
+                    frame.dockLocationChanged.connect(self._join)
         return bool(super().event(event))
 
     def _docked(self) -> None:
         """Begin: the widget was put into a window."""
 
+    def _join(self) -> None:
+        """Lie as a tab before the docks of this plugin: below one another, each would have a part of the height."""
+        frame = self.parent()
+        frame.dockLocationChanged.disconnect(self._join)
+        window = frame.parent()
+        if not isinstance(window, QMainWindow):
+            return
+        area = window.dockWidgetArea(frame)
+        for other in reversed(window.findChildren(QDockWidget)):
+            ours = other is not frame and isinstance(other.widget(), Dock)
+            if ours and not other.isFloating() and window.dockWidgetArea(other) == area:
+                window.tabifyDockWidget(other, frame)
+                self._raise.start()
+                return
+
     def _theme(self, event: object = None) -> None:
         self.set_theme(self._viewer.theme)
 
-    def _fill(self, content: QWidget, least_width: int = 340) -> None:
+    def sizeHint(self) -> QSize:
+        """Ask for what the contents need, and not for less than looks well."""
+        return super().sizeHint().expandedTo(QSize(_USUAL_WIDTH, 0))
+
+    def _fill(self, content: QWidget) -> None:
         """Show a widget on all of the dock."""
         column(content, inside=self, margins=NO_MARGINS, tall=content)
-        self.setMinimumWidth(least_width)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
 

@@ -12,27 +12,26 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
     QFormLayout,
-    QFrame,
     QHBoxLayout,
     QLabel,
     QLayout,
     QMenu,
     QPushButton,
-    QScrollArea,
     QSizePolicy,
     QSpacerItem,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 from superqt import QLabeledDoubleSlider
 
 from napari_nucleigan.base.errors import NucleiganError
+from napari_nucleigan.widgets.base.inputs import Choices, Number, WholeNumber, expanding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from napari.layers import Layer
+    from qtpy.QtWidgets import QSpinBox
 
 Widget = TypeVar("Widget", bound=QWidget)
 
@@ -44,7 +43,6 @@ NO_MARGINS = (0, 0, 0, 0)
 GAP = 6
 """Pixels between groups of fields."""
 
-NO_MARGINS = (0, 0, 0, 0)
 MARGIN = 6
 """Pixels around the parts of a page."""
 
@@ -55,8 +53,8 @@ _CHANGES = ("changed", "currentIndexChanged", "valueChanged", "textChanged", "to
 
 
 def combo(choices: dict[str, Any], tip: str) -> QComboBox:
-    """Make a combo box of labels and values that never forces its column wider."""
-    box = narrow(QComboBox(), tip)
+    """Make a combo box of labels and values with room for short labels."""
+    box = Choices(tip, max(map(len, choices), default=0))
     for label, value in choices.items():
         box.addItem(label, value)
     return box
@@ -79,16 +77,9 @@ def list_layers(box: QComboBox, layers: Sequence[Layer]) -> None:
     list_choices(box, ((layer.name, layer.unique_id) for layer in layers), chosen)
 
 
-def narrow(box: QComboBox, tip: str) -> QComboBox:
-    """Keep a combo box from forcing its column wider, and explain it."""
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setMinimumContentsLength(8)
-    return expanding(box, tip)
-
-
 def spin(top: float, step: float, decimals: int, zero: str, unit: str, tip: str) -> QDoubleSpinBox:
     """Make a number field from 0 to `top`, where 0 reads as `zero`."""
-    box = expanding(QDoubleSpinBox(), tip)
+    box = expanding(Number(), tip)
     box.setRange(0.0, top)
     box.setDecimals(decimals)
     box.setSingleStep(step)
@@ -120,18 +111,11 @@ def objective_button(field: QDoubleSpinBox) -> QPushButton:
 
 def whole(low: int, high: int, value: int, unit: str, tip: str) -> QSpinBox:
     """Make a field for a whole number."""
-    box = expanding(QSpinBox(), tip)
+    box = expanding(WholeNumber(), tip)
     box.setRange(low, high)
     box.setValue(value)
     box.setSuffix(unit)
     return box
-
-
-def expanding(field: Widget, tip: str) -> Widget:
-    """Let a field take the width that is left, and explain it."""
-    field.setToolTip(tip)
-    field.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    return field
 
 
 def check(text: str, tip: str, checked: bool = False) -> QCheckBox:
@@ -258,6 +242,8 @@ def form_layout(widget: QWidget) -> QFormLayout:
     form.setContentsMargins(0, 0, 0, 0)
     form.setVerticalSpacing(5)
     form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    # A large font on a small screen: a field goes below its name before it is cut off.
+    form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
     form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
     return form
 
@@ -318,16 +304,6 @@ class Form(QWidget):
     def add_gap(self) -> None:
         """Set a group of fields apart from the one above."""
         self.rows.addItem(QSpacerItem(0, GAP))
-
-
-def scrolled(inner: QWidget) -> QScrollArea:
-    """Let a part scroll up and down where it does not fit."""
-    area = QScrollArea()
-    area.setWidgetResizable(True)
-    area.setFrameShape(QFrame.Shape.NoFrame)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    area.setWidget(inner)
-    return area
 
 
 def add_row(form: QFormLayout, text: str, field: QWidget, button: QWidget | None = None) -> None:

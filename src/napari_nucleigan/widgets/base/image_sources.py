@@ -147,7 +147,7 @@ def load_images(paths: Sequence[str | Path]) -> Job[list[LayerData]]:
     if len(files) > MOST_IMAGES:
         yield Note(
             f"Only the first {MOST_IMAGES} of {len(files)} images were opened; segment so many "
-            "with the widget “Segment a folder”, or with “nucleigan segment FOLDER -o OUT”.",
+            "with “Segment a folder”, or with “nucleigan segment FOLDER -o OUT”.",
             "warning",
         )
         files = files[:MOST_IMAGES]

@@ -6,8 +6,11 @@ import colorsys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
+
+from napari_nucleigan.labels.regions import looks_like_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,12 +34,36 @@ Box = tuple[int, int, int, int]
 CONTOUR = 2
 """Nuclei are drawn as outlines of so many pixels, so that the stain stays in view."""
 
+_LOOK = 1024  # side in pixels of the part that tells labels from an image
+_looked_at: WeakKeyDictionary[Image, tuple[Any, bool]] = WeakKeyDictionary()
+
 LARGE = 64_000_000
 """Pixels above which an image is a slide: no array of its size is made."""
 
 
 def image_layers(viewer: Viewer) -> list[Image]:
-    """All image layers of a viewer that hold something of their own, the topmost first."""
+    """All image layers of a viewer that hold something of their own, and no labels, the topmost first."""
+    return [layer for layer in _own_images(viewer) if not holds_labels(layer)]
+
+
+def label_images(viewer: Viewer) -> list[Image]:
+    """All image layers that hold labels: napari makes an image of whatever it has no better reader for."""
+    return [layer for layer in _own_images(viewer) if holds_labels(layer)]
+
+
+def holds_labels(layer: Image) -> bool:
+    """Whether an image holds labels, as far as its middle tells."""
+    if layer.ndim != 2 or layer.rgb or np.dtype(layer.dtype).kind not in "iub":
+        return False
+    known = _looked_at.get(layer)
+    if known is None or known[0] is not layer.data:
+        whole = layer.data[-1] if layer.multiscale else layer.data
+        middle = tuple(slice(max(0, length - _LOOK) // 2, (length + _LOOK) // 2) for length in whole.shape)
+        known = _looked_at[layer] = layer.data, looks_like_labels(np.asarray(whole[middle]))
+    return known[1]
+
+
+def _own_images(viewer: Viewer) -> list[Image]:
     from napari.layers import Image
 
     return [layer for layer in reversed(viewer.layers) if isinstance(layer, Image) and view_kind(layer) is None]

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from qtpy.QtWidgets import QComboBox, QFormLayout, QWidget
 
+    from napari_nucleigan.base.errors import NucleiganError
     from napari_nucleigan.models import Kind, ModelCard
 
 
@@ -59,18 +60,20 @@ TIPS = {name: facts.description for name, facts in field_facts(SegmentSettings).
 
 @dataclass(frozen=True)
 class Inventory:
-    """The models of each kind and the devices that there are."""
+    """The models of each kind, the devices that there are, and the files that cannot be read as models."""
 
     models: dict[Kind, list[ModelFile]]
     devices: list[Device]
+    unreadable: list[ModelFile]
 
 
 def take_inventory(kinds: Sequence[Kind]) -> Job[Inventory]:
     """Look for models of some kinds and for devices; a job, because it imports torch, which takes seconds."""
     yield Progress(0, 2, "looking for models")
     models = {kind: list_models(kind) for kind in kinds}
+    unreadable = [file for file in list_models(broken=True) if file.card is None]
     yield Progress(1, 2, "looking for devices")
-    return Inventory(models, devices())
+    return Inventory(models, devices(), unreadable)
 
 
 class ModelPicker(QObject):
@@ -116,6 +119,8 @@ class ModelPicker(QObject):
         self._tips, self._default, self._nothing = tips, default, nothing
         self._models: dict[Kind, list[ModelFile]] = {}
         self._added: list[ModelFile] = []
+        self._unreadable: list[ModelFile] = []
+        self._looked = False
         self._runner = Runner(self)
         self.box, self.device = combo({}, tips[0]), combo({"Automatic": "auto", "CPU": "cpu"}, tips[1])
         self.add_button = menu_button("Add", "Use a model from a file.", {"Model file…": self._ask})
@@ -123,7 +128,7 @@ class ModelPicker(QObject):
         self._list(None)
         self.box.currentIndexChanged.connect(lambda _: self._tell())
         self._runner.finished.connect(self._found)
-        self._runner.failed.connect(self.failed.emit)
+        self._runner.failed.connect(self._not_found)
 
     @property
     def path(self) -> str:
@@ -138,12 +143,12 @@ class ModelPicker(QObject):
     @property
     def empty(self) -> bool:
         """Whether no model can be chosen."""
-        return self.box.count() == bool(self._nothing)
+        return not any(self.box.itemData(at) for at in range(self.box.count()))
 
     @property
     def waiting(self) -> str:
         """Why nothing can be chosen yet; empty where something can, or never will."""
-        return f"{_LOOKING.capitalize()}…" if self.empty and self._runner.running else ""
+        return f"{_LOOKING.capitalize()}…" if self.empty and not self._looked else ""
 
     def add_model_row(self, form: QFormLayout, name: str) -> None:
         """Add the models to a form, and the line on the chosen one."""
@@ -189,9 +194,13 @@ class ModelPicker(QObject):
     def _found(self, found: Inventory) -> None:
         chosen = self.device.currentData()
         _show_devices(self.device, found.devices, preferences().device if chosen == "auto" else chosen, self._tips[1])
-        self._models = found.models
+        self._models, self._unreadable, self._looked = found.models, found.unreadable, True
         self._list(self.path)
         self.ready.emit()
+
+    def _not_found(self, error: NucleiganError) -> None:
+        self._looked = True
+        self.failed.emit(error)
 
     def _list(self, chosen: str | None) -> None:
         before = self.path
@@ -205,10 +214,17 @@ class ModelPicker(QObject):
                 if file.card is not None:
                     self.box.setItemData(self.box.count() - 1, file.card, _CARD)
                     self.box.setItemData(self.box.count() - 1, model_details(file.card), Qt.ItemDataRole.ToolTipRole)
+            for file in self._unreadable:
+                # To be seen, with the reason, but not to be chosen.
+                self.box.addItem(f"{file.name} (unreadable)")
+                self.box.setItemData(self.box.count() - 1, file.problem, Qt.ItemDataRole.ToolTipRole)
+                items = self.box.model()
+                assert isinstance(items, QStandardItemModel)
+                items.item(self.box.count() - 1).setEnabled(False)
             index = self.box.findData(chosen) if chosen else -1
             if index < 0 and self._default:
                 index = self.box.findText(self._default)
-            self.box.setCurrentIndex(max(index, 0) if self.box.count() else -1)
+            self.box.setCurrentIndex(-1 if self.empty and not self._nothing else max(index, 0))
         if self.path != before:
             self._tell()
 
@@ -333,6 +349,8 @@ class MethodForm(Form):
 
     def problem(self) -> str:
         """Why these fields cannot be used; empty where they can."""
+        if self.picker.waiting:
+            return self.picker.waiting
         if self.picker.empty:
             return "No model is installed: add a model file with the “Add” button beside Model."
         if self.max_area.value() and self.min_area.value() >= self.max_area.value():

@@ -13,7 +13,8 @@ from qtpy.QtGui import QValidator
 from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QDoubleSpinBox, QHBoxLayout, QLineEdit, QWidget
 
 from napari_nucleigan.base.errors import RecipeError
-from napari_nucleigan.widgets.base.fields import expanding, narrow, silent, whole
+from napari_nucleigan.widgets.base.fields import silent, whole
+from napari_nucleigan.widgets.base.inputs import Number, expanding, narrow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,7 +25,7 @@ _MOST = 1_000_000_000
 _DECIMALS = 9
 
 
-class NumberField(QDoubleSpinBox):
+class NumberField(Number):
     """A number of any size, written as short as it can be."""
 
     def __init__(self) -> None:
@@ -124,7 +125,7 @@ def _whole(facts: FieldFacts) -> Editor:
 
 
 def _float(facts: FieldFacts, decimals: int | None = None, step: float | None = None) -> QDoubleSpinBox:
-    number = expanding(NumberField() if decimals is None else QDoubleSpinBox(), facts.description)
+    number = expanding(NumberField() if decimals is None else Number(), facts.description)
     if decimals is not None:
         number.setDecimals(decimals)
     if step is not None:

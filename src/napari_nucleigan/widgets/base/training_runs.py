@@ -321,7 +321,7 @@ def ask(parent: QWidget, names: Sequence[str]) -> str:
     box.setText(f"“{names[0]}” is training." if one else f"{len(names)} runs are training: {', '.join(names)}.")
     it, its, them = ("it", "its", "it") if one else ("they", "their", "them")
     box.setInformativeText(
-        f"Without napari {it} can go on: open the Train widget later, and you will find {them} again. "
+        f"Without napari {it} can go on: open “Train a model” later, and you will find {them} again. "
         f"Or {it} can save {its} state and stop, to be resumed another day."
     )
     answers = {

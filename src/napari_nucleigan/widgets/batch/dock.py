@@ -20,12 +20,14 @@ from napari_nucleigan.segmentation.file_plan import REPORT
 from napari_nucleigan.segmentation.folders import segment_files
 from napari_nucleigan.training.runs.status import RunState
 from napari_nucleigan.widgets.base import image_sources
-from napari_nucleigan.widgets.base.dock import ModelDock, RunBar
-from napari_nucleigan.widgets.base.fields import NO_MARGINS, column, push_button, scrolled, set_text, small_label
+from napari_nucleigan.widgets.base.dock import ModelDock
+from napari_nucleigan.widgets.base.fields import NO_MARGINS, column, push_button, set_text, small_label
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import CONTOUR, add_once, nuclei_colormap
+from napari_nucleigan.widgets.base.run_bar import RunBar
+from napari_nucleigan.widgets.base.scrolling import pinned
 from napari_nucleigan.widgets.base.training_runs import colour
-from napari_nucleigan.widgets.batch.form import BatchForm, BatchOrder, look_into
+from napari_nucleigan.widgets.batch.form import BatchForm, BatchImages, BatchOrder, look_into
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,6 +84,7 @@ class FilesTable(QWidget):
         self.tree.setToolTip("The images. A click on a heading sorts; a double click opens an image with its nuclei.")
         self.tree.setRootIsDecorated(False)
         self.tree.setUniformRowHeights(True)
+        self.tree.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.tree.setStyleSheet("QTreeWidget::item { padding: 2px; }")
         header, titles = self.tree.header(), self.tree.headerItem()
         assert titles is not None
@@ -256,14 +259,14 @@ class BatchWidget(ModelDock):
         self._planner, self._runner = Runner(self, activity=True), Runner(self, activity=True)
         self._opener = Runner(self, apart=True)
         self.bar.cancel_button.setToolTip("Stop at once. What is done stays; Run goes on from it.")
-        self._fill(scrolled(column(self.form, self.bar, self.table, self.open_button, tall=self.table)))
+        self._fill(pinned(column(self.form, self.table, self.open_button, tall=self.table), self.bar))
         self._connect()
         self._theme()
         self.form.picker.look()
 
     def problem(self) -> str:
         """Why a run is not possible now; empty where it is."""
-        return self.form.picker.waiting or self.form.problem()
+        return self.form.problem()
 
     def run(self) -> None:
         """Segment the images."""
@@ -285,7 +288,7 @@ class BatchWidget(ModelDock):
     def _connect(self) -> None:
         self._connect_model(failed=self._complain)
         self.form.changed.connect(self._update)
-        self.form.looker.seen.connect(self.table.set_tasks)
+        self.form.looker.seen.connect(lambda found: self.table.set_tasks(found.tasks))
         self.table.opened.connect(self.open)
         self.table.chosen.connect(self._update)
         self.open_button.clicked.connect(self._open_chosen)
@@ -320,14 +323,14 @@ class BatchWidget(ModelDock):
         elif not self._within:
             super()._noted(event)
 
-    def _planned(self, tasks: list[FileTask]) -> None:
+    def _planned(self, found: BatchImages) -> None:
         assert self._asked is not None
         order, settings = self._asked
         job = segment_files(
             order.inputs, order.out, settings, order.formats, again=order.again, recursive=order.recursive
         )
         self._runner.start(job, "segmenting a folder")
-        self.table.set_tasks(tasks)  # after the start: the form stays disabled
+        self.table.set_tasks(found.tasks)  # after the start: the form stays disabled
 
     def _finished(self, results: list[FileResult]) -> None:
         failed = sum(bool(result.error) for result in results)

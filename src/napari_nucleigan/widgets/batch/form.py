@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLineEdit, QWidget
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QLineEdit, QWidget
 
 from napari_nucleigan.base.errors import ImageError
 from napari_nucleigan.base.events import Progress
 from napari_nucleigan.segmentation.file_plan import ResumeLog, plan_files, results_folder
 from napari_nucleigan.segmentation.formats import FORMATS, IMAGE_FORMATS, SLIDE_FORMATS
+from napari_nucleigan.segmentation.pixel_sizes import ask_for_pixel_size, without_pixel_size
 from napari_nucleigan.widgets.base.fields import (
     check,
     forward,
@@ -60,7 +62,30 @@ class BatchOrder:
     again: bool = False
 
 
-def look_into(order: BatchOrder) -> Job[list[FileTask]]:
+@dataclass(frozen=True)
+class BatchImages:
+    """The images of an order.
+
+    Attributes
+    ----------
+    tasks : list of FileTask
+        All of them.
+    unscaled : int
+        How many do not say their microns per pixel.
+    """
+
+    tasks: list[FileTask]
+    unscaled: int
+
+    @property
+    def text(self) -> str:
+        """How many there are, for people."""
+        count = len(self.tasks)
+        without = f" · {self.unscaled} without pixel size" if self.unscaled else ""
+        return f"{count} image{'' if count == 1 else 's'}{without}"
+
+
+def look_into(order: BatchOrder) -> Job[BatchImages]:
     """Find the images of an order.
 
     Raises
@@ -73,7 +98,7 @@ def look_into(order: BatchOrder) -> Job[list[FileTask]]:
         if not path.exists():
             raise ImageError(f"There is no {path}; choose a folder of images, or image files.")
     results = ResumeLog(results_folder(order.inputs, order.out)).results()
-    return plan_files(
+    tasks = plan_files(
         order.inputs,
         order.out,
         IMAGE_FORMATS,
@@ -82,6 +107,7 @@ def look_into(order: BatchOrder) -> Job[list[FileTask]]:
         results=results,
         slides=SLIDE_FORMATS,
     )
+    return BatchImages(tasks, (yield from without_pixel_size(tasks)))
 
 
 class ImagesField(QWidget):
@@ -129,7 +155,7 @@ class BatchForm(MethodForm):
     def __init__(self) -> None:
         super().__init__()
         self._proposed: Path | None = None
-        self.looker = DebouncedCheck(self, self._look, "looking for images", _count)
+        self.looker = DebouncedCheck(self, self._look, "looking for images", attrgetter("text"))
         self.images = self.add("Images", ImagesField(), call=self.looker.look)
         out = FolderField("Where the results go, under the names of the images; it may be a new folder.", "the results")
         self.out = self.add("Results", out, call=self.looker.look)
@@ -143,9 +169,9 @@ class BatchForm(MethodForm):
             "there, made from the same image with the same model and settings, are skipped.",
         )
         kinds = list(self.formats.values())
-        self.rows.addRow("Kinds", _beside(*kinds[:2]))
-        self.rows.addRow("", _beside(*kinds[2:]))
-        self.rows.addRow(_beside(self.recursive, self.again))
+        self.rows.addRow("Kinds", _in_pairs(kinds))
+        self.rows.addRow("", self.recursive)
+        self.rows.addRow("", self.again)
         self.remark = self.looker.remark
         self.rows.addRow(self.remark)
         mpp = pixel_size("from files", TIPS["mpp"])
@@ -159,9 +185,9 @@ class BatchForm(MethodForm):
         self.looker.look()
 
     @property
-    def found(self) -> list[FileTask]:
-        """The images; none where they cannot be segmented, or are being looked for."""
-        return self.looker.found or []
+    def found(self) -> BatchImages | None:
+        """The images; None where they cannot be segmented, or are being looked for."""
+        return self.looker.found
 
     def order(self) -> BatchOrder:
         """Return what is to be done."""
@@ -175,7 +201,13 @@ class BatchForm(MethodForm):
 
     def problem(self) -> str:
         """Why nothing can be segmented; empty where it can."""
-        return self._misses() or self.looker.fault or ("" if self.found else "Looking for images…") or super().problem()
+        if text := self._misses() or self.looker.fault:
+            return text
+        if (found := self.found) is None:
+            return "Looking for images…"
+        how = "type it above in microns, or choose the objective"
+        unscaled = 0 if self.mpp.value() else found.unscaled
+        return ask_for_pixel_size(unscaled, len(found.tasks), how) or super().problem()
 
     def remember(self) -> None:
         """Offer these files and folders the next time."""
@@ -194,7 +226,7 @@ class BatchForm(MethodForm):
             return "Give whole paths of the folders, or look for them."
         return "" if any(box.isChecked() for box in self.formats.values()) else "Choose at least one kind of results."
 
-    def _look(self) -> Job[list[FileTask]] | None:
+    def _look(self) -> Job[BatchImages] | None:
         return None if self._misses() else look_into(self.order())
 
     def _propose(self, folder: Path) -> None:
@@ -210,16 +242,12 @@ class BatchForm(MethodForm):
             box.setChecked(suffix in chosen)
 
 
-def _count(tasks: list[FileTask]) -> str:
-    return f"{len(tasks)} image{'' if len(tasks) == 1 else 's'}"
-
-
-def _beside(*boxes: QCheckBox) -> QHBoxLayout:
-    layout = QHBoxLayout()
-    for box in boxes:
-        layout.addWidget(box)
-    layout.addStretch()
-    return layout
+def _in_pairs(boxes: Sequence[QCheckBox]) -> QGridLayout:
+    grid = QGridLayout()
+    for at, box in enumerate(boxes):
+        grid.addWidget(box, *divmod(at, 2))
+    grid.setColumnStretch(1, 1)
+    return grid
 
 
 def _summary(files: tuple[Path, ...]) -> str:

@@ -9,9 +9,20 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QTabWidget
 
 from napari_nucleigan.metrics import OUTCOMES
-from napari_nucleigan.widgets.base.dock import Dock, Page, RunBar, add_tabs
-from napari_nucleigan.widgets.base.fields import MARGIN, column, menu_button, push_button, scrolled, set_text, silent
+from napari_nucleigan.widgets.base.dock import Dock, Page, add_tabs
+from napari_nucleigan.widgets.base.fields import (
+    MARGIN,
+    column,
+    menu_button,
+    push_button,
+    set_text,
+    silent,
+    warning_style,
+)
 from napari_nucleigan.widgets.base.jobs import Runner
+from napari_nucleigan.widgets.base.label_images import LabelImages
+from napari_nucleigan.widgets.base.run_bar import RunBar
+from napari_nucleigan.widgets.base.scrolling import pinned
 from napari_nucleigan.widgets.base.transforms import grid_to_viewer, viewer_to_grid
 from napari_nucleigan.widgets.evaluate.folders import EvaluateFolders
 from napari_nucleigan.widgets.evaluate.form import IOU, NOTHING, EvaluateChoices, EvaluateForm
@@ -55,6 +66,7 @@ class EvaluateLayers(Page):
         self._anchor: Labels | None = None
         self._nucleus = 0
         self.form = EvaluateForm()
+        self.label_images = LabelImages(viewer)
         self.bar = RunBar("Compare the two layers.")
         self.table = ScoreTable()
         self.copy_button = push_button("Copy", "Copy all figures, as rows that a spreadsheet takes.")
@@ -75,7 +87,8 @@ class EvaluateLayers(Page):
             "What became of the nucleus under the pointer, how well it fits (IoU), and its Hausdorff distance, the "
             "largest (HD) and the average (AHD)."
         )
-        self.pointed.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.pointed.setWordWrap(True)
+        self.pointed.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.overlay = Overlay(viewer)
         self.canvas = CanvasText(viewer)
         self.choices = EvaluateChoices(viewer, self.form)
@@ -93,9 +106,12 @@ class EvaluateLayers(Page):
 
     def reset_choices(self) -> None:
         """List the layers again."""
+        self.label_images.look()
         before = self.choices.pred, self.choices.truth
         self.choices.refresh()
-        if self._comparison is not None and (self.choices.pred, self.choices.truth) != before:
+        if (self._comparison is not None or self.running) and (self.choices.pred, self.choices.truth) != before:
+            if self.running:
+                self.bar.note("One of the two layers was removed: the comparison was stopped.")
             self._drop()
         elif any(gone := self.overlay.removed()):
             # To remove a layer is the same as not to ask for it.
@@ -136,6 +152,7 @@ class EvaluateLayers(Page):
             for place in (middle - reach, middle + reach)
         ]
         self.flight.to(*corners)
+        self.overlay.mark(self._comparison, layer, number)
         self._tell(number)
 
     def attach(self) -> None:
@@ -157,6 +174,7 @@ class EvaluateLayers(Page):
     def set_theme(self, theme: str) -> None:
         """Take the colours of a napari theme, by its name."""
         super().set_theme(theme)
+        self.label_images.remark.setStyleSheet(warning_style(theme))
         self.plots.set_theme(theme)
 
     def _build(self) -> None:
@@ -175,7 +193,8 @@ class EvaluateLayers(Page):
             (self.nuclei, "Nuclei", "Every nucleus, the worst first; a click flies there."),
             (self.plots, "Size and density", "How well small and large, scattered and crowded nuclei are found."),
         )
-        column(self.form, ticks, self.bar, self.pointed, self.tabs, inside=self, tall=self.tabs)
+        parts = self.form, self.label_images, ticks, self.pointed, self.tabs
+        pinned(column(*parts, tall=self.tabs), self.bar, inside=self)
 
     def _connect(self) -> None:
         form = self.form
@@ -234,6 +253,7 @@ class EvaluateLayers(Page):
         self.canvas.remark("")
         self.table.show_comparison(comparison)
         self.nuclei.show_comparison(comparison)
+        self.overlay.mark(comparison, self._anchor, self.nuclei.in_hand)
         self.plots.show_comparison(comparison)
         for note in comparison.request.alignment.notes:
             self.bar.note(note)
@@ -351,8 +371,8 @@ class EvaluateWidget(Dock):
         self.tabs = QTabWidget()
         add_tabs(
             self.tabs,
-            (scrolled(self.layers), "Layers", "Compare two Labels layers, on the image."),
-            (scrolled(self.folders), "Folders", "Compare all predictions of a folder with their truth."),
+            (self.layers, "Layers", "Compare two Labels layers, on the image."),
+            (self.folders, "Folders", "Compare all predictions of a folder with their truth."),
         )
         self._fill(self.tabs)
         for page in (self.layers, self.folders):

@@ -24,10 +24,12 @@ from napari_nucleigan.base.files import write_text
 from napari_nucleigan.evaluation import AVERAGED, evaluate_folders
 from napari_nucleigan.evaluation.report import figure_text
 from napari_nucleigan.metrics.scores import DEFINITIONS
-from napari_nucleigan.widgets.base.dock import Page, RunBar, add_tabs
+from napari_nucleigan.widgets.base.dock import Page, add_tabs
 from napari_nucleigan.widgets.base.fields import NO_MARGINS, column, menu_button, push_button, set_text
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import add_once
+from napari_nucleigan.widgets.base.run_bar import RunBar
+from napari_nucleigan.widgets.base.scrolling import pinned
 from napari_nucleigan.widgets.evaluate.form import FolderForm
 from napari_nucleigan.widgets.evaluate.jobs import read_pair
 from napari_nucleigan.widgets.evaluate.table import RIGHT, cell
@@ -132,6 +134,7 @@ class ReportView(QWidget):
             for image in group.images:
                 item = _Row()
                 item.fill(image.name, image.scores.to_json())
+                item.setToolTip(0, image.name)
                 item.setData(0, _IMAGE, image.name)
                 if group.name in parents:
                     parents[group.name].addChild(item)
@@ -209,6 +212,7 @@ def _image_tree() -> QTreeWidget:
         header.setToolTip(at, DEFINITIONS[name].text)
         header.setTextAlignment(at, RIGHT)
     tree.setUniformRowHeights(True)
+    tree.setTextElideMode(Qt.TextElideMode.ElideMiddle)
     tree.setIndentation(12)
     tree.setStyleSheet("QTreeWidget::item { padding: 2px; }")
     tree.header().setStretchLastSection(False)
@@ -305,7 +309,7 @@ class EvaluateFolders(Page):
         buttons = QHBoxLayout()
         for button in (self.copy_button, self.export_button, self.open_button):
             buttons.addWidget(button)
-        column(self.form, self.bar, self.view, buttons, inside=self, tall=self.view)
+        pinned(column(self.form, self.view, buttons, tall=self.view), self.bar, inside=self)
 
     def _connect(self) -> None:
         self.form.changed.connect(self._update)

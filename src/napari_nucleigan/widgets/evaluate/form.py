@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QDoubleSpinBox
 
 from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.labels.alignment import align
@@ -23,6 +22,7 @@ from napari_nucleigan.widgets.base.fields import (
     silent,
     slider,
 )
+from napari_nucleigan.widgets.base.inputs import Number
 from napari_nucleigan.widgets.base.layers import layer_info, view_kind
 from napari_nucleigan.widgets.base.mask_layers import mask_reader
 from napari_nucleigan.widgets.base.path_fields import DebouncedCheck, FolderField
@@ -243,7 +243,7 @@ class FolderForm(Form):
         self.pred = self.add("Predictions", pred, call=self._looker.look)
         self.truth = self.add("Truth", truth, call=self._looker.look)
         self.split = self.add("Images", split, call=self._looker.look)
-        self.iou = QDoubleSpinBox()
+        self.iou = Number()
         self.iou.setRange(0.05, 0.95)
         self.iou.setSingleStep(0.05)
         self.iou.setValue(0.5)

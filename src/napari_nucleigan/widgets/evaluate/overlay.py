@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from napari_nucleigan.widgets.evaluate.jobs import LayerComparison
 
-_KINDS = _OUTCOMES, _OUTLINES = "outcomes", "outlines"
+_KINDS = _OUTCOMES, _OUTLINES, _MARK = "outcomes", "outlines", "mark"
 _OPACITY = 0.55
 _OVER_LABELS = 0.9  # or their colours, of which there are all, would pass for outcomes
 COLOURS = {
@@ -45,6 +46,9 @@ MEANINGS = {
     "merged": "Several true nuclei that lie in one prediction without a pair; or nuclei swallowed by a matched one.",
 }
 OUTLINE = "#ffffff"
+_FRAME = "#ff2bd6"  # of the nucleus that was chosen: neither H&E nor an outcome has it
+_AROUND = 1.3  # of the nucleus' longer side, that the frame is wide
+_FRAME_SIDE = 48  # pixels of a frame, whatever it is around
 _RAMP = ("#e3242b", "#f4623a", "#fd9a56", "#fdcb82", "#fff7c4")  # rising in lightness: no matter how one sees colours
 _numbers = count()
 _ORDER = 1_000_000  # above all else
@@ -75,7 +79,7 @@ class Overlay:
         self._drawn: dict[str, Any] = {}
         self._working = False
         self._colormaps = {False: outcome_colormap(), True: iou_colormap()}
-        self._white = _single(OUTLINE)
+        self._white, self._pink = _single(OUTLINE), _single(_FRAME)
 
     def show(self, comparison: LayerComparison, anchor: Labels, look: str, outlines: bool) -> None:
         """Show a comparison.
@@ -97,16 +101,40 @@ class Overlay:
             if look == NOTHING:
                 self._remove(_OUTCOMES)
             else:
-                name = f"{request.pred_name} against {request.truth_name}"
+                name = f"Overlay: {request.pred_name} against {request.truth_name}"
                 opacity = _OVER_LABELS if self._labels_shine_through() else _OPACITY
                 layer = self._put(_OUTCOMES, name, comparison.painted, self._colormaps[look == IOU], opacity, place)
                 layer.features = comparison.features
                 self._describe(layer, comparison)
             if outlines:
-                name = f"{request.truth_name} outlines"
+                name = f"Overlay: outlines of {request.truth_name}"
                 self._put(_OUTLINES, name, comparison.outlines, self._white, 1.0, place)
             else:
                 self._remove(_OUTLINES)
+
+    def mark(self, comparison: LayerComparison, anchor: Labels | None, number: int) -> None:
+        """Draw a frame around a nucleus.
+
+        Parameters
+        ----------
+        comparison, anchor
+            As for `show`.
+        number : int
+            Number of the nucleus; 0 takes the frame away.
+        """
+        with self._at_work():
+            if not number or anchor is None:
+                self._remove(_MARK)
+                return
+            box = comparison.inspection.nuclei.boxes[number - 1].reshape(2, 2) - [0, 1]
+            reach = _AROUND * max(float(np.ptp(box, axis=1).max()), 1.0) / 2 + 1
+            step = 2 * reach / _FRAME_SIDE
+            row, column = box.mean(axis=1) - reach + step / 2
+            matrix = comparison.grid.matrix @ np.array([[step, 0, row], [0, step, column], [0, 0, 1]])
+            frame = np.ones((_FRAME_SIDE, _FRAME_SIDE), np.uint8)
+            frame[1:-1, 1:-1] = 0
+            grid = replace(comparison.grid, shape=frame.shape, matrix=matrix)
+            self._put(_MARK, "Overlay: chosen nucleus", frame, self._pink, 1.0, grid_place(grid, anchor))
 
     def clear(self) -> None:
         """Take the layers out of the viewer."""
@@ -122,7 +150,8 @@ class Overlay:
     def removed(self) -> tuple[bool, bool]:
         """Tell whether somebody else has removed the coloured nuclei, and the outlines."""
         # The viewer announces what is done here, too, and in the middle of it.
-        gone = [not self._working and kind in self._layers and self._present(kind) is None for kind in _KINDS]
+        shown = (_OUTCOMES, _OUTLINES)
+        gone = [not self._working and kind in self._layers and self._present(kind) is None for kind in shown]
         return gone[0], gone[1]
 
     @contextmanager

@@ -303,13 +303,17 @@ class NucleiList(QWidget):
                 self.table.selectionModel().setCurrentIndex(index, flags)
                 self._restoring = False
 
-    def _selected(self) -> tuple[Any, Any] | None:
+    @property
+    def in_hand(self) -> int:
+        """Number of the nucleus in hand; 0 for none."""
         rows = self.table.selectionModel().selectedRows()
-        if not rows or self.model.comparison is None:
+        return int(self.model.ids[rows[0].row()]) if rows and self.model.comparison is not None else 0
+
+    def _selected(self) -> tuple[Any, Any] | None:
+        if not (number := self.in_hand) or self.model.comparison is None:
             return None
-        number = int(self.model.ids[rows[0].row()]) - 1
         nuclei = self.model.comparison.inspection.nuclei
-        return nuclei.truth_ids[number], nuclei.pred_ids[number]
+        return nuclei.truth_ids[number - 1], nuclei.pred_ids[number - 1]
 
     def _moved(self) -> None:
         """Follow the keys."""

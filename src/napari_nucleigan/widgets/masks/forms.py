@@ -30,6 +30,7 @@ from napari_nucleigan.widgets.base.fields import (
     set_menu,
     set_text,
     silent,
+    small_label,
     spin,
     whole,
 )
@@ -85,8 +86,7 @@ class CanvasForm(Form):
         self.magnification = objective_button(mpp)
         self.mpp = self.add("Pixel size", mpp, self.magnification)
         self.create_button = push_button("Create the mask")
-        self.rows.addRow(self.create_button)
-        self.problem_label = self.add_remark()
+        self.problem_label = small_label()
 
     def set_images(self, names: Sequence[str], chosen: int) -> None:
         """List the images that a mask can lie over, and choose one by its position, or `EMPTY`."""
@@ -279,8 +279,7 @@ class FillForm(Form):
         self.region = self.add("Region", region)
         self.existing = self.add("Nuclei there", existing)
         add_row(self.rows, "Seed", self.seed, self.next_seed)
-        self.rows.addRow(self.fill_button)
-        self.problem_label = self.add_remark()
+        self.problem_label = small_label()
         self._choose_organ()
 
     def statistics(self) -> PolygonMasks:

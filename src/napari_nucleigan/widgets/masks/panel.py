@@ -20,11 +20,11 @@ from napari_nucleigan.widgets.base.fields import (
     pixel_size,
     push_button,
     row,
-    scrolled,
     small_label,
     warning_style,
 )
 from napari_nucleigan.widgets.base.legend import Plot, chart_colours
+from napari_nucleigan.widgets.base.scrolling import pinned, scrolled
 from napari_nucleigan.widgets.masks.forms import CanvasForm, EditForm, FillForm
 
 if TYPE_CHECKING:
@@ -81,13 +81,14 @@ class MaskPanel(Dock):
         add_row(form, "Mask", self.choice)
         add_row(form, "Pixel size", self.mpp)
         form.addRow(self.mpp_source)
-        for name, part in (("Canvas", self.canvas_form), ("Fill", self.fill_form), ("Draw and edit", self.edit_form)):
-            self.tabs.addTab(scrolled(part), name)
+        canvas, fill = self.canvas_form, self.fill_form
+        self.tabs.addTab(pinned(canvas, canvas.create_button, canvas.problem_label), "Canvas")
+        self.tabs.addTab(pinned(fill, fill.fill_button, fill.problem_label), "Fill")
+        self.tabs.addTab(scrolled(self.edit_form), "Draw and edit")
         buttons = row(self.undo_button, self.redo_button)
         buttons.setStretch(1, 1)
         below = (buttons, row(self.progress, self.cancel_button), self.notes, self.remark, self.histogram)
         column(top, self.tabs, *below, inside=self, tall=self.tabs)
-        self.setMinimumWidth(360)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
 
@@ -99,6 +100,39 @@ class _Percent(pg.AxisItem):
         return [f"{value:g}%" for value in values]
 
 
+class SizeChart(Plot):
+    """Bars for the sizes of a mask, and a line for those of a tissue."""
+
+    def __init__(self) -> None:
+        super().__init__(axisItems={"left": _Percent("left")})
+        self.setFixedHeight(_HEIGHT)
+        # It takes the width that there is, and asks for none of the canvas.
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setToolTip("How large nuclei are: percent of them by area in square microns; the last bar has no end.")
+        self._plot = self.getPlotItem()
+        self._plot.setMouseEnabled(x=False, y=False)
+        self._mask = pg.PlotCurveItem(fillLevel=0, brush=MASK, pen=None)
+        self._tissue = pg.PlotCurveItem(pen=pg.mkPen(TISSUE, width=2))
+        for curve in (self._mask, self._tissue):
+            self._plot.addItem(curve)
+
+    def draw(self, mask: Sizes | None, tissue: Sizes | None) -> None:
+        """Draw sizes, or none."""
+        edges, top = bin_edges(mask, tissue), 1e-3
+        for curve, sizes in ((self._mask, mask), (self._tissue, tissue)):
+            curve.setVisible(sizes is not None)
+            if sizes is not None:
+                shares = 100 * sizes.histogram(edges)
+                curve.setData(edges, shares, stepMode="center")
+                top = max(top, float(shares.max()))
+        self._plot.setRange(xRange=(0, edges[-1]), yRange=(0, 1.05 * top), padding=0)
+
+    def set_theme(self, background: str, text: str) -> None:
+        """Use the colours of a theme."""
+        self.paint_as(background, text)
+        self._plot.setLabel("bottom", "area (µm²)", color=text)
+
+
 class SizeHistogram(QWidget):
     """A histogram of areas in µm², bars for the mask and a line for the tissue, and the figures in words."""
 
@@ -106,21 +140,10 @@ class SizeHistogram(QWidget):
         super().__init__()
         self.legend = small_label()
         self.legend.setTextFormat(Qt.TextFormat.RichText)
-        self.chart = Plot(axisItems={"left": _Percent("left")})
-        self.chart.setFixedHeight(_HEIGHT)
-        # It takes the width that there is, and asks for none of the canvas.
-        self.chart.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.chart.setToolTip(
-            "How large nuclei are: percent of them by area in square microns; the last bar has no end."
-        )
-        self._plot = self.chart.getPlotItem()
-        self._plot.setMouseEnabled(x=False, y=False)
-        self._mask = pg.PlotCurveItem(fillLevel=0, brush=MASK, pen=None)
-        self._tissue = pg.PlotCurveItem(pen=pg.mkPen(TISSUE, width=2))
-        for curve in (self._mask, self._tissue):
-            self._plot.addItem(curve)
-        column(self.legend, self.chart, inside=self, margins=NO_MARGINS, spacing=2, stretch=False)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self._chart: SizeChart | None = None  # made when it is first shown: to open the dock does not wait for it
+        self._colours: tuple[str, str] | None = None
+        column(self.legend, inside=self, margins=NO_MARGINS, spacing=2, stretch=False)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Maximum)
 
     def show_sizes(self, mask: Sizes | None, tissue: Sizes | None, name: str) -> None:
         """Show a mask beside a tissue.
@@ -132,14 +155,7 @@ class SizeHistogram(QWidget):
         name : str
             Name of the tissue.
         """
-        edges, top = bin_edges(mask, tissue), 1e-3
-        for curve, sizes in ((self._mask, mask), (self._tissue, tissue)):
-            curve.setVisible(sizes is not None)
-            if sizes is not None:
-                shares = 100 * sizes.histogram(edges)
-                curve.setData(edges, shares, stepMode="center")
-                top = max(top, float(shares.max()))
-        self._plot.setRange(xRange=(0, edges[-1]), yRange=(0, 1.05 * top), padding=0)
+        self._made().draw(mask, tissue)
         lines = [_line(MASK, "Mask", mask)] if mask is not None else []
         if tissue is not None:
             lines.append(_line(TISSUE, name, tissue))
@@ -148,8 +164,17 @@ class SizeHistogram(QWidget):
 
     def set_theme(self, background: str, text: str) -> None:
         """Use the colours of a theme."""
-        self.chart.paint_as(background, text)
-        self._plot.setLabel("bottom", "area (µm²)", color=text)
+        self._colours = background, text
+        if self._chart is not None:
+            self._chart.set_theme(background, text)
+
+    def _made(self) -> SizeChart:
+        if self._chart is None:
+            self._chart = SizeChart()
+            if self._colours is not None:
+                self._chart.set_theme(*self._colours)
+            self.layout().addWidget(self._chart)
+        return self._chart
 
 
 def _line(colour: str, name: str, sizes: Sizes) -> str:

@@ -18,12 +18,13 @@ from napari_nucleigan.training.recipes import FINE_TUNING, SegmenterRecipe, fixe
 from napari_nucleigan.training.runs.run_library import default_folder
 from napari_nucleigan.training.runs.status import RunState
 from napari_nucleigan.widgets.base import layers, training_jobs
-from napari_nucleigan.widgets.base.dock import Page, RunBar
+from napari_nucleigan.widgets.base.dock import Page
 from napari_nucleigan.widgets.base.fields import NO_MARGINS, Form, check, column, combo, list_layers, push_button, spin
 from napari_nucleigan.widgets.base.image_sources import Source
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import file_name
 from napari_nucleigan.widgets.base.mask_layers import mask_reader, pairs_of
+from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.training_runs import Activity, Closing, RunWatcher
 from napari_nucleigan.widgets.segment.regions import ShapesPicker, regions_reader
 
@@ -267,7 +268,7 @@ class Corrections(Page):
         if status.state is RunState.FINISHED:
             self.bar.note(f"Fine-tuned: {status.name}.")
         elif status.state is RunState.STOPPED:
-            self.bar.note("Stopped. The Train widget can resume it.")
+            self.bar.note("Stopped. “Train a model” can resume it.")
         else:
             self._failed(NucleiganError(f"Fine-tuning has ended: {status.message}"))
         if status.model is not None:

@@ -14,10 +14,13 @@ from qtpy.QtCore import Signal
 
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.widgets.base import image_sources, layers, preferences
-from napari_nucleigan.widgets.base.dock import ModelDock, RunBar
-from napari_nucleigan.widgets.base.fields import column, scrolled, warning_style
+from napari_nucleigan.widgets.base.dock import ModelDock
+from napari_nucleigan.widgets.base.fields import column, warning_style
 from napari_nucleigan.widgets.base.image_sources import WHOLE_IMAGE
 from napari_nucleigan.widgets.base.jobs import Runner
+from napari_nucleigan.widgets.base.label_images import LabelImages
+from napari_nucleigan.widgets.base.run_bar import RunBar
+from napari_nucleigan.widgets.base.scrolling import pinned
 from napari_nucleigan.widgets.base.transforms import PixelSizes
 from napari_nucleigan.widgets.segment import form as forms
 from napari_nucleigan.widgets.segment import jobs
@@ -57,12 +60,14 @@ class SegmentWidget(ModelDock):
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
-        self._images: list[Image] = []
+        self._images: list[Image] = []  # those that hold labels come last
+        self._he = 0  # how many do not
         self._scales = PixelSizes()
         self._results = Results(napari_viewer)
         self._queue: deque[Image] = deque()
         self._made: list[Result | SlideShown] = []
         self._total = 0
+        self._leaving = False
         self._key: tuple[Any, ...] = ()
         self._part = WHOLE_IMAGE
 
@@ -72,7 +77,8 @@ class SegmentWidget(ModelDock):
             "A Shapes layer with rectangles, polygons or ellipses. A nucleus counts if its centre lies in one of them.",
         )
         self.slide = SlideFields()
-        self.form = forms.SegmentForm(self.shapes, self.slide)
+        self.label_images = LabelImages(napari_viewer)
+        self.form = forms.SegmentForm(self.shapes, self.slide, self.label_images)
         self._choice = RegionChoice(napari_viewer, self.form, self.shapes, self._scales, self)
         self.bar = RunBar("Segment the nuclei.")
         self.corrections = Corrections(napari_viewer, self._preferences.run_folder)
@@ -81,7 +87,7 @@ class SegmentWidget(ModelDock):
         self._refilterer = Refilter(self._results, self)
         self.slides = SlideRun(napari_viewer, self)
         self._rest = self._after(REFILTER_MS, self._refilter)
-        self._fill(scrolled(column(self.form, self.bar, self.corrections)), 320)
+        self._fill(pinned(column(self.form, self.corrections), self.bar))
         self._connect()
         self._theme()
         self.reset_choices()
@@ -97,17 +103,21 @@ class SegmentWidget(ModelDock):
         """List the image layers again; napari calls this when layers come, go or are renamed."""
         kept = [layer.unique_id for layer in self._selected()]
         everything = self.form.image.currentData() == forms.ALL_IMAGES
-        self._images = layers.image_layers(self._viewer)
-        chosen: int | str | None = None
-        if everything and len(self._images) > 1:
+        found = layers.image_layers(self._viewer)
+        self._he = len(found)
+        self._images = [*found, *layers.label_images(self._viewer)]
+        self.label_images.look()
+        chosen: int | str | None = next((i for i, layer in enumerate(self._images) if layer.unique_id in kept), None)
+        if everything and self._he > 1:
             chosen = forms.ALL_IMAGES
-        elif self._images:
-            chosen = next((i for i, layer in enumerate(self._images) if layer.unique_id in kept), 0)
-        self.form.set_images([layer.name for layer in self._images], chosen)
+        elif chosen is None and self._he:
+            chosen = 0
+        self.form.set_images([layer.name for layer in self._images], chosen, self._he)
         self._results.prune()
         self.shapes.reset_choices()
         self._image_chosen()
         self.corrections.reset_choices()
+        self._leave_removed()
 
     def select_image(self, layer: Image) -> None:
         """Choose an image layer in the form."""
@@ -150,7 +160,7 @@ class SegmentWidget(ModelDock):
         for layer in chosen:
             if text := layers.layer_problem(layer) or self._scales.problem(layer):
                 return text
-        return self.form.picker.waiting or self.form.problem() or self._choice.problem(chosen)
+        return self.form.problem() or self._choice.problem(chosen)
 
     def _connect(self) -> None:
         self._connect_model()
@@ -181,12 +191,13 @@ class SegmentWidget(ModelDock):
     def set_theme(self, theme: str) -> None:
         """Take the colours of a napari theme, by its name."""
         super().set_theme(theme)
-        self.form.mpp_source.setStyleSheet(warning_style(theme))
+        for remark in (self.form.mpp_source, self.label_images.remark):
+            remark.setStyleSheet(warning_style(theme))
 
     def _selected(self) -> list[Image]:
         data = self.form.image.currentData()
         if data == forms.ALL_IMAGES:
-            return list(self._images)
+            return self._images[: self._he]
         return [self._images[data]] if data is not None and data < len(self._images) else []
 
     def _image_chosen(self) -> None:
@@ -223,7 +234,18 @@ class SegmentWidget(ModelDock):
             self.select_image(image)
             self.run()
 
+    def _leave_removed(self) -> None:
+        """Stop to segment an image that was removed meanwhile, and go on with the next; a slide's results are files."""
+        if not self._runner.running or not self._queue or self._queue[0] in self._viewer.layers:
+            return
+        self._leaving = True  # the others are still wanted
+        self._runner.cancel()
+        self._leaving = False
+        self._next()
+
     def _next(self) -> None:
+        while self._queue and self._queue[0] not in self._viewer.layers:
+            self.bar.note(f"“{self._queue.popleft().name}” was removed: it is not segmented.")
         if not self._queue:
             self._update()
             self._show_figures()
@@ -244,11 +266,10 @@ class SegmentWidget(ModelDock):
 
     def _finished(self, result: Segmentation) -> None:
         layer = self._queue.popleft()
-        if layer in self._viewer.layers:
-            replace = self.form.rerun.currentData() == layers.REPLACE
-            self._made.append(self._results.show(layer, result, self._key, self._part, replace))
-            for note in result.notes:
-                self.bar.note(note)
+        replace = self.form.rerun.currentData() == layers.REPLACE
+        self._made.append(self._results.show(layer, result, self._key, self._part, replace))
+        for note in result.notes:
+            self.bar.note(note)
         self._next()
 
     def _finished_slide(self, shown: SlideShown) -> None:
@@ -265,6 +286,8 @@ class SegmentWidget(ModelDock):
         self._next()
 
     def _stopped(self) -> None:
+        if self._leaving:
+            return
         self._queue.clear()
         kept = self.slides.kept() if self.sender() is self.slides else ""
         self.bar.note(f"Cancelled. {kept}".strip())

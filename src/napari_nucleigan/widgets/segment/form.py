@@ -55,6 +55,8 @@ class SegmentForm(MethodForm):
         Where drawn regions are chosen; shown for these only.
     slide : SlideFields
         What is asked for slides; shown for these only.
+    label_images : QWidget
+        What is said of images that hold labels.
     """
 
     image_changed = Signal()
@@ -64,13 +66,14 @@ class SegmentForm(MethodForm):
     paths_chosen = Signal(list)
     """Image files, or a folder, to open."""
 
-    def __init__(self, drawn: QWidget, slide: SlideFields) -> None:
+    def __init__(self, drawn: QWidget, slide: SlideFields, label_images: QWidget) -> None:
         super().__init__()
         self.drawn, self.slide = drawn, slide
         forward(self.changed, self.image_changed, self.mpp_typed)
         self.open = images_button("Open", "Open H&E images from files or a folder.", self, self.paths_chosen.emit)
         image = combo({}, "The image to segment. All open image layers are listed.")
         self.image = self.add("Image", image, self.open, self.image_changed.emit)
+        self.rows.addRow(label_images)
         self.mpp = pixel_size("not known", TIPS["mpp"])
         self.magnification = objective_button(self.mpp)
         add_row(self.rows, "Pixel size", self.mpp, self.magnification)
@@ -99,7 +102,7 @@ class SegmentForm(MethodForm):
         self._show_drawn()
         self._show_slide(False)
 
-    def set_images(self, names: Sequence[str], chosen: int | str | None) -> None:
+    def set_images(self, names: Sequence[str], chosen: int | str | None, together: int) -> None:
         """List the images.
 
         Parameters
@@ -108,9 +111,11 @@ class SegmentForm(MethodForm):
             Their names; the value of each entry is its position.
         chosen : int, "all" or None
             The entry to choose.
+        together : int
+            How many can be chosen together.
         """
-        together = [(f"All {len(names)} images", ALL_IMAGES)] if len(names) > 1 else []
-        list_choices(self.image, [*((name, index) for index, name in enumerate(names)), *together], chosen)
+        everything = [(f"All {together} images", ALL_IMAGES)] if together > 1 else []
+        list_choices(self.image, [*((name, index) for index, name in enumerate(names)), *everything], chosen)
 
     def set_mpp(self, mpp: float | None, source: str) -> None:
         """Show the microns per pixel of the chosen image, and where they come from."""

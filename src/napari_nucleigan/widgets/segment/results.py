@@ -10,7 +10,6 @@ import numpy as np
 from qtpy.QtCore import Signal
 
 from napari_nucleigan.base.events import Note
-from napari_nucleigan.widgets.base.dock import Figures
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import (
     CONTOUR,
@@ -22,6 +21,7 @@ from napari_nucleigan.widgets.base.layers import (
     moved,
     nuclei_colormap,
 )
+from napari_nucleigan.widgets.base.run_bar import Figures
 from napari_nucleigan.widgets.segment.jobs import refilter_job
 
 if TYPE_CHECKING:

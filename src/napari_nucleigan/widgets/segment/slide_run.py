@@ -13,7 +13,6 @@ from qtpy.QtCore import QTimer
 
 from napari_nucleigan.base.events import Painted
 from napari_nucleigan.segmentation.slides.assembly import DENSITY_PIXEL
-from napari_nucleigan.widgets.base.dock import Figures
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import (
     CONTOUR,
@@ -26,6 +25,7 @@ from napari_nucleigan.widgets.base.layers import (
     nuclei_colormap,
     visible_box,
 )
+from napari_nucleigan.widgets.base.run_bar import Figures
 from napari_nucleigan.widgets.segment.jobs import SlideFindings, SlideJob, open_levels, segment_levels
 
 if TYPE_CHECKING:

@@ -12,10 +12,12 @@ from napari.utils.notifications import show_info
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QTabWidget
 
-from napari_nucleigan.widgets.base.dock import ModelDock, RunBar, add_tabs
-from napari_nucleigan.widgets.base.fields import GAP, column, scrolled, set_text, warning_style
+from napari_nucleigan.widgets.base.dock import ModelDock, add_tabs
+from napari_nucleigan.widgets.base.fields import GAP, column, set_text, warning_style
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import REPLACE
+from napari_nucleigan.widgets.base.run_bar import RunBar
+from napari_nucleigan.widgets.base.scrolling import pinned
 from napari_nucleigan.widgets.synthesize import jobs
 from napari_nucleigan.widgets.synthesize.form import PaintForm, SavePairDialog, SetSection
 from napari_nucleigan.widgets.synthesize.layers import Choices, LivePainting, Outlines, PaintedImage, PaintedImages
@@ -124,7 +126,7 @@ class SynthesizeWidget(ModelDock):
         super().cancel()
 
     def _build(self) -> None:
-        once = column(self.form.run_fields, self.bar, self.save_button)
+        once = column(self.form.run_fields, self.save_button)
         self.tabs = QTabWidget()
         add_tabs(
             self.tabs,
@@ -133,7 +135,14 @@ class SynthesizeWidget(ModelDock):
         )
         inner = column(self.form, self.tabs)
         inner.layout().insertSpacing(1, GAP)
-        self._fill(scrolled(inner), 320)
+        self._fill(pinned(inner, self.bar, self.sets.bar))
+        self.tabs.currentChanged.connect(self._show_bar)
+        self._show_bar()
+
+    def _show_bar(self) -> None:
+        """Show the bar of the page in front."""
+        for at, bar in enumerate((self.bar, self.sets.bar)):
+            bar.setVisible(at == self.tabs.currentIndex())
 
     def _connect(self) -> None:
         self._connect_model()

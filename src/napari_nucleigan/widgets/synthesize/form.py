@@ -14,7 +14,7 @@ from napari_nucleigan.data.images.files import IMAGE_SUFFIXES
 from napari_nucleigan.masks.polygons import PRESETS
 from napari_nucleigan.models import DEFAULT_SYNTHESIZER
 from napari_nucleigan.synthesis.settings import SetSettings, SynthesisSettings
-from napari_nucleigan.widgets.base.dock import Page, RunBar
+from napari_nucleigan.widgets.base.dock import Page
 from napari_nucleigan.widgets.base.fields import (
     LARGEST_SEED,
     Form,
@@ -39,6 +39,7 @@ from napari_nucleigan.widgets.base.layers import ADD, REPLACE
 from napari_nucleigan.widgets.base.model_picker import ModelPicker
 from napari_nucleigan.widgets.base.path_fields import FolderField
 from napari_nucleigan.widgets.base.preferences import recall, remember
+from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.synthesize.jobs import FIT, ITSELF, SetRequest, make_set, pair_files
 
 if TYPE_CHECKING:
@@ -143,6 +144,8 @@ class PaintForm(Form):
 
     def problem(self) -> str:
         """Why the fields other than the mask cannot be used; empty where they can."""
+        if self.picker.waiting:
+            return self.picker.waiting
         if self.picker.empty:
             return "No model that paints is installed: add a model file with the “Add” button beside Model."
         return fault(self.settings)
@@ -272,7 +275,7 @@ class SetSection(Page):
         for name, field in (("Pairs", self.count), ("Size", self.side), ("Consistency", self.consistency)):
             add_row(self.fields.rows, name, field)
         self.folder = self.fields.add("Folder", folder, call=self.update_state)
-        column(self.fields, self.bar, inside=self)
+        column(self.fields, inside=self)
         self.bar.run_clicked.connect(self.run)
         self.bar.cancel_clicked.connect(self.cancel)
         self._wire(self._runner, self._finished)

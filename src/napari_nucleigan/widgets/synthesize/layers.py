@@ -305,7 +305,7 @@ class Choices:
         """Why the chosen mask cannot be painted; empty where it can."""
         mask = self.mask
         if mask is None:
-            return "There is no mask: add a Labels layer and paint nuclei, or make one in the Masks widget."
+            return "There is no mask: add a Labels layer and paint nuclei, or make one with “Draw masks”."
         if text := mask_problem(mask):
             return text
         mpp = self._form.mpp.value()

@@ -19,8 +19,8 @@ from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.training.runs.run_library import default_folder
 from napari_nucleigan.training.runs.status import RunState, state_of
 from napari_nucleigan.widgets.base import preferences, training_jobs
-from napari_nucleigan.widgets.base.dock import Dock, RunBar, add_tabs
-from napari_nucleigan.widgets.base.fields import column, scrolled, set_text, small_label
+from napari_nucleigan.widgets.base.dock import Dock, add_tabs
+from napari_nucleigan.widgets.base.fields import column, set_text, small_label
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import (
     METADATA_KEY,
@@ -30,6 +30,8 @@ from napari_nucleigan.widgets.base.layers import (
     layer_problem,
     selection_kept,
 )
+from napari_nucleigan.widgets.base.run_bar import RunBar
+from napari_nucleigan.widgets.base.scrolling import scrolled
 from napari_nucleigan.widgets.base.training_runs import Activity, Closing, PreviewImage, RunWatcher
 from napari_nucleigan.widgets.train.charts import best_score
 from napari_nucleigan.widgets.train.form import TrainForm

@@ -10,8 +10,10 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from napari_nucleigan.base.errors import ExtraError, ModelError, OutputError
+from napari_nucleigan.cli.app import app
 from napari_nucleigan.models import Model, ModelCard, exchange, load_model
 from napari_nucleigan.networks import build
 from napari_nucleigan.networks.generators import initialise
@@ -136,6 +138,27 @@ def test_a_place_that_cannot_be_written_is_named(model: Model, graph: Path, monk
 
     with pytest.raises(OutputError):
         exchange.export_onnx(model, "/proc/none/model.onnx")
+
+
+def test_the_file_is_named_after_the_model_and_takes_nobodys_place(
+    model: Model, package: Path, graph: Path, tmp_path: Path
+) -> None:
+    assert exchange.target(model.card, tmp_path, "onnx") == tmp_path / "a model_ of mine.onnx"
+    assert exchange.target(model.card, package, "bioimageio") == package
+    assert exchange.target(model.card, graph, "onnx") == graph
+    (tmp_path / "mine.zip").write_bytes(b"precious")
+
+    with pytest.raises(OutputError, match="not made by this program"):
+        exchange.target(model.card, tmp_path / "mine.zip", "bioimageio")
+
+
+def test_the_command_exports(tmp_path: Path, graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "_graph", lambda model: graph.read_bytes())
+
+    found = CliRunner().invoke(app, ["models", "export", "nucleigan-he", "-o", str(tmp_path), "--format", "onnx"])
+
+    assert found.exit_code == 0, found.output
+    assert (tmp_path / "nucleigan-he.onnx").read_bytes() == graph.read_bytes()
 
 
 def test_loggers_are_as_loud_as_before(graph: Path) -> None:

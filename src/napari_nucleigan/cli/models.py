@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from napari_nucleigan.base.text import printable
 from napari_nucleigan.cli.console import handle_errors, print_json, print_line, print_message
 from napari_nucleigan.cli.options import Json
+
 
 app = typer.Typer(help="List, describe and export models.", no_args_is_help=True)
 
@@ -60,12 +61,31 @@ def info(model: Source, as_json: Json = False) -> None:
 @handle_errors
 def export(
     model: Source,
-    out: Annotated[Path, typer.Option("--out", "-o", help="File (.safetensors) or folder.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File or folder.", show_default=False)],
+    form: Annotated[
+        Literal["safetensors", "onnx", "bioimageio"],
+        typer.Option(
+            "--format",
+            help="safetensors: a checked copy; onnx: the network for other programs; bioimageio: the same packed for "
+            "the BioImage Model Zoo (.zip).",
+        ),
+    ] = "safetensors",
 ) -> None:
-    """Copy a model, checked, to a file or into a folder."""
-    from napari_nucleigan.models import export_model
+    """Copy a model, checked, to a file or into a folder, as it is or in a format of other programs."""
+    from napari_nucleigan.models import export_model, load_model
 
-    print_line(export_model(model, out))
+    if form == "safetensors":
+        print_line(export_model(model, out))
+        return
+    from napari_nucleigan.data.images import samples
+    from napari_nucleigan.models import exchange
+
+    loaded = load_model(model, "segmenter")
+    target = exchange.target(loaded.card, out, form)
+    if form == "onnx":
+        print_line(exchange.export_onnx(loaded, target))
+    else:
+        print_line(exchange.export_bioimageio(loaded, target, samples.synthetic_he()[0].pixels))
 
 
 def _entry(file: Any) -> dict[str, Any]:

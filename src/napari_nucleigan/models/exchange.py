@@ -15,7 +15,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan.base.errors import ExtraError, ModelError
-from napari_nucleigan.base.files import atomic_write, write_bytes
+from napari_nucleigan.base.files import MARK, atomic_write, refuse_foreign, write_bytes
+from napari_nucleigan.base.text import file_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +44,28 @@ _LICENCES = {
     r"BSD": "BSD-3-Clause",
     r"Apache": "Apache-2.0",
 }
+# A package, which is compressed, says by the names of its files that this program has made it.
+_GRAPH = f"{MARK.decode()}.onnx"
 _SIDE = 256  # of the pictures that a package is tested with
+
+
+SUFFIXES = {"onnx": ".onnx", "bioimageio": ".zip"}
+"""Suffix of the files of each format."""
+
+
+def target(card: ModelCard, out: str | Path, form: str) -> Path:
+    """Return the file that a model is exported to: `out`, or in that folder one of the model's name.
+
+    Raises
+    ------
+    OutputError
+        If there is something that this program has not made.
+    """
+    path = Path(out)
+    if path.suffix != SUFFIXES[form]:
+        path = path / f"{file_name(card.name)}{SUFFIXES[form]}"
+    refuse_foreign(path)
+    return path
 
 
 def export_onnx(model: Model, out: str | Path) -> Path:
@@ -112,7 +134,7 @@ def export_bioimageio(model: Model, out: str | Path, test_image: NDArray[np.uint
         field = model.network(torch.from_numpy(images) / 127.5 - 1).numpy()
     with TemporaryDirectory() as folder, atomic_write(out) as temporary:
         parts = Path(folder)
-        (parts / "model.onnx").write_bytes(graph)
+        (parts / _GRAPH).write_bytes(graph)
         np.save(parts / "images.npy", images)
         np.save(parts / "field.npy", field)
         (parts / "README.md").write_text(_readme(model.card), encoding="utf-8")
@@ -245,7 +267,7 @@ def _package(model: Model, licence: str, parts: Path, out: Path) -> None:
                     test_tensor=zoo.FileDescr(source=parts / "field.npy"),
                 )
             ],
-            weights=zoo.WeightsDescr(onnx=zoo.OnnxWeightsDescr(source=parts / "model.onnx", opset_version=OPSET)),
+            weights=zoo.WeightsDescr(onnx=zoo.OnnxWeightsDescr(source=parts / _GRAPH, opset_version=OPSET)),
         )
         save_bioimageio_package(description, output_path=out)
 

@@ -11,7 +11,6 @@ from napari_nucleigan.base.text import printable
 from napari_nucleigan.cli.console import handle_errors, print_json, print_line, print_message
 from napari_nucleigan.cli.options import Json
 
-
 app = typer.Typer(help="List, describe and export models.", no_args_is_help=True)
 
 Source = Annotated[

@@ -4,8 +4,8 @@
 
 MODEL is one of
 
-kumar   the paper's split only: 16 Kumar tiles train, TNBC tiles of patients 1 to 3 choose the decoding
-split   what `he` is measured by: Kumar's 16, TNBC of patients 1 to 7, DSB
+kumar   the paper's split only: 16 Kumar tiles, of which a quarter of every second one validates
+split   what `he` is measured by: Kumar's 16 and TNBC of patients 1 to 7, of which a part validates, and DSB
 he      all labelled tiles; its decoding and its scores are those of `split`, which must have been trained before
 open    only data under CC0 and CC BY: TNBC and DSB
 
@@ -35,7 +35,7 @@ WEIGHTS = Path(__file__).parents[1] / "src" / "napari_nucleigan" / "weights"
 SCORES = ("aji", "aji_plus", "pq", "f1", "dice", "average_hausdorff")
 
 PART = 500
-"""Side of the training tiles where there are others than Kumar's: all are drawn with equal chances."""
+"""Side of the training tiles: all are drawn with equal chances, so they should be of one size."""
 
 NUCLEUS = 7.5
 """Median diameter of nuclei in microns, by which tiles get a scale whose own is not known."""
@@ -67,8 +67,8 @@ PLANS = {
         "nucleigan-kumar",
         f"{KUMAR}: the 16 tiles of the paper's training split (liver, breast, kidney, prostate)",
         NONCOMMERCIAL,
-        "For comparisons with the paper and its peers. Decoding chosen on 17 tiles of TNBC (patients 1 to 3). Colon, "
-        "bladder and stomach were not among the training organs.",
+        "For comparisons with the paper and its peers. A quarter of every second training tile was held out to choose the "
+        "decoding. Colon, bladder and stomach were not among the training organs.",
         (40, 60),
         1e-3,
     ),
@@ -77,7 +77,7 @@ PLANS = {
         f"{KUMAR}: 16 tiles; {TNBC}: patients 1 to 7; {DSB}: a quarter",
         NONCOMMERCIAL,
         "Only for measuring the recipe of nucleigan-he.",
-        (20, 30),
+        (40, 50),
         7e-4,
         "kumar",
     ),
@@ -140,14 +140,15 @@ def assemble(which: str, data: Path, folder: Path) -> None:
     """Make the data set of a model: tiles of one size, and those that validate."""
     rows: list[tuple[str, str, str]] = []
     for name, organ, use, image, labels in tiles(which, data):
-        cut = 2 * PART in labels.shape and which != "kumar"
+        cut = 2 * PART in labels.shape
         starts = (0, PART) if cut else (0,)
         for top, left in itertools.product(starts, starts):
             box = np.s_[top : top + PART, left : left + PART] if cut else np.s_[:, :]
             part = f"{name}_{top}_{left}" if cut else name
+            held = use == "last quarter" and top == left == PART
             write_image(folder / "images" / f"{part}.png", image.pixels[box], image.mpp)
             write_labels(folder / "labels" / f"{part}.tif", labels[box], image.mpp)
-            rows.append((part, organ, use))
+            rows.append((part, organ, "val" if use == "val" or held else "train"))
     with (folder / "split.csv").open("w", newline="") as handle:
         csv.writer(handle).writerows([("name", "organ", "split"), *rows])
 
@@ -155,13 +156,14 @@ def assemble(which: str, data: Path, folder: Path) -> None:
 def tiles(which: str, data: Path) -> Iterator[tuple[str, str, str, HEImage, np.ndarray]]:
     """Yield the tiles of a model with what they are for."""
     kumar, tnbc, dsb = (Dataset.open(data / name) for name in ("kumar", "tnbc", "dsb2018_he"))
-    for name in kumar.names if which != "open" else ():
-        if which == "he" or kumar.splits[name] == "train":
-            yield name, kumar.organs[name], "train", *kumar.pair(name)
+    taught = kumar if which == "he" else kumar.subset("train")
+    for number, name in enumerate(taught.names if which != "open" else ()):
+        use = "last quarter" if which != "he" and number % 2 == 0 else "train"
+        yield name, kumar.organs[name], use, *kumar.pair(name)
     for name in tnbc.names:
         patient = int(name.split("_")[1])
         use = {
-            "kumar": "val" if patient <= 3 else "",
+            "kumar": "",
             "split": "val" if patient == 7 else "train" if patient < 7 else "",
             "he": "train",
             "open": "val" if patient == 11 else "train",

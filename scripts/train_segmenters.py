@@ -67,8 +67,8 @@ PLANS = {
         "nucleigan-kumar",
         f"{KUMAR}: the 16 tiles of the paper's training split (liver, breast, kidney, prostate)",
         NONCOMMERCIAL,
-        "For comparisons with the paper and its peers. A quarter of every second training tile was held out to choose the "
-        "decoding. Colon, bladder and stomach were not among the training organs.",
+        "For comparisons with the paper and its peers. A quarter of every second training tile was held out to choose "
+        "the decoding. Colon, bladder and stomach were not among the training organs.",
         (40, 60),
         1e-3,
     ),

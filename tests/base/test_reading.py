@@ -126,3 +126,11 @@ def test_whatever_a_file_holds_there_is_json_or_one_sentence(
         assert "\n" not in str(error)
     else:
         json.loads(content.decode("utf-8-sig"))
+
+
+@pytest.mark.parametrize("member", [b"[1,1],", b"[],", b"{},", b"1.5,"])
+def test_json_of_many_values_is_refused_before_it_is_parsed(tmp_path: Path, member: bytes) -> None:
+    path = tmp_path / "a.json.gz"
+    path.write_bytes(gzip.compress(b"[" + member * (300_000_000 // len(member)) + b"1]", 1))
+    with pytest.raises(FileFault, match="GB of memory"):
+        read_json(path)

@@ -21,7 +21,10 @@ LARGEST = 1_610_000_000
 """Bytes that one thing from a file may take in memory: an image of 400 million pixels in int32 or RGBA."""
 
 LARGEST_TEXT = 400_000_000
-"""Bytes of a text (JSON, XML, CSV) that is read as a whole; what is made of it takes several times as much."""
+"""Bytes of a text (JSON, XML, CSV) that is read as a whole; what is made of it may take several times as much."""
+
+_PARSED = 1_400_000_000  # bytes that the values of JSON may take
+_CONTAINER, _VALUE = 72, 32  # bytes that a short list takes, and a number with its place in one
 
 
 class FileFault(ValueError):
@@ -152,13 +155,15 @@ def read_json(path: str | Path, most: int = LARGEST_TEXT) -> Any:
     Raises
     ------
     OSError, FileFault
-        As `read_bytes`; also if unpacked it is larger than `most`.
+        As `read_bytes`; also if unpacked it is larger than `most`, or its values would take too much memory.
     ValueError, RecursionError
         If it is no JSON, or nested too deeply.
     """
     content = read_bytes(path, most)
     if Path(path).suffix.lower() == ".gz":
         content = gunzip(content, most)
+    containers = content.count(b"[") + content.count(b"{")
+    check_memory(_CONTAINER * containers + _VALUE * content.count(b","), _PARSED)
     return json.loads(content.decode("utf-8-sig"))
 
 

@@ -36,6 +36,8 @@ def to_text(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def to_markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Lay a table out as Markdown: the first column to the left, the others, which hold numbers, to the right.
 
+    Cells may have marks; texts from files are to come through `napari_nucleigan.base.text.as_markdown`.
+
     Parameters
     ----------
     header, rows

@@ -9,11 +9,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
+from napari_nucleigan.cli.segment import _polygons
 from napari_nucleigan.data.images.files import read_labels
+from napari_nucleigan.data.images.samples import FOLDER
+from napari_nucleigan.segmentation.instances import inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,3 +135,46 @@ def test_pixel_sizes_are_asked_for_before_anything_is_computed(
     assert "3 of 3 images have no pixel size" in done.stderr
     assert "--mpp" in done.stderr
     assert not list((tmp_path / "out").glob("*.tif"))
+
+
+def ring(left: float, top: float, side: float) -> list[list[float]]:
+    right, bottom = left + side, top + side
+    return [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]
+
+
+def region(path: Path, *geometries: dict[str, Any]) -> Path:
+    features = [{"type": "Feature", "geometry": geometry, "properties": {}} for geometry in geometries]
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return path
+
+
+def test_regions_have_holes_islands_and_parts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    donut = [[ring(0, 0, 100), ring(20, 20, 60)], [ring(40, 40, 20)]]
+    path = region(
+        tmp_path / "a.geojson",
+        {"type": "MultiPolygon", "coordinates": donut},
+        {"type": "Point", "coordinates": [5, 5]},
+        {"type": "GeometryCollection", "geometries": [{"type": "Polygon", "coordinates": [ring(200, 0, 10)]}]},
+        {"type": "LineString", "coordinates": [[0, 0], [9, 9]]},
+    )
+    polygons = [np.array(polygon) for polygon in _polygons(path)]
+    assert capsys.readouterr().err == "What is no area was left out of a.geojson: points (1), lines (1).\n"
+    y, x = np.mgrid[0.25:120:0.5, 0.25:220:0.5]
+    found = inside(np.column_stack([y.ravel(), x.ravel()]), polygons).reshape(x.shape)
+    expected = np.zeros_like(found)
+    for left, top, side, value in ((0, 0, 100, 1), (20, 20, 60, 0), (40, 40, 20, 1), (200, 0, 10, 1)):
+        expected[2 * top : 2 * (top + side), 2 * left : 2 * (left + side)] = value
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("geometries", "why"),
+    [((), "holds no polygon; draw one"), (({"type": "Point", "coordinates": [1, 2]},), "but points (1)")],
+)
+def test_a_region_without_an_area_is_refused(
+    tmp_path: Path, nucleigan: Callable, geometries: tuple[dict[str, Any], ...], why: str
+) -> None:
+    path = region(tmp_path / "a.geojson", *geometries)
+    done = nucleigan("segment", FOLDER / "synthetic_he.png", "-o", tmp_path / "out", "--region", path)
+    assert done.exit_code == 1
+    assert why in done.stderr

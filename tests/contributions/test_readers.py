@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import imagecodecs
@@ -73,6 +74,17 @@ def test_own_labels(tmp_path: Path) -> None:
     assert type(layer).__name__ == "Labels"
     assert np.array_equal(layer.data, labels)
     assert layer.scale.tolist() == [0.25, 0.25]
+
+
+def test_what_is_no_area_of_geojson_is_said(tmp_path: Path) -> None:
+    from napari.utils.notifications import notification_manager
+
+    write_geojson(tmp_path / "a.geojson", np.ones((4, 5), np.int32))
+    content = json.loads((tmp_path / "a.geojson").read_text())
+    content["features"].append({"type": "Feature", "geometry": {"type": "Point", "coordinates": [1, 2]}})
+    (tmp_path / "a.geojson").write_text(json.dumps(content))
+    assert opened(tmp_path / "a.geojson").data.all()
+    assert "What is no area was left out of a.geojson: points (1)." in str(notification_manager.records[-1].message)
 
 
 def test_geojson(tmp_path: Path) -> None:

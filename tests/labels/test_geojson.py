@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from napari_nucleigan.base.errors import LabelsError, OutputError
 from napari_nucleigan.data.images.files import read_labels
 from napari_nucleigan.labels.geojson import (
     labels_to_geojson,
+    read_annotations,
     read_geojson,
     read_mpp,
     write_geojson,
@@ -129,15 +131,25 @@ class TestForeignFiles:
     @pytest.mark.parametrize(
         ("content", "reason"),
         [
-            ([feature({"type": "Point", "coordinates": [1, 2]})], "a feature is a Point"),
+            ([feature({"type": "Point", "coordinates": [1, 2]})], "no polygons, but points"),
             ([feature({"type": "Polygon", "coordinates": [[[0, 0], [1, 1]]]})], "fewer than 3"),
             ([feature({"type": "Polygon", "coordinates": []})], "fewer than 3"),
             ([feature({"type": "Polygon", "coordinates": [[1, 2, 3]]})], "no GeoJSON"),
             ([feature({"type": "Polygon", "coordinates": [[["a", 1]] * 4]})], "no GeoJSON"),
             ({"type": "FeatureCollection"}, "no GeoJSON"),
             ({"a": 1}, "no Feature"),
+            ([feature({"type": "Sphere", "coordinates": []})], "of the type 'Sphere'"),
+            ([feature(square(1e12, 0))], "absurdly far away"),
+            ([feature({"type": "Polygon", "coordinates": [[[0, 0], [1], [2, 2]]]})], "no GeoJSON"),
+            (
+                {"type": "FeatureCollection", "features": [], "nucleigan": {"height": -4, "width": 4}},
+                "height and width",
+            ),
+            ({"type": "FeatureCollection", "features": [], "nucleigan": {"height": 4, "width": 4, "mpp": -1}}, "long"),
+            ({"type": "FeatureCollection", "features": [feature(square(150_000, 150_000))]}, "90.* GB of memory"),
+            ({"type": "FeatureCollection", "features": [], "nucleigan": {"height": 50_000, "width": 50_000}}, "10 GB"),
             (3, "no GeoJSON"),
-            ([{"type": "Feature", "geometry": None}], "no GeoJSON"),
+            ([{"type": "Feature", "geometry": None}], "without a place"),
             (
                 {"type": "FeatureCollection", "features": [], "nucleigan": {"height": "a"}},
                 "no GeoJSON",
@@ -161,8 +173,44 @@ class TestForeignFiles:
         with pytest.raises(LabelsError, match="damaged"):
             read_geojson(tmp_path / "a.geojson")
         (tmp_path / "a.geojson").write_bytes(b"\xff\xfe\x00")
-        with pytest.raises(LabelsError, match="damaged"):
+        with pytest.raises(LabelsError, match="not in UTF-8"):
             read_geojson(tmp_path / "a.geojson")
+
+    def test_what_is_no_area_is_left_out_and_said(self, tmp_path: Path) -> None:
+        point, line = {"type": "MultiPoint", "coordinates": [[1, 1]]}, {"type": "LineString", "coordinates": [[0, 0]]}
+        thin = {"type": "Polygon", "coordinates": [[[0, 0], [1, 1]]]}
+        several = {"type": "GeometryCollection", "geometries": [square(0, 0), point, square(3, 0)]}
+        features = [feature(several), feature(point), feature(line), feature(thin)]
+        path = saved(tmp_path / "a.json", {"type": "FeatureCollection", "features": features})
+        known = read_annotations(path)
+        assert known.draw().tolist() == [[1, 1, 0, 1, 1]] * 2
+        assert known.notes == (
+            "What is no area was left out of a.json: points (2), lines (1), polygons of fewer than 3 corners (1).",
+        )
+
+    def test_holes_islands_and_names(self, tmp_path: Path) -> None:
+        rings = [square(0, 0, 7)["coordinates"][0], square(1, 1, 5)["coordinates"][0]]
+        donut = {"type": "MultiPolygon", "coordinates": [rings, square(2, 2, 3)["coordinates"]]}
+        path = saved(tmp_path / "a.json", [feature({"type": "Point", "coordinates": [0, 0]}), feature(donut, name="9")])
+        drawn = read_geojson(path)
+        assert set(np.unique(drawn)) == {0, 9}
+        assert (drawn > 0).sum() == 49 - 25 + 9
+        assert (drawn[1, 1], drawn[3, 3]) == (0, 9)
+
+    def test_bare_geometries_and_a_byte_order_mark(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.json"
+        path.write_text(json.dumps(square(0, 0)), encoding="utf-8-sig")
+        assert read_geojson(path).tolist() == [[1, 1], [1, 1]]
+
+    def test_long_names_are_no_labels(self, tmp_path: Path) -> None:
+        path = saved(tmp_path / "a.json", [feature(square(0, 0), name="1" * 5000)])
+        assert read_geojson(path).max() == 1
+
+    def test_a_bomb_is_not_unpacked(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.geojson.gz"
+        path.write_bytes(b"".join([gzip.compress(b" " * 10_000_000)] * 50))
+        with pytest.raises(LabelsError, match="GB of memory"):
+            read_geojson(path)
 
 
 def test_no_labels(tmp_path: Path) -> None:

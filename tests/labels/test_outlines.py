@@ -12,6 +12,7 @@ from shapely.geometry import Polygon as ShapelyPolygon
 from shapely.geometry.polygon import orient
 from skimage.measure import label as connected
 
+from napari_nucleigan.base.reading import FileFault
 from napari_nucleigan.labels.outlines import draw, outlines
 
 # Small values and sizes, so that labels touch, enclose and cross each other in every way.
@@ -71,6 +72,30 @@ def test_island_in_a_hole_is_a_part_of_its_own() -> None:
     polygons = sorted(outlines(labels)[1], key=lambda polygon: polygon[0][1][0])
     assert [len(polygon) for polygon in polygons] == [2, 2]
     assert sorted(shape.area for shape in shapes_of(polygons)) == [8, 24]
+
+
+@given(st.integers(0, 10_000), st.integers(1, 200))
+@settings(max_examples=60, deadline=None)
+def test_large_polygons_are_filled_in_bands(seed: int, area: int) -> None:
+    random = np.random.default_rng(seed)
+    polygons = [[random.uniform(-5, 35, (int(random.integers(3, 9)), 2)) for _ in range(2)] for _ in range(4)]
+    whole, parts = np.zeros((30, 25), int), np.zeros((30, 25), int)
+    draw(whole, polygons, [1, 2, 3, 4])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("napari_nucleigan.labels.outlines._AREA", area)
+        draw(parts, polygons, [1, 2, 3, 4])
+    assert np.array_equal(whole, parts)
+
+
+def test_what_would_take_minutes_is_refused_at_once() -> None:
+    canvas = np.zeros((1000, 1000), int)
+    square = np.array([(0, 0), (1000, 0), (1000, 1000), (0, 1000)])
+    with pytest.raises(FileFault, match="too many times"):
+        draw(canvas, [[square]] * 1000, range(1000))
+    zigzag = np.column_stack([np.linspace(0, 1000, 1_000_000), np.tile([0, 1000], 500_000)])
+    with pytest.raises(FileFault, match="too many times"):
+        draw(canvas, [[zigzag]], [1])
+    assert not canvas.any()
 
 
 def test_nothing() -> None:

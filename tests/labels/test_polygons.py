@@ -11,7 +11,8 @@ from skimage.draw import ellipse
 
 from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.data.datasets.dataset import Dataset
-from napari_nucleigan.labels.polygons import as_polygon, labels_to_polygons, polygons_to_labels
+from napari_nucleigan.labels.outlines import draw
+from napari_nucleigan.labels.polygons import as_polygon, labels_to_polygons, one_ring, polygons_to_labels
 from napari_nucleigan.masks.polygons import preset, sample
 
 if TYPE_CHECKING:
@@ -33,6 +34,17 @@ def test_labels_come_back_from_polygons(labels: np.ndarray, random: object) -> N
     random.shuffle(order)  # type: ignore[attr-defined]
     again = polygons_to_labels([polygons[i] for i in order], labels.shape, ids[order])
     np.testing.assert_array_equal(again, labels)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 4))
+@settings(max_examples=100, deadline=None)
+def test_one_ring_encloses_what_several_do(seed: int, count: int) -> None:
+    random = np.random.default_rng(seed)
+    rings = [random.uniform(0, 30, (int(random.integers(3, 8)), 2)) for _ in range(count)]
+    apart, together = np.zeros((30, 30), int), np.zeros((30, 30), int)
+    draw(apart, [rings], [1])
+    draw(together, [[one_ring(rings)]], [1])
+    np.testing.assert_array_equal(together, apart)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from napari_nucleigan.base.errors import ImageError, explain
+from napari_nucleigan.base.errors import ImageError, LabelsError, explain
 from napari_nucleigan.base.events import Job, Note, Progress
 from napari_nucleigan.cli.console import (
     CONTINUES_TEXT,
@@ -19,6 +19,7 @@ from napari_nucleigan.cli.console import (
     handle_errors,
     print_json,
     print_line,
+    print_message,
     run_with_bar,
     usage_errors,
 )
@@ -70,7 +71,7 @@ def segment(
         Path | None,
         typer.Option(
             help="GeoJSON with polygons in pixels of the slide, as QuPath exports annotations: only nuclei whose "
-            "centre lies in them count. For slides.",
+            "centre lies in them, and in none of their holes, count. For slides.",
             exists=True,
             dir_okay=False,
         ),
@@ -101,10 +102,16 @@ def segment(
 
 
 def _polygons(path: Path) -> Polygons:
-    from napari_nucleigan.labels.geojson import read_polygons
+    from napari_nucleigan.labels.geojson import read_annotations
+    from napari_nucleigan.labels.polygons import one_ring
 
-    features, _ = read_polygons(path)
-    return tuple(tuple((float(y), float(x)) for x, y in polygon[0]) for polygons in features for polygon in polygons)
+    known = read_annotations(path)
+    for note in known.notes:
+        print_message(note)
+    if not known.nuclei:
+        raise LabelsError(f"{path} holds no polygon; draw one around what is to be segmented.")
+    rings = (one_ring(polygon) for polygons in known.nuclei for polygon in polygons)
+    return tuple(tuple((y, x) for x, y in ring.tolist()) for ring in rings)
 
 
 def _show(results: list[FileResult]) -> None:

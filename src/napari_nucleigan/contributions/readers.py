@@ -20,7 +20,7 @@ from napari_nucleigan.data.images.headers import file_kind, jpeg_header, png_hea
 from napari_nucleigan.data.images.tiff import is_density, read_density, read_header
 from napari_nucleigan.data.slides import EAGER_PIXELS, SCANNERS
 from napari_nucleigan.data.slides.openslide import SUFFIXES, may_open
-from napari_nucleigan.labels.geojson import read_geojson, read_mpp
+from napari_nucleigan.labels import geojson
 
 _Reader = Callable[[str], list[LayerData]]
 _HEADER_BYTES = 1 << 20  # colour profiles and thumbnails may stand before a JPEG's size
@@ -180,7 +180,9 @@ def read_geojson_layer(path: str) -> list[LayerData]:
     LabelsError
         If the file holds something else.
     """
-    return [labels_layer(read_geojson(path), read_mpp(path), Path(path).stem)]
+    known = geojson.read_annotations(path)
+    _say(Path(path).name, known.notes)
+    return [labels_layer(known.draw(), known.mpp, Path(path).stem)]
 
 
 def _say(name: str, notes: Iterable[str]) -> None:

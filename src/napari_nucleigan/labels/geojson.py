@@ -9,8 +9,9 @@ from __future__ import annotations
 import gzip
 import json
 import math
-import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO, cast
@@ -20,10 +21,23 @@ import numpy.typing as npt
 
 from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.base.files import atomic_write, write_text
+from napari_nucleigan.base.reading import FileFault, check_memory, read_json, reading
+from napari_nucleigan.base.text import printable
 from napari_nucleigan.labels.outlines import Polygon, draw, outlines
 from napari_nucleigan.labels.regions import check_labels
 
-_DAMAGES = (ValueError, TypeError, KeyError, AttributeError, EOFError, zlib.error, RecursionError, MemoryError)
+Rings = list[npt.NDArray[np.float64]]
+"""Corners (x, y) of an outer ring and of its holes."""
+
+_EXPECTED = "GeoJSON of polygons"
+_GEOMETRIES = {
+    **dict.fromkeys(("Point", "MultiPoint"), "points"),
+    **dict.fromkeys(("LineString", "MultiLineString"), "lines"),
+    **dict.fromkeys(("Polygon", "MultiPolygon", "GeometryCollection"), ""),
+}
+"""GeoJSON's geometries; what those are called that have no area."""
+
+_FAR = 1e10  # pixels
 
 CLASSIFICATION = {"name": "Nucleus", "color": [80, 40, 160]}
 """Class of the nuclei in QuPath, with its colour in red, green and blue."""
@@ -187,91 +201,118 @@ def _compact(value: object) -> str:
 def read_geojson(path: str | Path, shape: tuple[int, int] | None = None) -> npt.NDArray[np.int32]:
     """Draw the polygons of a GeoJSON file as labels.
 
-    A pixel belongs to a polygon that contains its centre; where polygons overlap, the later one
-    wins. What lies outside the image is cut off. QuPath cells are drawn as their nuclei. Labels
-    are the features' names where all of them are different positive integers, else 1, 2, 3... in
-    the order of the file.
-
-    Parameters
-    ----------
-    path : str or Path
-        A FeatureCollection, a list of features or one feature, in pixels.
-    shape : (int, int), optional
-        Height and width of the image; as the file says if not given, else as far as the polygons
-        reach.
-
-    Returns
-    -------
-    ndarray of int32, shape `shape`
-
-    Raises
-    ------
-    LabelsError
-        If the file is missing or damaged, or holds something else than polygons.
+    It is `read_annotations` and `Annotations.draw`; takes, returns and raises what they do.
     """
-    path = Path(path)
-    polygons, labels, known = _read(path)
-    try:
-        canvas = np.zeros(shape or known or _extent(polygons), dtype=np.int32)
-    except (ValueError, MemoryError) as error:
-        raise _damaged(path, error) from error
-    values = np.repeat(labels, [len(parts) for parts in polygons])
-    draw(canvas, list(chain.from_iterable(polygons)), values.tolist())
-    return canvas
+    return read_annotations(path).draw(shape)
 
 
-def read_polygons(path: str | Path) -> tuple[list[list[list[npt.NDArray[np.float64]]]], list[int]]:
-    """Read the polygons that `read_geojson` draws.
+@dataclass(frozen=True, eq=False)
+class Annotations:
+    """The areas that a GeoJSON file holds.
 
-    Parameters
+    Attributes
     ----------
-    path : str or Path
+    path : Path
         The file.
-
-    Returns
-    -------
     nuclei : list of lists of lists of ndarray of float, shape (n, 2)
         The polygons of each feature; a polygon is an outer ring of corners (x, y) and its holes.
     labels : list of int
-        The number of each.
+        The number of each: the features' names where all of them are different positive integers, else 1, 2, 3... in
+        the order of the file.
+    shape : (int, int) or None
+        Height and width of the image, where the file says them.
+    mpp : float or None
+        Microns per pixel, where `write_geojson` kept them.
+    notes : tuple of str
+        What was left out, one sentence each.
+    """
+
+    path: Path
+    nuclei: list[list[Rings]]
+    labels: list[int]
+    shape: tuple[int, int] | None = None
+    mpp: float | None = None
+    notes: tuple[str, ...] = ()
+
+    def draw(self, shape: tuple[int, int] | None = None) -> npt.NDArray[np.int32]:
+        """Draw the areas as labels.
+
+        A pixel belongs to a polygon that contains its centre; where polygons overlap, the later one wins. What lies
+        outside the image is cut off.
+
+        Parameters
+        ----------
+        shape : (int, int), optional
+            Height and width of the image; as the file says if not given, else as far as the polygons reach.
+
+        Returns
+        -------
+        ndarray of int32, shape `shape`
+
+        Raises
+        ------
+        LabelsError
+            If that would take too much memory or time.
+        """
+        with reading(self.path, LabelsError, _EXPECTED):
+            height, width = shape or self.shape or _extent(self.nuclei)
+            check_memory(float(height) * width * np.dtype(np.int32).itemsize)
+            canvas = np.zeros((height, width), dtype=np.int32)
+            values = np.repeat(self.labels, [len(parts) for parts in self.nuclei])
+            draw(canvas, list(chain.from_iterable(self.nuclei)), values.tolist())
+        return canvas
+
+
+def read_annotations(path: str | Path) -> Annotations:
+    """Read the areas of a GeoJSON file: polygons, in collections too. QuPath cells count as their nuclei.
+
+    Parameters
+    ----------
+    path : str or Path
+        A FeatureCollection, a list of features, one feature or one geometry, in pixels. It is unpacked if its name
+        ends in ``.gz``.
+
+    Returns
+    -------
+    Annotations
+        Points and lines, and polygons of less than three corners, are left out; its notes say so.
 
     Raises
     ------
     LabelsError
-        If the file is missing or damaged, or holds something else than polygons.
+        If the file is missing or damaged, or holds no area but other things.
     """
-    return _read(Path(path))[:2]
+    path = Path(path)
+    with reading(path, LabelsError, _EXPECTED):
+        content = read_json(path)
+        left: Counter[str] = Counter()
+        named: list[object] = []
+        nuclei: list[list[Rings]] = []
+        for feature in _features(content):
+            polygons = list(_polygons(feature.get("nucleusGeometry") or feature.get("geometry"), left))
+            if polygons:
+                nuclei.append(polygons)
+                named.append((feature.get("properties") or {}).get("name", ""))
+        said = ", ".join(f"{what} ({count})" for what, count in left.items())
+        if left and not nuclei:
+            raise FileFault(f"it holds no polygons, but {said}")
+        known = content.get("nucleigan") if isinstance(content, dict) else None
+        shape = (int(known["height"]), int(known["width"])) if known else None
+        if shape is not None and min(shape) < 1:
+            raise FileFault(f"it says that its image has a height and width of {shape}")
+        mpp = float(known.get("mpp") or 0) if known else 0.0
+        if not 0 <= mpp < math.inf:
+            raise FileFault(f"it says that a pixel is {mpp} microns long")
+    notes = (f"What is no area was left out of {printable(path.name)}: {said}.",) if left else ()
+    return Annotations(path, nuclei, _labels(named), shape, mpp or None, notes)
 
 
 def read_mpp(path: str | Path) -> float | None:
-    """Microns per pixel that `write_geojson` kept in a file; None where there are none."""
+    """Microns per pixel that `write_geojson` kept in a file; None where there are none, or it is no such file."""
     try:
-        mpp = json.loads(Path(path).read_text(encoding="utf-8"))["nucleigan"]["mpp"]
-        return float(mpp) if mpp else None
-    except (OSError, ValueError, TypeError, KeyError):
+        return read_annotations(path).mpp
+    except LabelsError:
         return None
-
-
-def _read(
-    path: Path,
-) -> tuple[list[list[list[npt.NDArray[np.float64]]]], list[int], tuple[int, int] | None]:
-    """Polygons, labels, and height and width where the file says them."""
-    try:
-        stored = path.read_bytes()
-        content = json.loads(gzip.decompress(stored) if path.suffix == ".gz" else stored)
-        found = _features(content)
-        polygons = [list(_polygons(feature)) for feature in found]
-        known = content.get("nucleigan") if isinstance(content, dict) else None
-        shape = (int(known["height"]), int(known["width"])) if known else None
-    except OSError as error:
-        raise LabelsError(f"Cannot read {path}: {(error.strerror or str(error)).lower()}.") from error
-    except _DAMAGES as error:
-        raise _damaged(path, error) from error
-    return polygons, _labels(found), shape
-
-
-def _damaged(path: Path, error: Exception) -> LabelsError:
-    return LabelsError(f"Cannot read {path}: it is damaged, or no GeoJSON of polygons ({error}).")
 
 
 def _geometry(polygons: list[Polygon]) -> dict[str, Any]:
@@ -291,39 +332,56 @@ def _measurements(features: Mapping[str, npt.NDArray[Any]]) -> dict[int, dict[st
 
 
 def _features(content: Any) -> list[dict[str, Any]]:
-    if isinstance(content, dict):
-        content = content["features"] if content.get("type") == "FeatureCollection" else [content]
-    for feature in content:
-        if not isinstance(feature, dict) or feature.get("type") != "Feature":
-            raise ValueError("a member is no Feature")
-    return list(content)
+    if isinstance(content, dict) and content.get("type") == "FeatureCollection":
+        content = content["features"]
+    members = [
+        {"geometry": member} if isinstance(member, dict) and member.get("type") in _GEOMETRIES else member
+        for member in ([content] if isinstance(content, dict) else content)
+    ]
+    if not all(isinstance(member, dict) and ("geometry" in member) for member in members):
+        raise ValueError("a member is no Feature")
+    return members
 
 
-def _polygons(feature: dict[str, Any]) -> Iterator[list[npt.NDArray[np.float64]]]:
-    geometry = feature.get("nucleusGeometry") or feature["geometry"]
-    kind, coordinates = geometry["type"], geometry["coordinates"]
+def _polygons(geometry: Any, left: Counter[str]) -> Iterator[Rings]:
+    """List the polygons of a geometry, and count what is none."""
+    kind = geometry["type"] if geometry else None
+    if kind == "GeometryCollection":
+        for member in geometry["geometries"]:
+            yield from _polygons(member, left)
+        return
     if kind not in ("Polygon", "MultiPolygon"):
-        raise ValueError(f"a feature is a {kind}")
-    for rings in [coordinates] if kind == "Polygon" else coordinates:
+        if geometry and kind not in _GEOMETRIES:
+            raise ValueError(f"a geometry is of the type {kind!r}")
+        left[_GEOMETRIES.get(kind or "", "features without a place")] += 1
+        return
+    for rings in [geometry["coordinates"]] if kind == "Polygon" else geometry["coordinates"]:
         corners = [np.array([point[:2] for point in ring], dtype=np.float64) for ring in rings]
-        if not corners or any(ring.shape[1:] != (2,) or len(ring) < 3 for ring in corners):
-            raise ValueError("a polygon has fewer than 3 corners")
-        if not all(np.isfinite(ring).all() for ring in corners):
-            raise ValueError("a corner is not finite")
-        yield corners
+        # A hole of no area is no hole.
+        whole = [ring for number, ring in enumerate(corners) if not number or len(ring) > 2]
+        if not whole or len(whole[0]) < 3:
+            left["polygons of fewer than 3 corners"] += 1
+            continue
+        for ring in whole:
+            if ring.shape[1:] != (2,):
+                raise ValueError("a corner is no pair of numbers")
+            if not (np.abs(ring) < _FAR).all():
+                raise FileFault("a corner is not finite or absurdly far away")
+        yield whole
 
 
-def _labels(features: list[dict[str, Any]]) -> list[int]:
-    names = [str((feature.get("properties") or {}).get("name", "")) for feature in features]
-    if len(set(names)) == len(names) and all(name.isdecimal() for name in names):
+def _labels(named: list[object]) -> list[int]:
+    names = [str(name) for name in named]
+    # Longer ones are no labels, and take for ever to be turned into numbers.
+    if len(set(names)) == len(names) and all(name.isdecimal() and len(name) <= 10 for name in names):
         numbers = [int(name) for name in names]
         if all(0 < number <= np.iinfo(np.int32).max for number in numbers):
             return numbers
-    return list(range(1, len(features) + 1))
+    return list(range(1, len(named) + 1))
 
 
-def _extent(polygons: list[list[list[npt.NDArray[np.float64]]]]) -> tuple[int, int]:
-    corners = [ring.max(axis=0) for parts in polygons for rings in parts for ring in rings]
+def _extent(nuclei: list[list[Rings]]) -> tuple[int, int]:
+    corners = [ring.max(axis=0) for parts in nuclei for rings in parts for ring in rings]
     if not corners:
         return 1, 1
     width, height = np.ceil(np.max(corners, axis=0)).astype(int).clip(1)

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_nucleigan.base.reading import FileFault
+
 Ring = list[list[int]]
 """Corners [x, y] of a closed ring; the first corner is not repeated."""
 Polygon = list[Ring]
@@ -18,7 +20,8 @@ _Loop = tuple[Ring, float, tuple[int, int]]  # ring, signed area, a pixel inward
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 _BATCH = 4096  # polygons prepared in one pass
-_AREA = 2**24  # pixels of their boxes that are filled in one pass
+_AREA = 2**22  # pixels of their boxes and crossings of their edges that are looked at in one pass
+_MOST = 800_000_000  # of these in all, half a minute's work; the nuclei of 400 million pixels are a quarter of it
 
 # Edges of a pixel in the order top, right, bottom, left, walked so that the nucleus is at the same
 # hand throughout: rightwards, downwards, leftwards, upwards.
@@ -98,8 +101,15 @@ def pixels(polygons: Sequence[Sequence[npt.ArrayLike]], shape: tuple[int, int]) 
     Yields
     ------
     row, column, polygon : ndarray of int64, shape (n,)
-        Pixels of some of the polygons, sorted by the index of the polygon; later batches have later polygons.
+        Pixels of some of the polygons, sorted by the index of the polygon; later batches have later polygons, or go on
+        with the last one.
+
+    Raises
+    ------
+    FileFault
+        If there are so many pixels or corners that it would take minutes.
     """
+    spent = 0
     for start in range(0, len(polygons), _BATCH):
         part = polygons[start : start + _BATCH]
         rings = [np.asarray(ring, dtype=np.float64) for polygon in part for ring in polygon]
@@ -112,14 +122,35 @@ def pixels(polygons: Sequence[Sequence[npt.ArrayLike]], shape: tuple[int, int]) 
         low = np.floor(np.minimum.reduceat(begin, firsts)).clip(0, limit).astype(np.int64)
         high = np.ceil(np.maximum.reduceat(begin, firsts)).clip(low, limit).astype(np.int64)
         end = begin[_rotated(lengths, 1)]
-        # Boxes are filled together as long as they fit into memory.
-        group = np.cumsum(np.prod(high - low + 1, axis=1)) // _AREA
+        # Rows that edges cross, and pixels of boxes; as many are taken together as fit into memory.
+        rows = np.ceil(np.abs(np.clip(end[:, 1], 0, shape[0]) - np.clip(begin[:, 1], 0, shape[0]))).astype(np.int64) + 1
+        work = 2 * np.add.reduceat(rows, firsts) + np.prod(high - low + 1, axis=1)
+        spent += int(work.sum())
+        if spent > _MOST:
+            raise FileFault("its outlines cover or cross the image too many times over")
+        group = np.cumsum(work) // _AREA
         for first, after in pairwise([0, *np.flatnonzero(np.diff(group)) + 1, len(part)]):
             corners = slice(firsts[first], firsts[after] if after < len(part) else None)
-            row, column, one = _filled(
-                begin[corners], end[corners], of[corners] - first, low[first:after], high[first:after]
-            )
-            yield row, column, one + start + first
+            for top, bottom in _bands(low[first:after, 1], high[first:after, 1], int(work[first:after].sum())):
+                row, column, one = _filled(
+                    begin[corners],
+                    end[corners],
+                    of[corners] - first,
+                    low[first:after].clip([0, top], [limit[0], bottom]),
+                    high[first:after].clip([0, top], [limit[0], bottom]),
+                )
+                yield row, column, one + start + first
+
+
+def _bands(low: Ints, high: Ints, work: int) -> Iterator[tuple[int, int]]:
+    """Rows that are filled in one pass: all of several polygons, some of one that is too large."""
+    top, bottom = int(low.min()), int(high.max())
+    if len(low) > 1 or work <= 2 * _AREA:
+        yield top, bottom
+        return
+    step = max(1, (bottom - top) * _AREA // work)
+    for row in range(top, bottom, step):
+        yield row, min(row + step, bottom)
 
 
 def _filled(begin: Floats, end: Floats, of: Ints, low: Ints, high: Ints) -> tuple[Ints, Ints, Ints]:

@@ -132,6 +132,26 @@ def as_polygon(corners: npt.ArrayLike, kind: str) -> Points:
     return curve
 
 
+def one_ring(rings: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+    """Join an outer ring and its holes by lines that are walked forth and back, so enclose nothing (even-odd rule).
+
+    Parameters
+    ----------
+    rings : sequence of ndarray, shape (n, 2)
+        Corners; the first one of each ring may be repeated.
+
+    Returns
+    -------
+    ndarray, shape (m, 2)
+    """
+    first, *holes = rings
+    pieces = [first, first[:1]]
+    for hole in holes:
+        begin = int(np.argmin(np.abs(hole - first[0]).sum(axis=1)))
+        pieces += [hole[begin:], hole[: begin + 1], first[:1]]
+    return np.concatenate(pieces)
+
+
 def boxes_of(
     labels: npt.NDArray[Any], ids: Iterable[int], margin: int = 0
 ) -> Iterator[tuple[int, tuple[slice, slice]]]:

@@ -18,6 +18,9 @@ Float64Array = npt.NDArray[np.float64]
 Bounds = tuple[int, int, int, int]
 """First row, last row + 1, first column, last column + 1, in pixels."""
 
+MASK_ONLY = "it only tells nuclei from background; number the nuclei first"
+"""What is wrong with a mask that should be a label image."""
+
 _STRIPS = 64
 _CHAIN_ENDS: tuple[tuple[int, Literal["left", "right"]], ...] = ((0, "left"), (-1, "right"))
 
@@ -380,7 +383,7 @@ def _labels_problem(values: npt.NDArray[Any]) -> str | None:
     if values.ndim != 2 or 0 in values.shape:
         return f"its shape is {values.shape}, not (height, width)"
     if values.dtype.kind == "b":
-        return "it only tells nuclei from background; number the nuclei first"
+        return MASK_ONLY
     if values.dtype.kind not in "ui":
         return f"its values are {values.dtype}; labels are integers"
     if values.min() < 0:

@@ -16,8 +16,10 @@ from skimage.transform import resize
 from napari_nucleigan import stains
 from napari_nucleigan.base.devices import computes_bfloat16
 from napari_nucleigan.base.errors import DatasetError
-from napari_nucleigan.base.events import Progress
+from napari_nucleigan.base.events import Note, Progress
+from napari_nucleigan.base.text import printable
 from napari_nucleigan.data.datasets.patches import Jitter, PatchSampler
+from napari_nucleigan.labels.numbering import remarks_on
 from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.tiling import TOLERANCE, plan_tiles, resize_labels
 from napari_nucleigan.training.recipes import SegmenterRecipe
@@ -115,6 +117,8 @@ def prepare_all(dataset: Dataset, recipe: Recipe) -> Job[list[TrainingImage]]:
     for number, name in enumerate(dataset.names):
         yield Progress(number, len(dataset), "preparing images")
         tiles.append(prepare(dataset, name, recipe))
+        for remark in remarks_on(tiles[-1].labels):
+            yield Note(f"In the labels of {printable(name)}, {remark}", "warning")
     return tiles
 
 

@@ -7,6 +7,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from napari_nucleigan.base.files import atomic_write, write_bytes
 from napari_nucleigan.base.version import __version__
 from napari_nucleigan.data.images.convert import to_rgb
 from napari_nucleigan.data.images.headers import PixelSize, file_kind, from_density, jpeg_header, png_header
+from napari_nucleigan.data.images.stored_png import decode_stored
 from napari_nucleigan.data.images.tiff import displayed, read_header, read_plane, too_large
 from napari_nucleigan.labels.regions import check_labels
 
@@ -114,7 +116,7 @@ def read_labels(path: str | Path) -> npt.NDArray[np.int32]:
     Parameters
     ----------
     path : str or Path
-        A TIFF or PNG file of one channel of integers.
+        A TIFF or PNG file of one channel of integers; of one with a palette the indices are the labels.
 
     Returns
     -------
@@ -147,7 +149,7 @@ def read_mask(path: str | Path) -> npt.NDArray[np.bool_]:
     LabelsError
         If the file is missing, damaged or a stack.
     """
-    values = _guarded(Path(path), _read_stored, LabelsError)
+    values = _guarded(Path(path), partial(_read_stored, colours=True), LabelsError)
     if values.ndim == 3 and values.shape[-1] in (1, 2, 3, 4):
         values = np.any(values[..., : 1 if values.shape[-1] < 3 else 3], axis=-1, keepdims=True)[..., 0]
     if values.ndim != 2:
@@ -334,12 +336,12 @@ def _read_pixels(path: Path, form: str) -> tuple[npt.NDArray[Any], PixelSize]:
     return values, (mpp, (*said, *notes))
 
 
-def _read_stored(path: Path, form: str) -> npt.NDArray[Any]:
-    """Values as they are stored: for labels, palettes and inverted grey mean nothing."""
+def _read_stored(path: Path, form: str, *, colours: bool = False) -> npt.NDArray[Any]:
+    """Values as they are stored: for labels, palettes and inverted grey mean nothing, unless colours are asked for."""
     if form == "tiff":
         return read_plane(path).values
     if form == "jpeg":
         raise ImageError("JPEG changes numbers, so it cannot hold labels; use TIFF or PNG")
     data = path.read_bytes()
     png_header(data)
-    return np.asarray(imagecodecs.png_decode(data))
+    return np.asarray(imagecodecs.png_decode(data)) if colours else decode_stored(data)

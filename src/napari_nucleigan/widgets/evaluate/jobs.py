@@ -11,13 +11,15 @@ import numpy as np
 from qtpy.QtCore import Signal
 
 from napari_nucleigan.base.errors import LabelsError
-from napari_nucleigan.base.events import Progress
+from napari_nucleigan.base.events import Note, Progress
 from napari_nucleigan.base.files import write_text
 from napari_nucleigan.base.tables import write_csv
 from napari_nucleigan.base.version import __version__
 from napari_nucleigan.contributions.layers import LayerData, image_layer, labels_layer
+from napari_nucleigan.data.datasets.splits import name_of
 from napari_nucleigan.data.images.files import list_images, read_image, read_labels, read_mpp
 from napari_nucleigan.evaluation.folders import pair_files, split_rows
+from napari_nucleigan.labels.numbering import check_nuclei, remarks_on
 from napari_nucleigan.metrics import OUTCOMES, Inspection, inspect
 from napari_nucleigan.widgets.base.layers import METADATA_KEY
 from napari_nucleigan.widgets.base.mask_layers import LiveUpdater
@@ -118,18 +120,28 @@ def compare(request: CompareRequest, before: LayerComparison | None = None) -> J
 
     Yields
     ------
-    Progress
+    Progress, Note
 
     Returns
     -------
     LayerComparison
         `before` itself where nothing at all has changed.
+
+    Raises
+    ------
+    LabelsError
+        If a layer only tells nuclei from background.
     """
     start = time.monotonic()
     yield Progress(0, 2, "reading the layers")
     truth, pred = request.alignment.truth(request.truth()), request.alignment.pred(request.pred())
     if before is not None and _unchanged(request, truth, pred, before):
         return before
+    if before is None:
+        for labels, name in ((truth, request.truth_name), (pred, request.pred_name)):
+            check_nuclei(labels, name)
+            for remark in remarks_on(labels):
+                yield Note(f"{name}: {remark}", "warning")
     yield Progress(1, 2, "comparing")
     found = inspect(truth, pred, request.iou, request.mpp, previous=before.inspection if before else None)
     numbers = codes(found)
@@ -264,7 +276,7 @@ def _image_of(pair: FilePair) -> Path | None:
     folder = pair.truth.parent.parent / "images"
     if pair.truth.parent.name != "labels" or not folder.is_dir():
         return None
-    return next((path for path in list_images(folder) if path.stem == pair.name), None)
+    return next((path for path in list_images(folder) if name_of(path) == pair.name), None)
 
 
 def figures(comparison: LayerComparison) -> dict[str, float | int | None]:

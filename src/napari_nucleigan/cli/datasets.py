@@ -129,9 +129,14 @@ def corrections(
 
 def _read(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.int32]:
     from napari_nucleigan.data.images.files import read_labels
-    from napari_nucleigan.labels.geojson import read_geojson
+    from napari_nucleigan.labels.geojson import read_annotations
 
-    return read_geojson(path, shape) if path.suffix.lower() in (".geojson", ".json") else read_labels(path)
+    if path.suffix.lower() not in (".geojson", ".json"):
+        return read_labels(path)
+    known = read_annotations(path)
+    for note in known.notes:
+        print_message(note)
+    return known.draw(shape)
 
 
 def _box(text: str) -> tuple[slice, slice]:

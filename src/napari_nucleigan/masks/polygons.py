@@ -17,8 +17,10 @@ from skimage.measure import label
 
 from napari_nucleigan.base.errors import LabelsError, RecipeError
 from napari_nucleigan.base.files import write_text
-from napari_nucleigan.data.datasets.dataset import read_split
-from napari_nucleigan.data.images.files import list_images, read_labels, read_mpp
+from napari_nucleigan.base.reading import FileFault, read_bytes, reading
+from napari_nucleigan.data.datasets.dataset import read_nuclei
+from napari_nucleigan.data.datasets.splits import SplitTable, read_split
+from napari_nucleigan.data.images.files import list_images, read_mpp
 from napari_nucleigan.masks.sampler.fit import fit
 from napari_nucleigan.masks.sampler.layout import Layout, lay_out, tissue_of
 from napari_nucleigan.masks.sampler.parameters import PolygonMasks
@@ -43,6 +45,8 @@ __all__ = [
 
 PRESETS = ("all", "breast", "kidney", "liver", "prostate")
 """Names of what was learnt from the training tiles of the Kumar data set, by organ; "all" from all of them."""
+
+_LARGEST = 50_000_000  # bytes of statistics; those of a hundred tissues have one million
 
 # 2**32 over the golden ratio: its multiples fill the circle evenly, however many are taken.
 _GOLDEN = 2654435769
@@ -256,12 +260,14 @@ def open_statistics(path: Path) -> PolygonMasks:
     RecipeError
         If the file is missing or holds something else.
     """
-    try:
-        return PolygonMasks.model_validate_json(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
-        raise RecipeError(
-            f"{path} does not hold the statistics of masks; give a file that 'nucleigan masks --save-statistics' wrote."
-        ) from error
+    with reading(path, RecipeError):
+        content = read_bytes(path, _LARGEST)
+        try:
+            return PolygonMasks.model_validate_json(content)
+        except ValidationError as error:
+            raise FileFault(
+                "it does not hold the statistics of masks; give a file that 'nucleigan masks --save-statistics' wrote"
+            ) from error
 
 
 def _found(like: str | Path) -> Path:
@@ -274,8 +280,8 @@ def _found(like: str | Path) -> Path:
     return path
 
 
-def _rows(path: Path) -> dict[str, dict[str, str]]:
-    return read_split(path / "split.csv") if path.is_dir() else {}
+def _rows(path: Path) -> SplitTable:
+    return read_split(path / "split.csv")
 
 
 def _to_learn_from(path: Path) -> list[Path]:
@@ -292,7 +298,7 @@ def _fitted(files: list[Path], path: Path, mpp: float | None, organ: str = "") -
             "bring them to one size first, or learn from those of one size."
         )
     try:
-        return fit((read_labels(file) for file in files), min(sizes))
+        return fit((read_nuclei(file) for file in files), min(sizes))
     except LabelsError as error:
         if not organ:
             raise

@@ -13,7 +13,7 @@ import numpy as np
 from napari_nucleigan.base.errors import LabelsError, OutputError
 from napari_nucleigan.base.files import append_records, is_whole, make_folder, read_records, write_text
 from napari_nucleigan.base.tables import write_csv
-from napari_nucleigan.data.datasets.dataset import read_split
+from napari_nucleigan.data.datasets.splits import read_split
 from napari_nucleigan.data.images.files import read_labels, read_mpp
 from napari_nucleigan.masks.polygons import (
     PolygonMasks,
@@ -153,7 +153,7 @@ class GivenMasks(MaskSource):
         twice = {name for name in self._names if self._names.count(name) > 1}
         if twice:
             raise LabelsError(f"{masks} holds two label images called {min(twice)!r}; remove or rename one of them.")
-        self._rows = read_split(masks / "split.csv") if masks.is_dir() else {}
+        self._rows = read_split(masks / "split.csv")
         self.count = len(self._files)
         self.steady = self._size is not None
 

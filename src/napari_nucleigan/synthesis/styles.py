@@ -147,7 +147,7 @@ def _on_card(card: ModelCard, size: int) -> dict[str, NDArray[np.float32]]:
 
 def _read_images(path: Path) -> Iterator[tuple[str, str, HEImage]]:
     """Read images, each with its style: the organ where they are a data set that names it, else the path's name."""
-    from napari_nucleigan.data.datasets.dataset import read_split
+    from napari_nucleigan.data.datasets.splits import read_split
     from napari_nucleigan.data.images.files import list_images, read_image
 
     folder = path / "images" if (path / "images").is_dir() else path

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import unicodedata
+
 import numpy as np
 import pytest
 from skimage.io import imsave
 
 from napari_nucleigan.base.errors import DatasetError, ImageError, LabelsError
 from napari_nucleigan.data.datasets.dataset import Dataset
-from napari_nucleigan.data.images.files import write_labels
+from napari_nucleigan.data.images.files import read_labels, write_labels
 
 
 def write(folder, names, split=None, suffix="png", size=(20, 30)):
@@ -55,6 +57,12 @@ def test_the_split_names_organs_and_parts(tmp_path):
     assert dataset.subset("test").names == ("b",)
     assert dataset.subset("train").names == ("a", "c")
     assert dataset.subset("val").names == ()
+
+
+def test_splits_may_be_called_otherwise(tmp_path):
+    dataset = Dataset.open(write(tmp_path, ["a", "b"], "name,split\na,Validation\nb,folds-1\n"))
+    assert dataset.subset("val").names == dataset.subset("validation").names == ("a",)
+    assert dataset.subset("folds-1").names == ("b",)
 
 
 @pytest.mark.parametrize(
@@ -132,20 +140,20 @@ def test_two_images_of_one_name_are_told(tmp_path):
 
 
 def test_a_split_without_names_is_told(tmp_path):
-    with pytest.raises(DatasetError, match="no column 'name'"):
+    with pytest.raises(DatasetError, match="must name the columns name,organ,split, and is 'image;organ;split'"):
         Dataset.open(write(tmp_path, ["a"], "image;organ;split\na;liver;test\n"))
 
 
 def test_a_split_of_other_images_is_told(tmp_path):
     # Taken in silence, such a split would train on the test images.
-    with pytest.raises(DatasetError, match=r"names none of the images, 'a\.png' first"):
-        Dataset.open(write(tmp_path, ["a", "b"], "name,organ,split\na.png,liver,test\nb.png,liver,train\n"))
+    with pytest.raises(DatasetError, match=r"names none of the images, 'c' first and the first image is 'a'"):
+        Dataset.open(write(tmp_path, ["a", "b"], "name,organ,split\nc.png,liver,test\nd.png,liver,train\n"))
 
 
 def test_a_split_that_is_no_text_is_told(tmp_path):
     write(tmp_path, ["a"])
     (tmp_path / "split.csv").write_bytes("name,organ,split\na,Mägen,test\n".encode("latin-1"))
-    with pytest.raises(DatasetError, match=r"split\.csv cannot be read: .* UTF-8"):
+    with pytest.raises(DatasetError, match=r"Cannot read .*split\.csv: its text is not in UTF-8; save it"):
         Dataset.open(tmp_path)
 
 
@@ -165,6 +173,42 @@ def test_files_that_cannot_be_read_are_told(tmp_path):
         dataset.image("a")
     with pytest.raises((LabelsError, ImageError)):
         dataset.labels("a")
+
+
+# -- names and suffixes ------------------------------------------------------------------------
+
+
+def test_composed_and_decomposed_names_are_one(tmp_path):
+    write(tmp_path, ["e"], f"name,organ,split\n{unicodedata.normalize('NFC', 'Müller é')},liver,test\n")
+    taken_apart, composed = (unicodedata.normalize(form, "Müller é") for form in ("NFD", "NFC"))
+    (tmp_path / "images" / "e.png").rename(tmp_path / "images" / f"{taken_apart}.png")
+    (tmp_path / "labels" / "e.tif").rename(tmp_path / "labels" / f"{composed}.tif")
+    write_labels(tmp_path / "regions" / f"{taken_apart}.tif", np.ones((20, 30), np.int32))
+    dataset = Dataset.open(tmp_path)
+    assert dataset.names == (composed,)
+    assert dataset.subset("test").names == dataset.names
+    assert dataset.pair(composed)[1].max() == 1
+    assert dataset.regions(composed).all()
+
+
+def test_labels_may_be_png_and_names_may_be_those_of_ome(tmp_path):
+    write(tmp_path, ["a", "b.ome"], suffix="tif")
+    imsave(
+        tmp_path / "labels" / "a.png", read_labels(tmp_path / "labels" / "a.tif").astype(np.uint8), check_contrast=False
+    )
+    (tmp_path / "labels" / "a.tif").unlink()
+    dataset = Dataset.open(tmp_path)
+    assert dataset.names == ("a", "b")
+    assert [dataset.pair(name)[1].max() for name in "ab"] == [1, 2]
+
+
+def test_masks_are_no_labels(tmp_path):
+    write(tmp_path, ["a"], size=(90, 90))
+    labels = np.zeros((90, 90), np.int32)
+    labels[::30, ::30] = 255
+    write_labels(tmp_path / "labels" / "a.tif", labels)
+    with pytest.raises(LabelsError, match="only tells nuclei from background"):
+        Dataset.open(tmp_path).labels("a")
 
 
 # -- without labels ------------------------------------------------------------------------------

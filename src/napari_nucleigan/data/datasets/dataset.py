@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_nucleigan.base.errors import DatasetError
+from napari_nucleigan.base.text import printable
+from napari_nucleigan.data.datasets.splits import name_of, read_split, split_name
 from napari_nucleigan.data.images.files import HEImage, list_images, read_image, read_labels
+from napari_nucleigan.labels.numbering import check_nuclei
+
+LABEL_SUFFIXES = (".tif", ".tiff", ".png")
+"""Suffixes of label images; of two of one name, that of the first of these is taken."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +72,11 @@ class Dataset:
         if not root.is_dir():
             raise DatasetError(f"There is no folder {root}; check the path.")
         images = _image_folder(root)
-        names = tuple(sorted(path.stem for path in list_images(images)))
+        names = tuple(sorted(name_of(path) for path in list_images(images)))
         if not names:
             raise DatasetError(f"{images} holds no PNG, JPEG or TIFF images.")
-        missing = [name for name in names if not (root / "labels" / f"{name}.tif").is_file()]
+        there = labels_by_name(root / "labels")[0] if labelled else {}
+        missing = [name for name in names if name not in there]
         if missing and labelled:
             raise DatasetError(
                 f"{len(missing)} images of {root} have no label image, {missing[0]!r} first; "
@@ -81,8 +88,8 @@ class Dataset:
         rows = read_split(root / "split.csv")
         if rows and rows.keys().isdisjoint(names):
             raise DatasetError(
-                f"{root / 'split.csv'} names none of the images, {next(iter(rows))!r} first; it must name "
-                "them without folder and suffix."
+                f"{root / 'split.csv'} names none of the images, {printable(next(iter(rows)))!r} first and the first "
+                f"image is {printable(names[0])!r}; it must name them as their files are called."
             )
         return cls(
             folder=root,
@@ -98,16 +105,27 @@ class Dataset:
     @property
     def labelled(self) -> bool:
         """Whether every image has its labels."""
-        return all((self.folder / "labels" / f"{name}.tif").is_file() for name in self.names)
+        return self._labels.keys() >= set(self.names)
 
     def image(self, name: str) -> HEImage:
         """Read one image."""
-        path = next(p for p in list_images(_image_folder(self.folder)) if p.stem == name)
-        return read_image(path)
+        return read_image(self._images[name])
 
     def labels(self, name: str) -> NDArray[np.int32]:
         """Read one label image, (H, W) int32."""
-        return read_labels(self.folder / "labels" / f"{name}.tif")
+        return read_nuclei(self._labels[name])
+
+    @cached_property
+    def _images(self) -> dict[str, Path]:
+        return {name_of(path): path for path in list_images(_image_folder(self.folder))}
+
+    @cached_property
+    def _labels(self) -> dict[str, Path]:
+        return labels_by_name(self.folder / "labels")[0]
+
+    @cached_property
+    def _regions(self) -> dict[str, Path]:
+        return labels_by_name(self.folder / "regions")[0]
 
     def pair(self, name: str) -> tuple[HEImage, NDArray[np.int32]]:
         """Read an image and its labels, and make sure that they fit.
@@ -141,12 +159,12 @@ class Dataset:
         LabelsError
             If the file is no image of integers.
         """
-        path = self.folder / "regions" / f"{name}.tif"
-        return read_labels(path) > 0 if path.is_file() else None
+        path = self._regions.get(name)
+        return None if path is None else read_labels(path) > 0
 
     def subset(self, split: str) -> Dataset:
         """Return the images of one split, as ``split.csv`` names it."""
-        return self.only(name for name in self.names if self.splits[name] == split)
+        return self.only(name for name in self.names if self.splits[name] == split_name(split))
 
     def only(self, names: Iterable[str]) -> Dataset:
         """Return the data set of the given names."""
@@ -185,31 +203,39 @@ def _image_folder(root: Path) -> Path:
     return root / "images" if (root / "images").is_dir() else root
 
 
-def read_split(path: Path) -> dict[str, dict[str, str]]:
-    """Read ``split.csv``.
-
-    Parameters
-    ----------
-    path : Path
-        Columns ``name,organ,split``; only the first must be there.
+def labels_by_name(folder: Path) -> tuple[dict[str, Path], list[Path]]:
+    """List the label images of a folder, which need not be there.
 
     Returns
     -------
-    dict of str to dict
-        The row of each name; empty if there is no such file.
+    files : dict of str to Path
+        By name.
+    others : list of Path
+        Those whose name another one has.
 
     Raises
     ------
-    DatasetError
-        If the file is no CSV text or has no column ``name``.
+    ImageError
+        If the folder may not be read.
     """
-    if not path.is_file():
-        return {}
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as handle:
-            reader = csv.DictReader(handle, skipinitialspace=True)
-            if "name" not in (reader.fieldnames or ()):
-                raise DatasetError(f"{path} has no column 'name'; its columns are name,organ,split.")
-            return {row["name"]: row for row in reader}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{path} cannot be read: {error}. Save it as CSV text in UTF-8.") from error
+    found = list_images(folder) if folder.is_dir() else []
+    files: dict[str, Path] = {}
+    others = []
+    for suffix in LABEL_SUFFIXES:
+        for path in found:
+            if path.suffix.lower() == suffix and files.setdefault(name_of(path), path) is not path:
+                others.append(path)
+    return files, others
+
+
+def read_nuclei(path: str | Path) -> NDArray[np.int32]:
+    """Read a label image of nuclei, (H, W) int32.
+
+    Raises
+    ------
+    LabelsError
+        As `read_labels`; also if it only tells nuclei from background, or kinds of nuclei.
+    """
+    labels = read_labels(path)
+    check_nuclei(labels, Path(path).name)
+    return labels

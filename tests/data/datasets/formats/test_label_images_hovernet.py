@@ -8,6 +8,7 @@ from scipy.io import loadmat, savemat
 from scipy.sparse import csc_array
 
 from napari_nucleigan.base.errors import LabelsError
+from napari_nucleigan.base.reading import FileFault
 from napari_nucleigan.data.datasets.formats import FORMATS
 from napari_nucleigan.data.datasets.formats.label_images import read_hovernet, write_hovernet
 from napari_nucleigan.data.images.files import HEImage, write_image
@@ -65,3 +66,28 @@ def test_what_others_expect_is_written(tmp_path: Path) -> None:
     assert np.array_equal(np.unique(content["inst_map"]), [0, 1, 2, 3])
     assert np.allclose(content["inst_centroid"], [[0, 2], [4 / 3, 1 / 3], [3, 1.5]])
     assert loadmat(tmp_path / "Labels" / "none.mat")["inst_centroid"].shape == (0, 2)
+
+
+def test_bombs_are_not_unpacked(pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_nucleigan.data.datasets.formats.label_images._MAT_MOST", 1_000_000)
+    savemat(pair[1], {"inst_map": np.zeros((4000, 4000), np.uint8)}, do_compression=True)
+    with pytest.raises(FileFault, match="GB of memory"):
+        read_hovernet(*pair)
+    # Of another array, which nobody asks for, too.
+    savemat(pair[1], {"inst_map": LABELS, "more": np.zeros((4000, 4000), np.uint8)}, do_compression=True)
+    with pytest.raises(FileFault, match="GB of memory"):
+        read_hovernet(*pair)
+
+
+def test_large_maps_of_few_entries_are_refused(pair: tuple[Path, Path]) -> None:
+    savemat(pair[1], {"inst_map": csc_array(([1.0], ([0], [0])), shape=(30_000, 30_000))})
+    with pytest.raises(FileFault, match=r"7\.2 GB of memory"):
+        read_hovernet(*pair)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_packed_or_not(pair: tuple[Path, Path], packed: bool) -> None:
+    savemat(pair[1], {"other": LABELS, "inst_map": LABELS}, do_compression=packed)
+    assert np.array_equal(read_hovernet(*pair).labels, LABELS)
+    savemat(pair[1], {"inst_map": LABELS.astype(float)}, format="4")
+    assert np.array_equal(read_hovernet(*pair).labels, LABELS)

@@ -111,3 +111,26 @@ def test_values_that_are_no_colours(tmp_path: Path, value: float) -> None:
     (first, *_) = find_pannuke(fold(tmp_path, 1, images=images)).entries
     with pytest.raises(ValueError, match="colours"):
         first.read()
+
+
+def test_sizes_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    """A file with holes takes no room on the disk, and may be larger than the memory."""
+    root = fold(tmp_path, 1, split=False, types=None)
+    for name, channels in (("images", 3), ("masks", 6)):
+        array = np.lib.format.open_memmap(root / f"{name}.npy", "w+", np.uint8, (1, 20_000, 20_000, channels))
+        del array
+    with pytest.raises(DatasetError, match="GB of memory"):
+        find_pannuke(root)
+    for shape in ("(10000000000, 256, 256, 3)", f"({2**62}, {2**62}, 4, 3)"):
+        header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".ljust(117).encode() + b"\n"
+        (root / "images.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+        with pytest.raises(DatasetError, match=r"Cannot read .*images\.npy"):
+            find_pannuke(root)
+
+
+def test_archives_of_arrays_are_refused(tmp_path: Path) -> None:
+    root = fold(tmp_path, 1, split=False, types=None)
+    with (root / "masks.npy").open("wb") as handle:
+        np.savez(handle, masks=arrays()[1])
+    with pytest.raises(DatasetError, match="archive of arrays"):
+        find_pannuke(root)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from xml.parsers.expat import ExpatError
 
 import numpy as np
 import pytest
 
 from napari_nucleigan import metrics
+from napari_nucleigan.base.reading import FileFault
 from napari_nucleigan.data.datasets.formats import FORMATS
 from napari_nucleigan.data.datasets.formats.outlines import read_aperio
 from napari_nucleigan.data.images.files import read_image, read_labels, write_image
@@ -97,7 +99,7 @@ def test_resolution_that_is_none_is_not_taken(pair: tuple[Path, Path], said: str
 )
 def test_damaged_files_are_refused(pair: tuple[Path, Path], content: str) -> None:
     pair[1].write_text(content)
-    with pytest.raises((ValueError, KeyError, LookupError, SyntaxError)):
+    with pytest.raises((ValueError, KeyError, LookupError, ExpatError)):
         read_aperio(*pair)
 
 
@@ -107,5 +109,23 @@ def test_entities_are_not_fetched(pair: tuple[Path, Path], tmp_path: Path) -> No
         f'<!DOCTYPE a [<!ENTITY s SYSTEM "{(tmp_path / "secret").as_uri()}">]>'
         "<Annotations><Annotation><Region><Vertex X='&s;' Y='1'/></Region></Annotation></Annotations>"
     )
-    with pytest.raises((ValueError, SyntaxError)):
+    with pytest.raises(FileFault, match="defines entities"):
         read_aperio(*pair)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_bombs_of_entities_are_refused(pair: tuple[Path, Path], encoding: str) -> None:
+    entities = "".join(f'<!ENTITY b{n} "{f"&b{n - 1};" * 10 if n else "b" * 10}">' for n in range(10))
+    pair[1].write_bytes(
+        f'<?xml version="1.0" encoding="{encoding}"?><!DOCTYPE a [{entities}]><Annotations>&b9;</Annotations>'.encode(
+            encoding
+        )
+    )
+    with pytest.raises(FileFault, match="defines entities"):
+        read_aperio(*pair)
+
+
+def test_depth_is_no_fault(pair: tuple[Path, Path]) -> None:
+    depth = 100_000
+    pair[1].write_text(f"<Annotations>{'<a>' * depth}{'</a>' * depth}</Annotations>")
+    assert not read_aperio(*pair).labels.any()

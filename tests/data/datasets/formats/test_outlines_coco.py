@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_nucleigan.base.errors import DatasetError
-from napari_nucleigan.data.datasets.formats.outlines import find_coco, unpacked, write_coco
+from napari_nucleigan.base.reading import FileFault
+from napari_nucleigan.data.datasets.formats.outlines import _places, find_coco, unpacked, write_coco
 from napari_nucleigan.data.images.files import HEImage, write_image
 
 if TYPE_CHECKING:
@@ -133,10 +135,68 @@ def test_damaged_files_are_refused(tmp_path: Path, changed: dict[str, Any]) -> N
         find_coco(saved(tmp_path, **changed))
 
 
+@pytest.mark.parametrize(
+    "counts",
+    [
+        [2**63, 2**63, 35],  # wrap around to the right sum
+        [2**62] * 4 + [35],
+        [-5, 40],
+        [0.5, 34.5],
+        ["35"],
+        [True, 34],
+        [10**30],
+        [35, 35],
+        "o" * 5000,
+        "~",
+        "`",
+        35,
+        None,
+    ],
+)
+def test_run_lengths_that_do_not_fit_are_refused(tmp_path: Path, counts: Any) -> None:
+    (entry,) = find_coco(saved(tmp_path, {"size": list(SHAPE), "counts": counts})).entries
+    with pytest.raises((FileFault, TypeError)):
+        entry.read()
+
+
+@pytest.mark.parametrize("size", [[7, 5], [10**9, 10**9], "57", None, [5]])
+def test_run_lengths_of_another_size_are_refused(tmp_path: Path, size: Any) -> None:
+    (entry,) = find_coco(saved(tmp_path, {"size": size, "counts": [0, 35]})).entries
+    with pytest.raises((FileFault, TypeError)):
+        entry.read()
+
+
+@given(st.lists(st.integers(0, 9), max_size=12))
+def test_run_lengths_go_down_the_columns(lengths: list[int]) -> None:
+    shape = (3, 1 + sum(lengths) // 3 + 5)
+    lengths = [*lengths, shape[0] * shape[1] - sum(lengths)]
+    inside = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
+    flat = np.zeros(shape, bool)
+    flat.reshape(-1)[_places({"size": list(shape), "counts": lengths}, shape)] = True
+    assert np.array_equal(flat.T.reshape(-1), inside)
+
+
+def test_nuclei_that_cover_the_image_too_often_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_nucleigan.data.datasets.formats.entries._MOST", 350)
+    whole = {"size": list(SHAPE), "counts": [0, 35]}
+    (entry,) = find_coco(saved(tmp_path, *[whole] * 10)).entries
+    entry.read()
+    (entry,) = find_coco(saved(tmp_path, *[whole] * 11)).entries
+    with pytest.raises(FileFault, match="too many times"):
+        entry.read()
+
+
+def test_names_of_a_mac_are_found(tmp_path: Path) -> None:
+    write_image(tmp_path / unicodedata.normalize("NFD", "Gewebe é.png"), np.full((*SHAPE, 3), 200, np.uint8))
+    saved(tmp_path, images=[{"id": 4, "file_name": "Gewebe é.png"}], annotations=[])
+    found = find_coco(tmp_path)
+    assert ([entry.name for entry in found.entries], found.broken) == (["Gewebe é"], {})
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{", "null", "[" * 100_000])
 def test_files_that_are_no_coco(tmp_path: Path, content: str) -> None:
     (tmp_path / "a.json").write_text(content)
-    with pytest.raises(DatasetError, match="no COCO"):
+    with pytest.raises(DatasetError, match=r"no COCO|nested too deeply"):
         find_coco(tmp_path)
 
 

@@ -7,19 +7,22 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_nucleigan.base.errors import DatasetError, listing
+from napari_nucleigan.base.reading import FileFault, fault
+from napari_nucleigan.base.text import printable, same_name
+from napari_nucleigan.data.datasets.splits import SPLITS, name_of, plain_name
 from napari_nucleigan.data.images.files import IMAGE_SUFFIXES
 from napari_nucleigan.labels.outlines import pixels
 from napari_nucleigan.labels.regions import numbered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -29,15 +32,6 @@ if TYPE_CHECKING:
     """Corners (x, y) of an outer ring and of its holes, in pixel edges: the first pixel's centre is (0.5, 0.5)."""
 
 _SUFFIXES = (*IMAGE_SUFFIXES, ".svs")
-_SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 # Folders that say what lies in them but not from where.
 _PLAIN = re.compile(r"(tissue[ _-]?)?(images?|labels?|annotations?|masks?|geojson|mat|xml|png|tiff?)", re.IGNORECASE)
@@ -56,6 +50,7 @@ SENTENCES = {
 }
 """What an importer meets, with a sentence that a number begins."""
 
+_MOST = 300_000_000  # pixels of nuclei, half a minute's work
 _FAR = 1e6  # pixels; corners beyond belong to no image, and would only fill the memory
 
 
@@ -139,7 +134,7 @@ def files_below(source: Path) -> list[Path]:
     found: list[Path] = []
 
     def refuse(error: OSError) -> None:
-        raise DatasetError(f"Cannot list {error.filename}: {(error.strerror or str(error)).lower()}.") from error
+        raise DatasetError(f"Cannot list {printable(error.filename)}: {fault(error)}.") from error
 
     for folder, folders, names in os.walk(source, onerror=refuse):
         # Archives made on a Mac hold a shadow of every file.
@@ -179,15 +174,16 @@ def find_pairs(source: Path, suffix: str, read: Callable[[Path, Path], ImportedI
     images: dict[str, list[Path]] = {}
     for path in files:
         if path.suffix.lower() in _SUFFIXES:
-            images.setdefault(path.stem, []).append(path)
+            images.setdefault(name_of(path), []).append(path)
     entries: list[Entry] = []
     broken: dict[str, str] = {}
     used: dict[Path, Path] = {}
     for annotation in annotations:
         shown = str(annotation.relative_to(source))
-        ranked = sorted(images.get(annotation.stem, ()), key=lambda path: _nearness(path, annotation), reverse=True)
+        name = _annotated(annotation, images)
+        ranked = sorted(images.get(name, ()), key=lambda path: _nearness(path, annotation), reverse=True)
         if not ranked:
-            broken[shown] = f"there is no image {annotation.stem}.tif, .png or .jpg for it"
+            broken[shown] = f"there is no image {name}.tif, .png or .jpg for it"
         elif len(ranked) > 1 and _nearness(ranked[0], annotation) == _nearness(ranked[1], annotation):
             both = " and ".join(str(path.relative_to(source)) for path in ranked[:2])
             broken[shown] = f"it may belong to {both}; keep one of them only"
@@ -196,13 +192,19 @@ def find_pairs(source: Path, suffix: str, read: Callable[[Path, Path], ImportedI
         else:
             used[ranked[0]] = annotation
             parts = annotation.relative_to(source).parts[:-1]
-            name = "/".join([*(part for part in parts if not _PLAIN.fullmatch(part)), annotation.stem])
+            full = "/".join([*(part for part in parts if not _PLAIN.fullmatch(part)), name])
             pair = (ranked[0], annotation)
-            entries.append(Entry(name, partial(read, *pair), pair, split=split_of(parts)))
-    stems = {annotation.stem for annotation in annotations}
-    idle = sorted(str(paths[0].relative_to(source)) for stem, paths in images.items() if stem not in stems)
+            entries.append(Entry(full, partial(read, *pair), pair, split=split_of(parts)))
+    known = {_annotated(annotation, images) for annotation in annotations}
+    idle = sorted(str(paths[0].relative_to(source)) for name, paths in images.items() if name not in known)
     notes = (f"Left out, images without annotation: {listing(idle, 5)}.",) if idle else ()
     return Found(tuple(entries), broken, notes)
+
+
+def _annotated(annotation: Path, images: Mapping[str, object]) -> str:
+    """Name of the image that an annotation belongs to: ``a.xml`` and, where that is none, ``a.tif.xml`` to ``a``."""
+    name = name_of(annotation)
+    return name if name in images else plain_name(name)
 
 
 def _nearness(image: Path, annotation: Path) -> tuple[int, bool, int]:
@@ -214,7 +216,7 @@ def _nearness(image: Path, annotation: Path) -> tuple[int, bool, int]:
 def split_of(folders: Iterable[str]) -> str:
     """Tell ``train``, ``val`` or ``test`` by a word in the names of folders; empty where they do not say."""
     words = (word.lower() for folder in folders for word in _WORD.findall(folder))
-    return next((_SPLITS[word] for word in words if word in _SPLITS), "")
+    return next((SPLITS[word] for word in words if word in SPLITS), "")
 
 
 def with_unique_names(entries: Iterable[Entry]) -> list[Entry]:
@@ -240,7 +242,9 @@ def with_unique_names(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def _clean(name: str) -> str:
-    return _RESERVED.sub("_", name).strip(". ") or "image"
+    # Room for a number and a suffix: systems take 255 bytes.
+    short = _RESERVED.sub("_", same_name(name)).encode()[:200].decode(errors="ignore")
+    return short.strip(". ") or "image"
 
 
 class Canvas:
@@ -260,8 +264,9 @@ class Canvas:
     def __init__(self, shape: tuple[int, int]) -> None:
         self._shape = shape
         self._labels = np.zeros(shape, np.int32)
-        self._layers = np.zeros(shape, np.uint16)
-        self._places: list[tuple[int, Ints]] = []
+        self._filled = 0
+        self._drawn: set[int] = set()
+        self._overlapping: set[int] = set()
         self.tally: Counter[str] = Counter()
 
     def draw(self, nuclei: Sequence[Sequence[Rings]], ids: Sequence[int]) -> None:
@@ -277,25 +282,29 @@ class Canvas:
 
         Raises
         ------
-        ValueError
-            If a corner is not finite or lies absurdly far away.
+        FileFault
+            If a corner is not finite or lies absurdly far away, or there are far too many.
         """
         polygons = [rings for nucleus in nuclei for rings in nucleus]
         for rings in polygons:
             for ring in rings:
                 if not (np.abs(np.asarray(ring, np.float64)) < _FAR).all():
-                    raise ValueError("an outline has a corner that is not finite or far outside of any image")
+                    raise FileFault("an outline has a corner that is not finite or far outside of any image")
         whose = np.repeat(np.arange(len(nuclei)), [len(nucleus) for nucleus in nuclei])
-        filled: list[tuple[Ints, Ints]] = []
+        # Parts of a nucleus may come in several batches; no more than one nucleus is held.
+        waiting: list[Ints] = []
+        present = 0
         for row, column, polygon in pixels(polygons, self._shape):
-            filled.append((whose[polygon], row * self._shape[1] + column))
-        if not filled:
-            self.tally["empty"] += len(nuclei)
-            return
-        owner, place = (np.concatenate(part) for part in zip(*filled, strict=True))
-        bounds = np.searchsorted(owner, np.arange(len(nuclei) + 1))
-        for index, number in enumerate(ids):
-            self.fill(place[bounds[index] : bounds[index + 1]], number, "empty")
+            owner, place = whose[polygon], row * self._shape[1] + column
+            for index, places in _split(owner, place):
+                for nucleus in range(present, index):
+                    self.fill(_joined(waiting), ids[nucleus], "empty")
+                    waiting = []
+                present = index
+                waiting.append(places)
+        for nucleus in range(present, len(nuclei)):
+            self.fill(_joined(waiting), ids[nucleus], "empty")
+            waiting = []
 
     def fill(self, places: Ints, number: int, otherwise: str) -> None:
         """Give pixels to a nucleus.
@@ -303,20 +312,25 @@ class Canvas:
         Parameters
         ----------
         places : ndarray of int64
-            Flat indices of its pixels, in any order; none may be double counted if it occurs twice.
+            Flat indices of its pixels, in any order; one may occur twice.
         number : int
             Its number; 0 cuts out what is below.
         otherwise : str
             What to count if there are no pixels.
         """
-        places = np.unique(places)
         if not len(places):
             self.tally[otherwise] += 1
             return
-        self._labels.reshape(-1)[places] = number
+        self._filled += len(places)
+        if self._filled > _MOST:
+            raise FileFault("its nuclei cover the image too many times over")
+        flat = self._labels.reshape(-1)
         if number:
-            self._layers.reshape(-1)[places] += 1
-            self._places.append((number, places))
+            self._drawn.add(number)
+            below = flat[places]
+            if below.any():
+                self._overlapping.update((*np.unique(below[below > 0]).tolist(), number))
+        flat[places] = number
 
     def finish(self, *, renumber: bool = True) -> npt.NDArray[np.int32]:
         """Count what overlaps and return the labels.
@@ -326,14 +340,23 @@ class Canvas:
         renumber : bool
             Whether the numbers become 1, 2, 3, ... in their order.
         """
-        several = self._layers.reshape(-1) > 1
-        self.tally["overlapping"] += sum(bool(several[places].any()) for _, places in self._places)
-        drawn = {number for number, _ in self._places}
+        self.tally["overlapping"] += len(self._overlapping)
         left = np.unique(self._labels)
-        self.tally["hidden"] += len(drawn) - int((left > 0).sum())
+        self.tally["hidden"] += len(self._drawn) - int((left > 0).sum())
         if not renumber:
             return self._labels
         return numbered(self._labels)[1]
+
+
+def _split(owner: Ints, place: Ints) -> Iterator[tuple[int, Ints]]:
+    """Places by their owner, who are sorted."""
+    begins = np.flatnonzero(np.diff(owner, prepend=-1))
+    for begin, end in pairwise([*begins.tolist(), len(owner)]):
+        yield int(owner[begin]), place[begin:end]
+
+
+def _joined(parts: list[Ints]) -> Ints:
+    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
 
 def sentences(tallies: Mapping[str, tuple[int, int]]) -> list[str]:

@@ -17,12 +17,15 @@ import numpy as np
 from napari_nucleigan.base.errors import DatasetError, NucleiganError, OutputError
 from napari_nucleigan.base.events import Job, Note, Progress
 from napari_nucleigan.base.files import append_records, output_error, read_records, write_text
+from napari_nucleigan.base.reading import FileFault, reading
 from napari_nucleigan.base.staging import discard_folder, publish_folder, stage_folder
 from napari_nucleigan.base.tables import write_csv
-from napari_nucleigan.data.datasets.dataset import Dataset, read_split
+from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.data.datasets.formats import EXPORTS, FORMATS
 from napari_nucleigan.data.datasets.formats.entries import Entry, Found, ImportedImage, sentences, with_unique_names
+from napari_nucleigan.data.datasets.splits import SplitTable, read_split
 from napari_nucleigan.data.images.files import SOFTWARE, write_image, write_labels
+from napari_nucleigan.labels.numbering import check_nuclei, remarks_on
 from napari_nucleigan.labels.regions import check_labels
 
 if TYPE_CHECKING:
@@ -136,10 +139,8 @@ def import_dataset(
 
 
 def _find(form: str, source: Path) -> Found:
-    try:
+    with reading(source, DatasetError, f"data set of the format {form}"):
         return FORMATS[form].find(source)
-    except OSError as error:
-        raise DatasetError(f"Cannot read {source}: {(error.strerror or str(error)).lower()}.") from error
 
 
 @dataclass
@@ -150,7 +151,7 @@ class _Import:
     out: Path
     form: str
     found: Found
-    rows: dict[str, dict[str, str]]
+    rows: SplitTable
     mpp: float | None
     skip: bool
 
@@ -186,24 +187,19 @@ class _Import:
         """Write a pair and its line, unless an earlier attempt has; None where it is broken."""
         shown = entry.files[-1]
         try:
-            stamp = _stamp(entry)
+            with reading(shown, DatasetError):
+                stamp = _stamp(entry)
             known = self._lines.get(entry.name)
             if known is not None and known["stamp"] == stamp:
                 return known
-            tile = entry.read()
-            labels = check_labels(tile.labels, entry.name)
-            if tile.pixels.shape[:2] != labels.shape:
-                raise ValueError(f"its size is {labels.shape}, and that of the image {tile.pixels.shape[:2]}")
+            with reading(shown, DatasetError, f"annotation of the format {self.form}"):
+                tile = entry.read()
+                labels = check_labels(tile.labels, entry.name)
+                check_nuclei(labels, entry.name)
+                if tile.pixels.shape[:2] != labels.shape:
+                    raise FileFault(f"its size is {labels.shape}, and that of the image {tile.pixels.shape[:2]}")
         except NucleiganError as error:
             self._broken[entry.name] = str(error)
-            return None
-        except MemoryError:
-            self._broken[entry.name] = f"{shown} does not fit into memory."
-            return None
-        except Exception as error:
-            # Whatever damaged files make of the libraries that read them.
-            reason = str(error).strip().rstrip(".") or type(error).__name__
-            self._broken[entry.name] = f"Cannot read {shown}: it is damaged, or of another kind ({reason})."
             return None
         self._write(entry.name, tile)
         line = {
@@ -211,7 +207,7 @@ class _Import:
             "stamp": stamp,
             "nuclei": int(np.count_nonzero(np.unique(labels))),
             "tally": {key: count for key, count in tile.tally.items() if count},
-            "notes": list(tile.notes),
+            "notes": [*tile.notes, *remarks_on(labels)],
         }
         append_records(self.work / LINES, [line])
         return line

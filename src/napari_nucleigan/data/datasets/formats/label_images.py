@@ -11,9 +11,12 @@ nucleus has a number of its own; the sixth tells background. ``types.npy`` names
 
 from __future__ import annotations
 
+import math
 import re
+import zlib
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from imagecodecs import png_encode
@@ -21,6 +24,7 @@ from scipy.ndimage import find_objects
 
 from napari_nucleigan.base.errors import DatasetError
 from napari_nucleigan.base.files import atomic_write, make_folder, write_bytes
+from napari_nucleigan.base.reading import FileFault, check_memory, check_regular, read_bytes, reading
 from napari_nucleigan.data.datasets.formats.entries import Canvas, Entry, Found, ImportedImage, files_below, split_of
 from napari_nucleigan.data.images.files import IMAGE_SUFFIXES, read_image, read_mask, write_image
 from napari_nucleigan.labels.regions import Regions, check_labels, numbered
@@ -36,6 +40,9 @@ if TYPE_CHECKING:
 PANNUKE_MPP = 0.25
 """Microns per pixel of all patches of PanNuke."""
 
+_MAT_HEAD = 128  # bytes before the variables
+_MAT_PACKED = 15  # kind of a variable that is compressed
+_MAT_MOST = 500_000_000  # bytes of all variables, unpacked; several copies are made of them
 _CLASSES = 5
 _FOLD = re.compile(r"fold[ _-]?(\d+)", re.IGNORECASE)
 _SPLITS = {"1": "train", "2": "val", "3": "test"}
@@ -48,21 +55,46 @@ def read_hovernet(image: Path, annotation: Path) -> ImportedImage:
     ------
     ImageError, LabelsError
         If the image cannot be read, or ``inst_map`` is no label image.
+    FileFault
+        If the file is of a later version, has no such array, or would take too much memory.
     Exception
         Whatever scipy raises on damaged files.
     """
-    from scipy.io import loadmat
+    from scipy.io import loadmat, whosmat
 
+    data = BytesIO(_unpacked(read_bytes(annotation)))
     try:
-        content = loadmat(annotation, variable_names=["inst_map"])
+        shapes = {name: shape for name, shape, _ in whosmat(data)}
+        if "inst_map" not in shapes:
+            raise FileFault("it has no array 'inst_map'")
+        check_memory(math.prod(map(float, shapes["inst_map"])) * np.dtype(np.float64).itemsize, 2 * _MAT_MOST)
+        data.seek(0)
+        content = loadmat(data, variable_names=["inst_map"])
     except NotImplementedError as error:
-        raise ValueError("it is of MATLAB 7.3; save it with the option -v7") from error
-    if "inst_map" not in content:
-        raise ValueError("it has no array 'inst_map'")
+        raise FileFault("it is of MATLAB 7.3; save it with the option -v7") from error
     picture = read_image(image)
     return ImportedImage(
         picture.pixels, check_labels(whole_numbers(content["inst_map"]), "inst_map"), picture.mpp, notes=picture.notes
     )
+
+
+def _unpacked(content: bytes) -> bytes:
+    """Unpack the variables of a MATLAB file (version 5 to 7), to no more than fits into memory."""
+    order: Literal["little", "big"] = "little" if content[126:128] == b"IM" else "big"
+    if content[126:128] not in (b"IM", b"MI"):
+        return content  # version 4 has no such head, and packs nothing
+    parts, place, size = [content[:_MAT_HEAD]], _MAT_HEAD, 0
+    while place + 8 <= len(content):
+        kind, length = (int.from_bytes(content[place + at : place + at + 4], order) for at in (0, 4))
+        if kind == _MAT_PACKED:
+            packed = zlib.decompressobj()
+            parts.append(packed.decompress(content[place + 8 : place + 8 + length], _MAT_MOST + 1 - size))
+        else:
+            parts.append(content[place : place + 8 + length])
+        size += len(parts[-1])
+        check_memory(size, _MAT_MOST)
+        place += 8 + length
+    return b"".join(parts)
 
 
 def whole_numbers(values: Any) -> npt.NDArray[Any]:
@@ -70,14 +102,14 @@ def whole_numbers(values: Any) -> npt.NDArray[Any]:
 
     Raises
     ------
-    ValueError
+    FileFault
         If there are fractions, or numbers that are no labels.
     """
     array = np.asarray(values.toarray() if hasattr(values, "toarray") else values)
     if array.dtype.kind != "f":
         return array
     if not ((array >= 0) & (array < 2**31) & (array == np.floor(array))).all():
-        raise ValueError("it holds numbers that are no labels: fractions, negative or too large")
+        raise FileFault("it holds numbers that are no labels: fractions, negative or too large")
     return array.astype(np.int32)
 
 
@@ -140,7 +172,7 @@ def read_dsb2018(image: Path, masks: Sequence[Path]) -> ImportedImage:
     ------
     ImageError, LabelsError
         If a file cannot be read.
-    ValueError
+    FileFault
         If a mask is of another size.
     """
     picture = read_image(image)
@@ -149,7 +181,7 @@ def read_dsb2018(image: Path, masks: Sequence[Path]) -> ImportedImage:
     for number, path in enumerate(masks, 1):
         mask = read_mask(path)
         if mask.shape != shape:
-            raise ValueError(f"{path.name} has {mask.shape} pixels and the image {shape}")
+            raise FileFault(f"{path.name} has {mask.shape} pixels and the image {shape}")
         canvas.fill(np.flatnonzero(mask), number, "blank")
     return ImportedImage(picture.pixels, canvas.finish(), picture.mpp, canvas.tally, picture.notes)
 
@@ -208,12 +240,12 @@ def read_pannuke(images: npt.NDArray[Any], masks: npt.NDArray[Any], index: int) 
 
     Raises
     ------
-    ValueError
+    FileFault
         If values cannot be colours or labels.
     """
     pixels = np.asarray(images[index])
     if not ((pixels >= 0) & (pixels <= 255)).all():
-        raise ValueError("its values are not colours from 0 to 255")
+        raise FileFault("its values are not colours from 0 to 255")
     channels = whole_numbers(np.asarray(masks[index][..., :_CLASSES]))
     canvas = Canvas((pixels.shape[0], pixels.shape[1]))
     number = 0
@@ -245,12 +277,12 @@ def _partner(masks: Path, name: str, files: list[Path], source: Path) -> Path | 
 
 
 def _open_array(path: Path) -> npt.NDArray[Any]:
-    try:
-        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as error:
-        # Damaged headers raise errors of many kinds.
-        raise DatasetError(f"Cannot read {path}: it is damaged, cut short or no array of numbers ({error}).") from error
-    return array
+    with reading(path, DatasetError, "array of numbers"):
+        check_regular(path)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            raise FileFault("it is an archive of arrays, not one of them")
+        return array
 
 
 def _check_pannuke(images: npt.NDArray[Any], masks: npt.NDArray[Any], *paths: Path) -> None:
@@ -260,6 +292,9 @@ def _check_pannuke(images: npt.NDArray[Any], masks: npt.NDArray[Any], *paths: Pa
                 f"{path} is an array of {array.dtype} of shape {array.shape}; PanNuke's are numbers of shape "
                 f"(patches, 256, 256, {channels[-1]})."
             )
+        with reading(path, DatasetError):
+            # One patch is read at a time, and its labels become numbers of 8 bytes.
+            check_memory(math.prod(map(float, array.shape[1:])) * 8)
     if images.shape[:3] != masks.shape[:3]:
         raise DatasetError(f"{paths[0]} and {paths[1]} differ in shape: {images.shape} and {masks.shape}.")
 
@@ -268,4 +303,6 @@ def _pannuke_organs(path: Path, count: int) -> list[str]:
     names = _open_array(path)
     if names.shape != (count,) or names.dtype.kind != "U":
         raise DatasetError(f"{path} must hold {count} names of tissues; it is {names.dtype} of shape {names.shape}.")
+    with reading(path, DatasetError):
+        check_memory(names.nbytes)
     return [str(name).strip().lower() for name in names]

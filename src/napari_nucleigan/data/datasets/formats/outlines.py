@@ -15,28 +15,35 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
+from xml.parsers import expat
 
 import numpy as np
 from scipy.ndimage import find_objects
 
 from napari_nucleigan.base.errors import DatasetError
 from napari_nucleigan.base.files import RECORD, atomic_write, write_text
+from napari_nucleigan.base.reading import LARGEST_TEXT, FileFault, check_memory, read_bytes, read_json, reading
+from napari_nucleigan.base.text import same_name
 from napari_nucleigan.data.datasets.formats.entries import Canvas, Entry, Found, ImportedImage, files_below, split_of
+from napari_nucleigan.data.datasets.splits import name_of
 from napari_nucleigan.data.images.files import read_image, write_image
 from napari_nucleigan.data.images.headers import check_pixel_size
-from napari_nucleigan.labels.geojson import read_mpp, read_polygons, write_geojson
+from napari_nucleigan.labels.geojson import read_annotations, write_geojson
 from napari_nucleigan.labels.outlines import outlines
 from napari_nucleigan.labels.polygons import labels_to_polygons
 from napari_nucleigan.labels.regions import numbered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
     from napari_nucleigan.data.datasets.formats import Pairs
+    from napari_nucleigan.labels.geojson import Rings
     from napari_nucleigan.labels.outlines import Ints, Polygon
 
+_ELEMENT = 500.0  # bytes of memory that an element of XML takes, with three attributes
+_BITS = 60  # of a number in COCO's compressed text
 _AMBIGUOUS = "ambiguous"  # MoNuSAC's name of regions in which the annotators were not sure
 
 
@@ -47,12 +54,12 @@ def read_aperio(image: Path, annotation: Path) -> ImportedImage:
     ------
     ImageError
         If the image cannot be read.
-    ValueError, ElementTree.ParseError
+    FileFault, ValueError, KeyError, ElementTree.ParseError
         If the XML is damaged or of another kind.
     """
-    root = ElementTree.parse(annotation).getroot()
+    root = _xml(read_bytes(annotation, LARGEST_TEXT))
     if root.tag != "Annotations":
-        raise ValueError(f"its root is {root.tag!r}, not Aperio's 'Annotations'")
+        raise FileFault(f"its root is {root.tag!r}, not Aperio's 'Annotations'")
     picture = read_image(image)
     canvas = Canvas((picture.pixels.shape[0], picture.pixels.shape[1]))
     nuclei: list[list[list[npt.NDArray[np.float64]]]] = []
@@ -73,6 +80,21 @@ def read_aperio(image: Path, annotation: Path) -> ImportedImage:
     canvas.draw(nuclei, ids)
     mpp, notes = _aperio_mpp(root)
     return ImportedImage(picture.pixels, canvas.finish(), mpp or picture.mpp, canvas.tally, (*picture.notes, *notes))
+
+
+def _xml(content: bytes) -> ElementTree.Element:
+    """Parse XML that has no entities of its own, of which a few lines can make gigabytes."""
+
+    def refuse(*_: object) -> None:
+        raise FileFault("it defines entities, which no Aperio file does")
+
+    check_memory(_ELEMENT * content.count(b"<"))
+    tree = ElementTree.TreeBuilder()
+    parser = expat.ParserCreate()
+    parser.EntityDeclHandler = refuse
+    parser.StartElementHandler, parser.EndElementHandler = tree.start, tree.end
+    parser.Parse(content, True)
+    return tree.close()
 
 
 def _aperio_mpp(root: ElementTree.Element) -> tuple[float | None, tuple[str, ...]]:
@@ -117,14 +139,14 @@ def read_qupath(image: Path, annotation: Path) -> ImportedImage:
     """
     picture = read_image(image)
     canvas = Canvas((picture.pixels.shape[0], picture.pixels.shape[1]))
-    nuclei, ids = read_polygons(annotation)
-    canvas.draw(nuclei, ids)
+    known = read_annotations(annotation)
+    canvas.draw(known.nuclei, known.labels)
     return ImportedImage(
         picture.pixels,
         canvas.finish(renumber=False),
-        read_mpp(annotation) or picture.mpp,
+        known.mpp or picture.mpp,
         canvas.tally,
-        picture.notes,
+        (*picture.notes, *known.notes),
     )
 
 
@@ -150,30 +172,33 @@ def find_coco(source: Path) -> Found:
         If there is no such file, or it is damaged.
     """
     path, files = _coco_file(source)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+    with reading(path, DatasetError, "COCO JSON of instances"):
+        content = read_json(path)
         images, annotations = content["images"], content["annotations"]
         grouped: dict[Any, list[dict[str, Any]]] = {each["id"]: [] for each in images}
+        if len(grouped) != len(images):
+            raise FileFault("two of its images have the same id")
         for annotation in annotations:
+            if annotation["image_id"] not in grouped:
+                raise FileFault(f"an annotation is of the image {annotation['image_id']!r}, which is not listed")
             grouped[annotation["image_id"]].append(annotation)
         wanted = [(str(each["file_name"]).replace("\\", "/"), each) for each in images]
-    except OSError as error:
-        raise DatasetError(f"Cannot read {path}: {(error.strerror or str(error)).lower()}.") from error
-    except (ValueError, TypeError, KeyError, RecursionError, MemoryError) as error:
-        raise DatasetError(f"Cannot read {path}: it is damaged, or no COCO JSON of instances ({error!r}).") from error
-    if len(grouped) != len(images):
-        raise DatasetError(f"Cannot read {path}: two of its images have the same id.")
+        if not all(PurePosixPath(name).name for name, _ in wanted):
+            raise FileFault("an image has no file name")
+    known: dict[str, list[Path]] = {}
+    for file in files:
+        known.setdefault(same_name(file.name), []).append(file)
     entries: list[Entry] = []
     broken: dict[str, str] = {}
     for name, record in wanted:
-        found = _coco_image(path.parent, name, files)
+        found = _coco_image(path.parent, name, known)
         if found is None:
             broken[name] = "there is no such image below the folder of the file"
             continue
         parts = PurePosixPath(name).parts
         entries.append(
             Entry(
-                name=str(PurePosixPath(*parts[:-1], Path(parts[-1]).stem)).lstrip("/"),
+                name=str(PurePosixPath(*parts[:-1], name_of(Path(parts[-1])))).lstrip("/"),
                 read=partial(read_coco, found, record, grouped[record["id"]]),
                 files=(found, path),
                 split=split_of(parts[:-1]),
@@ -194,13 +219,12 @@ def _coco_file(source: Path) -> tuple[Path, list[Path]]:
     return found[0], files
 
 
-def _coco_image(folder: Path, name: str, files: Sequence[Path]) -> Path | None:
-    for place in (folder / name, folder / "images" / name):
-        if place in files:
-            return place
-    last = PurePosixPath(name).name
-    same = [path for path in files if path.name == last]
-    return same[0] if len(same) == 1 else None
+def _coco_image(folder: Path, name: str, known: Mapping[str, Sequence[Path]]) -> Path | None:
+    """Find the image of a name: where it says, else the only one that is called so below the folder."""
+    same = known.get(same_name(PurePosixPath(name).name), ())
+    wanted = {same_name(str(place)) for place in (folder / name, folder / "images" / name)}
+    there = [path for path in same if same_name(str(path)) in wanted]
+    return (there or same)[0] if there or len(same) == 1 else None
 
 
 def read_coco(image: Path, record: dict[str, Any], annotations: Sequence[dict[str, Any]]) -> ImportedImage:
@@ -210,15 +234,21 @@ def read_coco(image: Path, record: dict[str, Any], annotations: Sequence[dict[st
     ------
     ImageError
         If the image cannot be read.
-    ValueError, TypeError, KeyError
+    FileFault, ValueError, TypeError, KeyError
         If an annotation is damaged, or the image has another size than the file says.
     """
     picture = read_image(image)
     shape = (picture.pixels.shape[0], picture.pixels.shape[1])
     said = (record.get("height", shape[0]), record.get("width", shape[1]))
     if said != shape:
-        raise ValueError(f"it says that {image.name} has {said} pixels (height, width), and the image has {shape}")
+        raise FileFault(f"it says that {image.name} has {said} pixels (height, width), and the image has {shape}")
     canvas = Canvas(shape)
+    waiting: dict[int, list[Rings]] = {}
+
+    def draw() -> None:
+        canvas.draw(list(waiting.values()), list(waiting))
+        waiting.clear()
+
     for number, annotation in enumerate(annotations, 1):
         outline = annotation.get("segmentation")
         if annotation.get("iscrowd"):
@@ -226,25 +256,36 @@ def read_coco(image: Path, record: dict[str, Any], annotations: Sequence[dict[st
         elif not outline:
             canvas.tally["bare"] += 1
         elif isinstance(outline, dict):
+            draw()
             canvas.fill(_places(outline, shape), number, "empty")
         else:
             polygons = [[np.array(flat, np.float64).reshape(-1, 2)] for flat in outline if len(flat) >= 6]
             canvas.tally["short"] += len(outline) - len(polygons)
             if polygons:
-                canvas.draw([polygons], [number])
+                waiting[number] = polygons
+    draw()
     return ImportedImage(picture.pixels, canvas.finish(), picture.mpp, canvas.tally, picture.notes)
 
 
 def _places(runs: dict[str, Any], shape: tuple[int, int]) -> Ints:
     """Flat indices of the pixels that run lengths tell."""
     counts = runs["counts"]
-    lengths = np.array(unpacked(counts) if isinstance(counts, str) else counts, np.int64)
-    if tuple(runs["size"]) != shape or (lengths < 0).any() or int(lengths.sum()) != shape[0] * shape[1]:
-        raise ValueError("run lengths of a nucleus do not fit the size of the image")
-    inside = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
-    column, row = np.divmod(np.flatnonzero(inside), shape[0])
-    places: Ints = row * shape[1] + column
-    return places
+    lengths = unpacked(counts) if isinstance(counts, str) else counts
+    # Summed up as Python's integers, which do not wrap around.
+    if (
+        tuple(runs["size"]) != shape
+        or not all(type(length) is int and length >= 0 for length in lengths)
+        or sum(lengths) != shape[0] * shape[1]
+    ):
+        raise FileFault("run lengths of a nucleus do not fit the size of the image")
+    ends = np.cumsum(np.array(lengths, np.int64))
+    starts, ends = ends[:-1:2], ends[1::2]
+    # Memory as the nucleus has pixels, not as the image has.
+    sizes = ends - starts
+    places = np.arange(int(sizes.sum())) + np.repeat(starts - np.cumsum(sizes) + sizes, sizes)
+    column, row = np.divmod(places, shape[0])
+    flat: Ints = row * shape[1] + column
+    return flat
 
 
 def unpacked(text: str) -> list[int]:
@@ -264,15 +305,15 @@ def unpacked(text: str) -> list[int]:
 
     Raises
     ------
-    ValueError
+    FileFault
         If it is not such a text.
     """
     lengths: list[int] = []
     value = shift = 0
     for character in text:
         code = ord(character) - 48
-        if not 0 <= code < 64:
-            raise ValueError("run lengths hold characters that do not belong there")
+        if not 0 <= code < 64 or shift > _BITS:
+            raise FileFault("run lengths hold characters that do not belong there")
         value |= (code & 31) << shift
         shift += 5
         if not code & 32:
@@ -281,7 +322,7 @@ def unpacked(text: str) -> list[int]:
             lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
             value = shift = 0
     if shift:
-        raise ValueError("run lengths are cut short")
+        raise FileFault("run lengths are cut short")
     return lengths
 
 

@@ -264,7 +264,7 @@ def test_places_may_begin_anywhere(tmp_path: Path, rgb: np.ndarray) -> None:
     [
         (["a.png", "b.png"], "do not tell where they lie"),
         (["x0_y0.png", "x100_y0.png", "x150_y0.png"], "do not lie on a grid"),
-        (["r1_c1.png", "b_r1_c1.png"], "2 tiles of .* lie in one place"),
+        (["r1_c1.png", "b_r1_c1.png"], "Two tiles of .* lie in one place"),
         ([], "holds no images"),
     ],
 )

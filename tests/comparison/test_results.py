@@ -23,7 +23,7 @@ from napari_nucleigan.metrics import Scores
 if TYPE_CHECKING:
     from pathlib import Path
 
-ORGANS = {"a": "colon", "b": "colon", "c": "liver"}
+ORGANS = {"a": "colon", "b": "colon", "c": "liver", "d": "colon", "e": "colon", "f": "liver"}
 
 
 def _scores(aji: float, distance: float | None = 2.0) -> Scores:
@@ -39,7 +39,7 @@ def _outcome(name: str, *trials: tuple[float, float, float], reason: str = "") -
         tuple(
             Trial(
                 seed,
-                {key: _scores(value) for key, value in zip(ORGANS, ajis, strict=True)},
+                {key: _scores(value) for key, value in zip(ORGANS, (*ajis, *ajis), strict=True)},
                 _scores(0.4),
                 budget,
                 1_500_000,
@@ -114,12 +114,14 @@ def test_the_report_names_all_that_a_figure_needs(comparison: MethodComparison, 
     results, text, picture = write_report(comparison, tmp_path)
     assert picture is not None
     written = text.read_text()
-    assert "| FCN | real | 0.400 [0.200, 0.600] *0.351* |" in written
+    interval = comparison.interval(comparison.outcomes[0], "aji")
+    assert interval is not None
+    assert f"| FCN | real | 0.400 [{interval.low:.3f}, {interval.high:.3f}] *0.351* |" in written
     assert "| Mask R-CNN | real | not run: torchvision \\| is not installed |" in written
-    assert "| colon (2) | 0.300 *0.247* | **0.650** *0.686* |" in written
+    assert "| colon (4) | 0.300 *0.247* | **0.650** *0.686* |" in written
     assert "| **overall** | 0.400 *0.351* | **0.633** *0.721* |" in written
     assert "doi:10.1109/TMI.2019.2927182" in written
-    assert "3 images of the split `test` of the data set `tiles` (colon 2, liver 1)" in written
+    assert "6 images of the split `test` of the data set `tiles` (colon 4, liver 2)" in written
     assert "Seed 0, 1" in written
     assert "| FCN | -0.233 [" in written
     assert "| FCN | 0 | 3 + 1 | - | 2 | 20 | 160 | 1 min 10 s | cpu in float32 | 1.5 M | 0.610 |" in written

@@ -19,7 +19,7 @@ def folders(tmp_path, tiny_he) -> tuple[Path, Path, list]:
         write_labels(tmp_path / "truth" / "labels" / f"{name}.tif", truth)
     (tmp_path / "truth" / "split.csv").write_text("name,organ,split\na,liver,train\nb,liver,test\nc,colon,test\n")
     write_labels(tmp_path / "pred" / "a.tif", labels[0])
-    write_labels(tmp_path / "pred" / "b.tif", np.where(labels[1] > 2, 1, 0).astype(np.int32))
+    write_labels(tmp_path / "pred" / "b.tif", np.where(labels[1] > 2, 3 + labels[1] % 2, 0).astype(np.int32))
     return tmp_path / "pred", tmp_path / "truth", labels
 
 

@@ -37,13 +37,25 @@ def plain_intervals(column, bootstrap):
 def test_intervals_equal_a_plain_bootstrap(column, seed, level):
     bootstrap = Bootstrap(50, level, seed)
     (found,) = bootstrap_means(np.array(column)[:, None], bootstrap)
-    if sum(not math.isnan(value) for value in column) < 2:
+    if sum(not math.isnan(value) for value in column) < bootstrap.least:
         assert found is None
     else:
         assert found.to_json() == pytest.approx(plain_intervals(column, bootstrap), rel=1e-9, abs=1e-9)
 
 
-@given(st.lists(numbers, min_size=2, max_size=12), st.integers(0, 5), st.floats(0.1, 10), numbers)
+@pytest.mark.parametrize(("level", "least"), [(0.5, 2), (0.9, 5), (0.95, 6), (0.99, 8)])
+def test_few_images_have_no_interval(level, least):
+    bootstrap = Bootstrap(50, level)
+    assert bootstrap.least == least
+    # The range of n values holds the median of whatever they are drawn from but when all lie on one side of it.
+    assert 1 - 2 * 0.5**least >= level > 1 - 2 * 0.5 ** (least - 1)
+    values = np.arange(float(least))[:, None]
+    assert bootstrap_means(values[1:], bootstrap) == [None]
+    assert bootstrap_means(values, bootstrap) != [None]
+    assert bootstrap_means(np.vstack([values[1:], [[NAN]] * 9]), bootstrap) == [None]
+
+
+@given(st.lists(numbers, min_size=6, max_size=12), st.integers(0, 5), st.floats(0.1, 10), numbers)
 def test_intervals_move_with_the_values_and_stay_among_them(column, seed, factor, shift):
     values, bootstrap = np.array(column), Bootstrap(100, seed=seed)
     first, second = bootstrap_means(np.stack([values, factor * values + shift], axis=1), bootstrap)
@@ -61,10 +73,10 @@ def test_the_table_of_draws_may_be_cut_anywhere(monkeypatch):
 
 
 def test_equal_images_leave_no_doubt_and_one_image_says_nothing():
-    assert bootstrap_means(np.full((5, 1), 0.25)) == [Interval(0.25, 0.25)]
+    assert bootstrap_means(np.full((6, 1), 0.25)) == [Interval(0.25, 0.25)]
     assert bootstrap_means(np.full((1, 2), 0.25)) == [None, None]
     assert bootstrap_means(np.array([[0.1], [NAN], [NAN]])) == [None]
-    assert bootstrap_means(np.full((5, 1), 0.25), Bootstrap(resamples=0)) == [None]
+    assert bootstrap_means(np.full((6, 1), 0.25), Bootstrap(resamples=0)) == [None]
 
 
 def test_more_images_or_a_lower_level_make_it_narrower():

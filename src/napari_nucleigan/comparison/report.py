@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_nucleigan.base.events import duration
 from napari_nucleigan.base.files import atomic_write, refuse_foreign, says_so, write_text
 from napari_nucleigan.base.tables import to_markdown
+from napari_nucleigan.base.text import as_markdown, printable
 from napari_nucleigan.comparison.results import COLUMNS, OVERALL, SOURCE, Column, best, ends, number, published
 from napari_nucleigan.data.images.files import SOFTWARE
 
@@ -112,16 +113,20 @@ def markdown(comparison: MethodComparison, picture: str | None = None) -> str:
 def _about(comparison: MethodComparison) -> str:
     provenance = comparison.provenance
     seeds = ", ".join(map(str, provenance.get("seeds", ())))
-    organs = ", ".join(f"{organ} {len(comparison.names(organ))}" for organ in comparison.groups if organ)
+    organs = ", ".join(f"{as_markdown(organ)} {len(comparison.names(organ))}" for organ in comparison.groups if organ)
     alike = ", but for what the notes say," if comparison.notes else ""
     text = (
         f"Every method was trained on the same images with the same budget{alike} and tested once on the "
-        f"{len(comparison.organs)} images of the split `{comparison.split}` of the data set "
-        f"`{provenance.get('data', '?')}` ({organs}). Figures are means over images; in "
+        f"{len(comparison.organs)} images of the split {_code(comparison.split)} of the data set "
+        f"{_code(provenance.get('data', '?'))} ({organs}). Figures are means over images; in "
         f"brackets their 95 % interval (bootstrap over images). *In italics: what the paper published.* "
         f"Seed {seeds}; napari-nucleigan {provenance.get('version', '')}, {provenance.get('date', '')}."
     )
-    return "\n\n".join([text, *(f"**Note.** {note}" for note in comparison.notes)])
+    return "\n\n".join([text, *(f"**Note.** {as_markdown(note)}" for note in comparison.notes)])
+
+
+def _code(text: object) -> str:
+    return f"`{printable(text).replace('`', chr(39))}`"
 
 
 def _overall(comparison: MethodComparison) -> str:
@@ -129,7 +134,9 @@ def _overall(comparison: MethodComparison) -> str:
     for outcome in comparison.outcomes:
         method = outcome.method
         if not outcome.trials:
-            rows.append([method.title, method.data, f"not run: {outcome.reason}", *[""] * (len(COLUMNS) - 1)])
+            rows.append(
+                [method.title, method.data, f"not run: {as_markdown(outcome.reason)}", *[""] * (len(COLUMNS) - 1)]
+            )
             continue
         cells = []
         for column in COLUMNS:
@@ -151,7 +158,9 @@ def _organs(comparison: MethodComparison, column: Column) -> str:
             if value is not None and value == best(values, column.lower):
                 text = f"**{text}**"
             cells.append(text + _theirs(published(outcome.method.published, column.published, organ or OVERALL)))
-        rows.append([f"**{OVERALL}**" if organ is None else f"{organ} ({len(comparison.names(organ))})", *cells])
+        rows.append(
+            [f"**{OVERALL}**" if organ is None else f"{as_markdown(organ)} ({len(comparison.names(organ))})", *cells]
+        )
     return to_markdown(["organ (images)", *(outcome.method.title for outcome in shown)], rows)
 
 
@@ -278,7 +287,8 @@ def draw(comparison: MethodComparison, file: Path) -> None:
     heights = [2.0, rows + 1, *[shown + 2] * len(COLUMNS)]  # in rows
     layout: list[Any] = [["head"] * len(COLUMNS), [column.metric for column in COLUMNS]]
     layout += [[column.title] * len(COLUMNS) for column in COLUMNS]
-    with style.context("default"):  # the same whatever the user's own style is
+    # The same whatever the user's own style is; a dollar in a name begins no formula.
+    with style.context(["default", {"text.parse_math": False}]):
         figure = Figure(
             (_WIDTH, (sum(heights) + 2) * _ROW), dpi=200, layout=ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.1)
         )

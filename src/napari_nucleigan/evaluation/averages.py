@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -64,6 +65,15 @@ class Bootstrap:
         if self.seed < 0:
             raise ValueError(f"the seed must be 0 or more, not {self.seed}")
 
+    @property
+    def least(self) -> int:
+        """Number of images from which on there are intervals.
+
+        Of fewer, not even the range from the lowest figure to the highest would hold the middle one (the median) as
+        often as the level says: with n images it does in 1 - 2^(1 - n) of all cases.
+        """
+        return math.ceil(1 - math.log2(1 - self.level))
+
     def sums(self, rows: Float64Array) -> Float64Array:
         """Add the rows of each draw.
 
@@ -101,9 +111,9 @@ class Bootstrap:
         Returns
         -------
         list of Interval or None, length m
-            None for fewer than two images, without draws, or where a figure has a value in no draw.
+            None for fewer images than `least`, without draws, or where a figure has a value in no draw.
         """
-        drawn = figures(self.sums(rows)) if len(rows) > 1 and self.resamples else figures(rows[:0])
+        drawn = figures(self.sums(rows)) if len(rows) >= self.least and self.resamples else figures(rows[:0])
         found: list[Interval | None] = []
         for values in drawn.T:
             values = values[np.isfinite(values)]
@@ -128,7 +138,7 @@ def bootstrap_means(values: Float64Array, bootstrap: Bootstrap | None = None) ->
     Returns
     -------
     list of Interval or None, length m
-        None where fewer than two images have a value.
+        None where fewer images than `Bootstrap.least` have a value.
     """
     count = values.shape[1]
     known = np.isfinite(values)
@@ -139,18 +149,34 @@ def bootstrap_means(values: Float64Array, bootstrap: Bootstrap | None = None) ->
         return means
 
     rows = np.hstack([np.where(known, values, 0.0), known])
-    found = (bootstrap or Bootstrap()).intervals(rows, means)
-    return [interval if there > 1 else None for interval, there in zip(found, known.sum(axis=0), strict=True)]
+    bootstrap = bootstrap or Bootstrap()
+    found = bootstrap.intervals(rows, means)
+    return [
+        interval if there >= bootstrap.least else None for interval, there in zip(found, known.sum(axis=0), strict=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
 class ImageScores:
-    """The scores of one image; its organ where ``split.csv`` names it, and what it adds to pooled figures."""
+    """The scores of one image.
+
+    Attributes
+    ----------
+    name : str
+    organ : str or None
+        Where ``split.csv`` names it.
+    scores : Scores
+    tally : Tally
+        What it adds to pooled figures.
+    notes : tuple of str
+        What is odd about its labels.
+    """
 
     name: str
     organ: str | None
     scores: Scores
     tally: Tally = field(repr=False)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +223,7 @@ class Group:
 
     @cached_property
     def mean_intervals(self) -> dict[str, Interval | None]:
-        """The interval of each mean; None where fewer than two images have a value."""
+        """The interval of each mean; None where fewer images than `Bootstrap.least` have a value."""
         return dict(zip(AVERAGED, bootstrap_means(self._values, self.bootstrap), strict=True))
 
     @cached_property
@@ -207,7 +233,7 @@ class Group:
 
     @cached_property
     def pooled_intervals(self) -> dict[str, Interval | None]:
-        """The interval of each pooled figure; None for fewer than two images."""
+        """The interval of each pooled figure; None for fewer images than `Bootstrap.least`."""
         rows = np.array([image.tally.sums for image in self.images])
 
         def figures(sums: Float64Array) -> Float64Array:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from napari_nucleigan import metrics
 from napari_nucleigan.base.devices import usable_cores
-from napari_nucleigan.base.errors import DatasetError, ImageError, listing
+from napari_nucleigan.base.errors import DatasetError, listing
 from napari_nucleigan.base.events import Note, Progress
-from napari_nucleigan.data.datasets.dataset import read_split
-from napari_nucleigan.data.images.files import list_images, read_labels
+from napari_nucleigan.base.text import printable, same_name
+from napari_nucleigan.data.datasets.dataset import labels_by_name, read_nuclei
+from napari_nucleigan.data.datasets.splits import SplitTable, name_of, plain_name, read_split, split_name
 from napari_nucleigan.evaluation.averages import Bootstrap, Failure, ImageScores
 from napari_nucleigan.evaluation.processes import CannotStart, FilePair, PairTask, in_processes
 from napari_nucleigan.evaluation.report import Report
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from napari_nucleigan.metrics import Scores
 
 _WORTHWHILE = 3.0  # seconds of work from which on processes, which take a second to start, save time
-
-# Where two files have one name, that of the first of these suffixes is taken.
-_SUFFIXES = (".tif", ".tiff", ".png")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,7 @@ def evaluate_pair(*, truth: str | Path, pred: str | Path, hausdorff: bool = True
     LabelsError
         If a file cannot be read as labels, or the two differ in size.
     """
-    return metrics.evaluate(read_labels(truth), read_labels(pred), hausdorff, iou=iou)
+    return metrics.evaluate(read_nuclei(truth), read_nuclei(pred), hausdorff, iou=iou)
 
 
 def evaluate_folders(
@@ -133,6 +131,9 @@ def evaluate_folders(
     found = yield from _compare_all([PairTask(pair, hausdorff, iou) for pair in pairing.pairs], workers)
     images = tuple(item for item in found if isinstance(item, ImageScores))
     failed = tuple(item for item in found if isinstance(item, Failure))
+    for image in images:
+        for note in image.notes:
+            yield Note(f"{printable(image.name)}: {note}", "warning")
     if not images:
         raise DatasetError(
             f"None of {len(failed)} predictions could be compared. The first, {failed[0].name}: {failed[0].reason}"
@@ -191,21 +192,23 @@ def pair_files(
         pred_files = {name: pred_files[name] for name in one}
     rows = split_rows(truth, split_csv)
     extra = pred_files.keys() - true_files.keys()
-    wanted = set(true_files) if names is None else set(names)
+    wanted = set(true_files) if names is None else set(map(same_name, names))
     if split is not None:
-        listed = {name for name, row in rows.items() if row.get("split") == split}
+        meant = split_name(split)
+        listed = {name for name in true_files if rows.get(name, {}).get("split") == meant}
         # Predictions of other splits are passed over by choice; what no split knows is extra all the same.
-        extra -= rows.keys() - listed
+        extra = {name for name in extra if rows.get(name, {"split": meant}).get("split") == meant}
         wanted &= listed
         if not wanted:
             raise DatasetError(f"No true labels of {truth} are of the split {split!r}; {_known_splits(rows)}")
-        if unlabelled := sorted(listed - true_files.keys()):
+        named = {name for name, row in rows.items() if row.get("split") == meant}
+        if unlabelled := sorted(named - {plain_name(name) for name in true_files}):
             yield Note(
-                f"split.csv names images of the split {split!r} without labels: {listing(unlabelled)}.", "warning"
+                f"split.csv names images of the split {split!r} without labels: {_shown(unlabelled)}.", "warning"
             )
     if names is not None:
         if unknown := sorted(wanted - true_files.keys()):
-            raise DatasetError(f"{truth} holds no labels of {listing(unknown)}; check the names.")
+            raise DatasetError(f"{truth} holds no labels of {_shown(unknown)}; check the names.")
         extra &= wanted
     chosen = sorted(wanted & true_files.keys() & pred_files.keys())
     if not chosen:
@@ -223,7 +226,7 @@ def pair_files(
     )
 
 
-def split_rows(truth: Path, given: str | Path | None = None) -> dict[str, dict[str, str]]:
+def split_rows(truth: Path, given: str | Path | None = None) -> SplitTable:
     """Read the table of splits that is given, else that in the true folder or beside it.
 
     Raises
@@ -239,35 +242,29 @@ def split_rows(truth: Path, given: str | Path | None = None) -> dict[str, dict[s
     for place in (folder, folder.parent):
         if rows := read_split(place / "split.csv"):
             return rows
-    return {}
+    return SplitTable({})
 
 
-def _known_splits(rows: dict[str, dict[str, str]]) -> str:
+def _shown(names: Iterable[str]) -> str:
+    return listing(map(printable, names))
+
+
+def _known_splits(rows: SplitTable) -> str:
     known = sorted({split for row in rows.values() if (split := row.get("split"))})
-    return f"split.csv names {listing(known)}." if known else "no split.csv names any split."
+    return f"split.csv names {_shown(known)}." if known else "no split.csv names any split."
 
 
 def _label_files(path: Path) -> Job[dict[str, Path]]:
     """Label images by name, of a folder, of its ``labels/``, or the one file."""
     if path.is_file():
-        return {_name(path): path}
+        return {name_of(path): path}
     folder = path / "labels" if (path / "labels").is_dir() else path
-    try:
-        found = list_images(folder)
-    except ImageError as error:
-        raise DatasetError(f"{path} is neither a label image nor a folder of them.") from error
-    files: dict[str, Path] = {}
-    for suffix in _SUFFIXES:
-        for file in found:
-            if file.suffix.lower() != suffix:
-                continue
-            if files.setdefault(_name(file), file) is not file:
-                kept = files[_name(file)].name
-                yield Note(f"{file} is passed over: {kept} has the same name.", "warning")
+    if not folder.is_dir():
+        raise DatasetError(f"{path} is neither a label image nor a folder of them.")
+    files, others = labels_by_name(folder)
+    for file in others:
+        kept = files[name_of(file)].name
+        yield Note(f"{printable(file)} is passed over: {printable(kept)} has the same name.", "warning")
     if not files:
         raise DatasetError(f"{folder} holds no label images (TIFF or PNG).")
     return files
-
-
-def _name(path: Path) -> str:
-    return path.stem.removesuffix(".ome")

@@ -24,9 +24,10 @@ import numpy as np
 
 from napari_nucleigan import metrics
 from napari_nucleigan.base.devices import detached
-from napari_nucleigan.base.errors import LabelsError
-from napari_nucleigan.data.images.files import read_labels
+from napari_nucleigan.base.errors import NucleiganError
+from napari_nucleigan.data.datasets.dataset import read_nuclei
 from napari_nucleigan.evaluation.averages import Failure, ImageScores
+from napari_nucleigan.labels.numbering import remarks_on
 from napari_nucleigan.metrics import Scores, Tally
 
 Found: TypeAlias = ImageScores | Failure
@@ -61,14 +62,19 @@ class PairTask:
         """Compare them; what keeps them from being compared is told, not raised."""
         pair = self.pair
         try:
-            truth, pred = read_labels(pair.truth), read_labels(pair.pred)
+            truth, pred = read_nuclei(pair.truth), read_nuclei(pair.pred)
             table = metrics.overlaps(truth, pred)
             scores = metrics.evaluate(truth, pred, self.hausdorff, table, self.iou)
-        except LabelsError as error:
+        except NucleiganError as error:
             return Failure(pair.name, str(error))
         except MemoryError:
             return Failure(pair.name, "It is too large for the memory of this machine; cut it into tiles.")
-        return ImageScores(pair.name, pair.organ, scores, metrics.tally(table, scores))
+        notes = [
+            f"in the {what}, {remark}"
+            for what, labels in (("true labels", truth), ("prediction", pred))
+            for remark in remarks_on(labels)
+        ]
+        return ImageScores(pair.name, pair.organ, scores, metrics.tally(table, scores), tuple(notes))
 
     def to_json(self) -> dict[str, Any]:
         """Represent it for another process."""
@@ -87,17 +93,16 @@ def found_to_json(found: Found) -> dict[str, Any]:
     """Represent what was found for another process; every bit of every number comes through."""
     if isinstance(found, Failure):
         return {"name": found.name, "reason": found.reason}
-    sums = found.tally.sums.tolist()
-    return {"name": found.name, "organ": found.organ, "scores": found.scores.to_json(), "sums": sums}
+    numbers = {"scores": found.scores.to_json(), "sums": found.tally.sums.tolist()}
+    return {"name": found.name, "organ": found.organ, **numbers, "notes": found.notes}
 
 
 def found_from_json(record: dict[str, Any]) -> Found:
     """Rebuild what `found_to_json` gave."""
     if "reason" in record:
         return Failure(record["name"], record["reason"])
-    return ImageScores(
-        record["name"], record["organ"], Scores(**record["scores"]), Tally(np.array(record["sums"], dtype=np.float64))
-    )
+    tally = Tally(np.array(record["sums"], dtype=np.float64))
+    return ImageScores(record["name"], record["organ"], Scores(**record["scores"]), tally, tuple(record["notes"]))
 
 
 class CannotStart(Exception):

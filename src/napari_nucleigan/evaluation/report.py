@@ -7,11 +7,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan.base import tables
+from napari_nucleigan.base.text import as_markdown
 from napari_nucleigan.evaluation.averages import AVERAGED, Bootstrap, Failure, Group, ImageScores, Interval
 from napari_nucleigan.metrics.scores import COUNTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from napari_nucleigan.metrics import Scores
 
@@ -105,7 +106,10 @@ class Report:
             and ``bootstrap``, as they were set.
         """
         return {
-            "images": [{"name": image.name, "organ": image.organ, **image.scores.to_json()} for image in self.images],
+            "images": [
+                {"name": image.name, "organ": image.organ, **image.scores.to_json(), "notes": list(image.notes)}
+                for image in self.images
+            ],
             "mean": _averages(self.overall),
             "organs": {group.name: _averages(group) for group in self.groups},
             "pooled": {**self.pooled.to_json(), "intervals": _plain(self.overall.pooled_intervals)},
@@ -153,7 +157,7 @@ class Report:
     def to_markdown(self, by: str = "organ") -> str:
         """Lay the scores out as a Markdown table; below it how they are averaged, and what was left out."""
         header, rows = self.table(by)
-        lines = [tables.to_markdown(header, rows), ""]
+        lines = [tables.to_markdown(header, [[as_markdown(name), *cells] for name, *cells in rows]), ""]
         overall, draw = len(self.images), self.bootstrap
         lines.append(
             f"*mean of {overall}*: mean over images, each image weighs the same"
@@ -161,16 +165,23 @@ class Report:
             + "; *pooled*: all nuclei as if in one image. Objects are pairs at IoU > "
             + f"{self.iou:g}; distances in pixels."
         )
-        if draw.resamples and overall > 1:
+        if draw.resamples and overall >= draw.least:
             lines.append(
-                f"Below each average its {draw.level:.0%} interval: percentile bootstrap over images, "
-                f"{draw.resamples} resamples, seed {draw.seed}.".replace("%", " %")
+                f"Below each average of {draw.least} images or more its {draw.level:.0%} interval: percentile "
+                f"bootstrap over images, {draw.resamples} resamples, seed {draw.seed}.".replace("%", " %")
+            )
+        elif draw.resamples:
+            lines.append(
+                f"{overall} images are too few to tell how far their averages can be trusted: no intervals are given "
+                f"for fewer than {draw.least}."
             )
         for what, names in (("Without a prediction", self.missing), ("Without true labels", self.extra)):
             if names:
-                lines += ["", f"{what}, left out: {', '.join(names)}"]
+                lines += ["", f"{what}, left out: {', '.join(map(as_markdown, names))}"]
         if self.failed:
-            lines += ["", "Could not be compared:", "", *(f"- {bad.name}: {bad.reason}" for bad in self.failed)]
+            lines += ["", "Could not be compared:", "", *_listed((bad.name, bad.reason) for bad in self.failed)]
+        if remarks := [(image.name, note) for image in self.images for note in image.notes]:
+            lines += ["", "Odd labels:", "", *_listed(remarks)]
         return "\n".join(lines) + "\n"
 
     def to_csv(self) -> str:
@@ -182,14 +193,22 @@ class Report:
             A row for each image, for each average of each organ, and for each average of all. The columns: ``level``
             (image, organ, overall), ``name``, ``organ``, ``averaging`` (mean over images, pooled), ``images``; each
             metric with the ends of its interval, ``METRIC_low`` and ``METRIC_high``; counts of nuclei; ``note``, which
-            says of images without figures why they were left out.
+            says what is odd about an image's labels, and of images without figures why they were left out.
         """
         header = ["level", "name", "organ", "averaging", "images"]
         for name in AVERAGED:
             header += [name, f"{name}_low", f"{name}_high"]
         header += [*COUNTS, "note"]
         rows = [
-            _csv_row(header, i.scores.to_json(), level="image", name=i.name, organ=i.organ, images=1)
+            _csv_row(
+                header,
+                i.scores.to_json(),
+                level="image",
+                name=i.name,
+                organ=i.organ,
+                images=1,
+                note=" ".join(i.notes) or None,
+            )
             for i in self.images
         ]
         notes = [(name, "no prediction") for name in self.missing]
@@ -205,6 +224,10 @@ class Report:
             rows.append(_csv_row(header, mean, group.mean_intervals, averaging="mean over images", **about))
             rows.append(_csv_row(header, group.pooled.to_json(), group.pooled_intervals, averaging="pooled", **about))
         return tables.to_csv(header, rows)
+
+
+def _listed(items: Iterable[tuple[str, str]]) -> list[str]:
+    return [f"- {as_markdown(name)}: {as_markdown(text)}" for name, text in items]
 
 
 def _averages(group: Group) -> dict[str, Any]:

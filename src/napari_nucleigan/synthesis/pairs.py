@@ -13,8 +13,9 @@ import numpy as np
 from napari_nucleigan.base.errors import LabelsError, OutputError
 from napari_nucleigan.base.files import append_records, is_whole, make_folder, read_records, write_text
 from napari_nucleigan.base.tables import write_csv
+from napari_nucleigan.data.datasets.dataset import read_nuclei
 from napari_nucleigan.data.datasets.splits import read_split
-from napari_nucleigan.data.images.files import read_labels, read_mpp
+from napari_nucleigan.data.images.files import read_mpp
 from napari_nucleigan.masks.polygons import (
     PolygonMasks,
     is_statistics,
@@ -160,7 +161,7 @@ class GivenMasks(MaskSource):
     def mask(self, index: int, attempt: int) -> Mask:
         """Read the mask of a pair; where it is cut, another attempt cuts elsewhere."""
         path = self._files[index % len(self._files)]
-        labels = read_labels(path)
+        labels = read_nuclei(path)
         if self._size:
             random = np.random.default_rng([self._seed, index, attempt])
             spare = [max(0, self._size - length) for length in labels.shape]

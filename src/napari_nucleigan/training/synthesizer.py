@@ -11,8 +11,8 @@ import torch
 from napari_nucleigan import metrics
 from napari_nucleigan.base.errors import LabelsError, RecipeError
 from napari_nucleigan.base.events import Event, Job, Note, Progress, ValidationScores
-from napari_nucleigan.data.datasets.dataset import Dataset
-from napari_nucleigan.data.images.files import read_labels, read_mpp
+from napari_nucleigan.data.datasets.dataset import Dataset, read_nuclei
+from napari_nucleigan.data.images.files import read_mpp
 from napari_nucleigan.masks.encoding import decode, encode
 from napari_nucleigan.masks.polygons import (
     PRESETS,
@@ -339,7 +339,7 @@ def check_masks(recipe: SynthesizerRecipe, labelled: bool) -> None:
     if is_statistics(path):
         open_statistics(path)
     else:
-        read_labels(label_files(path)[0])
+        read_nuclei(label_files(path)[0])
 
 
 def open_masks(recipe: SynthesizerRecipe, tiles: Sequence[TrainingImage]) -> Job[MaskBatches]:
@@ -370,7 +370,7 @@ def open_masks(recipe: SynthesizerRecipe, tiles: Sequence[TrainingImage]) -> Job
     files, masks = label_files(path), []
     for number, file in enumerate(files):
         yield Progress(number, len(files), "reading masks")
-        masks.append(rescaled_labels(read_labels(file), (read_mpp(file) or recipe.mpp) / recipe.mpp))
+        masks.append(rescaled_labels(read_nuclei(file), (read_mpp(file) or recipe.mpp) / recipe.mpp))
     return MaskBatches({"all": masks}, recipe)
 
 

@@ -19,6 +19,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from qtpy.QtWidgets import QDockWidget, QPushButton
+
+from napari_nucleigan.widgets.base.steps import NextStep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,8 +153,20 @@ class Rounds:
             name = self.random.choice(list(self.docks))
             self._do(f"work {name}", lambda: self._work(name, self.docks[name][1]))
 
+    def go_on(self) -> None:
+        """Take a step from one dock to the next."""
+        for name, (frame, widget) in self.docks.items():
+            steps = [button for button in widget.findChildren(NextStep) if button.isVisible()]
+            if steps and len(self.docks) < _MOST_DOCKS:
+                self._do(f"go on from {name}", self.random.choice(steps).click)
+                for other in frame.parent().findChildren(QDockWidget):
+                    known = next((each for each in self._names() if other.windowTitle().startswith(each)), None)
+                    if known is not None:
+                        self.docks[known] = other, other.widget()
+                break
+
     def _usual(self) -> list[Callable[[], None]]:
-        return [self.remove, self.paint, self.look, self.look, self.clear, self.add]
+        return [self.remove, self.paint, self.look, self.look, self.clear, self.add, self.go_on]
 
     def _names(self) -> list[str]:
         return ["Segment nuclei", "Draw masks", "Synthesize H&E", "Train a model", "Evaluate", "Segment a folder"]
@@ -177,8 +192,6 @@ class Rounds:
             self._preview(widget)
 
     def _draw(self, widget: Any) -> None:
-        from qtpy.QtWidgets import QPushButton
-
         buttons = [button for button in widget.findChildren(QPushButton) if button.isEnabled() and not button.menu()]
         if buttons:
             button = self.random.choice(buttons)
@@ -207,7 +220,7 @@ class PlainRounds(Rounds):
 
     def _open(self, name: str) -> tuple[Any, Any]:
         from qtpy.QtCore import QTimer
-        from qtpy.QtWidgets import QPushButton, QScrollArea, QVBoxLayout, QWidget
+        from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
         if name in self.docks:
             return self.docks[name]

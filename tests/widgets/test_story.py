@@ -1,4 +1,4 @@
-"""The whole story of the paper by mouse: a mask, its picture, pairs like it, a model that learns from them, its nuclei."""
+"""The whole story of the paper by mouse: a mask, its picture, pairs like it, a model that learns from them, nuclei."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_from_a_drawn_mask_to_figures_by_mouse(
     # What suits a laptop is chosen: the bundled model learns for some minutes at most.
     assert train.form.start.currentText() == "nucleigan-he"
     assert train.form.current.editor("minutes").get() == 5
-    assert "5 min 00 s of training at most" in train.estimate.text()
+    assert "5 min of training at most" in train.estimate.text()
     train.form.current.editor("minutes").put(0.05)
     ended = user.click_and_wait(train.bar.run_button, train.ended)
     assert ended.state is RunState.FINISHED, ended
@@ -118,4 +118,9 @@ def test_from_a_drawn_mask_to_figures_by_mouse(
     choices = evaluate.layers.choices
     assert (choices.pred, choices.truth) == (result.labels, mask)
     assert user.click_and_wait(evaluate.layers.bar.run_button, evaluate.layers.compared).inspection.scores.aji >= 0
+
+    # The way back is as open: a dock that is there is filled again.
+    user.click(draw.next)
+    assert viewer.window.add_plugin_dock_widget("napari-nucleigan", "Synthesize H&E")[1] is paint
+    assert user.dock is evaluate
     assert not user.errors()

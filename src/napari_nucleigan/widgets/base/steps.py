@@ -42,7 +42,8 @@ class NextStep(QPushButton):
     """
 
     def __init__(self, text: str, tip: str, go: Callable[[], object]) -> None:
-        super().__init__(f"{text} \N{RIGHTWARDS ARROW}")
+        shown = text.replace("&", "&&")  # Qt underlines what follows a single one
+        super().__init__(f"{shown} \N{RIGHTWARDS ARROW}")
         self.setToolTip(tip)
         self.clicked.connect(lambda: go())
         self.hide()

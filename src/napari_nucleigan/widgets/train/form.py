@@ -10,7 +10,6 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QLineEdit, QToolButton, QWidget
 
 from napari_nucleigan.base.errors import NucleiganError
-from napari_nucleigan.base.events import duration
 from napari_nucleigan.base.settings import field_facts
 from napari_nucleigan.masks.polygons import PRESETS
 from napari_nucleigan.models import DEFAULT_SEGMENTER, DEFAULT_SYNTHESIZER, Kind
@@ -168,7 +167,7 @@ class TrainForm(QWidget):
         minutes = self.current.editor("minutes").get()
         if not minutes:
             return "There is no time limit: Estimate tells how long it will take."
-        return f"{duration(60 * minutes)} of training at most, and some moments to prepare and to validate."
+        return f"{minutes:g} min of training at most, and some moments to prepare and to validate."
 
     def learn_from(self, folder: Path) -> None:
         """Choose a data set in a folder, for a segmenter."""

@@ -18,11 +18,13 @@ from qtpy.QtWidgets import (
 from napari_nucleigan.base.events import duration
 from napari_nucleigan.training.runs.status import RunState
 from napari_nucleigan.widgets.base.fields import (
+    NO_MARGINS,
     check,
     column,
     enable,
     is_dark,
     push_button,
+    scrolled,
     set_text,
     small_label,
 )
@@ -179,8 +181,10 @@ class RunPanel(QWidget):
             buttons.addWidget(button, 0, at)
         buttons.addWidget(self.use_button, 1, 0, 1, 2)
         buttons.addWidget(self.preview, 1, 2, 1, 2)
-        parts = (self.title, self.progress, self.message, self.log, buttons, self.picture, self.plots)
-        column(*parts, inside=self, tall=self.plots)
+        # On a small screen the plots scroll; what stops the run stays in sight.
+        below = scrolled(column(self.picture, self.plots, margins=NO_MARGINS, tall=self.plots))
+        parts = (self.title, self.progress, self.message, self.log, buttons, below)
+        column(*parts, inside=self, tall=below)
 
     def _describe(self) -> None:
         status = self._status

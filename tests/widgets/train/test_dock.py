@@ -478,7 +478,7 @@ def test_every_field_has_a_tooltip_and_the_recipe_comes_back(app: App) -> None:
         app.choose(app.form.kind, kind)
         if not app.form.advanced.isVisibleTo(app.form):
             app.click(app.form.advanced_button)
-        for index in range(app.form.recipe.count()):
+        for index in reversed(range(app.form.recipe.count())):
             app.form.recipe.setCurrentIndex(index)
             recipe = app.form.recipe.currentData()
             assert app.form.start.currentText() == (recipe.start_from or "Random weights")
@@ -652,6 +652,8 @@ def test_the_preview_is_one_layer_that_the_user_may_refuse(app: App, runs: Path)
     app.wait(lambda: "mine preview" in app.viewer.layers)
     layer = app.viewer.layers["mine preview"]
     assert image_layers(app.viewer) == []  # nobody wants to segment it
+    assert app.panel.picture.isVisibleTo(app.panel)  # in the dock it is in sight wherever the camera is
+    assert app.panel.picture.pixmap().width() > 4 * app.panel.picture.pixmap().height() - 4
     tell_preview(path, 20, np.full((20, 80, 3), 20, np.uint8))
     app.wait(lambda: layer.data[0, 0, 0] == 20)
     assert len(app.viewer.layers) == 1

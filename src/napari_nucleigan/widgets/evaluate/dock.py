@@ -385,11 +385,6 @@ class EvaluateWidget(Dock):
         """List the layers again; napari calls this when layers come, go or are renamed."""
         self.layers.reset_choices()
 
-    def choose(self, pred: Labels) -> None:
-        """Choose a prediction, and the layer that is most likely its truth."""
-        self.tabs.setCurrentIndex(0)
-        self.layers.choices.choose(pred)
-
     def set_theme(self, theme: str) -> None:
         """Take the colours of a napari theme, by its name."""
         for page in (self.layers, self.folders):

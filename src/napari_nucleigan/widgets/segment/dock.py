@@ -158,7 +158,9 @@ class SegmentWidget(ModelDock):
     def go_on(self) -> None:
         """Open Evaluate with the nuclei that were found last."""
         if (result := self._comparable()) is not None:
-            open_dock(self._viewer, EVALUATE).choose(result.labels)
+            dock = open_dock(self._viewer, EVALUATE)
+            dock.tabs.setCurrentIndex(0)
+            dock.layers.choices.choose(result.labels)
 
     def problem(self) -> str:
         """Why a run is not possible now; empty where it is."""

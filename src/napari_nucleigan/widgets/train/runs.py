@@ -24,10 +24,10 @@ from napari_nucleigan.widgets.base.fields import (
     enable,
     is_dark,
     push_button,
-    scrolled,
     set_text,
     small_label,
 )
+from napari_nucleigan.widgets.base.scrolling import scrolled
 from napari_nucleigan.widgets.base.steps import SEGMENT, SYNTHESIZE
 from napari_nucleigan.widgets.base.training_runs import colour
 from napari_nucleigan.widgets.train.charts import allowed, best_score, word

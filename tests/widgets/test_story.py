@@ -34,11 +34,15 @@ class User:
         self.window, self.qtbot = window, qtbot
 
     @property
+    def docks(self) -> list[Any]:
+        """All docks of the plugin, the one that was opened last at the end."""
+        widgets = [frame.widget() for frame in self.window.findChildren(QDockWidget)]
+        return [widget for widget in widgets if isinstance(widget, Dock)]
+
+    @property
     def dock(self) -> Any:
         """The dock that was opened last."""
-        return [frame.widget() for frame in self.window.findChildren(QDockWidget) if isinstance(frame.widget(), Dock)][
-            -1
-        ]
+        return self.docks[-1]
 
     def click(self, button: QPushButton) -> None:
         self.qtbot.waitUntil(button.isEnabled, timeout=LONG)

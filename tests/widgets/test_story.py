@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pytestqt.qtbot import QtBot
 
-LONG = 90_000  # milliseconds; the machine may be busy
+LONG = 300_000  # milliseconds; the machine may be busy, and a training stands back behind all else
 
 
 class User:
@@ -71,7 +71,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     reap()
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_from_a_drawn_mask_to_figures_by_mouse(
     make_napari_viewer_proxy: Callable, qtbot: QtBot, models: Path, painters: Path, runs: Path
 ) -> None:

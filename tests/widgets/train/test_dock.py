@@ -27,6 +27,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_nucleigan.base.events import ValidationScores
 from napari_nucleigan.data.images.files import write_labels
 from napari_nucleigan.training.recipes import fixed_by, read_recipe
 from napari_nucleigan.training.runs.processes import RunProcess, reap
@@ -602,6 +603,16 @@ def test_the_model_is_used_at_once(app: App, runs: Path, trained_file: Path) -> 
     app.click(app.panel.use_button)
     _, segment = app.viewer.window.add_plugin_dock_widget("napari-nucleigan", "Segment nuclei")
     assert segment.form.picker.path == str(path / "best.safetensors")
+
+
+def test_a_model_that_is_no_gain_is_not_offered(app: App, runs: Path, trained_file: Path) -> None:
+    path = make_run(runs, "mine", model=trained_file)
+    RunFolder(path).record(ValidationScores(0, {"aji": 0.6}, True))
+    app.widget.open_run(path)
+    app.wait_for(RunState.FINISHED)
+    assert "No step was better" in app.panel.message.text()
+    assert not app.panel.use_button.isEnabled()
+    assert "No step was better" in app.panel.use_button.toolTip()
 
 
 def test_runs_are_renamed_deleted_and_compared(app: App, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

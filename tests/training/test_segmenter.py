@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import tifffile
+import torch
 from skimage.io import imread, imsave
 
 from napari_nucleigan.base.errors import DatasetError, DeviceError, RecipeError, RunError
@@ -146,6 +147,22 @@ def test_fine_tuning_starts_from_a_model(dataset: Path, tiny_recipe: Recipes, tm
     wrong = tiny_recipe(start_from=str(best), generator={"name": "compact-unet", "widths": (8, 16)})
     with pytest.raises(RecipeError, match="another network"):
         run(train_segmenter(dataset, wrong, tmp_path / "wrong"))
+
+
+def test_what_is_worse_than_its_start_is_not_taken_for_the_best(
+    dataset: Path, tiny_recipe: Recipes, tmp_path: Path
+) -> None:
+    base = run(train_segmenter(dataset, tiny_recipe(), tmp_path / "base"))
+    astray = tiny_recipe(epochs_constant=2, epochs_decay=0, validate_every=1, start_from=str(base), lr=0.1, ema=0.0)
+    tuned = run(train_segmenter(dataset, astray, tmp_path / "astray"))
+    events = RunFolder(tmp_path / "astray").events()
+    first = next(event for event in events if isinstance(event, ValidationScores))
+    assert (first.step, first.best) == (0, True)
+    status = state_of(tmp_path / "astray")
+    assert (status.best_step, status.best) == (0, first.values)
+    assert "No step was better" in status.message
+    before, after = (load_model(path).network.state_dict() for path in (base, tuned))
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_images_of_another_magnification_are_resampled(dataset: Path, tiny_recipe: Recipes, tmp_path: Path) -> None:

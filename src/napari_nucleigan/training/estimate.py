@@ -166,7 +166,7 @@ def estimate(
     # With a limit of time there may be fewer steps, and fewer validations between them.
     share = min(1.0, 60 * recipe.minutes / (steps * per_step)) if recipe.minutes else 1.0
     steps, epochs = max(1, round(share * steps)), max(1, round(share * epochs))
-    looks = -(-epochs // recipe.validate_every)
+    looks = -(-epochs // recipe.validate_every) + (labelled and bool(recipe.start_from))
     shown = max(1, len(validation)) if labelled else 1
     others = len(training) + len(validation) + len(mixed or ()) - len(tiles)
     yield Progress(3, 3, "trying steps")

@@ -62,6 +62,8 @@ class Training(ABC, Generic[_Recipe]):
 
     crops_per_image: ClassVar[int] = 1
     """How many crops each of a batch counts for, where the speed is told."""
+    beats_start: ClassVar[bool] = False
+    """Whether a model that training starts from is validated first, so that nothing worse is taken for the best."""
 
     leads = True
     gan: Any
@@ -233,6 +235,7 @@ def _train(training: Training[Any], run: RunFolder, ranks: Ranks, resume: bool, 
         recipe.lr,
         resume,
         ranks,
+        baseline=training.beats_start and bool(recipe.start_from),
     )
     yield from validator.calibrate()
 

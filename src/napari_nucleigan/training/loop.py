@@ -134,6 +134,7 @@ def train(
     lr: float,
     resume: bool = False,
     ranks: Ranks = ALONE,
+    baseline: bool = False,
 ) -> Job[int]:
     """Train until the schedule ends, as the leader of those processes that `follow`.
 
@@ -159,6 +160,8 @@ def train(
         Whether to go on from the newest checkpoint.
     ranks : Ranks
         The processes that train together.
+    baseline : bool
+        Whether to validate before the first step, too: who goes on from a model is to beat it.
 
     Returns
     -------
@@ -214,7 +217,9 @@ def train(
         return step == schedule.steps or speed.over
 
     def progress() -> Progress:
-        return Progress(step, step + speed.steps_left, TRAINING, speed.seconds_left)
+        # Where time is limited, nobody knows how many steps there will be until some were made.
+        total = step + speed.steps_left if speed.per_second or not schedule.minutes else 0
+        return Progress(step, total, TRAINING, speed.seconds_left)
 
     def end_epoch() -> Generator[Event, None, bool]:
         """Validate and save where that is due; tell whether to go on."""
@@ -240,6 +245,9 @@ def train(
 
     speed = _Speed(schedule.steps - step, spent, 60 * schedule.minutes)
     try:
+        if baseline and found is None:
+            with speed.paused():
+                yield from validate(step)
         more = (yield from end_epoch()) if due else hopeful()
         yield progress()
         with prefetched(batches, step, schedule.steps if more else step) as ready:
@@ -252,7 +260,7 @@ def train(
                         saved = step
                         yield event
                     with speed.paused():
-                        yield from _obey(run, step, schedule.steps)
+                        yield from _obey(run, step, step + speed.steps_left)
                 scale = schedule.scale(step)
                 ranks.go()
                 values = ranks.all_reduce_mean(trainer.step(batch, step, scale))
@@ -359,7 +367,7 @@ class _Speed:
     @property
     def seconds_left(self) -> float | None:
         if not self.per_second:
-            return None
+            return max(0.0, self._limit - self.spent) if self._limit else None
         left = self._left / self.per_second
         return min(left, max(0.0, self._limit - self.spent)) if self._limit else left
 
@@ -367,7 +375,9 @@ class _Speed:
     def steps_left(self) -> int:
         """Steps still to be made, as far as can be told: fewer than all where the time is limited."""
         left = self.seconds_left
-        return self._left if left is None or not self._limit else min(self._left, math.ceil(left * self.per_second))
+        if left is None or not self._limit or not self.per_second:
+            return self._left
+        return min(self._left, math.ceil(left * self.per_second))
 
     @contextmanager
     def paused(self) -> Iterator[None]:

@@ -99,6 +99,7 @@ class _SegmenterTraining(Training[SegmenterRecipe]):
     """Crops of real and of synthetic images, and a network that may go on from a model."""
 
     gan: ConditionalGAN
+    beats_start = True
 
     def __init__(self, dataset: Dataset, recipe: SegmenterRecipe, synthetic: str | Path | Dataset | None) -> None:
         super().__init__(dataset, recipe)

@@ -243,3 +243,33 @@ def _dead_pid() -> int:
         process.wait()
     assert not psutil.pid_exists(process.pid)
     return process.pid
+
+
+@pytest.mark.parametrize(
+    ("name", "scores", "said"),
+    [
+        ("aji", [0.6, 0.7], ""),
+        ("aji", [0.6, 0.5], "No step was better on the validation images than the model it started from (AJI 0.600)."),
+        ("train_aji", [0.6, 0.595], ""),  # as good as the same
+        ("train_aji", [0.6, 0.5], "It is worse than the model it started from (AJI 0.600, now 0.500"),
+    ],
+)
+def test_a_model_that_is_no_gain_over_its_start_is_said(
+    folder: RunFolder, name: str, scores: list[float], said: str
+) -> None:
+    best = 0.0
+    for step, score in enumerate(scores):
+        # Without validation images the newest model is the one.
+        folder.record(ValidationScores(10 * step, {name: score}, score > best or name == "train_aji"))
+        best = max(best, score)
+    assert state_of(folder).start == {name: scores[0]}
+    folder.record(Finished(10, str(folder.best)))
+    status = state_of(folder)
+    assert status.behind.startswith(said)
+    assert bool(status.behind) == bool(said)
+    assert status.message == f"Finished. {status.behind}".strip()
+
+
+def test_a_training_from_nothing_is_measured_by_nothing(folder: RunFolder) -> None:
+    folder.record(ValidationScores(10, {"aji": 0.1}, True))
+    assert (state_of(folder).start, state_of(folder).behind) == ({}, "")

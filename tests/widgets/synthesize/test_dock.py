@@ -28,8 +28,8 @@ from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.data.images.files import write_image
 from napari_nucleigan.synthesis import SynthesisSettings, synthesize
 from napari_nucleigan.widgets.base.layers import ADD, METADATA_KEY
+from napari_nucleigan.widgets.synthesize.dialog import SavePairDialog
 from napari_nucleigan.widgets.synthesize.dock import SynthesizeWidget
-from napari_nucleigan.widgets.synthesize.form import SavePairDialog
 from napari_nucleigan.widgets.synthesize.jobs import FIT, ITSELF
 
 if TYPE_CHECKING:

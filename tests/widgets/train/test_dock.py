@@ -27,7 +27,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_nucleigan.base.events import ValidationScores
 from napari_nucleigan.data.images.files import write_labels
+from napari_nucleigan.training.recipes import fixed_by, read_recipe
 from napari_nucleigan.training.runs.processes import RunProcess, reap
 from napari_nucleigan.training.runs.queue import Place
 from napari_nucleigan.training.runs.run_folder import RunFolder
@@ -262,7 +264,7 @@ def test_paused_resumed_stopped_resumed_and_finished(app: App, data: Path) -> No
     assert not app.errors()
 
 
-def test_a_failed_run_says_why_and_a_killed_one_goes_on(app: App, data: Path) -> None:
+def test_a_failed_run_says_why_and_a_killed_one_goes_on(app: App, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     of_folder(app, data)
     app.recipe(epochs_constant=4000, checkpoint_every=2)
     broken = data / "images" / "1.png"
@@ -280,11 +282,27 @@ def test_a_failed_run_says_why_and_a_killed_one_goes_on(app: App, data: Path) ->
     app.wait_for(RunState.RUNNING)
     assert not app.panel.log.isVisibleTo(app.panel)
     app.wait(lambda: app.panel.status.checkpoint)
+    asked: list[str] = []
+
+    def answer(text: str) -> None:
+        def exec_(box: QMessageBox) -> int:
+            asked.append(box.text())
+            next(each for each in box.buttons() if each.text().replace("&", "") == text).click()
+            return 0
+
+        monkeypatch.setattr(QMessageBox, "exec", exec_)
+
+    answer("Cancel")
+    app.click(app.panel.buttons["kill"])
+    app.qtbot.wait(500)
+    assert app.state is RunState.RUNNING
+    answer("Kill")
     begin = time.monotonic()
     app.ask("kill")
     app.wait_for(RunState.INTERRUPTED)
     assert time.monotonic() - begin < 15
     assert "Killed" in app.panel.message.text()
+    assert asked == [f"End “{app.panel.path.name}” at once? The steps since the last checkpoint are lost."] * 2
     assert app.panel.buttons["resume"].isEnabled()
     assert len(app.errors()) == 1
 
@@ -459,10 +477,14 @@ def test_what_is_missing_is_said_before_start(app: App, data: Path, tiny_he: Cal
 def test_every_field_has_a_tooltip_and_the_recipe_comes_back(app: App) -> None:
     for kind in (SEGMENTER, SYNTHESIZER):
         app.choose(app.form.kind, kind)
-        app.click(app.form.current.advanced_button)
-        for index in range(app.form.recipe.count()):
+        if not app.form.advanced.isVisibleTo(app.form):
+            app.click(app.form.advanced_button)
+        for index in reversed(range(app.form.recipe.count())):
             app.form.recipe.setCurrentIndex(index)
-            assert app.form.current.recipe() == app.form.recipe.currentData()
+            recipe = app.form.recipe.currentData()
+            assert app.form.start.currentText() == (recipe.start_from or "Random weights")
+            changes = fixed_by(app.form.picker.card) if recipe.start_from else {}
+            assert app.form.current.recipe() == read_recipe(recipe.name, changes, type(recipe))
     for part in app.form.findChildren(QWidget):
         inner = part.parentWidget()
         own = isinstance(part, (QAbstractSpinBox, QComboBox, QCheckBox, QPushButton, QLineEdit))
@@ -494,13 +516,14 @@ def test_fine_tuning_takes_what_the_model_decides(app: App, data: Path, models: 
     # The recipe that suits a model comes by itself, unless another one was chosen.
     assert (recipe.name, recipe.minutes) == ("fine-tune-segmenter", 5)
     app.form.recipe.setCurrentText("paper-segmenter")
+    assert app.form.request(tmp_path).recipe.start_from == ""
+    app.choose(app.form.start, str(model))
     assert app.form.request(tmp_path).recipe.generator == {"name": "compact-unet", "widths": [8, 16, 16]}
     app.choose(app.form.start, "")
     assert app.form.recipe.currentText() == "paper-segmenter"
     app.form.recipe.setCurrentText("fine-tune-segmenter")
-    app.wait(lambda: "choose one under Start from" in app.widget.problem())
-    app.choose(app.form.start, str(model))
     assert not app.widget.problem()
+    assert app.form.request(tmp_path).recipe.start_from == str(model)
     editor = app.form.current.editor("generator").widget
     assert not editor.isEnabled()
     assert "decides it" in editor.toolTip()
@@ -522,7 +545,7 @@ def test_an_estimate_comes_first(app: App, data: Path) -> None:
     assert "80 crops in 40 steps" in text
     assert "memory" in text
     app.form.current.editor("batch").put(4)
-    assert app.widget.estimate.text() == ""  # it was of other settings
+    assert app.widget.estimate.text().startswith("There is no time limit")  # that was of other settings
 
 
 def test_closing_napari_asks_and_a_run_that_goes_on_is_found_again(
@@ -577,23 +600,19 @@ def test_the_model_is_used_at_once(app: App, runs: Path, trained_file: Path) -> 
     app.wait(lambda: app.widget.list.status(path))
     app.widget.open_run(path)
     app.wait_for(RunState.FINISHED)
-    used: list[Any] = []
-
-    class Widget:
-        def add_model_file(self, file: Path) -> None:
-            used.append(file)
-
-    window = app.viewer.window
-    opened: list[tuple[str, str]] = []
-
-    def add(plugin: str, name: str) -> tuple[None, Widget]:
-        opened.append((plugin, name))
-        return None, Widget()
-
-    window.add_plugin_dock_widget = add
     app.click(app.panel.use_button)
-    assert opened == [("napari-nucleigan", "Segment nuclei")]
-    assert used == [path / "best.safetensors"]
+    _, segment = app.viewer.window.add_plugin_dock_widget("napari-nucleigan", "Segment nuclei")
+    assert segment.form.picker.path == str(path / "best.safetensors")
+
+
+def test_a_model_that_is_no_gain_is_not_offered(app: App, runs: Path, trained_file: Path) -> None:
+    path = make_run(runs, "mine", model=trained_file)
+    RunFolder(path).record(ValidationScores(0, {"aji": 0.6}, True))
+    app.widget.open_run(path)
+    app.wait_for(RunState.FINISHED)
+    assert "No step was better" in app.panel.message.text()
+    assert not app.panel.use_button.isEnabled()
+    assert "No step was better" in app.panel.use_button.toolTip()
 
 
 def test_runs_are_renamed_deleted_and_compared(app: App, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -644,6 +663,8 @@ def test_the_preview_is_one_layer_that_the_user_may_refuse(app: App, runs: Path)
     app.wait(lambda: "mine preview" in app.viewer.layers)
     layer = app.viewer.layers["mine preview"]
     assert image_layers(app.viewer) == []  # nobody wants to segment it
+    assert app.panel.picture.isVisibleTo(app.panel)  # in the dock it is in sight wherever the camera is
+    assert app.panel.picture.pixmap().width() > 4 * app.panel.picture.pixmap().height() - 4
     tell_preview(path, 20, np.full((20, 80, 3), 20, np.uint8))
     app.wait(lambda: layer.data[0, 0, 0] == 20)
     assert len(app.viewer.layers) == 1

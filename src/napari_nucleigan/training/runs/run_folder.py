@@ -225,6 +225,8 @@ class RunSummary:
         Scores of the best model.
     best_step : int or None
         When it was found.
+    start : dict of str to float
+        Scores of the model that training started from; empty where there is none.
     finished : bool
         Whether the training came to its end.
     time : float
@@ -234,6 +236,7 @@ class RunSummary:
     step: int | None = None
     best: dict[str, float] = field(default_factory=dict)
     best_step: int | None = None
+    start: dict[str, float] = field(default_factory=dict)
     finished: bool = False
     time: float = 0.0
 
@@ -242,6 +245,8 @@ class RunSummary:
         event = told.event
         if isinstance(event, ValidationScores) and event.best:
             self.best, self.best_step = dict(event.values), event.step
+            if event.step == 0:
+                self.start = dict(event.values)
         self.finished = self.finished or isinstance(event, Finished)
         step = getattr(event, "step", None)
         if step is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,9 @@ LOG_TAIL = 20
 
 LOG_HEAD = "==="
 """Begins the line of ``log.txt`` that each new process writes first."""
+
+_COMPARED = "aji", "train_aji"
+_NOISE = 0.01  # by which a score may fall before anything is made of it
 
 SILENCE = 120.0
 """Seconds without a sign of life after which a process on another machine counts as gone."""
@@ -93,6 +96,8 @@ class RunStatus:
         Validation scores of the best model; empty before the first.
     best_step : int or None
         When it was found.
+    start : dict of str to float
+        Scores of the model that training started from; empty where there is none.
     checkpoint : int or None
         Step that resuming goes on from.
     activity : float
@@ -118,6 +123,7 @@ class RunStatus:
     seconds_left: float | None = None
     best: dict[str, float] = field(default_factory=dict)
     best_step: int | None = None
+    start: dict[str, float] = field(default_factory=dict)
     checkpoint: int | None = None
     activity: float = 0.0
     pid: int | None = None
@@ -129,6 +135,20 @@ class RunStatus:
     def name(self) -> str:
         """Name of the folder."""
         return self.path.name
+
+    @property
+    def behind(self) -> str:
+        """Why the model is no gain over the one that training started from; empty where it is, or there is none."""
+        name = next((name for name in _COMPARED if name in self.start and name in self.best), "")
+        before, after = self.start.get(name, 0.0), self.best.get(name, 0.0)
+        if not name or (after >= before - _NOISE and self.best_step):
+            return ""
+        if not self.best_step:
+            return f"No step was better on the validation images than the model it started from (AJI {before:.3f})."
+        return (
+            f"It is worse than the model it started from (AJI {before:.3f}, now {after:.3f}, on a training image): go "
+            "on with that one, or train on more images."
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Represent the status as a JSON-ready dictionary."""
@@ -250,7 +270,7 @@ def state_of(run: str | Path | RunFolder, summarise: Callable[[], RunSummary] | 
         stop = "" if message.endswith((".", "!", "?")) else "."
         message += f"{stop} Resume goes on from {begin}."
     steps = [value for value in (progress.get("step"), summary.step) if value is not None]
-    return RunStatus(
+    status = RunStatus(
         path=folder.path,
         state=state,
         message=message,
@@ -262,6 +282,7 @@ def state_of(run: str | Path | RunFolder, summarise: Callable[[], RunSummary] | 
         seconds_left=progress.get("seconds_left") if state is RunState.RUNNING else None,
         best=summary.best,
         best_step=summary.best_step,
+        start=summary.start,
         checkpoint=checkpoint,
         activity=activity,
         pid=record.pid if record and state.alive else None,
@@ -269,6 +290,8 @@ def state_of(run: str | Path | RunFolder, summarise: Callable[[], RunSummary] | 
         log=log,
         model=folder.best if folder.best.is_file() else None,
     )
+    gain = status.behind if state is RunState.FINISHED else ""
+    return replace(status, message=f"{message} {gain}") if gain else status
 
 
 def log_tail(run: RunFolder, lines: int = LOG_TAIL) -> tuple[str, ...]:

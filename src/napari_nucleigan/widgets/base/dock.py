@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.base.events import Note
+from napari_nucleigan.widgets.base.canvas import guard_canvas
 from napari_nucleigan.widgets.base.fields import NO_MARGINS, column, warning_style
 from napari_nucleigan.widgets.base.path_fields import ask_file
 from napari_nucleigan.widgets.base.preferences import preferences
@@ -213,6 +214,9 @@ class Dock(Page):
                 if isinstance(frame := self.parent(), QDockWidget):
                     # It is in no window yet. Once it is, the user may put it anywhere.
                     frame.dockLocationChanged.connect(self._join)
+        elif event.type() == QEvent.Type.Show:
+            # Only now is it in the window, and only a window that shows is painted.
+            guard_canvas(self._viewer, self)
         return bool(super().event(event))
 
     def _docked(self) -> None:

@@ -164,10 +164,16 @@ class ModelPicker(QObject):
         """Stop looking."""
         self._runner.cancel()
 
-    def set_kind(self, kind: Kind) -> None:
-        """List models of another kind."""
-        self._kind = kind
+    def set_kind(self, kind: Kind, default: str = "") -> None:
+        """List models of another kind, of which the one of a name is chosen at first."""
+        self._kind, self._default = kind, default
         self._list(self.path)
+
+    def choose(self, name: str) -> None:
+        """Choose a model by its name or path, none where it is empty; what is not there changes nothing."""
+        found = max(self.box.findData(name), self.box.findText(name) if name else -1)
+        if found >= 0:
+            self.box.setCurrentIndex(found)
 
     def add(self, path: str | Path) -> None:
         """Add a model file to the list, and choose it."""

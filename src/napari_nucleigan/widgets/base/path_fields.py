@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
-from qtpy.QtWidgets import QFileDialog, QLineEdit, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QLineEdit, QMessageBox, QPushButton, QWidget
 
 from napari_nucleigan.data.images.files import IMAGE_SUFFIXES
 from napari_nucleigan.data.slides import SCANNERS
@@ -166,6 +166,15 @@ def ask_file(parent: QWidget, memory: str, name: str, title: str = "Save") -> Pa
         return None
     remember(memory, str(Path(chosen).parent))
     return Path(chosen)
+
+
+def confirm(parent: QWidget, title: str, question: str, answer: str) -> bool:
+    """Ask before something is lost; `answer` is what the button that does it says."""
+    box = QMessageBox(QMessageBox.Icon.Warning, title, question, QMessageBox.StandardButton.Cancel, parent)
+    button = box.addButton(answer, QMessageBox.ButtonRole.DestructiveRole)
+    box.setDefaultButton(QMessageBox.StandardButton.Cancel)
+    box.exec()
+    return box.clickedButton() is button
 
 
 def images_button(

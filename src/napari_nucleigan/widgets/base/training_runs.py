@@ -22,6 +22,7 @@ from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.base.events import Event, Job, Preview, Progress
 from napari_nucleigan.training.runs.run_folder import EventLogReader
 from napari_nucleigan.training.runs.status import RunState, state_of
+from napari_nucleigan.widgets.base.canvas import main_window
 from napari_nucleigan.widgets.base.jobs import Runner, activity_bar
 
 if TYPE_CHECKING:
@@ -366,10 +367,7 @@ class Closing(QObject):
 
     def attach(self) -> None:
         """Watch the window that the widget is in now, if it is in one."""
-        found: QWidget | None = self._widget
-        # A floating dock is a window of its own; its parent is the main window all the same.
-        while found is not None and not isinstance(found, QMainWindow):
-            found = found.parentWidget()
+        found = main_window(self._widget)
         self.detach()
         if found is not None:
             found.installEventFilter(self)

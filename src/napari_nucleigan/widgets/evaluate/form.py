@@ -139,9 +139,10 @@ class EvaluateChoices:
         kept = [next((i for i, layer in enumerate(self._layers) if layer == old), -1) for old in before]
         self._list(*_guess(self._layers, kept[0], kept[1]))
 
-    def choose(self, pred: Labels, truth: Labels) -> None:
-        """Choose two layers in the form."""
-        self._list(self._layers.index(pred), self._layers.index(truth))
+    def choose(self, pred: Labels, truth: Labels | None = None) -> None:
+        """Choose two layers in the form; by default the truth is what it is most likely."""
+        chosen = self._layers.index(pred)
+        self._list(*_guess(self._layers, chosen, -1 if truth is None else self._layers.index(truth)))
         self._form.layers_chosen.emit()
 
     def request(self) -> CompareRequest:

@@ -16,6 +16,7 @@ from napari_nucleigan.masks.sampler.statistics import mask_sizes, tissue_sizes
 from napari_nucleigan.widgets.base import layers
 from napari_nucleigan.widgets.base.fields import list_choices, on_typed, set_text, show_pixel_size
 from napari_nucleigan.widgets.base.jobs import Runner
+from napari_nucleigan.widgets.base.steps import SYNTHESIZE, open_dock
 from napari_nucleigan.widgets.masks import jobs
 from napari_nucleigan.widgets.masks.forms import ALL, EMPTY, REPLACE, SELECTED, VIEW
 from napari_nucleigan.widgets.masks.panel import FILL, MaskPanel
@@ -147,6 +148,12 @@ class MasksWidget(MaskPanel):
             self._fit_name = layer.name
             self._begin(self._fitter, jobs.learn(layer.data.copy(), mpp), f"learning from {layer.name}")
 
+    def go_on(self) -> None:
+        """Open Synthesize H&E with the mask."""
+        if self.sync is not None and self.mask is not None:
+            self.sync.sync()
+            open_dock(self._viewer, SYNTHESIZE).select_mask(self.mask)
+
     def undo(self) -> None:
         """Take back the last stroke, fill, edit or polygon of the mask."""
         if self.sync is not None and not self.sync.undo():
@@ -277,6 +284,7 @@ class MasksWidget(MaskPanel):
             button.setEnabled(sync is not None)
         for button in (self.undo_button, self.redo_button):
             button.setEnabled(sync is not None and not running)
+        self.next.setVisible(sync is not None and not running and bool(sync.document.areas.size))
         self.show_running(running)
 
     def _show_figures(self) -> None:

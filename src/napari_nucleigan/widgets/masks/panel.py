@@ -25,6 +25,7 @@ from napari_nucleigan.widgets.base.fields import (
 )
 from napari_nucleigan.widgets.base.legend import Plot, chart_colours
 from napari_nucleigan.widgets.base.scrolling import pinned, scrolled
+from napari_nucleigan.widgets.base.steps import NextStep
 from napari_nucleigan.widgets.masks.forms import CanvasForm, EditForm, FillForm
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class MaskPanel(Dock):
         self.redo_button = push_button("Redo", "Do again what was taken back; Ctrl-Shift-Z in its layers.")
         self.progress = QProgressBar()
         self.cancel_button = push_button("Cancel", "Stop at once. The mask stays as it is.")
+        self.next = NextStep("Paint H&E from it", "Open Synthesize H&E with this mask.", self.go_on)
         self.histogram = SizeHistogram()
         self.remark, self.notes = small_label(), small_label()
         self._build()
@@ -69,6 +71,10 @@ class MaskPanel(Dock):
         labels = (self.mpp_source, self.canvas_form.problem_label, self.fill_form.problem_label, self.remark)
         for label in labels:
             label.setStyleSheet(style)
+
+    def go_on(self) -> None:
+        """Take the mask to the next dock."""
+        raise NotImplementedError
 
     def show_running(self, running: bool) -> None:
         """Show the progress bar and Cancel, or not."""
@@ -87,7 +93,7 @@ class MaskPanel(Dock):
         self.tabs.addTab(scrolled(self.edit_form), "Draw and edit")
         buttons = row(self.undo_button, self.redo_button)
         buttons.setStretch(1, 1)
-        below = (buttons, row(self.progress, self.cancel_button), self.notes, self.remark, self.histogram)
+        below = (buttons, row(self.progress, self.cancel_button), self.next, self.notes, self.remark, self.histogram)
         column(top, self.tabs, *below, inside=self, tall=self.tabs)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 

@@ -266,12 +266,12 @@ class Corrections(Page):
             return
         self._forget()
         if status.state is RunState.FINISHED:
-            self.bar.note(f"Fine-tuned: {status.name}.")
+            self.bar.note(f"Fine-tuned: {status.name}. {status.behind}".strip())
         elif status.state is RunState.STOPPED:
             self.bar.note("Stopped. “Train a model” can resume it.")
         else:
             self._failed(NucleiganError(f"Fine-tuning has ended: {status.message}"))
-        if status.model is not None:
+        if status.model is not None and not status.behind:
             self.model = status.model
             at_once = status.state is RunState.FINISHED and self.again.isChecked()
             self._offer(self._learnt_from if at_once else None)

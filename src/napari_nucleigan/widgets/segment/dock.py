@@ -19,8 +19,10 @@ from napari_nucleigan.widgets.base.fields import column, warning_style
 from napari_nucleigan.widgets.base.image_sources import WHOLE_IMAGE
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.label_images import LabelImages
+from napari_nucleigan.widgets.base.mask_layers import pairs_of
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.scrolling import pinned
+from napari_nucleigan.widgets.base.steps import EVALUATE, NextStep, open_dock
 from napari_nucleigan.widgets.base.transforms import PixelSizes
 from napari_nucleigan.widgets.segment import form as forms
 from napari_nucleigan.widgets.segment import jobs
@@ -81,13 +83,14 @@ class SegmentWidget(ModelDock):
         self.form = forms.SegmentForm(self.shapes, self.slide, self.label_images)
         self._choice = RegionChoice(napari_viewer, self.form, self.shapes, self._scales, self)
         self.bar = RunBar("Segment the nuclei.")
+        self.next = NextStep("Evaluate it", "Open Evaluate with these nuclei as the prediction.", self.go_on)
         self.corrections = Corrections(napari_viewer, self._preferences.run_folder)
         self._runner = Runner(self, activity=True)
         self._opener = Runner(self, activity=True)
         self._refilterer = Refilter(self._results, self)
         self.slides = SlideRun(napari_viewer, self)
         self._rest = self._after(REFILTER_MS, self._refilter)
-        self._fill(pinned(column(self.form, self.corrections), self.bar))
+        self._fill(pinned(column(self.form, self.corrections), self.bar, self.next))
         self._connect()
         self._theme()
         self.reset_choices()
@@ -151,6 +154,13 @@ class SegmentWidget(ModelDock):
         """Stop what is running; results already made stay."""
         self._queue.clear()
         super().cancel()
+
+    def go_on(self) -> None:
+        """Open Evaluate with the nuclei that were found last."""
+        if (result := self._comparable()) is not None:
+            dock = open_dock(self._viewer, EVALUATE)
+            dock.tabs.setCurrentIndex(0)
+            dock.layers.choices.choose(result.labels)
 
     def problem(self) -> str:
         """Why a run is not possible now; empty where it is."""
@@ -225,7 +235,17 @@ class SegmentWidget(ModelDock):
         image = chosen[0] if len(chosen) == 1 else None
         self.shapes.button.setEnabled(len(chosen) == 1)
         self.slide.look(next((layer for layer in chosen if self._choice.is_slide(layer, WHOLE_IMAGE)), None))
+        self.next.setVisible(not running and self._comparable() is not None)
         self.corrections.look(image, self._scales.of(image)[0] if image else None, self.form)
+
+    def _comparable(self) -> Result | None:
+        """Return the last result beside which there are other nuclei of the same image to measure it by."""
+        self._results.prune()
+        pairs = pairs_of(self._viewer)
+        for result in reversed(list(self._results)):
+            if any(image == result.image and labels != result.labels for image, labels in pairs):
+                return result
+        return None
 
     def _learnt(self, model: Path, image: Image | None) -> None:
         """Take the model that was made of the user's corrections."""

@@ -18,8 +18,10 @@ from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import REPLACE
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.scrolling import pinned
+from napari_nucleigan.widgets.base.steps import TRAIN, NextStep, open_dock
 from napari_nucleigan.widgets.synthesize import jobs
-from napari_nucleigan.widgets.synthesize.form import PaintForm, SavePairDialog, SetSection
+from napari_nucleigan.widgets.synthesize.dialog import SavePairDialog
+from napari_nucleigan.widgets.synthesize.form import PaintForm, SetSection
 from napari_nucleigan.widgets.synthesize.layers import Choices, LivePainting, Outlines, PaintedImage, PaintedImages
 
 if TYPE_CHECKING:
@@ -64,6 +66,13 @@ class SynthesizeWidget(ModelDock):
         self._choices = Choices(napari_viewer, self.form, self._preferences.tile)
         self.bar = RunBar("Paint the mask.")
         self.save_button = QPushButton("Save the pair…")
+        self.set_step = NextStep(
+            "Make many pairs like it",
+            "Turn to the page of data sets: masks like this one, painted in the same way.",
+            self.go_on_to_set,
+        )
+        self.train_step = NextStep("Train on them", "Open Train a model with this data set.", self.go_on_to_training)
+        self._saved_to: Path | None = None
         self._runner = Runner(self, activity=True)
         self._saver = Runner(self, activity=True)
         self.live = LivePainting(self._cache, self)
@@ -119,6 +128,17 @@ class SynthesizeWidget(ModelDock):
             dialog.accepted.connect(lambda: self._save_pair(dialog, picture))
             dialog.open()
 
+    def go_on_to_set(self) -> None:
+        """Fill the page of data sets with what was painted."""
+        if (picture := self.picture) is not None:
+            self.sets.propose(picture.mask.name)
+            self.tabs.setCurrentWidget(self.sets)
+
+    def go_on_to_training(self) -> None:
+        """Open Train a model with the data set."""
+        if self._saved_to is not None:
+            open_dock(self._viewer, TRAIN).learn_from(self._saved_to)
+
     def cancel(self) -> None:
         """Stop what is running: a run, or the first picture of live mode."""
         if self.live.beginning:
@@ -135,14 +155,16 @@ class SynthesizeWidget(ModelDock):
         )
         inner = column(self.form, self.tabs)
         inner.layout().insertSpacing(1, GAP)
-        self._fill(pinned(inner, self.bar, self.sets.bar))
+        self._fill(pinned(inner, self.bar, self.sets.bar, self.set_step, self.train_step))
         self.tabs.currentChanged.connect(self._show_bar)
         self._show_bar()
 
     def _show_bar(self) -> None:
-        """Show the bar of the page in front."""
-        for at, bar in enumerate((self.bar, self.sets.bar)):
-            bar.setVisible(at == self.tabs.currentIndex())
+        """Show the bar of the page in front, and the step to the other page."""
+        at = self.tabs.currentIndex()
+        for index, bar in enumerate((self.bar, self.sets.bar)):
+            bar.setVisible(index == at)
+        self.set_step.setVisible(at == 0 and self.picture is not None and not self.running)
 
     def _connect(self) -> None:
         self._connect_model()
@@ -159,6 +181,7 @@ class SynthesizeWidget(ModelDock):
         self.live.noted.connect(self._noted)
         self.live.failed.connect(self._failed)
         self._add_page(self.sets)
+        self.sets.done.connect(lambda report: self._offer_training(report.out))
         self.live.begun.connect(self._begun)
         self.live.patched.connect(self._patched)
         self.live.followed.connect(self._followed)
@@ -205,7 +228,12 @@ class SynthesizeWidget(ModelDock):
         self.save_button.setToolTip(
             "Write the picture and its mask into a data set." if picture else "Paint the mask first."
         )
+        self._show_bar()
         self.sets.update_state()
+
+    def _offer_training(self, folder: Path) -> None:
+        self._saved_to = folder
+        self.train_step.show()
 
     def _failed(self, error: NucleiganError) -> None:
         if self.live.mask is None:
@@ -301,6 +329,7 @@ class SynthesizeWidget(ModelDock):
 
     def _saved(self, path: Path) -> None:
         self.bar.note(f"Saved {path} and its mask.")
+        self._offer_training(path.parent.parent)
         show_info(f"Saved {path} and its mask.")
         self._update()
         self.saved.emit(path)

@@ -1,4 +1,4 @@
-"""Forms of the Synthesize widget: what is painted and how, data sets that are made so, and where a pair is saved."""
+"""Forms of the Synthesize widget: what is painted and how, and data sets that are made so."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QDialog, QDialogButtonBox, QFileDialog, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_nucleigan.base.settings import field_facts
 from napari_nucleigan.data.images.files import IMAGE_SUFFIXES
 from napari_nucleigan.masks.polygons import PRESETS
 from napari_nucleigan.models import DEFAULT_SYNTHESIZER
 from napari_nucleigan.synthesis.settings import SetSettings, SynthesisSettings
+from napari_nucleigan.training.runs.run_library import default_folder, new_folder
 from napari_nucleigan.widgets.base.dock import Page
 from napari_nucleigan.widgets.base.fields import (
     LARGEST_SEED,
@@ -30,7 +31,6 @@ from napari_nucleigan.widgets.base.fields import (
     row,
     set_text,
     silent,
-    small_label,
     spin,
     whole,
 )
@@ -40,7 +40,7 @@ from napari_nucleigan.widgets.base.model_picker import ModelPicker
 from napari_nucleigan.widgets.base.path_fields import FolderField
 from napari_nucleigan.widgets.base.preferences import recall, remember
 from napari_nucleigan.widgets.base.run_bar import RunBar
-from napari_nucleigan.widgets.synthesize.jobs import FIT, ITSELF, SetRequest, make_set, pair_files
+from napari_nucleigan.widgets.synthesize.jobs import FIT, ITSELF, SetRequest, make_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -53,8 +53,6 @@ LAYER = "layer:"
 
 _RANDOM = {"Drawn by the seed": "random"}
 _RESTAIN = {"As painted": "", "Typical H&E section": "reference"}
-_FOLDER_KEY = "pairs"
-_FORBIDDEN = '<>:"/\\|?*'
 BUTTON = 62
 """Least width of the buttons beside fields, in pixels, so that the fields end in one line."""
 
@@ -280,6 +278,12 @@ class SetSection(Page):
         self.bar.cancel_clicked.connect(self.cancel)
         self._wire(self._runner, self._finished)
 
+    def propose(self, name: str) -> None:
+        """Fill in masks like the one of a name and, where none is given, a folder that is not there yet."""
+        self.masks.setCurrentIndex(self.masks.findData(FIT))
+        if self.folder.path is None:
+            self.folder.line.setText(str(new_folder(f"{name} pairs", default_folder().parent / "datasets")))
+
     def problem(self) -> str:
         """Why no data set can be made now; empty where one can."""
         return self._problem(self.masks.currentData() in (FIT, ITSELF)) or self.folder.problem()
@@ -322,77 +326,4 @@ class SetSection(Page):
         self.bar.note("Cancelled. What is made stays; press the button again to go on.")
         self.update_state()
 
-    def _update(self) -> None:
-        self.update_state()
-
-
-class SavePairDialog(QDialog):
-    """Ask for the data-set folder, the name and the format of a pair.
-
-    Parameters
-    ----------
-    parent : QWidget
-        The widget that asks.
-    name : str
-        Name to begin with.
-    """
-
-    def __init__(self, parent: QWidget, name: str) -> None:
-        super().__init__(parent)
-        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setWindowTitle("Save the pair")
-        folder = FolderField("A data set: the picture goes to its images/, the mask to its labels/.")
-        folder.line.setText(recall(_FOLDER_KEY, ""))
-        line = QLineEdit("".join("_" if letter in _FORBIDDEN else letter for letter in name))
-        line.setToolTip("Name of both files, without suffix.")
-        kind = combo({"PNG": ".png", "TIFF": ".tif"}, "Format of the picture; the mask is always TIFF.")
-        form = Form()
-        self.folder = form.add("Folder", folder, call=self._update)
-        self.name = form.add("Name", line, call=self._update)
-        self.format = form.add("Format", kind)
-        self.replace = check(
-            "Replace the pair of that name",
-            "The data set has a picture or a mask of that name already: tick to write over it.",
-        )
-        self.remark = small_label()
-        kinds = QDialogButtonBox.StandardButton
-        self.buttons = QDialogButtonBox(kinds.Save | kinds.Cancel)
-        self.save_button = self.buttons.button(kinds.Save)
-        layout = QVBoxLayout(self)
-        for part in (form, self.replace, self.remark, self.buttons):
-            layout.addWidget(part)
-        self.setMinimumWidth(420)
-        self.buttons.accepted.connect(self.accept)
-        self.buttons.rejected.connect(self.reject)
-        self.replace.toggled.connect(lambda _: self._update())
-        self._update()
-
-    def accept(self) -> None:
-        """Remember the folder, and close."""
-        remember(_FOLDER_KEY, self.folder.line.text())
-        super().accept()
-
-    def problem(self) -> str:
-        """Why the pair cannot be saved like that; empty where it can."""
-        if text := self.folder.problem():
-            return text
-        name = self.name.text().strip()
-        if not name or name.startswith(".") or any(letter in _FORBIDDEN for letter in name):
-            return f"Give a name that does not begin with a dot and has none of {_FORBIDDEN}"
-        if self._taken() and not self.replace.isChecked():
-            return f"“{name}” is in this data set already: give another name, or tick Replace."
-        return ""
-
-    def _taken(self) -> bool:
-        folder, name = self.folder.path, self.name.text().strip()
-        return bool(folder is not None and name and pair_files(folder, name))
-
-    def _update(self) -> None:
-        taken = self._taken()
-        self.replace.setVisible(taken)
-        if not taken and self.replace.isChecked():
-            self.replace.setChecked(False)
-        text = self.problem()
-        set_text(self.remark, text)
-        self.save_button.setEnabled(not text)
-        self.save_button.setToolTip(text or "Write the picture and the mask.")
+    _update = update_state

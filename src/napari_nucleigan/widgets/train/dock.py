@@ -10,7 +10,6 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QTabWidget
@@ -18,35 +17,28 @@ from qtpy.QtWidgets import QPushButton, QTabWidget
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.training.runs.run_library import default_folder
 from napari_nucleigan.training.runs.status import RunState, state_of
-from napari_nucleigan.widgets.base import preferences, training_jobs
+from napari_nucleigan.widgets.base import training_jobs
 from napari_nucleigan.widgets.base.dock import Dock, add_tabs
 from napari_nucleigan.widgets.base.fields import column, set_text, small_label
 from napari_nucleigan.widgets.base.jobs import Runner
-from napari_nucleigan.widgets.base.layers import (
-    METADATA_KEY,
-    VIEW_KEY,
-    image_layers,
-    labels_place,
-    layer_problem,
-    selection_kept,
-)
+from napari_nucleigan.widgets.base.path_fields import confirm
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.scrolling import scrolled
+from napari_nucleigan.widgets.base.steps import open_dock
 from napari_nucleigan.widgets.base.training_runs import Activity, Closing, PreviewImage, RunWatcher
 from napari_nucleigan.widgets.train.charts import best_score
 from napari_nucleigan.widgets.train.form import TrainForm
-from napari_nucleigan.widgets.train.runs import WIDGETS, RunPanel, RunsList
+from napari_nucleigan.widgets.train.preview import PreviewLayer
+from napari_nucleigan.widgets.train.run_list import RunsList
+from napari_nucleigan.widgets.train.runs import LOST, WIDGETS, RunPanel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari.layers import Image
     from napari.viewer import Viewer
 
     from napari_nucleigan.training.estimate import Estimate
     from napari_nucleigan.training.runs.status import RunStatus
-
-_GAP = 0.05  # of the width of the user's images, between them and the preview
 
 
 class TrainWidget(Dock):
@@ -75,6 +67,7 @@ class TrainWidget(Dock):
         self.folder = Path(chosen).expanduser() if chosen else default_folder()
         self._states: dict[Path, RunState] = {}
         self._found = False
+        self._estimate = ""  # what was measured
         self._killed: set[Path] = set()
         self._pictures: dict[Path, PreviewImage] = {}
 
@@ -121,7 +114,7 @@ class TrainWidget(Dock):
         """Estimate what the run of the form will take."""
         if self.problem():
             return
-        set_text(self.estimate, "Trying a few steps…")
+        self._estimate = "Trying a few steps…"
         self._estimator.start(training_jobs.reckon(self.form.request(self.folder)), "estimating")
         self._update()
 
@@ -145,6 +138,8 @@ class TrainWidget(Dock):
         # Each at once and by itself: none may wait for another, or take its place.
         actor = Runner(self, apart=True)
         if what == "kill":
+            if not confirm(self, "Kill the run", f"End “{path.name}” at once? {LOST}", "Kill"):
+                return
             self._killed.add(path)
         actor.finished.connect(lambda after: self._acted(path, what, after))
         actor.failed.connect(self._complain)
@@ -158,8 +153,12 @@ class TrainWidget(Dock):
         status = self.list.status(path) or self.panel.status
         if status is None or status.model is None or status.kind not in WIDGETS:
             return
-        _, widget = self._viewer.window.add_plugin_dock_widget(preferences.PLUGIN, WIDGETS[status.kind])
-        widget.add_model_file(status.model)
+        open_dock(self._viewer, WIDGETS[status.kind]).add_model_file(status.model)
+
+    def learn_from(self, folder: Path) -> None:
+        """Choose a data set for a new run."""
+        self.form.learn_from(folder)
+        self.tabs.setCurrentIndex(0)
 
     def _build(self) -> None:
         self.bar.run_button.setText("Start")
@@ -200,8 +199,8 @@ class TrainWidget(Dock):
         self._wire(
             self._estimator,
             self._estimated,
-            failed=lambda error: set_text(self.estimate, f"No estimate: {error}"),
-            stopped=lambda: set_text(self.estimate, ""),
+            failed=lambda error: self._tell_estimate(f"No estimate: {error}"),
+            stopped=lambda: self._tell_estimate(""),
             quiet=True,
         )
 
@@ -232,22 +231,25 @@ class TrainWidget(Dock):
     def _changed(self) -> None:
         if self._estimator.running:
             self._estimator.cancel()
-        set_text(self.estimate, "")  # it was of other settings
-        self._update()
+        self._tell_estimate("")  # it was of other settings
 
     def _update(self) -> None:
         problem = self.problem()
         self.form.setEnabled(not self.running)
         self.bar.set_state(self.running, "" if self.running else problem)
+        set_text(self.estimate, self._estimate or ("" if problem else self.form.outlook()))
         can = not self.running and not problem and not self._estimator.running
         self.estimate_button.setEnabled(can)
         self.estimate_button.setToolTip(
             problem or "Make a few steps in a process of its own: images, steps, time and memory on this device."
         )
 
-    def _estimated(self, found: Estimate) -> None:
-        set_text(self.estimate, str(found))
+    def _tell_estimate(self, text: str) -> None:
+        self._estimate = text
         self._update()
+
+    def _estimated(self, found: Estimate) -> None:
+        self._tell_estimate(str(found))
         self.estimated.emit(found)
 
     def _started(self, path: Path) -> None:
@@ -294,7 +296,9 @@ class TrainWidget(Dock):
         best = best_score(status)
         score = f" Best {best[0]}: {best[1]:.3f}." if best else ""
         if status.state is RunState.FINISHED:
-            show_info(f"“{status.name}” has finished training.{score}")
+            (show_warning if status.behind else show_info)(
+                f"“{status.name}” has finished training.{score} {status.behind}".strip()
+            )
         elif status.state is RunState.FAILED:
             show_error(f"“{status.name}” has failed: {status.message}")
         elif status.state is RunState.INTERRUPTED and status.path not in self._killed:
@@ -305,6 +309,7 @@ class TrainWidget(Dock):
         if path != self.panel.path:
             return
         self._pictures = {path: picture}
+        self.panel.picture.show_pixels(picture.pixels)
         if self.panel.preview.isChecked():
             self._preview.show(path.name, picture)
 
@@ -315,6 +320,7 @@ class TrainWidget(Dock):
         elif path in self._pictures:
             self._preview.begin()
             self._preview.show(path.name, self._pictures[path])
+            self._viewer.reset_view()  # it lies beside what is in view
 
     def _running(self) -> dict[object, str]:
         """Find the runs of this machine that are training at this moment."""
@@ -329,68 +335,3 @@ class TrainWidget(Dock):
             if status.state.alive and status.host in ("", platform.node()):
                 found[path] = status.name
         return found
-
-
-class PreviewLayer:
-    """One layer for previews, that is updated in place.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Where it is shown.
-    """
-
-    def __init__(self, viewer: Viewer) -> None:
-        self._viewer = viewer
-        self._layer: Image | None = None
-        self._refused = False
-
-    @property
-    def layer(self) -> Image | None:
-        """The layer; None where there is none."""
-        return self._layer if self._layer is not None and self._layer in self._viewer.layers else None
-
-    def begin(self) -> None:
-        """Show the previews of another run, also where the user has removed the layer of the run before."""
-        self._refused = False
-
-    def show(self, run: str, preview: PreviewImage) -> None:
-        """Show a preview; not where the user has removed its layer."""
-        layer = self.layer
-        if layer is None and self._layer is not None:
-            self._layer, self._refused = None, True
-        if self._refused:
-            return
-        name = f"{run} preview"
-        if layer is not None and layer.data.shape != preview.pixels.shape:
-            self._viewer.layers.remove(layer)
-            layer = None
-        if layer is None:
-            # Nobody wants to segment it: it is no image that other widgets may choose.
-            known = {METADATA_KEY: {VIEW_KEY: "preview"}}
-            with selection_kept(self._viewer):
-                layer = self._viewer.add_image(preview.pixels, name=name, rgb=True, metadata=known, **self._place())
-            self._layer = layer
-        else:
-            layer.data = preview.pixels
-        layer.name = name
-        layer.metadata = {**layer.metadata, "step": preview.step}
-
-    def remove(self) -> None:
-        """Take the layer out of the viewer."""
-        if (layer := self.layer) is not None:
-            self._viewer.layers.remove(layer)
-        self._layer = None
-
-    def _place(self) -> dict[str, Any]:
-        """To the right of everything, in the scale and units of the topmost image."""
-        images = [layer for layer in image_layers(self._viewer) if not layer_problem(layer)]
-        if not images:
-            return {}
-        place = labels_place(images[0])
-        world = self._viewer.layers.extent.world[:, -2:]
-        top, right = float(world[0, 0]), float(world[1, 1])
-        gap = _GAP * float(world[1, 1] - world[0, 1])
-        scale = np.abs(place["scale"])
-        corner = np.array([top, right + gap]) + scale / 2
-        return {"scale": scale, "translate": corner, "units": place["units"], "axis_labels": place["axis_labels"]}

@@ -6,13 +6,13 @@ import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QLineEdit, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QFileDialog, QLineEdit, QToolButton, QWidget
 
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.base.settings import field_facts
 from napari_nucleigan.masks.polygons import PRESETS
-from napari_nucleigan.models import Kind
+from napari_nucleigan.models import DEFAULT_SEGMENTER, DEFAULT_SYNTHESIZER, Kind
 from napari_nucleigan.training.recipes import (
     FINE_TUNING,
     KEPT_WEIGHTS,
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 SEGMENTER, SYNTHESIZER = "segmenter", "synthesizer"
 KINDS: dict[str, type[Recipe]] = {SEGMENTER: SegmenterRecipe, SYNTHESIZER: SynthesizerRecipe}
 USUAL = {SEGMENTER: "compact-segmenter", SYNTHESIZER: "compact-synthesizer"}
+_DEFAULTS = {SEGMENTER: DEFAULT_SEGMENTER, SYNTHESIZER: DEFAULT_SYNTHESIZER}
+_MINUTES = 30.0  # in which a synthesizer learns a new look; from nothing it takes hours
 _HELD = "The model that training starts from decides it."
 _MASKS = {"Random, like the nuclei of the data": "fit", "The nuclei of the data themselves": "labels"}
 
@@ -66,7 +68,7 @@ class TrainForm(QWidget):
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self._own: dict[str, Recipe] = {}
-        top, below, bottom = Form(), Form(), Form()
+        top, start, below, bottom, last = Form(), Form(), Form(), Form(), Form()
         self._mixing = below
         kind = combo(
             {"Segmenter: H&E to nuclei": SEGMENTER, "Synthesizer: masks to H&E": SYNTHESIZER},
@@ -88,18 +90,18 @@ class TrainForm(QWidget):
         self.more_masks = menu_button("Add", "Paint the label images of a folder.", {"Folder…": self._choose_masks})
         self.masks = below.add("Masks", masks, self.more_masks)
         self._masks_row = below.rows.rowCount() - 1
-        below.add_gap()
         tip = "Begin with random weights, or go on from a model: it needs fewer images and epochs."
-        self.picker = ModelPicker(self, get_args(Kind), (tip, "Where to compute."), nothing="Random weights")
+        tips = tip, "Where to compute."
+        self.picker = ModelPicker(self, get_args(Kind), tips, DEFAULT_SEGMENTER, nothing="Random weights")
         self.picker.add_button.setToolTip("Start from a model file.")
-        self.picker.add_model_row(below.rows, "Start from")
+        self.picker.add_model_row(start.rows, "Start from")
         self.picker.chosen.connect(self._start_picked)
         self.picker.kind_asked.connect(lambda kind: self.kind.setCurrentIndex(self.kind.findData(kind)))
         self.picker.failed.connect(self.failed.emit)
         self.start, self.device = self.picker.box, self.picker.device
         self.more_recipes = menu_button("Add", "Use a recipe file.", {"Recipe file…": self._choose_recipe})
-        recipe = combo({}, "How to train. Its fields are below.")
-        self.recipe = below.add("Recipe", recipe, self.more_recipes, self._recipe_chosen)
+        recipe = combo({}, "How to train. Its other fields are below.")
+        self.recipe = below.add("Recipe", recipe, self.more_recipes, self._recipe_picked)
         self.fields = {
             SEGMENTER: RecipeFields(SegmenterRecipe, ("start_from", "synthetic_share")),
             SYNTHESIZER: RecipeFields(SynthesizerRecipe, ("start_from", "masks")),
@@ -111,10 +113,17 @@ class TrainForm(QWidget):
         self.queue = bottom.add("Queue", queue)
         name = QLineEdit()
         name.setToolTip("Name of the run, and of its model. A number is added where there is such a run.")
-        self.name = bottom.add("Name", name)
-        parts: tuple[Any, ...] = (top, self.data, below, *self.fields.values(), bottom)
-        column(*parts, inside=self, margins=NO_MARGINS, stretch=False)
-        forward(self.changed, *(part.changed for part in parts))
+        self.name = last.add("Name", name)
+        self.advanced_button = QToolButton(text="Advanced", checkable=True, arrowType=Qt.ArrowType.RightArrow)
+        self.advanced_button.setToolTip("Show everything else that can be chosen: recipe, synthetic pairs, device.")
+        self.advanced_button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.advanced_button.toggled.connect(self._open)
+        hidden = [fields.advanced for fields in self.fields.values()]
+        self.advanced = column(below, *hidden, bottom, margins=NO_MARGINS, stretch=False)
+        self.advanced.hide()
+        parts: tuple[Any, ...] = (top, self.data, start, *self.fields.values(), last)
+        column(*parts, self.advanced_button, self.advanced, inside=self, margins=NO_MARGINS, stretch=False)
+        forward(self.changed, *(part.changed for part in (*parts, below, bottom)))
         self._kind_chosen()
 
     @property
@@ -153,6 +162,18 @@ class TrainForm(QWidget):
             return "This recipe goes on from a model: choose one under Start from, or another recipe."
         return fault(self._recipe)
 
+    def outlook(self) -> str:
+        """Tell how long it will take, as far as that is known without a try."""
+        minutes = self.current.editor("minutes").get()
+        if not minutes:
+            return "There is no time limit: Estimate tells how long it will take."
+        return f"{minutes:g} min of training at most, and some moments to prepare and to validate."
+
+    def learn_from(self, folder: Path) -> None:
+        """Choose a data set in a folder, for a segmenter."""
+        self.kind.setCurrentIndex(self.kind.findData(SEGMENTER))
+        self.data.choose_folder(folder)
+
     def set_recipe(self, path: str | Path) -> None:
         """Use a recipe file."""
         kind = self.kind.currentData()
@@ -163,6 +184,7 @@ class TrainForm(QWidget):
             return
         self._own[Path(path).stem] = recipe
         self._list_recipes(Path(path).stem)
+        self._recipe_picked()
 
     def choose_masks(self, masks: str) -> None:
         """Choose the masks that a synthesizer paints, as its recipe names them."""
@@ -189,9 +211,10 @@ class TrainForm(QWidget):
         kind = self.kind.currentData()
         for name, fields in self.fields.items():
             fields.setVisible(name == kind)
+            fields.advanced.setVisible(name == kind)
         self._mixing.rows.setRowVisible(self._masks_row, kind == SYNTHESIZER)
         self._list_recipes(None)
-        self.picker.set_kind(kind)
+        self.picker.set_kind(kind, _DEFAULTS[kind])
         self.data.folder.set_labelled(kind == SEGMENTER)
         self._share_changed()
 
@@ -212,6 +235,11 @@ class TrainForm(QWidget):
             self.recipe.setCurrentIndex(max(0, self.recipe.findText(chosen or "")))
         self._recipe_chosen()
 
+    def _recipe_picked(self) -> None:
+        """Begin as the recipe of the user's choice says, until they choose another start."""
+        self._recipe_chosen()
+        self.picker.choose(self.recipe.currentData().start_from)
+
     def _recipe_chosen(self) -> None:
         recipe = self.recipe.currentData()
         day = datetime.datetime.now().astimezone().date().isoformat()
@@ -225,7 +253,7 @@ class TrainForm(QWidget):
         self._start_chosen()
 
     def _start_picked(self) -> None:
-        """Take the recipe that suits the start, unless the user has chosen one of their own."""
+        """Take what suits the start, unless the user has chosen a recipe of their own."""
         if self.kind.currentData() == SEGMENTER and self.recipe.currentText() in (USUAL[SEGMENTER], FINE_TUNING):
             suited = FINE_TUNING if self.picker.path else USUAL[SEGMENTER]
             with silent(self.recipe):
@@ -233,6 +261,14 @@ class TrainForm(QWidget):
             self._recipe_chosen()
         else:
             self._start_chosen()
+            if self.kind.currentData() == SYNTHESIZER and self.recipe.currentText() == USUAL[SYNTHESIZER]:
+                self.current.set_values({"minutes": _MINUTES if self.picker.path else 0.0})
+
+    def _open(self, shown: bool) -> None:
+        for fields in self.fields.values():
+            fields.fill_advanced()
+        self.advanced.setVisible(shown)
+        self.advanced_button.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
 
     def _start_chosen(self) -> None:
         card = self.picker.card

@@ -1,41 +1,38 @@
-"""Runs in the Train widget: the panel of the one that is open, with its plots and its log, and the list of all."""
+"""Panel of the run that is open in the Train widget: its state, its plots and its log."""
 
 from __future__ import annotations
 
 from html import escape
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtGui import QBrush, QColor
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QGridLayout,
-    QHeaderView,
-    QInputDialog,
     QLabel,
     QPlainTextEdit,
     QProgressBar,
     QPushButton,
-    QSizePolicy,
-    QTreeWidget,
-    QTreeWidgetItem,
     QWidget,
 )
 
 from napari_nucleigan.base.events import duration
 from napari_nucleigan.training.runs.status import RunState
 from napari_nucleigan.widgets.base.fields import (
+    NO_MARGINS,
     check,
     column,
+    enable,
     is_dark,
     push_button,
     set_text,
-    silent,
     small_label,
 )
+from napari_nucleigan.widgets.base.scrolling import scrolled
+from napari_nucleigan.widgets.base.steps import SEGMENT, SYNTHESIZE
 from napari_nucleigan.widgets.base.training_runs import colour
-from napari_nucleigan.widgets.train.charts import ago, allowed, best_score, word
-from napari_nucleigan.widgets.train.plots import MOST_RUNS, LivePlots
+from napari_nucleigan.widgets.train.charts import allowed, best_score, word
+from napari_nucleigan.widgets.train.plots import LivePlots
+from napari_nucleigan.widgets.train.preview import PreviewPicture
 from napari_nucleigan.widgets.train.series import Series
 
 if TYPE_CHECKING:
@@ -48,27 +45,20 @@ if TYPE_CHECKING:
 REFRESH_MS = 400
 """Between two drawings of plots that grow."""
 
-WIDGETS = {"segmenter": "Segment nuclei", "synthesizer": "Synthesize H&E"}
+WIDGETS = {"segmenter": SEGMENT, "synthesizer": SYNTHESIZE}
 """Which widget uses the models of which kind."""
+
+_NEXT = {"segmenter": "Segment with it", "synthesizer": "Paint with it"}
 
 _NOTHING = "No run is open: start one on the first page, or open one from the list."
 _LOG_LINES = 6
+LOST = "The steps since the last checkpoint are lost."
+"""What a kill costs."""
 _TIPS = {
     "pause": "Wait after the present step; the process and its memory are kept.",
     "resume": "Go on: a paused run at once, an ended one from its last checkpoint, in a new process.",
     "stop": "Save the state after the present step, then end. Resume goes on from there.",
-    "kill": "End the process at once; the steps since the last checkpoint are lost.",
-}
-COLUMNS = ("Run", "State", "Best", "Active", "Recipe")
-_PATH = Qt.ItemDataRole.UserRole
-_NAME = 130  # pixels of the first column
-_BUTTONS = {
-    "open": ("Open", "Show the run's state and plots."),
-    "compare": ("Compare", f"Show 2 to {MOST_RUNS} selected runs in the same plots."),
-    "use": ("Use the model", "Open Segment nuclei or Synthesize H&E with the best model of the run."),
-    "resume": ("Resume", "Go on from the last checkpoint."),
-    "rename": ("Rename…", "Give the run another name, when it has ended."),
-    "delete": ("Delete", "Move the run to the trash folder “.trash” beside the runs, when it has ended."),
+    "kill": f"End the process at once. {LOST}",
 }
 
 
@@ -102,6 +92,7 @@ class RunPanel(QWidget):
             "prediction and the truth; of a synthesizer masks, painted images, masks read back, and real images.",
             checked=True,
         )
+        self.picture = PreviewPicture()
         self.plots = LivePlots()
         self.log = QPlainTextEdit(readOnly=True)
         self.log.setToolTip("What the process wrote last.")
@@ -133,6 +124,7 @@ class RunPanel(QWidget):
         self._paths = list(paths)
         if self._status is not None and self._status.path != self.path:
             self._status = None
+        self.picture.show_pixels(None)
         self.plots.show_runs(self._named())
         self._describe()
 
@@ -189,8 +181,10 @@ class RunPanel(QWidget):
             buttons.addWidget(button, 0, at)
         buttons.addWidget(self.use_button, 1, 0, 1, 2)
         buttons.addWidget(self.preview, 1, 2, 1, 2)
-        parts = (self.title, self.progress, self.message, self.log, buttons, self.plots)
-        column(*parts, inside=self, tall=self.plots)
+        # On a small screen the plots scroll; what stops the run stays in sight.
+        below = scrolled(column(self.picture, self.plots, margins=NO_MARGINS, tall=self.plots))
+        parts = (self.title, self.progress, self.message, self.log, buttons, below)
+        column(*parts, inside=self, tall=below)
 
     def _describe(self) -> None:
         status = self._status
@@ -201,11 +195,10 @@ class RunPanel(QWidget):
         for name, button in self.buttons.items():
             button.setEnabled(name in can)
         model = status is not None and status.model is not None
-        self.use_button.setEnabled(model)
-        where = WIDGETS.get(status.kind if status is not None else "", "its widget")
-        self.use_button.setToolTip(
-            f"Open {where} with the best model so far." if model else "There is no model before the first validation."
-        )
+        kind, behind = (status.kind, status.behind) if status is not None else ("", "")
+        self.use_button.setText(_NEXT.get(kind, "Use the model"))
+        why = behind if model else "There is no model before the first validation."
+        enable(self.use_button, why, f"Open {WIDGETS.get(kind, 'its widget')} with the best model so far.")
         if status is None:
             self.title.setText(_NOTHING if not shown else f"<b>{escape(self._paths[0].name)}</b>")
             set_text(self.message, "")
@@ -254,137 +247,3 @@ def _detail(status: RunStatus) -> str:
 def _best(status: RunStatus) -> str:
     best = best_score(status)
     return f"Best {best[0]} {best[1]:.3f} at step {status.best_step}." if best else ""
-
-
-class RunsList(QWidget):
-    """All runs with state, best score, recipe and last activity; it asks for what the user wants by signals."""
-
-    opened = Signal(object)
-    """Path of a run to be shown."""
-    compared = Signal(object)
-    """Paths of runs to be shown in the same plots."""
-    asked = Signal(object, str, str)
-    """Path of a run, what the user wants with it (``"resume"``, ``"rename"``, ``"delete"``), and a new name."""
-    used = Signal(object)
-    """Path of a run whose model is to be used."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self._statuses: dict[Path, RunStatus] = {}
-        self._dark = True
-        self.tree = QTreeWidget()
-        self.tree.setColumnCount(len(COLUMNS))
-        self.tree.setHeaderLabels(COLUMNS)
-        self.tree.setRootIsDecorated(False)
-        self.tree.setUniformRowHeights(True)
-        # Names of runs that differ often do so at their end.
-        self.tree.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        self.tree.setStyleSheet("QTreeWidget::item { padding: 3px 2px; }")
-        self.tree.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        self.tree.setToolTip(f"The runs of {folder}. Select several to compare them.")
-        header = self.tree.header()
-        header.setStretchLastSection(False)
-        header.setMinimumSectionSize(30)
-        header.resizeSection(0, _NAME)
-        for at in range(1, len(COLUMNS)):
-            header.setSectionResizeMode(at, QHeaderView.ResizeMode.ResizeToContents)
-        self.empty = QLabel(f"There are no runs in {folder} yet.")
-        self.empty.setWordWrap(True)
-        self.empty.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.buttons = {name: push_button(*texts) for name, texts in _BUTTONS.items()}
-        grid = QGridLayout()
-        grid.setSpacing(4)
-        for index, button in enumerate(self.buttons.values()):
-            grid.addWidget(button, index // 3, index % 3)
-        column(self.empty, self.tree, grid, inside=self, tall=self.tree)
-        self.tree.itemSelectionChanged.connect(self._update)
-        self.tree.itemDoubleClicked.connect(lambda item, _: self.opened.emit(item.data(0, _PATH)))
-        self.buttons["open"].clicked.connect(lambda: self.opened.emit(self.selected[0]))
-        self.buttons["compare"].clicked.connect(lambda: self.compared.emit(self.selected))
-        self.buttons["use"].clicked.connect(lambda: self.used.emit(self.selected[0]))
-        self.buttons["resume"].clicked.connect(lambda: self._ask("resume"))
-        self.buttons["delete"].clicked.connect(lambda: self._ask("delete"))
-        self.buttons["rename"].clicked.connect(self._rename)
-        self._update()
-
-    @property
-    def selected(self) -> list[Path]:
-        """Paths of the selected runs, from top to bottom."""
-        return [path for path, item in self._items().items() if item.isSelected()]
-
-    @property
-    def paths(self) -> list[Path]:
-        """Paths of all runs, from top to bottom."""
-        return list(self._statuses)
-
-    def status(self, path: Path) -> RunStatus | None:
-        """Tell what is known of a run."""
-        return self._statuses.get(path)
-
-    def select(self, paths: Sequence[Path]) -> None:
-        """Select runs."""
-        for path, item in self._items().items():
-            item.setSelected(path in paths)
-
-    def set_statuses(self, statuses: Sequence[RunStatus]) -> None:
-        """Show runs, in the given order; what was selected stays selected."""
-        self._statuses = {status.path: status for status in statuses}
-        before = self._items()
-        if list(before) != list(self._statuses):
-            selected, current = set(self.selected), self.tree.verticalScrollBar().value()
-            with silent(self.tree):
-                self.tree.clear()
-                for path in self._statuses:
-                    item = QTreeWidgetItem()
-                    item.setData(0, _PATH, path)
-                    self.tree.addTopLevelItem(item)
-                    item.setSelected(path in selected)
-            self.tree.verticalScrollBar().setValue(current)
-        for path, item in self._items().items():
-            self._fill(item, self._statuses[path])
-        self._update()
-
-    def set_theme(self, theme: str) -> None:
-        """Take the colours of a napari theme."""
-        self._dark = is_dark(theme)
-        for path, item in self._items().items():
-            self._fill(item, self._statuses[path])
-
-    def _items(self) -> dict[Path, QTreeWidgetItem]:
-        items = [self.tree.topLevelItem(row) for row in range(self.tree.topLevelItemCount())]
-        return {item.data(0, _PATH): item for item in items if item is not None}
-
-    def _fill(self, item: QTreeWidgetItem, status: RunStatus) -> None:
-        best = best_score(status)
-        score = f"{best[1]:.3f}" if best else ""
-        texts = (status.name, word(status.state), score, ago(status.activity), status.recipe)
-        for at, text in enumerate(texts):
-            if item.text(at) != text:
-                item.setText(at, text)
-        item.setForeground(1, QBrush(QColor(colour(status.state, self._dark))))
-        steps = "" if status.step is None else f"\nstep {status.step}" + (f" of {status.steps}" if status.steps else "")
-        score = f"\nbest {best[0]} {best[1]:.4f} at step {status.best_step}" if best else ""
-        tip = f"{status.path}\n{status.message}{steps}{score}"
-        for at in range(len(COLUMNS)):
-            item.setToolTip(at, tip)
-
-    def _update(self) -> None:
-        chosen = [self._statuses[path] for path in self.selected if path in self._statuses]
-        one = chosen[0] if len(chosen) == 1 else None
-        can = allowed(one) if one is not None else set()
-        if one is not None:
-            can |= {"open", *(["use"] if one.model is not None else [])}
-        if 2 <= len(chosen) <= MOST_RUNS:
-            can.add("compare")
-        for name, button in self.buttons.items():
-            button.setEnabled(name in can)
-        self.empty.setVisible(not self._statuses)
-
-    def _ask(self, what: str, name: str = "") -> None:
-        self.asked.emit(self.selected[0], what, name)
-
-    def _rename(self) -> None:
-        path = self.selected[0]
-        name, given = QInputDialog.getText(self, "Rename the run", "New name:", text=path.name)
-        if given and name.strip() and name.strip() != path.name:
-            self._ask("rename", name.strip())

@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QListWidget, QListWidgetItem, QToolButton, QWidget
+from qtpy.QtWidgets import QListWidget, QListWidgetItem, QWidget
 
 from napari_nucleigan.base.errors import RecipeError
 from napari_nucleigan.base.settings import field_facts
@@ -149,6 +149,11 @@ class DataSection(Form):
                 self.list.addItem(item)
         self._changed()
 
+    def choose_folder(self, folder: Path) -> None:
+        """Choose a data set in a folder."""
+        self.source.setCurrentIndex(self.source.findData(FOLDER))
+        self.folder.field.line.setText(str(folder))
+
     def problem(self) -> str:
         """Why nothing can be learnt; empty where it can."""
         if self.source.currentData() == FOLDER:
@@ -203,8 +208,10 @@ def _best(image: Image, masks: list[Labels]) -> Labels:
     return next((mask for mask in masks if mask.name.startswith(image.name)), masks[0])
 
 
-MAIN = ("epochs_constant", "epochs_decay", "minutes", "batch", "patch", "lr", "validation")
-"""Fields in sight; the others are under Advanced."""
+MAIN = ("minutes",)
+"""Fields in sight; the others are advanced ones."""
+
+_FIRST = ("epochs_constant", "epochs_decay", "batch", "patch", "lr", "validation")  # of the advanced ones
 
 FIXED_BY_MODEL = ("generator", "encoding", "mpp", "normalize")
 """What a model that training starts from decides."""
@@ -212,6 +219,7 @@ FIXED_BY_MODEL = ("generator", "encoding", "mpp", "normalize")
 _WORDS = {
     "lr": "rate",
     "mpp": "pixel size",
+    "minutes": "time limit",
     "ema": "averaging",
     "l1": "L1",
     "epochs": "epochs,",
@@ -231,7 +239,7 @@ def label(name: str) -> str:
 
 
 class RecipeFields(QWidget):
-    """All fields of a kind of recipe: the main ones in sight, the rest under Advanced.
+    """All fields of a kind of recipe: the main ones, and `advanced`, which is laid out elsewhere.
 
     Parameters
     ----------
@@ -248,20 +256,15 @@ class RecipeFields(QWidget):
         self.kind = kind
         self._facts = {name: replace(facts, title=label(name)) for name, facts in field_facts(kind).items()}
         self._base: Recipe | None = None
-        self._names = [name for name in self._facts if name not in {"kind", "name", *elsewhere}]
+        names = (*_FIRST, *(name for name in self._facts if name not in _FIRST))
+        self._names = [name for name in names if name not in {"kind", "name", *MAIN, *elsewhere}]
         self._values: dict[str, Any] = {}
         self._held: set[str] = set()
         self._reason = ""
         self.editors: dict[str, Editor] = {}
-        self.advanced_button = QToolButton(text="Advanced", checkable=True, arrowType=Qt.ArrowType.RightArrow)
-        self.advanced_button.setToolTip("Show all other fields of the recipe.")
-        self.advanced_button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.advanced = QWidget()
-        self.advanced.hide()
-        main = QWidget()
-        self._fill(main, MAIN)
-        column(main, self.advanced_button, self.advanced, inside=self, margins=NO_MARGINS, stretch=False)
-        self.advanced_button.toggled.connect(self._open)
+        self._fill(self, MAIN)
+        self.editors["minutes"].widget.setSpecialValueText("none")
 
     def set_recipe(self, recipe: Recipe) -> None:
         """Show the values of a recipe."""
@@ -287,7 +290,7 @@ class RecipeFields(QWidget):
     def editor(self, name: str) -> Editor:
         """Return the field of a value, wherever it is."""
         if name not in self.editors:
-            self._fill_advanced()
+            self.fill_advanced()
         return self.editors[name]
 
     def recipe(self, changes: dict[str, Any] | None = None) -> Recipe:
@@ -323,10 +326,10 @@ class RecipeFields(QWidget):
             editor.changed.connect(lambda *_: self.changed.emit())
         self._hold()
 
-    def _fill_advanced(self) -> None:
-        # Forty fields that few will open take napari a second to lay out.
+    def fill_advanced(self) -> None:
+        """Lay the advanced fields out, when somebody wants to see them: forty fields take napari a second."""
         if self.advanced.layout() is None:
-            self._fill(self.advanced, [name for name in self._names if name not in MAIN])
+            self._fill(self.advanced, self._names)
 
     def _put(self, values: dict[str, Any]) -> None:
         for name, value in values.items():
@@ -338,11 +341,6 @@ class RecipeFields(QWidget):
             tip = self._facts[name].description
             editor.widget.setEnabled(name not in self._held)
             editor.widget.setToolTip(f"{tip} {self._reason}" if name in self._held else tip)
-
-    def _open(self, shown: bool) -> None:
-        self._fill_advanced()
-        self.advanced.setVisible(shown)
-        self.advanced_button.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
 
 
 def _readable(faults: str) -> str:

@@ -21,7 +21,7 @@ from napari_nucleigan.training.runs.run_library import list_runs
 from napari_nucleigan.training.runs.status import RunState
 from napari_nucleigan.widgets.base.training_runs import RunWatcher, colour
 from napari_nucleigan.widgets.train.charts import ago, allowed
-from napari_nucleigan.widgets.train.runs import COLUMNS, RunsList
+from napari_nucleigan.widgets.train.run_list import COLUMNS, RunsList
 from run_folders import make_run, tell_preview
 
 if TYPE_CHECKING:

@@ -79,7 +79,7 @@ def test_goes_on_where_it_was_broken_off_and_leaves_other_labels_alone(
         (("--size", "100000"), 2, "up to 16384"),
         (("--touching", "2"), 2, "touching"),
         (("--density", "50000", "--area", "90"), 2, "would cover"),
-        (("--mpp", "0"), 1, "above 0"),
+        (("--mpp", "0"), 2, "greater than or equal to 0.02"),
         (("--save-statistics", "mine.txt"), 2, "ends in"),
         (("--seed", "-1"), 2, "seed"),
     ],

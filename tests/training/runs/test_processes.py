@@ -78,6 +78,9 @@ def test_a_run_outlives_who_started_it_and_obeys_whoever_asks(dataset: Path, tin
     assert (status.step, status.kind, status.recipe) == (0, "segmenter", "compact-segmenter")
     trained = psutil.Process(status.pid)
     assert trained.nice() == NICENESS or os.name == "nt"
+    # Between sessions Linux counts the niceness of the session alone.
+    autogroup = Path(f"/proc/{status.pid}/autogroup")
+    assert not autogroup.exists() or autogroup.read_text().endswith(f"nice {NICENESS}\n")
 
     with pytest.raises(RunError, match="holds a training run already"):
         start("segmenter", dataset, recipe, process.path)

@@ -297,3 +297,39 @@ def test_an_error_of_the_plan_comes_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(NucleiganError, match="no images in"):
         next(_job(tmp_path, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+def test_odd_lines_of_the_record_take_no_others_away(images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert _states(images, out) == ["done"] * 3
+    source = json.loads((out / RECORD).read_text().splitlines()[0])["source"]
+    odd: list[Any] = [
+        {"state": "done", "source": source, "outputs": ["a.tif"]},
+        {"state": "done", "source": source, "outputs": ["a.tif"], "nuclei": "many"},
+        {"state": "done", "source": source, "outputs": ["a.tif"], "nuclei": 3, "notes": 7},
+        {"state": "done", "source": "\0", "outputs": ["\0"], "nuclei": 3},
+        {"state": [], "source": {}, "outputs": 7},
+        [[]],
+    ]
+    with (out / RECORD).open("ab") as handle:
+        handle.write("".join(json.dumps(line) + "\n" for line in odd).encode() + b"\xff\n" + b"[" * 100_000 + b"\n")
+    assert _states(images, out) == ["skipped"] * 3
+    assert [row["state"] for row in _report(out)] == ["done"] * 3
+
+
+def test_a_result_that_was_emptied_is_done_again(images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(_job(images, out))
+    (out / "b.tif").write_bytes(b"")
+    assert _states(images, out) == ["skipped", "done", "skipped"]
+    assert read_labels(out / "b.tif").any()
+
+
+def test_what_this_program_has_not_made_is_never_written_over(images: Path, tmp_path: Path) -> None:
+    truth = tmp_path / "labels" / "b.tif"
+    truth.parent.mkdir()
+    truth.write_bytes(b"II*\0 drawn by hand, for weeks")
+    with pytest.raises(OutputError, match=r"b\.tif is there and was not made by this program"):
+        run(_job(images, truth.parent))
+    assert [path.name for path in truth.parent.iterdir()] == ["b.tif"]
+    assert truth.read_bytes().endswith(b"for weeks")

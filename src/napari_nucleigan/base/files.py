@@ -14,6 +14,7 @@ from typing import Any
 
 from napari_nucleigan.base.errors import OutputError
 from napari_nucleigan.base.leftovers import aside, sweep
+from napari_nucleigan.base.reading import FileFault, read_bytes
 
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space or choose another folder",
@@ -238,17 +239,17 @@ def refuse_foreign(path: str | Path, is_ours: Callable[[Path], bool] | None = No
     )
 
 
-def says_so(path: Path) -> bool:
-    """Tell whether a file says of itself that this program has made it."""
+def says_so(path: Path, mark: bytes = MARK) -> bool:
+    """Tell whether a file says of itself that this program has made it, by `MARK` or by another mark."""
     if not path.is_file():
         return False
     with path.open("rb") as handle:
         first = handle.read(_LOOK)
         if first[:2] == b"\x1f\x8b":
             with suppress(zlib.error):
-                return MARK in zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(first, _LOOK)
+                return mark in zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(first, _LOOK)
         handle.seek(max(0, handle.seek(0, os.SEEK_END) - _LOOK))
-        return MARK in first or MARK in handle.read()
+        return mark in first or mark in handle.read()
 
 
 def write_bytes(path: str | Path, content: bytes, *, flush: bool = True) -> None:
@@ -310,12 +311,12 @@ def append_records(path: str | Path, records: Iterable[dict[str, Any]], *, flush
 def read_records(path: str | Path) -> list[dict[str, Any]]:
     """Read a file of JSON lines; lines that are torn or no records are left out, and a missing file holds none."""
     try:
-        lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
+        lines = read_bytes(path).decode("utf-8", "replace").splitlines()
+    except (OSError, FileFault):
         return []
     records = []
     for line in lines:
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             if isinstance(record := json.loads(line), dict):
                 records.append(record)
     return records

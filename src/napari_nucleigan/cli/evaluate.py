@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from napari_nucleigan.base.errors import NucleiganError
-from napari_nucleigan.base.files import write_text
+from napari_nucleigan.base.files import refuse_foreign, says_so, write_text
 from napari_nucleigan.base.settings import field_facts
 from napari_nucleigan.cli.console import (
     FAILED,
@@ -130,8 +130,10 @@ def evaluate(
 
 def _show(report: Report, by: str, csv: Path | None, markdown: Path | None, as_json: bool) -> None:
     if csv is not None:
+        refuse_foreign(csv, partial(says_so, mark=b"level,name,organ,averaging,"))
         write_text(csv, report.to_csv())
     if markdown is not None:
+        refuse_foreign(markdown, partial(says_so, mark=b"*: mean over images"))
         write_text(markdown, report.to_markdown(by))
     if as_json:
         print_json(report.to_json())

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -29,7 +30,6 @@ from napari_nucleigan.training.runs.status import RunState, RunStatus, ask, stat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     Recipes = Callable[..., SegmenterRecipe]
 

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from napari_nucleigan.base.version import __version__
-from napari_nucleigan.cli.console import print_table
 from napari_nucleigan.data.images.files import read_image, read_labels, write_labels
 
 if TYPE_CHECKING:
@@ -351,10 +350,3 @@ def test_names_that_are_no_text_can_be_said(tmp_path: Path, tiny_model: Path, sa
     done = _command("segment", odd, "-o", tmp_path / "out.tif", "--model", "tiny")
     assert done.returncode == 0, done.stderr
     assert "caf\\udce9\\x1b[31m.png: " in done.stdout
-
-
-def test_names_in_tables_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
-    print_table(["organ", "AJI"], [["[bold]liver[/", "0.5"], ["\x1b[2J", "0.6"]])
-    text = capsys.readouterr().out
-    assert "[bold]liver[/" in text
-    assert "\\x1b[2J" in text

@@ -1,47 +1,12 @@
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
-from napari_nucleigan.base.events import Checkpoint, Losses, Note, Progress, ValidationScores
-from napari_nucleigan.cli.console import TrainingView, progress_bar
+from napari_nucleigan.base.events import Note, Progress
+from napari_nucleigan.cli.console import print_table, progress_bar
 
 if TYPE_CHECKING:
     import pytest
-
-EVENTS = [
-    Note("2 images train."),
-    Losses(10, {"l1": 0.51, "presence": 0.2}, 1e-3, 12.5),
-    Progress(10, 400, "training", 95.0),
-    ValidationScores(10, {"aji": 0.61}, best=True),
-    ValidationScores(20, {"aji": 0.58}, best=False),
-    Checkpoint(20, "run/checkpoints/20"),
-]
-
-
-def test_the_table_shows_losses_scores_speed_and_the_time_left() -> None:
-    view = TrainingView()
-    for event in EVENTS:
-        view(event)
-    console = Console(file=io.StringIO(), width=100)
-    console.print(view._table())
-    text = console.file.getvalue()
-    for part in ("l1 0.51", "12.5 images/s", "aji 0.58 at step 20", "aji 0.61 at step 10", "10 of 400", "1 min 35 s"):
-        assert part in text
-
-
-def test_without_a_terminal_there_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    with TrainingView() as view:
-        for event in EVENTS:
-            view(event)
-        for step in range(20, 300, 10):
-            view(Losses(step, {"l1": 0.5}, 1e-3, 12.5))
-    lines = capsys.readouterr().err.splitlines()
-    assert "2 images train." in lines
-    assert "step 10: validation aji 0.61, the best so far" in lines
-    assert sum("images/s" in line for line in lines) == 1
 
 
 def test_notes_reach_a_log_and_progress_does_not(capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,3 +14,10 @@ def test_notes_reach_a_log_and_progress_does_not(capsys: pytest.CaptureFixture[s
         show(Progress(1, 2, "segmenting", 3.0))
         show(Note("Greyscale."))
     assert capsys.readouterr().err == "Greyscale.\n"
+
+
+def test_names_in_tables_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(["organ", "AJI"], [["[bold]liver[/", "0.5"], ["\x1b[2J", "0.6"]])
+    text = capsys.readouterr().out
+    assert "[bold]liver[/" in text
+    assert "\\x1b[2J" in text

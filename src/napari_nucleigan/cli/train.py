@@ -18,7 +18,6 @@ from napari_nucleigan.cli.console import (
     SAVED,
     USAGE,
     Stopped,
-    TrainingView,
     handle_errors,
     print_answer,
     print_event,
@@ -29,6 +28,7 @@ from napari_nucleigan.cli.console import (
     run_with_bar,
 )
 from napari_nucleigan.cli.options import Json, parse_changes
+from napari_nucleigan.cli.training_view import TrainingView
 
 if TYPE_CHECKING:
     from collections.abc import Callable

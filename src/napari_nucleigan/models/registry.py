@@ -28,12 +28,8 @@ MPP = (0.02, 20.0)
 """Microns per pixel that a network may have been trained at: finer no light microscope sees, coarser are overviews."""
 
 _DECODING = {
-    "threshold": (0.0, 1.0),
-    "prominence": (0.0, 1.0),
-    "smoothing": (0.0, 100.0),
-    "min_area_um2": (0.0, 1e6),
-    "max_area_um2": (0.0, 1e9),
-    "views": (1, 8),
+    **dict.fromkeys(("threshold", "prominence"), (0.0, 1.0)),
+    **{"smoothing": (0.0, 100.0), "min_area_um2": (0.0, 1e6), "max_area_um2": (0.0, 1e9), "views": (1.0, 8.0)},
 }
 
 _LONGEST_HEADER = 16_000_000  # bytes; those of the largest networks here have a hundredth of that

@@ -224,6 +224,7 @@ class _SlideJob:
         work = self._work_folder(request, tissue)
         with FileLock(work / "lock").held(self._refused):
             picture = self._picture(work, worker, mpp) if live else None
+            yield Progress(0, 1, "looking at finished tiles")
             whole = GrowingSlide(TileStore(work / "tiles"), tiles, wanted, picture)
             resumed = len(whole.done)
             if resumed:

@@ -105,6 +105,13 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
         monkeypatch.setenv(variable, str(tmp_path_factory.mktemp(variable.lower())))
 
 
+@pytest.fixture(autouse=True)
+def trainings_in_front(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let trainings not stand back: they are what a test waits for, on a machine that has other things to do."""
+    if (processes := sys.modules.get("napari_nucleigan.training.runs.processes")) is not None:
+        monkeypatch.setattr(processes, "NICENESS", 0)
+
+
 @pytest.fixture
 def mount(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     """Mount a memory file system with the options given; only root may."""

@@ -21,7 +21,7 @@ from napari_nucleigan.base.events import Checkpoint, Finished, Losses, run
 from napari_nucleigan.models import read_card
 from napari_nucleigan.training import train_segmenter
 from napari_nucleigan.training.recipes import RECIPES, SegmenterRecipe
-from napari_nucleigan.training.runs.processes import NICENESS, RunProcess, kill, resume, start
+from napari_nucleigan.training.runs.processes import RunProcess, kill, resume, start
 from napari_nucleigan.training.runs.queue import Place
 from napari_nucleigan.training.runs.run_folder import RunFolder
 from napari_nucleigan.training.runs.run_library import delete, rename
@@ -39,7 +39,9 @@ pytestmark = pytest.mark.timeout(600)
 ENDLESS: dict[str, Any] = {"epochs_constant": 100_000, "validate_every": 100_000, "checkpoint_every": 100_000}
 START = """
 import os, sys
+from napari_nucleigan.training.runs import processes
 from napari_nucleigan.training.runs.processes import start
+processes.NICENESS = 2  # a little, for what the test waits for
 from napari_nucleigan.training.recipes import SegmenterRecipe
 data, run, recipe = sys.argv[1:]
 start("segmenter", data, SegmenterRecipe.model_validate_json(recipe), run, device="cpu")
@@ -77,10 +79,10 @@ def test_a_run_outlives_who_started_it_and_obeys_whoever_asks(dataset: Path, tin
     status = _until(process, lambda status: status.state is RunState.PAUSED)
     assert (status.step, status.kind, status.recipe) == (0, "segmenter", "compact-segmenter")
     trained = psutil.Process(status.pid)
-    assert trained.nice() == NICENESS or os.name == "nt"
+    assert os.name == "nt" or trained.nice() == max(psutil.Process().nice(), 2)
     # Between sessions Linux counts the niceness of the session alone.
     autogroup = Path(f"/proc/{status.pid}/autogroup")
-    assert not autogroup.exists() or autogroup.read_text().endswith(f"nice {NICENESS}\n")
+    assert not autogroup.exists() or autogroup.read_text().endswith("nice 2\n")
 
     with pytest.raises(RunError, match="holds a training run already"):
         start("segmenter", dataset, recipe, process.path)

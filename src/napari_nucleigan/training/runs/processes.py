@@ -326,7 +326,8 @@ def _launch(folder: RunFolder, order: dict[str, Any]) -> RunProcess:
 def _stand_back(pid: int) -> None:
     """Let a process have what others leave of the processor, which is all of it while they rest."""
     with suppress(psutil.Error):
-        psutil.Process(pid).nice(NICENESS if os.name != "nt" else psutil.BELOW_NORMAL_PRIORITY_CLASS)
+        process = psutil.Process(pid)
+        process.nice(max(process.nice(), NICENESS) if os.name != "nt" else psutil.BELOW_NORMAL_PRIORITY_CLASS)
     # Linux deals time out to sessions first, and the process has one of its own: niceness counts only within it.
     with suppress(OSError):
         Path(f"/proc/{pid}/autogroup").write_text(str(NICENESS), "ascii")

@@ -284,3 +284,9 @@ class TestJob:
     def test_what_was_said_of_the_image_stays_with_the_result(self) -> None:
         image = HEImage(picture(scatter((64, 64))).pixels, 0.25, notes=("Greyscale.",))
         assert "Greyscale." in _segment(image).notes
+
+
+def test_an_image_that_would_be_enlarged_beyond_memory_is_refused_before() -> None:
+    image = HEImage(np.full((1000, 1000, 3), 200, np.uint8), 2.5, "far")
+    with pytest.raises(ImageError, match=r"does not fit into memory at 0\.1 microns per pixel"):
+        run(segment(image, SegmentSettings(device="cpu"), model(mpp=0.1)))

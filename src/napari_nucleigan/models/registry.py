@@ -24,8 +24,8 @@ KEY = "nucleigan"
 
 Kind = Literal["segmenter", "synthesizer"]
 
-MPP = (0.02, 20.0)
-"""Microns per pixel that a network may have been trained at: finer no light microscope sees, coarser are overviews."""
+MPP = (0.1, 10.0)
+"""Microns per pixel that a network may have been trained at: from oil immersion (100x) to overviews (1x)."""
 
 _DECODING = {
     **dict.fromkeys(("threshold", "prominence"), (0.0, 1.0)),

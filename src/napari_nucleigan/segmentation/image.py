@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
     from napari_nucleigan.data.images.files import HEImage
     from napari_nucleigan.models import Model, ModelCard
+
+LARGEST_PIXELS = 12_000**2
+"""Pixels up to which an image may be enlarged to the scale of a model."""
 
 KEPT_PIXELS = 4096 * 4096
 """Pixels at the model's scale up to which the field is kept, so that filters can be moved."""
@@ -159,6 +163,8 @@ def _segment(image: HEImage, settings: SegmentSettings, model: Model) -> Job[Seg
     predictor, decoding, card = segmenter.predictor, segmenter.decoding, model.card
     mpp, notes = segmenter.mpp(image.name, image.mpp)
     scale = Scale.of((image.pixels.shape[0], image.pixels.shape[1]), mpp, card.mpp)
+    if math.prod(scale.model_shape) > max(math.prod(scale.shape), LARGEST_PIXELS):
+        raise MemoryError  # which is said as where it really runs out
     if scale.resamples:
         notes.append(Note(f"Resampled from {mpp:.4g} to the model's {card.mpp:g} microns per pixel."))
     fits = segmenter.fit_stains(image.pixels)

@@ -174,7 +174,7 @@ class Segmenter:
             return replace(stains.REFERENCE, method=wanted)
         try:
             target = stains.StainFit.from_json(card.stain)
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise ModelError(
                 f"The stain reference of the model {card.name!r} is not valid; segment without normalisation."
             ) from error

@@ -50,7 +50,11 @@ class Recipe(BaseModel):
         "distance", description="How masks are written as images for the networks."
     )
     mpp: float = Field(
-        0.25, gt=0, le=10, json_schema_extra={"unit": "µm"}, description="Microns per pixel at which the network works."
+        0.25,
+        ge=0.1,
+        le=10,
+        json_schema_extra={"unit": "µm"},
+        description="Microns per pixel at which the network works.",
     )
     normalize: Literal["none", "vahadane", "macenko", "reinhard"] = Field(
         "none", description="Stain normalisation before training and before every use."

@@ -257,6 +257,7 @@ def test_sigterm_is_exit_code_143_and_what_is_finished_is_kept(
     for index in range(40):
         save_image(tmp_path / "in" / f"{index:02d}.png", 400)
     line = [COMMAND, "segment", tmp_path / "in", "-o", tmp_path / "out", "--model", "tiny", "--device", "cpu"]
+    line += ["--mpp", "0.25"]
     process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 90
     while not list((tmp_path / "out").glob("[!.]*.tif")) and time.monotonic() < until:
@@ -347,6 +348,6 @@ def test_an_output_that_is_full_or_gone_is_no_traceback(line: list[str]) -> None
 def test_names_that_are_no_text_can_be_said(tmp_path: Path, tiny_model: Path, save_image: Callable[..., Path]) -> None:
     source = save_image(tmp_path / "a.png")
     odd = source.rename(tmp_path / os.fsdecode(b"caf\xe9\x1b[31m.png"))
-    done = _command("segment", odd, "-o", tmp_path / "out.tif", "--model", "tiny")
+    done = _command("segment", odd, "-o", tmp_path / "out.tif", "--model", "tiny", "--mpp", "0.25")
     assert done.returncode == 0, done.stderr
     assert "caf\\udce9\\x1b[31m.png: " in done.stdout

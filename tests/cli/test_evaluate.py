@@ -121,7 +121,7 @@ def test_a_table_that_cannot_be_written(folders: tuple[Path, Path], nucleigan: C
     for option in ("--csv", "--markdown"):
         done = nucleigan("evaluate", *folders, option, tmp_path)
         assert done.exit_code == 1
-        assert done.stderr.startswith(f"Error: Cannot write {tmp_path}: a folder of that name is in the way")
+        assert done.stderr.startswith(f"Error: {tmp_path} is there and was not made by this program")
 
 
 def test_names_of_every_kind_are_paired_shown_and_written(

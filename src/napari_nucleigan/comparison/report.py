@@ -75,11 +75,9 @@ def refuse_other_report(folder: Path) -> None:
     OutputError
         If the folder holds other files by these names.
     """
-    paths = [folder / name for name in _FILES]
-    # The text says whose report it is.
-    if not says_so(paths[1]):
-        for path in paths:
-            refuse_foreign(path)
+    if not says_so(folder / "report.md"):  # the text says whose report it is
+        for name in _FILES:
+            refuse_foreign(folder / name)
 
 
 def markdown(comparison: MethodComparison, picture: str | None = None) -> str:

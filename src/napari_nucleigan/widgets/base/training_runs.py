@@ -52,9 +52,8 @@ _COLOURS = {
     RunState.STOPPING: ("#c25a00", "#ff9f40"),
     RunState.STOPPED: ("#555d68", "#b9c1cc"),
     RunState.FINISHED: ("#0b62c4", "#4fa3ff"),
-    RunState.FAILED: ("#c4122f", "#ff6b81"),
+    **dict.fromkeys((RunState.FAILED, RunState.UNREADABLE), ("#c4122f", "#ff6b81")),
     RunState.INTERRUPTED: ("#c25a00", "#ff9f40"),
-    RunState.UNREADABLE: ("#c4122f", "#ff6b81"),
 }
 """Colours of states on a light and on a dark theme."""
 

@@ -18,7 +18,7 @@ def _provenance(**settings: Any) -> dict[str, Any]:
 
 
 def _pair(log: PairLog, index: int, **more: Any) -> dict[str, Any]:
-    record = {"index": index, "name": f"p{index}", "organ": "liver", "split": "train", **more}
+    record = {"index": index, "name": f"p{index}", "organ": "liver", "split": "train", "consistency": None, **more}
     for path in (log.image(record["name"]), log.labels(record["name"])):
         path.write_bytes(b"x")
     return record
@@ -48,7 +48,7 @@ def test_a_line_that_was_cut_short_and_a_pair_without_its_files_are_forgotten(tm
 
 def test_pairs_that_were_given_up_need_no_files_and_are_no_part_of_the_set(tmp_path: Path) -> None:
     log = PairLog(tmp_path, _provenance(), False)
-    log.add([{"index": 0, "name": "p0", "organ": "", "split": "", "dropped": True}])
+    log.add([{"index": 0, "name": "p0", "organ": "", "split": "", "consistency": None, "dropped": True}])
     again = PairLog(tmp_path, _provenance(), False)
     assert again.records.keys() == {0}
     again.close()

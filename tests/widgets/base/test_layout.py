@@ -137,8 +137,7 @@ def test_nothing_is_cut_off_and_run_cancel_and_the_reason_of_a_failure_are_in_si
         bars = [each for each in (dock, *dock.findChildren(Page)) if hasattr(each, "bar")]
         for part in (each for each in bars if starts and each.bar.run_button.isVisible()):
             part._failed(NucleiganError("Cannot read a/b.svs: the file is cut short; copy the file again."))
-            qtbot.wait(100)
-            assert whole(part.bar.notes)
+            qtbot.waitUntil(lambda part=part: whole(part.bar.notes), timeout=LONG)
             for number in range(9):
                 part.bar.note(f"{number} Cannot write /a/folder/of/many/parts/with/long/names: the disk is full.")
             part._failed(NucleiganError("The last of all."))

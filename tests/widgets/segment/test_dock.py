@@ -469,9 +469,9 @@ def test_opening_from_the_plugins_menu(make_napari_viewer_proxy: Callable, qtbot
 
 
 def test_a_run_ends_where_its_image_is_removed_and_goes_on_with_the_others(app: App, tiny_he: Callable) -> None:
-    large = app.viewer.add_image(np.tile(tiny_he(200, 200, 40, 1)[0], (15, 15, 1)), name="large", **MICRONS)
     small = app.viewer.add_image(tiny_he(96, 96, 14, 2)[0], name="small", **MICRONS)
-    app.viewer.layers.move(0, 1)  # the topmost comes first
+    # the topmost comes first
+    large = app.viewer.add_image(np.tile(tiny_he(200, 200, 40, 1)[0], (15, 15, 1)), name="large", **MICRONS)
     app.choose(app.form.image, form.ALL_IMAGES)
     with app.qtbot.waitSignal(app.widget.done, timeout=LONG) as blocker:
         app.click_run()

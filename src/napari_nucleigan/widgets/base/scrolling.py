@@ -123,7 +123,7 @@ class Remarks(QScrollArea):
 
     def heightForWidth(self, width: int) -> int:
         """Ask for the height of the text."""
-        return min(self._label.heightForWidth(width), self._most * self._line)
+        return min(self._label.heightForWidth(max(1, width - self._border)), self._most * self._line) + self._border
 
     def minimumSizeHint(self) -> QSize:
         """Ask for a line; the layout asks for the rest by the width that it has."""
@@ -137,12 +137,18 @@ class Remarks(QScrollArea):
     def _line(self) -> int:
         return self._label.fontMetrics().lineSpacing()
 
+    @property
+    def _border(self) -> int:
+        """Pixels of both borders: napari's style draws one."""
+        return self.width() - self.maximumViewportSize().width()
+
     def _fit(self) -> None:
         # Left to itself, a scroll bar that is there makes the text so narrow that it stays.
-        height = self._label.heightForWidth(max(1, self.width()))
-        if height <= self.height():
+        room = self.maximumViewportSize()
+        height = self._label.heightForWidth(max(1, room.width()))
+        if height <= room.height():
             self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         else:
             self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
-            height = self._label.heightForWidth(max(1, self.width() - self.verticalScrollBar().sizeHint().width()))
+            height = self._label.heightForWidth(max(1, room.width() - self.verticalScrollBar().sizeHint().width()))
         self._label.setFixedHeight(max(0, height))

@@ -12,6 +12,7 @@ from shapely.geometry import MultiPoint, Point
 from skimage.measure import regionprops_table
 
 from napari_nucleigan.base.errors import LabelsError, OutputError
+from napari_nucleigan.base.pixels import mpp_of
 from napari_nucleigan.labels.features import measure, write_csv, write_csv_parts
 
 if TYPE_CHECKING:
@@ -153,3 +154,27 @@ def test_csv(tmp_path: Path) -> None:
     with pytest.raises(OutputError):
         write_csv(tmp_path / "c.csv", table)
     assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize(("height", "width"), [(0.25, 0.125), (0.125, 0.25), (0.5, 0.25), (0.2, 0.6)])
+def test_pixels_that_are_not_square(height: float, width: float) -> None:
+    radii = np.array([[5.0, 5.0], [4.0, 7.0], [7.0, 4.0]])
+    labels = np.zeros((round(30 / height), round(90 / width)), np.int32)
+    y, x = (np.arange(length) + 0.5 for length in labels.shape)
+    for number, (down, across) in enumerate(radii):
+        inside = (((y * height - 15) / down) ** 2)[:, None] + (((x * width - 15 - 30 * number) / across) ** 2)[
+            None
+        ] <= 1
+        labels[inside] = number + 1
+    found = measure(labels, mpp=mpp_of(height, width))
+    assert found["area_um2"] == pytest.approx(np.pi * radii.prod(axis=1), rel=0.02)
+    assert found["centroid_y_um"] == pytest.approx([15 - height / 2] * 3, abs=0.02)
+    assert found["centroid_x_um"] == pytest.approx(np.array([15, 45, 75]) - width / 2, abs=0.02)
+    assert found["equivalent_diameter_um"] == pytest.approx(2 * np.sqrt(radii.prod(axis=1)), rel=0.02)
+    eccentricity = np.sqrt(1 - (4 / 7) ** 2)
+    assert found["eccentricity"] == pytest.approx([0, eccentricity, eccentricity], abs=0.25)
+    # Ramanujan's formula
+    a, b = radii.T
+    perimeter = np.pi * (3 * (a + b) - np.sqrt((3 * a + b) * (a + 3 * b)))
+    assert found["perimeter_um"] == pytest.approx(perimeter, rel=0.06)
+    assert found["perimeter_px"] == pytest.approx(measure(labels)["perimeter_px"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from itertools import chain
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from napari_nucleigan import stains
 from napari_nucleigan.base import tables
 from napari_nucleigan.base.errors import LabelsError
+from napari_nucleigan.base.pixels import sides
 from napari_nucleigan.labels.regions import Regions, check_labels, numbered
 
 Table = dict[str, npt.NDArray[Any]]
@@ -40,7 +42,7 @@ def measure(
     rgb : ndarray of uint8, shape (H, W, 3), optional
         The H&E image, for the means of its stains.
     mpp : float, optional
-        Microns per pixel. Lengths and areas then come in microns too.
+        Microns per pixel, perhaps an `napari_nucleigan.base.pixels.Mpp`. Lengths and areas then come in microns too.
     stain : StainFit, optional
         Stain vectors to unmix with. By default the project's fixed reference, so that images can be compared.
 
@@ -86,18 +88,23 @@ def measure(
     values, index = numbered(labels)
     regions = Regions.of(index, len(values))
     area = regions.areas
+    framed = np.pad(index, 1)
     lengths: Table = {}
     lengths["centroid_y"], lengths["centroid_x"] = regions.centres.T
     lengths["equivalent_diameter"] = np.sqrt(4 * area / np.pi)
-    lengths["perimeter"] = _perimeter(np.pad(index, 1), len(values))
+    lengths["perimeter"] = _perimeter(framed, len(values))
     table: Table = {"label": values.astype(np.int64), "area_px": area}
+    height, width = sides(mpp or 1.0)
     if mpp:
         table["area_um2"] = area * mpp**2
     for name, length in lengths.items():
         table[f"{name}_px"] = length
         if mpp:
-            table[f"{name}_um"] = length * mpp
-    table["eccentricity"] = _eccentricity(*regions.second_moments())
+            table[f"{name}_um"] = length * {"centroid_y": height, "centroid_x": width}.get(name, mpp)
+    if mpp and height != width:
+        table["perimeter_um"] = _crofton(framed, len(values), height, width)
+    rows, columns, mixed = regions.second_moments()
+    table["eccentricity"] = _eccentricity(rows * height**2, columns * width**2, mixed * height * width)
     table["solidity"] = area / regions.hull_pixels()
     if rgb is not None:
         table["haematoxylin_mean_od"], table["eosin_mean_od"] = _stain_means(index, rgb, stain, area)
@@ -193,6 +200,30 @@ def _lengths() -> Floats:
 
 
 _LENGTHS = _lengths()
+
+
+def _crofton(index: npt.NDArray[np.int32], count: int, height: float, width: float) -> Floats:
+    r"""Perimeter of nuclei of pixels that are not square, in an image with a frame of background.
+
+    By Cauchy and Crofton it is half the integral, over all lines of the plane, of how often they cross the outline.
+    Lines along rows, columns and both diagonals stand for the directions that are nearest to theirs.
+    """
+    diagonal = math.hypot(height, width)
+    slope = math.atan2(height, width)
+    total = np.zeros(count)
+    for (dy, dx), gap, angle in (
+        ((0, 1), height, slope),
+        ((1, 0), width, math.pi / 2 - slope),
+        ((1, 1), height * width / diagonal, math.pi / 4),
+        ((1, -1), height * width / diagonal, math.pi / 4),
+    ):
+        rows = slice(0, index.shape[0] - dy), slice(dy, None)
+        columns = (slice(max(0, -dx), index.shape[1] - max(0, dx)), slice(max(0, dx), index.shape[1] - max(0, -dx)))
+        first, second = index[rows[0], columns[0]], index[rows[1], columns[1]]
+        crossed = first != second
+        crossings = sum(np.bincount(side[crossed], minlength=count + 1)[1:] for side in (first, second))
+        total += crossings * gap * angle / 2
+    return total
 
 
 def _stain_means(

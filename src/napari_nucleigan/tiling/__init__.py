@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_nucleigan.base.errors import ImageError
+from napari_nucleigan.base.pixels import sides
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +29,10 @@ FINEST = 0.02
 """Microns per pixel below which no light microscope works."""
 
 
+_BAND = 1 << 20  # pixels that are settled at once
+_WEIGHTS = np.outer((1, 3, 3, 1), (1, 3, 3, 1)).ravel()  # of the pixels around a corner
+
+
 @dataclass(frozen=True)
 class Scale:
     """How an image is brought to the scale of a model.
@@ -35,7 +40,7 @@ class Scale:
     Attributes
     ----------
     mpp : float
-        Microns per pixel of the image.
+        Microns per pixel of the image; each direction has its own scale, see `napari_nucleigan.base.pixels`.
     shape : (int, int)
         Height and width of the image in its own pixels.
     model_shape : (int, int)
@@ -60,10 +65,10 @@ class Scale:
                 f"The image is said to have {mpp:.4g} microns per pixel, but nuclei can be segmented "
                 f"from {FINEST} to {COARSEST}; give the right value (about 0.25 at 40x, 0.5 at 20x)."
             )
-        factor = mpp / model_mpp
-        if abs(factor - 1) <= TOLERANCE:
+        factors = [side / model_mpp for side in sides(mpp)]
+        if all(abs(factor - 1) <= TOLERANCE for factor in factors):
             return cls(mpp, shape, shape)
-        height, width = (max(1, round(length * factor)) for length in shape)
+        height, width = (max(1, round(length * factor)) for length, factor in zip(shape, factors, strict=True))
         return cls(mpp, shape, (height, width))
 
     @property
@@ -100,6 +105,9 @@ def resize_image(image: NDArray[np.uint8], to: tuple[int, int]) -> NDArray[np.ui
 def resize_labels(labels: NDArray[np.int32], to: tuple[int, int]) -> NDArray[np.int32]:
     """Resample labels, by the nearest pixel.
 
+    Where two or four are equally near, as everywhere at half the size, the label with most of the pixels around counts:
+    to take one side always would shift all nuclei.
+
     Parameters
     ----------
     labels : ndarray of int32, shape (H, W)
@@ -114,12 +122,48 @@ def resize_labels(labels: NDArray[np.int32], to: tuple[int, int]) -> NDArray[np.
     """
     if labels.shape == to:
         return labels
-    rows, columns = (
-        ((np.arange(length) + 0.5) * (inner / length)).astype(np.intp)
-        for length, inner in zip(to, labels.shape, strict=True)
-    )
-    resized: NDArray[np.int32] = labels[rows[:, None], columns]
+    rows, columns = (_nearest(length, inner) for length, inner in zip(to, labels.shape, strict=True))
+    resized: NDArray[np.int32] = labels[rows[1][:, None], columns[1]]
+    if (rows[0] < rows[1]).any() or (columns[0] < columns[1]).any():
+        band = max(1, _BAND // to[1])
+        for top in range(0, to[0], band):
+            part = slice(top, top + band)
+            _vote(labels, (rows[0][part], rows[1][part]), columns, resized[part], top)
     return resized
+
+
+def _nearest(length: int, inner: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Find the pixels of an axis that the middles of others lie in; two where a middle lies between them."""
+    middle = (2 * np.arange(length) + 1) * inner
+    high = middle // (2 * length)
+    return high - (middle % (2 * length) == 0), high
+
+
+def _vote(
+    labels: NDArray[np.int32],
+    rows: tuple[NDArray[np.intp], NDArray[np.intp]],
+    columns: tuple[NDArray[np.intp], NDArray[np.intp]],
+    resized: NDArray[np.int32],
+    top: int,
+) -> None:
+    """Settle the pixels of a band, from row `top` on, whose nearest pixels have several labels."""
+    differs = np.zeros(resized.shape, bool)
+    for row, column in ((0, 0), (0, 1), (1, 0)):
+        differs |= labels[rows[row][:, None], columns[column]] != resized
+    y, x = np.nonzero(differs)
+    below, right = (
+        np.array([low[place] - 1, low[place], high[place], high[place] + 1]).clip(0, length - 1)
+        for (low, high), place, length in zip((rows, columns), (y, x), labels.shape, strict=True)
+    )
+    around = labels[below[:, None], right].reshape(16, -1)
+    middle = around[[5, 6, 9, 10]]
+    votes = np.array([_WEIGHTS @ (around == label) for label in middle])
+    # On a straight edge they are equal still. Then now one and now the other side has it, by blocks, so that outlines
+    # are not ragged.
+    first = votes.argmax(axis=0)
+    last = 3 - votes[::-1].argmax(axis=0)
+    chosen = np.where(((y + top) // 3 + x // 3) % 2, first, last)
+    resized[y, x] = np.take_along_axis(middle, chosen[None], axis=0)[0]
 
 
 @dataclass(frozen=True)

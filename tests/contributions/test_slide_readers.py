@@ -107,7 +107,7 @@ class TestSlides:
         assert (slide.name, slide.rgb, slide.multiscale, nuclei.name) == ("a", True, True, "nuclei")
         assert np.array_equal(np.asarray(nuclei.data[0]), labels)
         assert slide.scale.tolist() == nuclei.scale.tolist() == [0.25, 0.25]
-        assert "broken cannot be opened as labels: it holds float32 values" in said()
+        assert "labels/broken: it holds float32 values" in said()
 
     def test_what_bioformats2raw_writes(self, tmp_path: Path, rgb: np.ndarray) -> None:
         import zarr
@@ -148,13 +148,13 @@ class TestSlides:
     def test_a_scanners_file_that_is_cut_short_is_an_error(self, tmp_path: Path, rgb: np.ndarray, kept: int) -> None:
         path = write_svs(tmp_path / "a.svs", rgb)
         path.write_bytes(path.read_bytes()[:kept])
-        with pytest.raises(ImageError, match=r"a\.svs (is damaged or cut short|cannot be opened as a slide)"):
+        with pytest.raises(ImageError, match=r"a\.svs: (it holds no picture|the TIFF is cut short)"):
             opened(path)
 
     def test_a_pyramid_whose_last_pixels_are_missing_is_an_error(self, tmp_path: Path, rgb: np.ndarray) -> None:
         path = write_pyramid(tmp_path / "a.tif", rgb)
         path.write_bytes(path.read_bytes()[:-5000])
-        with pytest.raises(ImageError, match=r"a\.tif cannot be opened as a slide: the TIFF is cut short"):
+        with pytest.raises(ImageError, match=r"a\.tif: the TIFF is cut short"):
             opened(path)
 
     def test_nothing_stays_open_when_the_layer_has_gone(self, tmp_path: Path, rgb: np.ndarray) -> None:
@@ -192,7 +192,7 @@ class TestResults:
     def test_damaged_labels_are_an_error(self, tmp_path: Path, labels: np.ndarray) -> None:
         path = write_label_zarr(tmp_path / "a.ome.zarr", labels)
         (path / "2" / "zarr.json").unlink()
-        with pytest.raises(LabelsError, match=r"a\.ome\.zarr is damaged"):
+        with pytest.raises(LabelsError, match=r"a\.ome\.zarr: its array \d is missing"):
             opened(path)
 
     def test_a_density_map_lies_over_the_slide(self, tmp_path: Path) -> None:

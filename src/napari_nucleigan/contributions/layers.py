@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari_nucleigan.base.pixels import sides
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -80,4 +82,4 @@ def _known(source: HEImage | Slide | SlideLabels) -> dict[str, Any]:
 
 
 def _place(mpp: float | None) -> dict[str, Any]:
-    return {"scale": (mpp, mpp), "units": ("um", "um")} if mpp else {}
+    return {"scale": sides(mpp), "units": ("um", "um")} if mpp else {}

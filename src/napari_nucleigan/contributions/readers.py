@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from napari_nucleigan.base.errors import LabelsError
+from napari_nucleigan.base.reading import check_regular
 from napari_nucleigan.contributions.layers import (
     LayerData,
     density_layer,
@@ -15,11 +16,11 @@ from napari_nucleigan.contributions.layers import (
     slide_layer,
 )
 from napari_nucleigan.contributions.menus import GLASS, SHOW_GLASS
-from napari_nucleigan.data.images.files import read_image, read_labels
+from napari_nucleigan.data.images.files import holds_labels, read_image, read_labels, read_mpp
 from napari_nucleigan.data.images.headers import file_kind, jpeg_header, png_header
 from napari_nucleigan.data.images.tiff import is_density, read_density, read_header
-from napari_nucleigan.data.slides import EAGER_PIXELS, SCANNERS
-from napari_nucleigan.data.slides.openslide import SUFFIXES, may_open
+from napari_nucleigan.data.slides import EAGER_PIXELS, SCANNERS, SUFFIXES
+from napari_nucleigan.data.slides.openslide import may_open
 from napari_nucleigan.labels import geojson
 
 _Reader = Callable[[str], list[LayerData]]
@@ -27,10 +28,10 @@ _HEADER_BYTES = 1 << 20  # colour profiles and thumbnails may stand before a JPE
 
 
 def get_reader(path: str | list[str]) -> _Reader | None:
-    """Choose a reader for a file or folder by its content, without decoding it.
+    """Choose a reader for a file or folder by its content.
 
-    What this plugin has nothing to add to is left to others: greyscale, stacks, fluorescence channels, foreign label
-    images and Zarr, folders that are no slide cut into tiles.
+    What this plugin has nothing to add to is left to others: greyscale, stacks, fluorescence channels, foreign Zarr,
+    folders that are no slide. Images of one channel are decoded, to tell labels from grey.
 
     Parameters
     ----------
@@ -48,17 +49,21 @@ def get_reader(path: str | list[str]) -> _Reader | None:
     try:
         if file.is_dir():
             return _folder_reader(file)
-        if file.suffix.lower() in (".geojson", ".json"):
+        check_regular(file)
+        suffix = file.suffix.lower()
+        if suffix in (".geojson", ".json"):
             return read_geojson_layer if b'"Feature' in _start(file) else None
-        if file.suffix.lower() in SUFFIXES:
-            # These come before the content is asked: MRXS begins as JPEG does.
+        # These come before the content is asked: MRXS begins as JPEG does.
+        if suffix in set(SUFFIXES) - set(SCANNERS):
             return read_slide_layers if may_open(file) else None
         kind = file_kind(_start(file)[:8])
         if kind == "tiff":
             return _tiff_reader(file)
         if kind == "png":
             png = png_header(_start(file))
-            return read_image_layer if png.channels in (3, 4) and not png.palette else None
+            if png.channels in (3, 4) and not png.palette:
+                return read_image_layer
+            return read_labels_layer if holds_labels(file) else None
         if kind == "jpeg":
             return read_image_layer if jpeg_header(_start(file), whole=False).channels == 3 else None
     except Exception:
@@ -68,28 +73,37 @@ def get_reader(path: str | list[str]) -> _Reader | None:
 
 
 def _folder_reader(folder: Path) -> _Reader | None:
-    from napari_nucleigan.data.slides import label_pyramids, tile_folders, zarr
+    from napari_nucleigan.data.slides import dicom, label_pyramids, tile_folders, zarr
 
     if label_pyramids.is_label_pyramid(folder):
         return read_pyramid_layer
-    return read_slide_layers if zarr.is_slide(folder) or tile_folders.is_mosaic(folder) else None
+    if zarr.is_slide(folder) or dicom.slide_of(folder) or tile_folders.is_mosaic(folder):
+        return read_slide_layers
+    return None
 
 
 def _tiff_reader(file: Path) -> _Reader | None:
-    from napari_nucleigan.data.slides import tiff
+    from napari_nucleigan.data.slides import open_slide, tiff
 
     try:
-        if tiff.looks_like_slide(file, EAGER_PIXELS):
-            return read_slide_layers
-        if is_density(file):
+        slide = tiff.looks_like_slide(file, EAGER_PIXELS)
+        if not slide and is_density(file):
             return read_density_layer
         header = read_header(file)
+        if header.layout.separate:
+            # Whether these are colours only the pixels tell.
+            if slide:
+                open_slide(file).close()
+            else:
+                read_image(file)
     except Exception:
         # Of a scanner's file it is said what is wrong.
         return read_slide_layers if file.suffix.lower() in SCANNERS else None
-    if header.channels in (3, 4):
+    if slide:
+        return read_slide_layers
+    if header.layout.colours == 3:
         return read_image_layer
-    return read_labels_layer if header.software.startswith("napari-nucleigan") else None
+    return read_labels_layer if header.software.startswith("napari-nucleigan") or holds_labels(file) else None
 
 
 def read_image_layer(path: str) -> list[LayerData]:
@@ -161,7 +175,7 @@ def read_density_layer(path: str) -> list[LayerData]:
 
 
 def read_labels_layer(path: str) -> list[LayerData]:
-    """Read a label image that this package wrote.
+    """Read a label image, in microns where the file knows them.
 
     Raises
     ------
@@ -169,7 +183,7 @@ def read_labels_layer(path: str) -> list[LayerData]:
         If the file is damaged.
     """
     file = Path(path)
-    return [labels_layer(read_labels(file), read_header(file).mpp, file.stem)]
+    return [labels_layer(read_labels(file), read_mpp(file), file.stem)]
 
 
 def read_geojson_layer(path: str) -> list[LayerData]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_nucleigan.base.pixels import mpp_of
 from napari_nucleigan.data.images.files import write_labels
 from napari_nucleigan.data.images.headers import microns
 from napari_nucleigan.labels import features
@@ -58,7 +59,7 @@ def write_features_csv(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
 
 
 def layer_mpp(meta: dict[str, Any]) -> float | None:
-    """Microns per pixel of a layer, from its scale and units.
+    """Microns per pixel of a layer: from its scale and units, else what is known of how its labels were made.
 
     Parameters
     ----------
@@ -68,13 +69,19 @@ def layer_mpp(meta: dict[str, Any]) -> float | None:
     Returns
     -------
     float or None
-        Geometric mean of both directions; None where the units are pixels or no length.
+        Of both directions, as `napari_nucleigan.base.pixels.mpp_of` joins them; None where the units are pixels or no
+        length, and the metadata do not know it either: it was typed when the labels were made, say.
     """
     scale, units = meta.get("scale"), meta.get("units")
-    if scale is None or units is None:
-        return None
-    sizes = [abs(size) * (microns(str(unit)) or math.nan) for size, unit in zip(scale, units, strict=True)][-2:]
-    return None if math.isnan(sum(sizes)) else float(f"{math.sqrt(math.prod(sizes)):.7g}")
+    if scale is not None and units is not None:
+        height, width = [abs(size) * (microns(str(unit)) or math.nan) for size, unit in zip(scale, units, strict=True)][
+            -2:
+        ]
+        if not math.isnan(height + width):
+            return mpp_of(height, width)
+    made = (meta.get("metadata") or {}).get("nucleigan")
+    known = made.get("mpp") if isinstance(made, dict) else None
+    return known if isinstance(known, float) and known > 0 else None
 
 
 def _labels(data: Any, meta: dict[str, Any]) -> npt.NDArray[Any]:

@@ -247,3 +247,11 @@ class TestDark:
     @pytest.mark.parametrize("value", [255, 240])
     def test_empty_glass_is_not(self, value: int) -> None:
         assert to_rgb(np.full((50, 50, 3), value, np.uint8))[1] == ()
+
+
+def test_black_around_bright_tissue_is_no_dark_background(tiny_he: Any) -> None:
+    framed = np.zeros((300, 300, 3), np.uint8)
+    framed[100:200, 100:200] = tiny_he(100, 100, 10)[0]
+    assert DARK_NOTE not in to_rgb(framed)[1]
+    assert DARK_NOTE in to_rgb(framed // 3)[1]
+    assert DARK_NOTE in to_rgb(255 - tiny_he(100, 100, 10)[0])[1]

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import struct
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import imagecodecs
@@ -9,10 +12,12 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from PIL import Image
+from PIL import Image, ImageOps
 
 from napari_nucleigan.base.errors import ImageError, LabelsError, OutputError
+from napari_nucleigan.base.pixels import mpp_of, sides
 from napari_nucleigan.data.images.files import (
+    holds_labels,
     list_images,
     read_image,
     read_labels,
@@ -276,3 +281,90 @@ def test_the_pixel_size_of_labels_and_of_files_that_cannot_be_read(tmp_path: Pat
 
 def read_image_mpp(path: Path) -> float | None:
     return read_image(path).mpp
+
+
+class TestOrientation:
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    @pytest.mark.parametrize("suffix", ["png", "jpg"])
+    def test_pictures_are_turned_as_viewers_show_them(
+        self, tmp_path: Path, rgb: np.ndarray, suffix: str, orientation: int
+    ) -> None:
+        picture = Image.fromarray(rgb)
+        exif = picture.getexif()
+        exif[0x0112] = orientation
+        picture.save(tmp_path / f"a.{suffix}", exif=exif, quality=95)
+        with Image.open(tmp_path / f"a.{suffix}") as file:
+            expected = np.asarray(ImageOps.exif_transpose(file)).astype(int)
+        image = read_image(tmp_path / f"a.{suffix}")
+        assert image.pixels.shape == expected.shape
+        assert np.abs(image.pixels - expected).max() <= (0 if suffix == "png" else 6)
+        assert any("how the camera was held" in note for note in image.notes) == (orientation != 1)
+
+
+class TestGuess:
+    @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.int32, np.int64])
+    @pytest.mark.parametrize("suffix", ["tif", "png"])
+    def test_labels(self, tmp_path: Path, tiny_he: Any, kind: Any, suffix: str) -> None:
+        labels = tiny_he(200, 200, 60)[1].astype(kind)
+        if suffix == "tif":
+            tifffile.imwrite(tmp_path / "a.tif", labels)
+        else:
+            Image.fromarray(labels.astype(np.uint8 if kind == np.uint8 else np.uint16)).save(tmp_path / "a.png")
+        assert holds_labels(tmp_path / f"a.{suffix}")
+
+    def test_masks_and_indices(self, tmp_path: Path, tiny_he: Any) -> None:
+        labels = tiny_he(200, 200, 60)[1]
+        Image.fromarray(np.where(labels, 255, 0).astype(np.uint8)).save(tmp_path / "a.png")
+        indexed = Image.fromarray(labels.astype(np.uint8), "P")
+        indexed.putpalette(np.random.default_rng(0).integers(0, 256, 768).astype(np.uint8).tobytes())
+        indexed.save(tmp_path / "b.png")
+        assert holds_labels(tmp_path / "a.png")
+        assert holds_labels(tmp_path / "b.png")
+
+    def test_grey(self, tmp_path: Path, tiny_he: Any) -> None:
+        rgb, labels = tiny_he(200, 200, 60)
+        grey = rgb[..., 1]
+        saturated = np.where(labels > 0, grey, 255)
+        saturated[:40] = 0
+        glowing = np.where(labels > 0, grey, 0)
+        for number, values in enumerate((grey, grey.astype(np.uint16) * 200, saturated, glowing, np.zeros_like(grey))):
+            tifffile.imwrite(tmp_path / f"{number}.tif", values)
+            assert not holds_labels(tmp_path / f"{number}.tif"), number
+        for values in (grey / np.float32(255), labels > 0, -labels):
+            tifffile.imwrite(tmp_path / "b.tif", values)
+            assert not holds_labels(tmp_path / "b.tif")
+
+
+class TestHostile:
+    def test_a_giant_png_is_refused_before_it_is_decoded(self, tmp_path: Path) -> None:
+        header = b"IHDR" + struct.pack(">IIBBBBB", 100_000, 100_000, 16, 0, 0, 0, 0)
+        data = zlib.compress(bytes(100))
+        chunks = (header, b"IDAT" + data, b"IEND")
+        whole = b"".join(struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks)
+        path = saved(tmp_path / "a.png", b"\x89PNG\r\n\x1a\n" + whole)
+        for read, kind in ((read_labels, LabelsError), (read_image, ImageError), (read_mpp, ImageError)):
+            with pytest.raises(kind, match="100000 x 100000 pixels"):
+                read(path)
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in folders")
+    @pytest.mark.parametrize("suffix", ["png", "tif", "dcm", "svs", "json"])
+    def test_pipes_are_not_waited_for(self, tmp_path: Path, suffix: str) -> None:
+        from napari_nucleigan.contributions.readers import get_reader
+        from napari_nucleigan.data.slides import is_slide, list_slides, open_slide
+
+        path = tmp_path / f"a.{suffix}"
+        os.mkfifo(path)
+        for read, kind in ((read_labels, LabelsError), (read_image, ImageError), (open_slide, ImageError)):
+            with pytest.raises(kind, match="a pipe"):
+                read(path)
+        assert get_reader(str(path)) is None
+        assert is_slide(path) == (suffix in ("dcm", "svs"))
+        assert list_slides(tmp_path) == []
+
+
+def test_each_direction_keeps_its_scale(tmp_path: Path, rgb: np.ndarray) -> None:
+    for name in ("a.png", "a.tif"):
+        write_image(tmp_path / name, rgb, mpp_of(0.5, 0.25))
+        mpp = read_image(tmp_path / name).mpp
+        assert mpp is not None
+        assert sides(mpp) == pytest.approx((0.5, 0.25), rel=1e-5)

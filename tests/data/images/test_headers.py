@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import math
 import struct
+from io import BytesIO
 
 import imagecodecs
 import numpy as np
 import pytest
+from PIL import Image
 
-from napari_nucleigan.base.errors import ImageError
+from napari_nucleigan.base.pixels import sides
+from napari_nucleigan.base.reading import FileFault
 from napari_nucleigan.data.images.headers import (
     Header,
     check_pixel_size,
@@ -17,6 +20,7 @@ from napari_nucleigan.data.images.headers import (
     from_ome,
     jpeg_header,
     microns,
+    picture_size,
     png_header,
 )
 from png_density import with_density
@@ -49,7 +53,7 @@ def test_jpeg() -> None:
 
 def test_beginning_of_a_jpeg_is_enough_where_asked() -> None:
     assert jpeg_header(JPEG[: len(JPEG) // 2], whole=False).width == 30
-    with pytest.raises(ImageError, match="cut short"):
+    with pytest.raises(FileFault, match="cut short"):
         jpeg_header(JPEG[: len(JPEG) // 2], whole=True)
 
 
@@ -58,19 +62,19 @@ def test_end_mark_of_an_embedded_thumbnail_does_not_count() -> None:
     segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
     whole = JPEG[:2] + segment + JPEG[2:]
     assert jpeg_header(whole, whole=True).width == 30
-    with pytest.raises(ImageError, match="cut short"):
+    with pytest.raises(FileFault, match="cut short"):
         jpeg_header(whole[:-10], whole=True)
 
 
 @pytest.mark.parametrize("end", [9, 20, 25])
 def test_png_header_cut_short(end: int) -> None:
-    with pytest.raises(ImageError, match="PNG header"):
+    with pytest.raises(FileFault, match="PNG header"):
         png_header(PNG[:end])
 
 
 @pytest.mark.parametrize("data", [JPEG[:3], JPEG[:30], b"\xff\xd8\xff\xd9", b"\xff\xd8\0\0\0\0"])
 def test_jpeg_header_cut_short(data: bytes) -> None:
-    with pytest.raises(ImageError, match="JPEG header"):
+    with pytest.raises(FileFault, match="JPEG header"):
         jpeg_header(data, whole=False)
 
 
@@ -161,9 +165,89 @@ def test_density() -> None:
 def test_pixels_that_are_not_square_are_said() -> None:
     mpp, notes = check_pixel_size(0.2, 0.8, "tags")
     assert mpp == pytest.approx(0.4)
-    assert "not square (0.2 by 0.8 microns)" in notes[0]
+    assert "not square (0.2 microns wide, 0.8 high)" in notes[0]
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
 def test_senseless_sizes(value: float) -> None:
     assert check_pixel_size(value, value, "tags") == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("unit", "length"),
+    [
+        ("µm", 1),
+        ("\N{GREEK SMALL LETTER MU}m", 1),
+        ("\\u00B5m", 1),
+        ("UM", 1),
+        ("Å", 1e-4),
+        ("\N{ANGSTROM SIGN}", 1e-4),
+        ("angstrom", 1e-4),
+        ("dm", 1e5),
+        ("decimeter", 1e5),
+        ("Millimetre", 1e3),
+        ("mm", 1e3),
+        ("Mm", 1e12),
+        ("picometer", 1e-6),
+        ("thou", 25.4),
+        ("in", 25400),
+        ("ft", 304800),
+        ("pixel", None),
+        ("reference frame", None),
+        ("", None),
+    ],
+)
+def test_units_are_lengths(unit: str, length: float | None) -> None:
+    assert microns(unit) == (pytest.approx(length) if length else None)
+
+
+@pytest.mark.parametrize(
+    ("said", "mpp"),
+    [
+        ("AppMag = 20|MPP = 0,500000|Filename = 1", 0.5),
+        ("AppMag = 20|MPP = 0|", 0.5),
+        ("AppMag = 20,0|MPP = 300", 0.5),
+        ("MPP = -1|AppMag = 40", 0.25),
+        ("MPP = 0,5", 0.5),
+        ("MPP = 0|AppMag = 0", None),
+        ("AppMag = 0|MPP = 300", None),
+    ],
+)
+def test_aperio_with_commas_and_what_cannot_be(said: str, mpp: float | None) -> None:
+    found, notes = from_aperio(f"Aperio Image Library v11\n256x256|{said}")
+    assert found == mpp
+    assert ("estimated" in " ".join(notes)) == (mpp is not None and "0,5" not in said)
+
+
+def test_ome_scale_is_that_of_the_image() -> None:
+    def image(size: int, mpp: str, unit: str = "µm") -> str:
+        return (
+            f'<Image><Pixels SizeX="{size}" SizeY="{size}" PhysicalSizeX="{mpp}" PhysicalSizeXUnit="{unit}"/></Image>'
+        )
+
+    two = f"<OME>{image(96, '1.0')}{image(320, '2500', 'Å')}</OME>"
+    assert from_ome(two, (320, 320), 1)[0] == 0.25
+    assert from_ome(two, (320, 320), 0)[0] == 0.25
+    assert from_ome(two, (96, 96), 0)[0] == 1.0
+    assert from_ome(two, (7, 7), 0)[0] is None
+    same = f"<OME>{image(96, '0.5')}{image(96, '0,25')}</OME>"
+    assert from_ome(same, (96, 96), 1)[0] == 0.25
+    mpp, notes = from_ome(same, (96, 96), 7)
+    assert mpp is None
+    assert "several scales" in notes[0]
+
+
+def test_each_direction_has_its_own_scale() -> None:
+    mpp, _ = check_pixel_size(0.25, 0.5, "tags")
+    assert mpp is not None
+    assert sides(mpp) == (0.5, 0.25)
+
+
+@pytest.mark.parametrize("suffix", ["PNG", "JPEG", "JPEG2000"])
+def test_pictures_say_their_size(suffix: str) -> None:
+    data = BytesIO()
+    Image.new("RGB", (70, 40)).save(data, suffix)
+    assert picture_size(data.getvalue()) == (40, 70)
+    for length in range(0, 60, 3):
+        picture_size(data.getvalue()[:length])
+    assert picture_size(b"something else") is None

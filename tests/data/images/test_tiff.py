@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,11 @@ import tifffile
 from PIL import Image
 
 from napari_nucleigan.base.errors import ImageError
+from napari_nucleigan.base.reading import FileFault
+from napari_nucleigan.data.images import tiff
 from napari_nucleigan.data.images.files import SOFTWARE, read_image, write_image, write_labels
-from napari_nucleigan.data.images.tiff import is_density, read_density, too_large
+from napari_nucleigan.data.images.tiff import check_size, is_density, read_density
+from napari_nucleigan.data.slides import open_slide
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -310,10 +314,9 @@ def test_as_published(monuseg_original: Path, kumar: Path) -> None:
 
 
 def test_whole_slides_are_too_large(tmp_path: Path) -> None:
-    assert too_large(20_000, 20_000) is None
-    error = too_large(40_000, 30_000)
-    assert error is not None
-    assert "30000 x 40000 pixels" in str(error)
+    check_size(20_000, 20_000)
+    with pytest.raises(FileFault, match="30000 x 40000 pixels"):
+        check_size(40_000, 30_000)
     # The size is known before anything is read.
     path = write(tmp_path / "slide.tif", np.zeros((8, 8, 3), np.uint8))
     with tifffile.TiffFile(path, mode="r+b") as tif:
@@ -351,12 +354,82 @@ def test_what_is_none(tmp_path: Path) -> None:
     write_image(tmp_path / "c.tif", np.zeros((3, 4, 3), np.uint8))
     for name in ("b.tif", "c.tif"):
         assert not is_density(tmp_path / name)
-        with pytest.raises(ImageError, match="is no density map"):
+        with pytest.raises(ImageError, match="it is no map of density"):
             read_density(tmp_path / name)
 
 
 def test_damage(tmp_path: Path) -> None:
     path = write_density(tmp_path / "a.density.tif")
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(ImageError, match=r"Cannot read the density map .*a\.density\.tif"):
+    with pytest.raises(ImageError, match=r"Cannot read .*a\.density\.tif"):
         read_density(path)
+
+
+class TestHostile:
+    def test_many_samples(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.tif", np.zeros((8, 8, 3), np.uint8), rowsperstrip=8, metadata=None)
+        with tifffile.TiffFile(path, mode="r+b") as tif:
+            for name in ("ImageWidth", "ImageLength", "RowsPerStrip"):
+                tif.pages[0].tags[name].overwrite(19_000)
+            tif.pages[0].tags["SamplesPerPixel"].overwrite(60_000)
+        with pytest.raises(ImageError, match="GB of memory"):
+            read_image(path)
+
+    def test_a_giant_tile(self, tmp_path: Path, rgb: np.ndarray) -> None:
+        path = write(tmp_path / "a.tif", rgb, tile=(64, 64), compression="zlib")
+        with tifffile.TiffFile(path, mode="r+b") as tif:
+            for name in ("TileWidth", "TileLength"):
+                tif.pages[0].tags[name].overwrite(64_000)
+        for read in (read_image, open_slide):
+            with pytest.raises(ImageError, match="GB of memory"):
+                read(path)
+
+    @pytest.mark.parametrize("compression", ["jpeg", "png"])
+    def test_a_tile_that_is_a_giant_picture(self, tmp_path: Path, rgb: np.ndarray, compression: str) -> None:
+        path = write(tmp_path / "a.tif", rgb, tile=(64, 64), compression=compression)
+        data = bytearray(path.read_bytes())
+        if compression == "jpeg":
+            place = data.rindex(b"\xff\xc0") + 5
+            data[place : place + 4] = struct.pack(">HH", 65_000, 65_000)
+        else:
+            place = data.rindex(b"IHDR") + 4
+            data[place : place + 8] = struct.pack(">II", 65_000, 65_000)
+        path.write_bytes(data)
+        with pytest.raises(ImageError, match="a picture of 65000 x 65000 pixels"):
+            read_image(path)
+        with open_slide(path) as slide, pytest.raises(ImageError, match="65000 x 65000"):
+            slide.region((0, 120, 0, 150))
+
+    def test_endless_pages(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tiff, "MAX_PAGES", 20)
+        with tifffile.TiffWriter(tmp_path / "a.tif") as tif:
+            for _ in range(21):
+                tif.write(np.zeros((8, 8), np.uint8), metadata=None)
+        with pytest.raises(ImageError, match="more than 20 pages"):
+            read_image(tmp_path / "a.tif")
+
+    def test_deep_xml(self, tmp_path: Path, rgb: np.ndarray) -> None:
+        xml = "<?xml version='1.0'?><OME xmlns='http://www.openmicroscopy.org/Schemas/OME/2016-06'>"
+        deep = xml + 100_000 * "<a>" + 100_000 * "</a>" + "</OME>"
+        assert from_tiff_description(tmp_path / "a.ome.tif", rgb, deep) is None
+
+    def test_entities_of_xml(self, tmp_path: Path, rgb: np.ndarray) -> None:
+        entities = "".join(f"<!ENTITY e{n} '{10 * f'&e{n - 1};'}'>" for n in range(1, 12))
+        bomb = f"<?xml version='1.0'?><!DOCTYPE OME [<!ENTITY e0 'x'>{entities}]><OME>&e11;</OME>"
+        assert from_tiff_description(tmp_path / "a.ome.tif", rgb, bomb) is None
+
+
+def from_tiff_description(path: Path, rgb: np.ndarray, text: str) -> float | None:
+    """Read a picture with some description; its scale, or None where it cannot be read."""
+    write(path, rgb, description=text, metadata=None)
+    try:
+        return read_image(path).mpp
+    except ImageError:
+        return None
+
+
+def test_the_overview_of_an_olympus_slide_is_no_slide(tmp_path: Path, rgb: np.ndarray) -> None:
+    path = write(tmp_path / "a.vsi", rgb)
+    for read in (read_image, open_slide):
+        with pytest.raises(ImageError, match=r"\.ets files beside it"):
+            read(path)

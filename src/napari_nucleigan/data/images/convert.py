@@ -15,16 +15,23 @@ AnyArray = npt.NDArray[Any]
 # A camera's numbers fill one of these depths; the smallest that holds them all is taken.
 _DEPTHS = (8, 10, 12, 14, 16, 24, 32, 64)
 _DARK_MEDIAN = 60  # of 255; the darkest of the H&E tiles at hand has 82
+_BLACK, _LIT, _BRIGHT = 40, 0.02, 130  # levels of black; share and median level of what it may surround
 _SAMPLES = 250_000  # pixels looked at to tell dark backgrounds
 
 DARK_NOTE = (
     "The picture has a dark background, as fluorescence and inverted images have. Bright-field "
     "H&E is expected, so nuclei may be missed or invented; invert an inverted picture first."
 )
+DARK_CHANNELS = (
+    "its three channels lie on a dark background, as those of fluorescence do, and nuclei are found in bright-field "
+    "H&E; if it is H&E, save it as RGB"
+)
 GREY_NOTE = "Greyscale: the value was copied to red, green and blue. Without colour fewer nuclei may be found."
 
 
-def to_rgb(array: Any, channel_axis: int | None = None) -> tuple[UInt8Array, tuple[str, ...]]:
+def to_rgb(
+    array: Any, channel_axis: int | None = None, *, premultiplied: bool = False
+) -> tuple[UInt8Array, tuple[str, ...]]:
     """Turn a 2-D image of any common kind into 8-bit RGB.
 
     Greyscale is copied to three channels. Alpha is laid over white. Channel-first becomes
@@ -39,6 +46,8 @@ def to_rgb(array: Any, channel_axis: int | None = None) -> tuple[UInt8Array, tup
         Boolean, integer or floating-point image. Axes of length 1 may precede.
     channel_axis : int, optional
         Axis of the colours. If not given, the last axis where it has length 3 or 4, else the first.
+    premultiplied : bool
+        Whether the colours have been multiplied by alpha, where there is one.
 
     Returns
     -------
@@ -60,16 +69,15 @@ def to_rgb(array: Any, channel_axis: int | None = None) -> tuple[UInt8Array, tup
         raise ImageError(f"The image is empty: its shape is {values.shape}.")
     notes: list[str] = []
     values = _channels_last(values, channel_axis, notes)
-    colours, alpha = values[..., : 1 if values.shape[-1] == 1 else 3], None
+    if values.shape[-1] == 4 and premultiplied:
+        values = _to_bytes(values, notes)  # at once: colours mean nothing without their alpha
+    pixels = _to_bytes(values[..., : 1 if values.shape[-1] == 1 else 3], notes)
     if values.shape[-1] == 4:
-        alpha = values[..., 3]
-    pixels = _to_bytes(colours, notes)
-    if alpha is not None:
-        pixels = _over_white(pixels, alpha, notes)
+        pixels = _over_white(pixels, values[..., 3], notes, premultiplied)
     if pixels.shape[-1] == 1:
         notes.append(GREY_NOTE)
         pixels = np.repeat(pixels, 3, axis=-1)
-    if _is_dark(pixels):
+    if is_dark(pixels) or _is_negative(pixels):
         notes.append(DARK_NOTE)
     return np.ascontiguousarray(pixels), tuple(notes)
 
@@ -152,9 +160,9 @@ def _from_integer(values: AnyArray, notes: list[str]) -> UInt8Array:
     bits = min(next(bits for bits in _DEPTHS if high < 2**bits), own)
     if bits <= 8:
         notes.append(f"Values up to {high} in {info.bits} bits were taken as 8-bit.")
-        return _scaled(values, 255 / (2**bits - 1))
+        return full_range(values, bits)
     notes.append(f"{bits}-bit values (0 to {2**bits - 1}) were scaled to 8 bits.")
-    return _scaled(values, 255 / (2**bits - 1))
+    return full_range(values, bits)
 
 
 def _from_float(values: AnyArray, notes: list[str]) -> UInt8Array:
@@ -189,6 +197,11 @@ def _from_float(values: AnyArray, notes: list[str]) -> UInt8Array:
     return _scaled(values, factor, offset)
 
 
+def full_range(values: AnyArray, bits: int) -> UInt8Array:
+    """Scale unsigned integers of so many bits to bytes, black to 0 and white to 255."""
+    return _scaled(values, 255 / (2**bits - 1))
+
+
 def _scaled(values: AnyArray, factor: float, offset: float = 0.0) -> UInt8Array:
     out = np.empty(values.shape, dtype=np.uint8)
     # By rows, so that large images need no second copy in floating point.
@@ -199,7 +212,7 @@ def _scaled(values: AnyArray, factor: float, offset: float = 0.0) -> UInt8Array:
     return out
 
 
-def _over_white(pixels: UInt8Array, alpha: AnyArray, notes: list[str]) -> UInt8Array:
+def _over_white(pixels: UInt8Array, alpha: AnyArray, notes: list[str], premultiplied: bool) -> UInt8Array:
     ignored: list[str] = []
     opacity = _to_bytes(alpha[..., None], ignored)
     if not opacity.any():
@@ -210,11 +223,14 @@ def _over_white(pixels: UInt8Array, alpha: AnyArray, notes: list[str]) -> UInt8A
         notes.append("RGBA: the alpha channel, opaque everywhere, was dropped.")
         return pixels
     notes.append(f"RGBA: {100 * (1 - seen):.3g} % of the pixels are transparent and were laid over white.")
-    return over_white(pixels, opacity)
+    return over_white(pixels, opacity, premultiplied=premultiplied)
 
 
-def over_white(colours: UInt8Array, opacity: UInt8Array) -> UInt8Array:
+def over_white(colours: UInt8Array, opacity: UInt8Array, *, premultiplied: bool = False) -> UInt8Array:
     """Lay colours, of shape (H, W, channels), over white by their opacity, of shape (H, W, 1)."""
+    if premultiplied:
+        # Rounding, and some programs, leave colours above their alpha.
+        return np.minimum(colours, opacity) + (255 - opacity)
     out = np.empty_like(colours)
     for row in range(0, len(colours), 512):
         part = slice(row, row + 512)
@@ -224,13 +240,23 @@ def over_white(colours: UInt8Array, opacity: UInt8Array) -> UInt8Array:
     return out
 
 
-def _is_dark(pixels: UInt8Array) -> bool:
-    """Tell dark backgrounds: fluorescence by its median, inverted H&E by its green as well."""
+def is_dark(pixels: UInt8Array) -> bool:
+    """Tell dark backgrounds, as those of fluorescence; black around bright tissue is none."""
+    levels = _sample(pixels)
+    lit = levels[levels.max(axis=1) > _BLACK]
+    if len(lit) > _LIT * len(levels) and float(np.median(lit.mean(axis=1))) >= _BRIGHT:
+        red, green, blue = lit.mean(axis=0)
+        if green < min(red, blue) - 3:  # eosin and haematoxylin absorb green most; bright grey on black is no H&E
+            return False
+    return float(np.median(levels.mean(axis=1))) < _DARK_MEDIAN
+
+
+def _is_negative(pixels: UInt8Array) -> bool:
+    """Tell inverted H&E: eosin and haematoxylin absorb green most, so only a negative has more of it than of others."""
+    red, green, blue = _sample(pixels).mean(axis=0)
+    return bool(green > red + 10 and green > blue + 10)
+
+
+def _sample(pixels: UInt8Array) -> UInt8Array:
     step = max(1, round((pixels.shape[0] * pixels.shape[1] / _SAMPLES) ** 0.5))
-    few = pixels[::step, ::step].reshape(-1, 3)
-    median = float(np.median(few.mean(axis=1)))
-    red, green, blue = few.mean(axis=0)
-    # Eosin and haematoxylin absorb green most, so only a negative is greener than it is red and
-    # blue.
-    negative = green > red + 10 and green > blue + 10
-    return median < _DARK_MEDIAN or bool(negative)
+    return pixels[::step, ::step].reshape(-1, 3)

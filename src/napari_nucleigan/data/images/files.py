@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
-from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import imagecodecs
 import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from napari_nucleigan.base.errors import ImageError, LabelsError, OutputError
+from napari_nucleigan.base.errors import ImageError, LabelsError, NucleiganError, OutputError
 from napari_nucleigan.base.files import atomic_write, write_bytes
+from napari_nucleigan.base.pixels import mpp_of, sides
+from napari_nucleigan.base.reading import FileFault, check_memory, check_regular, fault, read_bytes, reading
 from napari_nucleigan.base.version import __version__
-from napari_nucleigan.data.images.convert import to_rgb
-from napari_nucleigan.data.images.headers import PixelSize, file_kind, from_density, jpeg_header, png_header
+from napari_nucleigan.data.images.convert import DARK_CHANNELS, is_dark, to_rgb
+from napari_nucleigan.data.images.headers import Header, file_kind, from_density, jpeg_header, png_header
+from napari_nucleigan.data.images.layout import TURNED, turned
 from napari_nucleigan.data.images.stored_png import decode_stored
-from napari_nucleigan.data.images.tiff import displayed, read_header, read_plane, too_large
-from napari_nucleigan.labels.regions import check_labels
+from napari_nucleigan.data.images.tiff import check_size, displayed, read_header, read_plane
+from napari_nucleigan.labels.regions import check_labels, looks_like_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_nucleigan.data.images.headers import PixelSize
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 """Suffixes of the files that `list_images` finds, in lower case."""
@@ -31,7 +37,7 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 SOFTWARE = f"napari-nucleigan {__version__}"
 """What the files that this package writes say of their origin."""
 
-_Read = TypeVar("_Read")
+_GUESS = 2048  # side in pixels of what is looked at to tell labels
 _PNG_BEGINNING = 33  # bytes of the signature and the header chunk, after which other chunks may come
 
 
@@ -75,7 +81,7 @@ def list_images(folder: str | Path) -> list[Path]:
             if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
         )
     except OSError as error:
-        raise ImageError(f"Cannot list the images of {folder}: {_reason(error)}.") from error
+        raise ImageError(f"Cannot list the images of {folder}: {fault(error)}.") from error
 
 
 def read_image(path: str | Path) -> HEImage:
@@ -102,12 +108,15 @@ def read_image(path: str | Path) -> HEImage:
         pixels), or no 2-D image.
     """
     path = Path(path)
-    values, (mpp, said) = _guarded(path, _read_pixels, ImageError)
-    try:
-        pixels, notes = to_rgb(values)
-    except ImageError as error:
-        raise ImageError(f"{path.name}: {error}") from error
-    return HEImage(pixels, mpp, path.stem.removesuffix(".ome"), path, (*said, *notes))
+    with _reading(path, ImageError) as form:
+        stored = _read_tiff(path) if form == "tiff" else _read_encoded(path, form)
+        try:
+            pixels, notes = to_rgb(stored.values, premultiplied=stored.premultiplied)
+        except ImageError as error:
+            raise ImageError(f"{path.name}: {error}") from error
+        if stored.separate and is_dark(pixels):
+            raise FileFault(DARK_CHANNELS)
+        return HEImage(pixels, stored.mpp, path.stem.removesuffix(".ome"), path, (*stored.notes, *notes))
 
 
 def read_labels(path: str | Path) -> npt.NDArray[np.int32]:
@@ -128,8 +137,24 @@ def read_labels(path: str | Path) -> npt.NDArray[np.int32]:
         If the file is missing, damaged, or holds colours, fractions, negative numbers or a stack.
     """
     path = Path(path)
-    values = _guarded(path, _read_stored, LabelsError)
-    return check_labels(values, path.name).astype(np.int32)
+    with _reading(path, LabelsError) as form:
+        return check_labels(_read_stored(path, form), path.name).astype(np.int32, copy=False)
+
+
+def holds_labels(path: str | Path) -> bool:
+    """Guess from its values whether a file of one channel holds labels, and no grey image.
+
+    Parameters
+    ----------
+    path : str or Path
+        A TIFF or PNG file, of which a part from the middle is looked at.
+    """
+    with _reading(Path(path), LabelsError) as form:
+        values = _read_stored(Path(path), form)
+    if values.ndim != 2 or values.dtype.kind == "b":
+        return False
+    top, left = (max(0, (length - _GUESS) // 2) for length in values.shape)
+    return looks_like_labels(values[top : top + _GUESS, left : left + _GUESS])
 
 
 def read_mask(path: str | Path) -> npt.NDArray[np.bool_]:
@@ -149,7 +174,8 @@ def read_mask(path: str | Path) -> npt.NDArray[np.bool_]:
     LabelsError
         If the file is missing, damaged or a stack.
     """
-    values = _guarded(Path(path), partial(_read_stored, colours=True), LabelsError)
+    with _reading(Path(path), LabelsError) as form:
+        values = _read_stored(Path(path), form, colours=True)
     if values.ndim == 3 and values.shape[-1] in (1, 2, 3, 4):
         values = np.any(values[..., : 1 if values.shape[-1] < 3 else 3], axis=-1, keepdims=True)[..., 0]
     if values.ndim != 2:
@@ -166,15 +192,9 @@ def read_mpp(path: str | Path) -> float | None:
     ImageError
         If the file is missing, damaged or of another format.
     """
-
-    def read(file: Path, form: str) -> float | None:
-        if form == "tiff":
-            return read_header(file).mpp
-        data = file.read_bytes()
-        header = png_header(data) if form == "png" else jpeg_header(data, whole=False)
-        return from_density(*header.density, source=f"{form.upper()} density")[0] if header.density else None
-
-    return _guarded(Path(path), read, ImageError)
+    path = Path(path)
+    with _reading(path, ImageError) as form:
+        return read_header(path).mpp if form == "tiff" else _density(_header(read_bytes(path), form), form)[0]
 
 
 def write_image(path: str | Path, pixels: npt.NDArray[np.uint8], mpp: float | None = None, level: int = 6) -> None:
@@ -201,7 +221,8 @@ def write_image(path: str | Path, pixels: npt.NDArray[np.uint8], mpp: float | No
         data = bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels), level=level))
         said = _chunk(b"tEXt", b"Software\0" + SOFTWARE.encode())
         if mpp:
-            said += _chunk(b"pHYs", struct.pack(">IIB", *[round(1e6 / mpp)] * 2, 1))  # pixels per metre
+            height, width = sides(mpp)
+            said += _chunk(b"pHYs", struct.pack(">IIB", round(1e6 / width), round(1e6 / height), 1))  # pixels per metre
         write_bytes(path, data[:_PNG_BEGINNING] + said + data[_PNG_BEGINNING:])
         return
     if path.suffix.lower() not in (".tif", ".tiff"):
@@ -275,65 +296,76 @@ def write_tiff(path: str | Path, values: npt.NDArray[Any], mpp: float | None, ph
 
 def density_tags(mpp: float | None) -> dict[str, Any]:
     """Return the resolution tags of a TIFF, as `tifffile.imwrite` takes them."""
-    return {"resolution": (1e4 / mpp, 1e4 / mpp), "resolutionunit": "CENTIMETER"} if mpp else {}
+    if not mpp:
+        return {}
+    height, width = sides(mpp)
+    return {"resolution": (1e4 / width, 1e4 / height), "resolutionunit": "CENTIMETER"}
 
 
-def _guarded(path: Path, read: Callable[[Path, str], _Read], kind: type[ImageError] | type[LabelsError]) -> _Read:
-    """Call a reader with the file's format; turn whatever goes wrong into one clear sentence."""
-    try:
+@contextmanager
+def _reading(path: Path, kind: type[NucleiganError]) -> Iterator[str]:
+    """Give a file's format, and turn whatever goes wrong with it into one clear sentence."""
+    with reading(path, kind, "image"):
+        check_regular(path)
         with path.open("rb") as handle:
             start = handle.read(8)
         if not start:
-            raise ImageError("it is empty")
+            raise FileFault("it is empty")
         form = file_kind(start)
         if form is None:
-            raise ImageError("it is not PNG, JPEG or TIFF; save it in one of these formats")
-        return read(path, form)
-    except OSError as error:
-        raise kind(f"Cannot read {path}: {_reason(error)}.") from error
-    except ImageError as error:
-        raise kind(f"Cannot read {path}: {error}.") from error
-    except MemoryError as error:
-        raise kind(f"Cannot read {path}: it does not fit into memory; crop it first.") from error
-    except Exception as error:
-        # Decoders raise errors of many kinds on damaged data.
-        raise kind(f"Cannot read {path}: it is damaged, cut short or of a kind that is not known ({error}).") from error
+            raise FileFault("it is not PNG, JPEG or TIFF; save it in one of these formats")
+        yield form
 
 
-def _reason(error: OSError) -> str:
-    return os.strerror(error.errno).lower() if error.errno else str(error)
+class _Stored(NamedTuple):
+    """An image as it is displayed, before its values are brought to bytes."""
+
+    values: npt.NDArray[Any]
+    mpp: float | None
+    notes: tuple[str, ...]
+    premultiplied: bool = False
+    separate: bool = False
 
 
-def _read_pixels(path: Path, form: str) -> tuple[npt.NDArray[Any], PixelSize]:
-    """Values as they are displayed, microns per pixel and notes."""
-    if form == "tiff":
-        plane = read_plane(path)
-        values, notes = displayed(plane)
-        return values, (plane.header.mpp, (*plane.header.notes, *notes))
-    data = path.read_bytes()
-    if form == "png":
-        header = png_header(data)
-    else:
-        header = jpeg_header(data, whole=True)
-    error = too_large(header.height, header.width)
-    if error:
-        raise error
-    said: tuple[str, ...] = ()
-    if form == "png":
-        values = np.asarray(imagecodecs.png_decode(data))
-        if header.palette:
-            said = ("Palette: indices were turned into their colours.",)
-        if values.ndim == 3 and values.shape[-1] == 2:
-            values = values[..., [0, 0, 0, 1]]  # grey with alpha
-    else:
-        if header.channels == 4:
-            raise ImageError("its colours are for print (CMYK); save it as RGB")
-        values = np.asarray(imagecodecs.jpeg8_decode(data))
-    mpp: float | None = None
-    notes = ()
-    if header.density:
-        mpp, notes = from_density(*header.density, source=f"{form.upper()} density")
-    return values, (mpp, (*said, *notes))
+def _read_tiff(path: Path) -> _Stored:
+    plane = read_plane(path, as_bytes=True)
+    values, notes = displayed(plane)
+    layout = plane.header.layout
+    return _Stored(
+        values, plane.header.mpp, (*plane.header.notes, *notes), layout.alpha == "premultiplied", layout.separate
+    )
+
+
+def _read_encoded(path: Path, form: str) -> _Stored:
+    """Read a PNG or JPEG, the right side up."""
+    data = read_bytes(path)
+    header = _header(data, form)
+    if form == "jpeg" and header.channels == 4:
+        raise FileFault("its colours are for print (CMYK); save it as RGB")
+    values = np.asarray(imagecodecs.png_decode(data) if form == "png" else imagecodecs.jpeg8_decode(data))
+    mpp, said = _density(header, form)
+    if header.palette:
+        said = ("Palette: indices were turned into their colours.", *said)
+    if values.ndim == 3 and values.shape[-1] == 2:
+        values = values[..., [0, 0, 0, 1]]  # grey with alpha
+    if header.orientation != 1:
+        values = turned(values, header.orientation)
+        said = (f"The file says how the camera was held: the picture was {TURNED[header.orientation]}.", *said)
+        if mpp and header.orientation >= 5:
+            mpp = mpp_of(*reversed(sides(mpp)))
+    return _Stored(values, mpp, said)
+
+
+def _header(data: bytes, form: str) -> Header:
+    """Read the header of a PNG or JPEG, and make sure that what it announces may be decoded."""
+    header = png_header(data) if form == "png" else jpeg_header(data, whole=True)
+    check_size(header.height, header.width)
+    check_memory(header.height * header.width * (4 if header.palette else header.channels * header.itemsize))
+    return header
+
+
+def _density(header: Header, form: str) -> PixelSize:
+    return from_density(*header.density, source=f"{form.upper()} density") if header.density else (None, ())
 
 
 def _read_stored(path: Path, form: str, *, colours: bool = False) -> npt.NDArray[Any]:
@@ -341,7 +373,7 @@ def _read_stored(path: Path, form: str, *, colours: bool = False) -> npt.NDArray
     if form == "tiff":
         return read_plane(path).values
     if form == "jpeg":
-        raise ImageError("JPEG changes numbers, so it cannot hold labels; use TIFF or PNG")
-    data = path.read_bytes()
-    png_header(data)
+        raise FileFault("JPEG changes numbers, so it cannot hold labels; use TIFF or PNG")
+    data = read_bytes(path)
+    _header(data, form)
     return np.asarray(imagecodecs.png_decode(data)) if colours else decode_stored(data)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+import struct
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -13,30 +15,35 @@ from xml.etree import ElementTree
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
-from napari_nucleigan.base.errors import ImageError
+from napari_nucleigan.base.pixels import Mpp, mpp_of
+from napari_nucleigan.base.reading import FileFault
 
 MPP_RANGE = (0.02, 15.0)
 """Microns per pixel of a light microscope; printers and screens lie above it."""
 
-_MICRONS = {
-    "µm": 1.0,
-    "um": 1.0,
-    "micron": 1.0,
-    "microns": 1.0,
-    "micrometer": 1.0,
-    "micrometre": 1.0,
-    "nm": 1e-3,
-    "nanometer": 1e-3,
-    "mm": 1e3,
-    "millimeter": 1e3,
-    "cm": 1e4,
-    "centimeter": 1e4,
-    "m": 1e6,
-    "meter": 1e6,
-    "inch": 25400.0,
-    "in": 25400.0,
+_PREFIXES = (
+    *(("Y", "yotta", 24), ("Z", "zetta", 21), ("E", "exa", 18), ("P", "peta", 15), ("T", "tera", 12), ("G", "giga", 9)),
+    *(("M", "mega", 6), ("k", "kilo", 3), ("h", "hecto", 2), ("da", "deca", 1), ("", "", 0), ("d", "deci", -1)),
+    *(("c", "centi", -2), ("m", "milli", -3), ("µ", "micro", -6), ("u", "micro", -6), ("n", "nano", -9)),
+    *(("p", "pico", -12), ("f", "femto", -15), ("a", "atto", -18), ("z", "zepto", -21), ("y", "yocto", -24)),
+)
+_METRES = ("meter", "metre", "meters", "metres")
+_INCH = 25400.0
+_UNITS = {
+    **{f"{symbol}m": float(f"1e{power + 6}") for symbol, _, power in _PREFIXES},
+    **{f"{prefix}{metre}": float(f"1e{power + 6}") for _, prefix, power in _PREFIXES for metre in _METRES},
+    **dict.fromkeys(("µ", "micron", "microns"), 1.0),
+    **dict.fromkeys(("å", "angstrom", "ångström", "ångstrom"), 1e-4),
+    **dict.fromkeys(("thou", "mil"), _INCH / 1000),
+    **dict.fromkeys(("li", "line"), _INCH / 12),
+    **dict.fromkeys(("pt", "point"), _INCH / 72),
+    **dict.fromkeys(("in", "inch", "inches"), _INCH),
+    **dict.fromkeys(("ft", "foot"), 12 * _INCH),
+    **dict.fromkeys(("yd", "yard"), 36 * _INCH),
 }
-_NUMBER = r"([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)"
+NUMBER = r"([0-9]*[.,]?[0-9]+(?:[eE][-+]?[0-9]+)?)"
+"""Pattern of a number in a header, which the scanner's language may have written with a comma; see `number`."""
+
 _OME_DEFAULT_UNIT = "µm"
 
 PixelSize = tuple[float | None, tuple[str, ...]]
@@ -44,14 +51,26 @@ PixelSize = tuple[float | None, tuple[str, ...]]
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
 JPEG_START = b"\xff\xd8\xff"
+_J2K_START = b"\xff\x4f\xff\x51"
+_FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))  # markers of JPEG's sizes
+_ORIENTATION = 0x0112  # tag of EXIF
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
+def number(text: str) -> float:
+    """Read a number that may be written with a decimal comma."""
+    return float(text.replace(",", "."))
+
+
 def microns(unit: str) -> float | None:
-    """Length of a unit in microns; None for pixels and unknown units."""
-    # ImageJ escapes the micro sign; Unicode has two of them.
-    name = unit.strip().replace("\\u00B5", "µ").replace("\N{GREEK SMALL LETTER MU}", "µ")
-    return _MICRONS.get(name.lower())
+    """Length of a unit in microns; None for pixels and unknown units.
+
+    It knows those of OME, of OME-Zarr, of ImageJ and of napari by their symbols and their names.
+    """
+    # ImageJ escapes the micro sign; Unicode has two of them, and two of the angstrom.
+    name = unicodedata.normalize("NFKC", unit.strip().replace("\\u00B5", "µ")).replace("\N{GREEK SMALL LETTER MU}", "µ")
+    # Mm and mm are not the same, but UM can only be meant as um.
+    return _UNITS.get(name, _UNITS.get(name.lower()))
 
 
 def check_pixel_size(x: float, y: float, source: str) -> PixelSize:
@@ -67,21 +86,20 @@ def check_pixel_size(x: float, y: float, source: str) -> PixelSize:
     Returns
     -------
     mpp : float or None
-        Geometric mean; None outside `MPP_RANGE`.
+        As `napari_nucleigan.base.pixels.mpp_of` joins them; None outside `MPP_RANGE`.
     notes : tuple of str
     """
     if not (math.isfinite(x) and math.isfinite(y) and x > 0 and y > 0):
         return None, ()
-    # 7 digits: rational tags and unit conversions leave dust such as 0.25000000012.
-    mpp = float(f"{math.sqrt(x * y):.7g}")
+    mpp = mpp_of(y, x)
     if not MPP_RANGE[0] <= mpp <= MPP_RANGE[1]:
         return None, (
-            f"The {source} give {mpp:.4g} microns per pixel ({25400 / mpp:.0f} dots per inch), "
+            f"The {source} give {mpp:.4g} microns per pixel ({_INCH / mpp:.0f} dots per inch), "
             f"which is no "
             "microscope's; they were ignored, so microns per pixel are not known.",
         )
-    if abs(x - y) > 0.01 * mpp:
-        return mpp, (f"Pixels are not square ({x:.4g} by {y:.4g} microns); their mean, {mpp:.4g}, was taken.",)
+    if isinstance(mpp, Mpp):
+        return mpp, (f"Pixels are not square ({x:.4g} microns wide, {y:.4g} high); each direction has its own scale.",)
     return mpp, ()
 
 
@@ -95,39 +113,75 @@ def from_density(x: float, y: float, unit: str, source: str = "resolution tags")
 
 def from_aperio(description: str) -> PixelSize:
     """Pixel size from an Aperio header: ``MPP = 0.2520``, else from ``AppMag = 40``."""
-    if found := re.search(rf"\bMPP\s*=\s*{_NUMBER}", description):
-        value = float(found[1])
-        return check_pixel_size(value, value, "Aperio header's values")
-    if found := re.search(rf"\bAppMag\s*=\s*{_NUMBER}", description):
-        magnification = float(found[1])
-        if magnification > 0:
-            mpp, notes = check_pixel_size(10 / magnification, 10 / magnification, "Aperio header's values")
-            said = (f"Microns per pixel were estimated from the magnification, {magnification:g}x: {mpp:.4g}.",)
-            return mpp, said if mpp else notes
-    return None, ()
+    found: PixelSize = None, ()
+    if written := re.search(rf"\bMPP\s*=\s*{NUMBER}", description):
+        value = number(written[1])
+        found = check_pixel_size(value, value, "Aperio header's values")
+    if found[0] is None and (written := re.search(rf"\bAppMag\s*=\s*{NUMBER}", description)):
+        return from_magnification(number(written[1]), "Aperio header's values", found[1])
+    return found
 
 
-def from_ome(xml: str) -> PixelSize:
-    """Pixel size from OME-XML: PhysicalSizeX and Y of the first image, with their units."""
+def from_magnification(magnification: float, source: str, notes: tuple[str, ...] = ()) -> PixelSize:
+    """Estimate the pixel size from the objective: 10 microns over its magnification.
+
+    Parameters
+    ----------
+    magnification : float
+        40 for 40x.
+    source : str
+        Who says so, for the notes.
+    notes : tuple of str
+        What is to be said if that is no magnification either.
+    """
+    length = 10 / magnification if magnification > 0 else math.nan
+    mpp, said = check_pixel_size(length, length, source)
+    if mpp is None:
+        return None, notes or said
+    return mpp, (f"Microns per pixel were estimated from the magnification, {magnification:g}x: {mpp:.4g}.",)
+
+
+def from_ome(xml: str, size: tuple[int, int] | None = None, place: int = 0) -> PixelSize:
+    """Pixel size from OME-XML: PhysicalSizeX and Y of an image, with their units.
+
+    Parameters
+    ----------
+    xml : str
+        The metadata.
+    size : (int, int), optional
+        Height and width of the image. If given, only what is said of images of this size counts.
+    place : int
+        Which of the file's pictures it is, from 0; it decides between images that are of one size, too.
+    """
     try:
         root = ElementTree.fromstring(xml)
-    except ElementTree.ParseError:
+    except (ElementTree.ParseError, ValueError):
         return None, ()
-    pixels = next((node for node in root.iter() if node.tag.endswith("Pixels")), None)
-    if pixels is None:
-        return None, ()
+    images = [node for node in root.iter() if node.tag.endswith("Pixels")]
+    meant = images[place : place + 1]
+    if size is not None:
+        same = [node for node in images if (node.get("SizeY"), node.get("SizeX")) == tuple(map(str, size))]
+        meant = [node for node in meant if node in same] or same or (meant if len(images) == 1 else [])
+    found = {_ome_size(node) for node in meant}
+    if len(found) > 1:
+        return None, ("The OME metadata give several scales to images of this size; microns per pixel are not known.",)
+    return check_pixel_size(*found.pop(), "OME metadata") if found else (None, ())
+
+
+def _ome_size(pixels: ElementTree.Element) -> tuple[float, float]:
+    """Width and height of a pixel; NaN where they are not given."""
     sizes = []
     for axis in "XY":
         length = microns(pixels.get(f"PhysicalSize{axis}Unit", _OME_DEFAULT_UNIT))
         try:
-            sizes.append(float(pixels.get(f"PhysicalSize{axis}", "nan")) * (length or math.nan))
+            sizes.append(number(pixels.get(f"PhysicalSize{axis}", "nan")) * (length or math.nan))
         except ValueError:
             sizes.append(math.nan)
     x, y = sizes
-    return check_pixel_size(x, x if math.isnan(y) else y, "OME metadata")
+    return x, x if math.isnan(y) else y
 
 
-def from_tiff(page: Any, ome: str | None, imagej: Mapping[str, Any] | None) -> PixelSize:
+def from_tiff(page: Any, ome: str | None, imagej: Mapping[str, Any] | None, place: int = 0) -> PixelSize:
     """Pixel size of a TIFF page: Aperio, OME, ImageJ, then the resolution tags.
 
     Parameters
@@ -138,6 +192,8 @@ def from_tiff(page: Any, ome: str | None, imagej: Mapping[str, Any] | None) -> P
         OME-XML of the file.
     imagej : mapping or None
         ImageJ metadata of the file.
+    place : int
+        Which of the file's pictures it is, from 0.
 
     Returns
     -------
@@ -146,7 +202,7 @@ def from_tiff(page: Any, ome: str | None, imagej: Mapping[str, Any] | None) -> P
     """
     found = from_aperio(page.description)
     if ome and found[0] is None:
-        found = from_ome(ome)
+        found = from_ome(ome, (page.imagelength, page.imagewidth), place)
     if found[0] is not None:
         return found
     density = _densities(page)
@@ -197,6 +253,10 @@ class Header:
         Whether pixels are indices into a table of colours.
     density : (float, float, str) or None
         Pixels per unit in x and y, and the unit.
+    orientation : int
+        1 to 8, as EXIF numbers how the camera was held.
+    itemsize : int
+        Bytes of a decoded value.
     """
 
     height: int
@@ -204,6 +264,25 @@ class Header:
     channels: int
     palette: bool = False
     density: tuple[float, float, str] | None = None
+    orientation: int = 1
+    itemsize: int = 1
+
+
+def picture_size(data: bytes) -> tuple[int, int] | None:
+    """Height and width that an encoded JPEG, JPEG 2000 or PNG says of itself; None of other data."""
+    if data.startswith(PNG_START):
+        width, height = struct.unpack(">II", data[16:24].ljust(8, b"\0"))
+        return height, width
+    if (start := data.find(_J2K_START, 0, 4096)) >= 0:
+        right, lower, left, top = struct.unpack(">4I", data[start + 8 : start + 24].ljust(16, b"\0"))
+        return max(0, lower - top), max(0, right - left)
+    place = 2
+    while data.startswith(b"\xff\xd8") and data[place : place + 1] == b"\xff" and place + 9 <= len(data):
+        if data[place + 1] in _FRAMES:
+            height, width = struct.unpack(">HH", data[place + 5 : place + 9])
+            return height, width
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return None
 
 
 def file_kind(start: bytes) -> str | None:
@@ -220,16 +299,18 @@ def png_header(data: bytes) -> Header:
 
     Raises
     ------
-    ImageError
+    FileFault
         If they are incomplete.
     """
     # The class itself, for `Image.open` refuses pictures that are smaller than the largest that is read here.
     try:
         image = PngImageFile(BytesIO(data))
     except Exception as error:  # Pillow raises errors of many kinds
-        raise ImageError("the PNG header is damaged or cut short") from error
+        raise FileFault("the PNG header is damaged or cut short") from error
     density = (*image.info["dpi"], "inch") if "dpi" in image.info else None
-    return Header(image.height, image.width, len(image.getbands()), image.mode == "P", density)
+    channels = len(image.getbands()) + (image.mode in ("L", "RGB") and "transparency" in image.info)
+    palette = image.mode == "P"
+    return Header(image.height, image.width, channels, palette, density, _orientation(image), max(1, data[24] // 8))
 
 
 def jpeg_header(data: bytes, *, whole: bool) -> Header:
@@ -245,19 +326,28 @@ def jpeg_header(data: bytes, *, whole: bool) -> Header:
 
     Raises
     ------
-    ImageError
+    FileFault
         If the header is incomplete, or the picture is and `whole` is set.
     """
     file = BytesIO(data)
     try:
         image = JpegImageFile(file)
     except Exception as error:  # Pillow raises errors of many kinds
-        raise ImageError("the JPEG header is damaged or cut short") from error
+        raise FileFault("the JPEG header is damaged or cut short") from error
     # Within the pixels' code 0xFF is always followed by 0, so this can only be the end itself.
     if whole and b"\xff\xd9" not in data[file.tell() :]:
-        raise ImageError("the JPEG is cut short")
+        raise FileFault("the JPEG is cut short")
     density = None
     if "jfif_density" in image.info:
         unit = {1: "inch", 2: "cm"}.get(image.info["jfif_unit"], "")
         density = (*image.info["jfif_density"], unit)
-    return Header(image.height, image.width, len(image.getbands()), density=density)
+    orientation = _orientation(image)
+    return Header(image.height, image.width, len(image.getbands()), density=density, orientation=orientation)
+
+
+def _orientation(image: PngImageFile | JpegImageFile) -> int:
+    try:
+        found = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # what cannot be read there is no reason not to show the picture
+        return 1
+    return found if found in range(1, 9) else 1

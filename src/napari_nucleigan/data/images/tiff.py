@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import imagecodecs
 import numpy as np
 import numpy.typing as npt
 import tifffile
 
 from napari_nucleigan.base.errors import ImageError
-from napari_nucleigan.data.images.headers import from_tiff, spacing
+from napari_nucleigan.base.pixels import mpp_of, sides
+from napari_nucleigan.base.reading import FileFault, check_memory, check_regular, read_bytes, reading
+from napari_nucleigan.data.images.convert import full_range
+from napari_nucleigan.data.images.headers import from_tiff, picture_size, spacing
+from napari_nucleigan.data.images.layout import Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 MAX_PIXELS = 20_000 * 20_000
 """Largest image that is read as a whole."""
 
+MAX_PAGES = 10_000
+"""Pages of a file; one with more is no picture, and takes minutes to look through."""
+
+_SURPLUS = 1 << 24  # pixels that a strip or tile may have more than it should
+
 # Damaged files are told of by one error; what tifffile logs beside it would reach the terminal.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
-
-_PHOTOMETRIC = {0: "white-is-zero", 1: "grey", 2: "rgb", 3: "palette", 6: "ycbcr"}
-_PLANES = {"Z": "a z-stack", "T": "a time series", "I": "a stack", "Q": "a stack"}
-_CHANNELS = "CS"
-_JPEG = (6, 7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +42,10 @@ class TiffHeader:
 
     Attributes
     ----------
-    channels : int
-        1 for grey and palettes, 2 for grey with alpha, 3 or 4 for colours.
-    photometric : str
-        ``"grey"``, ``"white-is-zero"``, ``"rgb"`` or ``"palette"``.
+    layout : Layout
+        What its samples are.
+    dtype : dtype
+        Of the stored values.
     mpp : float or None
         Microns per pixel.
     software : str
@@ -45,8 +54,8 @@ class TiffHeader:
         What was chosen or ignored.
     """
 
-    channels: int
-    photometric: str
+    layout: Layout
+    dtype: np.dtype[Any]
     mpp: float | None
     software: str
     notes: tuple[str, ...]
@@ -54,31 +63,96 @@ class TiffHeader:
 
 @dataclass(frozen=True, eq=False)
 class TiffPlane:
-    """One 2-D image of a TIFF file, as stored.
+    """One 2-D image of a TIFF file, as stored, the right side up.
 
     Attributes
     ----------
-    values : ndarray, shape (H, W) or (H, W, channels)
+    values : ndarray, shape (H, W) or (H, W, 3)
         Stored values; grey may be inverted and palettes are indices, as the header says.
-    colours : ndarray of uint16, shape (3, entries), or None
-        Table of a palette.
+    alpha : ndarray, shape (H, W), or None
+        Stored opacity.
+    palette : ndarray of uint8, shape (entries, 3), or None
+        Colours of indices.
     header : TiffHeader
         The rest.
     """
 
     values: npt.NDArray[Any]
-    colours: npt.NDArray[np.uint16] | None
+    alpha: npt.NDArray[Any] | None
+    palette: npt.NDArray[np.uint8] | None
     header: TiffHeader
 
 
-def too_large(height: int, width: int) -> ImageError | None:
-    """Refuse an image that will not fit into memory; None where it will."""
-    if height * width <= MAX_PIXELS:
-        return None
-    return ImageError(
-        f"it has {width} x {height} pixels, more than the {MAX_PIXELS / 1e6:.0f} million that are read as a whole; "
-        "crop the region of interest first"
-    )
+def check_size(height: int, width: int) -> None:
+    """Refuse an image that will not fit into memory.
+
+    Raises
+    ------
+    FileFault
+        If it has too many pixels.
+    """
+    if height * width > MAX_PIXELS:
+        raise FileFault(
+            f"it has {width} x {height} pixels, more than the {MAX_PIXELS / 1e6:.0f} million that are read as a whole; "
+            "crop the region of interest first"
+        )
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tifffile.TiffFile]:
+    """Open a TIFF file for as long as the context lasts; see `open_guarded`."""
+    with open_guarded(path) as tif:
+        yield tif
+
+
+def open_guarded(path: Path) -> tifffile.TiffFile:
+    """Open a TIFF file, so that it can neither wait for ever, nor hold endless pages.
+
+    Raises
+    ------
+    OSError, FileFault, Exception
+        If the system refuses, it is no regular file, or no TIFF.
+    """
+    check_regular(path)
+    if path.suffix.lower() == ".vsi":
+        raise FileFault(
+            "it is the overview of an Olympus slide, whose own pixels lie in the .ets files beside it, which are not "
+            "read; export the slide as OME-TIFF"
+        )
+    tif = tifffile.TiffFile(path)
+    try:
+        tif.pages.get(MAX_PAGES)
+    except IndexError:
+        return tif
+    except BaseException:
+        tif.close()
+        raise
+    tif.close()
+    raise FileFault(f"it has more than {MAX_PAGES} pages, which no picture of a section has")
+
+
+def guard(series: tifffile.TiffPageSeries) -> None:
+    """Make sure that no strip or tile of a picture takes more memory than it can be worth, now and when it is decoded.
+
+    Those that are pictures themselves (JPEG, JPEG 2000, PNG) say how large they are, whatever the file says.
+
+    Raises
+    ------
+    FileFault
+        If a strip or tile is too large.
+    """
+    page = series.keyframe
+    piece = math.prod(page.chunks) * (page.dtype.itemsize if page.dtype else 1)
+    check_memory(piece)
+    decode: Callable[..., Any] = page.decode
+
+    def guarded(data: bytes | None, *arguments: Any, **options: Any) -> Any:
+        size = picture_size(data) if data is not None else None
+        if size is not None and math.prod(size) > _SURPLUS + 4 * math.prod(page.chunks[:2]):
+            raise FileFault(f"a strip or tile of it is a picture of {size[1]} x {size[0]} pixels")
+        return decode(data, *arguments, **options)
+
+    page.decode = guarded
 
 
 def read_header(path: Path) -> TiffHeader:
@@ -86,89 +160,116 @@ def read_header(path: Path) -> TiffHeader:
 
     Raises
     ------
-    ImageError, Exception
+    FileFault, Exception
         As `read_plane`, but for damaged pixels.
     """
-    with tifffile.TiffFile(path) as tif:
-        return _inspect(tif)[2]
+    with opened(path) as tif:
+        return _inspect(tif)[1]
 
 
-def read_plane(path: Path) -> TiffPlane:
+def read_plane(path: Path, *, as_bytes: bool = False) -> TiffPlane:
     """Read the 2-D image of a TIFF file: a pyramid's full resolution, the largest of several.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    as_bytes : bool
+        Whether colours of one byte are to be made of it, for which there must be memory too.
 
     Raises
     ------
-    ImageError
+    FileFault
         If it holds a stack, is too large, stores colours in a way that is not RGB, or ends too early.
     Exception
         Whatever the decoders raise on damaged data.
     """
-    with tifffile.TiffFile(path) as tif:
-        series, channel, header = _inspect(tif)
-        values = _two_dimensional(np.asarray(series.asarray(level=0)), series.axes, channel)
-        if values.ndim == 3 and values.shape[-1] == 2:
-            # Grey with alpha, since other pairs of channels were refused.
-            values = values[..., [0, 0, 0, 1]]
-        colours = series.keyframe.colormap if header.photometric == "palette" else None
-        return TiffPlane(values, colours, header)
+    with opened(path) as tif:
+        series, header = _inspect(tif)
+        page, layout = series.keyframe, header.layout
+        if as_bytes:
+            interleaved = header.dtype.itemsize == 1 and layout.colours == 3 and series.axes.endswith(layout.axis or "")
+            check_memory(math.prod(series.shape) * header.dtype.itemsize + (0 if interleaved else 3 * _pixels(page)))
+        if layout.photometric == "ycbcr":
+            return TiffPlane(_by_libtiff(path, page, layout), None, None, header)
+        values, alpha, notes = layout.split(np.asarray(series.asarray(level=0)), series.axes)
+        palette = _palette(page.colormap) if layout.photometric == "palette" else None
+        return TiffPlane(values, alpha, palette, replace(header, notes=(*header.notes, *notes)))
 
 
-def _inspect(tif: tifffile.TiffFile) -> tuple[tifffile.TiffPageSeries, str | None, TiffHeader]:
-    """Choose a series, name its axis of colours, and make sure that it can be read."""
+def _inspect(tif: tifffile.TiffFile) -> tuple[tifffile.TiffPageSeries, TiffHeader]:
+    """Choose a series, and make sure that it can be read."""
     series = _largest(tif)
     page = series.keyframe
-    error = too_large(page.imagelength, page.imagewidth)
-    if error:
-        raise error
-    channel = colour_axis(series)
+    check_size(page.imagelength, page.imagewidth)
+    layout = Layout.of(series, tif.ome_metadata)
     refuse_cut_short(series, tif.filehandle.size)
-    photometric = _PHOTOMETRIC.get(int(page.photometric))
-    if photometric == "ycbcr" and int(page.compression) in _JPEG:
-        photometric = "rgb"  # the JPEG decoder has converted it
-    if photometric is None or photometric == "ycbcr":
-        name = getattr(page.photometric, "name", page.photometric)
-        raise ImageError(f"it stores its colours as {name}, which is not read; save it as an RGB TIFF")
-    mpp, said = from_tiff(page, tif.ome_metadata, tif.imagej_metadata)
-    header = TiffHeader(
-        channels=series.shape[series.axes.index(channel)] if channel else 1,
-        photometric=photometric,
-        mpp=mpp,
-        software=str(page.software),
-        notes=(*_other_pictures(tif, series), *said),
-    )
-    return series, channel, header
+    guard(series)
+    dtype = np.dtype(series.dtype)
+    check_memory(math.prod(series.shape) * dtype.itemsize)
+    mpp, said = from_tiff(page, tif.ome_metadata, tif.imagej_metadata, tif.series.index(series))
+    if mpp and layout.orientation >= 5:
+        mpp = mpp_of(*reversed(sides(mpp)))
+    header = TiffHeader(layout, dtype, mpp, str(page.software), (*_other_pictures(tif, series), *said))
+    return series, header
 
 
 def displayed(plane: TiffPlane) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
-    """Turn stored values into what they look like: palettes looked up, inverted grey turned round.
+    """Turn stored values into what they look like: palettes looked up, inverted grey turned round, opacity last.
 
     Returns
     -------
-    values : ndarray, shape (H, W) or (H, W, channels)
+    values : ndarray, shape (H, W), (H, W, 3) or (H, W, 4)
     notes : tuple of str
     """
-    values = plane.values
-    if plane.header.photometric == "palette" and plane.colours is not None:
-        table = (plane.colours // 256).astype(np.uint8).T
-        if int(values.max(initial=0)) >= len(table):
-            raise ImageError("its pixels point beyond its palette")
-        return table[values], ("Palette: indices were turned into their colours.",)
-    if plane.header.photometric == "white-is-zero":
-        if values.dtype.kind == "b":
-            values = ~values
-        elif values.dtype.kind == "u":
-            values = np.iinfo(values.dtype).max - values
-        else:
-            raise ImageError(f"it stores white as zero in {values.dtype} values; save it with black as zero")
-        return values, ("White was stored as zero; the values were turned round.",)
-    return values, ()
+    values, layout, notes = plane.values, plane.header.layout, []
+    if plane.palette is not None:
+        indices = values.astype(np.uint8) if values.dtype.kind == "b" else values
+        if int(indices.max(initial=0)) >= len(plane.palette):
+            raise FileFault("its pixels point beyond its palette")
+        values = plane.palette[indices]
+        notes.append("Palette: indices were turned into their colours.")
+    elif layout.photometric == "white-is-zero":
+        if values.dtype.kind not in "bu":
+            raise FileFault(f"it stores white as zero in {values.dtype} values; save it with black as zero")
+        values = ~values if values.dtype.kind == "b" else values.dtype.type(2**layout.bits - 1) - values
+        notes.append("White was stored as zero; the values were turned round.")
+    if plane.palette is None and values.dtype.kind == "u" and layout.bits != 8 * values.dtype.itemsize:
+        values = full_range(values, layout.bits)
+        notes.append(f"{layout.bits}-bit values (0 to {2**layout.bits - 1}) were scaled to 8 bits.")
+    if plane.alpha is None:
+        return values, tuple(notes)
+    alpha = plane.alpha
+    if alpha.dtype != values.dtype:  # of a palette, or of a few bits
+        alpha = full_range(alpha, layout.bits)
+    values = values if values.ndim == 3 else np.repeat(values[..., None], 3, axis=-1)
+    return np.concatenate([values, alpha[..., None]], axis=-1), tuple(notes)
+
+
+def _by_libtiff(path: Path, page: tifffile.TiffPage, layout: Layout) -> npt.NDArray[np.uint8]:
+    """Have libtiff make RGB of brightness and colour that may be stored at different resolutions."""
+    if layout.orientation != 1 or not isinstance(page.index, int):
+        raise FileFault("it stores its colours as YCbCr, turned or within another picture; save it as an RGB TIFF")
+    check_memory(4 * _pixels(page))
+    pixels: npt.NDArray[np.uint8] = imagecodecs.tiff_decode(read_bytes(path), page.index, asrgb=True)[..., :3]
+    return pixels
+
+
+def _pixels(page: tifffile.TiffPage) -> int:
+    return int(page.imagelength) * int(page.imagewidth)
+
+
+def _palette(table: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
+    """Turn a table of colours, of shape (3, entries), to bytes, which some programs store as they are."""
+    colours: npt.NDArray[np.uint8] = (table if table.max(initial=0) < 256 else table // 256).astype(np.uint8).T
+    return colours
 
 
 def _largest(tif: tifffile.TiffFile) -> tifffile.TiffPageSeries:
     found = [series for series in tif.series if math.prod(series.shape) > 0]
     if not found:
-        raise ImageError("it holds no picture; perhaps it is cut short")
-    return max(found, key=lambda one: one.keyframe.imagelength * one.keyframe.imagewidth)
+        raise FileFault("it holds no picture; perhaps it is cut short")
+    return max(found, key=lambda one: _pixels(one.keyframe))
 
 
 def _other_pictures(tif: tifffile.TiffFile, chosen: tifffile.TiffPageSeries) -> tuple[str, ...]:
@@ -182,62 +283,12 @@ def _other_pictures(tif: tifffile.TiffFile, chosen: tifffile.TiffPageSeries) -> 
     return tuple(notes)
 
 
-def colour_axis(series: tifffile.TiffPageSeries) -> str | None:
-    """Name the axis of the colours, once all other axes are known to be rows, columns or single.
-
-    Parameters
-    ----------
-    series : tifffile.TiffPageSeries
-        A picture, or a level of one.
-
-    Returns
-    -------
-    str or None
-        A letter of its ``axes``; None where it is grey.
-
-    Raises
-    ------
-    ImageError
-        If it is a stack, or has another number of colours.
-    """
-    sizes = dict(zip(series.axes, series.shape, strict=True))
-    channel = None
-    for axis, size in sizes.items():
-        if axis in "YX" or size == 1:
-            continue
-        if axis in _CHANNELS and channel is None:
-            channel = axis
-        elif axis == "Q" and size in (3, 4) and channel is None and len(sizes) == 3:
-            channel = axis  # an array of 3 planes of unknown meaning, written by tifffile
-        else:
-            raise ImageError(
-                f"it is {_PLANES.get(axis, 'a stack')} of {size} planes, and nuclei are found in "
-                f"2-D images; "
-                "save the plane you want as its own file"
-            )
-    samples = series.keyframe.samplesperpixel
-    if channel and not (sizes[channel] in (3, 4) or (channel == "S" and samples == 2)):
-        raise ImageError(
-            f"it has {sizes[channel]} channels, and H&E has 3 (red, green, blue); choose or merge them first"
-        )
-    return channel
-
-
-def _two_dimensional(values: npt.NDArray[Any], axes: str, channel: str | None) -> npt.NDArray[Any]:
-    keep = [axis for axis in axes if axis in "YX" or axis == channel]
-    values = values.reshape([n for axis, n in zip(axes, values.shape, strict=True) if axis in keep])
-    if channel == "Q":
-        return values  # planes first; `to_rgb` decides and says so
-    order = [keep.index(axis) for axis in ("Y", "X", *(channel or ""))]
-    return values.transpose(order)
-
-
 def refuse_cut_short(series: tifffile.TiffPageSeries, size: int) -> None:
     """Make sure that all of a picture lies within its file of `size` bytes.
 
     Raises
     ------
-    ImageError
+    FileFault
         If it does not.
     """
     # The decoder fills strips and tiles that are missing with zeros and says nothing.
@@ -246,7 +297,7 @@ def refuse_cut_short(series: tifffile.TiffPageSeries, size: int) -> None:
             continue
         for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
             if offset + count > size:
-                raise ImageError("the TIFF is cut short")
+                raise FileFault("the TIFF is cut short")
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,7 +324,7 @@ class DensityMap:
 
 def is_density(path: Path) -> bool:
     """Tell whether a TIFF is a density map of this package: one plane of fractions."""
-    with tifffile.TiffFile(path) as tif:
+    with opened(path) as tif:
         page = tif.pages[0]
         own = str(page.software).startswith("napari-nucleigan")
         return own and page.dtype is not None and page.dtype.kind == "f" and page.samplesperpixel == 1
@@ -297,15 +348,10 @@ def read_density(path: str | Path) -> DensityMap:
         If it is missing, damaged, or none.
     """
     path = Path(path)
-    try:
-        with tifffile.TiffFile(path) as tif:
-            page = tif.pages[0]
-            values = page.asarray()
-            length = spacing(page)
-    except Exception as error:  # decoders raise errors of many kinds
-        raise ImageError(
-            f"Cannot read the density map {path}: it is missing, damaged or cut short ({error})."
-        ) from error
-    if values.ndim != 2 or values.dtype.kind != "f":
-        raise ImageError(f"{path} is no density map: it holds {values.dtype} values of shape {values.shape}.")
-    return DensityMap(path.stem, path, values.astype(np.float32, copy=False), length)
+    with reading(path, ImageError, "map of density"), opened(path) as tif:
+        page = tif.series[0].keyframe
+        if math.prod(page.shape) > MAX_PIXELS or page.dtype is None or page.dtype.kind != "f" or page.ndim != 2:
+            raise FileFault(f"it is no map of density, but holds {page.dtype} values of shape {page.shape}")
+        guard(tif.series[0])
+        values = page.asarray()
+        return DensityMap(path.stem, path, values.astype(np.float32, copy=False), spacing(page))

@@ -6,15 +6,19 @@ from contextlib import suppress
 from pathlib import Path
 
 from napari_nucleigan.base.errors import ImageError
+from napari_nucleigan.base.reading import check_regular, reading
 from napari_nucleigan.data.slides.slide import Slide
 
-__all__ = ["EAGER_PIXELS", "SCANNERS", "Slide", "is_slide", "list_slides", "open_slide"]
+__all__ = ["EAGER_PIXELS", "SCANNERS", "SUFFIXES", "Slide", "is_slide", "list_slides", "open_slide"]
 
 EAGER_PIXELS = 8192 * 8192
 """Pixels from which on an image is read where it is looked at: 200 MB."""
 
 SCANNERS = (".svs", ".ndpi", ".scn", ".bif")
 """Suffixes of scanners whose files are TIFF."""
+
+SUFFIXES = (*SCANNERS, ".mrxs", ".vms", ".vmu", ".svslide", ".czi", ".dcm")
+"""Suffixes of all slides but TIFF and OME-Zarr; the manifest and the forms show them, too."""
 
 
 def is_slide(path: str | Path) -> bool:
@@ -24,15 +28,15 @@ def is_slide(path: str | Path) -> bool:
     ----------
     path : str or Path
         TIFFs are slides if they are pyramids, have pictures of the glass, or more than `EAGER_PIXELS`, and folders if
-        they are images in OME-Zarr; other formats are told by their names. A folder of tiles is none unless it is said
-        to be.
+        they are images in OME-Zarr; other formats are told by their names, and DICOM by its content. A folder of tiles
+        is none unless it is said to be.
     """
-    from napari_nucleigan.data.slides import openslide, tiff, zarr
+    from napari_nucleigan.data.slides import dicom, tiff, zarr
 
     path = Path(path)
     if path.is_dir():
         return zarr.is_slide(path)
-    if path.suffix.lower() in (*SCANNERS, *openslide.SUFFIXES):
+    if path.suffix.lower() in SUFFIXES or dicom.series(path) is not None:
         return True
     # What is damaged or missing is told when it is read.
     with suppress(Exception):
@@ -41,21 +45,26 @@ def is_slide(path: str | Path) -> bool:
 
 
 def list_slides(folder: str | Path) -> list[Path]:
-    """List what in a folder is a slide by its name: files of scanners, and images in OME-Zarr; hidden ones left out.
+    """List what in a folder is a slide: files of scanners, and images in OME-Zarr; hidden ones left out.
 
-    TIFFs are left to `napari_nucleigan.data.images.files.list_images`.
+    Of the files that make up one slide in DICOM the first is listed. TIFFs are left to
+    `napari_nucleigan.data.images.files.list_images`.
     """
-    from napari_nucleigan.data.slides import openslide, zarr
+    from napari_nucleigan.data.slides import dicom, zarr
 
-    return sorted(
-        path
-        for path in Path(folder).iterdir()
-        if not path.name.startswith(".")
-        and (
-            (path.suffix.lower() in (*SCANNERS, *openslide.SUFFIXES) and path.is_file())
-            or (path.suffix == ".zarr" and zarr.is_slide(path))
-        )
-    )
+    found: list[Path] = []
+    known: set[str] = set()
+    for path in sorted(Path(folder).iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.suffix == ".zarr" and path.is_dir():
+            found += [path] if zarr.is_slide(path) else []
+        elif path.is_file() and (dicom.may_be(path) or path.suffix.lower() in SUFFIXES):
+            series = dicom.series(path) if dicom.may_be(path) else str(path)
+            if series is not None and series not in known:
+                known.add(series)
+                found.append(path)
+    return found
 
 
 def open_slide(path: str | Path) -> Slide:
@@ -63,7 +72,7 @@ def open_slide(path: str | Path) -> Slide:
 
     TIFF and what is made of it (SVS, NDPI, SCN, BIF, OME-TIFF) is read by tifffile, OME-Zarr by zarr, MRXS and what
     tifffile does not know by openslide (extra ``slides``). A folder of tiles whose names tell their places is one
-    image, too.
+    image, too, and so is one with the DICOM files of one slide.
 
     Parameters
     ----------
@@ -81,13 +90,18 @@ def open_slide(path: str | Path) -> Slide:
         If it is missing, damaged, cut short, no 8-bit colour image, or of a format that needs openslide, which is
         not installed.
     """
-    from napari_nucleigan.data.slides import openslide, tiff, tile_folders, zarr
+    from napari_nucleigan.data.slides import dicom, openslide, tiff, tile_folders, zarr
 
     path = Path(path)
-    if not path.exists():
-        raise ImageError(f"Cannot open the slide {path}: there is no such file or folder.")
-    if path.is_dir():
-        return zarr.open_zarr(path) if zarr.image_folder(path) else tile_folders.open_mosaic(path)
+    with reading(path, ImageError, "slide"):
+        folder = path.is_dir()
+        if not folder:
+            check_regular(path)
+    if folder:
+        if zarr.image_folder(path):
+            return zarr.open_zarr(path)
+        file = dicom.slide_of(path)
+        return openslide.open_with_openslide(file) if file else tile_folders.open_mosaic(path)
     if tiff.is_tiff(path):
         with suppress(tiff.OpenslideNeeded):
             return tiff.open_tiff(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,13 +13,14 @@ import numpy as np
 import zarr
 from zarr.codecs import BloscCodec
 
-from napari_nucleigan.base.errors import ImageError, LabelsError
+from napari_nucleigan.base.errors import LabelsError
+from napari_nucleigan.base.reading import FileFault, reading
 from napari_nucleigan.data.slides.slide import UNKNOWN_SCALE, by_size, with_overview
 from napari_nucleigan.data.slides.zarr import (
-    DAMAGE,
     attributes,
     bare_name,
     image_folder,
+    inside,
     open_levels,
     read_image,
 )
@@ -104,7 +106,11 @@ def label_folders(path: Path) -> list[Path]:
     """
     folder = (image_folder(path) or path) / "labels"
     names = attributes(folder).get("ome", {}).get("labels", [])
-    return [folder / name for name in names if isinstance(name, str) and is_label_pyramid(folder / name)]
+    found = []
+    for name in names if isinstance(names, list) else ():
+        with suppress(FileFault):  # one that leads elsewhere is none of this image
+            found.append(inside(folder, name))
+    return [path for path in found if is_label_pyramid(path)]
 
 
 def open_label_pyramid(path: str | Path) -> SlideLabels:
@@ -131,16 +137,12 @@ def open_label_pyramid(path: str | Path) -> SlideLabels:
         raise LabelsError(
             f"{path.name} is no label image in OME-Zarr: its metadata have no multiscales and image-label."
         )
-    try:
+    with reading(path, LabelsError, "labels in OME-Zarr"):
         image = read_image(path)
         planes, notes = with_overview(by_size(list(open_levels(image, path.name, labels=True))))
         own = attributes(path).get(OWN) or {}
         provenance = dict(own.get("provenance") or {})
-        table = path.parent / str(own["features"]) if own.get("features") else None
-    except ImageError as error:
-        raise LabelsError(f"{path.name} cannot be opened as labels: {error}.") from error
-    except DAMAGE as error:
-        raise LabelsError(f"{path.name} is damaged ({type(error).__name__}: {error}); copy it again.") from error
+        table = inside(path.parent, own["features"]) if own.get("features") else None
     if table is not None and not table.is_file():
         notes = (*notes, f"The table of its nuclei, {table.name}, is not beside it.")
         table = None
@@ -164,6 +166,8 @@ class LabelPyramid:
         Microns that a pixel is high and wide.
     extra : mapping
         Kept beside the metadata of OME, under ``"nucleigan"``; ready for JSON.
+    place : (float, float)
+        Microns from the middle of the slide's first pixel to that of its own.
 
     Attributes
     ----------
@@ -174,7 +178,12 @@ class LabelPyramid:
     """
 
     def __init__(
-        self, folder: Path, shape: tuple[int, int], scale: tuple[float, float], extra: Mapping[str, Any]
+        self,
+        folder: Path,
+        shape: tuple[int, int],
+        scale: tuple[float, float],
+        extra: Mapping[str, Any],
+        place: tuple[float, float] = (0.0, 0.0),
     ) -> None:
         count = 1 + max(0, math.ceil(math.log2(max(shape) / SMALLEST)))
         self.folder = folder
@@ -202,7 +211,9 @@ class LabelPyramid:
                                 {
                                     "path": str(level),
                                     "coordinateTransformations": [
-                                        {"type": "scale", "scale": [length * 2**level for length in scale]}
+                                        {"type": "scale", "scale": [length * 2**level for length in scale]},
+                                        # The first pixel of every level is that of the full resolution.
+                                        {"type": "translation", "translation": list(place)},
                                     ],
                                 }
                                 for level in range(count)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from napari_nucleigan.base.errors import ImageError
-from napari_nucleigan.data.images.convert import over_white
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -131,39 +130,6 @@ class Level(ABC):
 
         meta = np.empty((0,) * self.ndim, self.dtype)
         return da.from_array(self, chunks=(*self.block, *self.shape[2:]), name=False, meta=meta)
-
-
-class ZarrLevel(Level):
-    """A plane in an array on disk that has more axes, or has them in another order.
-
-    Parameters
-    ----------
-    file : str
-        Name of the file, for errors.
-    array : zarr.Array
-        The array.
-    axes : sequence of str
-        Names of its axes; those without a role have one element.
-    roles : sequence of str
-        Names of the axes of rows, columns and, where there are some, of colours.
-    """
-
-    def __init__(self, file: str, array: Any, axes: Sequence[str], roles: Sequence[str]) -> None:
-        places = [axes.index(role) for role in roles]
-        shape = tuple(int(array.shape[place]) for place in places)
-        chunks = tuple(int(array.chunks[place]) for place in places)
-        super().__init__(file, (*shape[:2], *[3] * (len(shape) - 2)), array.dtype, (chunks[0], chunks[1]))
-        self._array = array
-        self._axes = axes
-        self._roles = roles
-        kept = [axis for axis in axes if axis in roles]
-        self._order = [kept.index(role) for role in roles]
-        self._opaque = len(shape) == 2 or shape[2] == 3
-
-    def _read(self, box: Bounds) -> npt.NDArray[Any]:
-        spans = dict(zip(self._roles, (slice(*box[:2]), slice(*box[2:]), slice(None)), strict=False))
-        values = np.asarray(self._array[tuple(spans.get(axis, 0) for axis in self._axes)]).transpose(self._order)
-        return np.ascontiguousarray(values) if self._opaque else over_white(values[..., :3], values[..., 3:])
 
 
 class ArrayLevel(Level):

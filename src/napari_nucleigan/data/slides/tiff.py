@@ -8,14 +8,23 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tifffile
 import zarr
 
 from napari_nucleigan.base.errors import ImageError
-from napari_nucleigan.data.images.convert import over_white
-from napari_nucleigan.data.images.headers import check_pixel_size, file_kind, from_tiff
-from napari_nucleigan.data.images.tiff import colour_axis, refuse_cut_short
-from napari_nucleigan.data.slides.slide import UNKNOWN_SCALE, Level, Slide, ZarrLevel, by_size, with_overview
+from napari_nucleigan.base.pixels import mpp_of, sides
+from napari_nucleigan.base.reading import FileFault, check_regular, reading
+from napari_nucleigan.data.images.convert import DARK_CHANNELS, is_dark
+from napari_nucleigan.data.images.headers import NUMBER, check_pixel_size, file_kind, from_tiff, number
+from napari_nucleigan.data.images.layout import TURNED, Layout
+from napari_nucleigan.data.images.tiff import guard, open_guarded, opened, refuse_cut_short
+from napari_nucleigan.data.slides.levels import TurnedLevel, ZarrLevel, opaque
+from napari_nucleigan.data.slides.slide import (
+    UNKNOWN_SCALE,
+    Level,
+    Slide,
+    by_size,
+    with_overview,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +32,7 @@ if TYPE_CHECKING:
 
     import dask.array as da
     import numpy.typing as npt
+    import tifffile
 
     from napari_nucleigan.data.images.headers import PixelSize
     from napari_nucleigan.labels.regions import Bounds
@@ -32,19 +42,19 @@ NAMES = {"label": "label", "macro": "macro", "overview": "macro", "thumbnail": "
 
 _LARGE_PIECE = 16 << 20  # pixels; to decode so many takes longer than a view may
 _APERIO_YCBCR = 33003  # JPEG 2000 that does not say that its colours are no RGB
-_JPEG = (6, 7)
 
 
-class OpenslideNeeded(ImageError):
+class OpenslideNeeded(FileFault):
     """A TIFF whose colours openslide turns into RGB, and tifffile does not."""
 
 
 def is_tiff(path: Path) -> bool:
     """Tell by the first bytes whether a file is a TIFF."""
     try:
+        check_regular(path)
         with path.open("rb") as file:
             return file_kind(file.read(8)) == "tiff"
-    except OSError:
+    except (OSError, FileFault):
         return False
 
 
@@ -60,44 +70,47 @@ def looks_like_slide(path: Path, pixels: int) -> bool:
     pixels : int
         From how many pixels on.
     """
-    with tifffile.TiffFile(path) as tif:
+    with opened(path) as tif:
         series = _main(tif)
         try:
-            _colours(series)
+            _layout(tif, series)
         except OpenslideNeeded:
-            return True
-        except ImageError:
+            if int(series.keyframe.compression) == _APERIO_YCBCR:
+                return True
+        except FileFault:
             return False
         large = series.keyframe.imagelength * series.keyframe.imagewidth > pixels
         return large or len(series.levels) > 1 or any(_kind(one) for one in tif.series if one is not series)
 
 
 def open_tiff(path: Path) -> Slide:
-    """Open a slide with tifffile; takes, returns and raises what `open_slide` does."""
+    """Open a slide with tifffile; takes, returns and raises what `open_slide` does, or `OpenslideNeeded`."""
     tif: tifffile.TiffFile | None = None
     try:
-        tif = tifffile.TiffFile(path)
+        tif = open_guarded(path)
         tif.filehandle.set_lock(True)
         # A viewer lets go of the levels without a word.
         weakref.finalize(tif, tif.filehandle.close)
         return _opened(tif, path)
-    except Exception as error:
+    except BaseException as error:
         if tif is not None:
             tif.close()
         if isinstance(error, OpenslideNeeded):
             raise
-        if isinstance(error, ImageError):
-            raise ImageError(f"{path.name} cannot be opened as a slide: {error}.") from error
-        if isinstance(error, OSError) and error.strerror:
-            raise ImageError(f"Cannot open the slide {path}: {error.strerror}.") from error
-        raise ImageError(f"{path.name} is damaged or cut short ({error}); copy it again.") from error
+        with reading(path, ImageError, "slide"):
+            raise
 
 
 def _opened(tif: tifffile.TiffFile, path: Path) -> Slide:
     series = _main(tif)
     for level in series.levels:
         refuse_cut_short(level, tif.filehandle.size)
+    layout = _layout(tif, series)
     levels, notes = with_overview(by_size([_plane(tif, series, level) for level in range(len(series.levels))]))
+    if layout.separate and is_dark(levels[-1][:]):
+        raise FileFault(DARK_CHANNELS)
+    if layout.orientation != 1:
+        notes = (*notes, f"The file says how it was held: the picture was {TURNED[layout.orientation]}.")
     piece = math.prod(levels[0].tile)
     if piece > _LARGE_PIECE:
         notes = (
@@ -106,14 +119,16 @@ def _opened(tif: tifffile.TiffFile, path: Path) -> Slide:
             "read, which takes a while. A tiled file is read faster.",
         )
     mpp, said = _resolution(tif, series)
-    others = _associated(tif, series)
-    left = len(tif.series) - 1 - len(others)
-    if left:
+    if mpp and layout.orientation >= 5:
+        mpp = mpp_of(*reversed(sides(mpp)))
+    slides = sum(_kind(one) is None for one in tif.series)
+    if slides > 1:
         notes = (
             *notes,
-            f"The file holds {left + 1} slides; the largest, number {tif.series.index(series) + 1}, was taken.",
+            f"The file holds {slides} slides; the largest, number {tif.series.index(series) + 1}, was taken.",
         )
-    return Slide(path.stem.removesuffix(".ome"), path, levels, mpp, others, (*notes, *said), tif.close)
+    name = path.stem.removesuffix(".ome")
+    return Slide(name, path, levels, mpp, _associated(tif, series), (*notes, *said), tif.close)
 
 
 def _main(tif: tifffile.TiffFile) -> tifffile.TiffPageSeries:
@@ -121,7 +136,7 @@ def _main(tif: tifffile.TiffFile) -> tifffile.TiffPageSeries:
     found = [one for one in tif.series if math.prod(one.shape) > 0 and _kind(one) is None]
     found = found or [one for one in tif.series if math.prod(one.shape) > 0]
     if not found:
-        raise ImageError("it holds no picture")
+        raise FileFault("it holds no picture")
     return max(found, key=lambda one: one.keyframe.imagelength * one.keyframe.imagewidth)
 
 
@@ -144,43 +159,45 @@ def _associated(tif: tifffile.TiffFile, chosen: tifffile.TiffPageSeries) -> Mapp
             continue
         try:
             found[kind] = _plane(tif, series).lazy()
-        except ImageError:
+        except FileFault:
             continue  # a picture of focus or of scanned tiles, which is no colour image
     return found
 
 
-def _colours(level: tifffile.TiffPageSeries) -> str:
-    """Name the axis of the colours; an error where they are not 8-bit RGB."""
-    channel = colour_axis(level)
-    if level.dtype != np.uint8 or (channel and level.shape[level.axes.index(channel)] not in (3, 4)):
-        raise ImageError(f"it holds {level.dtype} values on the axes {level.axes}, and slides are 8-bit RGB")
-    if channel is None:
-        raise ImageError("it is grey, and slides are 8-bit RGB")
-    page = level.keyframe
-    luma = page.photometric == tifffile.PHOTOMETRIC.YCBCR and int(page.compression) not in _JPEG
-    if luma or int(page.compression) == _APERIO_YCBCR:
+def _layout(tif: tifffile.TiffFile, level: tifffile.TiffPageSeries) -> Layout:
+    """Return what the samples of a level are; an error where they are not 8-bit RGB."""
+    layout = Layout.of(level, tif.ome_metadata)
+    if level.dtype != np.uint8 or layout.bits != 8:
+        raise FileFault(f"it holds {layout.bits}-bit values ({level.dtype}), and slides are 8-bit RGB")
+    if layout.colours != 3:
+        raise FileFault("it is grey, and slides are 8-bit RGB")
+    if layout.photometric == "ycbcr" or int(level.keyframe.compression) == _APERIO_YCBCR:
         raise OpenslideNeeded("it stores its colours as YCbCr")
-    return channel
+    return layout
 
 
-def _plane(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, number: int = 0) -> Level:
-    level = series.levels[number]
-    channel = _colours(level)
+def _plane(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, place: int = 0) -> Level:
+    level = series.levels[place]
+    layout = _layout(tif, level)
+    guard(level)
     if level.dataoffset is not None and not level.keyframe.is_tiled and level.axes.endswith("YXS"):
-        return _Uncompressed(tif, level)
-    # Tiles that scanners leave out show glass.
-    array = zarr.open_array(series.aszarr(level=number, fillvalue=255), mode="r")
-    return ZarrLevel(tif.filename, array, level.axes, ("Y", "X", channel))
+        plane: Level = _Uncompressed(tif, level, layout.alpha)
+    else:
+        # Tiles that scanners leave out show glass.
+        array = zarr.open_array(series.aszarr(level=place, fillvalue=255), mode="r")
+        plane = ZarrLevel(tif.filename, array, level.axes, ("Y", "X", layout.axis or ""), layout.alpha)
+    return TurnedLevel(plane, layout.orientation) if layout.orientation != 1 else plane
 
 
 class _Uncompressed(Level):
     """A picture that lies in its file row by row; as an array on disk it would be of one piece."""
 
-    def __init__(self, tif: tifffile.TiffFile, level: tifffile.TiffPageSeries) -> None:
+    def __init__(self, tif: tifffile.TiffFile, level: tifffile.TiffPageSeries, alpha: str) -> None:
         height, width, self._samples = level.shape[-3:]
         super().__init__(tif.filename, (height, width, 3), np.uint8, (1, width))
         self._tif = tif
         self._start = level.dataoffset
+        self._alpha = alpha
 
     def _read(self, box: Bounds) -> npt.NDArray[Any]:
         row = self.shape[1] * self._samples
@@ -189,19 +206,19 @@ class _Uncompressed(Level):
             file.seek(self._start + box[0] * row)
             data = file.read((box[1] - box[0]) * row)
         values = np.frombuffer(data, np.uint8).reshape(-1, self.shape[1], self._samples)[:, box[2] : box[3]]
-        return values.copy() if self._samples == 3 else over_white(values[..., :3], values[..., 3:])
+        return opaque(values, self._alpha)
 
 
 def _resolution(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> PixelSize:
     page = series.keyframe
     text = str(tif.philips_metadata or "") if tif.is_philips else ""
     if sizes := re.search(
-        r'Name="DICOM_PIXEL_SPACING"[^>]*>\s*(?:&quot;|")([0-9.eE+-]+)(?:&quot;|")\s+(?:&quot;|")([0-9.eE+-]+)', text
+        r'Name="DICOM_PIXEL_SPACING"[^>]*>\s*(?:&quot;|")([0-9.,eE+-]+)(?:&quot;|")\s+(?:&quot;|")([0-9.,eE+-]+)', text
     ):
-        return check_pixel_size(1e3 * float(sizes[2]), 1e3 * float(sizes[1]), "Philips header's values")
-    if tif.is_bif and (found := re.search(r'ScanRes="([0-9.]+)"', _xmp(tif))):
-        return check_pixel_size(float(found[1]), float(found[1]), "Ventana header's values")
-    mpp, notes = from_tiff(page, tif.ome_metadata, tif.imagej_metadata)
+        return check_pixel_size(1e3 * number(sizes[2]), 1e3 * number(sizes[1]), "Philips header's values")
+    if tif.is_bif and (found := re.search(rf'ScanRes="{NUMBER}"', _xmp(tif))):
+        return check_pixel_size(number(found[1]), number(found[1]), "Ventana header's values")
+    mpp, notes = from_tiff(page, tif.ome_metadata, tif.imagej_metadata, tif.series.index(series))
     if mpp is None and not notes:
         notes = (UNKNOWN_SCALE,)
     return mpp, notes

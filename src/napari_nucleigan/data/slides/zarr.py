@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import zarr
 
 from napari_nucleigan.base.errors import ImageError
+from napari_nucleigan.base.pixels import sides
+from napari_nucleigan.base.reading import FileFault, read_json, reading
+from napari_nucleigan.data.images.convert import DARK_CHANNELS, is_dark
 from napari_nucleigan.data.images.headers import PixelSize, check_pixel_size, microns
-from napari_nucleigan.data.slides.slide import UNKNOWN_SCALE, Slide, ZarrLevel, by_size, with_overview
+from napari_nucleigan.data.images.layout import fluorescence, not_bright_field
+from napari_nucleigan.data.slides.levels import ZarrLevel
+from napari_nucleigan.data.slides.slide import OVERVIEW, UNKNOWN_SCALE, Slide, by_size, with_overview
+from napari_nucleigan.data.slides.zarr_arrays import METADATA, open_array
 
-DAMAGE = (KeyError, IndexError, TypeError, ValueError, AttributeError, OSError)
-"""What metadata that are not as they should be raise."""
+if TYPE_CHECKING:
+    from napari_nucleigan.data.slides.slide import Level
 
 
 class PyramidMetadata(NamedTuple):
@@ -47,13 +52,13 @@ def attributes(folder: Path) -> dict[str, Any]:
     # Version 0.5 keeps its metadata in Zarr 3's zarr.json, version 0.4 in Zarr 2's .zattrs.
     try:
         if (file := folder / "zarr.json").is_file():
-            found = json.loads(file.read_text("utf-8")).get("attributes", {})
+            found = read_json(file, METADATA).get("attributes", {})
         elif (file := folder / ".zattrs").is_file():
-            found = json.loads(file.read_text("utf-8"))
+            found = read_json(file, METADATA)
             found = {"ome": found, **found}
         else:
             return {}
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
         return {}
     return found if isinstance(found, dict) and isinstance(found.get("ome"), dict) else {}
 
@@ -72,30 +77,37 @@ def image_folder(path: Path) -> Path | None:
 def is_slide(path: Path) -> bool:
     """Tell whether a folder is a colour image in OME-Zarr."""
     folder = image_folder(path)
+    if folder is None or "image-label" in attributes(folder)["ome"]:
+        return False
     try:
-        if folder is None or "image-label" in attributes(folder)["ome"]:
-            return False
-        image = read_image(folder)
-        next(open_levels(image, path.name))
-    except (ImageError, *DAMAGE):
+        with reading(path, ImageError):
+            _levels(folder, path.name)
+    except ImageError:
         return False
     return True
 
 
 def open_zarr(path: Path) -> Slide:
     """Open an image in OME-Zarr as a slide; takes, returns and raises what `open_slide` does."""
-    try:
+    with reading(path, ImageError, "image in OME-Zarr"):
         folder = image_folder(path) or path
-        image = read_image(folder)
-        found = list(open_levels(image, path.name))
-    except ImageError as error:
-        raise ImageError(f"{path.name} cannot be opened as a slide: {error}.") from error
-    except DAMAGE as error:
-        raise ImageError(f"{path.name} is damaged, or no OME-Zarr image ({type(error).__name__}: {error}).") from error
-    levels, notes = with_overview(by_size(found))
-    if folder != path:
-        notes = (*notes, f"The folder may hold several pictures; the largest, {folder.name}, was taken.")
-    return Slide(bare_name(path), path, levels, image.mpp, {}, (*notes, *image.notes))
+        image, (levels, notes) = _levels(folder, path.name)
+        if folder != path:
+            notes = (*notes, f"The folder may hold several pictures; the largest, {folder.name}, was taken.")
+        return Slide(bare_name(path), path, levels, image.mpp, {}, (*notes, *image.notes))
+
+
+def _levels(folder: Path, name: str) -> tuple[PyramidMetadata, tuple[tuple[Level, ...], tuple[str, ...]]]:
+    """Open the levels of a colour image, which is none of fluorescence."""
+    image = read_image(folder)
+    found = with_overview(by_size(list(open_levels(image, name))))
+    channels = attributes(folder)["ome"].get("omero", {}).get("channels", ())
+    if names := fluorescence(str(one.get("label", "")) for one in channels):
+        raise FileFault(not_bright_field(names))
+    smallest = found[0][-1]
+    if math.prod(smallest.shape[:2]) <= OVERVIEW**2 and is_dark(smallest[:]):
+        raise FileFault(DARK_CHANNELS)
+    return image, found
 
 
 def bare_name(path: Path) -> str:
@@ -117,8 +129,8 @@ def read_image(folder: Path) -> PyramidMetadata:
 
     Raises
     ------
-    Exception
-        One of `DAMAGE` if they are not as they should be.
+    FileFault, Exception
+        If they are not as they should be.
     """
     image = attributes(folder)["ome"]["multiscales"][0]
     # Version 0.3 has names for axes, later ones descriptions.
@@ -137,30 +149,44 @@ def read_image(folder: Path) -> PyramidMetadata:
     if units[0] and units[1]:
         found = check_pixel_size(units[1] * scale[columns], units[0] * scale[rows], "OME-Zarr metadata")
     mpp, notes = found
-    place = (offset[rows] / scale[rows], offset[columns] / scale[columns])
-    paths = tuple(folder / str(entry["path"]) for entry in sets)
-    return PyramidMetadata(axes, paths, mpp, (float(place[0]) * (mpp or 1), float(place[1]) * (mpp or 1)), notes)
+    height, width = sides(mpp or 1.0)
+    place = height * float(offset[rows] / scale[rows]), width * float(offset[columns] / scale[columns])
+    return PyramidMetadata(axes, tuple(inside(folder, entry["path"]) for entry in sets), mpp, place, notes)
+
+
+def inside(folder: Path, name: Any) -> Path:
+    """Return the path of a part of a folder, of which another one may be the author.
+
+    Raises
+    ------
+    FileFault
+        If it leads out of it.
+    """
+    path = Path(str(name))
+    if path.is_absolute() or path.drive or ".." in path.parts:
+        raise FileFault(f"it names a part, {name}, that lies outside of it")
+    return folder / path
 
 
 def open_levels(image: PyramidMetadata, file: str, *, labels: bool = False) -> Iterator[ZarrLevel]:
     """Open the arrays of a pyramid of colours, or of labels; an error if one holds something else, or a stack."""
     for path in image.paths:
-        array = zarr.open_array(path, mode="r")
+        array = open_array(path)
         sizes = dict(zip(image.axes, array.shape, strict=True))
         if any(size > 1 for axis, size in sizes.items() if axis not in ("c", "y", "x")):
-            raise ImageError(f"it holds planes on the axes {sizes}, and a slide has one")
+            raise FileFault(f"it holds planes on the axes {sizes}, and a slide has one")
         said = f"it holds {array.dtype} values on the axes {sizes}, and"
         if labels and (array.dtype.kind not in "ui" or sizes.get("c", 1) != 1):
-            raise ImageError(f"{said} labels are whole numbers on y and x")
-        if not labels and (array.dtype != np.uint8 or sizes.get("c") not in (3, 4)):
-            raise ImageError(f"{said} slides are 8-bit RGB on c, y and x")
+            raise FileFault(f"{said} labels are whole numbers on y and x")
+        if not labels and (array.dtype != np.uint8 or sizes.get("c") != 3):
+            raise FileFault(f"{said} slides are 8-bit RGB on c, y and x")
         yield ZarrLevel(file, array, image.axes, ("y", "x") if labels else ("y", "x", "c"))
 
 
 def _pixels(folder: Path) -> int:
     try:
-        return int(zarr.open_array(read_image(folder).paths[0], mode="r").size)
-    except DAMAGE:
+        return int(open_array(read_image(folder).paths[0]).size)
+    except Exception:  # one that is damaged is none
         return 0
 
 

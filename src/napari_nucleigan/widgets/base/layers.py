@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from napari_nucleigan.base.pixels import mpp_of
 from napari_nucleigan.labels.regions import looks_like_labels
 
 if TYPE_CHECKING:
@@ -161,7 +162,8 @@ def layer_mpp(layer: Image) -> float | None:
     Returns
     -------
     float or None
-        Geometric mean of both directions; None where the units are pixels or no length.
+        Of both directions, as `napari_nucleigan.base.pixels.mpp_of` joins them; None where the units are pixels or no
+        length.
     """
     values = []
     for axis in _plane(layer):
@@ -169,8 +171,7 @@ def layer_mpp(layer: Image) -> float | None:
         if not quantity.check("[length]"):
             return None
         values.append(abs(float(quantity.to("micrometer").magnitude)))
-    # 7 digits: scales that went through other units come back as 0.2500000001.
-    return float(f"{np.sqrt(values[0] * values[1]):.7g}")
+    return mpp_of(*values)
 
 
 def layer_folder(layer: Image) -> str:

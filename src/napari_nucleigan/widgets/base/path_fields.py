@@ -9,8 +9,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QFileDialog, QLineEdit, QMessageBox, QPushButton, QWidget
 
 from napari_nucleigan.data.images.files import IMAGE_SUFFIXES
-from napari_nucleigan.data.slides import SCANNERS
-from napari_nucleigan.data.slides.openslide import SUFFIXES
+from napari_nucleigan.data.slides import SUFFIXES
 from napari_nucleigan.widgets.base.fields import menu_button, push_button, row, set_text, small_label
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.preferences import recall, remember
@@ -183,7 +182,7 @@ def images_button(
     """Make a button that asks for H&E images, or for a folder of them, and hands over what was chosen."""
 
     def ask_files() -> None:
-        patterns = " ".join(f"*{suffix}" for suffix in (*IMAGE_SUFFIXES, *SCANNERS, *SUFFIXES))
+        patterns = " ".join(f"*{suffix}" for suffix in (*IMAGE_SUFFIXES, *SUFFIXES))
         title, names = "Open H&E images", f"Images ({patterns});;All files (*)"
         if files := QFileDialog.getOpenFileNames(parent, title, recall("folder", ""), names)[0]:
             chosen(list(files))

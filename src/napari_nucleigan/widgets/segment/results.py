@@ -10,6 +10,7 @@ import numpy as np
 from qtpy.QtCore import Signal
 
 from napari_nucleigan.base.events import Note
+from napari_nucleigan.base.pixels import sides
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import (
     CONTOUR,
@@ -184,10 +185,10 @@ class Results:
         table = dict(result.segmentation.features)
         box = result.part.box
         if box is not None:
-            mpp = result.segmentation.mpp
-            for axis, offset in (("y", box[0]), ("x", box[2])):
+            lengths = sides(result.segmentation.mpp)
+            for axis, offset, length in zip("yx", (box[0], box[2]), lengths, strict=True):
                 table[f"centroid_{axis}_px"] = table[f"centroid_{axis}_px"] + offset
-                table[f"centroid_{axis}_um"] = table[f"centroid_{axis}_um"] + offset * mpp
+                table[f"centroid_{axis}_um"] = table[f"centroid_{axis}_um"] + offset * length
         # napari finds the row of a label by a column of this name.
         table = {"index": table.pop("label"), **table}
         result.labels.features = table

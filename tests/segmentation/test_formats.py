@@ -69,7 +69,10 @@ def test_the_pyramid_holds_the_same_labels(folder: Path, labels: np.ndarray) -> 
     assert len(image["datasets"]) == 2
     for number, entry in enumerate(image["datasets"]):
         step = 2**number
-        assert entry["coordinateTransformations"] == [{"type": "scale", "scale": [0.25 * step] * 2}]
+        assert entry["coordinateTransformations"] == [
+            {"type": "scale", "scale": [0.25 * step] * 2},
+            {"type": "translation", "translation": [0, 0]},
+        ]
         assert np.array_equal(group[entry["path"]][:], labels[::step, ::step])
     assert group.attrs["nucleigan"]["nuclei"] == labels.max()
     assert group.attrs["nucleigan"]["provenance"]["model"] == "oracle"

@@ -18,7 +18,7 @@ from napari_nucleigan.data.images.files import HEImage
 from napari_nucleigan.masks.encoding import decode, encode
 from napari_nucleigan.segmentation import Segmentation, SegmentSettings, refilter, segment
 from napari_nucleigan.segmentation import image as core
-from oracle import Contextual, Noisy, Oracle, alike, f1, model, picture, scatter
+from oracle import SIGNS, Contextual, Noisy, Oracle, alike, f1, model, picture, scatter
 
 if TYPE_CHECKING:
     from napari_nucleigan.models import Model
@@ -190,7 +190,7 @@ class TestStains:
         card = {"stain": stains.REFERENCE.to_json()}
         many = _segment(HEImage(pixels, 0.25), model(**card), tile=64)
         one = _segment(HEImage(pixels, 0.25), model(**card), tile=2048)
-        seen = (np.asarray(one.field, float) + 1) * 127.5
+        seen = (np.asarray(one.field, float) * SIGNS.numpy() + 1) * 127.5
         fit = stains.fit(pixels, "vahadane")
         expected = np.moveaxis(stains.normalize(pixels, stains.REFERENCE, fit), -1, 0)
         tissue = np.s_[:, :, :256]
@@ -200,7 +200,8 @@ class TestStains:
     def test_a_model_that_does_not_ask_gets_the_image_as_it_is(self, tiny_he: object) -> None:
         rgb, _ = tiny_he(256, 256, 60)
         plain = _segment(HEImage(rgb, 0.25))
-        np.testing.assert_allclose((plain.field.astype(float) + 1) * 127.5, np.moveaxis(rgb, -1, 0), atol=0.2)
+        seen = (plain.field.astype(float) * SIGNS.numpy() + 1) * 127.5
+        np.testing.assert_allclose(seen, np.moveaxis(rgb, -1, 0), atol=0.2)
         for method in ("vahadane", "reinhard"):
             painted = _segment(HEImage(rgb, 0.25), normalize=method)
             assert not np.array_equal(painted.field, plain.field)

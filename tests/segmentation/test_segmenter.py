@@ -12,7 +12,7 @@ from napari_nucleigan.data.images.files import HEImage
 from napari_nucleigan.models import DEFAULT_SEGMENTER, load_model
 from napari_nucleigan.segmentation import SegmentSettings, segment
 from napari_nucleigan.segmentation.segmenter import Predictor, Segmenter, is_blank
-from oracle import Contextual, Oracle
+from oracle import SIGNS, Contextual, Oracle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +42,7 @@ def _windows(*shapes: tuple[int, int]) -> list[np.ndarray]:
 
 
 def _field(window: np.ndarray) -> np.ndarray:
-    return np.moveaxis(window, -1, 0) / 127.5 - 1
+    return (np.moveaxis(window, -1, 0) / 127.5 - 1) * SIGNS.numpy()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (31, 33), (64, 64), (100, 257)])

@@ -17,14 +17,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+# The contours are shown inverted: else the background would be black, which is no tissue.
+SIGNS = torch.tensor([1.0, -1.0, 1.0]).view(3, 1, 1)
+
+
 class Oracle(Generator):
-    """Returns its input: an image that shows an encoded field is its own answer."""
+    """Returns what its input shows: an image of an encoded field is its own answer."""
 
     stride = 32
     halo = 128
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return images
+        return images * SIGNS
 
 
 class Noisy(Oracle):
@@ -32,7 +36,7 @@ class Noisy(Oracle):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         random = torch.Generator().manual_seed(int(images.double().sum().abs() * 1000) % 2**31)
-        return images + 0.04 * (2 * torch.rand(images.shape, generator=random) - 1)
+        return super().forward(images) + 0.04 * (2 * torch.rand(images.shape, generator=random) - 1)
 
 
 class Contextual(Oracle):
@@ -40,6 +44,7 @@ class Contextual(Oracle):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         functional = torch.nn.functional
+        images = super().forward(images)
         near = functional.avg_pool2d(images, 5, stride=1, padding=2)
         far = functional.interpolate(functional.avg_pool2d(images, 32), scale_factor=32, mode="bilinear")
         return 0.8 * images + 0.15 * near + 0.05 * far
@@ -54,7 +59,7 @@ def model(network: Generator | None = None, **card: object) -> Model:
 
 def picture(labels: NDArray[np.int32], mpp: float | None = 0.25) -> HEImage:
     """Make an image that shows the encoded field of labels."""
-    field = np.rint((np.moveaxis(encode(labels), 0, -1) + 1) * 127.5)
+    field = np.rint((np.moveaxis(encode(labels) * SIGNS.numpy(), 0, -1) + 1) * 127.5)
     return HEImage(np.ascontiguousarray(field.astype(np.uint8)), mpp, "picture")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from napari_nucleigan.base.errors import OutputError
 from napari_nucleigan.base.events import Job, Progress
 from napari_nucleigan.base.files import atomic_folder, atomic_write, output_error, refuse_foreign, says_so
+from napari_nucleigan.base.pixels import mpp_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -180,7 +181,7 @@ def _write_pyramid(path: Path, found: SlideNuclei) -> Iterator[float]:
 
     extra = {"provenance": found.provenance, "nuclei": int(found.numbers.size)}
     with atomic_folder(path, is_own_pyramid) as folder:
-        pyramid = LabelPyramid(folder, found.view.shape, found.pixel, extra)
+        pyramid = LabelPyramid(folder, found.view.shape, found.pixel, extra, found.place)
         for count, chunk in enumerate(pyramid.chunks):
             pyramid.write(chunk[0], chunk[2], found.paint(*chunk))
             if count % 16 == 0:
@@ -239,7 +240,7 @@ def _write_slide_labels(path: Path, found: SlideNuclei) -> tuple[()]:
             predictor=True,
             software=SOFTWARE,
             metadata=None,
-            **density_tags(float(np.sqrt(found.pixel[0] * found.pixel[1]))),
+            **density_tags(mpp_of(*found.pixel)),
         )
     return ()
 

@@ -18,6 +18,7 @@ from napari_nucleigan.networks.network_runner import network_errors
 from napari_nucleigan.segmentation.instances import Mosaic, decode_tile
 from napari_nucleigan.segmentation.segmenter import Decoding, Segmenter, normalized
 from napari_nucleigan.segmentation.settings import SegmentSettings
+from napari_nucleigan.segmentation.surround import as_glass, note
 from napari_nucleigan.tiling import Scale, batches, plan_tiles, resize_image, resize_labels
 
 if TYPE_CHECKING:
@@ -167,11 +168,14 @@ def _segment(image: HEImage, settings: SegmentSettings, model: Model) -> Job[Seg
         raise MemoryError  # which is said as where it really runs out
     if scale.resamples:
         notes.append(Note(f"Resampled from {mpp:.4g} to the model's {card.mpp:g} microns per pixel."))
-    fits = segmenter.fit_stains(image.pixels)
+    lit, black = as_glass(image.pixels, mpp)
+    if black:
+        notes.append(Note(note("picture", black), "warning"))
+    fits = segmenter.fit_stains(lit)
     notes += [Note(text, "warning") for text in (fits[0].notes if fits else ())]
     notes += predictor.notes()
     yield from notes
-    pixels = resize_image(image.pixels, scale.model_shape)
+    pixels = resize_image(lit, scale.model_shape)
     shape = scale.model_shape
     tiles = segmenter.tiles(shape, settings.tile or (1024 if predictor.on_cpu else 2048))
     kept = shape[0] * shape[1] <= KEPT_PIXELS
@@ -186,9 +190,9 @@ def _segment(image: HEImage, settings: SegmentSettings, model: Model) -> Job[Seg
                 mosaic.add(decode_tile(part, tile, decoding.arguments))
             else:
                 field[:, *tile.core.slices] = part[:, *tile.core.within(tile.window)]
-        for note in predictor.notes():
-            notes.append(note)
-            yield note
+        for said in predictor.notes():
+            notes.append(said)
+            yield said
         done += len(group)
         left = (time.perf_counter() - begun) / done * (len(tiles) - done)
         yield Progress(done, len(tiles), "segmenting", left)
@@ -197,9 +201,9 @@ def _segment(image: HEImage, settings: SegmentSettings, model: Model) -> Job[Seg
     yield Progress(len(tiles), len(tiles), "measuring nuclei")
     features = measure(labels, image.pixels, mpp)
     seconds = time.perf_counter() - started
-    said = (*image.notes, *(note.text for note in notes))
+    texts = (*image.notes, *(one.text for one in notes))
     provenance = segmenter.provenance(mpp, seconds)
-    return Segmentation(labels, features, field, mpp, settings, provenance, said, seconds, image, card)
+    return Segmentation(labels, features, field, mpp, settings, provenance, texts, seconds, image, card)
 
 
 def _cut_kept(field: NDArray[np.float16], decoding: Decoding) -> Job[NDArray[np.int32]]:

@@ -17,7 +17,7 @@ from napari_nucleigan.masks.encoding import PROMINENCE, THRESHOLD, decode
 from napari_nucleigan.masks.splitting import GRID
 from napari_nucleigan.networks.network_runner import NetworkRunner, network_errors
 from napari_nucleigan.segmentation.instances import renumbered
-from napari_nucleigan.segmentation.settings import SegmentSettings
+from napari_nucleigan.segmentation.settings import LARGEST_AREA, SegmentSettings
 from napari_nucleigan.tiling import Scale, plan_tiles, resize_image, resize_labels
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Decoding:
         return cls(
             arguments,
             chosen(settings.min_area, "min_area_um2", 0.0),
-            chosen(settings.max_area, "max_area_um2", np.inf),
+            chosen(settings.max_area, "max_area_um2", LARGEST_AREA),
             int(chosen(settings.tta, "views", 1)),
         )
 

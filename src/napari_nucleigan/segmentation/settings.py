@@ -24,6 +24,9 @@ Arithmetic = Annotated[
         description="Arithmetic of the network; 'auto' takes bfloat16 where the device computes in it.",
     ),
 ]
+LARGEST_AREA = 2000.0
+"""Square microns that a nucleus has at most, where nothing else is said: six times those of the largest at hand."""
+
 Normalize = Literal["model", "none", "vahadane", "macenko", "reinhard"]
 TTA = (1, 2, 4, 8)
 """Numbers of views of an image that the network can be averaged over: test-time augmentation."""
@@ -69,7 +72,8 @@ class SegmentSettings(Settings):
         None,
         title="Largest",
         gt=0,
-        description="Nuclei of more area, in square microns, are left out. By default no limit.",
+        description="Nuclei of more area, in square microns, are left out. By default what the model asks for, "
+        f"or {LARGEST_AREA:g}.",
     )
     mpp: float | None = Field(
         None,

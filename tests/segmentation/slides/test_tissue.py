@@ -71,3 +71,19 @@ def test_samples_show_the_stains_of_the_tissue() -> None:
     assert (samples.min(axis=2) < 220).mean() > 0.3
     assert np.array_equal(samples, tissue_samples(some, find_tissue(some, 1.0), 1.0))
     assert stains.fit(samples, "reinhard").method == "reinhard"
+
+
+def test_black_around_the_scan_is_no_tissue() -> None:
+    light = slide()
+    pixels = np.asarray(light.levels[0])
+    framed = np.zeros((1400, 2400, 3), np.uint8)
+    framed[200:1224, 150:2198] = pixels
+    found = find_tissue(Slide("s", Path("s"), (framed,), 1.0), 1.0)
+    assert found.meets(200 + 256, 200 + 512, 150 + 512, 150 + 1024)
+    assert not found.meets(0, 150, 0, 2400)
+    assert not found.meets(0, 1400, 2300, 2400)
+    assert found.black == pytest.approx(1 - pixels.size / framed.size, abs=0.03)
+    assert "black without texture" in found.notes[0]
+    assert find_tissue(light, 1.0).notes == ()
+    samples = tissue_samples(Slide("s", Path("s"), (framed,), 1.0), found, 1.0)
+    assert (samples.max(axis=2) <= 40).mean() < 0.02

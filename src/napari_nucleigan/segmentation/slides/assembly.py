@@ -12,6 +12,7 @@ import numpy as np
 from napari_nucleigan.base.errors import OutputError
 from napari_nucleigan.base.events import Painted
 from napari_nucleigan.base.files import make_folder, write_bytes
+from napari_nucleigan.base.pixels import sides
 from napari_nucleigan.base.reading import reading
 from napari_nucleigan.segmentation.instances import Instances, Mosaic, stamp
 from napari_nucleigan.tiling import Box
@@ -266,7 +267,14 @@ class SlideNuclei:
     @property
     def pixel(self) -> tuple[float, float]:
         """Microns that a pixel at the model's scale is high and wide."""
-        return self.mpp * self.view.factors[0], self.mpp * self.view.factors[1]
+        height, width = sides(self.mpp)
+        return height * self.view.factors[0], width * self.view.factors[1]
+
+    @property
+    def place(self) -> tuple[float, float]:
+        """Microns from the middle of the slide's first pixel to that of the first at the model's scale."""
+        height, width = ((inner - outer) / 2 for inner, outer in zip(self.pixel, sides(self.mpp), strict=True))
+        return height, width
 
     def paint(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.uint32]:
         """Draw a part of the labels, in pixels at the model's scale."""
@@ -282,8 +290,8 @@ class SlideNuclei:
 
     def density(self) -> NDArray[np.float32]:
         """Count nuclei per square millimetre in squares of `DENSITY_PIXEL` microns."""
-        height, width = self.view.slide.shape
-        shape = (int(np.ceil(height * self.mpp / DENSITY_PIXEL)), int(np.ceil(width * self.mpp / DENSITY_PIXEL)))
+        height, width = (length * side for length, side in zip(self.view.slide.shape, sides(self.mpp), strict=True))
+        shape = int(np.ceil(height / DENSITY_PIXEL)), int(np.ceil(width / DENSITY_PIXEL))
         count = np.zeros(shape, np.float32)
         for table in self.tables():
             rows, columns = (
@@ -292,11 +300,11 @@ class SlideNuclei:
             )
             np.add.at(count, (rows, columns), 1)
         # Squares at the lower and right border are smaller.
-        sides = [
-            np.minimum(DENSITY_PIXEL, length * self.mpp - DENSITY_PIXEL * np.arange(inner))
+        lengths = [
+            np.minimum(DENSITY_PIXEL, length - DENSITY_PIXEL * np.arange(inner))
             for length, inner in zip((height, width), shape, strict=True)
         ]
-        found: NDArray[np.float32] = (count / (np.outer(*sides) / 1e6)).astype(np.float32)
+        found: NDArray[np.float32] = (count / (np.outer(*lengths) / 1e6)).astype(np.float32)
         return found
 
 

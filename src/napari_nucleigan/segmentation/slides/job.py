@@ -16,6 +16,7 @@ from napari_nucleigan.base.errors import OutputError, explain
 from napari_nucleigan.base.events import Job, Note, Progress
 from napari_nucleigan.base.files import make_folder, write_text
 from napari_nucleigan.base.locks import FileLock
+from napari_nucleigan.base.pixels import sides
 from napari_nucleigan.base.version import __version__
 from napari_nucleigan.models import load_model
 from napari_nucleigan.segmentation.file_plan import plan_outputs
@@ -214,6 +215,7 @@ class _SlideJob:
             yield from self._say(note.text, level=note.level)
         yield Progress(0, 1, "looking for tissue")
         tissue = find_tissue(self.slide, mpp)
+        yield from self._say(*tissue.notes, level="warning")
         stains = yield from self._stains(tissue, mpp)
         request = SlideRequest(
             self.slide.path.absolute(), self.model.path, self.model.card.sha256, self.settings, mpp, stains, self.region
@@ -322,7 +324,8 @@ class _SlideJob:
     def _picture(self, work: Path, worker: TileWorker, mpp: float) -> LabelPyramid:
         from napari_nucleigan.data.slides.label_pyramids import LabelPyramid
 
-        scale = mpp * worker.view.factors[0], mpp * worker.view.factors[1]
+        height, width = sides(mpp)
+        scale = height * worker.view.factors[0], width * worker.view.factors[1]
         return LabelPyramid(work / "live.ome.zarr", worker.view.shape, scale, {})
 
     def _equipment(self, executor: executors.TileExecutor) -> Job[Any]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from napari_nucleigan.segmentation.surround import as_glass, black_surround, note
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -38,10 +40,18 @@ class TissueMask:
         True on tissue.
     shape : (int, int)
         Height and width of the slide in pixels, all of which the mask covers.
+    black : float
+        Share of the slide that is black without texture.
     """
 
     mask: NDArray[np.bool_]
     shape: tuple[int, int]
+    black: float = 0.0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know."""
+        return (note("slide", self.black),) if self.black else ()
 
     @property
     def share(self) -> float:
@@ -70,7 +80,7 @@ def find_tissue(slide: Slide, mpp: float) -> TissueMask:
     Returns
     -------
     TissueMask
-        Generous: what is left out is empty glass.
+        Generous: what is left out is empty glass, and black without texture.
     """
     small = _level(slide, mpp, PIXEL)
     # The glass is as bright as the brightest part of the slide, colour by colour.
@@ -78,7 +88,11 @@ def find_tissue(slide: Slide, mpp: float) -> TissueMask:
     density = np.log(glass / np.maximum(small, 1)).max(axis=2)
     smooth = ndimage.uniform_filter(density.astype(np.float32), 3)
     mask = (smooth > ABSORBS) | (density > 4 * ABSORBS)
-    return TissueMask(ndimage.binary_dilation(mask, iterations=REACH), slide.shape)
+    black = black_surround(small, PIXEL)
+    if black is not None:
+        mask &= ~black
+    share = 0.0 if black is None else float(black.mean())
+    return TissueMask(ndimage.binary_dilation(mask, iterations=REACH), slide.shape, share)
 
 
 def tissue_samples(slide: Slide, tissue: TissueMask, mpp: float, seed: int = 0) -> NDArray[np.uint8]:
@@ -111,7 +125,8 @@ def tissue_samples(slide: Slide, tissue: TissueMask, mpp: float, seed: int = 0) 
     for row, column in zip(rows[chosen], columns[chosen], strict=True):
         top = min(int(row * height / tissue.mask.shape[0]), height - side_y)
         left = min(int(column * width / tissue.mask.shape[1]), width - side_x)
-        squares.append(slide.region((top, top + side_y, left, left + side_x), number))
+        square = slide.region((top, top + side_y, left, left + side_x), number)
+        squares.append(as_glass(square, slide.downsamples[number] * mpp)[0])
     return np.concatenate(squares)
 
 

@@ -17,8 +17,10 @@ from scipy import ndimage
 
 from napari_nucleigan.base.devices import kept_memory
 from napari_nucleigan.base.errors import DeviceError, ImageError, NucleiganError
+from napari_nucleigan.base.pixels import sides
 from napari_nucleigan.segmentation.instances import Instances, inside, owned, renumbered
 from napari_nucleigan.segmentation.segmenter import Segmenter, normalized
+from napari_nucleigan.segmentation.surround import as_glass
 from napari_nucleigan.tiling import Scale
 
 if TYPE_CHECKING:
@@ -217,6 +219,7 @@ class TileWorker:
         # Area of a pixel here in square microns, and in pixels of the slide.
         self._area = request.mpp**2 * self.view.factors[0] * self.view.factors[1]
         self._mpp = float(np.sqrt(self._area))
+        self._slide_mpp = request.mpp
 
     def equipment(self) -> Equipment:
         """Tell what it computes with."""
@@ -246,7 +249,7 @@ class TileWorker:
 
     def _read(self, tile: Tile) -> NDArray[np.uint8]:
         try:
-            return self.view.read(tile.window)
+            return as_glass(self.view.read(tile.window), self._mpp)[0]
         except NucleiganError:
             raise
         except Exception as error:  # whatever the decoder of a damaged file says
@@ -258,7 +261,7 @@ class TileWorker:
         labels = self._wanted(self.segmenter.decoding.labels(field), tile)
         table = measure(labels, window, self._mpp)
         del table["label"]
-        return Instances.of(labels, tile.window, None, on_slide(table, tile, self.view.factors, self._mpp))
+        return Instances.of(labels, tile.window, None, on_slide(table, tile, self.view.factors, self._slide_mpp))
 
     def _wanted(self, labels: NDArray[np.int32], tile: Tile) -> NDArray[np.int32]:
         """Keep the nuclei that belong to the tile, are neither too small nor too large, and lie in the region."""
@@ -294,7 +297,7 @@ def on_slide(
     factors : (float, float)
         Pixels of the slide that a pixel of the window is high and wide.
     mpp : float
-        Microns per pixel of the window.
+        Microns per pixel of the slide.
 
     Returns
     -------
@@ -309,11 +312,12 @@ def on_slide(
             continue
         elif name.endswith("_px"):
             found[name] = values * length
-    for axis, start, factor in (("y", tile.window.top, factors[0]), ("x", tile.window.left, factors[1])):
+    starts = tile.window.top, tile.window.left
+    for axis, start, factor, side in zip("yx", starts, factors, sides(mpp), strict=True):
         # The centre of the first pixel is (0, 0), there and here.
         centre = (table[f"centroid_{axis}_px"] + start + 0.5) * factor - 0.5
         found[f"centroid_{axis}_px"] = centre
-        found[f"centroid_{axis}_um"] = centre * (mpp / length)
+        found[f"centroid_{axis}_um"] = centre * side
     return found
 
 

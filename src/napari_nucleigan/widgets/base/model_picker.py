@@ -17,6 +17,7 @@ from napari_nucleigan.base.settings import field_facts
 from napari_nucleigan.masks.encoding import PROMINENCE, THRESHOLD
 from napari_nucleigan.models import DEFAULT_SEGMENTER, ModelFile, list_models, read_card
 from napari_nucleigan.segmentation import SegmentSettings
+from napari_nucleigan.segmentation.settings import LARGEST_AREA
 from napari_nucleigan.widgets.base.fields import (
     Form,
     add_row,
@@ -331,7 +332,7 @@ class MethodForm(Form):
         self.threshold = self.add("Threshold", slider(THRESHOLD, TIPS["threshold"]), call=moved)
         self.prominence = self.add("Prominence", slider(PROMINENCE, TIPS["prominence"]), call=moved)
         smallest = spin(10_000.0, 5.0, 1, "no limit", " µm²", TIPS["min_area"])
-        largest = spin(100_000.0, 50.0, 1, "no limit", " µm²", TIPS["max_area"])
+        largest = spin(100_000.0, 50.0, 1, f"{LARGEST_AREA:g} µm²", " µm²", TIPS["max_area"])
         self.min_area = self.add("Smallest", smallest, call=moved)
         self.max_area = self.add("Largest", largest, call=moved)
 
@@ -370,5 +371,5 @@ class MethodForm(Form):
                 self.threshold.setValue(float(card.decode.get("threshold", THRESHOLD)))
                 self.prominence.setValue(float(card.decode.get("prominence", PROMINENCE)))
                 self.min_area.setValue(float(card.decode.get("min_area_um2", 0.0)))
-                self.max_area.setValue(float(card.decode.get("max_area_um2", 0.0)))
+                self.max_area.setValue(float(card.decode.get("max_area_um2", LARGEST_AREA)))
         self.changed.emit()

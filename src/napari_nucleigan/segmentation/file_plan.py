@@ -138,7 +138,9 @@ def plan_outputs(name: str, out: str | Path, formats: Sequence[str] = ()) -> tup
 
 def slide_name(path: Path) -> str:
     """Return the name of a slide, as its results have it."""
-    return path.name if path.is_dir() and path.suffix != ".zarr" else path.stem.removesuffix(".ome")
+    # Numbers of DICOM have points in them.
+    whole = path.suffix[1:].isdecimal() or (path.is_dir() and path.suffix != ".zarr")
+    return path.name if whole else path.stem.removesuffix(".ome")
 
 
 def results_folder(inputs: Sequence[str | Path], out: str | Path) -> Path | None:

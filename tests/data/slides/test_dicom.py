@@ -10,6 +10,7 @@ from napari_nucleigan.base.errors import ImageError
 from napari_nucleigan.contributions.readers import get_reader
 from napari_nucleigan.data.slides import is_slide, list_slides, open_slide
 from napari_nucleigan.data.slides.dicom import series
+from napari_nucleigan.segmentation.file_plan import slide_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,6 +61,11 @@ class TestOpen:
         with open_slide(write_dicom(tmp_path / "a.dcm", rgb)) as slide:
             assert (slide.name, slide.shape, slide.mpp) == ("a", (150, 200), 0.5)
             assert np.array_equal(slide.region((0, 150, 0, 200)), rgb)
+
+    def test_a_name_of_numbers_is_kept_whole(self, tmp_path: Path, rgb: np.ndarray) -> None:
+        path = write_dicom(tmp_path / "1.2.840.77", rgb)
+        with open_slide(path) as slide:
+            assert slide.name == slide_name(path) == "1.2.840.77"
 
     def test_a_folder_of_one_slide_is_that_slide(self, tmp_path: Path, rgb: np.ndarray) -> None:
         first = write_dicom(tmp_path / "DCM_0", rgb)

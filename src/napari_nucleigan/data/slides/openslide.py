@@ -101,7 +101,9 @@ def open_with_openslide(path: Path) -> Slide:
         mpp, said = _resolution(slide.properties)
         if levels[0].shape[:2] != slide.dimensions[::-1]:
             notes = (*notes, "The slide was cut to the part that was scanned, as QuPath does.")
-        return Slide(path.stem, path, levels, mpp, associated, (*notes, *said), slide.close)
+        # Numbers of DICOM have points in them.
+        name = path.name if path.suffix[1:].isdecimal() else path.stem
+        return Slide(name, path, levels, mpp, associated, (*notes, *said), slide.close)
 
 
 def _resolution(properties: Any) -> PixelSize:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from napari_nucleigan.base.errors import ImageError
+from napari_nucleigan.base.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -92,7 +93,7 @@ class Level(ABC):
         except Exception as error:  # decoders raise errors of many kinds
             raise ImageError(
                 f"{self.file} cannot be read in rows {box[0]} to {box[1]}, columns {box[2]} to {box[3]} of its "
-                f"{self.shape[1]} x {self.shape[0]} pixels: it is damaged there ({error}). Copy it again."
+                f"{self.shape[1]} x {self.shape[0]} pixels: it is damaged there ({printable(error)}). Copy it again."
             ) from error
 
     def __getitem__(self, parts: Any) -> npt.NDArray[Any]:

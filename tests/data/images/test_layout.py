@@ -182,6 +182,9 @@ def write_packed_palette(path: Path, indices: np.ndarray, bits: int, table: np.n
 def test_ycbcr_without_jpeg(tmp_path: Path, rgb: np.ndarray, compression: str | None) -> None:
     Image.fromarray(rgb).convert("YCbCr").save(tmp_path / "a.tif", compression=compression)
     assert not is_slide(tmp_path / "a.tif")
+    pytest.importorskip("openslide")
+    with pytest.raises(ImageError, match=r"a\.tif: it stores its colours as YCbCr, which is not read"):
+        open_slide(tmp_path / "a.tif")
     pixels = read_image(tmp_path / "a.tif").pixels
     assert np.abs(pixels - shown(tmp_path / "a.tif")).max() <= 3
     assert np.abs(pixels.astype(int) - rgb).mean() < 3

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from napari_nucleigan.base.errors import ImageError
-from napari_nucleigan.base.reading import check_regular, reading
+from napari_nucleigan.base.reading import FileFault, check_regular, reading
 from napari_nucleigan.data.slides.slide import Slide
 
 __all__ = ["EAGER_PIXELS", "SCANNERS", "SUFFIXES", "Slide", "is_slide", "list_slides", "open_slide"]
@@ -103,6 +103,10 @@ def open_slide(path: str | Path) -> Slide:
         file = dicom.slide_of(path)
         return openslide.open_with_openslide(file) if file else tile_folders.open_mosaic(path)
     if tiff.is_tiff(path):
-        with suppress(tiff.OpenslideNeeded):
+        try:
             return tiff.open_tiff(path)
+        except tiff.OpenslideNeeded as needed:
+            if not openslide.may_open(path):
+                with reading(path, ImageError):
+                    raise FileFault(f"{needed}, which is not read; save it as an RGB TIFF") from None
     return openslide.open_with_openslide(path)

@@ -9,8 +9,14 @@ import pytest
 import zarr
 
 from napari_nucleigan.base.errors import LabelsError
+from napari_nucleigan.base.pixels import sides
 from napari_nucleigan.data.slides import open_slide
-from napari_nucleigan.data.slides.label_pyramids import is_label_pyramid, label_folders, open_label_pyramid
+from napari_nucleigan.data.slides.label_pyramids import (
+    LabelPyramid,
+    is_label_pyramid,
+    label_folders,
+    open_label_pyramid,
+)
 from slide_files import halved, write_label_zarr, write_labels_of, write_zarr
 
 if TYPE_CHECKING:
@@ -152,3 +158,13 @@ def test_the_tests_write_what_ome_zarr_reads(tmp_path: Path, labels: np.ndarray,
         assert [level.shape[-2:] for level in node.data] == [(300, 420), (150, 210), (75, 105)]
         last = node.metadata["coordinateTransformations"][-1]
         assert last[0]["scale"][-2:] == [1.0, 1.0]
+
+
+def test_a_pyramid_says_where_it_lies(tmp_path: Path, labels: np.ndarray) -> None:
+    pyramid = LabelPyramid(tmp_path / "a.ome.zarr", (300, 420), (0.5, 0.25), {}, (0.125, -0.0625))
+    pyramid.write(0, 0, labels)
+    found = open_label_pyramid(tmp_path / "a.ome.zarr")
+    assert found.mpp is not None
+    assert sides(found.mpp) == (0.5, 0.25)
+    assert found.offset == pytest.approx((0.125, -0.0625))
+    assert np.array_equal(found.planes[0][:], labels)

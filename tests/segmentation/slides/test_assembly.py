@@ -10,11 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_nucleigan.base.errors import OutputError
+from napari_nucleigan.base.pixels import mpp_of, sides
 from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.segmentation.instances import Instances, Mosaic, decode_tile
-from napari_nucleigan.segmentation.slides.assembly import Assembly, TileStore
+from napari_nucleigan.segmentation.slides.assembly import Assembly, SlideNuclei, TileStore
+from napari_nucleigan.segmentation.slides.worker import ModelView
 from napari_nucleigan.tiling import Box, Tile, plan_tiles
 from oracle import scatter
+from slide_pictures import slide_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -165,3 +168,14 @@ def test_a_place_that_refuses_is_said(tmp_path: Path) -> None:
     (tmp_path / "tiles").write_text("in the way")
     with pytest.raises(OutputError, match="a file of that name is in the way"):
         TileStore(tmp_path / "tiles")
+
+
+@pytest.mark.parametrize("mpp", [0.25, 0.5, 0.125, mpp_of(0.5, 0.125)])
+def test_labels_lie_where_the_slide_does(mpp: float) -> None:
+    view = ModelView(slide_of(scatter((200, 240)), mpp), mpp, 0.25)
+    found = SlideNuclei(view, Assembly([Tile(Box.of((1, 1)), Box.of((1, 1)))], lambda _: None), mpp, {})
+    for length, place, side, inner in zip(found.pixel, found.place, sides(mpp), (200, 240), strict=True):
+        # The corner of the first pixel is that of the slide, and the last corner too.
+        assert place - length / 2 == pytest.approx(-side / 2)
+        count = view.shape[0] if inner == 200 else view.shape[1]
+        assert place + (count - 0.5) * length == pytest.approx((inner - 0.5) * side)

@@ -98,7 +98,8 @@ class Decoding:
             "threshold": self.arguments["threshold"],
             "prominence": self.arguments["prominence"],
             "min_area": self.min_area,
-            "max_area": self.max_area if np.isfinite(self.max_area) else None,
+            # None for the usual limit, as for none in 0.1.0, whose results are gone on with.
+            "max_area": self.max_area if np.isfinite(self.max_area) and self.max_area != LARGEST_AREA else None,
             "views": self.tta,
         }
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from qtpy.QtWidgets import QScrollArea
 
 from screenshots import FOLDER, WINDOW, fail, own_settings, save, settle, wait_for, write
 
@@ -101,8 +102,9 @@ def correct(viewer: Viewer, widget: Any, layer: Labels, truth: np.ndarray) -> No
     corners = [(TOP, LEFT), (TOP, LEFT + SIDE), (TOP + SIDE, LEFT + SIDE), (TOP + SIDE, LEFT)]
     viewer.layers.selection.active.add_rectangles(np.array(corners) - 0.5)
     settle(0.5)
-    for scroll in widget.findChildren(type(widget.layout().itemAt(0).widget())):
-        scroll.ensureWidgetVisible(panel)
+    for scroll in widget.findChildren(QScrollArea):
+        if scroll.isAncestorOf(panel):
+            scroll.ensureWidgetVisible(panel)
     viewer.scene.camera.center = tuple(MPP * (start + SIDE / 2) for start in (TOP, LEFT))
     viewer.scene.camera.zoom *= 1.8
 

@@ -19,7 +19,11 @@ SOURCE = REPOSITORY / "src" / "napari_nucleigan"
 PROJECT: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
 LICENSED = ("weights", "_sample_data", "organs")
 # Needed without being imported by name.
-UNSEEN = {"pillow": "scikit-image saves with it", "pooch": "scikit-image fetches its sample images with it"}
+UNSEEN = {
+    "numcodecs": "zarr decodes with it, and its older versions run pickles",
+    "pillow": "scikit-image saves with it",
+    "pooch": "scikit-image fetches its sample images with it",
+}
 # The distribution that brings a module, where it is not installed everywhere, or others bring parts of it too.
 BRINGS = {"torchvision": "torchvision", "bioimageio": "bioimageio.spec"}
 

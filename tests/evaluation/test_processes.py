@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -28,30 +27,21 @@ def comparisons(many):
     return [PairTask(FilePair(name, truth / "labels" / f"{name}.tif", pred / f"{name}.tif")) for name in names]
 
 
-@pytest.fixture
-def stuck(tmp_path):
-    """A comparison that never ends: it waits for what nobody writes."""
-    if not hasattr(os, "mkfifo"):
-        pytest.skip("needs named pipes")
-    os.mkfifo(tmp_path / "pipe.tif")
-    return PairTask(FilePair("stuck", tmp_path / "pipe.tif", tmp_path / "pipe.tif"))
-
-
 def workers_of():
     # What other tests of this process have started may be dead and not yet waited for.
     living = (child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE)
     return [child for child in living if "napari_nucleigan.evaluation.processes" in child.cmdline()]
 
 
-def wait_for_reader(pipe, seconds=60):
-    """Wait until a process reads a pipe, and keep it waiting for more."""
+def suspended(count, seconds=60):
+    """Wait until so many processes are there, which load what they need, and let them do nothing more."""
     end = time.monotonic() + seconds
-    while True:
-        try:
-            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
-        except OSError:
-            assert time.monotonic() < end
-            time.sleep(0.05)
+    while len(children := workers_of()) < count:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    for child in children:
+        child.suspend()
+    return children
 
 
 def test_processes_find_the_same_to_the_last_bit(many):
@@ -72,31 +62,28 @@ def test_what_is_found_survives_the_way_between_processes(comparisons, tmp_path)
     assert found_from_json(found_to_json(failure)) == failure
 
 
-def test_to_close_it_ends_the_processes_at_once(comparisons, stuck):
-    job = in_processes([stuck, *comparisons], 2)
+def test_to_close_it_ends_the_processes_at_once(comparisons):
+    job = in_processes(comparisons, 2)
     assert next(job) is None
-    writer = wait_for_reader(stuck.pair.pred)
-    children = workers_of()
+    children = suspended(2)
     start = time.monotonic()
     job.close()
-    os.close(writer)
     assert time.monotonic() - start < 5
     assert children
     assert not any(child.is_running() for child in children)
 
 
-def test_a_process_that_dies_costs_one_pair(comparisons, stuck):
-    job = in_processes([stuck, *comparisons], 1)
-    assert next(job) is None
-    writer = wait_for_reader(stuck.pair.pred)
-    (child,) = workers_of()
+def test_a_process_that_dies_costs_one_pair(comparisons):
+    tasks = comparisons * 40
+    job = in_processes(tasks, 1)
+    outcomes = [next(outcome for outcome in job if outcome is not None)]
+    (child,) = suspended(1)
     child.kill()
-    found = dict(outcome for outcome in job if outcome is not None)
-    os.close(writer)
-    assert sorted(found) == list(range(9))
-    assert isinstance(found[0], Failure)
-    assert "was ended" in found[0].reason
-    assert [found[place].name for place in range(1, 9)] == [f"tile{place}" for place in range(8)]
+    outcomes += [outcome for outcome in job if outcome is not None]
+    assert sorted(place for place, _ in outcomes) == list(range(len(tasks)))
+    (lost,) = (found for _, found in outcomes if isinstance(found, Failure))
+    assert "was ended" in lost.reason
+    assert all(found.name == tasks[place].pair.name for place, found in outcomes)
 
 
 def test_processes_that_die_again_and_again_come_to_an_end(comparisons, monkeypatch):

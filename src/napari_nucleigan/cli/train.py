@@ -193,9 +193,11 @@ def ordered(run: Annotated[str, typer.Argument(help="Folder of the run, or - to 
     order = json.load(sys.stdin) if estimate else folder.order()
     if order is None:
         raise RunError(f"{run} holds no order.json, which says what is to be trained.")
-    if missing := [name for name in ("kind", "data", "device", "recipe") if name not in order]:
-        raise RunError(f"The order.json of {run} does not say what is to be trained ({missing[0]} is missing).")
     resume = not estimate and folder.exists
+    # A run that goes on has its recipe already.
+    needed = "kind", "data", "device", *(() if resume else ("recipe",))
+    if missing := [name for name in needed if name not in order]:
+        raise RunError(f"The order.json of {run} does not say what is to be trained ({missing[0]} is missing).")
     kind: type[SegmenterRecipe | SynthesizerRecipe]
     kind = SynthesizerRecipe if order["kind"] == "synthesizer" else SegmenterRecipe
     usual = str(kind.model_fields["name"].default)

@@ -250,8 +250,7 @@ def _dead_pid() -> int:
     [
         ("aji", [0.6, 0.7], ""),
         ("aji", [0.6, 0.5], "No step was better on the validation images than the model it started from (AJI 0.600)."),
-        ("train_aji", [0.6, 0.595], ""),  # as good as the same
-        ("train_aji", [0.6, 0.5], "It is worse than the model it started from (AJI 0.600, now 0.500"),
+        ("train_aji", [0.6, 0.5], ""),  # labels that were corrected are largely what the first model has found
     ],
 )
 def test_a_model_that_is_no_gain_over_its_start_is_said(

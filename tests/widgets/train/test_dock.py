@@ -152,7 +152,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("NUCLEIGAN_RUNS", str(folder))
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait for each other take minutes on a busy machine
     yield folder
-    for status in list_runs(folder):
+    for status in list_runs(folder) if folder.is_dir() else ():
         if status.state.alive:
             RunProcess(status.path).kill()
     reap()

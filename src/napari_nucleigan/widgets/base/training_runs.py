@@ -114,6 +114,8 @@ class _Watch:
                 yield Progress(0, 0, _WHAT)
                 if self.wake.wait(LOOK):
                     self.wake.clear()
+        except NucleiganError:
+            raise
         except Exception as error:
             _log.error("unexpected error while looking at training runs", exc_info=error)
             raise NucleiganError(f"The runs cannot be watched: {error}; open the widget again.") from error

@@ -247,3 +247,8 @@ def test_a_folder_of_somebody_else_is_never_replaced(tmp_path: Path) -> None:
     assert (names(tmp_path), names(target)) == (["x.zarr"], ["thesis.docx"])
     with pytest.raises(OutputError, match="not made by this program"), atomic_folder(target, is_ours) as made:
         raise AssertionError
+
+
+def test_text_that_is_none_is_written_as_escapes(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "caf\udce9")
+    assert (tmp_path / "a.txt").read_text("utf-8") == "caf\\udce9"

@@ -56,3 +56,8 @@ def test_csv_where_it_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "a.csv").mkdir()
     with pytest.raises(OutputError, match=r"a\.csv"):
         write_csv(tmp_path / "a.csv", ["a"], [])
+
+
+def test_names_that_are_no_text_are_written_as_escapes(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", ["name"], [["caf\udce9"]])
+    assert (tmp_path / "a.csv").read_text("utf-8") == "name\ncaf\\udce9\n"

@@ -259,8 +259,8 @@ def write_bytes(path: str | Path, content: bytes, *, flush: bool = True) -> None
 
 
 def write_text(path: str | Path, content: str, *, flush: bool = True) -> None:
-    """Write `content` as UTF-8 to `path`, whole or not at all."""
-    write_bytes(path, content.encode("utf-8"), flush=flush)
+    """Write `content` as UTF-8 to `path`, whole or not at all; what is no text, as in some names, as escapes."""
+    write_bytes(path, content.encode("utf-8", "backslashreplace"), flush=flush)
 
 
 def is_whole(path: Path) -> bool:

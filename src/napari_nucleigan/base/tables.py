@@ -87,7 +87,10 @@ def write_csv(path: str | Path, header: Iterable[str], rows: Iterable[Iterable[o
     OutputError
         If it cannot be written.
     """
-    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as handle:
+    with (
+        atomic_write(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as handle,
+    ):
         _write(handle, header, rows)
 
 

@@ -252,3 +252,15 @@ def test_a_folder_of_somebody_else_is_never_replaced(tmp_path: Path) -> None:
 def test_text_that_is_none_is_written_as_escapes(tmp_path: Path) -> None:
     write_text(tmp_path / "a.txt", "caf\udce9")
     assert (tmp_path / "a.txt").read_text("utf-8") == "caf\\udce9"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_or_a_device_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/null")
+    for name in ("pipe", "link"):
+        with pytest.raises(OutputError, match="a pipe or a device"):
+            write_text(tmp_path / name, "text")
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "link").is_symlink()
+    assert names(tmp_path) == ["link", "pipe"]

@@ -137,10 +137,11 @@ def atomic_write(path: str | Path, *, flush: bool = True) -> Iterator[Path]:
     Raises
     ------
     OutputError
-        If the system refuses the write.
+        If the system refuses the write, or what is there is a pipe or a device.
     """
     target = Path(path)
     sweep(make_folder(target.parent))
+    _refuse_special(target)
     temporary = aside(target)
     try:
         yield temporary
@@ -156,6 +157,12 @@ def atomic_write(path: str | Path, *, flush: bool = True) -> Iterator[Path]:
         # A folder that refuses writes refuses this too, and must not hide the error that says so.
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _refuse_special(target: Path) -> None:
+    # To rename onto a device is to remove it, if the user may.
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        raise OutputError(f"Cannot write {target}: it is a pipe or a device; give the name of a file.")
 
 
 @contextmanager
@@ -183,6 +190,7 @@ def atomic_folder(path: str | Path, is_ours: Callable[[Path], bool]) -> Iterator
     """
     target = Path(path)
     sweep(make_folder(target.parent))
+    _refuse_special(target)
     refuse_foreign(target, is_ours)
     temporary, former = aside(target), aside(target, "old")
     try:

@@ -63,6 +63,20 @@ def test_slices_as_numpy_does(plane: Remembering, parts: Any) -> None:
     assert np.array_equal(np.asarray(plane.lazy()[parts]), plane.values[parts])
 
 
+@pytest.mark.parametrize("shape", [(1 << 40, 1 << 40, 3), (0, 5), (500_000, 500_000)])
+def test_a_size_that_no_slide_has_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ImageError, match=f"it has {shape[1]} x {shape[0]} pixels"):
+        StridedLevel(_Sized(shape), 2)
+
+
+class _Sized(Level):
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__("a.zarr", shape, np.uint8, (256, 256))
+
+    def _read(self, box: Any) -> Any:
+        raise AssertionError
+
+
 def test_beyond_the_end_is_an_error(plane: Remembering) -> None:
     with pytest.raises(IndexError):
         plane[300]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -31,6 +32,9 @@ _TILE = 256  # where nothing is known of tiles
 OVERVIEW = 2048
 """Longest side in pixels of the smallest level: what is drawn first."""
 
+MOST_PIXELS = 2e11
+"""Pixels of a level; the largest slides of scanners have a third of them. A file that says more is broken."""
+
 UNKNOWN_SCALE = "The file does not say its microns per pixel; give them before you segment."
 """What is noted of a slide without a scale."""
 
@@ -51,9 +55,19 @@ class Level(ABC):
         Of the values.
     tile : tuple of int
         Height and width of the pieces that the file keeps its pixels in.
+
+    Raises
+    ------
+    ImageError
+        If it has more than `MOST_PIXELS`.
     """
 
     def __init__(self, file: str, shape: tuple[int, ...], dtype: npt.DTypeLike, tile: tuple[int, int]) -> None:
+        if not 0 < math.prod(shape[:2]) <= MOST_PIXELS:
+            raise ImageError(
+                f"Cannot read {printable(file)}: it says that it has {shape[1]} x {shape[0]} pixels, as no slide has; "
+                "copy it again, or write it anew."
+            )
         self.file = file
         self.shape = shape
         self.ndim = len(shape)

@@ -47,7 +47,7 @@ class ScaleEstimate:
     @property
     def magnification(self) -> float:
         """Magnification of an objective that usually gives such pixels: 40 for 0.25 microns."""
-        return next((each for each in (60, 40, 20, 10, 5) if each * self.mpp >= 7.5), 2.5)
+        return min((60, 40, 20, 10, 5, 2.5), key=lambda each: abs(np.log(each * self.mpp / 10)))
 
     def __str__(self) -> str:
         """Say it as people do, as in "about 0.5 microns per pixel (20x)"."""

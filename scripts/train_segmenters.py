@@ -11,8 +11,8 @@ he      all labelled tiles; its decoding and its scores are those of `split`, wh
 open    only data under CC0 and CC BY: TNBC and DSB
 
 DATA is the folder that holds the data sets ``kumar``, ``tnbc`` and ``dsb2018_he``. `kumar` and `split` go on from the
-weights of `first`, `he` from those of `split`. A run can be interrupted; started again, the script goes on. The test tiles are read at the very
-end, to write the scores on the card; nothing is chosen by them.
+weights of `first`, `he` from those of `split`. A run can be interrupted; started again, the script goes on. The test
+tiles are read at the very end, to write the scores on the card; nothing is chosen by them.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ PLANS = {
         (60, 80),
         7e-4,
         "split",
-        VARIED,
+        {**VARIED, "validation": 0.0},
     ),
     "open": Plan(
         "nucleigan-open",

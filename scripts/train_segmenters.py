@@ -91,7 +91,7 @@ PLANS = {
         NONCOMMERCIAL,
         "For comparisons with the paper and its peers. A quarter of every second training tile was held out to choose "
         "the decoding. Colon, bladder and stomach were not among the training organs.",
-        (100, 120),
+        (60, 80),
         1e-3,
         "first",
         VARIED,
@@ -111,7 +111,7 @@ PLANS = {
         NONCOMMERCIAL,
         "Trained on the Kumar test tiles too, so these are no test for it: the scores are those of the same recipe "
         "trained without the tiles that they are measured on.",
-        (60, 80),
+        (30, 40),
         7e-4,
         "split",
         {**VARIED, "validation": 0.0},

@@ -17,9 +17,10 @@ from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.cli import models as models_command
 from napari_nucleigan.cli import runs as runs_command
 from napari_nucleigan.cli import train as train_command
+from napari_nucleigan.cli.compare import compare
 from napari_nucleigan.cli.console import handle_errors, print_line, print_message
 from napari_nucleigan.cli.datasets import corrections, export, import_
-from napari_nucleigan.cli.evaluate import compare, evaluate
+from napari_nucleigan.cli.evaluate import evaluate
 from napari_nucleigan.cli.segment import normalize, segment
 from napari_nucleigan.cli.synthesize import masks, synthesize
 

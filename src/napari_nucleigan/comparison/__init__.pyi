@@ -1,4 +1,7 @@
 from .experiment import compare as compare
+from .label_counts import compare_labels as compare_labels
+from .label_report import write_label_report as write_label_report
+from .label_results import LabelComparison as LabelComparison
 from .methods import METHODS as METHODS
 from .methods import Method as Method
 from .methods import recipe_of as recipe_of

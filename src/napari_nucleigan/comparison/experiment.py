@@ -128,7 +128,7 @@ def compare(
         trials = []
         for plan in own:
             if not reasons[plan.name]:
-                trials.append((yield from _tested(plan, test, root, split, device)))
+                trials.append((yield from tested(plan, test, root, split, device)))
         reason = "; ".join(dict.fromkeys(filter(None, reasons.values())))
         outcomes.append(Outcome(METHODS[method], tuple(trials), reason, failed=bool(failed.keys() & reasons.keys())))
     notes = _notes(outcomes, plans)
@@ -159,13 +159,13 @@ def _train(
         try:
             pairs = None
             if plan.recipe.synthetic_share:
-                pairs = synthetic or (yield from _with_prefix(_pairs(root, device), prefix))
+                pairs = synthetic or (yield from with_prefix(_pairs(root, device), prefix))
             resume = plan.run.exists
             card = {"name": plan.method.name, "training_data": dataset.folder.name, "notes": plan.method.differences}
             job = train_segmenter(
                 dataset, plan.recipe, plan.run, resume=resume, device=device, card=card, synthetic=pairs
             )
-            yield from _with_prefix(job, prefix)
+            yield from with_prefix(job, prefix)
         except StopRequested:
             raise
         except OutputError:  # a full disk fails whatever comes next as well
@@ -183,11 +183,11 @@ def _pairs(root: Path, device: str) -> Job[Path]:
     return out
 
 
-def _tested(plan: Plan, test: Dataset, root: Path, split: str, device: str) -> Job[Trial]:
+def tested(plan: Plan, test: Dataset, root: Path, split: str, device: str) -> Job[Trial]:
     """Segment the test images with the best model of a run, and score what it finds."""
     found = root / "predictions" / plan.name
-    yield from _with_prefix(_predicted(plan, test, found, device), f"{plan.name}: ")
-    report = yield from _with_prefix(evaluate_folders(found, test.folder, split=split, workers=1), f"{plan.name}: ")
+    yield from with_prefix(_predicted(plan, test, found, device), f"{plan.name}: ")
+    report = yield from with_prefix(evaluate_folders(found, test.folder, split=split, workers=1), f"{plan.name}: ")
     images = {image.name: image.scores for image in report.images}
     left = [name for name in test.names if name not in images]
     if left:
@@ -243,7 +243,7 @@ def _quiet(job: Job[_Result], now: Progress) -> Job[_Result]:
     return relay(job, lambda event: now if isinstance(event, Progress) else event)
 
 
-def _with_prefix(job: Job[_Result], prefix: str) -> Job[_Result]:
+def with_prefix(job: Job[_Result], prefix: str) -> Job[_Result]:
     """Pass a job's events on, and say of which part they tell."""
 
     def change(event: Event) -> Event:

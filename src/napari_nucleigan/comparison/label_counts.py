@@ -1,0 +1,246 @@
+"""Label counts: how good a segmenter gets by the number of labelled images, with and without synthetic pairs.
+
+::
+
+    FOLDER/masks/NAME.json      what the masks of the labelled images are like
+    FOLDER/runs/NAME-ARM/       the training run of a segmenter, NAME-generator of the synthesizer that helped it
+    FOLDER/pairs/NAME-ARM/      the synthetic pairs that it trained on
+    FOLDER/predictions/NAME-ARM/
+    FOLDER/labels.json, labels.md, labels.png
+
+NAME tells how many images are labelled, and the seed. Each part is kept: what is there is not done again, and what was
+broken off goes on.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_nucleigan.base.errors import DatasetError, RecipeError, RunError
+from napari_nucleigan.base.files import make_folder
+from napari_nucleigan.base.version import __version__
+from napari_nucleigan.comparison.experiment import PAIRS, tested, unfinished, with_prefix
+from napari_nucleigan.comparison.label_report import refuse_other_label_report
+from napari_nucleigan.comparison.label_results import ARMS, LabelComparison
+from napari_nucleigan.comparison.methods import (
+    EPOCHS,
+    METHODS,
+    Plan,
+    recipe_of,
+    refuse_other,
+    refuse_tested,
+)
+from napari_nucleigan.data.datasets.dataset import Dataset
+from napari_nucleigan.masks.polygons import fit, save
+from napari_nucleigan.networks import build_synthesizer
+from napari_nucleigan.synthesis import SetSettings, synthesize_set
+from napari_nucleigan.training import (
+    RunFolder,
+    SynthesizerRecipe,
+    read_recipe,
+    train_segmenter,
+    train_synthesizer,
+)
+from napari_nucleigan.training.images import prepare_all
+from napari_nucleigan.training.runs.status import RunState, state_of
+
+if TYPE_CHECKING:
+    from napari_nucleigan.base.events import Job
+    from napari_nucleigan.comparison.results import Trial
+
+CROPS = 256
+"""Crops of an epoch, whatever the number of images: the budget is the same for all."""
+
+
+def labelled_images(training: Dataset, seed: int) -> list[str]:
+    """Put training images in the order in which they are labelled: at random, the organs in turn.
+
+    Fewer images are thus always among more, and two are of two organs.
+    """
+    random = np.random.default_rng([seed, 2])
+    organs = sorted({training.organs[name] for name in training.names})
+    waiting = [
+        [str(name) for name in random.permutation([name for name in training.names if training.organs[name] == organ])]
+        for organ in (organs[index] for index in random.permutation(len(organs)))
+    ]
+    longest = max(map(len, waiting), default=0)
+    return [names[turn] for turn in range(longest) for names in waiting if turn < len(names)]
+
+
+def compare_labels(
+    data: str | Path | Dataset,
+    folder: str | Path,
+    counts: Sequence[int] = (1, 2, 4, 8, 16),
+    seeds: int = 3,
+    *,
+    unlabelled: bool = False,
+    epochs: tuple[int, int] = EPOCHS,
+    changes: Mapping[str, Any] | None = None,
+    generator_changes: Mapping[str, Any] | None = None,
+    pairs: SetSettings = PAIRS,
+    split: str = "test",
+    device: str = "auto",
+) -> Job[LabelComparison]:
+    """Train segmenters on few labelled images, with and without synthetic pairs of a generator trained on the same.
+
+    All have one budget. There is no validation: the last weights and the recipe's own decoding are tested, so that no
+    label beyond those that are counted plays any part.
+
+    Parameters
+    ----------
+    data : str, Path or Dataset
+        The data set; its ``split.csv`` says which images train and which test.
+    folder : str or Path
+        Where everything is kept. What is there already is used.
+    counts : sequence of int
+        Numbers of labelled images.
+    seeds : int
+        How often everything is done, each time with other images, weights and crops.
+    unlabelled : bool
+        Whether to train a second generator on all training images, without labels, whose masks are like those of the
+        labelled ones.
+    epochs : (int, int)
+        Epochs of `CROPS` crops at the full learning rate, and epochs in which it falls.
+    changes, generator_changes : mapping, optional
+        Fields of the recipes of segmenters and synthesizers to change.
+    pairs : SetSettings
+        How many synthetic pairs of which size.
+    split : str
+        Split to test on.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ...
+
+    Yields
+    ------
+    Event
+        Of the trainings and of all else. Closing the generator stops the work; what is finished is kept.
+
+    Returns
+    -------
+    LabelComparison
+
+    Raises
+    ------
+    RecipeError
+        If a count or a value is not valid.
+    DatasetError
+        If there is nothing to train or to test on, or a run has seen test images.
+    RunError
+        If a run in the folder was trained otherwise than is asked for here, or is being trained.
+    OutputError
+        If a file cannot be written.
+    """
+    dataset = data if isinstance(data, Dataset) else Dataset.open(data)
+    training, test = dataset.subset("train"), dataset.subset(split)
+    if not len(test):
+        raise DatasetError(f"{dataset.folder} has no images to test on: split.csv calls none of them {split!r}.")
+    counts = sorted(dict.fromkeys(counts))
+    if not counts or counts[0] < 1 or seeds < 1:
+        raise RecipeError("There is nothing to compare; give numbers of labelled images and of seeds from 1 on.")
+    if counts[-1] > len(training):
+        raise RecipeError(
+            f"{counts[-1]} labelled images are asked for, and {dataset.folder} has {len(training)} that train."
+        )
+    root = Path(folder)
+    refuse_other_label_report(root)
+    arms = tuple(ARMS) if unlabelled else tuple(ARMS)[:2]
+    order = {seed: labelled_images(training, seed) for seed in range(seeds)}
+    cells = [
+        _Cell(root, count, seed, training.only(order[seed][:count]), epochs, dict(changes or {}))
+        for count in counts
+        for seed in range(seeds)
+    ]
+    build_synthesizer(read_recipe("compact-synthesizer", dict(generator_changes or {}), SynthesizerRecipe).generator)
+    for cell in cells:
+        for arm in arms:
+            refuse_tested(cell.plan(arm), test)
+            refuse_other(cell.plan(arm))
+    for number, cell in enumerate(cells):
+        for arm in arms:
+            prefix = f"{cell.name}-{arm} ({number + 1} of {len(cells)}): "
+            job = _trained(cell, arm, training, dict(generator_changes or {}), pairs, device)
+            yield from with_prefix(job, prefix)
+    trials: dict[tuple[int, str], tuple[Trial, ...]] = {}
+    for arm in arms:
+        for cell in cells:
+            trial = yield from tested(cell.plan(arm), test, root, split, device)
+            trials[cell.count, arm] = (*trials.get((cell.count, arm), ()), trial)
+    provenance = {
+        "version": __version__,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "data": dataset.folder.resolve().name,
+        "seeds": seeds,
+        "epochs": list(epochs),
+        "crops_per_epoch": cells[0].plan("real").recipe.crops_per_epoch,
+        "changes": dict(changes or {}),
+        "generator_changes": dict(generator_changes or {}),
+        "pairs": {"count": pairs.count, "size": pairs.size},
+    }
+    labelled = {(cell.count, cell.seed): cell.labelled.names for cell in cells}
+    return LabelComparison(trials, labelled, test.names, split, provenance)
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """One number of labelled images and one seed."""
+
+    root: Path
+    count: int
+    seed: int
+    labelled: Dataset
+    epochs: tuple[int, int]
+    changes: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return f"{self.count}-labels-seed{self.seed}"
+
+    def plan(self, arm: str) -> Plan:
+        method = "cgan" if arm == "real" else "cgan-both"
+        fixed = {"validation": 0.0, "seed": self.seed}
+        recipe = recipe_of(method, *self.epochs, {"crops_per_epoch": CROPS, **self.changes, **fixed})
+        return Plan(METHODS[method], recipe, RunFolder(self.root / "runs" / f"{self.name}-{arm}"))
+
+    def generator(self, arm: str) -> RunFolder:
+        return RunFolder(self.root / "runs" / f"{self.name}-{arm}-generator")
+
+
+def _trained(
+    cell: _Cell, arm: str, training: Dataset, changes: dict[str, Any], pairs: SetSettings, device: str
+) -> Job[None]:
+    """Train the segmenter of a cell, and what it needs; what is finished is kept."""
+    plan = cell.plan(arm)
+    if not unfinished(plan):
+        return
+    card = {"name": plan.name, "training_data": training.folder.name}
+    synthetic = None
+    if arm != "real":
+        statistics = cell.root / "masks" / f"{cell.name}.json"
+        if not statistics.is_file():
+            make_folder(statistics.parent)
+            tiles = yield from prepare_all(cell.labelled, plan.recipe)
+            save(fit([tile.labels for tile in tiles], plan.recipe.mpp), statistics)
+        run = cell.generator(arm)
+        asked = {"validation": 0.0, "seed": cell.seed, **changes}
+        if arm == "unlabelled":
+            asked |= {"paired": False, "masks": str(statistics)}
+        recipe = read_recipe("compact-synthesizer", asked, SynthesizerRecipe)
+        images = training if arm == "unlabelled" else cell.labelled
+        if not (run.exists and state_of(run).state is RunState.FINISHED):
+            yield from train_synthesizer(images, recipe, run, resume=run.exists, device=device, card=card)
+        elif SynthesizerRecipe.model_validate(run.recipe()) != recipe:
+            raise RunError(
+                f"{run.path} was trained otherwise than is asked for; ask for the same, or choose another folder."
+            )
+        synthetic = cell.root / "pairs" / plan.name
+        asked_pairs = {"model": str(run.path), "like": str(statistics), "seed": cell.seed, "device": device}
+        yield from synthesize_set(synthetic, pairs.model_copy(update=asked_pairs))
+    yield from train_segmenter(
+        cell.labelled, plan.recipe, plan.run, resume=plan.run.exists, device=device, card=card, synthetic=synthetic
+    )

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_nucleigan import Dataset
+from napari_nucleigan.base.errors import DatasetError, OutputError, RecipeError, RunError
+from napari_nucleigan.base.events import run
+from napari_nucleigan.comparison import LabelComparison, compare_labels, write_label_report
+from napari_nucleigan.comparison.experiment import PAIRS
+from napari_nucleigan.comparison.label_counts import labelled_images
+from napari_nucleigan.comparison.label_results import interval_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COMMAND = [sys.executable, "-m", "napari_nucleigan", "compare"]
+FEW = PAIRS.model_copy(update={"count": 2, "size": 64})
+GENERATOR = {
+    "generator": {"name": "painter", "widths": [8, 8, 8]},
+    "segmenter": {"name": "compact-unet", "widths": [8, 8, 8]},
+    "discriminator_width": 4,
+    "discriminator_scales": 1,
+    "discriminator_layers": 1,
+    "patch": 32,
+    "epochs_constant": 1,
+    "epochs_decay": 0,
+    "crops_per_epoch": 2,
+    "precision": "float32",
+}
+
+
+@pytest.fixture(scope="module")
+def counted(
+    tmp_path_factory: pytest.TempPathFactory, tested_set: Path, tiny_changes: dict[str, Any]
+) -> tuple[Path, LabelComparison]:
+    """One and two labelled images, compared once with everything."""
+    folder = tmp_path_factory.mktemp("labels")
+    job = compare_labels(
+        tested_set,
+        folder,
+        (2, 1),
+        seeds=1,
+        unlabelled=True,
+        epochs=(1, 0),
+        changes=tiny_changes,
+        generator_changes=GENERATOR,
+        pairs=FEW,
+    )
+    return folder, run(job)
+
+
+def test_every_arm_sees_only_what_it_may(counted: tuple[Path, LabelComparison], tested_set: Path) -> None:
+    folder, comparison = counted
+    dataset = Dataset.open(tested_set)
+    for count in (1, 2):
+        labelled = set(comparison.labelled[count, 0])
+        assert len(labelled) == count
+        for arm in ("real", "synthetic", "unlabelled"):
+            data = json.loads((folder / "runs" / f"{count}-labels-seed0-{arm}" / "data.json").read_text())
+            assert set(data["train"]) == labelled
+            assert data["val"] == []
+        own, other = (
+            json.loads((folder / "runs" / f"{count}-labels-seed0-{arm}-generator" / "data.json").read_text())
+            for arm in ("synthetic", "unlabelled")
+        )
+        assert set(own["train"]) == labelled
+        assert set(other["train"]) == set(dataset.subset("train").names)
+    assert set(comparison.labelled[1, 0]) < set(comparison.labelled[2, 0])
+    recipe = json.loads((folder / "runs" / "2-labels-seed0-unlabelled-generator" / "recipe.json").read_text())
+    assert recipe["paired"] is False
+    assert recipe["masks"].endswith("2-labels-seed0.json")
+    assert len(list((folder / "pairs" / "1-labels-seed0-synthetic" / "images").iterdir())) == 2
+
+
+def test_budgets_are_equal_and_gains_are_paired(counted: tuple[Path, LabelComparison]) -> None:
+    _, comparison = counted
+    assert comparison.counts == (1, 2)
+    assert comparison.arms == ("real", "synthetic", "unlabelled")
+    assert {trial.budget.crops for trials in comparison.trials.values() for trial in trials} == {4}
+    for count in comparison.counts:
+        values = comparison.values(count, "synthetic")
+        assert values.shape == (1, 3)
+        assert comparison.gain(count, "synthetic") == pytest.approx(values - comparison.values(count, "real"))
+
+
+def test_what_is_there_is_not_done_again(
+    counted: tuple[Path, LabelComparison], tested_set: Path, tiny_changes: dict[str, Any]
+) -> None:
+    folder, comparison = counted
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
+    asked: dict[str, Any] = {
+        "seeds": 1,
+        "epochs": (1, 0),
+        "changes": tiny_changes,
+        "generator_changes": GENERATOR,
+        "pairs": FEW,
+    }
+    again = run(compare_labels(tested_set, folder, (1, 2), **asked))
+    assert again.values(2, "synthetic").tolist() == comparison.values(2, "synthetic").tolist()
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")} == before
+    with pytest.raises(RunError, match="epochs_constant is 1, not 2"):
+        run(compare_labels(tested_set, folder, (1,), **asked | {"epochs": (2, 0)}))
+
+
+def test_the_report_says_what_helps_first(counted: tuple[Path, LabelComparison], tmp_path: Path) -> None:
+    comparison = counted[1]
+    results, text, picture = write_label_report(comparison, tmp_path)
+    first = text.read_text().splitlines()[2]
+    assert first.startswith("- **Real and synthetic pairs** instead of real pairs alone: make no difference")
+    rows = json.loads(results.read_text())["rows"]
+    assert [(row["labels"], row["arm"]) for row in rows[:2]] == [(1, "real"), (1, "synthetic")]
+    assert rows[1]["gain_aji"]["mean"] == pytest.approx(comparison.gain(1, "synthetic").mean())
+    assert picture is not None
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    # Its own report is written over, another's is not.
+    write_label_report(comparison, tmp_path)
+    text.write_text("my notes")
+    with pytest.raises(OutputError, match="not made by this program"):
+        write_label_report(comparison, tmp_path)
+
+
+def test_help_and_harm_are_told_apart_by_the_interval() -> None:
+    seeds, images = 3, 12
+    noise = np.random.default_rng(1).normal(0, 0.01, (seeds, images))
+    clear, unclear = interval_of(noise + 0.05), interval_of(noise)
+    assert clear is not None
+    assert clear.low > 0.04
+    assert unclear is not None
+    assert unclear.low < 0 < unclear.high
+    assert interval_of(noise[:, :3]) is None
+
+
+def test_seeds_that_differ_widen_the_interval() -> None:
+    alike, apart = np.zeros((3, 10)), np.zeros((3, 10)) + np.array([[-0.1], [0.0], [0.1]])
+    narrow, wide = interval_of(alike), interval_of(apart)
+    assert narrow is not None
+    assert wide is not None
+    assert (narrow.low, narrow.high) == (0, 0)
+    assert wide.high > 0.05
+
+
+@given(seed=st.integers(0, 1000))
+def test_organs_take_turns(seed: int) -> None:
+    names = tuple(f"{organ}{number}" for organ in ("liver", "colon", "lung") for number in range(4))
+    dataset = Dataset(None, names, {name: name[:-1] for name in names}, dict.fromkeys(names, "train"))  # type: ignore[arg-type]
+    order = labelled_images(dataset, seed)
+    assert sorted(order) == sorted(names)
+    for start in range(0, 12, 3):
+        assert len({name[:-1] for name in order[start : start + 3]}) == 3
+    assert order == labelled_images(dataset, seed)
+
+
+def test_more_labels_than_there_are_is_said(tested_set: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"5 labelled images are asked for, and .* has 4 that train"):
+        run(compare_labels(tested_set, tmp_path, (5,)))
+    with pytest.raises(RecipeError, match="from 1 on"):
+        run(compare_labels(tested_set, tmp_path, (0, 1)))
+    with pytest.raises(DatasetError, match="calls none of them 'judge'"):
+        run(compare_labels(tested_set, tmp_path, (1,), split="judge"))
+
+
+def test_the_command(tested_set: Path, tmp_path: Path, tiny_changes: dict[str, Any]) -> None:
+    settings = [part for key, value in tiny_changes.items() for part in ("--set", f"{key}={json.dumps(value)}")]
+    settings += [part for key, value in GENERATOR.items() for part in ("--set-generator", f"{key}={json.dumps(value)}")]
+    command = [*COMMAND, tested_set, "-o", tmp_path, "--labels", "1", "--seeds", "1", "--epochs", "1", "0", "--pairs"]
+    done = subprocess.run([*map(str, command), "1", *settings], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "real and synthetic pairs" in done.stdout
+    assert {"labels.json", "labels.md", "labels.png"} <= {path.name for path in tmp_path.iterdir()}
+    with (tmp_path / "pairs" / "1-labels-seed0-synthetic" / "split.csv").open() as handle:
+        assert len(list(csv.DictReader(handle))) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--labels", "1;2"], "--labels needs numbers with commas between"),
+        (["--labels", "1", "-m", "cgan"], "--method does not go with --labels"),
+    ],
+)
+def test_wrong_use(tested_set: Path, tmp_path: Path, options: list[str], said: str) -> None:
+    command = [*COMMAND, tested_set, "-o", tmp_path, *options]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.replace("│", " ").split())

@@ -69,7 +69,7 @@ def fit_confidence(segmenter: Segmenter, data: Path, patients: list[int]) -> Fit
             continue
         image, truth = tnbc.pair(name)
         (field,) = segmenter.predictor([image.pixels])
-        labels = segmenter.decoding.filtered(segmenter.decoding.labels(field), segmenter.card.mpp)
+        labels, _ = segmenter.decoding.filtered(segmenter.decoding.labels(field), segmenter.card.mpp)
         table = metrics.overlaps(truth, labels)
         rows.append(evidence(labels, field))
         hits.append(np.isin(np.arange(1, labels.max() + 1), table.pred_ids[table.pred_index[table.ious > 0.5]]))

@@ -16,7 +16,7 @@ from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.data.datasets.patches import MixedSampler
 from napari_nucleigan.masks.encoding import ENCODINGS, encode
 from napari_nucleigan.models import load_model
-from napari_nucleigan.segmentation.segmenter import Decoding
+from napari_nucleigan.segmentation.decoding import Decoding
 from napari_nucleigan.segmentation.settings import SegmentSettings
 from napari_nucleigan.training.cgan import trainer_of
 from napari_nucleigan.training.frame import BestModel, Training, run_training, the_same
@@ -240,7 +240,7 @@ class _Validator(BestModel):
     def _decode(self, field: NDArray[np.float32], decoding: Mapping[str, Any]) -> NDArray[np.int32]:
         """Find the nuclei in a field as `napari_nucleigan.segmentation` does with the saved model."""
         found = Decoding.of(SegmentSettings(), self._described({}, decoding))
-        return found.filtered(found.labels(field), self._recipe.mpp)
+        return found.nuclei(field, (field.shape[1], field.shape[2]), self._recipe.mpp)
 
     def _picture(self, tile: TrainingImage, field: NDArray[np.float32], side: int = 384) -> NDArray[np.uint8]:
         """Input, input with contours, predicted field and true field, side by side."""

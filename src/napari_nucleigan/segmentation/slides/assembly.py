@@ -98,12 +98,15 @@ class Assembly:
         First row, last row + 1, first and last column + 1 of the nuclei of each tile.
     count : int
         Nuclei so far.
+    columns : dict of str to ndarray, shape (0,)
+        Measurements that at least one tile has of its nuclei.
     """
 
     def __init__(self, tiles: Sequence[Tile], load: Callable[[int], Instances | None]) -> None:
         self._load = load
         self.extents: NDArray[np.int64] = np.zeros((len(tiles), 4), np.int64)
         self.count = 0
+        self.columns: dict[str, NDArray[Any]] = {}
         self._kept: dict[int, NDArray[np.bool_]] = {}
         self._trimmed: dict[tuple[int, int], NDArray[np.bool_]] = {}
         self._first: list[NDArray[np.int64]] = []  # rows and columns of the first pixels of kept nuclei, by tile
@@ -128,6 +131,8 @@ class Assembly:
             first, last = record.boxes.min(axis=0), record.boxes.max(axis=0)
             self.extents[number] = first[0], last[1], first[2], last[3]
             kept = self._settle(number, record)
+        for name, values in record.features.items():
+            self.columns.setdefault(name, values[:0])
         self._kept[number] = kept
         self._starts[number] = self.count
         self._order.append(number)
@@ -281,11 +286,15 @@ class SlideNuclei:
         return self.assembly.paint(Box(top, bottom, left, right), self.numbers)
 
     def tables(self) -> Iterator[dict[str, NDArray[Any]]]:
-        """Return the measurements of the nuclei, tile by tile."""
+        """Return the measurements of the nuclei, tile by tile, all with the same columns.
+
+        What a tile does not know, since another version or a model of another calibration has looked at it, is NaN.
+        """
         for number in self.assembly.tiles():
             record, kept, place, _ = self.assembly.nuclei(number)
             if record.features:
-                columns = {name: values[kept] for name, values in record.features.items()}
+                unknown = np.full(len(record), np.nan)
+                columns = {name: record.features.get(name, unknown)[kept] for name in self.assembly.columns}
                 yield {"label": self.numbers[place], **columns}
 
     def density(self) -> NDArray[np.float32]:

@@ -61,8 +61,8 @@ class Decoding:
 
         if settings.min_confidence and regression(card) is None:
             raise ModelError(
-                f"The model {card.name!r} does not tell how sure it is of a nucleus; leave the least confidence at 0, or "
-                "choose a bundled model."
+                f"The model {card.name!r} does not tell how sure it is of a nucleus; leave the least confidence at 0, "
+                "or choose a bundled model."
             )
         arguments = {
             "encoding": card.encoding,

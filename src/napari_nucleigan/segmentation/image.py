@@ -19,7 +19,7 @@ from napari_nucleigan.segmentation.confidence import CONFIDENCE
 from napari_nucleigan.segmentation.decoding import Decoding
 from napari_nucleigan.segmentation.instances import Mosaic
 from napari_nucleigan.segmentation.segmenter import Segmenter, normalized
-from napari_nucleigan.segmentation.settings import SegmentSettings
+from napari_nucleigan.segmentation.settings import FILTERS, SegmentSettings
 from napari_nucleigan.segmentation.surround import as_glass, note
 from napari_nucleigan.tiling import Scale, batches, plan_tiles, resize_image, resize_labels
 
@@ -43,9 +43,6 @@ BLOCK = 2048
 """Side of the pieces in which a kept field is cut into nuclei."""
 
 _MARGIN = 128  # around these pieces; more than any nucleus reaches from its centroid
-
-FILTERS = ("threshold", "prominence", "min_area", "max_area", "min_confidence")
-"""Settings that `refilter` can move."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from napari_nucleigan.models import Model, ModelCard
+    from napari_nucleigan.models import Model
     from napari_nucleigan.networks.generators import Generator
     from napari_nucleigan.networks.network_runner import Precision
     from napari_nucleigan.stains import StainFit

@@ -27,6 +27,9 @@ Arithmetic = Annotated[
 LARGEST_AREA = 2000.0
 """Square microns that a nucleus has at most, where nothing else is said: six times those of the largest at hand."""
 
+FILTERS = ("threshold", "prominence", "min_area", "max_area", "min_confidence")
+"""Settings that can be moved on a result: the network does not run for them."""
+
 Normalize = Literal["model", "none", "vahadane", "macenko", "reinhard"]
 TTA = (1, 2, 4, 8)
 """Numbers of views of an image that the network can be averaged over: test-time augmentation."""
@@ -88,7 +91,7 @@ class SegmentSettings(Settings):
         title="Confidence",
         ge=0,
         le=1,
-        description="Nuclei that the model holds for less likely to be one are left out, where its card says how likely "
+        description="Nuclei that the model holds for less likely to be one are left out, if its card tells how likely "
         "that is; 0 keeps all.",
     )
     mpp: float | None = Field(

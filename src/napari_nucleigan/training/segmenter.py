@@ -106,6 +106,8 @@ class _SegmenterTraining(Training[SegmenterRecipe]):
         self._synthetic = synthetic
         self._tiles: list[TrainingImage] = []
         self._decoding: dict[str, Any] = {}
+        self.confidence: dict[str, Any] | None = None
+        """What tells how sure the model is, of the model that training starts from; until somebody fits another."""
 
     def further_parts(self) -> dict[str, Any]:
         share = self.recipe.synthetic_share
@@ -134,6 +136,7 @@ class _SegmenterTraining(Training[SegmenterRecipe]):
             self.gan.start_from(base.network.state_dict())
             # As fields were decoded there, they are decoded at first.
             self._decoding = dict(base.card.decode)
+            self.confidence = base.card.confidence
 
     def describe(self, training: Dataset, validation: Dataset) -> str:
         return f"{len(training)} images train, {len(validation)} validate"
@@ -174,6 +177,7 @@ class _Validator(BestModel):
     ) -> None:
         super().__init__(training, run)
         self._gan = training.gan
+        self._confidence = training.confidence
         self._tiles = tiles
         self._selects = selects
         self._decoding = decoding
@@ -258,4 +262,5 @@ class _Validator(BestModel):
 
     def _described(self, scores: Mapping[str, Mapping[str, float]], decoding: Mapping[str, Any]) -> ModelCard:
         start = ENCODINGS[self._recipe.encoding].start
-        return self.card(scores, decode={**start, "smoothing": SMOOTHING, "min_area_um2": MIN_AREA, **decoding})
+        decode = {**start, "smoothing": SMOOTHING, "min_area_um2": MIN_AREA, **decoding}
+        return self.card(scores, decode=decode, confidence=self._confidence)

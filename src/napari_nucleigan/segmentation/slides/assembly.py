@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -167,7 +167,7 @@ class Assembly:
         Returns
         -------
         record : Instances
-            All that the tile has found.
+            All that the tile has found, with all `columns`: what it does not know is NaN.
         kept : ndarray of int
             Places in it of the nuclei that count.
         place : slice
@@ -176,6 +176,10 @@ class Assembly:
             Their pixels.
         """
         record = self._recall(number)
+        if record.features.keys() != self.columns.keys():
+            # An earlier run, or a model whose card did not tell as much, has looked at it.
+            unknown = np.full(len(record), np.nan)
+            record = replace(record, features={name: record.features.get(name, unknown) for name in self.columns})
         kept = np.flatnonzero(self._kept[number])
         start = self._starts[number]
         found: list[Mask] = []
@@ -286,15 +290,11 @@ class SlideNuclei:
         return self.assembly.paint(Box(top, bottom, left, right), self.numbers)
 
     def tables(self) -> Iterator[dict[str, NDArray[Any]]]:
-        """Return the measurements of the nuclei, tile by tile, all with the same columns.
-
-        What a tile does not know, since another version or a model of another calibration has looked at it, is NaN.
-        """
+        """Return the measurements of the nuclei, tile by tile."""
         for number in self.assembly.tiles():
             record, kept, place, _ = self.assembly.nuclei(number)
             if record.features:
-                unknown = np.full(len(record), np.nan)
-                columns = {name: record.features.get(name, unknown)[kept] for name in self.assembly.columns}
+                columns = {name: values[kept] for name, values in record.features.items()}
                 yield {"label": self.numbers[place], **columns}
 
     def density(self) -> NDArray[np.float32]:

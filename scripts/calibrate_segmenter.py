@@ -1,6 +1,6 @@
 """Fit what a segmenter's card holds beside the network: the scale of images, and the confidence in nuclei.
 
-    python scripts/calibrate_segmenter.py MODEL DATA [--unseen PATIENT ...] [--check]
+    python scripts/calibrate_segmenter.py MODEL DATA [--unseen PATIENT ...] [--only confidence|scale] [--check]
 
 MODEL is a model file; DATA the folder that holds the data sets ``kumar`` and ``tnbc``.
 
@@ -10,7 +10,7 @@ per pixel, teach a ridge regression, whose strength is chosen by leaving whole o
 Confidence: the nuclei that the model finds in the TNBC tiles of the patients ``--unseen``, from which the network must
 not have learnt, teach a logistic regression; its calibration error is told with each patient left out.
 
-With ``--check`` nothing is written.
+What ``--only`` does not name stays on the card as it is. With ``--check`` nothing is written.
 """
 
 from __future__ import annotations
@@ -41,15 +41,18 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("--unseen", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--only", choices=("confidence", "scale"))
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
     model = load_model(arguments.model)
     segmenter = Segmenter(model)
-    confidence = fit_confidence(segmenter, arguments.data, arguments.unseen)
-    scale = fit_scale(segmenter, arguments.data)
+    found = {}
+    if arguments.only != "scale":
+        found["confidence"] = on_card(fit_confidence(segmenter, arguments.data, arguments.unseen))
+    if arguments.only != "confidence":
+        found["scale"] = on_card(fit_scale(segmenter, arguments.data))
     if arguments.check:
         return
-    found = {"scale": on_card(scale), "confidence": on_card(confidence)}
     save_model(arguments.model, model.network.state_dict(), model.card.model_copy(update=found), half=True)
 
 
@@ -69,7 +72,7 @@ def fit_confidence(segmenter: Segmenter, data: Path, patients: list[int]) -> Fit
             continue
         image, truth = tnbc.pair(name)
         (field,) = segmenter.predictor([image.pixels])
-        labels = segmenter.decoding.filtered(segmenter.decoding.labels(field), segmenter.card.mpp)
+        labels, _ = segmenter.decoding.filtered(segmenter.decoding.labels(field), segmenter.card.mpp)
         table = metrics.overlaps(truth, labels)
         rows.append(evidence(labels, field))
         hits.append(np.isin(np.arange(1, labels.max() + 1), table.pred_ids[table.pred_index[table.ious > 0.5]]))

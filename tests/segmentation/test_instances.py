@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from napari_nucleigan.masks.encoding import decode, encode
 from napari_nucleigan.masks.splitting import GRID
-from napari_nucleigan.segmentation.instances import Instances, Mosaic, decode_tile, stamp
+from napari_nucleigan.segmentation.instances import Instances, Mosaic, owned, stamp
 from napari_nucleigan.tiling import plan_tiles
 from oracle import alike, scatter
 
@@ -55,7 +55,8 @@ def _through_tiles(labels: np.ndarray, core: int) -> np.ndarray:
     field = encode(labels)
     mosaic = Mosaic(labels.shape)
     for tile in plan_tiles(labels.shape, core, 64, GRID):
-        mosaic.add(decode_tile(field[:, *tile.window.slices], tile, {}))
+        found = decode(field[:, *tile.window.slices])
+        mosaic.add(Instances.of(found, tile.window, owned(found, tile)))
     return mosaic.labels
 
 

@@ -1,3 +1,4 @@
+from .decoding import Decoding as Decoding
 from .folders import FileResult as FileResult
 from .folders import SlideOptions as SlideOptions
 from .folders import segment_files as segment_files
@@ -5,7 +6,8 @@ from .formats import write_result as write_result
 from .image import Segmentation as Segmentation
 from .image import refilter as refilter
 from .image import segment as segment
-from .segmenter import Decoding as Decoding
+from .proposals import Proposal as Proposal
+from .proposals import propose as propose
 from .segmenter import Predictor as Predictor
 from .segmenter import Segmenter as Segmenter
 from .settings import SegmentSettings as SegmentSettings

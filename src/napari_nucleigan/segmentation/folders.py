@@ -14,6 +14,7 @@ from napari_nucleigan.base.errors import ImageError, OutputError, explain
 from napari_nucleigan.base.events import FileState, Job, Note, Progress, relay
 from napari_nucleigan.base.files import check_writable, disk_is_full
 from napari_nucleigan.models import load_model, read_card, resolve
+from napari_nucleigan.segmentation.decoding import Decoding
 from napari_nucleigan.segmentation.file_plan import FileTask, ResumeLog, plan_files, results_folder
 from napari_nucleigan.segmentation.formats import (
     IMAGE_FORMATS,
@@ -24,8 +25,7 @@ from napari_nucleigan.segmentation.formats import (
 )
 from napari_nucleigan.segmentation.image import segment
 from napari_nucleigan.segmentation.pixel_sizes import ask_for_pixel_size, without_pixel_size
-from napari_nucleigan.segmentation.segmenter import Decoding
-from napari_nucleigan.segmentation.settings import SegmentSettings
+from napari_nucleigan.segmentation.settings import SegmentSettings, without_idle
 from napari_nucleigan.segmentation.slides.job import segment_slide
 
 if TYPE_CHECKING:
@@ -231,8 +231,10 @@ def segment_files(
 def _asked(settings: SegmentSettings, card: ModelCard, region: Polygons | None) -> str:
     """Sum up what results depend on beside the image: the settings as they are used, and the model."""
     decoding = Decoding.of(settings, card)
-    used = {name: value for name, value in decoding.used(settings).items() if name not in _FREE}
+    used = {name: value for name, value in without_idle(decoding.used(settings)).items() if name not in _FREE}
     parts = [used, decoding.arguments, card.sha256, card.mpp, card.stain, *([region] if region else [])]
+    if settings.min_confidence:
+        parts.append(card.confidence)
     text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -163,7 +163,7 @@ def _write_slide_table(path: Path, found: SlideNuclei) -> tuple[()]:
     from napari_nucleigan.labels.features import measure, write_csv_parts
 
     # A slide without nuclei has a table too: a header without rows.
-    nothing = measure(np.zeros((1, 1), np.int32), np.zeros((1, 1, 3), np.uint8), found.mpp)
+    nothing = measure(np.zeros((1, 1), np.int32), np.zeros((1, 1, 3), np.uint8), found.mpp) | found.assembly.columns
     write_csv_parts(path, chain([nothing], found.tables()))
     return ()
 

@@ -15,9 +15,11 @@ from napari_nucleigan.labels.features import measure
 from napari_nucleigan.masks.splitting import GRID
 from napari_nucleigan.models import load_model
 from napari_nucleigan.networks.network_runner import network_errors
-from napari_nucleigan.segmentation.instances import Mosaic, decode_tile
-from napari_nucleigan.segmentation.segmenter import Decoding, Segmenter, normalized
-from napari_nucleigan.segmentation.settings import SegmentSettings
+from napari_nucleigan.segmentation.confidence import CONFIDENCE
+from napari_nucleigan.segmentation.decoding import Decoding
+from napari_nucleigan.segmentation.instances import Mosaic
+from napari_nucleigan.segmentation.segmenter import Segmenter, normalized
+from napari_nucleigan.segmentation.settings import FILTERS, SegmentSettings
 from napari_nucleigan.segmentation.surround import as_glass, note
 from napari_nucleigan.tiling import Scale, batches, plan_tiles, resize_image, resize_labels
 
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 
     from napari_nucleigan.data.images.files import HEImage
     from napari_nucleigan.models import Model, ModelCard
+    from napari_nucleigan.segmentation.instances import Instances
+
+    Nuclei = tuple[NDArray[np.int32], NDArray[np.float32] | None]
+    """Labels 1, 2, ... and how sure each is, where the model tells."""
 
 LARGEST_PIXELS = 12_000**2
 """Pixels up to which an image may be enlarged to the scale of a model."""
@@ -37,7 +43,6 @@ BLOCK = 2048
 """Side of the pieces in which a kept field is cut into nuclei."""
 
 _MARGIN = 128  # around these pieces; more than any nucleus reaches from its centroid
-_MOVABLE = ("threshold", "prominence", "min_area", "max_area")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +54,8 @@ class Segmentation:
     labels : ndarray of int32, shape (H, W)
         At the image's own pixels; 0 is background, nuclei are numbered 1, 2, ... without gaps.
     features : dict of str to ndarray
-        One entry for each nucleus, as `napari_nucleigan.labels.features.measure` gives them.
+        One entry for each nucleus, as `napari_nucleigan.labels.features.measure` gives them, and ``confidence``: how
+        likely it is one, in [0, 1]. A model whose card holds no calibration gives no such column.
     field : ndarray of float16, shape (3, h, w), or None
         What the network saw, in [-1, 1], at the model's scale; None where the image is too large.
     mpp : float
@@ -130,12 +136,12 @@ def refilter(segmentation: Segmentation, settings: SegmentSettings) -> Segmentat
     segmentation : Segmentation
         What `segment` returned.
     settings : SegmentSettings
-        Thresholds and areas are taken from here; all else stays as it was.
+        Thresholds, areas and the least confidence are taken from here; all else stays as it was.
 
     Returns
     -------
     Segmentation
-        What `segment` would return with these thresholds and areas.
+        What `segment` would return with these.
 
     Raises
     ------
@@ -144,15 +150,15 @@ def refilter(segmentation: Segmentation, settings: SegmentSettings) -> Segmentat
     """
     if segmentation.field is None:
         raise ImageError(f"{segmentation.image.name} is too large to move its filters; segment it again.")
-    moved = {name: getattr(settings, name) for name in _MOVABLE}
+    moved = {name: getattr(settings, name) for name in FILTERS}
     settings = segmentation.settings.model_copy(update=moved)
     decoding = Decoding.of(settings, segmentation.card)
-    labels = run(_cut_kept(segmentation.field, decoding))
-    labels = decoding.filtered(resize_labels(labels, segmentation.labels.shape), segmentation.mpp)
+    labels, sure = run(_cut_kept(segmentation.field, decoding))
+    labels, sure = decoding.filtered(resize_labels(labels, segmentation.labels.shape), segmentation.mpp, sure)
     return replace(
         segmentation,
         labels=labels,
-        features=measure(labels, segmentation.image.pixels, segmentation.mpp),
+        features=_features(labels, sure, segmentation.image, segmentation.mpp),
         settings=settings,
         provenance={**segmentation.provenance, "settings": decoding.used(settings)},
     )
@@ -180,14 +186,14 @@ def _segment(image: HEImage, settings: SegmentSettings, model: Model) -> Job[Seg
     tiles = segmenter.tiles(shape, settings.tile or (1024 if predictor.on_cpu else 2048))
     kept = shape[0] * shape[1] <= KEPT_PIXELS
     field = np.empty((3, *shape), dtype=np.float16) if kept else None
-    mosaic = Mosaic((0, 0) if kept else shape)
+    whole = _Whole((0, 0) if kept else shape)
     begun, done = time.perf_counter(), 0
     yield Progress(0, len(tiles), "segmenting")
     for group in batches(tiles, predictor.batch):
         parts = predictor([normalized(pixels[tile.window.slices], fits) for tile in group])
         for tile, part in zip(group, parts, strict=True):
             if field is None:
-                mosaic.add(decode_tile(part, tile, decoding.arguments))
+                whole.add(decoding.tile(part, tile))
             else:
                 field[:, *tile.core.slices] = part[:, *tile.core.within(tile.window)]
         for said in predictor.notes():
@@ -196,21 +202,46 @@ def _segment(image: HEImage, settings: SegmentSettings, model: Model) -> Job[Seg
         done += len(group)
         left = (time.perf_counter() - begun) / done * (len(tiles) - done)
         yield Progress(done, len(tiles), "segmenting", left)
-    labels = mosaic.labels if field is None else (yield from _cut_kept(field, decoding))
-    labels = decoding.filtered(resize_labels(labels, scale.shape), mpp)
+    labels, sure = whole.nuclei if field is None else (yield from _cut_kept(field, decoding))
+    labels, sure = decoding.filtered(resize_labels(labels, scale.shape), mpp, sure)
     yield Progress(len(tiles), len(tiles), "measuring nuclei")
-    features = measure(labels, image.pixels, mpp)
+    features = _features(labels, sure, image, mpp)
     seconds = time.perf_counter() - started
     texts = (*image.notes, *(one.text for one in notes))
     provenance = segmenter.provenance(mpp, seconds)
     return Segmentation(labels, features, field, mpp, settings, provenance, texts, seconds, image, card)
 
 
-def _cut_kept(field: NDArray[np.float16], decoding: Decoding) -> Job[NDArray[np.int32]]:
-    mosaic = Mosaic((field.shape[1], field.shape[2]))
-    tiles = plan_tiles(mosaic.labels.shape, BLOCK, _MARGIN, GRID)
+class _Whole(Mosaic):
+    """A mosaic that knows how sure its nuclei are."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        super().__init__(shape)
+        self._sure: list[NDArray[np.float32]] = []
+
+    def add(self, instances: Instances) -> NDArray[np.bool_]:
+        painted = super().add(instances)
+        if CONFIDENCE in instances.features:
+            self._sure.append(instances.features[CONFIDENCE][painted])
+        return painted
+
+    @property
+    def nuclei(self) -> Nuclei:
+        return self.labels, np.concatenate(self._sure) if self._sure else None
+
+
+def _cut_kept(field: NDArray[np.float16], decoding: Decoding) -> Job[Nuclei]:
+    whole = _Whole((field.shape[1], field.shape[2]))
+    tiles = plan_tiles(whole.labels.shape, BLOCK, _MARGIN, GRID)
     for index, tile in enumerate(tiles):
         if len(tiles) > 1:
             yield Progress(index, len(tiles), "separating nuclei")
-        mosaic.add(decode_tile(field[:, *tile.window.slices], tile, decoding.arguments))
-    return mosaic.labels
+        whole.add(decoding.tile(field[:, *tile.window.slices], tile))
+    return whole.nuclei
+
+
+def _features(
+    labels: NDArray[np.int32], sure: NDArray[np.float32] | None, image: HEImage, mpp: float
+) -> dict[str, NDArray[Any]]:
+    table = measure(labels, image.pixels, mpp)
+    return table if sure is None else {**table, CONFIDENCE: sure}

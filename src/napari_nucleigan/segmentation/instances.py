@@ -15,10 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from napari_nucleigan.masks.encoding import decode
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -46,6 +44,7 @@ class Instances:
         Each nucleus, cropped.
     features : dict of str to ndarray, shape (n,)
         Of slides, as `napari_nucleigan.labels.features.measure` gives them, in pixels of the slide; without labels.
+        Their confidence, where the model tells it.
     """
 
     corners: NDArray[np.integer]
@@ -118,27 +117,6 @@ class Instances:
     def __reduce__(self) -> tuple[Callable[[bytes], Instances], tuple[bytes]]:
         """Travel between processes as bytes."""
         return Instances.unpack, (self.pack(),)
-
-
-def decode_tile(field: NDArray[np.floating], tile: Tile, decoding: Mapping[str, Any]) -> Instances:
-    """Find the nuclei that belong to a tile.
-
-    Parameters
-    ----------
-    field : ndarray of float, shape (3, H, W)
-        Field of the tile's window in [-1, 1].
-    tile : Tile
-        Where it lies.
-    decoding : mapping
-        Arguments of `napari_nucleigan.masks.encoding.decode`.
-
-    Returns
-    -------
-    Instances
-        The nuclei whose centroid lies in the core, or at most `BAND` pixels beside it.
-    """
-    labels = decode(field.astype(np.float32), **decoding)
-    return Instances.of(labels, tile.window, owned(labels, tile))
 
 
 def owned(labels: NDArray[np.int32], tile: Tile) -> NDArray[np.bool_]:
@@ -229,16 +207,21 @@ class Mosaic:
         self.labels: NDArray[np.int32] = np.zeros(shape, dtype=np.int32)
         self._areas = [0]
 
-    def add(self, instances: Instances) -> None:
+    def add(self, instances: Instances) -> NDArray[np.bool_]:
         """Paint nuclei, except those that an earlier tile has found already.
 
         Parameters
         ----------
         instances : Instances
             Nuclei of one tile. Tiles must come in the order of `plan_tiles`.
+
+        Returns
+        -------
+        ndarray of bool, shape (n,)
+            True for those that were painted.
         """
-        for (row, column), mask in zip(instances.corners, instances.masks, strict=True):
-            self.claim(row, column, mask)
+        nuclei = zip(instances.corners, instances.masks, strict=True)
+        return np.array([self.claim(row, column, mask) is not None for (row, column), mask in nuclei], bool)
 
     def claim(self, row: int, column: int, mask: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
         """Paint a nucleus that lies in the image, unless an earlier one is the same.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,12 +13,11 @@ import numpy as np
 from napari_nucleigan.base.errors import ModelError
 from napari_nucleigan.base.events import Note
 from napari_nucleigan.base.version import __version__
-from napari_nucleigan.masks.encoding import PROMINENCE, THRESHOLD, decode
 from napari_nucleigan.masks.splitting import GRID
 from napari_nucleigan.networks.network_runner import NetworkRunner, network_errors
-from napari_nucleigan.segmentation.instances import renumbered
-from napari_nucleigan.segmentation.settings import LARGEST_AREA, SegmentSettings
-from napari_nucleigan.tiling import Scale, plan_tiles, resize_image, resize_labels
+from napari_nucleigan.segmentation.decoding import Decoding
+from napari_nucleigan.segmentation.settings import SegmentSettings
+from napari_nucleigan.tiling import Scale, plan_tiles, resize_image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from napari_nucleigan.models import Model, ModelCard
+    from napari_nucleigan.models import Model
     from napari_nucleigan.networks.generators import Generator
     from napari_nucleigan.networks.network_runner import Precision
     from napari_nucleigan.stains import StainFit
@@ -37,71 +36,6 @@ BLANK = 235
 
 BATCH = {"cpu": 8, "cuda": 32}
 """Patches at once, by the kind of device."""
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How a field is cut into nuclei: the settings, filled up from the model's card.
-
-    Attributes
-    ----------
-    arguments : dict
-        Of `napari_nucleigan.masks.encoding.decode`.
-    min_area, max_area : float
-        Square microns.
-    tta : int
-        Views of an image that fields are averaged over.
-    """
-
-    arguments: dict[str, Any]
-    min_area: float
-    max_area: float
-    tta: int
-
-    @classmethod
-    def of(cls, settings: SegmentSettings, card: ModelCard) -> Decoding:
-        """Fill up what the settings leave open."""
-
-        def chosen(value: float | None, key: str, default: float) -> float:
-            return float(card.decode.get(key, default)) if value is None else value
-
-        arguments = {
-            "encoding": card.encoding,
-            "threshold": chosen(settings.threshold, "threshold", THRESHOLD),
-            "prominence": chosen(settings.prominence, "prominence", PROMINENCE),
-            "smoothing": chosen(None, "smoothing", 0.0),
-        }
-        return cls(
-            arguments,
-            chosen(settings.min_area, "min_area_um2", 0.0),
-            chosen(settings.max_area, "max_area_um2", LARGEST_AREA),
-            int(chosen(settings.tta, "views", 1)),
-        )
-
-    def labels(self, field: NDArray[np.floating[Any]]) -> NDArray[np.int32]:
-        """Find the nuclei in a field, (3, H, W), of any size."""
-        return decode(field.astype(np.float32), **self.arguments)
-
-    def sized(self, areas: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
-        """Tell which labels, the background's not among them, are there and neither too small nor too large."""
-        keep: NDArray[np.bool_] = (areas > 0) & (areas >= self.min_area) & (areas <= self.max_area)
-        keep[0] = False
-        return keep
-
-    def filtered(self, labels: NDArray[np.int32], mpp: float) -> NDArray[np.int32]:
-        """Drop nuclei that are too small or too large, and number the rest without gaps."""
-        return renumbered(labels, self.sized(np.bincount(labels.ravel()) * mpp**2))
-
-    def used(self, settings: SegmentSettings) -> dict[str, Any]:
-        """Return the settings as they are used, ready for JSON."""
-        return settings.model_dump(mode="json", by_alias=True) | {
-            "threshold": self.arguments["threshold"],
-            "prominence": self.arguments["prominence"],
-            "min_area": self.min_area,
-            # None for the usual limit, as for none in 0.1.0, whose results are gone on with.
-            "max_area": self.max_area if np.isfinite(self.max_area) and self.max_area != LARGEST_AREA else None,
-            "views": self.tta,
-        }
 
 
 class Segmenter:
@@ -224,8 +158,7 @@ class Segmenter:
         with network_errors():
             fields = self.predictor(seen)
         return [
-            self.decoding.filtered(resize_labels(self.decoding.labels(field), scale.shape), scale.mpp)
-            for field, scale in zip(fields, scales, strict=True)
+            self.decoding.nuclei(field, scale.shape, scale.mpp) for field, scale in zip(fields, scales, strict=True)
         ]
 
     def provenance(self, mpp: float, seconds: float) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, model_validator
 
@@ -27,9 +27,20 @@ Arithmetic = Annotated[
 LARGEST_AREA = 2000.0
 """Square microns that a nucleus has at most, where nothing else is said: six times those of the largest at hand."""
 
+FILTERS = ("threshold", "prominence", "min_area", "max_area", "min_confidence")
+"""Settings that can be moved on a result: the network does not run for them."""
+
 Normalize = Literal["model", "none", "vahadane", "macenko", "reinhard"]
 TTA = (1, 2, 4, 8)
 """Numbers of views of an image that the network can be averaged over: test-time augmentation."""
+
+
+_LATER = {"min_confidence": 0.0}
+
+
+def without_idle(settings: dict[str, Any]) -> dict[str, Any]:
+    """Leave out settings that were added after 0.1.0 and do nothing, so that records of earlier results still hold."""
+    return {name: value for name, value in settings.items() if name not in _LATER or value != _LATER[name]}
 
 
 class SegmentSettings(Settings):
@@ -74,6 +85,14 @@ class SegmentSettings(Settings):
         gt=0,
         description="Nuclei of more area, in square microns, are left out. By default what the model asks for, "
         f"or {LARGEST_AREA:g}.",
+    )
+    min_confidence: float = Field(
+        0.0,
+        title="Confidence",
+        ge=0,
+        le=1,
+        description="Nuclei that the model holds for less likely to be one are left out, if its card tells how likely "
+        "that is; 0 keeps all.",
     )
     mpp: float | None = Field(
         None,

@@ -16,7 +16,7 @@ from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.data.datasets.patches import MixedSampler
 from napari_nucleigan.masks.encoding import ENCODINGS, encode
 from napari_nucleigan.models import load_model
-from napari_nucleigan.segmentation.segmenter import Decoding
+from napari_nucleigan.segmentation.decoding import Decoding
 from napari_nucleigan.segmentation.settings import SegmentSettings
 from napari_nucleigan.training.cgan import trainer_of
 from napari_nucleigan.training.frame import BestModel, Training, run_training, the_same
@@ -106,6 +106,8 @@ class _SegmenterTraining(Training[SegmenterRecipe]):
         self._synthetic = synthetic
         self._tiles: list[TrainingImage] = []
         self._decoding: dict[str, Any] = {}
+        self.confidence: dict[str, Any] | None = None
+        """What tells how sure the model is, of the model that training starts from; until somebody fits another."""
 
     def further_parts(self) -> dict[str, Any]:
         share = self.recipe.synthetic_share
@@ -134,6 +136,7 @@ class _SegmenterTraining(Training[SegmenterRecipe]):
             self.gan.start_from(base.network.state_dict())
             # As fields were decoded there, they are decoded at first.
             self._decoding = dict(base.card.decode)
+            self.confidence = base.card.confidence
 
     def describe(self, training: Dataset, validation: Dataset) -> str:
         return f"{len(training)} images train, {len(validation)} validate"
@@ -174,6 +177,7 @@ class _Validator(BestModel):
     ) -> None:
         super().__init__(training, run)
         self._gan = training.gan
+        self._confidence = training.confidence
         self._tiles = tiles
         self._selects = selects
         self._decoding = decoding
@@ -240,7 +244,7 @@ class _Validator(BestModel):
     def _decode(self, field: NDArray[np.float32], decoding: Mapping[str, Any]) -> NDArray[np.int32]:
         """Find the nuclei in a field as `napari_nucleigan.segmentation` does with the saved model."""
         found = Decoding.of(SegmentSettings(), self._described({}, decoding))
-        return found.filtered(found.labels(field), self._recipe.mpp)
+        return found.nuclei(field, (field.shape[1], field.shape[2]), self._recipe.mpp)
 
     def _picture(self, tile: TrainingImage, field: NDArray[np.float32], side: int = 384) -> NDArray[np.uint8]:
         """Input, input with contours, predicted field and true field, side by side."""
@@ -258,4 +262,5 @@ class _Validator(BestModel):
 
     def _described(self, scores: Mapping[str, Mapping[str, float]], decoding: Mapping[str, Any]) -> ModelCard:
         start = ENCODINGS[self._recipe.encoding].start
-        return self.card(scores, decode={**start, "smoothing": SMOOTHING, "min_area_um2": MIN_AREA, **decoding})
+        decode = {**start, "smoothing": SMOOTHING, "min_area_um2": MIN_AREA, **decoding}
+        return self.card(scores, decode=decode, confidence=self._confidence)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from napari_nucleigan.base.errors import OutputError
 from napari_nucleigan.base.pixels import mpp_of, sides
-from napari_nucleigan.masks.encoding import encode
-from napari_nucleigan.segmentation.instances import Instances, Mosaic, decode_tile
+from napari_nucleigan.masks.encoding import decode, encode
+from napari_nucleigan.segmentation.instances import Instances, Mosaic, owned
 from napari_nucleigan.segmentation.slides.assembly import Assembly, SlideNuclei, TileStore
 from napari_nucleigan.segmentation.slides.worker import ModelView
 from napari_nucleigan.tiling import Box, Tile, plan_tiles
@@ -21,8 +21,6 @@ from slide_pictures import slide_of
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-DECODING = {"encoding": "distance", "threshold": 0.5, "prominence": 0.1, "smoothing": 0.0}
 
 
 @cache
@@ -37,7 +35,9 @@ def tile_records(
     for number, tile in enumerate(tiles):
         part = field[:, *tile.window.slices]
         random = np.random.default_rng(number)
-        found = decode_tile(part + noise * (2 * random.random(part.shape) - 1), tile, DECODING)
+        seen = part + noise * (2 * random.random(part.shape) - 1)
+        labels = decode(seen.astype(np.float32), threshold=0.5, prominence=0.1)
+        found = Instances.of(labels, tile.window, owned(labels, tile))
         mosaic.add(found)
         records.append(replace(found, features={"x": np.arange(len(found))}))
     return tiles, records, mosaic.labels

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import gzip
 import json
 import os
 import signal
@@ -18,10 +20,12 @@ import torch
 
 from napari_nucleigan.base.errors import DeviceError, ImageError, ModelError, NucleiganError, OutputError
 from napari_nucleigan.base.events import Note, Painted, Progress, run
-from napari_nucleigan.data.images.files import read_image, read_labels
+from napari_nucleigan.data.images.files import HEImage, read_image, read_labels
 from napari_nucleigan.data.images.samples import synthetic_he
 from napari_nucleigan.data.slides import Slide
+from napari_nucleigan.data.slides.slide import as_level
 from napari_nucleigan.segmentation import SegmentSettings, segment
+from napari_nucleigan.segmentation.confidence import EVIDENCE
 from napari_nucleigan.segmentation.slides import SlideResult, segment_slide
 from oracle import Contextual, Oracle, alike, model, picture, scatter
 from slide_pictures import slide_of, write_slide
@@ -439,3 +443,88 @@ def test_errors_of_workers_are_never_runtime_errors(tmp_path: Path) -> None:
 
     with pytest.raises(NucleiganError, match="not enough memory"):
         labels_of(slide_of(scatter((100, 100))), tmp_path, Full())
+
+
+FIT = {"weights": [20.0, *[0.0] * (EVIDENCE - 1)], "bias": -16.0}
+"""Of a card: half of what is between dark and light counts as sure."""
+
+
+def half_faint(known: np.ndarray) -> np.ndarray:
+    """Show nuclei of which those of the right half are pale."""
+    pixels = picture(known).pixels.copy()
+    right = pixels[:, known.shape[1] // 2 :, 0]
+    right[right > 127] = 165
+    return pixels
+
+
+def table_of(path: Path) -> dict[str, np.ndarray]:
+    with path.open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    return {name: np.array([float(row[name] or "nan") for row in rows]) for name in rows[0]}
+
+
+class TestConfidence:
+    def test_it_goes_with_its_nucleus_into_tables_and_polygons(self, tmp_path: Path) -> None:
+        pixels = half_faint(scatter((400, 600), touching=False))
+        calibrated = model(confidence=FIT)
+        chosen = SegmentSettings(tile=160, **EXACT)
+        whole = run(segment(HEImage(pixels, 0.25), chosen, calibrated))
+        slide = Slide("s", Path("s.svs"), (as_level(pixels, "s"),), 0.25)
+        run(segment_slide(slide, tmp_path, chosen, ["csv", "geojson.gz"], model=calibrated))
+        table = table_of(tmp_path / "s.csv")
+
+        def by_place(features: dict[str, np.ndarray]) -> dict[tuple[int, int], float]:
+            places = zip(*(np.rint(features[f"centroid_{axis}_px"]).astype(int).tolist() for axis in "yx"), strict=True)
+            return dict(zip(places, features["confidence"].tolist(), strict=True))
+
+        assert len(table["label"]) > 200
+        assert by_place(table) == pytest.approx(by_place(whole.features), abs=1e-3)
+        assert (table["confidence"][table["centroid_x_px"] > 312] < 0.5).all()
+        assert (table["confidence"][table["centroid_x_px"] < 288] > 0.5).all()
+        with gzip.open(tmp_path / "s.geojson.gz", "rt") as handle:
+            polygons = json.load(handle)["features"]
+        told = {int(one["properties"]["name"]): one["properties"]["measurements"]["confidence"] for one in polygons}
+        assert told == pytest.approx(dict(zip(table["label"].astype(int), table["confidence"], strict=True)), abs=1e-6)
+
+        run(
+            segment_slide(slide, tmp_path / "sure", chosen.model_copy(update={"min_confidence": 0.5}), model=calibrated)
+        )
+        sure = table_of(tmp_path / "sure" / "s.csv")
+        assert np.array_equal(np.sort(sure["area_px"]), np.sort(table["area_px"][table["confidence"] >= 0.5]))
+
+    def test_tiles_of_a_run_that_did_not_tell_are_gone_on_with(self, tmp_path: Path) -> None:
+        known = scatter((400, 600))
+        slide = slide_of(known)
+        chosen = SegmentSettings(tile=160, **EXACT)
+        job = segment_slide(slide, tmp_path, chosen, model=model())
+        for event in job:
+            if isinstance(event, Progress) and event.what == "segmenting tiles" and event.done > 2:
+                break
+        job.close()
+        result = run(segment_slide(slide, tmp_path, chosen, model=model(confidence=FIT)))
+        table = table_of(next(tmp_path.glob("*.csv")))
+        assert 0 < result.resumed < result.tiles
+        assert len(table["label"]) == result.nuclei
+        told = np.isfinite(table["confidence"])
+        assert told.any()
+        assert not told.all()
+        assert np.isfinite(table["area_um2"]).all()
+
+    def test_a_slide_without_nuclei_has_the_column(self, tmp_path: Path) -> None:
+        pixels = np.full((300, 300, 3), 235, np.uint8)
+        pixels[100:200, 100:200] = (200, 120, 160)
+        slide = Slide("pale", Path("pale.svs"), (as_level(pixels, "pale"),), 0.25)
+        result = run(
+            segment_slide(slide, tmp_path, SegmentSettings(**EXACT), ["csv"], model=model(Empty(), confidence=FIT))
+        )
+        header = (tmp_path / "pale.csv").read_text().splitlines()
+        assert result.nuclei == 0
+        assert len(header) == 1
+        assert header[0].endswith(",confidence") == (result.tiles > 0)
+
+
+class Empty(Oracle):
+    """Finds nothing anywhere."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.full_like(images, -1)

@@ -27,10 +27,10 @@ from qtpy.QtWidgets import (
 
 from napari_nucleigan.data.images.files import write_labels
 from napari_nucleigan.metrics import OUTCOMES, evaluate, inspect
+from napari_nucleigan.widgets.base.flight import SHARE
 from napari_nucleigan.widgets.base.layers import METADATA_KEY
 from napari_nucleigan.widgets.evaluate.dock import EvaluateWidget
 from napari_nucleigan.widgets.evaluate.form import IOU, NOTHING, OUTCOME
-from napari_nucleigan.widgets.evaluate.overlay import SHARE
 from napari_nucleigan.widgets.evaluate.table import DISTANCES, EVERYTHING, QUALITY
 
 if TYPE_CHECKING:

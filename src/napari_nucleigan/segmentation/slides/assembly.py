@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -98,12 +98,15 @@ class Assembly:
         First row, last row + 1, first and last column + 1 of the nuclei of each tile.
     count : int
         Nuclei so far.
+    columns : dict of str to ndarray, shape (0,)
+        Measurements that at least one tile has of its nuclei.
     """
 
     def __init__(self, tiles: Sequence[Tile], load: Callable[[int], Instances | None]) -> None:
         self._load = load
         self.extents: NDArray[np.int64] = np.zeros((len(tiles), 4), np.int64)
         self.count = 0
+        self.columns: dict[str, NDArray[Any]] = {}
         self._kept: dict[int, NDArray[np.bool_]] = {}
         self._trimmed: dict[tuple[int, int], NDArray[np.bool_]] = {}
         self._first: list[NDArray[np.int64]] = []  # rows and columns of the first pixels of kept nuclei, by tile
@@ -128,6 +131,8 @@ class Assembly:
             first, last = record.boxes.min(axis=0), record.boxes.max(axis=0)
             self.extents[number] = first[0], last[1], first[2], last[3]
             kept = self._settle(number, record)
+        for name, values in record.features.items():
+            self.columns.setdefault(name, values[:0])
         self._kept[number] = kept
         self._starts[number] = self.count
         self._order.append(number)
@@ -162,7 +167,7 @@ class Assembly:
         Returns
         -------
         record : Instances
-            All that the tile has found.
+            All that the tile has found, with all `columns`: what it does not know is NaN.
         kept : ndarray of int
             Places in it of the nuclei that count.
         place : slice
@@ -171,6 +176,10 @@ class Assembly:
             Their pixels.
         """
         record = self._recall(number)
+        if record.features.keys() != self.columns.keys():
+            # An earlier run, or a model whose card did not tell as much, has looked at it.
+            unknown = np.full(len(record), np.nan)
+            record = replace(record, features={name: record.features.get(name, unknown) for name in self.columns})
         kept = np.flatnonzero(self._kept[number])
         start = self._starts[number]
         found: list[Mask] = []

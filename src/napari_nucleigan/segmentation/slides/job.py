@@ -22,7 +22,7 @@ from napari_nucleigan.models import load_model
 from napari_nucleigan.segmentation.file_plan import plan_outputs
 from napari_nucleigan.segmentation.formats import refuse_foreign_results, write_slide_results
 from napari_nucleigan.segmentation.segmenter import Segmenter
-from napari_nucleigan.segmentation.settings import SegmentSettings
+from napari_nucleigan.segmentation.settings import SegmentSettings, without_idle
 from napari_nucleigan.segmentation.slides import executors
 from napari_nucleigan.segmentation.slides.assembly import GrowingSlide, SlideNuclei, TileStore
 from napari_nucleigan.segmentation.slides.executors import TICK, TRIES, segmented
@@ -308,13 +308,15 @@ class _SlideJob:
             "stamp": _stamp(request.slide),
             "shape": list(self.slide.shape),
             "model": request.sha256,
-            "settings": self.settings.model_dump(mode="json", by_alias=True, exclude=_FREE),
+            "settings": without_idle(self.settings.model_dump(mode="json", by_alias=True, exclude=_FREE)),
             "mpp": request.mpp,
             "stains": request.stains,
             "region": request.region,
             "core": self.settings.tile or CORE,
             "tissue": hashlib.sha256(tissue.mask.tobytes()).hexdigest(),
         }
+        if self.settings.min_confidence:
+            known["confidence"] = self.model.card.confidence
         text = json.dumps(known, indent=2)
         digest = hashlib.sha256(text.encode()).hexdigest()[:10]
         folder = make_folder(self.paths[0].parent / f".{self.slide.name[:40]}-{digest}.nucleigan")

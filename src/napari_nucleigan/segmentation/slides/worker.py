@@ -18,6 +18,7 @@ from scipy import ndimage
 from napari_nucleigan.base.devices import kept_memory
 from napari_nucleigan.base.errors import DeviceError, ImageError, NucleiganError
 from napari_nucleigan.base.pixels import sides
+from napari_nucleigan.segmentation.confidence import CONFIDENCE
 from napari_nucleigan.segmentation.instances import Instances, inside, owned, renumbered
 from napari_nucleigan.segmentation.segmenter import Segmenter, normalized
 from napari_nucleigan.segmentation.surround import as_glass
@@ -258,21 +259,27 @@ class TileWorker:
     def _record(self, field: NDArray[np.float16], window: NDArray[np.uint8], tile: Tile) -> Instances:
         from napari_nucleigan.labels.features import measure
 
-        labels = self._wanted(self.segmenter.decoding.labels(field), tile)
+        decoding = self.segmenter.decoding
+        labels = decoding.labels(field)
+        sure = decoding.confidence(labels, field)
+        keep = self._wanted(labels, sure, tile)
+        labels = renumbered(labels, keep)
         table = measure(labels, window, self._mpp)
         del table["label"]
+        if sure is not None:
+            table[CONFIDENCE] = sure[keep[1:]]
         return Instances.of(labels, tile.window, None, on_slide(table, tile, self.view.factors, self._slide_mpp))
 
-    def _wanted(self, labels: NDArray[np.int32], tile: Tile) -> NDArray[np.int32]:
-        """Keep the nuclei that belong to the tile, are neither too small nor too large, and lie in the region."""
+    def _wanted(self, labels: NDArray[np.int32], sure: NDArray[np.float32] | None, tile: Tile) -> NDArray[np.bool_]:
+        """Tell which nuclei belong to the tile, pass the filters, and lie in the region."""
         keep = owned(labels, tile)
-        keep &= self.segmenter.decoding.sized(np.bincount(labels.ravel(), minlength=keep.size) * self._area)
+        keep &= self.segmenter.decoding.wanted(np.bincount(labels.ravel(), minlength=keep.size) * self._area, sure)
         if self._polygons and keep.any():
             numbers = np.flatnonzero(keep)
             centres = np.array(ndimage.center_of_mass(labels > 0, labels, numbers))
             centres += (tile.window.top + 0.5, tile.window.left + 0.5)
             keep[numbers] = inside(centres * self.view.factors, self._polygons)
-        return renumbered(labels, keep)
+        return keep
 
 
 def _stains(request: SlideRequest) -> tuple[StainFit, StainFit] | None:

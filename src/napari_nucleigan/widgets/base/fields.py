@@ -139,10 +139,10 @@ def enable(button: QPushButton, problem: str, tip: str) -> None:
     button.setToolTip(problem or tip)
 
 
-def slider(value: float, tip: str) -> QLabeledDoubleSlider:
+def slider(value: float, tip: str, least: float = 0.01) -> QLabeledDoubleSlider:
     """Make a slider for a probability."""
     made = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
-    made.setRange(0.01, 0.99)
+    made.setRange(least, 0.99)
     made.setSingleStep(0.01)
     made.setDecimals(2)
     made.setValue(value)

@@ -17,6 +17,7 @@ from napari_nucleigan.base.settings import field_facts
 from napari_nucleigan.masks.encoding import PROMINENCE, THRESHOLD
 from napari_nucleigan.models import DEFAULT_SEGMENTER, ModelFile, list_models, read_card
 from napari_nucleigan.segmentation import SegmentSettings
+from napari_nucleigan.segmentation.confidence import regression
 from napari_nucleigan.segmentation.settings import LARGEST_AREA
 from napari_nucleigan.widgets.base.fields import (
     Form,
@@ -335,6 +336,7 @@ class MethodForm(Form):
         largest = spin(100_000.0, 50.0, 1, f"{LARGEST_AREA:g} µm²", " µm²", TIPS["max_area"])
         self.min_area = self.add("Smallest", smallest, call=moved)
         self.max_area = self.add("Largest", largest, call=moved)
+        self.min_confidence = self.add("Confidence", slider(0.0, TIPS["min_confidence"], 0.0), call=moved)
 
     def settings(self) -> SegmentSettings:
         """Return the settings as given.
@@ -351,6 +353,7 @@ class MethodForm(Form):
             prominence=round(self.prominence.value(), 3),
             min_area=self.min_area.value(),
             max_area=self.max_area.value() or None,
+            min_confidence=round(self.min_confidence.value(), 3),
             normalize=self.normalize.currentData(),
         )
 
@@ -367,9 +370,13 @@ class MethodForm(Form):
     def _model_chosen(self) -> None:
         card = self.picker.card
         if card is not None:
-            with silent(self.threshold, self.prominence, self.min_area, self.max_area):
+            tells = regression(card) is not None
+            self.min_confidence.setEnabled(tells)
+            with silent(self.threshold, self.prominence, self.min_area, self.max_area, self.min_confidence):
                 self.threshold.setValue(float(card.decode.get("threshold", THRESHOLD)))
                 self.prominence.setValue(float(card.decode.get("prominence", PROMINENCE)))
                 self.min_area.setValue(float(card.decode.get("min_area_um2", 0.0)))
                 self.max_area.setValue(float(card.decode.get("max_area_um2", LARGEST_AREA)))
+                if not tells:
+                    self.min_confidence.setValue(0.0)
         self.changed.emit()

@@ -19,6 +19,7 @@ from napari_nucleigan.widgets.base.fields import (
     silent,
     warning_style,
 )
+from napari_nucleigan.widgets.base.flight import Flight
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.label_images import LabelImages
 from napari_nucleigan.widgets.base.run_bar import RunBar
@@ -27,7 +28,7 @@ from napari_nucleigan.widgets.base.transforms import grid_to_viewer, viewer_to_g
 from napari_nucleigan.widgets.evaluate.folders import EvaluateFolders
 from napari_nucleigan.widgets.evaluate.form import IOU, NOTHING, EvaluateChoices, EvaluateForm
 from napari_nucleigan.widgets.evaluate.jobs import LiveComparison, compare, save_csv, save_json, save_nuclei
-from napari_nucleigan.widgets.evaluate.overlay import COLOURS, OUTLINE, TEXT, CanvasText, Flight, Overlay, ramp
+from napari_nucleigan.widgets.evaluate.overlay import COLOURS, OUTLINE, TEXT, CanvasText, Overlay, ramp
 from napari_nucleigan.widgets.evaluate.plots import BinPlots
 from napari_nucleigan.widgets.evaluate.table import NucleiList, ScoreTable, length
 

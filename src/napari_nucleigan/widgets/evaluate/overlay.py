@@ -8,7 +8,6 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QEasingCurve, QObject, QVariantAnimation
 
 from napari_nucleigan.metrics import OUTCOMES
 from napari_nucleigan.widgets.base.layers import METADATA_KEY, VIEW_KEY, move_layer, selection_kept, view_kind
@@ -58,10 +57,6 @@ _BOX = "#16181dd0"
 _MARGIN = "\u2002"  # without it the box ends within the last letter
 TEXT = "#ffffff"
 """Colour of plain text; the same in every theme, as the colours of the outcomes are."""
-
-_FLIGHT_MS = 350
-SHARE = 0.15
-"""Part of the canvas that the place fills."""
 
 
 class Overlay:
@@ -304,55 +299,3 @@ class CanvasText:
                 )
             overlay = overlays[keys[number]]
             overlay.text, overlay.color, overlay.visible = text + _MARGIN, colour, bool(text)
-
-
-class Flight(QObject):
-    """One flight at a time; a new one begins where the camera is.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Whose camera flies.
-    parent : QObject
-        The widget that owns it.
-    """
-
-    def __init__(self, viewer: Viewer, parent: QObject) -> None:
-        super().__init__(parent)
-        self._viewer = viewer
-        self._from = self._to = (np.zeros(2), 1.0)
-        self._animation = QVariantAnimation(self, duration=_FLIGHT_MS, startValue=0.0, endValue=1.0)
-        self._animation.setEasingCurve(QEasingCurve.Type.InOutCubic)
-        self._animation.valueChanged.connect(self._step)
-
-    def to(self, first: Sequence[float], last: Sequence[float]) -> None:
-        """Fly to where a box of the viewer's world fills a small part of the canvas, and no nearer than that.
-
-        Parameters
-        ----------
-        first, last : sequence of float
-            Opposite corners of the box, as the two axes on show.
-        """
-        self._animation.stop()
-        camera = self._viewer.scene.camera
-        corners = np.array([first, last], float)
-        extent = max(float(np.ptp(corners, axis=0).max()), 1e-12)
-        zoom = SHARE * min(self._viewer.canvas.size) / extent
-        self._from = np.array(camera.center[-2:]), camera.zoom
-        self._to = corners.mean(axis=0), zoom
-        self._animation.start()
-
-    @property
-    def flying(self) -> bool:
-        """Whether the camera is on its way."""
-        return bool(self._animation.state() == QVariantAnimation.State.Running)
-
-    def stop(self) -> None:
-        """Stay where the camera is."""
-        self._animation.stop()
-
-    def _step(self, share: float) -> None:
-        (start, zoom), (end, last) = self._from, self._to
-        camera = self._viewer.scene.camera
-        camera.center = (*camera.center[:-2], *(start + share * (end - start)))
-        camera.zoom = zoom * (last / zoom) ** share

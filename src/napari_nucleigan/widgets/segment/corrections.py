@@ -26,6 +26,7 @@ from napari_nucleigan.widgets.base.layers import file_name
 from napari_nucleigan.widgets.base.mask_layers import mask_reader, pairs_of
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.training_runs import Activity, Closing, RunWatcher
+from napari_nucleigan.widgets.segment.proposals import Proposals
 from napari_nucleigan.widgets.segment.regions import ShapesPicker, regions_reader
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from napari_nucleigan.models import ModelCard
     from napari_nucleigan.training.runs.status import RunStatus
     from napari_nucleigan.widgets.segment.form import SegmentForm
+    from napari_nucleigan.widgets.segment.results import Results
 
 _FEWEST_MINUTES = 0.1
 
@@ -46,6 +48,8 @@ class Corrections(Page):
     ----------
     viewer : napari.viewer.Viewer
         The viewer whose layers hold the corrections.
+    results : Results
+        What was found in images, from which it is told where to correct.
     run_folder : str
         Folder of the runs; empty for the usual one.
     """
@@ -57,7 +61,7 @@ class Corrections(Page):
     model_made = Signal(object, object)
     """Path of the model, and the image that is to be segmented with it now; None for none."""
 
-    def __init__(self, viewer: Viewer, run_folder: str = "") -> None:
+    def __init__(self, viewer: Viewer, results: Results, run_folder: str = "") -> None:
         super().__init__()
         self._viewer = viewer
         self._folder = Path(run_folder).expanduser() if run_folder else default_folder()
@@ -83,6 +87,8 @@ class Corrections(Page):
         tip = field_facts(SegmenterRecipe)["minutes"].description
         self.labels = self.page.add("Labels", labels, call=self._update)
         self.regions = self.page.add("Regions", regions, call=self._update)
+        self.proposals = Proposals(viewer, results, regions)
+        self.page.rows.addRow(self.proposals)
         self.minutes = self.page.add("Learning", spin(600.0, 1.0, 1, "no limit", " min", tip))
         self.again = check(
             "Segment again when done",
@@ -195,6 +201,7 @@ class Corrections(Page):
     def shut_down(self) -> None:
         """Look at nothing any more; a run goes on, and the Train widget finds it."""
         self._forget()
+        self.proposals.rest()
         super().shut_down()
 
     def _build(self) -> None:
@@ -221,6 +228,8 @@ class Corrections(Page):
         self.again_button.clicked.connect(lambda: self._offer(self._image or self._learnt_from))
         self._wire(self._runner, self._started, stopped=self._update)
         self._wire(self._actor, quiet=True)
+        self.proposals.noted.connect(lambda note: self.bar.note(note.text))
+        self.proposals.failed.connect(self._failed)
         self._watcher.status.connect(self._told)
         self._watcher.gone.connect(self._gone)
         self._watcher.failed.connect(self._failed)
@@ -234,6 +243,7 @@ class Corrections(Page):
         for part in (self.labels, self.regions, self.minutes):
             part.setEnabled(not self.running)
         self.regions.button.setEnabled(self._image is not None and not self.running)
+        self.proposals.look(self._image, self.running)
         self.bar.set_state(self.running, "" if self.running else self.problem())
         self.again_button.setEnabled(self.model is not None)
 

@@ -19,13 +19,14 @@ from napari_nucleigan.widgets.base.fields import column, warning_style
 from napari_nucleigan.widgets.base.image_sources import WHOLE_IMAGE
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.label_images import LabelImages
-from napari_nucleigan.widgets.base.mask_layers import pairs_of
+from napari_nucleigan.widgets.base.mask_layers import is_labels, pairs_of
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.scrolling import pinned
 from napari_nucleigan.widgets.base.steps import EVALUATE, NextStep, open_dock
 from napari_nucleigan.widgets.base.transforms import PixelSizes
 from napari_nucleigan.widgets.segment import form as forms
 from napari_nucleigan.widgets.segment import jobs
+from napari_nucleigan.widgets.segment.colours import colour
 from napari_nucleigan.widgets.segment.corrections import Corrections
 from napari_nucleigan.widgets.segment.form import SlideFields, slide_job
 from napari_nucleigan.widgets.segment.regions import RegionChoice, ShapesPicker
@@ -84,7 +85,7 @@ class SegmentWidget(ModelDock):
         self._choice = RegionChoice(napari_viewer, self.form, self.shapes, self._scales, self)
         self.bar = RunBar("Segment the nuclei.")
         self.next = NextStep("Evaluate it", "Open Evaluate with these nuclei as the prediction.", self.go_on)
-        self.corrections = Corrections(napari_viewer, self._preferences.run_folder)
+        self.corrections = Corrections(napari_viewer, self._results, self._preferences.run_folder)
         self._runner = Runner(self, activity=True)
         self._opener = Runner(self, activity=True)
         self._refilterer = Refilter(self._results, self)
@@ -179,6 +180,7 @@ class SegmentWidget(ModelDock):
         form.image_changed.connect(self._image_chosen)
         form.mpp_typed.connect(self._mpp_typed)
         form.filters_changed.connect(self._rest.start)
+        form.colours_changed.connect(self._colour)
         form.changed.connect(self._update)
         self._wire(self._opener, self._opened)
         self._wire(self._runner, self._finished, failed=self._failed_run)
@@ -295,6 +297,8 @@ class SegmentWidget(ModelDock):
     def _finished_slide(self, shown: SlideShown) -> None:
         self._queue.popleft()
         self._made.append(shown)
+        if shown.labels is not None:
+            colour(shown.labels, self._results.look)
         self.bar.note(shown.remark())
         self._next()
 
@@ -331,6 +335,13 @@ class SegmentWidget(ModelDock):
 
     def _show_figures(self) -> None:
         self.bar.show_figures([item.figures for item in self._made])
+
+    def _colour(self) -> None:
+        """Colour all nuclei that the viewer shows, of results of slides and of files too, as the form says."""
+        self._results.look = self.form.colours.currentData()
+        for layer in self._viewer.layers:
+            if "model" in layers.layer_info(layer) and layers.view_kind(layer) is None and is_labels(layer):
+                colour(layer, self._results.look)
 
     def _refilter(self) -> None:
         if not self.running and not self.form.problem():

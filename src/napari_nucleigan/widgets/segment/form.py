@@ -28,6 +28,7 @@ from napari_nucleigan.widgets.base.layers import ADD, REPLACE, file_name
 from napari_nucleigan.widgets.base.model_picker import TIPS, MethodForm
 from napari_nucleigan.widgets.base.path_fields import FolderField, images_button
 from napari_nucleigan.widgets.base.preferences import recall, remember
+from napari_nucleigan.widgets.segment.colours import OWN, SURE, Legend
 from napari_nucleigan.widgets.segment.jobs import SlideJob
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class SegmentForm(MethodForm):
     """Another image was chosen."""
     mpp_typed = Signal(float)
     """The user gives the microns per pixel; 0 for not known."""
+    colours_changed = Signal()
+    """Nuclei are to be coloured otherwise."""
     paths_chosen = Signal(list)
     """Image files, or a folder, to open."""
 
@@ -99,6 +102,15 @@ class SegmentForm(MethodForm):
             "another layer.",
         )
         self.rerun = self.add("Re-run", rerun)
+        colours = combo(
+            {"Each its own": OWN, "By confidence": SURE},
+            "Give each nucleus a colour of its own, or the colour of how likely it is one, if the model tells.",
+        )
+        self.colours = self.add("Colours", colours, call=self.colours_changed.emit)
+        self.legend = Legend()
+        self.rows.addRow(self.legend)
+        self.colours.currentIndexChanged.connect(lambda _: self._show_legend())
+        self._show_legend()
         self._show_drawn()
         self._show_slide(False)
 
@@ -124,6 +136,9 @@ class SegmentForm(MethodForm):
     def _show_slide(self, shown: bool) -> None:
         for part in (self.slide.folder, self.slide.cluster):
             self.rows.setRowVisible(part, shown)
+
+    def _show_legend(self) -> None:
+        self.rows.setRowVisible(self.legend, self.colours.currentData() == SURE)
 
     def _show_drawn(self) -> None:
         self.rows.setRowVisible(self.drawn, self.region.currentData() == DRAWN)

@@ -41,8 +41,13 @@ REST_MS = 200
 """Rest after the last move of the canvas before it is looked at what is in view."""
 
 
-def regions_reader(shapes: Shapes, labels: Labels) -> Reader:
-    """Return what draws the shapes of a layer, as they are now, on the pixels of a Labels layer.
+def edge_width(image: Image) -> float:
+    """Return how many pixels the edges of regions of an image are thick."""
+    return max(1.0, min(layers.image_shape(image)) / _PARTS)
+
+
+def regions_reader(shapes: Shapes, labels: Labels | Image) -> Reader:
+    """Return what draws the shapes of a layer, as they are now, on the pixels of a Labels layer or an image.
 
     Raises
     ------
@@ -205,7 +210,8 @@ class ShapesPicker(QWidget):
         """List the layers again; what was chosen stays chosen."""
         from napari.layers import Shapes
 
-        self._shapes = [layer for layer in reversed(self._viewer.layers) if isinstance(layer, Shapes)]
+        shapes = [layer for layer in reversed(self._viewer.layers) if isinstance(layer, Shapes)]
+        self._shapes = [layer for layer in shapes if layers.view_kind(layer) is None]
         for layer in self._shapes:
             # The first rectangle is what is waited for.
             layer.events.data.connect(self._drawn)
@@ -213,17 +219,25 @@ class ShapesPicker(QWidget):
 
     def draw(self, image: Image) -> None:
         """Add a layer for regions of an image, with the rectangle tool at hand."""
+        self._add(image).mode = "add_rectangle"
+
+    def of(self, image: Image) -> Shapes:
+        """Return the layer that is chosen, if shapes can be added there, else a new one for regions of an image."""
+        shapes = self.chosen
+        return shapes if shapes is not None and shapes.ndim == 2 else self._add(image)
+
+    def _add(self, image: Image) -> Shapes:
         layer = self._viewer.add_shapes(
             None,
             ndim=2,
             name=f"{image.name} {self._what}",
             edge_color=COLOUR,
             face_color="transparent",
-            edge_width=max(1.0, min(layers.image_shape(image)) / _PARTS),
+            edge_width=edge_width(image),
             **layers.labels_place(image),
         )
-        layer.mode = "add_rectangle"
         self.box.setCurrentIndex(self.box.findData(layer.unique_id))
+        return layer
 
     def problem(self, words: str) -> str:
         """Why nothing is chosen, where `words` say what to draw; empty where something is."""

@@ -11,6 +11,7 @@ from qtpy.QtCore import Signal
 
 from napari_nucleigan.base.events import Note
 from napari_nucleigan.base.pixels import sides
+from napari_nucleigan.segmentation.settings import FILTERS
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import (
     CONTOUR,
@@ -23,6 +24,7 @@ from napari_nucleigan.widgets.base.layers import (
     nuclei_colormap,
 )
 from napari_nucleigan.widgets.base.run_bar import Figures
+from napari_nucleigan.widgets.segment.colours import OWN, colour
 from napari_nucleigan.widgets.segment.jobs import refilter_job
 
 if TYPE_CHECKING:
@@ -37,8 +39,6 @@ if TYPE_CHECKING:
 
 KEPT_PIXELS = 100_000_000
 """Pixels of all masks that are kept for moving filters, 6 bytes each."""
-
-_FILTERS = ("threshold", "prominence", "min_area", "max_area")
 
 
 @dataclass(eq=False)
@@ -93,6 +93,8 @@ class Results:
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self._all: list[Result] = []
+        self.look = OWN
+        """How nuclei are coloured."""
 
     def __iter__(self) -> Iterator[Result]:
         """Go through the results, the oldest first."""
@@ -112,6 +114,11 @@ class Results:
         self.prune()
         newest = {item.image.unique_id: item for item in self._all if item.segmentation.settings.model == model}
         return [newest[image.unique_id] for image in images if image.unique_id in newest]
+
+    def newest(self, image: Image) -> Result | None:
+        """Return the newest result of an image, by whatever model."""
+        self.prune()
+        return next((item for item in reversed(self._all) if item.image is image), None)
 
     def show(
         self,
@@ -201,6 +208,7 @@ class Results:
             "notes": list(result.segmentation.notes),
         }
         result.labels.metadata = metadata
+        colour(result.labels, self.look)
 
 
 def _shown(image: Image, segmentation: Segmentation, box: Box | None) -> np.ndarray[Any, Any]:
@@ -251,7 +259,7 @@ class Refilter(Runner):
         if self._waiting:
             item = self._waiting[0]
             before = item.segmentation
-            update = {name: getattr(self._wanted, name) for name in _FILTERS}
+            update = {name: getattr(self._wanted, name) for name in FILTERS}
             settings = before.settings.model_copy(update=update)
             self.start(refilter_job(before, settings, item.part), "filtering the nuclei")
 

@@ -1,0 +1,108 @@
+"""Colours of nuclei: each its own, or by how sure the model is of it, with a legend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtCore import QRectF, QSize
+from qtpy.QtGui import QColor, QLinearGradient, QPainter, QPalette
+from qtpy.QtWidgets import QSizePolicy, QWidget
+
+from napari_nucleigan.segmentation.confidence import CONFIDENCE
+from napari_nucleigan.widgets.base.layers import nuclei_colormap
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+    from napari.utils.colormaps import DirectLabelColormap
+    from numpy.typing import NDArray
+    from qtpy.QtGui import QPaintEvent
+
+OWN, SURE = "own", "sure"
+
+RAMP = ("#ffe600", "#ff9a2e", "#f2f2f2", "#3fd0ff", "#0a6cff")
+"""From doubted to sure: yellow to blue, which all eyes tell apart, and neither is a colour of H&E."""
+
+UNKNOWN = "#00ff5a"
+"""Of labels that the model has not found: what a user has painted."""
+
+MOST = 100_000
+"""Nuclei of a layer that are coloured so; napari keeps a colour for each of them."""
+
+_STEPS = 21  # colours: more cannot be told apart
+_BAR = 12  # pixels that the bar of the legend is high
+_GAP = 3
+
+
+def colour(labels: Labels, look: str) -> None:
+    """Colour the nuclei of a layer.
+
+    Parameters
+    ----------
+    labels : napari.layers.Labels
+        The layer; its features tell the confidence, where the model does.
+    look : {"own", "sure"}
+        How.
+    """
+    from napari.utils.colormaps import DirectLabelColormap
+
+    table = labels.features
+    if look == SURE and CONFIDENCE in table and len(table) <= MOST:
+        labels.colormap = confidence_colormap(table["index"].to_numpy(), table[CONFIDENCE].to_numpy())
+    elif isinstance(labels.colormap, DirectLabelColormap):
+        labels.colormap = nuclei_colormap()
+
+
+def confidence_colormap(numbers: NDArray[np.integer], confidence: NDArray[np.floating]) -> DirectLabelColormap:
+    """Give labels the colours of their confidence; what has none that is known is `UNKNOWN`."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    ramp = colours(np.linspace(0, 1, _STEPS))
+    unknown, nothing = colours(np.zeros(1), (UNKNOWN,) * 2)[0], np.zeros(4)
+    steps = np.rint(np.nan_to_num(confidence, nan=-1) * (_STEPS - 1)).astype(int)
+    known = {int(number): ramp[step] for number, step in zip(numbers, steps, strict=True) if step >= 0}
+    return DirectLabelColormap(color_dict={None: unknown, 0: nothing, **known})
+
+
+def colours(confidence: NDArray[np.floating], ramp: tuple[str, ...] = RAMP) -> NDArray[np.floating]:
+    """Red, green, blue and alpha of confidences, from 0 to 1, shape (n, 4)."""
+    stops = np.array([QColor(stop).getRgbF() for stop in ramp])
+    places = np.linspace(0, 1, len(stops))
+    return np.stack([np.interp(confidence, places, channel) for channel in stops.T], axis=1)
+
+
+class Legend(QWidget):
+    """A bar of the colours by confidence, with figures below it in the colour of the theme's text."""
+
+    FIGURES = ("0 doubted", "0.5", "sure 1")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setToolTip(
+            "How likely what was found is a nucleus, as the model has learnt on images that it does not know. Point at "
+            "a nucleus to see its confidence in the status bar. Green: labels that you have painted."
+        )
+        self.setAccessibleName("Colours by confidence: yellow for 0, doubted; blue for 1, sure")
+
+    def sizeHint(self) -> QSize:
+        """Height of the bar and of a line of text."""
+        return QSize(120, _BAR + _GAP + self.fontMetrics().height())
+
+    minimumSizeHint = sizeHint
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw it."""
+        painter = QPainter(self)
+        gradient = QLinearGradient(0, 0, self.width(), 0)
+        for place, stop in zip(np.linspace(0, 1, len(RAMP)), RAMP, strict=True):
+            gradient.setColorAt(float(place), QColor(stop))
+        painter.setPen(self.palette().color(QPalette.ColorRole.Mid))
+        painter.setBrush(gradient)
+        painter.drawRect(QRectF(0.5, 0.5, self.width() - 1, _BAR - 1))
+        painter.setPen(self.palette().color(QPalette.ColorRole.WindowText))
+        metrics = self.fontMetrics()
+        base = _BAR + _GAP + metrics.ascent()
+        for share, text in zip((0.0, 0.5, 1.0), self.FIGURES, strict=True):
+            painter.drawText(round(share * (self.width() - metrics.horizontalAdvance(text))), base, text)
+        painter.end()

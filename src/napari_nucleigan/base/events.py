@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -228,6 +228,25 @@ def relay(job: Job[_Result], change: Callable[[Event], Event]) -> Job[_Result]:
                 result: _Result = stop.value
                 return result
             yield change(event)
+
+
+def with_prefix(job: Job[_Result], prefix: str) -> Job[_Result]:
+    """Pass a job's events on, and say of which part they tell."""
+
+    def change(event: Event) -> Event:
+        match event:
+            case Progress():
+                return replace(event, what=prefix + event.what)
+            case Note():
+                return replace(event, text=prefix + event.text)
+        return event
+
+    return relay(job, change)
+
+
+def quiet(job: Job[_Result], now: Progress) -> Job[_Result]:
+    """Pass a job's notes on; its own progress is only a part of `now`, which is told instead."""
+    return relay(job, lambda event: now if isinstance(event, Progress) else event)
 
 
 def duration(seconds: float) -> str:

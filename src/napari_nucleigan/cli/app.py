@@ -17,6 +17,7 @@ from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.cli import models as models_command
 from napari_nucleigan.cli import runs as runs_command
 from napari_nucleigan.cli import train as train_command
+from napari_nucleigan.cli.adapt import adapt
 from napari_nucleigan.cli.compare import compare
 from napari_nucleigan.cli.console import handle_errors, print_line, print_message
 from napari_nucleigan.cli.datasets import corrections, export, import_
@@ -122,6 +123,7 @@ app.command()(corrections)
 app.command()(synthesize)
 app.command("import")(import_)
 app.command()(export)
+app.command()(adapt)
 app.command()(compare)
 app.command()(evaluate)
 

@@ -16,13 +16,12 @@ import datetime
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from napari_nucleigan.base.devices import usable_cores
 from napari_nucleigan.base.errors import DatasetError, NucleiganError, OutputError, RecipeError, StopRequested
-from napari_nucleigan.base.events import Event, Finished, Job, Losses, Note, Progress, relay
+from napari_nucleigan.base.events import Finished, Job, Losses, Note, Progress, quiet, with_prefix
 from napari_nucleigan.base.files import is_whole, make_folder, refuse_foreign, write_text
 from napari_nucleigan.base.reading import read_json
 from napari_nucleigan.base.version import __version__
@@ -43,7 +42,6 @@ PAIRS = SetSettings(count=48, size=512)
 """The synthetic pairs: as many pixels as the 12 tiles of the Kumar split that train."""
 
 _MODEL = "model.json"
-_Result = TypeVar("_Result")
 
 
 def compare(
@@ -227,7 +225,7 @@ def _predicted(plan: Plan, test: Dataset, out: Path, device: str) -> Job[None]:
         image = test.image(name)
         # Images that do not say their scale are taken to be at the model's, as in training.
         settings = SegmentSettings(model=str(plan.run.path), device=device, mpp=image.mpp or plan.recipe.mpp)
-        result = yield from _quiet(segment(image, settings, model), now)
+        result = yield from quiet(segment(image, settings, model), now)
         write_labels(out / f"{name}.tif", result.labels, result.mpp)
 
 
@@ -236,25 +234,6 @@ def _known(marker: Path) -> Any:
     with suppress(OSError, ValueError, RecursionError):
         return read_json(marker)
     return None
-
-
-def _quiet(job: Job[_Result], now: Progress) -> Job[_Result]:
-    """Pass a job's notes on; its progress is that of one image only."""
-    return relay(job, lambda event: now if isinstance(event, Progress) else event)
-
-
-def with_prefix(job: Job[_Result], prefix: str) -> Job[_Result]:
-    """Pass a job's events on, and say of which part they tell."""
-
-    def change(event: Event) -> Event:
-        match event:
-            case Progress():
-                return replace(event, what=prefix + event.what)
-            case Note():
-                return replace(event, text=prefix + event.text)
-        return event
-
-    return relay(job, change)
 
 
 def _notes(outcomes: Sequence[Outcome], plans: Sequence[Plan]) -> list[str]:

@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nucleigan.base.errors import DatasetError, RecipeError, RunError
+from napari_nucleigan.base.events import with_prefix
 from napari_nucleigan.base.files import make_folder
 from napari_nucleigan.base.version import __version__
-from napari_nucleigan.comparison.experiment import PAIRS, tested, unfinished, with_prefix
+from napari_nucleigan.comparison.experiment import PAIRS, tested, unfinished
 from napari_nucleigan.comparison.label_report import refuse_other_label_report
 from napari_nucleigan.comparison.label_results import ARMS, LabelComparison
 from napari_nucleigan.comparison.methods import (

@@ -6,14 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_nucleigan.base.events import Job, Note
 from napari_nucleigan.segmentation.confidence import CONFIDENCE
 from napari_nucleigan.segmentation.proposals import COUNT, Proposal, propose
 from napari_nucleigan.tiling import Box
-from napari_nucleigan.widgets.base.fields import NO_MARGINS, column, enable, push_button, row, set_text, small_label
+from napari_nucleigan.widgets.base.fields import enable, push_button, row, set_text, small_label
 from napari_nucleigan.widgets.base.flight import Flight
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import METADATA_KEY, VIEW_KEY, labels_place, selection_kept
@@ -42,7 +42,7 @@ _TIP = (
 _TAKE = "The nuclei in this rectangle are right now: make it one of the regions, and go to the next."
 
 
-class Proposals(QWidget):
+class Proposals(QObject):
     """Buttons that look for regions, fly from one to the next, and make one that is corrected a region to learn from.
 
     Parameters
@@ -53,13 +53,15 @@ class Proposals(QWidget):
         What was found in images.
     regions : ShapesPicker
         Where the regions are that were corrected.
+    parent : QObject
+        The widget that owns it, and shows its `parts`, one below the other.
     """
 
     noted = Signal(object)
     failed = Signal(object)
 
-    def __init__(self, viewer: Viewer, results: Results, regions: ShapesPicker) -> None:
-        super().__init__()
+    def __init__(self, viewer: Viewer, results: Results, regions: ShapesPicker, parent: QObject) -> None:
+        super().__init__(parent)
         self._viewer, self._results, self._regions = viewer, results, regions
         self._image: Image | None = None
         self._result: Result | None = None
@@ -79,7 +81,7 @@ class Proposals(QWidget):
         steps = row(self.back, self.forth)
         steps.addWidget(self.take, 1)
         self._steps.setLayout(steps)
-        column(self.button, self.text, self._steps, inside=self, margins=NO_MARGINS, stretch=False)
+        self.parts: tuple[QWidget, ...] = (self.button, self.text, self._steps)
         self.button.clicked.connect(self.propose)
         self.back.clicked.connect(lambda: self.fly(self.at - 1))
         self.forth.clicked.connect(lambda: self.fly(self.at + 1))
@@ -190,8 +192,8 @@ class Proposals(QWidget):
         if self.proposals:
             here = self.proposals[self.at]
             text = (
-                f"Region {self.at + 1} of {len(self.proposals)}: about {here.doubtful:.0f} doubtful nuclei and "
-                f"{here.missed:.0f} missed. Make every nucleus in it right, then press Corrected."
+                f"Region {self.at + 1} of {len(self.proposals)}. Doubtful nuclei: about {here.doubtful:.0f}; missed: about "
+                f"{here.missed:.0f}."
             )
         set_text(self.text, text)
 

@@ -60,8 +60,9 @@ def confidence_colormap(numbers: NDArray[np.integer], confidence: NDArray[np.flo
     ramp = colours(np.linspace(0, 1, _STEPS))
     unknown, nothing = colours(np.zeros(1), (UNKNOWN,) * 2)[0], np.zeros(4)
     steps = np.rint(np.nan_to_num(confidence, nan=-1) * (_STEPS - 1)).astype(int)
-    known = {int(number): ramp[step] for number, step in zip(numbers, steps, strict=True) if step >= 0}
-    return DirectLabelColormap(color_dict={None: unknown, 0: nothing, **known})
+    shown: dict[int | None, NDArray[np.floating]] = {None: unknown, 0: nothing}
+    shown |= {int(number): ramp[step] for number, step in zip(numbers, steps, strict=True) if step >= 0}
+    return DirectLabelColormap(color_dict=shown)
 
 
 def colours(confidence: NDArray[np.floating], ramp: tuple[str, ...] = RAMP) -> NDArray[np.floating]:

@@ -127,8 +127,8 @@ class Proposals(QObject):
             return
         self.at = number % len(self.proposals)
         shapes.edge_color = [CHOSEN if index == self.at else COLOUR for index in range(len(self.proposals))]
-        corners = [np.asarray(shapes.data_to_world(point))[-2:] for point in shapes.data[self.at][[0, 2]]]
-        self._flight.to(*corners, share=_SHARE)
+        first, last = (tuple(shapes.data_to_world(point))[-2:] for point in shapes.data[self.at][[0, 2]])
+        self._flight.to(first, last, share=_SHARE)
         self._show()
 
     def corrected(self) -> None:
@@ -192,8 +192,8 @@ class Proposals(QObject):
         if self.proposals:
             here = self.proposals[self.at]
             text = (
-                f"Region {self.at + 1} of {len(self.proposals)}. Doubtful nuclei: about {here.doubtful:.0f}; missed: about "
-                f"{here.missed:.0f}."
+                f"Region {self.at + 1} of {len(self.proposals)}. Doubtful nuclei: about {here.doubtful:.0f}; "
+                f"missed: about {here.missed:.0f}."
             )
         set_text(self.text, text)
 

@@ -10,13 +10,15 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_nucleigan.base.events import Job, Note
+from napari_nucleigan.labels.polygons import polygons_to_labels
 from napari_nucleigan.segmentation.confidence import CONFIDENCE
 from napari_nucleigan.segmentation.proposals import COUNT, Proposal, propose
-from napari_nucleigan.tiling import Box
+from napari_nucleigan.tiling import Box, resize_labels
 from napari_nucleigan.widgets.base.fields import enable, push_button, row, set_text, small_label
 from napari_nucleigan.widgets.base.flight import Flight
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import METADATA_KEY, VIEW_KEY, labels_place, selection_kept
+from napari_nucleigan.widgets.base.transforms import unit_factors
 from napari_nucleigan.widgets.segment.regions import ShapesPicker, edge_width, regions_reader
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_nucleigan.segmentation import Segmentation
-    from napari_nucleigan.widgets.base.layers import Box as Part
+    from napari_nucleigan.widgets.base.image_sources import Region
     from napari_nucleigan.widgets.base.mask_layers import Reader
     from napari_nucleigan.widgets.segment.results import Result, Results
 
@@ -118,7 +120,7 @@ class Proposals(QObject):
         shapes = self._regions.chosen
         drawn = None if shapes is None or not len(shapes.data) else regions_reader(shapes, self._image)
         self.runner.cancel()
-        self.runner.start(_proposed(self._result.segmentation, self._result.part.box, drawn), "looking for regions")
+        self.runner.start(_proposed(self._result.segmentation, self._result.part, drawn), "looking for regions")
 
     def fly(self, number: int) -> None:
         """Fly to one of the regions, counted from 0; after the last comes the first."""
@@ -135,9 +137,12 @@ class Proposals(QObject):
         """Make the region at hand one of those to learn from, and fly to the next."""
         if not self.proposals or self._image is None or self._shapes is None:
             return
-        corners = np.array(self._shapes.data[self.at])
         with selection_kept(self._viewer):
-            self._regions.of(self._image).add(corners, shape_type="rectangle")
+            regions = self._regions.of(self._image)
+            # Regions that were drawn before may lie in a layer of another scale and place.
+            factors = unit_factors(self._shapes.units, regions.units)
+            places = [np.asarray(self._shapes.data_to_world(point)) * factors for point in self._shapes.data[self.at]]
+            regions.add(np.array([regions.world_to_data(place) for place in places]), shape_type="polygon")
         del self.proposals[self.at]
         if self.proposals:
             self._draw()
@@ -198,11 +203,17 @@ class Proposals(QObject):
         set_text(self.text, text)
 
 
-def _proposed(found: Segmentation, part: Part | None, drawn: Reader | None) -> Job[list[Proposal]]:
-    """Propose regions in the pixels of the whole image, of which `part` was segmented."""
+def _proposed(found: Segmentation, part: Region, drawn: Reader | None) -> Job[list[Proposal]]:
+    """Propose regions in the pixels of the whole image, of which a part was segmented."""
     yield from ()
-    top, bottom, left, right = part or (0, found.labels.shape[0], 0, found.labels.shape[1])
+    height, width = found.labels.shape
+    top, bottom, left, right = part.box or (0, height, 0, width)
     done = None if drawn is None else drawn()[top:bottom, left:right]
+    if part.polygons and found.field is not None:
+        # What lies around them was looked at, and left out: it was not missed.
+        own = [np.array(polygon) - (top, left) for polygon in part.polygons]
+        wanted = resize_labels(polygons_to_labels(own, (height, width)), found.field.shape[1:])
+        found = replace(found, field=np.where(wanted > 0, found.field, np.float16(-1)))
     return [_moved(each, top, left) for each in propose(found, done=done)]
 
 

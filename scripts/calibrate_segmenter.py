@@ -64,6 +64,14 @@ def on_card(fitted: Fitted) -> dict[str, object]:
 
 def fit_confidence(segmenter: Segmenter, data: Path, patients: list[int]) -> Fitted:
     """Fit the confidence on tiles that the network has not learnt from."""
+    x, y, group = judged(segmenter, data, patients)
+    told = left_out(x, y, group, logistic, probability=True)
+    print(f"confidence: {len(y)} nuclei, {y.mean():.3f} true, calibration error {calibration_error(told, y):.3f}")
+    return logistic(x, y)
+
+
+def judged(segmenter: Segmenter, data: Path, patients: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the evidence of each nucleus that is found, whether it has a true partner, and its patient."""
     tnbc = Dataset.open(data / "tnbc")
     rows, hits, groups = [], [], []
     for name in tnbc.names:
@@ -77,10 +85,7 @@ def fit_confidence(segmenter: Segmenter, data: Path, patients: list[int]) -> Fit
         rows.append(evidence(labels, field))
         hits.append(np.isin(np.arange(1, labels.max() + 1), table.pred_ids[table.pred_index[table.ious > 0.5]]))
         groups.append(np.full(len(rows[-1]), patient))
-    x, y, group = np.concatenate(rows), np.concatenate(hits).astype(float), np.concatenate(groups)
-    told = left_out(x, y, group, lambda x, y: logistic(x, y), probability=True)
-    print(f"confidence: {len(y)} nuclei, {y.mean():.3f} true, calibration error {calibration_error(told, y):.3f}")
-    return logistic(x, y)
+    return np.concatenate(rows), np.concatenate(hits).astype(float), np.concatenate(groups)
 
 
 def logistic(x: np.ndarray, y: np.ndarray, ridge: float = 1.0) -> Fitted:

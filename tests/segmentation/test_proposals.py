@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_nucleigan.base.errors import ModelError
+from napari_nucleigan.base.errors import LabelsError, ModelError
 from napari_nucleigan.data.images.files import HEImage
 from napari_nucleigan.labels.features import measure
 from napari_nucleigan.models import ModelCard
@@ -115,3 +115,8 @@ def test_a_model_that_does_not_tell_cannot_propose() -> None:
     table = {name: values for name, values in seen.features.items() if name != "confidence"}
     with pytest.raises(ModelError, match="no regions can be proposed"):
         propose(replace(seen, features=table))
+
+
+def test_what_was_made_for_another_image_is_refused() -> None:
+    with pytest.raises(LabelsError, match="5 x 4 pixels"):
+        propose(found(lambda rows, columns: 0.5, np.ones((30, 40), np.int32)), done=np.zeros((4, 5)))

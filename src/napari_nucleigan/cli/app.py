@@ -22,6 +22,7 @@ from napari_nucleigan.cli.compare import compare
 from napari_nucleigan.cli.console import handle_errors, print_line, print_message
 from napari_nucleigan.cli.datasets import corrections, export, import_
 from napari_nucleigan.cli.evaluate import evaluate
+from napari_nucleigan.cli.propose import propose
 from napari_nucleigan.cli.segment import normalize, segment
 from napari_nucleigan.cli.synthesize import masks, synthesize
 
@@ -119,6 +120,7 @@ app.command()(segment)
 
 app.command()(normalize)
 app.command()(masks)
+app.command()(propose)
 app.command()(corrections)
 app.command()(synthesize)
 app.command("import")(import_)

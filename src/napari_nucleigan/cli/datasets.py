@@ -119,15 +119,16 @@ def corrections(
     for box in boxes:
         known[box] = True
     if regions is not None:
-        drawn = _read(regions, shape) > 0
+        drawn = read_mask(regions, shape) > 0
         # Of another size: what writes them says so.
         known = known | drawn if drawn.shape == shape else drawn
-    names = run_with_bar(write_corrections(source, _read(labels, shape), known, out, source.name))
+    names = run_with_bar(write_corrections(source, read_mask(labels, shape), known, out, source.name))
     found = {"out": str(out), "images": names, "pixels": int(np.count_nonzero(known))}
     print_answer(as_json, found, f"{len(names)} regions of {source.name}, {found['pixels']} pixels -> {out}")
 
 
-def _read(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.int32]:
+def read_mask(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.int32]:
+    """Read a label image, or draw the polygons of a GeoJSON file on an image of some shape."""
     from napari_nucleigan.data.images.files import read_labels
     from napari_nucleigan.labels.geojson import read_annotations
 

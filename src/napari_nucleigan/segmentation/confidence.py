@@ -50,7 +50,8 @@ def evidence(labels: NDArray[np.int32], field: NDArray[np.floating[Any]]) -> NDA
     def seen(channel: int, at: NDArray[np.intp]) -> NDArray[np.float64]:
         rows, columns = np.divmod(at, width)
         values = field[channel].ravel()[(rows - _AROUND) * labels.shape[1] + columns - _AROUND]
-        return (values.astype(np.float32).astype(np.float64) + 1) / 2
+        shares: NDArray[np.float64] = (values.astype(np.float64) + 1) / 2
+        return shares
 
     def mean(values: NDArray[np.float64], of: NDArray[np.int32]) -> NDArray[np.float64]:
         number = np.bincount(of, minlength=count + 1)[1:]

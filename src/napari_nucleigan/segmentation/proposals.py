@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from napari_nucleigan.base.errors import ModelError
+from napari_nucleigan.base.errors import LabelsError, ModelError
 from napari_nucleigan.base.pixels import sides
 from napari_nucleigan.segmentation.confidence import CONFIDENCE
 from napari_nucleigan.tiling import Box, resize_labels
@@ -87,6 +87,8 @@ def propose(
     ------
     ModelError
         If the model does not tell its confidence.
+    LabelsError
+        If `done` is of another size.
     """
     table = found.features
     if CONFIDENCE not in table:
@@ -95,6 +97,11 @@ def propose(
             "proposed; choose a bundled model."
         )
     height, width = found.labels.shape
+    if done is not None and done.shape != (height, width):
+        raise LabelsError(
+            f"What is corrected already is {done.shape[1]} x {done.shape[0]} pixels large, but “{found.image.name}” "
+            f"{width} x {height}; give what was made for it."
+        )
     lengths = sides(found.mpp)
     side = min(side, float(np.sqrt(SHARE * height * width * lengths[0] * lengths[1] / count)))
     grid = _Grid((height, width), min(_CELL, side / 4), lengths)
@@ -136,7 +143,8 @@ class _Grid:
             for at, factor, step, length in zip((rows, columns), zoom, self._pixels, self._shape, strict=True)
         ]
         size = self._shape[0] * self._shape[1]
-        return np.bincount(places[0] * self._shape[1] + places[1], values, minlength=size).reshape(self._shape)
+        total = np.bincount(places[0] * self._shape[1] + places[1], values, minlength=size)
+        return total.reshape(self._shape).astype(np.float64)
 
     def windows(self, cells: NDArray[np.float64], side: float) -> NDArray[np.float64]:
         """Add up the cells of each region, by its first cell."""

@@ -37,7 +37,7 @@ class Flight(QObject):
         self._animation.setEasingCurve(QEasingCurve.Type.InOutCubic)
         self._animation.valueChanged.connect(self._step)
 
-    def to(self, first: Sequence[float], last: Sequence[float], share: float = SHARE) -> None:
+    def to(self, first: Sequence[float], last: Sequence[float], *, share: float = SHARE) -> None:
         """Fly to where a box of the viewer's world fills a part of the canvas.
 
         Parameters

@@ -26,15 +26,15 @@ RAMP = ("#ffe600", "#ff9a2e", "#f2f2f2", "#3fd0ff", "#0a6cff")
 UNKNOWN = "#00ff5a"
 """Of labels that the model has not found: what a user has painted."""
 
-MOST = 100_000
-"""Nuclei of a layer that are coloured so; napari keeps a colour for each of them."""
+MOST = 50_000
+"""Nuclei of a layer that are coloured so; napari keeps a colour for each of them, which takes half a second."""
 
 _STEPS = 21  # colours: more cannot be told apart
 _BAR = 12  # pixels that the bar of the legend is high
 _GAP = 3
 
 
-def colour(labels: Labels, look: str) -> None:
+def colour(labels: Labels, look: str) -> str:
     """Colour the nuclei of a layer.
 
     Parameters
@@ -43,14 +43,25 @@ def colour(labels: Labels, look: str) -> None:
         The layer; its features tell the confidence, where the model does.
     look : {"own", "sure"}
         How.
+
+    Returns
+    -------
+    str
+        Why they cannot be coloured so; empty where they are.
     """
     from napari.utils.colormaps import DirectLabelColormap
 
-    table = labels.features
-    if look == SURE and CONFIDENCE in table and len(table) <= MOST:
+    table, problem = labels.features, ""
+    if look == SURE and not {"index", CONFIDENCE} <= set(table):
+        problem = f"Of the nuclei of “{labels.name}” no confidence is known: they keep their own colours."
+    elif look == SURE and len(table) > MOST:
+        problem = f"“{labels.name}” has more than {MOST} nuclei, too many to be coloured by confidence."
+    elif look == SURE:
         labels.colormap = confidence_colormap(table["index"].to_numpy(), table[CONFIDENCE].to_numpy())
-    elif isinstance(labels.colormap, DirectLabelColormap):
+        return ""
+    if isinstance(labels.colormap, DirectLabelColormap):
         labels.colormap = nuclei_colormap()
+    return problem
 
 
 def confidence_colormap(numbers: NDArray[np.integer], confidence: NDArray[np.floating]) -> DirectLabelColormap:
@@ -60,8 +71,9 @@ def confidence_colormap(numbers: NDArray[np.integer], confidence: NDArray[np.flo
     ramp = colours(np.linspace(0, 1, _STEPS))
     unknown, nothing = colours(np.zeros(1), (UNKNOWN,) * 2)[0], np.zeros(4)
     steps = np.rint(np.nan_to_num(confidence, nan=-1) * (_STEPS - 1)).astype(int)
-    known = {int(number): ramp[step] for number, step in zip(numbers, steps, strict=True) if step >= 0}
-    return DirectLabelColormap(color_dict={None: unknown, 0: nothing, **known})
+    shown: dict[int | None, NDArray[np.floating]] = {None: unknown, 0: nothing}
+    shown |= {int(number): ramp[step] for number, step in zip(numbers, steps, strict=True) if step >= 0}
+    return DirectLabelColormap(color_dict=shown)
 
 
 def colours(confidence: NDArray[np.floating], ramp: tuple[str, ...] = RAMP) -> NDArray[np.floating]:

@@ -87,8 +87,9 @@ class Corrections(Page):
         tip = field_facts(SegmenterRecipe)["minutes"].description
         self.labels = self.page.add("Labels", labels, call=self._update)
         self.regions = self.page.add("Regions", regions, call=self._update)
-        self.proposals = Proposals(viewer, results, regions)
-        self.page.rows.addRow(self.proposals)
+        self.proposals = Proposals(viewer, results, regions, self)
+        for part in self.proposals.parts:
+            self.page.rows.addRow(part)
         self.minutes = self.page.add("Learning", spin(600.0, 1.0, 1, "no limit", " min", tip))
         self.again = check(
             "Segment again when done",

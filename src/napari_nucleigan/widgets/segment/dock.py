@@ -298,7 +298,7 @@ class SegmentWidget(ModelDock):
         self._queue.popleft()
         self._made.append(shown)
         if shown.labels is not None:
-            colour(shown.labels, self._results.look)
+            self._say(colour(shown.labels, self._results.look))
         self.bar.note(shown.remark())
         self._next()
 
@@ -341,7 +341,11 @@ class SegmentWidget(ModelDock):
         self._results.look = self.form.colours.currentData()
         for layer in self._viewer.layers:
             if "model" in layers.layer_info(layer) and layers.view_kind(layer) is None and is_labels(layer):
-                colour(layer, self._results.look)
+                self._say(colour(layer, self._results.look))
+
+    def _say(self, problem: str) -> None:
+        if problem:
+            self.bar.note(problem)
 
     def _refilter(self) -> None:
         if not self.running and not self.form.problem():

@@ -6,17 +6,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_nucleigan.base.events import Job, Note
+from napari_nucleigan.labels.polygons import polygons_to_labels
 from napari_nucleigan.segmentation.confidence import CONFIDENCE
 from napari_nucleigan.segmentation.proposals import COUNT, Proposal, propose
-from napari_nucleigan.tiling import Box
-from napari_nucleigan.widgets.base.fields import NO_MARGINS, column, enable, push_button, row, set_text, small_label
+from napari_nucleigan.tiling import Box, resize_labels
+from napari_nucleigan.widgets.base.fields import enable, push_button, row, set_text, small_label
 from napari_nucleigan.widgets.base.flight import Flight
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import METADATA_KEY, VIEW_KEY, labels_place, selection_kept
+from napari_nucleigan.widgets.base.transforms import unit_factors
 from napari_nucleigan.widgets.segment.regions import ShapesPicker, edge_width, regions_reader
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_nucleigan.segmentation import Segmentation
-    from napari_nucleigan.widgets.base.layers import Box as Part
+    from napari_nucleigan.widgets.base.image_sources import Region
     from napari_nucleigan.widgets.base.mask_layers import Reader
     from napari_nucleigan.widgets.segment.results import Result, Results
 
@@ -42,7 +44,7 @@ _TIP = (
 _TAKE = "The nuclei in this rectangle are right now: make it one of the regions, and go to the next."
 
 
-class Proposals(QWidget):
+class Proposals(QObject):
     """Buttons that look for regions, fly from one to the next, and make one that is corrected a region to learn from.
 
     Parameters
@@ -53,13 +55,15 @@ class Proposals(QWidget):
         What was found in images.
     regions : ShapesPicker
         Where the regions are that were corrected.
+    parent : QObject
+        The widget that owns it, and shows its `parts`, one below the other.
     """
 
     noted = Signal(object)
     failed = Signal(object)
 
-    def __init__(self, viewer: Viewer, results: Results, regions: ShapesPicker) -> None:
-        super().__init__()
+    def __init__(self, viewer: Viewer, results: Results, regions: ShapesPicker, parent: QObject) -> None:
+        super().__init__(parent)
         self._viewer, self._results, self._regions = viewer, results, regions
         self._image: Image | None = None
         self._result: Result | None = None
@@ -79,7 +83,7 @@ class Proposals(QWidget):
         steps = row(self.back, self.forth)
         steps.addWidget(self.take, 1)
         self._steps.setLayout(steps)
-        column(self.button, self.text, self._steps, inside=self, margins=NO_MARGINS, stretch=False)
+        self.parts: tuple[QWidget, ...] = (self.button, self.text, self._steps)
         self.button.clicked.connect(self.propose)
         self.back.clicked.connect(lambda: self.fly(self.at - 1))
         self.forth.clicked.connect(lambda: self.fly(self.at + 1))
@@ -116,7 +120,7 @@ class Proposals(QWidget):
         shapes = self._regions.chosen
         drawn = None if shapes is None or not len(shapes.data) else regions_reader(shapes, self._image)
         self.runner.cancel()
-        self.runner.start(_proposed(self._result.segmentation, self._result.part.box, drawn), "looking for regions")
+        self.runner.start(_proposed(self._result.segmentation, self._result.part, drawn), "looking for regions")
 
     def fly(self, number: int) -> None:
         """Fly to one of the regions, counted from 0; after the last comes the first."""
@@ -125,17 +129,20 @@ class Proposals(QWidget):
             return
         self.at = number % len(self.proposals)
         shapes.edge_color = [CHOSEN if index == self.at else COLOUR for index in range(len(self.proposals))]
-        corners = [np.asarray(shapes.data_to_world(point))[-2:] for point in shapes.data[self.at][[0, 2]]]
-        self._flight.to(*corners, share=_SHARE)
+        first, last = (tuple(shapes.data_to_world(point))[-2:] for point in shapes.data[self.at][[0, 2]])
+        self._flight.to(first, last, share=_SHARE)
         self._show()
 
     def corrected(self) -> None:
         """Make the region at hand one of those to learn from, and fly to the next."""
         if not self.proposals or self._image is None or self._shapes is None:
             return
-        corners = np.array(self._shapes.data[self.at])
         with selection_kept(self._viewer):
-            self._regions.of(self._image).add(corners, shape_type="rectangle")
+            regions = self._regions.of(self._image)
+            # Regions that were drawn before may lie in a layer of another scale and place.
+            factors = unit_factors(self._shapes.units, regions.units)
+            places = [np.asarray(self._shapes.data_to_world(point)) * factors for point in self._shapes.data[self.at]]
+            regions.add(np.array([regions.world_to_data(place) for place in places]), shape_type="polygon")
         del self.proposals[self.at]
         if self.proposals:
             self._draw()
@@ -190,17 +197,23 @@ class Proposals(QWidget):
         if self.proposals:
             here = self.proposals[self.at]
             text = (
-                f"Region {self.at + 1} of {len(self.proposals)}: about {here.doubtful:.0f} doubtful nuclei and "
-                f"{here.missed:.0f} missed. Make every nucleus in it right, then press Corrected."
+                f"Region {self.at + 1} of {len(self.proposals)}. Doubtful nuclei: about {here.doubtful:.0f}; "
+                f"missed: about {here.missed:.0f}."
             )
         set_text(self.text, text)
 
 
-def _proposed(found: Segmentation, part: Part | None, drawn: Reader | None) -> Job[list[Proposal]]:
-    """Propose regions in the pixels of the whole image, of which `part` was segmented."""
+def _proposed(found: Segmentation, part: Region, drawn: Reader | None) -> Job[list[Proposal]]:
+    """Propose regions in the pixels of the whole image, of which a part was segmented."""
     yield from ()
-    top, bottom, left, right = part or (0, found.labels.shape[0], 0, found.labels.shape[1])
+    height, width = found.labels.shape
+    top, bottom, left, right = part.box or (0, height, 0, width)
     done = None if drawn is None else drawn()[top:bottom, left:right]
+    if part.polygons and found.field is not None:
+        # What lies around them was looked at, and left out: it was not missed.
+        own = [np.array(polygon) - (top, left) for polygon in part.polygons]
+        wanted = resize_labels(polygons_to_labels(own, (height, width)), found.field.shape[1:])
+        found = replace(found, field=np.where(wanted > 0, found.field, np.float16(-1)))
     return [_moved(each, top, left) for each in propose(found, done=done)]
 
 

@@ -11,16 +11,22 @@ import json
 import os
 import sys
 import time
+import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QEventLoop, QObject, Qt, QTimer
 
+from napari_nucleigan.base.errors import NucleiganError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari.viewer import Viewer
+
+    from napari_nucleigan.training.runs.processes import RunProcess
 
 TICK_MS = 20
 MOVE_MS = 50
@@ -71,11 +77,12 @@ class Hands(QObject):
         self._camera.zoom = self._zoom * (1.5 + np.sin(0.3 * self._phase))
 
 
-def main(mode: str, seconds: float, data: Path, folder: Path) -> None:
+def main(mode: str, seconds: float, data: Path, folder: Path, runs: list[RunProcess]) -> None:
+    """Measure; what runs in a process of its own is added to `runs`."""
     import napari
 
     from napari_nucleigan.data.datasets.dataset import Dataset
-    from napari_nucleigan.training.runs.run_folder import RunFolder
+    from napari_nucleigan.training.runs.processes import RunProcess
     from napari_nucleigan.widgets.train.dock import TrainWidget
 
     os.environ["NUCLEIGAN_RUNS"] = str(folder / mode)
@@ -90,37 +97,28 @@ def main(mode: str, seconds: float, data: Path, folder: Path) -> None:
     ready: list[int] = []
     widget.ready.connect(lambda: ready.append(1))
     wait_for(lambda: bool(ready))
-    runner: Any = None
     if mode in ("process", "still"):
+        widget.started.connect(lambda path: runs.append(RunProcess(path)))
         train_beside(widget, data, folder)
     elif mode == "thread":
-        runner = train_within(data, folder / mode / "run")
+        runner = train_within(data, folder / mode / "run")  # noqa: F841 - it trains as long as it is held
     settle(3)
     hands = Hands(viewer, moving=mode != "still")
     settle(seconds)
     hands.stop()
     # What the viewer itself has computed meanwhile tells of it even where other programs take the cores.
     answer = {"worst": max(hands.gaps), "mean": float(np.mean(hands.gaps)), "own": max(hands.own)}
-    if widget.panel.path is not None:
-        answer["rate"] = rate_of(RunFolder(widget.panel.path))
-        path = widget.panel.path
-        widget.act(path, "kill")
-        wait_for(lambda: not widget.panel.status.state.alive)
-    if runner is not None:
-        runner.cancel()
+    if runs:
+        answer["rate"] = rate_of(runs[0].run)
     print(json.dumps(answer), flush=True)
-    # A thread that trains ends only after its step; nothing of it is needed any more.
-    os._exit(0)
 
 
 def train_beside(widget: Any, data: Path, folder: Path) -> None:
     """Start a run as a user does, and wait for its first losses."""
     recipe = folder / "endless.json"
     recipe.write_text(json.dumps(RECIPE))
-    form = widget.form
-    form.data.source.setCurrentIndex(1)
-    form.data.folder.field.line.setText(str(data))
-    form.set_recipe(recipe)
+    widget.learn_from(data)
+    widget.form.set_recipe(recipe)
     wait_for(lambda: not widget.problem())
     widget.bar.run_button.click()
     wait_for(lambda: widget.panel.status is not None and (widget.panel.status.step or 0) >= 20)
@@ -135,9 +133,13 @@ def train_within(data: Path, run: Path) -> Any:
     runner = Runner()
     told: list[Any] = []
     runner.noted.connect(told.append)
-    runner.failed.connect(lambda error: sys.exit(str(error)))
+    runner.failed.connect(told.append)
     runner.start(train_segmenter(data, read_recipe("compact-segmenter", RECIPE), run, device="cpu"), "training")
-    wait_for(lambda: any(isinstance(event, Losses) and event.step >= 20 for event in told))
+    wait_for(
+        lambda: any(isinstance(each, Exception) or (isinstance(each, Losses) and each.step >= 20) for each in told)
+    )
+    if isinstance(told[-1], Exception):
+        sys.exit(str(told[-1]))
     return runner
 
 
@@ -168,4 +170,17 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], float(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]))
+    code, begun = 1, []
+    try:
+        main(sys.argv[1], float(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]), begun)
+        code = 0
+    except SystemExit as reason:
+        print(reason, file=sys.stderr, flush=True)
+    except Exception:
+        traceback.print_exc()
+    finally:
+        for run in begun:
+            with suppress(NucleiganError):
+                run.kill()
+        # Threads of the viewer, and one that trains, would be waited for; nothing of them is needed any more.
+        os._exit(code)

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_nucleigan.base.errors import DeviceError, ImageError, ModelError, NucleiganError, OutputError
+from napari_nucleigan.base.errors import DeviceError, ImageError, LabelsError, ModelError, NucleiganError, OutputError
 from napari_nucleigan.base.events import Note, Painted, Progress, run
 from napari_nucleigan.data.images.files import HEImage, read_image, read_labels
 from napari_nucleigan.data.images.samples import synthetic_he
@@ -96,6 +96,14 @@ def test_a_drawn_region_takes_the_nuclei_whose_centre_it_holds(tmp_path: Path) -
         expected += inside
         assert (found[everywhere == label] > 0).all() == inside
     assert result.nuclei == expected > 20
+
+
+@pytest.mark.parametrize("shift", [(900.0, 0.0), (0.0, 900.0), (-600.0, 0.0), (0.0, -600.0)])
+def test_a_region_wholly_outside_the_slide_is_an_error(tmp_path: Path, shift: tuple[float, float]) -> None:
+    triangle = tuple((row + shift[0], column + shift[1]) for row, column in ((100, 100), (100, 500), (500, 100)))
+    with pytest.raises(LabelsError, match="wholly outside picture, which is 900 x 800 pixels"):
+        labels_of(slide_of(scatter((800, 900), 4)), tmp_path, region=(triangle,))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_microns_that_are_not_known_are_said(tmp_path: Path) -> None:

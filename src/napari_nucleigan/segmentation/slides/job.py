@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan.base.devices import kept_memory
-from napari_nucleigan.base.errors import OutputError, explain
+from napari_nucleigan.base.errors import LabelsError, OutputError, explain
 from napari_nucleigan.base.events import Job, Note, Progress
 from napari_nucleigan.base.files import make_folder, write_text
 from napari_nucleigan.base.locks import FileLock
@@ -167,6 +167,8 @@ def segment_slide(
     ------
     ImageError
         If the slide cannot be opened, or its scale cannot be right.
+    LabelsError
+        If the region lies wholly outside the slide.
     ModelError, DeviceError
         If the model or the device cannot be used.
     OutputError
@@ -210,6 +212,11 @@ class _SlideJob:
 
     def run(self, scheduler: str, workers: int | None, live: bool, compute: bool) -> Job[SlideResult]:
         yield from self._say(*self.slide.notes)
+        if self.region is not None and not _reaches(self.region, (0, self.slide.shape[0], 0, self.slide.shape[1])):
+            raise LabelsError(
+                f"The region lies wholly outside {self.slide.name}, which is {self.slide.shape[1]} x "
+                f"{self.slide.shape[0]} pixels; draw it on this slide, in pixels of its full resolution."
+            )
         mpp, notes = self.segmenter.mpp(self.slide.name, self.slide.mpp)
         for note in notes:
             yield from self._say(note.text, level=note.level)
@@ -285,16 +292,8 @@ class _SlideJob:
         return source.to_json(), target.to_json()
 
     def _has_tissue(self, tile: Tile, tissue: TissueMask, worker: TileWorker) -> bool:
-        top, bottom, left, right = self._on_slide(tile, worker)
-        if self.region is not None and not any(
-            min(row for row, _ in polygon) < bottom
-            and max(row for row, _ in polygon) > top
-            and min(column for _, column in polygon) < right
-            and max(column for _, column in polygon) > left
-            for polygon in self.region
-        ):
-            return False
-        return tissue.meets(top, bottom, left, right)
+        box = self._on_slide(tile, worker)
+        return (self.region is None or _reaches(self.region, box)) and tissue.meets(*box)
 
     def _on_slide(self, tile: Tile, worker: TileWorker) -> tuple[float, float, float, float]:
         (vertical, horizontal), core = worker.view.factors, tile.core
@@ -378,6 +377,13 @@ def _opened(source: str | Path | Slide) -> AbstractContextManager[Slide]:
     from napari_nucleigan.data.slides import Slide, open_slide
 
     return nullcontext(source) if isinstance(source, Slide) else open_slide(source)
+
+
+def _reaches(region: Polygons, box: tuple[float, float, float, float]) -> bool:
+    """Whether what is around a polygon of a region meets a box: top, bottom, left, right."""
+    top, bottom, left, right = box
+    bounds = (tuple(zip(*polygon, strict=True)) for polygon in region)
+    return any(min(y) < bottom and max(y) > top and min(x) < right and max(x) > left for y, x in bounds)
 
 
 def _stamp(path: Path) -> list[int]:

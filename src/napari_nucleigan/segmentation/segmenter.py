@@ -300,6 +300,8 @@ def _fused(network: Generator) -> Generator:
         return network
     network = copy.deepcopy(network)
     for block in network.modules():
+        if isinstance(block, nn.ReLU | nn.ReLU6):
+            block.inplace = True
         if isinstance(block, nn.Sequential):
             for index, (layer, following) in enumerate(itertools.pairwise(block)):
                 if isinstance(layer, nn.Conv2d) and isinstance(following, nn.BatchNorm2d):

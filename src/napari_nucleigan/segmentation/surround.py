@@ -35,7 +35,8 @@ def black_surround(pixels: NDArray[np.uint8] | NDArray[np.float32], mpp: float) 
     ndarray of bool, shape (H, W), or None
         True where it is; None where there is none.
     """
-    brightest = pixels.max(axis=2)
+    # A reduction over the short last axis would take six times as long.
+    brightest = np.maximum(np.maximum(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
     black = brightest <= BLACK
     side = max(3, round(SIDE / mpp)) | 1
     if min(black.shape) < side or np.count_nonzero(black) < side**2:

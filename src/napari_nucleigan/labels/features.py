@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,15 @@ from napari_nucleigan import stains
 from napari_nucleigan.base import tables
 from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.base.pixels import sides
+from napari_nucleigan.labels.appearance import appearance
+from napari_nucleigan.labels.neighbourhood import neighbourhood
 from napari_nucleigan.labels.regions import Regions, check_labels, numbered
 
 Table = dict[str, npt.NDArray[Any]]
 """Columns of equal length by name."""
+
+Measurements = Literal["standard", "full"]
+"""Which measurements: size, shape, place and mean stains; or beside them how nuclei look and how near others are."""
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -32,6 +37,7 @@ def measure(
     rgb: npt.NDArray[np.uint8] | None = None,
     mpp: float | None = None,
     stain: stains.StainFit = stains.REFERENCE,
+    measurements: Measurements = "standard",
 ) -> Table:
     r"""Measure every nucleus.
 
@@ -45,6 +51,9 @@ def measure(
         Microns per pixel, perhaps an `napari_nucleigan.base.pixels.Mpp`. Lengths and areas then come in microns too.
     stain : StainFit, optional
         Stain vectors to unmix with. By default the project's fixed reference, so that images can be compared.
+    measurements : {"standard", "full"}
+        With ``"full"``, which needs `mpp`, the columns of `napari_nucleigan.labels.appearance.appearance`, with `rgb`,
+        and of `napari_nucleigan.labels.neighbourhood.neighbourhood` come behind those below.
 
     Returns
     -------
@@ -73,7 +82,7 @@ def measure(
     Raises
     ------
     LabelsError
-        If `labels` is no label image, or has another size than `rgb`.
+        If `labels` is no label image, or has another size than `rgb`; or if all measurements are wanted without `mpp`.
 
     References
     ----------
@@ -85,6 +94,8 @@ def measure(
             f"The labels have {labels.shape[1]} x {labels.shape[0]} pixels and the image "
             f"{rgb.shape[1]} x {rgb.shape[0]}; they must be of one size."
         )
+    if measurements == "full" and not mpp:
+        raise LabelsError("Texture and neighbourhood are measured in microns; give the microns per pixel.")
     values, index = numbered(labels)
     regions = Regions.of(index, len(values))
     area = regions.areas
@@ -106,8 +117,23 @@ def measure(
     rows, columns, mixed = regions.second_moments()
     table["eccentricity"] = _eccentricity(rows * height**2, columns * width**2, mixed * height * width)
     table["solidity"] = area / regions.hull_pixels()
+    full = measurements == "full" and mpp is not None
     if rgb is not None:
-        table["haematoxylin_mean_od"], table["eosin_mean_od"] = _stain_means(index, rgb, stain, area)
+        if full:
+            amounts = stains.concentrations(rgb, stain)
+            of_pixels = amounts[index > 0]
+        else:
+            of_pixels = stains.concentrations(rgb[index > 0][:, None], stain)[:, 0]
+        own = index[index > 0] - 1
+        for name, amount in zip(("haematoxylin", "eosin"), of_pixels.T, strict=True):
+            table[f"{name}_mean_od"] = _totals(own, amount, len(area)) / area
+        if full:
+            table |= appearance(index, len(values), amounts, mpp or 1.0)
+    if full:
+        place = np.stack(
+            [(table[f"centroid_{axis}_px"] + 0.5) * side for axis, side in zip("yx", (height, width), strict=True)], 1
+        )
+        table |= neighbourhood(place, (labels.shape[0] * height, labels.shape[1] * width))
     return table
 
 
@@ -224,12 +250,3 @@ def _crofton(index: npt.NDArray[np.int32], count: int, height: float, width: flo
         crossings = sum(np.bincount(side[crossed], minlength=count + 1)[1:] for side in (first, second))
         total += crossings * gap * angle / 2
     return total
-
-
-def _stain_means(
-    index: npt.NDArray[np.int32], rgb: npt.NDArray[np.uint8], stain: stains.StainFit, area: Ints
-) -> tuple[Floats, Floats]:
-    inside = index > 0
-    own = index[inside] - 1
-    amounts = stains.concentrations(rgb[inside][:, None], stain)[:, 0]
-    return _totals(own, amounts[:, 0], len(area)) / area, _totals(own, amounts[:, 1], len(area)) / area

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from napari_nucleigan.base.errors import ExtraError, ModelError, RecipeError
 from napari_nucleigan.base.reading import check_regular, reading
-from napari_nucleigan.networks.generators import Generator, decoded, decoder
+from napari_nucleigan.networks.generators import DecodingUNet, Generator, decoder
 
 IMAGENET = "imagenet"
 """Name of the weights that the extra ``pretrained`` brings."""
@@ -96,7 +96,7 @@ class EfficientNetLite(nn.Module):
         return found
 
 
-class EncoderUNet(Generator):
+class EncoderUNet(DecodingUNet):
     """A light decoder over an encoder that may have been trained on photographs: 3.7 M parameters.
 
     A 1x1 convolution with batch normalisation brings each level of the encoder to a width of its own: the levels come
@@ -135,12 +135,12 @@ class EncoderUNet(Generator):
             for found, width in zip(self.encoder.channels, widths, strict=True)
         )
         self.up, self.merge, self.head = decoder(widths, out_channels)
+        self.embedding = sum(widths[:3])
 
-    def logits(self, images: Tensor) -> Tensor:
-        """Return the output before the hyperbolic tangent."""
+    def levels(self, images: Tensor) -> list[Tensor]:
+        """Return what the encoder makes of the images, at 1/2, 1/4, ... of the resolution, in the decoder's widths."""
         found = self.encoder(images)
-        levels = [lateral(level) for lateral, level in zip(self.lateral, found, strict=True)]
-        return decoded(self.up, self.merge, self.head, levels)
+        return [lateral(level) for lateral, level in zip(self.lateral, found, strict=True)]
 
 
 def load_encoder(network: Generator, source: str) -> None:

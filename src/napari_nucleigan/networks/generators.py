@@ -39,10 +39,13 @@ class Generator(nn.Module):
     halo : int
         Pixels around a tile on the stride after which the field inside no longer depends on what lies
         beyond. `UNet256` and `ResNet` mix all of a tile; theirs only keeps the influence small.
+    embedding : int
+        Channels of what `described` tells of each place; 0 where it tells nothing.
     """
 
     stride: ClassVar[int] = 1
     halo: ClassVar[int] = 0
+    embedding: int = 0
 
     def logits(self, images: Tensor) -> Tensor:
         """Return the output before the hyperbolic tangent."""
@@ -51,6 +54,23 @@ class Generator(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Translate a batch of images."""
         return torch.tanh(self.logits(images))
+
+    def described(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Translate a batch of images, and tell what the network saw at each place, in the same pass.
+
+        Returns
+        -------
+        translated : Tensor, shape (N, 3, H, W)
+            As `forward` gives it.
+        seen : Tensor, shape (N, `embedding`, H / 4, W / 4)
+            Features of the decoder.
+
+        Raises
+        ------
+        NotImplementedError
+            If `embedding` is 0.
+        """
+        raise NotImplementedError
 
 
 class UNet256(Generator):
@@ -173,7 +193,42 @@ class ResNet(Generator):
         return output
 
 
-class CompactUNet(Generator):
+class DecodingUNet(Generator):
+    """Base of the U-Nets with a light decoder: an encoder's levels at 1/2, 1/4, ... of the resolution come in."""
+
+    up: nn.ModuleList
+    merge: nn.ModuleList
+    head: nn.Module
+
+    def levels(self, images: Tensor) -> list[Tensor]:
+        """Return what the encoder makes of the images, at 1/2, 1/4, ... of the resolution."""
+        raise NotImplementedError
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Return the output before the hyperbolic tangent."""
+        return self._decoded(images)[0]
+
+    def described(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Translate a batch of images, and tell what the decoder saw at each place."""
+        logits, maps = self._decoded(images)
+        half, quarter, eighth = maps[-1], maps[-2], maps[-3]
+        fine = nn.functional.avg_pool2d(half, 2)
+        coarse = nn.functional.interpolate(eighth, scale_factor=2, mode="nearest")
+        return torch.tanh(logits), torch.cat([fine, quarter, coarse], dim=1)
+
+    def _decoded(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the output, and what the decoder makes of each level, the finest last."""
+        *skips, inner = self.levels(images)
+        maps = []
+        for widen, join, skip in zip(self.up, self.merge, reversed(skips), strict=True):
+            # The 1x1 convolution first: it commutes with the resizing and is four times cheaper there.
+            inner = nn.functional.interpolate(widen(inner), scale_factor=2, mode="nearest")
+            inner = join(torch.cat([inner, skip], dim=1))
+            maps.append(inner)
+        return nn.functional.pixel_shuffle(self.head(inner), 2), maps
+
+
+class CompactUNet(DecodingUNet):
     """A residual U-Net that works at half resolution: 4 M parameters, made for CPUs.
 
     A strided stem brings the image to half resolution, four more halvings follow, and a pixel-shuffle head
@@ -200,11 +255,11 @@ class CompactUNet(Generator):
         super().__init__()
         self.stem, self.down = _encoder(in_channels, widths)
         self.up, self.merge, self.head = decoder(widths, out_channels)
+        self.embedding = sum(widths[:3]) if len(widths) > 3 else 0
 
-    def logits(self, images: Tensor) -> Tensor:
-        """Return the output before the hyperbolic tangent."""
-        levels = _levels(self.stem, self.down, images)
-        return decoded(self.up, self.merge, self.head, levels)
+    def levels(self, images: Tensor) -> list[Tensor]:
+        """Return what the encoder makes of the images, at 1/2, 1/4, ... of the resolution."""
+        return _levels(self.stem, self.down, images)
 
 
 class FCN(Generator):
@@ -264,23 +319,13 @@ def decoder(widths: Sequence[int], out_channels: int) -> tuple[nn.ModuleList, nn
     Returns
     -------
     up, merge, head
-        For `decoded`.
+        Of a `DecodingUNet`.
     """
     up, merge = nn.ModuleList(), nn.ModuleList()
     for channels, outer in zip(widths[:0:-1], widths[-2::-1], strict=True):
         up.append(nn.Conv2d(channels, outer, 1))
         merge.append(_Residual(2 * outer, outer))
     return up, merge, nn.Conv2d(widths[0], 4 * out_channels, 3, padding=1)
-
-
-def decoded(up: nn.ModuleList, merge: nn.ModuleList, head: nn.Module, levels: list[Tensor]) -> Tensor:
-    """Turn the levels of an encoder, the finest first, into a field at full resolution."""
-    *skips, inner = levels
-    for widen, join, skip in zip(up, merge, reversed(skips), strict=True):
-        # The 1x1 convolution first: it commutes with the resizing and is four times cheaper there.
-        inner = nn.functional.interpolate(widen(inner), scale_factor=2, mode="nearest")
-        inner = join(torch.cat([inner, skip], dim=1))
-    return nn.functional.pixel_shuffle(head(inner), 2)
 
 
 def _encoder(in_channels: int, widths: Sequence[int]) -> tuple[nn.Module, nn.ModuleList]:

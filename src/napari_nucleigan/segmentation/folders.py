@@ -13,6 +13,7 @@ from napari_nucleigan.base.devices import choose_device
 from napari_nucleigan.base.errors import ImageError, OutputError, explain
 from napari_nucleigan.base.events import FileState, Job, Note, Progress, relay
 from napari_nucleigan.base.files import check_writable, disk_is_full
+from napari_nucleigan.classification import load_classifier
 from napari_nucleigan.models import load_model, read_card, resolve
 from napari_nucleigan.segmentation.decoding import Decoding
 from napari_nucleigan.segmentation.file_plan import FileTask, ResumeLog, plan_files, results_folder
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 _STEPS = 100  # of progress within a file
 # What results do not depend on; the model stands for itself by its card.
-_FREE = ("model", "device", "tile", "batch")
+_FREE = ("model", "device", "tile", "batch", "classifier")
 
 
 @dataclass(frozen=True)
@@ -235,6 +236,8 @@ def _asked(settings: SegmentSettings, card: ModelCard, region: Polygons | None) 
     parts = [used, decoding.arguments, card.sha256, card.mpp, card.stain, *([region] if region else [])]
     if settings.min_confidence:
         parts.append(card.confidence)
+    if settings.classifier:
+        parts.append(load_classifier(settings.classifier).card.sha256)
     text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

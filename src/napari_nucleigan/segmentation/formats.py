@@ -163,7 +163,7 @@ def _write_slide_table(path: Path, found: SlideNuclei) -> tuple[()]:
     from napari_nucleigan.labels.features import measure, write_csv_parts
 
     # A slide without nuclei has a table too: a header without rows.
-    nothing = measure(np.zeros((1, 1), np.int32), np.zeros((1, 1, 3), np.uint8), found.mpp) | found.assembly.columns
+    nothing = measure(np.zeros((1, 1), np.int32), np.zeros((1, 1, 3), np.uint8), found.mpp) | found.nothing
     write_csv_parts(path, chain([nothing], found.tables()))
     return ()
 
@@ -206,8 +206,7 @@ def _write_slide_polygons(path: Path, found: SlideNuclei) -> tuple[()]:
             labels = np.zeros((bottom - top, right - left), np.int64)
             for value, (row, column, mask) in zip(found.numbers[place].tolist(), masks, strict=True):
                 stamp(labels, row - top, column - left, mask, value)
-            columns = {name: values[kept] for name, values in record.features.items()}
-            yield GeoJSONPart(labels, {"label": found.numbers[place], **columns}, (top, left))
+            yield GeoJSONPart(labels, found.columns(record, kept, place), (top, left))
 
     write_geojson_parts(path, parts(), found.view.slide.shape, found.mpp, found.view.factors)
     return ()

@@ -11,12 +11,14 @@ import numpy as np
 
 from napari_nucleigan.base.errors import ImageError
 from napari_nucleigan.base.events import Job, Note, Progress, run
+from napari_nucleigan.classification import load_classifier
 from napari_nucleigan.labels.features import measure
 from napari_nucleigan.masks.splitting import GRID
 from napari_nucleigan.models import load_model
 from napari_nucleigan.networks.network_runner import network_errors
 from napari_nucleigan.segmentation.confidence import CONFIDENCE
 from napari_nucleigan.segmentation.decoding import Decoding
+from napari_nucleigan.segmentation.embedding import coarse, coarse_shape, pooled
 from napari_nucleigan.segmentation.instances import Mosaic
 from napari_nucleigan.segmentation.segmenter import Segmenter, normalized
 from napari_nucleigan.segmentation.settings import FILTERS, SegmentSettings
@@ -26,6 +28,7 @@ from napari_nucleigan.tiling import Scale, batches, plan_tiles, resize_image, re
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_nucleigan.classification import Classifier
     from napari_nucleigan.data.images.files import HEImage
     from napari_nucleigan.models import Model, ModelCard
     from napari_nucleigan.segmentation.instances import Instances
@@ -72,6 +75,10 @@ class Segmentation:
         What was segmented.
     card : ModelCard
         Card of the model.
+    embeddings : ndarray of float32, shape (n, D), or None
+        What the network's decoder saw of each nucleus, in the order of `features`, where all was measured.
+    seen : ndarray of float16, shape (D, h / 4, w / 4), or None
+        What it saw everywhere, kept beside the field.
     """
 
     labels: NDArray[np.int32]
@@ -84,6 +91,8 @@ class Segmentation:
     seconds: float
     image: HEImage
     card: ModelCard
+    embeddings: NDArray[np.float32] | None = None
+    seen: NDArray[np.float16] | None = None
 
 
 def segment(image: HEImage, settings: SegmentSettings | None = None, model: Model | None = None) -> Job[Segmentation]:
@@ -155,10 +164,14 @@ def refilter(segmentation: Segmentation, settings: SegmentSettings) -> Segmentat
     decoding = Decoding.of(settings, segmentation.card)
     labels, sure = run(_cut_kept(segmentation.field, decoding))
     labels, sure = decoding.filtered(resize_labels(labels, segmentation.labels.shape), segmentation.mpp, sure)
+    classifier = load_classifier(settings.classifier) if settings.classifier else None
+    seen = _Seen(segmentation.seen, (segmentation.field.shape[1], segmentation.field.shape[2]), classifier)
+    features, embeddings = seen.measured(labels, sure, segmentation.image, segmentation.mpp, settings)
     return replace(
         segmentation,
         labels=labels,
-        features=_features(labels, sure, segmentation.image, segmentation.mpp),
+        features=features,
+        embeddings=embeddings,
         settings=settings,
         provenance={**segmentation.provenance, "settings": decoding.used(settings)},
     )
@@ -187,11 +200,17 @@ def _segment(image: HEImage, settings: SegmentSettings, model: Model) -> Job[Seg
     kept = shape[0] * shape[1] <= KEPT_PIXELS
     field = np.empty((3, *shape), dtype=np.float16) if kept else None
     whole = _Whole((0, 0) if kept else shape)
+    embeds = segmenter.embeds
+    features = np.zeros((predictor.embedding, *coarse_shape(shape)), np.float16) if embeds else None
     begun, done = time.perf_counter(), 0
     yield Progress(0, len(tiles), "segmenting")
     for group in batches(tiles, predictor.batch):
-        parts = predictor([normalized(pixels[tile.window.slices], fits) for tile in group])
-        for tile, part in zip(group, parts, strict=True):
+        windows = [normalized(pixels[tile.window.slices], fits) for tile in group]
+        parts = predictor.described(windows) if embeds else [(part, None) for part in predictor(windows)]
+        for tile, (part, described) in zip(group, parts, strict=True):
+            if features is not None and described is not None:
+                core, inner = coarse(tile)
+                features[:, *core] = described[:, *inner]
             if field is None:
                 whole.add(decoding.tile(part, tile))
             else:
@@ -205,11 +224,52 @@ def _segment(image: HEImage, settings: SegmentSettings, model: Model) -> Job[Seg
     labels, sure = whole.nuclei if field is None else (yield from _cut_kept(field, decoding))
     labels, sure = decoding.filtered(resize_labels(labels, scale.shape), mpp, sure)
     yield Progress(len(tiles), len(tiles), "measuring nuclei")
-    features = _features(labels, sure, image, mpp)
+    seen = _Seen(features, shape, segmenter.classifier)
+    table, embeddings = seen.measured(labels, sure, image, mpp, settings)
     seconds = time.perf_counter() - started
     texts = (*image.notes, *(one.text for one in notes))
     provenance = segmenter.provenance(mpp, seconds)
-    return Segmentation(labels, features, field, mpp, settings, provenance, texts, seconds, image, card)
+    return Segmentation(
+        labels,
+        table,
+        field,
+        mpp,
+        settings,
+        provenance,
+        texts,
+        seconds,
+        image,
+        card,
+        embeddings,
+        features if kept else None,
+    )
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the network saw of an image, (D, h, w), the image's shape at the model's scale, and what knows classes."""
+
+    features: NDArray[np.float16] | None
+    shape: tuple[int, int]
+    classifier: Classifier | None
+
+    def measured(
+        self,
+        labels: NDArray[np.int32],
+        sure: NDArray[np.float32] | None,
+        image: HEImage,
+        mpp: float,
+        settings: SegmentSettings,
+    ) -> tuple[dict[str, NDArray[Any]], NDArray[np.float32] | None]:
+        """Measure nuclei, tell how sure they are, and classify them where there is a classifier."""
+        which = "full" if self.classifier is not None else settings.measurements
+        table = measure(labels, image.pixels, mpp, measurements=which)
+        if sure is not None:
+            table[CONFIDENCE] = sure
+        embeddings = None if self.features is None else pooled(labels, self.features, self.shape)
+        if self.classifier is not None:
+            table |= self.classifier.columns(table, embeddings)
+        return table, embeddings
 
 
 class _Whole(Mosaic):
@@ -238,10 +298,3 @@ def _cut_kept(field: NDArray[np.float16], decoding: Decoding) -> Job[Nuclei]:
             yield Progress(index, len(tiles), "separating nuclei")
         whole.add(decoding.tile(field[:, *tile.window.slices], tile))
     return whole.nuclei
-
-
-def _features(
-    labels: NDArray[np.int32], sure: NDArray[np.float32] | None, image: HEImage, mpp: float
-) -> dict[str, NDArray[Any]]:
-    table = measure(labels, image.pixels, mpp)
-    return table if sure is None else {**table, CONFIDENCE: sure}

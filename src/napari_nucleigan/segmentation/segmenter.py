@@ -20,11 +20,13 @@ from napari_nucleigan.segmentation.settings import SegmentSettings
 from napari_nucleigan.tiling import Scale, plan_tiles, resize_image
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import torch
     from numpy.typing import NDArray
 
+    from napari_nucleigan.classification import Classifier
+    from napari_nucleigan.labels.features import Measurements
     from napari_nucleigan.models import Model
     from napari_nucleigan.networks.generators import Generator
     from napari_nucleigan.networks.network_runner import Precision
@@ -56,11 +58,15 @@ class Segmenter:
         How fields are cut into nuclei.
     predictor : Predictor
         The network.
+    classifier : Classifier or None
+        What gives nuclei their classes, if the settings name one.
 
     Raises
     ------
     DeviceError
         If the device is not to be had.
+    ModelError
+        If the classifier cannot be used, or belongs to another model.
     """
 
     def __init__(self, model: Model, settings: SegmentSettings | None = None) -> None:
@@ -69,6 +75,22 @@ class Segmenter:
         self.decoding = Decoding.of(self.settings, self.card)
         how = self.settings
         self.predictor = Predictor(model.network, how.device, how.precision, how.batch, self.decoding.tta)
+        self.classifier: Classifier | None = None
+        if how.classifier:
+            from napari_nucleigan.classification import load_classifier
+
+            self.classifier = load_classifier(how.classifier)
+            self.classifier.check_segmenter(self.card.name, self.card.sha256)
+
+    @property
+    def measurements(self) -> Measurements:
+        """Which measurements nuclei get: all where there is a classifier, else what the settings say."""
+        return "full" if self.classifier is not None else self.settings.measurements
+
+    @property
+    def embeds(self) -> bool:
+        """Whether nuclei get an embedding: where all is measured, and the network has one."""
+        return self.measurements == "full" and self.predictor.embedding > 0
 
     @classmethod
     def of_patches(cls, model: Model, settings: SegmentSettings | None = None) -> Segmenter:
@@ -172,7 +194,14 @@ class Segmenter:
             "device": self.predictor.device,
             "precision": self.predictor.precision,
             "seconds": round(seconds, 3),
+            **self._classes(),
         }
+
+    def _classes(self) -> dict[str, Any]:
+        """Say which classes nuclei get, in which colours; nothing where they get none."""
+        if self.classifier is None:
+            return {}
+        return {"classes": self.classifier.colours, "classifier_sha256": self.classifier.card.sha256}
 
 
 def normalized(window: NDArray[np.uint8], fits: tuple[StainFit, StainFit] | None) -> NDArray[np.uint8]:
@@ -184,6 +213,14 @@ def normalized(window: NDArray[np.uint8], fits: tuple[StainFit, StainFit] | None
     source, target = fits
     return stains.normalize(window, target, source)
 
+
+Described = tuple["NDArray[np.float16]", "NDArray[np.float16]"]
+"""The field of a window, and what the network's decoder saw."""
+
+EMBEDDED = 4
+"""Pixels at the model's scale that a pixel of the decoder's features is long."""
+
+_NO_FEATURES = np.zeros((0, 0, 0), dtype=np.float16)
 
 # Quarter turns and whether mirrored; the first 1, 2, 4 and 8 of them are groups.
 _TTA = [(turns, mirrored) for odd in (0, 1) for mirrored in (False, True) for turns in (odd, odd + 2)]
@@ -222,6 +259,7 @@ class Predictor(NetworkRunner["Generator"]):
     ) -> None:
         super().__init__(_fused(network), device, precision, batch)
         self.stride = int(network.stride)
+        self.embedding = int(network.embedding)
         self.tta = tta
 
     def __call__(self, windows: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float16]]:
@@ -245,15 +283,50 @@ class Predictor(NetworkRunner["Generator"]):
         DeviceError
             If not even the CPU has the memory for a single window.
         """
+        return [field for field, _ in self._each(windows, self._fields)]
+
+    def described(self, windows: Sequence[NDArray[np.uint8]]) -> list[Described]:
+        """Predict the fields of some windows and, in the same pass, what the network's decoder saw.
+
+        Parameters
+        ----------
+        windows : sequence of ndarray of uint8, shape (H, W, 3)
+            As for a call.
+
+        Returns
+        -------
+        list of (ndarray of float16, shape (3, H, W), ndarray of float16, shape (D, ceil(H / 4), ceil(W / 4)))
+            Fields as of a call, and features; D is `embedding`. Features of blank windows are 0.
+
+        Raises
+        ------
+        DeviceError
+            As a call.
+        """
+        return self._each(windows, self._described)
+
+    def _each(
+        self, windows: Sequence[NDArray[np.uint8]], work: Callable[[list[NDArray[np.uint8]]], list[Described]]
+    ) -> list[Described]:
         blank = [is_blank(window) for window in windows]
         seen = [window for window, empty in zip(windows, blank, strict=True) if not empty]
-        fields = iter(self.in_batches(seen, [window.shape for window in seen], self._predict))
+        found = iter(self.in_batches(seen, [window.shape for window in seen], work))
         return [
-            np.full((3, *window.shape[:2]), -1, dtype=np.float16) if empty else next(fields)
+            _nothing(window.shape, self.embedding) if empty else next(found)
             for window, empty in zip(windows, blank, strict=True)
         ]
 
-    def _predict(self, windows: list[NDArray[np.uint8]]) -> NDArray[np.float16]:
+    def _fields(self, windows: list[NDArray[np.uint8]]) -> list[Described]:
+        (field,) = self._predict(windows, lambda images: (self.network(images),))
+        return [(one, _NO_FEATURES) for one in field]
+
+    def _described(self, windows: list[NDArray[np.uint8]]) -> list[Described]:
+        fields, features = self._predict(windows, self.network.described)
+        return list(zip(fields, features, strict=True))
+
+    def _predict(
+        self, windows: list[NDArray[np.uint8]], network: Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
+    ) -> list[NDArray[np.float16]]:
         import torch
 
         height, width = windows[0].shape[:2]
@@ -263,23 +336,32 @@ class Predictor(NetworkRunner["Generator"]):
             # (N, H, W, 3) seen as (N, 3, H, W) is channels_last already.
             images = torch.from_numpy(padded).to(self.device).permute(0, 3, 1, 2)
             images = images.float().div_(127.5).sub_(1.0)
-            field = torch.zeros_like(images)
+            totals: list[torch.Tensor] = []
             for turns, mirrored in _TTA[: self.tta]:
-                field += _seen(self._forward(_view(images, turns, mirrored)).float(), turns, mirrored)
-            field /= self.tta
-            if not bool(field.sum().isfinite()):  # its values lie in [-1, 1]
-                raise ModelError(
-                    "The network of this model gives values that are no numbers; choose another model, or the "
-                    "precision 'float32'."
-                )
-            field = field[..., :height, :width].to(torch.float16)
-            result: NDArray[np.float16] = field.contiguous().cpu().numpy()
-        return result
+                with self.autocast():
+                    outputs = network(_view(images, turns, mirrored))
+                views = [_seen(output.float(), turns, mirrored) for output in outputs]
+                totals = [total.add_(view) for total, view in zip(totals, views, strict=True)] if totals else views
+            results = []
+            for total in totals:
+                mean = total / self.tta
+                if not bool(mean.sum().isfinite()):  # the values of a field lie in [-1, 1]
+                    raise ModelError(
+                        "The network of this model gives values that are no numbers; choose another model, or the "
+                        "precision 'float32'."
+                    )
+                factor = images.shape[-1] // mean.shape[-1]
+                mean = mean[..., : -(-height // factor), : -(-width // factor)].to(torch.float16)
+                results.append(mean.contiguous().cpu().numpy())
+        return results
 
-    def _forward(self, images: torch.Tensor) -> torch.Tensor:
-        with self.autocast():
-            field: torch.Tensor = self.network(images)
-        return field
+
+def _nothing(shape: tuple[int, ...], embedding: int) -> Described:
+    height, width = shape[:2]
+    return (
+        np.full((3, height, width), -1, dtype=np.float16),
+        np.zeros((embedding, -(-height // EMBEDDED), -(-width // EMBEDDED)), dtype=np.float16),
+    )
 
 
 def _view(images: torch.Tensor, turns: int, mirrored: bool) -> torch.Tensor:

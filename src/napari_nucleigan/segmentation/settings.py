@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, Field, model_validator
 
 from napari_nucleigan.base.settings import Settings
+from napari_nucleigan.labels.features import Measurements
 from napari_nucleigan.models.registry import DEFAULT_SEGMENTER
 from napari_nucleigan.networks.network_runner import Precision
 
@@ -35,7 +36,7 @@ TTA = (1, 2, 4, 8)
 """Numbers of views of an image that the network can be averaged over: test-time augmentation."""
 
 
-_LATER = {"min_confidence": 0.0}
+_LATER: dict[str, Any] = {"min_confidence": 0.0, "measurements": "standard", "classifier": ""}
 
 
 def without_idle(settings: dict[str, Any]) -> dict[str, Any]:
@@ -135,6 +136,17 @@ class SegmentSettings(Settings):
         description="Tiles computed at once. By default 4 on a GPU, 1 on a CPU.",
     )
     precision: Arithmetic = "auto"
+    measurements: Measurements = Field(
+        "standard",
+        title="Measurements",
+        description="'standard': size, shape, place and mean stains of each nucleus; 'full': also its texture, rim, "
+        "nucleolus, the ring of cytoplasm around it, and its neighbours.",
+    )
+    classifier: str = Field(
+        "",
+        title="Classifier",
+        description="File of a classifier (nucleigan classify) that gives each nucleus a class and its probability.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> SegmentSettings:

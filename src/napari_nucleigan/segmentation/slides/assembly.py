@@ -15,6 +15,7 @@ from napari_nucleigan.base.files import make_folder, write_bytes
 from napari_nucleigan.base.pixels import sides
 from napari_nucleigan.base.reading import reading
 from napari_nucleigan.segmentation.instances import Instances, Mosaic, stamp
+from napari_nucleigan.segmentation.slides.neighbours import SlideTable
 from napari_nucleigan.tiling import Box
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_nucleigan.classification import Classifier
     from napari_nucleigan.data.slides.label_pyramids import LabelPyramid
     from napari_nucleigan.segmentation.slides.worker import ModelView
     from napari_nucleigan.tiling import Tile
@@ -261,12 +263,37 @@ class SlideNuclei:
         Microns per pixel of the slide.
     provenance : dict
         Ready for JSON.
+    classifier : Classifier, optional
+        What gives nuclei their class.
     """
 
     view: ModelView
     assembly: Assembly
     mpp: float
     provenance: dict[str, Any]
+    classifier: Classifier | None = None
+
+    @cached_property
+    def _table(self) -> SlideTable:
+        return SlideTable(self._centres, self.view.slide.shape, self.mpp, self.classifier)
+
+    def _centres(self) -> NDArray[np.float64]:
+        centres = np.empty((self.assembly.count, 2))
+        for number in self.assembly.tiles():
+            record, kept, place, _ = self.assembly.nuclei(number)
+            if len(kept):
+                centres[place] = np.stack([record.features[f"centroid_{axis}_px"][kept] for axis in "yx"], axis=1)
+        return centres
+
+    def columns(self, record: Instances, kept: NDArray[np.intp], place: slice) -> dict[str, NDArray[Any]]:
+        """Return all measurements of the nuclei of a tile that count, as `Assembly.nuclei` tells them."""
+        table = {name: values[kept] for name, values in record.features.items()}
+        return {"label": self.numbers[place], **self._table.completed(table, place)}
+
+    @property
+    def nothing(self) -> dict[str, NDArray[Any]]:
+        """All measurements of no nucleus: the columns of the tables."""
+        return self._table.completed(self.assembly.columns, slice(0))
 
     @cached_property
     def numbers(self) -> NDArray[np.uint32]:
@@ -294,8 +321,7 @@ class SlideNuclei:
         for number in self.assembly.tiles():
             record, kept, place, _ = self.assembly.nuclei(number)
             if record.features:
-                columns = {name: values[kept] for name, values in record.features.items()}
-                yield {"label": self.numbers[place], **columns}
+                yield self.columns(record, kept, place)
 
     def density(self) -> NDArray[np.float32]:
         """Count nuclei per square millimetre in squares of `DENSITY_PIXEL` microns."""

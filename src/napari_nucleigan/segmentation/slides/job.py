@@ -253,7 +253,8 @@ class _SlideJob:
                 "tissue": round(tissue.share, 4),
                 "lost": [str(one) for one in self.lost],
             }
-            yield from write_slide_results(self.paths, SlideNuclei(worker.view, whole.assembly, mpp, provenance))
+            found = SlideNuclei(worker.view, whole.assembly, mpp, provenance, self.segmenter.classifier)
+            yield from write_slide_results(self.paths, found)
             if compute and not self.lost:
                 shutil.rmtree(work, ignore_errors=True)
         seconds = time.perf_counter() - self.begun
@@ -316,6 +317,8 @@ class _SlideJob:
         }
         if self.settings.min_confidence:
             known["confidence"] = self.model.card.confidence
+        if (classifier := self.segmenter.classifier) is not None:
+            known["classifier"] = classifier.card.sha256
         text = json.dumps(known, indent=2)
         digest = hashlib.sha256(text.encode()).hexdigest()[:10]
         folder = make_folder(self.paths[0].parent / f".{self.slide.name[:40]}-{digest}.nucleigan")

@@ -18,7 +18,9 @@ from scipy import ndimage
 from napari_nucleigan.base.devices import kept_memory
 from napari_nucleigan.base.errors import DeviceError, ImageError, NucleiganError
 from napari_nucleigan.base.pixels import sides
+from napari_nucleigan.labels.neighbourhood import COLUMNS as NEIGHBOURHOOD
 from napari_nucleigan.segmentation.confidence import CONFIDENCE
+from napari_nucleigan.segmentation.embedding import EMBEDDING, pooled
 from napari_nucleigan.segmentation.instances import Instances, inside, owned, renumbered
 from napari_nucleigan.segmentation.segmenter import Segmenter, normalized
 from napari_nucleigan.segmentation.surround import as_glass
@@ -238,10 +240,12 @@ class TileWorker:
         try:
             windows = [self._read(tile) for tile in tiles]
             seen = [normalized(window, self._stains) for window in windows]
+            predictor, embeds = self.segmenter.predictor, self.segmenter.embeds
             with self._turn:
-                fields = self.segmenter.predictor(seen)
+                fields = predictor.described(seen) if embeds else [(field, None) for field in predictor(seen)]
             return [
-                self._record(field, window, tile) for field, window, tile in zip(fields, windows, tiles, strict=True)
+                self._record(field, features, window, tile)
+                for (field, features), window, tile in zip(fields, windows, tiles, strict=True)
             ]
         except NucleiganError:
             raise
@@ -256,7 +260,9 @@ class TileWorker:
         except Exception as error:  # whatever the decoder of a damaged file says
             raise ImageError(f"the slide cannot be read there ({type(error).__name__}: {error})") from error
 
-    def _record(self, field: NDArray[np.float16], window: NDArray[np.uint8], tile: Tile) -> Instances:
+    def _record(
+        self, field: NDArray[np.float16], features: NDArray[np.float16] | None, window: NDArray[np.uint8], tile: Tile
+    ) -> Instances:
         from napari_nucleigan.labels.features import measure
 
         decoding = self.segmenter.decoding
@@ -264,10 +270,13 @@ class TileWorker:
         sure = decoding.confidence(labels, field)
         keep = self._wanted(labels, sure, tile)
         labels = renumbered(labels, keep)
-        table = measure(labels, window, self._mpp)
-        del table["label"]
+        table = measure(labels, window, self._mpp, measurements=self.segmenter.measurements)
+        # Neighbours lie in other tiles too: they are counted when all nuclei are known.
+        table = {name: values for name, values in table.items() if name != "label" and name not in NEIGHBOURHOOD}
         if sure is not None:
             table[CONFIDENCE] = sure[keep[1:]]
+        if features is not None:
+            table[EMBEDDING] = pooled(labels, features, (field.shape[1], field.shape[2])).astype(np.float16)
         return Instances.of(labels, tile.window, None, on_slide(table, tile, self.view.factors, self._slide_mpp))
 
     def _wanted(self, labels: NDArray[np.int32], sure: NDArray[np.float32] | None, tile: Tile) -> NDArray[np.bool_]:

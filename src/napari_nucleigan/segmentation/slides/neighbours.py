@@ -1,0 +1,74 @@
+"""What nuclei of a slide get when all are known: how near their neighbours are, in other tiles too, and their class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_nucleigan.base.pixels import sides
+from napari_nucleigan.labels.neighbourhood import neighbourhood
+from napari_nucleigan.segmentation.embedding import EMBEDDING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from napari_nucleigan.classification import Classifier
+
+    Table = dict[str, NDArray[Any]]
+
+_FULL = "ring_eosin_mean_od"  # is there where all was measured
+
+
+class SlideTable:
+    """The measurements of the nuclei of a slide, tile by tile, with what only all of them together tell.
+
+    Parameters
+    ----------
+    centres : callable
+        Returns the centroids of all nuclei, (n, 2), in pixels of the slide; the centre of the first is (0, 0).
+    shape : (int, int)
+        Height and width of the slide in pixels.
+    mpp : float
+        Its microns per pixel.
+    classifier : Classifier, optional
+        What gives them a class.
+    """
+
+    def __init__(
+        self,
+        centres: Callable[[], NDArray[np.float64]],
+        shape: tuple[int, int],
+        mpp: float,
+        classifier: Classifier | None = None,
+    ) -> None:
+        self._centres, self._classifier = centres, classifier
+        height, width = sides(mpp)
+        self._sides, self._extent = np.array([height, width]), (shape[0] * height, shape[1] * width)
+        self._near: Table | None = None
+
+    def completed(self, table: Table, place: slice) -> Table:
+        """Complete the measurements of nuclei of one tile.
+
+        Parameters
+        ----------
+        table : dict of str to ndarray, shape (n, ...)
+            As the tile has them.
+        place : slice
+            Places of these nuclei among all.
+
+        Returns
+        -------
+        dict of str to ndarray, shape (n,)
+        """
+        found = {name: values for name, values in table.items() if name != EMBEDDING}
+        if _FULL not in found:
+            return found
+        if self._near is None:
+            self._near = neighbourhood((self._centres() + 0.5) * self._sides, self._extent)
+        found |= {name: values[place] for name, values in self._near.items()}
+        if self._classifier is not None:
+            found |= self._classifier.columns(found, table.get(EMBEDDING))
+        return found

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nucleigan.base.events import Job
+    from napari_nucleigan.training import SegmenterRecipe
     from napari_nucleigan.training.recipes import Recipe
 
 METHODS = {
@@ -231,7 +232,7 @@ def _by_synthesis(
     root: Path,
     found: Dataset,
     real: Dataset,
-    recipe: Recipe,
+    recipe: SegmenterRecipe,
     run: RunFolder,
     changes: dict[str, Any],
     paired: bool,

@@ -88,7 +88,7 @@ def _without_ties(relief: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _highest_around(relief: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the highest of each pixel and the eight around it: a maximum filter, four times faster in this one case."""
+    """Return the highest of each pixel and the eight around it: a maximum filter, four times faster in this case."""
     found = relief.copy()
     np.maximum(found[1:], relief[:-1], out=found[1:])
     np.maximum(found[:-1], relief[1:], out=found[:-1])

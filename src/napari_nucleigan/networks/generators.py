@@ -359,7 +359,8 @@ class _Residual(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         # In place: what these layers take is mostly memory that is read and written.
-        return self.second(self.first(images)).add_(self.skip(images)).relu_()
+        output: Tensor = self.second(self.first(images)).add_(self.skip(images)).relu_()
+        return output
 
 
 class _PlainResidual(nn.Module):

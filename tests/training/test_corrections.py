@@ -20,7 +20,8 @@ from napari_nucleigan.training import RECIPES, RunFolder, read_recipe, train_seg
 from napari_nucleigan.training.cgan import ConditionalGAN
 from napari_nucleigan.training.corrections import write_corrections
 from napari_nucleigan.training.images import TrainingImage, prepare, sampler
-from napari_nucleigan.training.recipes import FINE_TUNING, as_model
+from napari_nucleigan.training.recipes import FINE_TUNING
+from napari_nucleigan.training.starts import as_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -227,7 +227,8 @@ def _recipe(
         return read_recipe(run / "recipe.json", None, kind)
     usual = str(kind.model_fields["name"].default)
     if start is not None:
-        from napari_nucleigan.training.recipes import FINE_TUNING, as_model
+        from napari_nucleigan.training.recipes import FINE_TUNING
+        from napari_nucleigan.training.starts import as_model
 
         given, usual = {**as_model(start), **given}, FINE_TUNING
     return read_recipe(recipe or usual, given, kind)

@@ -9,8 +9,8 @@ from .distances import HausdorffDistances as HausdorffDistances
 from .distances import hausdorff as hausdorff
 from .distances import sahasrabudhe_hausdorff as sahasrabudhe_hausdorff
 from .inspection import Inspection as Inspection
-from .inspection import Nuclei as Nuclei
 from .inspection import inspect as inspect
+from .nuclei import Nuclei as Nuclei
 from .outcomes import OUTCOMES as OUTCOMES
 from .outcomes import Bins as Bins
 from .scores import Scores as Scores

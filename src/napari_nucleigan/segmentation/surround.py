@@ -67,6 +67,6 @@ def as_glass(pixels: NDArray[np.uint8], mpp: float) -> tuple[NDArray[np.uint8], 
 def note(what: str, share: float) -> str:
     """Say what was done with the black of an image or slide."""
     return (
-        f"{100 * share:.2g} % of the {what} is black without texture, as around a scan; it was taken for empty glass. "
+        f"{100 * share:.0f} % of the {what} is black without texture, as around a scan; it was taken for empty glass. "
         "Bright-field H&E is expected."
     )

@@ -63,7 +63,11 @@ class Training(ABC, Generic[_Recipe]):
     crops_per_image: ClassVar[int] = 1
     """How many crops each of a batch counts for, where the speed is told."""
     beats_start: ClassVar[bool] = False
-    """Whether a model that training starts from is validated first, so that nothing worse is taken for the best."""
+    """Whether a model that training starts from is validated first, so that nothing worse is taken for the best.
+
+    It can be where scores tell of the model alone. Pictures of a synthesizer are judged by a network that begins with
+    random weights in every run.
+    """
 
     leads = True
     gan: Any

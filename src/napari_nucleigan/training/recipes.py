@@ -16,17 +16,12 @@ from napari_nucleigan.base.reading import read_json, reading
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from napari_nucleigan.models import ModelCard
-
 Patch = Annotated[
     int, Field(ge=32, le=2048, multiple_of=32, json_schema_extra={"unit": "pixels"}, description="Side of the crops.")
 ]
 
 FINE_TUNING = "fine-tune-segmenter"
 """Name of the recipe that goes on from a trained segmenter."""
-
-KEPT_WEIGHTS = ("l1_weight", "presence_weight")
-"""Weights of losses that stay as a model was trained with: not every encoding can have all of them."""
 
 
 class Recipe(BaseModel):
@@ -374,36 +369,6 @@ def kind_of(recipe: Mapping[str, Any]) -> str:
         return ""
     kind = recipe.get("kind", "synthesizer" if "cycle_masks" in recipe else "segmenter")
     return kind if kind in ("segmenter", "synthesizer") else ""
-
-
-def as_model(model: str | Path) -> dict[str, Any]:
-    """Return the fields of a recipe that the model decides from which training starts.
-
-    Parameters
-    ----------
-    model : str or Path
-        Name or file of a model, or a run.
-
-    Returns
-    -------
-    dict
-        To be given to `read_recipe` as changes.
-
-    Raises
-    ------
-    ModelError
-        If there is no such model.
-    """
-    from napari_nucleigan.models import read_card, resolve
-
-    return {"start_from": str(resolve(model).absolute()), **fixed_by(read_card(resolve(model)))}
-
-
-def fixed_by(card: ModelCard) -> dict[str, Any]:
-    """Return the fields of a recipe that a model's card decides for those who go on with the model."""
-    weights = {name: card.recipe[name] for name in KEPT_WEIGHTS if name in card.recipe}
-    fields = {"generator": card.architecture, "encoding": card.encoding, "mpp": card.mpp}
-    return {**fields, "normalize": card.recipe.get("normalize", "none"), **weights}
 
 
 def _read_json(path: Path, names: list[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import struct
+import zlib
 from io import BytesIO
 
 import imagecodecs
@@ -43,6 +44,17 @@ def test_png() -> None:
     assert png_header(imagecodecs.png_encode(RGB[..., 0].copy())).channels == 1
     assert png_header(with_density(PNG, 4_000_000, 4_000_000, 1)).density == (101_600.0, 101_600.0, "inch")
     assert png_header(with_density(PNG, 1, 1, 0)).density is None
+
+
+@pytest.mark.parametrize("kind", [b"iCCP", b"zTXt", b"iTXt"])
+def test_a_png_with_a_profile_or_a_text_of_megabytes_is_read(kind: bytes) -> None:
+    packed = zlib.compress(bytes(2_000_000))
+    content = {b"iCCP": b"scanner\0\0", b"zTXt": b"history\0\0", b"iTXt": b"XML:com.adobe.xmp\0\1\0\0\0"}[kind] + packed
+    chunk = struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    plain = with_density(PNG, 4_000_000, 4_000_000, 1)
+    assert png_header(plain[:33] + chunk + plain[33:]) == png_header(plain)
+    with pytest.raises(FileFault, match="PNG header"):
+        png_header(plain[:33] + chunk[:-200])
 
 
 def test_jpeg() -> None:

@@ -176,6 +176,14 @@ def test_docks_are_tabs_of_one_another(viewer: Any, qtbot: QtBot) -> None:
     second.deleteLater()
 
 
+def test_all_texts_follow_the_font(viewer: Any, qtbot: QtBot) -> None:
+    dock = open_dock(viewer, qtbot, "Train a model")
+    parts = dock.form.name, dock.form.advanced_button
+    assert [part.font().pointSize() for part in parts] == [16, 16]
+    get_settings().appearance.font_size = 9
+    qtbot.waitUntil(lambda: [part.font().pointSize() for part in parts] == [9, 9], timeout=LONG)
+
+
 def test_a_long_label_is_shortened_in_the_middle_with_all_of_it_in_the_tooltip(viewer: Any, qtbot: QtBot) -> None:
     dock = open_dock(viewer, qtbot, "Segment nuclei")
     name = viewer.layers[0].name

@@ -29,12 +29,13 @@ from qtpy.QtWidgets import (
 
 from napari_nucleigan.base.events import ValidationScores
 from napari_nucleigan.data.images.files import write_labels
-from napari_nucleigan.training.recipes import fixed_by, read_recipe
+from napari_nucleigan.training.recipes import read_recipe
 from napari_nucleigan.training.runs.processes import RunProcess, reap
 from napari_nucleigan.training.runs.queue import Place
 from napari_nucleigan.training.runs.run_folder import RunFolder
 from napari_nucleigan.training.runs.run_library import DATA, list_runs
 from napari_nucleigan.training.runs.status import RunState, state_of
+from napari_nucleigan.training.starts import fixed_by
 from napari_nucleigan.widgets.base import training_runs
 from napari_nucleigan.widgets.base.layers import image_layers
 from napari_nucleigan.widgets.train.dock import TrainWidget

@@ -304,13 +304,27 @@ def png_header(data: bytes) -> Header:
     """
     # The class itself, for `Image.open` refuses pictures that are smaller than the largest that is read here.
     try:
-        image = PngImageFile(BytesIO(data))
+        try:
+            image = PngImageFile(BytesIO(data))
+        except Exception:  # also where a colour profile or a text is larger than Pillow unpacks: neither matters here
+            image = PngImageFile(BytesIO(_without_texts(data)))
     except Exception as error:  # Pillow raises errors of many kinds
         raise FileFault("the PNG header is damaged or cut short") from error
     density = (*image.info["dpi"], "inch") if "dpi" in image.info else None
     channels = len(image.getbands()) + (image.mode in ("L", "RGB") and "transparency" in image.info)
     palette = image.mode == "P"
     return Header(image.height, image.width, channels, palette, density, _orientation(image), max(1, data[24] // 8))
+
+
+def _without_texts(data: bytes) -> bytes:
+    """Leave the texts and colour profiles before a PNG's pixels out."""
+    kept, place, kind = [data[:8]], 8, b""
+    while place < len(data) and kind != b"IDAT":
+        kind, end = data[place + 4 : place + 8], place + 12 + int.from_bytes(data[place : place + 4], "big")
+        if kind not in (b"iCCP", b"tEXt", b"zTXt", b"iTXt"):
+            kept.append(data[place:end])
+        place = end
+    return b"".join(kept)
 
 
 def jpeg_header(data: bytes, *, whole: bool) -> Header:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from napari.settings import get_settings
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QEvent, QSize, QTimer, Signal
 from qtpy.QtWidgets import (
@@ -199,6 +200,9 @@ class Dock(Page):
         # A tab that was just added is not laid out yet.
         self._raise = self._after(0, lambda: self.parent().raise_())
         napari_viewer.events.theme.connect(self._theme)
+        self._appearance = get_settings().appearance
+        self._appearance.events.font_size.connect(self._scale_font)
+        self._scale_font()
         # A docked widget never sees a close event; `event` below and this are what there is.
         app = QApplication.instance()
         assert app is not None
@@ -239,6 +243,10 @@ class Dock(Page):
 
     def _theme(self, event: object = None) -> None:
         self.set_theme(self._viewer.theme)
+
+    def _scale_font(self, event: object = None) -> None:
+        """Let what napari's style forgets follow its font, too."""
+        self.setStyleSheet(f"QLineEdit, QToolButton {{ font-size: {self._appearance.font_size}pt; }}")
 
     def sizeHint(self) -> QSize:
         """Ask for what the contents need, and not for less than looks well."""

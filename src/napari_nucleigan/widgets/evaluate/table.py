@@ -56,6 +56,8 @@ class ScoreTable(QTableWidget):
             for row, key in enumerate(keys):
                 self._add(row, at, key)
         _compact(self)
+        for names in (0, 2):
+            self.horizontalHeader().setSectionResizeMode(names, QHeaderView.ResizeMode.ResizeToContents)
         self.horizontalHeader().setHighlightSections(False)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setToolTip("Point at a name to read its definition; Ctrl+C copies all figures.")

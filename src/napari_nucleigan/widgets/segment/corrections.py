@@ -14,9 +14,10 @@ from qtpy.QtWidgets import QToolButton
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.base.events import Progress
 from napari_nucleigan.base.settings import field_facts
-from napari_nucleigan.training.recipes import FINE_TUNING, SegmenterRecipe, fixed_by, read_recipe
+from napari_nucleigan.training.recipes import FINE_TUNING, SegmenterRecipe, read_recipe
 from napari_nucleigan.training.runs.run_library import default_folder
 from napari_nucleigan.training.runs.status import RunState
+from napari_nucleigan.training.starts import fixed_by
 from napari_nucleigan.widgets.base import layers, training_jobs
 from napari_nucleigan.widgets.base.dock import Page
 from napari_nucleigan.widgets.base.fields import NO_MARGINS, Form, check, column, combo, list_layers, push_button, spin

@@ -15,14 +15,13 @@ from napari_nucleigan.masks.polygons import PRESETS
 from napari_nucleigan.models import DEFAULT_SEGMENTER, DEFAULT_SYNTHESIZER, Kind
 from napari_nucleigan.training.recipes import (
     FINE_TUNING,
-    KEPT_WEIGHTS,
     RECIPES,
     Recipe,
     SegmenterRecipe,
     SynthesizerRecipe,
-    fixed_by,
     read_recipe,
 )
+from napari_nucleigan.training.starts import KEPT_WEIGHTS, fixed_by
 from napari_nucleigan.widgets.base.fields import (
     NO_MARGINS,
     Form,
@@ -122,7 +121,7 @@ class TrainForm(QWidget):
         self.advanced = column(below, *hidden, bottom, margins=NO_MARGINS, stretch=False)
         self.advanced.hide()
         parts: tuple[Any, ...] = (top, self.data, start, *self.fields.values(), last)
-        column(*parts, self.advanced_button, self.advanced, inside=self, margins=NO_MARGINS, stretch=False)
+        column(*parts, self.advanced_button, self.advanced, inside=self, margins=NO_MARGINS)
         forward(self.changed, *(part.changed for part in (*parts, below, bottom)))
         self._kind_chosen()
 

@@ -5,6 +5,7 @@ from pydantic import ValidationError
 
 from napari_nucleigan.base.errors import RecipeError
 from napari_nucleigan.segmentation import SegmentSettings
+from napari_nucleigan.segmentation.settings import without_idle
 
 
 def test_every_field_explains_itself() -> None:
@@ -48,3 +49,12 @@ def test_what_cannot_be_is_refused_in_one_sentence(values: dict[str, object]) ->
     with pytest.raises(RecipeError, match="These settings are not valid") as caught:
         SegmentSettings.checked(**values)
     assert "\n" not in str(caught.value)
+
+
+def test_what_was_added_later_and_does_nothing_is_in_no_record() -> None:
+    # Results of earlier versions would be computed again, and unfinished slides begun anew.
+    assert "min_confidence" not in without_idle(SegmentSettings().model_dump())
+    assert without_idle(SegmentSettings(min_confidence=0.3).model_dump())["min_confidence"] == 0.3
+    assert (
+        without_idle(SegmentSettings().model_dump()).keys() | {"min_confidence"} == SegmentSettings.model_fields.keys()
+    )

@@ -16,7 +16,7 @@ from skimage.io import imread, imsave
 from napari_nucleigan.base.errors import DatasetError, DeviceError, RecipeError, RunError
 from napari_nucleigan.base.events import Checkpoint, Finished, Losses, Note, Preview, Progress, ValidationScores, run
 from napari_nucleigan.data.datasets.dataset import Dataset
-from napari_nucleigan.models import load_model, read_card
+from napari_nucleigan.models import load_model, read_card, save_model
 from napari_nucleigan.training import RunFolder, train_segmenter
 from napari_nucleigan.training.runs.status import RunState, state_of
 
@@ -141,8 +141,12 @@ def test_resuming_uses_the_runs_own_recipe_and_parts(dataset: Path, tiny_recipe:
 def test_fine_tuning_starts_from_a_model(dataset: Path, tiny_recipe: Recipes, tmp_path: Path) -> None:
     recipe = tiny_recipe(epochs_constant=10, lr=5e-3)
     best = run(train_segmenter(dataset, recipe, tmp_path / "base"))
+    base, sure = load_model(best), {"weights": [1.0] * 8, "bias": 0.5}
+    assert base.card.confidence is None
+    save_model(best, base.network.state_dict(), base.card.model_copy(update={"confidence": sure}), half=True)
     tuned = tiny_recipe(epochs_constant=3, epochs_decay=0, start_from=str(best), lr=1e-4)
-    run(train_segmenter(dataset, tuned, tmp_path / "tuned"))
+    # Regions to correct next are proposed by what the model doubts, in the second round too.
+    assert read_card(run(train_segmenter(dataset, tuned, tmp_path / "tuned"))).confidence == sure
     assert _curve(tmp_path / "tuned")[0][1]["l1"] < 0.8 * _curve(tmp_path / "base")[0][1]["l1"]
     wrong = tiny_recipe(start_from=str(best), generator={"name": "compact-unet", "widths": (8, 16)})
     with pytest.raises(RecipeError, match="another network"):

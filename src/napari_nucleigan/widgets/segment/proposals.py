@@ -145,6 +145,8 @@ class Proposals(QObject):
             regions.add(np.array([regions.world_to_data(place) for place in places]), shape_type="polygon")
         del self.proposals[self.at]
         if self.proposals:
+            # Layers that come and go let the dock look here at once.
+            self.at %= len(self.proposals)
             self._draw()
             self.fly(self.at)
         else:

@@ -1,4 +1,4 @@
-"""Run the benchmarks and print one table: ``python benchmarks/run.py [--only NAME ...]``.
+"""Run the benchmarks and print one table: ``python benchmarks/run.py [--only NAME ...] [--write PART]``.
 
 Each ``bench_NAME.py`` beside this file has a function ``measure() -> list[Row]``.
 """
@@ -19,6 +19,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Measure speed, memory and accuracy.")
     parser.add_argument("--only", nargs="+", choices=known, metavar="NAME", help=", ".join(known))
     parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
+    parser.add_argument("--write", metavar="PART", help="write the table into that part of docs/benchmarks.md")
     arguments = parser.parse_args()
     rows: list[Row] = []
     broken = False
@@ -32,11 +33,24 @@ def main() -> int:
             broken = True
             rows.append(Row(name, None, note=f"failed: {type(error).__name__}: {error}"))
     print(machine())
+    if arguments.write:
+        write(arguments.write, markdown(rows))
     if arguments.markdown:
         print(markdown(rows))
     else:
         print_table(rows)
     return int(broken or any(row.met is False for row in rows))
+
+
+def write(part: str, table: str) -> None:
+    """Put a table into the page of benchmarks, between the comments of a part."""
+    page = Path(__file__).resolve().parents[1] / "docs/benchmarks.md"
+    text = page.read_text("utf-8")
+    begin, end = f"<!-- {part}: written by benchmarks/run.py -->", f"<!-- end of {part} -->"
+    if begin not in text or end not in text:
+        sys.exit(f"{page} has no part {part!r}.")
+    head, rest = text.split(begin, 1)
+    page.write_text(f"{head}{begin}\n\n{table.strip()}\n\n{end}{rest.split(end, 1)[1]}", "utf-8")
 
 
 if __name__ == "__main__":

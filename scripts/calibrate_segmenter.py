@@ -4,8 +4,9 @@
 
 MODEL is a model file; DATA the folder that holds the data sets ``kumar`` and ``tnbc``.
 
-Scale: training tiles of Kumar and those of TNBC's patients 1 to 7, each resampled to scales from 0.18 to 1.1 microns
-per pixel, teach a ridge regression, whose strength is chosen by leaving whole organs and patients out.
+Scale: training tiles of Kumar and those of TNBC's patients 1 to 7, each resampled to scales from 0.16 to 1.2 microns
+per pixel, teach a ridge regression of what the network sees inside of nuclei, whose strength is chosen by leaving whole
+organs and patients out.
 
 Confidence: the nuclei that the model finds in the TNBC tiles of the patients ``--unseen``, from which the network must
 not have learnt, teach a logistic regression; its calibration error is told with each patient left out.
@@ -22,14 +23,15 @@ from pathlib import Path
 import numpy as np
 from skimage.transform import resize
 
-from napari_nucleigan import Dataset, load_model, metrics
+from napari_nucleigan import Dataset, load_model, metrics, run
 from napari_nucleigan.models import save_model
 from napari_nucleigan.segmentation import Segmenter
 from napari_nucleigan.segmentation.confidence import evidence
-from napari_nucleigan.segmentation.scale import look, terms
+from napari_nucleigan.segmentation.scale import ZOOMS, combined, darkest_parts, look
 
-SCALES = np.geomspace(0.18, 1.1, 9)
-RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+SCALES = np.geomspace(0.19, 1.05, 6)
+RIDGES = (1000.0, 3000.0, 10000.0, 30000.0)
+WIDTHS = (0.7, 1.0, 1.5, 2.5)
 BINS = 10
 
 Fitted = tuple[np.ndarray, float]
@@ -42,15 +44,16 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--unseen", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--only", choices=("confidence", "scale"))
+    parser.add_argument("--all", action="store_true", help="let test tiles teach the scale, too")
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
     model = load_model(arguments.model)
     segmenter = Segmenter(model)
-    found = {}
+    found: dict[str, object] = {}
     if arguments.only != "scale":
         found["confidence"] = on_card(fit_confidence(segmenter, arguments.data, arguments.unseen))
     if arguments.only != "confidence":
-        found["scale"] = on_card(fit_scale(segmenter, arguments.data))
+        found["scale"] = fit_scale(segmenter, arguments.data, arguments.all)
     if arguments.check:
         return
     save_model(arguments.model, model.network.state_dict(), model.card.model_copy(update=found), half=True)
@@ -113,35 +116,51 @@ def calibration_error(told: np.ndarray, true: np.ndarray) -> float:
     return float(np.sum(gaps))
 
 
-def fit_scale(segmenter: Segmenter, data: Path) -> Fitted:
-    """Fit the regression of the scale, its ridge chosen by leaving organs and patients out."""
-    rows, exponents, groups = seen(segmenter, data)
-    errors = {r: left_out(rows, exponents, groups, lambda x, y, r=r: ridge(x, y, r)) - exponents for r in RIDGES}
-    for strength, error in errors.items():
-        within = float(np.mean(np.abs(error) <= np.log2(1.2)))
-        print(f"scale, ridge {strength}: within 20 % {within:.3f}, median {2 ** np.median(np.abs(error)) - 1:.3f}")
-    best = min(errors, key=lambda r: float(np.mean(np.minimum(np.abs(errors[r]), 1))))
-    return ridge(rows, exponents, best)
+def fit_scale(segmenter: Segmenter, data: Path, everything: bool = False) -> dict[str, object]:
+    """Fit the regression of the scale; groups that are left out choose strength and width, and straighten the whole."""
+    views, exponents, groups = seen(segmenter, data, everything)
+    flat, each = views.reshape(-1, views.shape[-1]), np.repeat(groups, len(ZOOMS))
+    of_view = (exponents[:, None] - np.log2(ZOOMS)).ravel()
+    found: dict[str, object] = {}
+    for strength in RIDGES:
+        told = left_out(flat, of_view, each, lambda x, y, strength=strength: ridge(x, y, strength))
+        for width in WIDTHS:
+            found[strength, width] = combined(told.reshape(len(exponents), -1), width)
+    best = min(found, key=lambda key: float(np.mean(np.minimum(np.abs(found[key] - exponents), 1))))
+    slope, offset = np.polyfit(found[best], exponents, 1)
+    error = np.abs(offset + slope * found[best] - exponents)
+    within = float(np.mean(error <= np.log2(1.2)))
+    print(f"scale: {len(error)} pictures, ridge and width {best}: within 20 % {within:.3f} with each group left out")
+    rest = {"width": best[1], "slope": float(f"{slope:.6g}"), "offset": float(f"{offset:.6g}")}
+    return on_card(ridge(flat, of_view, best[0])) | rest
 
 
-def seen(segmenter: Segmenter, data: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def seen(segmenter: Segmenter, data: Path, everything: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return what the network sees of each tile at each scale, the scale's exponent, and the tile's group."""
-    kumar, tnbc = Dataset.open(data / "kumar").subset("train"), Dataset.open(data / "tnbc")
-    tnbc = tnbc.only(name for name in tnbc.names if int(name.split("_")[1]) <= 7)
+    kumar, tnbc = Dataset.open(data / "kumar"), Dataset.open(data / "tnbc")
+    if not everything:
+        kumar = kumar.subset("train")
+        tnbc = tnbc.only(name for name in tnbc.names if int(name.split("_")[1]) <= 7)
     random = np.random.default_rng(0)
     rows, exponents, groups = [], [], []
     for dataset in (kumar, tnbc):
         for name in dataset.names:
             pixels = dataset.image(name).pixels
             group = dataset.organs[name] if dataset is kumar else "tnbc" + name.split("_")[1]
-            for mpp in SCALES * np.exp(random.uniform(-0.1, 0.1, len(SCALES))):
-                sides = [round(length * 0.25 / mpp) for length in pixels.shape[:2]]
-                view = resize(pixels, sides, order=1, anti_aliasing=mpp > 0.25, preserve_range=True)
-                rows.append(terms(look(np.rint(view).astype(np.uint8), segmenter)))
+            for mpp in SCALES * np.exp(random.uniform(-0.17, 0.17, len(SCALES))):
+                view = resampled(pixels, 0.25, mpp)
+                rows.append(run(look(darkest_parts(view), segmenter))[:, 1:])
                 exponents.append(np.log2(mpp / segmenter.card.mpp))
                 groups.append(group)
             print(name, flush=True)
     return np.array(rows), np.array(exponents), np.array(groups)
+
+
+def resampled(pixels: np.ndarray, mpp: float, to: float) -> np.ndarray:
+    """Show an image at another scale."""
+    sides = [round(length * mpp / to) for length in pixels.shape[:2]]
+    view = resize(pixels, sides, order=1, anti_aliasing=to > mpp, preserve_range=True)
+    return np.rint(view).astype(np.uint8)
 
 
 def ridge(x: np.ndarray, y: np.ndarray, strength: float) -> Fitted:

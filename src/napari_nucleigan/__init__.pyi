@@ -21,6 +21,7 @@ from .models import list_models as list_models
 from .models import load_model as load_model
 from .segmentation import Segmentation as Segmentation
 from .segmentation import SegmentSettings as SegmentSettings
+from .segmentation import estimate_mpp as estimate_mpp
 from .segmentation import refilter as refilter
 from .segmentation import segment as segment
 from .segmentation.slides import segment_slide as segment_slide

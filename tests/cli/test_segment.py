@@ -133,8 +133,16 @@ def test_pixel_sizes_are_asked_for_before_anything_is_computed(
     done = nucleigan("segment", folder, "-o", tmp_path / "out", "--model", "tiny", "--device", "cpu")
     assert done.exit_code == 1
     assert "3 of 3 images have no pixel size" in done.stderr
-    assert "--mpp" in done.stderr
+    assert "--mpp 0.25" in done.stderr
+    assert "--mpp auto" in done.stderr
     assert not list((tmp_path / "out").glob("*.tif"))
+    done = nucleigan("segment", folder, "-o", tmp_path / "out", "--model", "tiny", "--mpp", "auto")
+    assert done.exit_code == 1
+    assert "cannot estimate the scale" in done.stderr
+    for wrong in ("none", "0", "-1", "nan"):
+        done = nucleigan("segment", folder, "-o", tmp_path / "out", "--model", "tiny", "--mpp", wrong)
+        assert done.exit_code == 2
+        assert "a number above 0, or 'auto'" in done.stderr
 
 
 def ring(left: float, top: float, side: float) -> list[list[float]]:

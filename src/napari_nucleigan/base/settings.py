@@ -56,6 +56,8 @@ class FieldFacts:
         Whether None is a value.
     choices : tuple
         All its values; empty where they cannot be listed.
+    words : tuple of str
+        Words that are values beside those of its kind.
     limits : dict of str to number
         Those that there are of ``ge``, ``gt``, ``le``, ``lt`` and ``multiple_of``.
     default : object
@@ -71,6 +73,7 @@ class FieldFacts:
     kind: Any
     optional: bool
     choices: tuple[Any, ...]
+    words: tuple[str, ...]
     limits: dict[str, float]
     default: Any
     unit: str
@@ -95,9 +98,10 @@ def field_facts(model: type[BaseModel]) -> dict[str, FieldFacts]:
 
 def _facts(name: str, field: FieldInfo) -> FieldFacts:
     kind: Any = field.annotation
-    optional = get_origin(kind) in (types.UnionType, Union)
+    optional, words = get_origin(kind) in (types.UnionType, Union), ()
     if optional:
-        kind = next(part for part in get_args(kind) if part is not type(None))
+        kind, *others = (part for part in get_args(kind) if part is not type(None))
+        words = tuple(word for part in others for word in get_args(part))
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
     return FieldFacts(
         name=name,
@@ -107,6 +111,7 @@ def _facts(name: str, field: FieldInfo) -> FieldFacts:
         kind=kind,
         optional=optional,
         choices=get_args(kind) if get_origin(kind) is Literal else (),
+        words=words,
         limits={key: getattr(part, key) for part in field.metadata for key in _LIMITS if hasattr(part, key)},
         default=field.default,
         unit=str(extra.get("unit", "")),

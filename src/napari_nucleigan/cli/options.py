@@ -90,8 +90,10 @@ def _parameter(facts: FieldFacts, unset: bool, hidden: bool = False) -> inspect.
         max=facts.limits.get("le"),
         show_default=default is not None,
         hidden=hidden,
+        metavar="|".join((facts.kind.__name__.upper(), *facts.words)) if facts.words else None,
     )
-    annotation = facts.annotation | None if unset else facts.annotation
+    # A number or a word is read by the model itself.
+    annotation = str | None if facts.words else facts.annotation | None if unset else facts.annotation
     return inspect.Parameter(
         facts.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[annotation, option]
     )

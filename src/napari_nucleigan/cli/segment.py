@@ -133,7 +133,10 @@ def _show(results: list[FileResult]) -> None:
 
 def _how(result: FileResult) -> str:
     record = result.provenance
-    return f"{record['seconds']:.1f} s, {record['mpp']:.3g} µm per pixel, {record['model']} on {record['device']}"
+    guess = " (estimated)" if record.get("mpp_source") == "estimated" else ""
+    return (
+        f"{record['seconds']:.1f} s, {record['mpp']:.3g} µm per pixel{guess}, {record['model']} on {record['device']}"
+    )
 
 
 @handle_errors

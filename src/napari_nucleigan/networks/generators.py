@@ -206,19 +206,24 @@ class DecodingUNet(Generator):
 
     def logits(self, images: Tensor) -> Tensor:
         """Return the output before the hyperbolic tangent."""
-        return self._decoded(images)[0]
+        return self._decoded(self.levels(images))[0]
+
+    def levelled(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Translate a batch of images, and return the levels too that came into the decoder."""
+        levels = self.levels(images)
+        return torch.tanh(self._decoded(levels)[0]), levels
 
     def described(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Translate a batch of images, and tell what the decoder saw at each place."""
-        logits, maps = self._decoded(images)
+        logits, maps = self._decoded(self.levels(images))
         half, quarter, eighth = maps[-1], maps[-2], maps[-3]
         fine = nn.functional.avg_pool2d(half, 2)
         coarse = nn.functional.interpolate(eighth, scale_factor=2, mode="nearest")
         return torch.tanh(logits), torch.cat([fine, quarter, coarse], dim=1)
 
-    def _decoded(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def _decoded(self, levels: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Return the output, and what the decoder makes of each level, the finest last."""
-        *skips, inner = self.levels(images)
+        *skips, inner = levels
         maps = []
         for widen, join, skip in zip(self.up, self.merge, reversed(skips), strict=True):
             # The 1x1 convolution first: it commutes with the resizing and is four times cheaper there.

@@ -8,6 +8,8 @@ from .image import refilter as refilter
 from .image import segment as segment
 from .proposals import Proposal as Proposal
 from .proposals import propose as propose
+from .scale import ScaleEstimate as ScaleEstimate
+from .scale import estimate_mpp as estimate_mpp
 from .segmenter import Predictor as Predictor
 from .segmenter import Segmenter as Segmenter
 from .settings import SegmentSettings as SegmentSettings

@@ -219,7 +219,7 @@ def _refuse_collisions(tasks: Sequence[FileTask]) -> None:
 RECORD, REPORT = "nucleigan-segment.jsonl", "nucleigan-segment.csv"
 BEGUN, DONE, FAILED = "begun", "done", "failed"
 
-_COLUMNS = ("image", "state", "nuclei", "seconds", "error")
+_COLUMNS = ("image", "state", "nuclei", "seconds", "mpp", "mpp_source", "error")
 
 
 class ResumeLog:
@@ -329,7 +329,7 @@ class ResumeLog:
         for source, record in sorted(self._of_image.items()):
             if all(is_whole(self._folder / name) for name in record["outputs"]):
                 nuclei = "" if record["state"] == FAILED else record.get("nuclei")
-                row = {**record, "image": source, "nuclei": nuclei}
+                row = {**record.get("provenance", {}), **record, "image": source, "nuclei": nuclei}
                 rows.append([row.get(name) for name in _COLUMNS])
         text = to_csv(_COLUMNS, rows)
         path = self._folder / REPORT

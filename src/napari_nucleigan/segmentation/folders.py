@@ -26,7 +26,8 @@ from napari_nucleigan.segmentation.formats import (
 )
 from napari_nucleigan.segmentation.image import segment
 from napari_nucleigan.segmentation.pixel_sizes import ask_for_pixel_size, without_pixel_size
-from napari_nucleigan.segmentation.settings import SegmentSettings, without_idle
+from napari_nucleigan.segmentation.scale import check_scale
+from napari_nucleigan.segmentation.settings import AUTO, SegmentSettings, without_idle
 from napari_nucleigan.segmentation.slides.job import segment_slide
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from napari_nucleigan.models import Model, ModelCard
     from napari_nucleigan.segmentation.slides.worker import Polygons
 
+_HOW = f"give its microns, as by --mpp 0.25, or let them be estimated from the nuclei, by --mpp {AUTO}"
 _STEPS = 100  # of progress within a file
 # What results do not depend on; the model stands for itself by its card.
 _FREE = ("model", "device", "tile", "batch", "classifier")
@@ -200,11 +202,13 @@ def segment_files(
         yield Progress(0, _STEPS * len(tasks), "loading the model")
         model = model or load_model(settings.model, "segmenter")
         choose_device(settings.device)  # one that is not there would fail each image
-        if not settings.mpp:
+        if settings.mpp in (None, AUTO):
             begun = [task for task, result in zip(tasks, earlier, strict=True) if result is None]
             looking = Progress(0, _STEPS * len(tasks), "looking at the pixel sizes")
             missing = yield from relay(without_pixel_size(begun), lambda _: looking)
-            if text := ask_for_pixel_size(missing, len(tasks), "give its microns, as by --mpp 0.25"):
+            if missing and settings.mpp == AUTO:
+                check_scale(model.card)
+            elif text := ask_for_pixel_size(len(missing), len(tasks), _HOW):
                 raise ImageError(text)
     results: list[FileResult] = []
     course = _Course(tasks, earlier.count(None))

@@ -181,7 +181,8 @@ def _segment(image: HEImage, settings: SegmentSettings, model: Model) -> Job[Seg
     started = time.perf_counter()
     segmenter = Segmenter(model, settings)
     predictor, decoding, card = segmenter.predictor, segmenter.decoding, model.card
-    mpp, notes = segmenter.mpp(image.name, image.mpp)
+    size, notes = segmenter.pixel_size(image)
+    mpp = size.mpp
     scale = Scale.of((image.pixels.shape[0], image.pixels.shape[1]), mpp, card.mpp)
     if math.prod(scale.model_shape) > max(math.prod(scale.shape), LARGEST_PIXELS):
         raise MemoryError  # which is said as where it really runs out
@@ -228,7 +229,7 @@ def _segment(image: HEImage, settings: SegmentSettings, model: Model) -> Job[Seg
     table, embeddings = seen.measured(labels, sure, image, mpp, settings)
     seconds = time.perf_counter() - started
     texts = (*image.notes, *(one.text for one in notes))
-    provenance = segmenter.provenance(mpp, seconds)
+    provenance = segmenter.provenance(size, seconds)
     return Segmentation(
         labels,
         table,

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from napari_nucleigan.segmentation.file_plan import FileTask
 
 
-def without_pixel_size(tasks: Sequence[FileTask]) -> Job[int]:
-    """Count the images whose files do not say their microns per pixel, by their headers.
+def without_pixel_size(tasks: Sequence[FileTask]) -> Job[list[FileTask]]:
+    """Find the images whose files do not say their microns per pixel, by their headers.
 
-    Those that cannot be read are not counted: what is wrong with them is said when it is their turn.
+    Those that cannot be read are left out: what is wrong with them is said when it is their turn.
 
     Parameters
     ----------
@@ -30,13 +30,14 @@ def without_pixel_size(tasks: Sequence[FileTask]) -> Job[int]:
 
     Returns
     -------
-    int
+    list of FileTask
     """
-    missing = 0
+    missing = []
     for number, task in enumerate(tasks):
         yield Progress(number, len(tasks), "looking at the pixel sizes")
         try:
-            missing += not _mpp(task)
+            if not _mpp(task):
+                missing.append(task)
         except NucleiganError:
             continue
     return missing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,15 +10,21 @@ import numpy as np
 from scipy import ndimage
 
 from napari_nucleigan.base.errors import ImageError, ModelError
-from napari_nucleigan.masks.encoding import decode
+from napari_nucleigan.base.events import Job, Progress, run
+from napari_nucleigan.models import load_model
 from napari_nucleigan.networks.network_runner import network_errors
+from napari_nucleigan.segmentation.segmenter import Segmenter, is_blank
+from napari_nucleigan.segmentation.settings import SegmentSettings
 from napari_nucleigan.tiling import resize_image
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from napari_nucleigan.models import ModelCard
-    from napari_nucleigan.segmentation.segmenter import Segmenter
+    from napari_nucleigan.data.images.files import HEImage
+    from napari_nucleigan.data.slides import Slide
+    from napari_nucleigan.models import Model, ModelCard
 
 ZOOMS = (0.8, 1.2, 1.8, 2.7, 4.0)
 """Magnifications at which an image is looked at: with a model of 0.25 microns per pixel right for 0.2 to 1.0."""
@@ -28,8 +35,16 @@ WINDOWS = 4
 SIDE = 256
 """Side of what the network sees of each, in pixels."""
 
+FAINT = 0.005
+"""Mean interior below which there are no nuclei to be seen."""
+
+OVERVIEW = 4096**2
+"""Most pixels of the level of a slide in which dark places are looked for."""
+
 SMALLEST = 64
 """Least side in pixels of an image whose scale can be estimated."""
+
+_LEAST = 1e-5
 
 
 @dataclass(frozen=True)
@@ -54,18 +69,22 @@ class ScaleEstimate:
         return f"about {self.mpp:g} microns per pixel ({self.magnification:g}x)"
 
 
-def estimate_mpp(pixels: NDArray[np.uint8], segmenter: Segmenter) -> ScaleEstimate:
-    """Estimate the microns per pixel of an H&E image.
+def estimate_mpp(
+    image: HEImage | Slide | NDArray[np.uint8], model: Model | None = None, settings: SegmentSettings | None = None
+) -> ScaleEstimate:
+    """Estimate the microns per pixel of an H&E image, from its nuclei.
 
-    The darkest places are shown to the network at several magnifications. What it finds at each (how much, how large,
-    how sure) goes into the regression that the model's card holds.
+    Its darkest parts are shown to the network at several magnifications. From what its levels see inside of nuclei, a
+    regression that the model's card holds tells how far each view is from the scale that the model was trained at.
 
     Parameters
     ----------
-    pixels : ndarray of uint8, shape (H, W, 3)
-        RGB, of `SMALLEST` pixels a side at least.
-    segmenter : Segmenter
-        With a model whose card has such a regression.
+    image : HEImage, Slide, or ndarray of uint8, shape (H, W, 3)
+        RGB, of `SMALLEST` pixels a side at least. What it says of its own scale does not count.
+    model : Model, optional
+        A loaded model whose card has such a regression; by default the one that the settings name.
+    settings : SegmentSettings, optional
+        Model, device and precision.
 
     Returns
     -------
@@ -75,60 +94,147 @@ def estimate_mpp(pixels: NDArray[np.uint8], segmenter: Segmenter) -> ScaleEstima
     Raises
     ------
     ModelError
-        If the card has none.
+        If the model cannot be used, or its card has no regression.
     ImageError
         If the image is too small, or no nuclei can be seen in it.
     DeviceError
-        If the network fails, or the memory runs out.
+        If the device is not to be had, the network fails, or the memory runs out.
     """
+    settings = settings or SegmentSettings()
+    segmenter = Segmenter(model or load_model(settings.model, "segmenter"), settings)
+    return run(estimating(darkest_parts(image), segmenter))
+
+
+def estimating(parts: Sequence[NDArray[np.uint8]], segmenter: Segmenter) -> Job[ScaleEstimate]:
+    """Estimate as `estimate_mpp` does, from `darkest_parts`, step by step; closing the generator stops the work."""
     card = segmenter.card
-    fit = _regression(card)
-    if min(pixels.shape[:2]) < SMALLEST:
+    fit = check_scale(card)
+    if any(min(part.shape[:2]) < SMALLEST for part in parts):
         raise ImageError(
             f"The image is too small for its scale to be estimated: a side has less than {SMALLEST} pixels."
         )
-    seen = look(pixels, segmenter)
-    if not seen[:, _COUNT].any():
+    lit = [part for part in parts if not is_blank(part)]
+    seen = (yield from look(lit, segmenter)) if lit else np.zeros((1, 1))
+    if seen[:, 0].max() < FAINT:
         raise ImageError("No nuclei can be seen at any magnification, so the scale cannot be estimated.")
-    exponent = float(fit["bias"] + terms(seen) @ np.asarray(fit["weights"]))
+    weights = np.asarray(fit["weights"], dtype=float)
+    if len(weights) != seen.shape[1] - 1:
+        raise _without(card)
+    told = combined(seen[:, 1:] @ weights + fit["bias"], fit["width"])
+    exponent = fit["offset"] + fit["slope"] * float(told)
     low, high = card.mpp * ZOOMS[0] / 2, card.mpp * ZOOMS[-1] * 2
     return ScaleEstimate(float(f"{np.clip(card.mpp * 2.0**exponent, low, high):.2g}"))
 
 
-_FEATURES = 6
-_COUNT = 4
+def check_scale(card: ModelCard) -> dict[str, Any]:
+    """Return the regression of a model's card.
+
+    Raises
+    ------
+    ModelError
+        If it has none.
+    """
+    fit = card.scale or {}
+    try:
+        weights = np.asarray(fit["weights"], dtype=float)
+        numbers = np.array([*weights, *(fit[name] for name in ("bias", "width", "offset", "slope"))], dtype=float)
+    except (KeyError, TypeError, ValueError):
+        raise _without(card) from None
+    if not np.isfinite(numbers).all() or fit["width"] <= 0:
+        raise _without(card)
+    return fit
 
 
-def look(pixels: NDArray[np.uint8], segmenter: Segmenter) -> NDArray[np.float64]:
-    """Show an image to the network at each of the `ZOOMS`, and measure what it finds.
+def _without(card: ModelCard) -> ModelError:
+    return ModelError(
+        f"The model {card.name!r} cannot estimate the scale of an image; give the microns per pixel, or choose a "
+        "bundled model."
+    )
+
+
+def look(parts: Sequence[NDArray[np.uint8]], segmenter: Segmenter) -> Job[NDArray[np.float64]]:
+    """Show parts of an image to the network at each of the `ZOOMS`, and tell what it sees.
 
     Parameters
     ----------
-    pixels : ndarray of uint8, shape (H, W, 3)
+    parts : sequence of ndarray of uint8, shape (H, W, 3)
         RGB.
     segmenter : Segmenter
         The model.
 
+    Yields
+    ------
+    Progress
+
     Returns
     -------
-    ndarray of float, shape (len(ZOOMS), 6)
-        Share of the interior; sureness of the interior, everywhere and inside; share of the contour inside; logarithms
-        to base 2 of the number of nuclei, plus 1, and of their median diameter in pixels, 0 where there are none.
+    ndarray of float, shape (len(ZOOMS), 1 + d)
+        Share of the interior; mean of each channel of each level of the network inside of nuclei, its square root with
+        its sign, as few channels are far larger than the rest.
     """
-    places = dark_places(pixels)
-    views = [[_view(pixels, place, zoom) for place in places] for zoom in ZOOMS]
-    with network_errors():
-        fields = iter(segmenter.predictor([view for row in views for view in row]))
-    return np.array([_measured([next(fields) for _ in row], segmenter.decoding.arguments) for row in views])
+    rows = []
+    for number, zoom in enumerate(ZOOMS):
+        yield Progress(number, len(ZOOMS), "estimating the scale")
+        with network_errors():
+            seen = segmenter.predictor.inside([_view(part, zoom) for part in parts]).mean(axis=0, dtype=np.float64)
+        inside = seen[1:] / (seen[0] + _LEAST)
+        rows.append([seen[0], *np.sign(inside) * np.sqrt(np.abs(inside))])
+    return np.array(rows)
 
 
-def terms(seen: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the terms of the regression: what was seen, and each of it squared."""
-    flat = seen.ravel()
-    return np.concatenate([flat, flat**2])
+def combined(told: NDArray[np.float64], width: float) -> NDArray[np.float64]:
+    """Put together what the views at each of the `ZOOMS` tell; those nearest to the model's own scale count most.
+
+    Parameters
+    ----------
+    told : ndarray of float, shape (..., len(ZOOMS))
+        Logarithm to base 2 of how much longer the pixels of each view are than those of the model.
+    width : float
+        How far from there views count, in the same unit.
+
+    Returns
+    -------
+    ndarray of float, shape (...)
+        The same of the pixels of the image itself.
+    """
+    weights = np.exp(-((told / width) ** 2)) + 1e-4
+    total: NDArray[np.float64] = (weights * (told + np.log2(ZOOMS))).sum(axis=-1) / weights.sum(axis=-1)
+    return total
 
 
-def dark_places(pixels: NDArray[np.uint8]) -> list[tuple[int, int]]:
+def darkest_parts(image: HEImage | Slide | NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Cut out the parts of an image around which most light is absorbed, far apart from one another.
+
+    Those of a slide are looked for in a small level, and read at full resolution.
+
+    Raises
+    ------
+    ImageError
+        If the file of a slide is damaged there.
+    """
+    from napari_nucleigan.data.images.files import HEImage
+
+    if not isinstance(image, np.ndarray | HEImage):
+        return _of_slide(image)
+    pixels = image.pixels if isinstance(image, HEImage) else image
+    return [pixels[_around(place, pixels.shape)] for place in _dark_places(pixels)]
+
+
+def _of_slide(slide: Slide) -> list[NDArray[np.uint8]]:
+    number = next(
+        (at for at, plane in enumerate(slide.planes) if math.prod(plane.shape[:2]) <= OVERVIEW), len(slide.planes) - 1
+    )
+    height, width = slide.planes[number].shape[:2]
+    # A slide without small levels is looked at in its middle.
+    top, left = (max(0, length - math.isqrt(OVERVIEW)) // 2 for length in (height, width))
+    small = slide.region((top, min(height, height - top), left, min(width, width - left)), number)
+    factor = slide.downsamples[number]
+    places = [(round((row + top) * factor), round((column + left) * factor)) for row, column in _dark_places(small)]
+    windows = [_around(place, slide.shape) for place in places]
+    return [slide.region((rows.start, rows.stop, columns.start, columns.stop)) for rows, columns in windows]
+
+
+def _dark_places(pixels: NDArray[np.uint8]) -> list[tuple[int, int]]:
     """Choose the places of an image, (row, column), around which most light is absorbed, far apart from one another."""
     step = max(1, min(pixels.shape[:2]) // 64)
     dark = 255.0 - pixels[::step, ::step].mean(axis=-1)
@@ -144,41 +250,22 @@ def dark_places(pixels: NDArray[np.uint8]) -> list[tuple[int, int]]:
     return places
 
 
-def _view(pixels: NDArray[np.uint8], place: tuple[int, int], zoom: float) -> NDArray[np.uint8]:
-    window = []
-    sides = []
-    for centre, length in zip(place, pixels.shape[:2], strict=True):
-        side = min(length, round(SIDE / zoom))
-        start = min(max(0, centre - side // 2), length - side)
-        window.append(slice(start, start + side))
-        sides.append(max(32, round(side * zoom)))
-    return resize_image(pixels[window[0], window[1]], (sides[0], sides[1]))
+def _around(place: tuple[int, int], shape: Sequence[int]) -> tuple[slice, slice]:
+    """Return the window around a place of an image that holds all that is ever seen of it."""
+    rows, columns = (
+        _middle(length, round(SIDE / ZOOMS[0]), centre) for centre, length in zip(place, shape, strict=False)
+    )
+    return rows, columns
 
 
-def _measured(fields: list[NDArray[np.float16]], arguments: dict[str, Any]) -> list[float]:
-    inside = [(field[0].astype(np.float64) + 1) / 2 for field in fields]
-    contour = [(field[1].astype(np.float64) + 1) / 2 for field in fields]
-    every = np.concatenate([part.ravel() for part in inside])
-    found = every > 0.5
-    sure = np.abs(2 * every - 1)
-    ring = np.concatenate([part.ravel() for part in contour])
-    areas = np.concatenate([np.bincount(decode(field.astype(np.float32), **arguments).ravel())[1:] for field in fields])
-    return [
-        float(found.mean()),
-        float(sure.mean()),
-        float(sure[found].mean()) if found.any() else 0.0,
-        float(ring[found].mean()) if found.any() else 0.0,
-        float(np.log2(1 + len(areas))),
-        float(np.log2(2 * np.sqrt(np.median(areas) / np.pi))) if len(areas) else 0.0,
-    ]
+def _middle(length: int, wanted: int, centre: int) -> slice:
+    side = min(length, wanted)
+    start = min(max(0, centre - side // 2), length - side)
+    return slice(start, start + side)
 
 
-def _regression(card: ModelCard) -> dict[str, Any]:
-    fit = card.scale or {}
-    weights = np.asarray(fit.get("weights", ()), dtype=float)
-    if card.encoding != "distance" or weights.shape != (2 * _FEATURES * len(ZOOMS),) or not np.isfinite(weights).all():
-        raise ModelError(
-            f"The model {card.name!r} cannot estimate the scale of an image; give the microns per pixel, or choose a "
-            "bundled model."
-        )
-    return fit
+def _view(part: NDArray[np.uint8], zoom: float) -> NDArray[np.uint8]:
+    """Enlarge the middle of a part to what the network sees of it."""
+    rows, columns = (_middle(length, round(SIDE / zoom), length // 2) for length in part.shape[:2])
+    cut = part[rows, columns]
+    return resize_image(cut, (max(32, round(cut.shape[0] * zoom)), max(32, round(cut.shape[1] * zoom))))

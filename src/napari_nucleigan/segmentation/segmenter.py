@@ -6,17 +6,17 @@ import copy
 import itertools
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from napari_nucleigan.base.errors import ModelError
-from napari_nucleigan.base.events import Note
+from napari_nucleigan.base.events import Note, run
 from napari_nucleigan.base.version import __version__
 from napari_nucleigan.masks.splitting import GRID
 from napari_nucleigan.networks.network_runner import NetworkRunner, network_errors
 from napari_nucleigan.segmentation.decoding import Decoding
-from napari_nucleigan.segmentation.settings import SegmentSettings
+from napari_nucleigan.segmentation.settings import AUTO, SegmentSettings
 from napari_nucleigan.tiling import Scale, plan_tiles, resize_image
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nucleigan.classification import Classifier
+    from napari_nucleigan.data.images.files import HEImage
+    from napari_nucleigan.data.slides import Slide
     from napari_nucleigan.labels.features import Measurements
     from napari_nucleigan.models import Model
     from napari_nucleigan.networks.generators import Generator
@@ -38,6 +40,13 @@ BLANK = 235
 
 BATCH = {"cpu": 8, "cuda": 32}
 """Patches at once, by the kind of device."""
+
+
+class PixelSize(NamedTuple):
+    """Microns per pixel of an image, and who says so: the user, the image, an estimate, or the model as nobody does."""
+
+    mpp: float
+    source: Literal["given", "image", "estimated", "model"]
 
 
 class Segmenter:
@@ -100,15 +109,31 @@ class Segmenter:
             made.predictor.batch = BATCH.get(made.predictor.device.split(":")[0], 8)
         return made
 
-    def mpp(self, name: str, mpp: float | None) -> tuple[float, list[Note]]:
-        """Settle the microns per pixel of an image or slide that says `mpp` of itself; a note where nobody knows."""
-        if found := self.settings.mpp or mpp:
-            return found, []
+    def pixel_size(self, image: HEImage | Slide) -> tuple[PixelSize, list[Note]]:
+        """Settle the microns per pixel of an image or slide; a note where neither it nor the settings say them.
+
+        Raises
+        ------
+        ModelError, ImageError
+            If the scale is to be estimated, and cannot be.
+        """
+        asked = self.settings.mpp
+        if isinstance(asked, float):
+            return PixelSize(asked, "given"), []
+        if image.mpp:
+            return PixelSize(image.mpp, "image"), []
+        begin = f"{image.name} does not say its microns per pixel; "
+        if asked == AUTO:
+            from napari_nucleigan.segmentation.scale import darkest_parts, estimating
+
+            found = run(estimating(darkest_parts(image), self))
+            text = f"{begin}{found} was estimated from its nuclei and taken. Give the right value where you know it."
+            return PixelSize(found.mpp, "estimated"), [Note(text, "warning")]
         text = (
-            f"{name} does not say its microns per pixel; {self.card.mpp:g} was taken, as the model was trained at. "
-            "Give the right value if nuclei look cut up or merged."
+            f"{begin}{self.card.mpp:g} was taken, as the model was trained at. "
+            f"Give the right value if nuclei look cut up or merged, or {AUTO!r} for an estimate."
         )
-        return self.card.mpp, [Note(text, "warning")]
+        return PixelSize(self.card.mpp, "model"), [Note(text, "warning")]
 
     def tiles(self, shape: tuple[int, int], core: int) -> list[Tile]:
         """Divide an image of some shape at the model's scale into tiles that are as good as the whole."""
@@ -156,7 +181,7 @@ class Segmenter:
         patches : sequence of ndarray of uint8, shape (H, W, 3)
             RGB, each of its own size.
         mpp : float, optional
-            Their microns per pixel; by default that of the settings, else that of the model.
+            Their microns per pixel; by default those of the settings, where these give any, else those of the model.
 
         Returns
         -------
@@ -170,7 +195,8 @@ class Segmenter:
         DeviceError
             If the network fails, or the memory runs out.
         """
-        mpp = mpp or self.settings.mpp or self.card.mpp
+        given = self.settings.mpp
+        mpp = mpp or (given if isinstance(given, float) else self.card.mpp)
         scales = [Scale.of((patch.shape[0], patch.shape[1]), mpp, self.card.mpp) for patch in patches]
         windows = [resize_image(patch, scale.model_shape) for patch, scale in zip(patches, scales, strict=True)]
         seen = [
@@ -183,14 +209,15 @@ class Segmenter:
             self.decoding.nuclei(field, scale.shape, scale.mpp) for field, scale in zip(fields, scales, strict=True)
         ]
 
-    def provenance(self, mpp: float, seconds: float) -> dict[str, Any]:
+    def provenance(self, size: PixelSize, seconds: float) -> dict[str, Any]:
         """Say what an image of some microns per pixel was segmented with, ready for JSON."""
         return {
             "model": self.card.name,
             "sha256": self.card.sha256,
             "version": __version__,
             "settings": self.decoding.used(self.settings),
-            "mpp": mpp,
+            "mpp": size.mpp,
+            "mpp_source": size.source,
             "device": self.predictor.device,
             "precision": self.predictor.precision,
             "seconds": round(seconds, 3),
@@ -316,6 +343,57 @@ class Predictor(NetworkRunner["Generator"]):
             for window, empty in zip(windows, blank, strict=True)
         ]
 
+    def inside(self, windows: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Tell what the network sees inside of nuclei, in a single view of each window.
+
+        Parameters
+        ----------
+        windows : sequence of ndarray of uint8, shape (H, W, 3)
+            RGB, each of its own size.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, 1 + d)
+            Means over each window: of the interior, in [0, 1], and of each channel of each level, weighted by it.
+
+        Raises
+        ------
+        ModelError
+            If the network has no levels.
+        DeviceError
+            If not even the CPU has the memory for a single window.
+        """
+        return np.stack(self.in_batches(windows, [window.shape for window in windows], self._inside))
+
+    def _inside(self, windows: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        import torch
+
+        from napari_nucleigan.networks.generators import DecodingUNet
+
+        network = self.network
+        if not isinstance(network, DecodingUNet):
+            raise ModelError("The network of this model has no levels that could be looked at; choose a bundled model.")
+        with torch.inference_mode():
+            with self.autocast():
+                field, levels = network.levelled(self._images(windows))
+            interior = (field[:, :1].float() + 1) / 2
+            means = [interior.mean((2, 3))]
+            for level in levels:
+                weights = torch.nn.functional.adaptive_avg_pool2d(interior, (level.shape[2], level.shape[3]))
+                means.append((level.float() * weights).mean((2, 3)))
+            result: NDArray[np.float32] = torch.cat(means, 1).cpu().numpy()
+        return result
+
+    def _images(self, windows: list[NDArray[np.uint8]]) -> torch.Tensor:
+        import torch
+
+        height, width = windows[0].shape[:2]
+        spare = [(0, -length % self.stride) for length in (height, width)]
+        padded = np.stack([np.pad(window, (*spare, (0, 0)), mode="symmetric") for window in windows])
+        # (N, H, W, 3) seen as (N, 3, H, W) is channels_last already.
+        images = torch.from_numpy(padded).to(self.device).permute(0, 3, 1, 2)
+        return images.float().div_(127.5).sub_(1.0)
+
     def _fields(self, windows: list[NDArray[np.uint8]]) -> list[Described]:
         (field,) = self._predict(windows, lambda images: (self.network(images),))
         return [(one, _NO_FEATURES) for one in field]
@@ -330,12 +408,8 @@ class Predictor(NetworkRunner["Generator"]):
         import torch
 
         height, width = windows[0].shape[:2]
-        spare = [(0, -length % self.stride) for length in (height, width)]
-        padded = np.stack([np.pad(window, (*spare, (0, 0)), mode="symmetric") for window in windows])
         with torch.inference_mode():
-            # (N, H, W, 3) seen as (N, 3, H, W) is channels_last already.
-            images = torch.from_numpy(padded).to(self.device).permute(0, 3, 1, 2)
-            images = images.float().div_(127.5).sub_(1.0)
+            images = self._images(windows)
             totals: list[torch.Tensor] = []
             for turns, mirrored in _TTA[: self.tta]:
                 with self.autocast():

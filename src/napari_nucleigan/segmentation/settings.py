@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, model_validator
+from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from napari_nucleigan.base.settings import Settings
 from napari_nucleigan.labels.features import Measurements
@@ -27,6 +28,9 @@ Arithmetic = Annotated[
 ]
 LARGEST_AREA = 2000.0
 """Square microns that a nucleus has at most, where nothing else is said: six times those of the largest at hand."""
+
+AUTO: Literal["auto"] = "auto"
+"""In place of microns per pixel: what the image says, else what is estimated from the nuclei in it."""
 
 FILTERS = ("threshold", "prominence", "min_area", "max_area", "min_confidence")
 """Settings that can be moved on a result: the network does not run for them."""
@@ -95,12 +99,11 @@ class SegmentSettings(Settings):
         description="Nuclei that the model holds for less likely to be one are left out, if its card tells how likely "
         "that is; 0 keeps all.",
     )
-    mpp: float | None = Field(
+    mpp: float | Literal["auto"] | None = Field(
         None,
         title="Microns per pixel",
-        gt=0,
         description="Size of a pixel of the image in microns: about 0.25 at 40x, 0.5 at 20x, 1 at "
-        "10x. By default what the image says.",
+        "10x. By default what the image says; 'auto' estimates it from the nuclei where the image does not say it.",
     )
     normalize: Normalize = Field(
         "model",
@@ -147,6 +150,19 @@ class SegmentSettings(Settings):
         title="Classifier",
         description="File of a classifier (nucleigan classify) that gives each nucleus a class and its probability.",
     )
+
+    @field_validator("mpp", mode="before")
+    @classmethod
+    def _microns(cls, value: object) -> object:
+        if value is None or value == AUTO:
+            return value
+        try:
+            microns = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            microns = 0.0
+        if not 0 < microns < math.inf:
+            raise ValueError(f"it is a number above 0, or {AUTO!r}")
+        return microns
 
     @model_validator(mode="after")
     def _consistent(self) -> SegmentSettings:

@@ -217,7 +217,8 @@ class _SlideJob:
                 f"The region lies wholly outside {self.slide.name}, which is {self.slide.shape[1]} x "
                 f"{self.slide.shape[0]} pixels; draw it on this slide, in pixels of its full resolution."
             )
-        mpp, notes = self.segmenter.mpp(self.slide.name, self.slide.mpp)
+        size, notes = self.segmenter.pixel_size(self.slide)
+        mpp = size.mpp
         for note in notes:
             yield from self._say(note.text, level=note.level)
         yield Progress(0, 1, "looking for tissue")
@@ -246,7 +247,7 @@ class _SlideJob:
                     yield from self._segment(executor, equipment.batch, tiles, wanted, whole, worker)
             yield from whole.grow(skip=True)
             seconds = time.perf_counter() - self.begun
-            provenance = self.segmenter.provenance(mpp, seconds) | {
+            provenance = self.segmenter.provenance(size, seconds) | {
                 "device": equipment.device,
                 "precision": equipment.precision,
                 "slide": str(self.slide.path),

@@ -164,8 +164,8 @@ class PixelSizes:
         mpp, _ = self.of(layer)
         if mpp is None:
             return (
-                f"“{layer.name}” does not say its microns per pixel: type them above, or choose the objective that it "
-                "was scanned with."
+                f"“{layer.name}” does not say its microns per pixel: type them above, choose the objective that it was "
+                "scanned with, or let them be estimated."
             )
         if not FINEST <= mpp <= COARSEST:
             return (

@@ -292,6 +292,7 @@ class BatchWidget(ModelDock):
         self.table.opened.connect(self.open)
         self.table.chosen.connect(self._update)
         self.open_button.clicked.connect(self._open_chosen)
+        self._quiet.append(self.form.scale.runner)
         self._wire(self._planner, self._planned)
         self._wire(self._runner, self._finished)
         self._wire(self._opener, self._add_layers, failed=self._complain, quiet=True)
@@ -309,6 +310,7 @@ class BatchWidget(ModelDock):
     def _update(self) -> None:
         self.form.setEnabled(not self.running)
         self.bar.set_state(self.running, "" if self.running else self.problem())
+        self.form.offer_scale()
         self.open_button.setEnabled(self.table.task is not None)
 
     def _progressed(self, event: Progress) -> None:

@@ -25,6 +25,7 @@ from napari_nucleigan.widgets.base.fields import (
 from napari_nucleigan.widgets.base.model_picker import TIPS, MethodForm
 from napari_nucleigan.widgets.base.path_fields import DebouncedCheck, FolderField, images_button
 from napari_nucleigan.widgets.base.preferences import recall, remember
+from napari_nucleigan.widgets.base.scale_offer import ScaleOffer, file_reader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from napari_nucleigan.base.events import Job
     from napari_nucleigan.segmentation import SegmentSettings
     from napari_nucleigan.segmentation.file_plan import FileTask
+
+_LOOKED_AT = 3  # images whose scale is estimated; the middle one counts
 
 RESULTS = "nuclei"
 """Name of the folder that is proposed for results, inside that of the images."""
@@ -70,18 +73,18 @@ class BatchImages:
     ----------
     tasks : list of FileTask
         All of them.
-    unscaled : int
-        How many do not say their microns per pixel.
+    silent : list of FileTask
+        Those that do not say their microns per pixel.
     """
 
     tasks: list[FileTask]
-    unscaled: int
+    silent: list[FileTask]
 
     @property
     def text(self) -> str:
         """How many there are, for people."""
         count = len(self.tasks)
-        without = f" · {self.unscaled} without pixel size" if self.unscaled else ""
+        without = f" · {len(self.silent)} without pixel size" if self.silent else ""
         return f"{count} image{'' if count == 1 else 's'}{without}"
 
 
@@ -176,6 +179,9 @@ class BatchForm(MethodForm):
         self.rows.addRow(self.remark)
         mpp = pixel_size("from files", TIPS["mpp"])
         self.mpp = self.add("Pixel size", mpp, objective_button(mpp))
+        self.scale = ScaleOffer()
+        self.rows.addRow(self.scale)
+        self.scale.taken.connect(self.mpp.setValue)
         self.add_method()
         self._recall()
         self.images.folder_chosen.connect(self._propose)
@@ -205,9 +211,15 @@ class BatchForm(MethodForm):
             return text
         if (found := self.found) is None:
             return "Looking for images…"
-        how = "type it above in microns, or choose the objective"
-        unscaled = 0 if self.mpp.value() else found.unscaled
+        how = "type it above in microns, choose the objective, or have it estimated"
+        unscaled = 0 if self.mpp.value() else len(found.silent)
         return ask_for_pixel_size(unscaled, len(found.tasks), how) or super().problem()
+
+    def offer_scale(self) -> None:
+        """Offer to estimate the microns per pixel where images do not say theirs, and none are typed."""
+        silent = self.found.silent[:_LOOKED_AT] if self.found is not None and not self.mpp.value() else []
+        paths = tuple(task.source for task in silent)
+        self.scale.look(paths, [file_reader(path) for path in paths], self.picker.path, self.device.currentData())
 
     def remember(self) -> None:
         """Offer these files and folders the next time."""

@@ -186,6 +186,7 @@ class SegmentWidget(ModelDock):
         self._wire(self._runner, self._finished, failed=self._failed_run)
         self._wire(self.slides, self._finished_slide, failed=self._failed_run)
         self._wire(self._refilterer, quiet=True)
+        self._quiet.append(self.form.scale.runner)  # it tells of itself
         self.shapes.button.clicked.connect(lambda: self.shapes.draw(self._selected()[0]))
         self._refilterer.shown.connect(self._refiltered)
         self._refilterer.noted.connect(self._noted)
@@ -238,7 +239,9 @@ class SegmentWidget(ModelDock):
         self.shapes.button.setEnabled(len(chosen) == 1)
         self.slide.look(next((layer for layer in chosen if self._choice.is_slide(layer, WHOLE_IMAGE)), None))
         self.next.setVisible(not running and self._comparable() is not None)
-        self.corrections.look(image, self._scales.of(image)[0] if image else None, self.form)
+        mpp = self._scales.of(image)[0] if image else None
+        self.form.offer_scale(None if mpp or image is None or layers.layer_problem(image) else image)
+        self.corrections.look(image, mpp, self.form)
 
     def _comparable(self) -> Result | None:
         """Return the last result beside which there are other nuclei of the same image to measure it by."""

@@ -28,6 +28,7 @@ from napari_nucleigan.widgets.base.layers import ADD, REPLACE, file_name
 from napari_nucleigan.widgets.base.model_picker import TIPS, MethodForm
 from napari_nucleigan.widgets.base.path_fields import FolderField, images_button
 from napari_nucleigan.widgets.base.preferences import recall, remember
+from napari_nucleigan.widgets.base.scale_offer import ScaleOffer, layer_reader
 from napari_nucleigan.widgets.segment.colours import OWN, SURE, Legend
 from napari_nucleigan.widgets.segment.jobs import SlideJob
 
@@ -82,6 +83,9 @@ class SegmentForm(MethodForm):
         add_row(self.rows, "Pixel size", self.mpp, self.magnification)
         on_typed(self.mpp, self.mpp_typed.emit)
         self.mpp_source = self.add_remark()
+        self.scale = ScaleOffer()
+        self.rows.addRow(self.scale)
+        self.scale.taken.connect(self.mpp.setValue)
         region = combo(
             {"Whole image": WHOLE, "Current view": VIEW, "Drawn region": DRAWN},
             "Segment the whole image, only the part that the canvas shows now, or what you draw. Unless it is as large "
@@ -132,6 +136,11 @@ class SegmentForm(MethodForm):
     def set_mpp(self, mpp: float | None, source: str) -> None:
         """Show the microns per pixel of the chosen image, and where they come from."""
         show_pixel_size(self.mpp, self.mpp_source, mpp, source)
+
+    def offer_scale(self, image: Image | None) -> None:
+        """Offer to estimate the microns per pixel of an image; None where nobody needs that."""
+        read = [] if image is None else [layer_reader(image)]
+        self.scale.look(image and image.unique_id, read, self.picker.path, self.device.currentData())
 
     def _show_slide(self, shown: bool) -> None:
         for part in (self.slide.folder, self.slide.cluster):

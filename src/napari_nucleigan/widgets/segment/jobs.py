@@ -179,7 +179,8 @@ def _slide_of(request: SlideJob) -> Slide:
             slide.close()
     path = request.path or Path(request.name)
     levels, _ = with_overview([as_level(level, path.name) for level in request.levels])
-    return Slide(request.name, path, levels, request.settings.mpp)
+    mpp = request.settings.mpp
+    return Slide(request.name, path, levels, mpp if isinstance(mpp, float) else None)
 
 
 def _same(slide: Slide, shown: Any) -> bool:

@@ -12,6 +12,7 @@ from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.base.pixels import sides
 from napari_nucleigan.data.slides import open_slide
 from napari_nucleigan.data.slides.label_pyramids import (
+    SHARD,
     LabelPyramid,
     is_label_pyramid,
     label_folders,
@@ -168,3 +169,37 @@ def test_a_pyramid_says_where_it_lies(tmp_path: Path, labels: np.ndarray) -> Non
     assert sides(found.mpp) == (0.5, 0.25)
     assert found.offset == pytest.approx((0.125, -0.0625))
     assert np.array_equal(found.planes[0][:], labels)
+
+
+def test_a_file_holds_many_chunks(tmp_path: Path) -> None:
+    rows, columns = np.array([1, 4095, 4096, 8999]), np.array([5499, 4095, 4096, 1])
+    labels = np.zeros((9000, 5500), np.uint32)
+    labels[rows, columns] = [1, 2, 3, 2**31]
+    pyramid = LabelPyramid(tmp_path / "a.ome.zarr", (9000, 5500), (0.25, 0.25), {})
+    assert len(pyramid.chunks) == 6
+    for top, bottom, left, right in pyramid.chunks:
+        pyramid.write(top, left, labels[top:bottom, left:right])
+    for level in range(1, len(pyramid.levels)):
+        pyramid.downsample(level)
+    found = open_label_pyramid(tmp_path / "a.ome.zarr")
+    assert len(found.planes) == 5
+    for level, plane in enumerate(found.planes):
+        assert np.array_equal(plane[:], labels[:: 2**level, :: 2**level])
+    files = [path for path in (tmp_path / "a.ome.zarr" / "0").rglob("*") if path.is_file()]
+    # Of the six files two show no nucleus; one more has the metadata.
+    assert len(files) == 5
+    assert pyramid.levels[0].shards == (SHARD, SHARD)
+    assert pyramid.levels[-1].shards == (1024, 1024)
+
+
+def test_others_read_files_of_many_chunks(tmp_path: Path, labels: np.ndarray) -> None:
+    Reader = pytest.importorskip("ome_zarr.reader").Reader
+    from ome_zarr.io import parse_url
+
+    pyramid = LabelPyramid(tmp_path / "a.ome.zarr", (5000, 5000), (0.25, 0.25), {})
+    whole = np.zeros((5000, 5000), np.uint32)
+    whole[4000:4300, 3900:4320] = labels
+    for top, bottom, left, right in pyramid.chunks:
+        pyramid.write(top, left, whole[top:bottom, left:right])
+    node = next(iter(Reader(parse_url(tmp_path / "a.ome.zarr"))()))
+    assert np.array_equal(np.asarray(node.data[0][4000:4300, 3900:4320]), labels)

@@ -26,7 +26,7 @@ from napari_nucleigan.data.slides.zarr import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import dask.array as da
     from numpy.typing import NDArray
@@ -37,7 +37,10 @@ OWN = "nucleigan"
 """What this package says of its labels stands under this name, beside ``"ome"``."""
 
 CHUNK = 1024
-"""Side of the chunks in pixels."""
+"""Side in pixels of the chunks, which are read by themselves."""
+
+SHARD = 4096
+"""Side in pixels of the files that hold several chunks: hundreds for a slide, not a hundred thousand."""
 
 SMALLEST = 1024
 """Longest side in pixels of the last level."""
@@ -153,7 +156,7 @@ def open_label_pyramid(path: str | Path) -> SlideLabels:
 class LabelPyramid:
     """A pyramid of label images, each level with every second pixel of the one before in both directions.
 
-    Chunks of the first level may be written in any order; `downsample` then makes those of the others. It is an
+    Parts of the first level may be written in any order; `downsample` then makes those of the others. It is an
     OME-NGFF label image, which viewers place by its microns.
 
     Parameters
@@ -168,6 +171,8 @@ class LabelPyramid:
         Kept beside the metadata of OME, under ``"nucleigan"``; ready for JSON.
     place : (float, float)
         Microns from the middle of the slide's first pixel to that of its own.
+    sharded : bool
+        Whether each file holds several chunks, which makes few files but is slow to change with `update`.
 
     Attributes
     ----------
@@ -184,15 +189,21 @@ class LabelPyramid:
         scale: tuple[float, float],
         extra: Mapping[str, Any],
         place: tuple[float, float] = (0.0, 0.0),
+        *,
+        sharded: bool = True,
     ) -> None:
         count = 1 + max(0, math.ceil(math.log2(max(shape) / SMALLEST)))
         self.folder = folder
         group = zarr.open_group(folder, mode="w", zarr_format=3)
+        shapes = [tuple(-(-length // 2**level) for length in shape) for level in range(count)]
+        # A small level has a file of its own size.
+        self._sides = [min(SHARD, -(-max(one) // CHUNK) * CHUNK) if sharded else CHUNK for one in shapes]
         self.levels = [
             group.create_array(
                 str(level),
-                shape=tuple(-(-length // 2**level) for length in shape),
+                shape=shapes[level],
                 chunks=(CHUNK, CHUNK),
+                shards=(self._sides[level],) * 2 if sharded else None,
                 dtype=np.uint32,
                 compressors=BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"),
                 dimension_names=("y", "x"),
@@ -228,16 +239,18 @@ class LabelPyramid:
 
     @property
     def chunks(self) -> list[tuple[int, int, int, int]]:
-        """First row, last row + 1, first and last column + 1 of each chunk of the first level."""
-        height, width = self.levels[0].shape
-        return [
-            (top, min(top + CHUNK, height), left, min(left + CHUNK, width))
-            for top in range(0, height, CHUNK)
-            for left in range(0, width, CHUNK)
-        ]
+        """First row, last row + 1, first and last column + 1 of what a file of the first level holds."""
+        return list(self._parts(0))
+
+    def _parts(self, level: int) -> Iterator[tuple[int, int, int, int]]:
+        height, width = self.levels[level].shape
+        side = self._sides[level]
+        for top in range(0, height, side):
+            for left in range(0, width, side):
+                yield top, min(top + side, height), left, min(left + side, width)
 
     def write(self, top: int, left: int, labels: NDArray[np.uint32]) -> None:
-        """Write a part of the first level, a whole chunk or several; one without nuclei takes no space.
+        """Write a part of the first level, all that a file holds or several; one without nuclei takes no space.
 
         Parameters
         ----------
@@ -262,9 +275,12 @@ class LabelPyramid:
     def downsample(self, level: int) -> None:
         """Fill a level from the one before."""
         finer, array = self.levels[level - 1], self.levels[level]
-        height, width = array.shape
-        for top in range(0, height, CHUNK):
-            for left in range(0, width, CHUNK):
-                part = finer[2 * top : 2 * (top + CHUNK), 2 * left : 2 * (left + CHUNK)][::2, ::2]
-                if part.any():
-                    array[top : top + part.shape[0], left : left + part.shape[1]] = part
+        for top, bottom, left, right in self._parts(level):
+            part = np.zeros((bottom - top, right - left), np.uint32)
+            # A chunk at a time: four times as much is read as is written.
+            for row, column in np.ndindex(*(-(-length // CHUNK) for length in part.shape)):
+                inner = part[row * CHUNK :, column * CHUNK :][:CHUNK, :CHUNK]
+                first, start = 2 * (top + row * CHUNK), 2 * (left + column * CHUNK)
+                inner[:] = finer[first : first + 2 * CHUNK, start : start + 2 * CHUNK][::2, ::2]
+            if part.any():
+                array[top:bottom, left:right] = part

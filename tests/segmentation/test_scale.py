@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
 
 from napari_nucleigan.base.errors import ImageError, ModelError
 from napari_nucleigan.base.events import Progress, run
@@ -28,6 +27,8 @@ from slide_files import write_pyramid
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import torch
 
     from napari_nucleigan.models import Model
 

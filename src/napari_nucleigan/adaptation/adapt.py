@@ -37,8 +37,9 @@ from napari_nucleigan.segmentation.confidence import CONFIDENCE
 from napari_nucleigan.synthesis import SetSettings, synthesize_set
 from napari_nucleigan.training import RunFolder, SynthesizerRecipe, read_recipe, train_segmenter, train_synthesizer
 from napari_nucleigan.training.images import prepare_all
-from napari_nucleigan.training.recipes import FINE_TUNING, as_model
+from napari_nucleigan.training.recipes import FINE_TUNING
 from napari_nucleigan.training.runs.status import RunState, state_of
+from napari_nucleigan.training.starts import as_model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from _table import Row, shared, timed
+from _tiles import MODEL
 from napari_nucleigan import load_model
 from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.masks.polygons import preset, sample
-from napari_nucleigan.segmentation import Segmenter, SegmentSettings
+from napari_nucleigan.segmentation import Segmenter
 from napari_nucleigan.segmentation.confidence import confidence
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
@@ -25,7 +26,7 @@ PATIENTS = list(range(1, 8))
 
 
 def measure() -> list[Row]:
-    model = load_model(SegmentSettings().model)
+    model = load_model(MODEL)
     labels = sample(preset("all"), (1000, 1000), seed=0)
     field = encode(labels).astype(np.float16)
     spent = timed(lambda: confidence(labels, field, model.card))

@@ -2,7 +2,7 @@
 
 Tiles of one TNBC patient, whom the model has not met, are laid side by side to a picture. Five regions of it are
 corrected by a simulated user, who puts the true nuclei there: once those that `segmentation.propose` names, once as
-many of the same size at random. The bundled model learns from each by the recipe of the corrections, as many steps for
+many of the same size at random. The model learns from each by the recipe of the corrections, as many steps for
 both.
 
 Two figures: the AJI of the whole picture as the user has it in the end, segmented again and with the corrected regions;
@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from _table import Row, shared
+from _tiles import MODEL
 from napari_nucleigan import Dataset, load_model, metrics, segment
 from napari_nucleigan.base.events import run
 from napari_nucleigan.data.images.files import HEImage
@@ -30,13 +30,12 @@ from napari_nucleigan.tiling import Box
 from napari_nucleigan.training import read_recipe, train_segmenter
 from napari_nucleigan.training.corrections import write_corrections
 from napari_nucleigan.training.recipes import FINE_TUNING
+from napari_nucleigan.training.starts import as_model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_nucleigan.models import Model
-
-STEPS = int(os.environ.get("NUCLEIGAN_BENCH_STEPS", "24"))
+STEPS = int(os.environ.get("NUCLEIGAN_BENCH_STEPS", "12"))
 SEEDS = int(os.environ.get("NUCLEIGAN_BENCH_SEEDS", "1"))
 PATIENTS = {"01": 3, "03": 2, "04": 4, "05": 2}
 """Patients of 1 to 7 with four tiles at least, and how many columns of two tiles the picture has."""
@@ -58,7 +57,7 @@ def measure() -> list[Row]:
     gains, learnt, before = [], [], []
     for patient, columns in PATIENTS.items():
         image, truth = _picture(tnbc, patient, columns)
-        found = run(segment(image, SegmentSettings(tta=1)))
+        found = run(segment(image, SegmentSettings(model=MODEL, tta=1)))
         chosen = [each.box for each in propose(found, side=SIDE)]
         before.append(metrics.evaluate(truth, found.labels, hausdorff=False).aji)
         for seed in range(SEEDS):
@@ -137,15 +136,11 @@ def _learnt(
             "epochs_constant": STEPS // 2,
             "epochs_decay": STEPS - STEPS // 2,
         }
-        recipe = read_recipe(FINE_TUNING, {**changes, "validate_every": STEPS, "minutes": 0.0})
+        recipe = read_recipe(FINE_TUNING, {**as_model(MODEL), **changes, "validate_every": STEPS, "minutes": 0.0})
         model = load_model(run(train_segmenter(Path(folder) / "data", recipe, Path(folder) / "run")))
-    labels = _segmented(image, model)
+    labels = run(segment(image, SegmentSettings(model=MODEL, tta=1), model)).labels
     rest = metrics.evaluate(truth * outside, labels * outside, hausdorff=False).aji
     return Outcome(metrics.evaluate(truth, _kept(labels, truth, known), hausdorff=False).aji, rest)
-
-
-def _segmented(image: HEImage, model: Model) -> NDArray[np.int32]:
-    return run(segment(replace(image), SegmentSettings(tta=1), model)).labels
 
 
 def _kept(labels: NDArray[np.int32], truth: NDArray[np.int32], known: NDArray[np.bool_]) -> NDArray[np.int32]:

@@ -11,6 +11,7 @@ import time
 import numpy as np
 
 from _table import Row, shared
+from _tiles import MODEL
 from napari_nucleigan import Dataset, load_model, metrics
 from napari_nucleigan.segmentation import Segmenter, SegmentSettings
 from napari_nucleigan.segmentation.settings import TTA
@@ -23,7 +24,7 @@ BAR = 0.003  # that more views may bring where one is the default
 def measure() -> list[Row]:
     tiles = Dataset.open(shared("data/tnbc"))
     names = [name for name in tiles.names if int(name.split("_")[1]) in PATIENTS]
-    model = load_model(SegmentSettings().model)
+    model = load_model(MODEL)
     patients = np.array([name.split("_")[1] for name in names])
     pairs = [tiles.pair(name) for name in names]
     usual = int(model.card.decode.get("views", 1))

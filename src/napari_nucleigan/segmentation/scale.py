@@ -13,7 +13,8 @@ from napari_nucleigan.base.errors import ImageError, ModelError
 from napari_nucleigan.base.events import Job, Progress, run
 from napari_nucleigan.models import load_model
 from napari_nucleigan.networks.network_runner import network_errors
-from napari_nucleigan.segmentation.segmenter import Segmenter, is_blank
+from napari_nucleigan.segmentation.predictor import is_blank
+from napari_nucleigan.segmentation.segmenter import Segmenter
 from napari_nucleigan.segmentation.settings import SegmentSettings
 from napari_nucleigan.tiling import resize_image
 

@@ -7,13 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from napari_nucleigan.base.errors import ModelError
-from napari_nucleigan.base.events import Note, run
 from napari_nucleigan.base.version import __version__
 from napari_nucleigan.masks.splitting import GRID
 from napari_nucleigan.networks.network_runner import network_errors
 from napari_nucleigan.segmentation.decoding import Decoding
 from napari_nucleigan.segmentation.predictor import Predictor, is_blank
-from napari_nucleigan.segmentation.settings import AUTO, SegmentSettings
+from napari_nucleigan.segmentation.settings import SegmentSettings
 from napari_nucleigan.tiling import Scale, plan_tiles, resize_image
 
 if TYPE_CHECKING:
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nucleigan.classification import Classifier
-    from napari_nucleigan.data.images.files import HEImage
-    from napari_nucleigan.data.slides import Slide
     from napari_nucleigan.labels.features import Measurements
     from napari_nucleigan.models import Model
     from napari_nucleigan.stains import StainFit
@@ -100,32 +97,6 @@ class Segmenter:
         if made.settings.batch is None:
             made.predictor.batch = BATCH.get(made.predictor.device.split(":")[0], 8)
         return made
-
-    def pixel_size(self, image: HEImage | Slide) -> tuple[PixelSize, list[Note]]:
-        """Settle the microns per pixel of an image or slide; a note where neither it nor the settings say them.
-
-        Raises
-        ------
-        ModelError, ImageError
-            If the scale is to be estimated, and cannot be.
-        """
-        asked = self.settings.mpp
-        if isinstance(asked, float):
-            return PixelSize(asked, "given"), []
-        if image.mpp:
-            return PixelSize(image.mpp, "image"), []
-        begin = f"{image.name} does not say its microns per pixel; "
-        if asked == AUTO:
-            from napari_nucleigan.segmentation.scale import darkest_parts, estimating
-
-            found = run(estimating(darkest_parts(image), self))
-            text = f"{begin}{found} was estimated from its nuclei and taken. Give the right value where you know it."
-            return PixelSize(found.mpp, "estimated"), [Note(text, "warning")]
-        text = (
-            f"{begin}{self.card.mpp:g} was taken, as the model was trained at. "
-            f"Give the right value if nuclei look cut up or merged, or {AUTO!r} for an estimate."
-        )
-        return PixelSize(self.card.mpp, "model"), [Note(text, "warning")]
 
     def tiles(self, shape: tuple[int, int], core: int) -> list[Tile]:
         """Divide an image of some shape at the model's scale into tiles that are as good as the whole."""

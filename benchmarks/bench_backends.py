@@ -63,7 +63,7 @@ def measure() -> list[Row]:
                 note="a processor without bfloat16",
             )
             for name, seconds in best.items()
-            if not name.startswith("torch")
+            if not name.startswith("torch") and name.endswith("float32")
         ]
     )
 

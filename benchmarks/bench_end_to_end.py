@@ -35,8 +35,9 @@ stats = pstats.Stats(profile).stats
 def spent(name, place):
     return sum(row[3] for (path, _, function), row in stats.items() if function == name and path.endswith(place))
 parts = {
-    "network": spent("_predict", "segmenter.py"),
+    "network": spent("_predict", "predictor.py"),
     "decode": spent("labels", "decoding.py"),
+    "confidence": spent("evidence", "confidence.py"),
     "features": spent("measure", "features.py"),
     "resize": spent("resize_image", "__init__.py"),
 }

@@ -63,3 +63,15 @@ def test_facts_are_what_the_model_says() -> None:
     assert (share.title, share.unit, share.kind, share.optional) == ("share", "", float, False)
     assert (share.low, share.high, share.choices) == (0, 1, ())
     assert kind.choices == ("a", "b")
+
+
+def test_words_beside_numbers_are_told() -> None:
+    from napari_nucleigan.segmentation.settings import SegmentSettings
+
+    facts = field_facts(SegmentSettings)["mpp"]
+    assert (facts.kind, facts.words, facts.optional, facts.choices) == (float, ("auto",), True, ())
+    assert field_facts(SegmentSettings)["threshold"].words == ()
+    assert SegmentSettings.checked(mpp="0.5").mpp == 0.5
+    for wrong in (0, -1.0, float("nan"), float("inf"), "some", [0.25]):
+        with pytest.raises(RecipeError, match="a number above 0, or 'auto'"):
+            SegmentSettings.checked(mpp=wrong)

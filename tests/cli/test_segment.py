@@ -142,7 +142,7 @@ def test_pixel_sizes_are_asked_for_before_anything_is_computed(
     for wrong in ("none", "0", "-1", "nan"):
         done = nucleigan("segment", folder, "-o", tmp_path / "out", "--model", "tiny", "--mpp", wrong)
         assert done.exit_code == 2
-        assert "a number above 0, or 'auto'" in done.stderr
+        assert "mpp: it is a number" in done.stderr
 
 
 def ring(left: float, top: float, side: float) -> list[list[float]]:

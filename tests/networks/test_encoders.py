@@ -11,7 +11,7 @@ from torch import nn
 from napari_nucleigan.base.errors import ExtraError, ModelError, RecipeError
 from napari_nucleigan.networks import build, encoders
 from napari_nucleigan.networks.encoders import ENCODERS, IMAGENET, EfficientNetLite, EncoderUNet, load_encoder
-from napari_nucleigan.segmentation.segmenter import Predictor
+from napari_nucleigan.segmentation.predictor import Predictor
 from napari_nucleigan.training import read_recipe
 from napari_nucleigan.training.cgan import ConditionalGAN
 

@@ -11,7 +11,8 @@ from napari_nucleigan.base.events import run
 from napari_nucleigan.data.images.files import HEImage
 from napari_nucleigan.models import DEFAULT_SEGMENTER, load_model
 from napari_nucleigan.segmentation import SegmentSettings, segment
-from napari_nucleigan.segmentation.segmenter import Predictor, Segmenter, is_blank
+from napari_nucleigan.segmentation.predictor import Predictor, is_blank
+from napari_nucleigan.segmentation.segmenter import Segmenter
 from oracle import SIGNS, Contextual, Oracle
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from .formats import write_result as write_result
 from .image import Segmentation as Segmentation
 from .image import refilter as refilter
 from .image import segment as segment
+from .predictor import Predictor as Predictor
 from .proposals import Proposal as Proposal
 from .proposals import propose as propose
 from .scale import ScaleEstimate as ScaleEstimate
 from .scale import estimate_mpp as estimate_mpp
-from .segmenter import Predictor as Predictor
 from .segmenter import Segmenter as Segmenter
 from .settings import SegmentSettings as SegmentSettings

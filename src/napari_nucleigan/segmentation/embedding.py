@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from napari_nucleigan.segmentation.segmenter import EMBEDDED
+from napari_nucleigan.segmentation.predictor import EMBEDDED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -20,6 +20,7 @@ from napari_nucleigan.segmentation.confidence import CONFIDENCE
 from napari_nucleigan.segmentation.decoding import Decoding
 from napari_nucleigan.segmentation.embedding import coarse, coarse_shape, pooled
 from napari_nucleigan.segmentation.instances import Mosaic
+from napari_nucleigan.segmentation.scale import pixel_size
 from napari_nucleigan.segmentation.segmenter import Segmenter, normalized
 from napari_nucleigan.segmentation.settings import FILTERS, SegmentSettings
 from napari_nucleigan.segmentation.surround import as_glass, note
@@ -181,7 +182,7 @@ def _segment(image: HEImage, settings: SegmentSettings, model: Model) -> Job[Seg
     started = time.perf_counter()
     segmenter = Segmenter(model, settings)
     predictor, decoding, card = segmenter.predictor, segmenter.decoding, model.card
-    size, notes = segmenter.pixel_size(image)
+    size, notes = pixel_size(image, segmenter)
     mpp = size.mpp
     scale = Scale.of((image.pixels.shape[0], image.pixels.shape[1]), mpp, card.mpp)
     if math.prod(scale.model_shape) > max(math.prod(scale.shape), LARGEST_PIXELS):

@@ -10,11 +10,12 @@ import numpy as np
 from scipy import ndimage
 
 from napari_nucleigan.base.errors import ImageError, ModelError
-from napari_nucleigan.base.events import Job, Progress, run
+from napari_nucleigan.base.events import Job, Note, Progress, run
 from napari_nucleigan.models import load_model
 from napari_nucleigan.networks.network_runner import network_errors
-from napari_nucleigan.segmentation.segmenter import Segmenter, is_blank
-from napari_nucleigan.segmentation.settings import SegmentSettings
+from napari_nucleigan.segmentation.predictor import is_blank
+from napari_nucleigan.segmentation.segmenter import PixelSize, Segmenter
+from napari_nucleigan.segmentation.settings import AUTO, SegmentSettings
 from napari_nucleigan.tiling import resize_image
 
 if TYPE_CHECKING:
@@ -124,6 +125,31 @@ def estimating(parts: Sequence[NDArray[np.uint8]], segmenter: Segmenter) -> Job[
     exponent = fit["offset"] + fit["slope"] * float(told)
     low, high = card.mpp * ZOOMS[0] / 2, card.mpp * ZOOMS[-1] * 2
     return ScaleEstimate(float(f"{np.clip(card.mpp * 2.0**exponent, low, high):.2g}"))
+
+
+def pixel_size(image: HEImage | Slide, segmenter: Segmenter) -> tuple[PixelSize, list[Note]]:
+    """Settle the microns per pixel of an image or slide; a note where neither it nor the settings say them.
+
+    Raises
+    ------
+    ModelError, ImageError
+        If the scale is to be estimated, and cannot be.
+    """
+    asked = segmenter.settings.mpp
+    if isinstance(asked, float):
+        return PixelSize(asked, "given"), []
+    if image.mpp:
+        return PixelSize(image.mpp, "image"), []
+    begin = f"{image.name} does not say its microns per pixel; "
+    if asked == AUTO:
+        found = run(estimating(darkest_parts(image), segmenter))
+        text = f"{begin}{found} was estimated from its nuclei and taken. Give the right value where you know it."
+        return PixelSize(found.mpp, "estimated"), [Note(text, "warning")]
+    text = (
+        f"{begin}{segmenter.card.mpp:g} was taken, as the model was trained at. "
+        f"Give the right value if nuclei look cut up or merged, or {AUTO!r} for an estimate."
+    )
+    return PixelSize(segmenter.card.mpp, "model"), [Note(text, "warning")]
 
 
 def check_scale(card: ModelCard) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_nucleigan.base.errors import ModelError, RecipeError
 from napari_nucleigan.base.events import Note
-from napari_nucleigan.segmentation.segmenter import is_blank
+from napari_nucleigan.segmentation.predictor import is_blank
 from napari_nucleigan.tiling import Scale, resize_image
 
 if TYPE_CHECKING:

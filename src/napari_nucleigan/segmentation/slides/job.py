@@ -21,6 +21,7 @@ from napari_nucleigan.base.version import __version__
 from napari_nucleigan.models import load_model
 from napari_nucleigan.segmentation.file_plan import plan_outputs
 from napari_nucleigan.segmentation.formats import refuse_foreign_results, write_slide_results
+from napari_nucleigan.segmentation.scale import pixel_size
 from napari_nucleigan.segmentation.segmenter import Segmenter
 from napari_nucleigan.segmentation.settings import SegmentSettings, without_idle
 from napari_nucleigan.segmentation.slides import executors
@@ -220,7 +221,7 @@ class _SlideJob:
                 f"The region lies wholly outside {self.slide.name}, which is {self.slide.shape[1]} x "
                 f"{self.slide.shape[0]} pixels; draw it on this slide, in pixels of its full resolution."
             )
-        size, notes = self.segmenter.pixel_size(self.slide)
+        size, notes = pixel_size(self.slide, self.segmenter)
         mpp = size.mpp
         for note in notes:
             yield from self._say(note.text, level=note.level)

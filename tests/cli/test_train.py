@@ -105,6 +105,12 @@ def test_what_cannot_be_is_said_before_training(
     assert reason in done.stderr
 
 
+def test_an_order_that_is_none_is_said(nucleigan: Callable[..., Result]) -> None:
+    done = nucleigan("train", "ordered", "-")
+    assert done.exit_code == 1
+    assert "no order in JSON" in done.stderr
+
+
 def test_a_run_makes_a_model_that_paints(tmp_path: Path, data: Path, nucleigan: Callable[..., Result]) -> None:
     run = tmp_path / "run"
     start = ("train", "synthesizer", data, "--run", run, "--name", "mine", "--device", "cpu")

@@ -93,6 +93,9 @@ def test_changes_are_validated() -> None:
         read_recipe("compact-segmenter", {"bach": 8})
     with pytest.raises(RecipeError, match="zoom"):
         read_recipe("compact-segmenter", {"zoom": (2.0, 1.0)})
+    for name in ("betas", "discriminator_betas"):
+        with pytest.raises(RecipeError, match="betas are at least 0 and below 1"):
+            read_recipe("compact-segmenter", {name: (0.9, 1.0)})
     with pytest.raises(RecipeError, match="epoch"):
         read_recipe("compact-segmenter", {"epochs_constant": 0, "epochs_decay": 0})
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from napari_nucleigan.base.files import make_folder, output_error
+from napari_nucleigan.base.reading import FileFault, check_regular
 from napari_nucleigan.base.text import printable
 
 if TYPE_CHECKING:
@@ -99,9 +100,10 @@ class FileLock:
     def taken(self) -> bool:
         """Whether somebody holds it now."""
         try:
+            check_regular(self.path)
             with self.path.open("rb") as handle:
                 return not try_lock(handle.fileno(), shared=True)
-        except OSError:
+        except (OSError, FileFault):
             return False
 
     def _open(self) -> IO[bytes]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from napari_nucleigan.base.errors import NucleiganError, RecipeError, RunError
+from napari_nucleigan.base.reading import reading
 from napari_nucleigan.cli.console import (
     SAVED,
     USAGE,
@@ -190,8 +191,9 @@ def ordered(run: Annotated[str, typer.Argument(help="Folder of the run, or - to 
     from napari_nucleigan.training import RunFolder, SegmenterRecipe, SynthesizerRecipe, read_recipe
 
     folder, estimate = RunFolder(run), run == "-"
-    order = json.load(sys.stdin) if estimate else folder.order()
-    if order is None:
+    with reading(run, RunError, "order in JSON"):
+        order = json.load(sys.stdin) if estimate else folder.order()
+    if not isinstance(order, dict):
         raise RunError(f"{run} holds no order.json, which says what is to be trained.")
     resume = not estimate and folder.exists
     # A run that goes on has its recipe already.

@@ -47,7 +47,8 @@ class SynthesisSettings(Settings):
     mpp: float | None = Field(
         None,
         title="Microns per pixel",
-        gt=0,
+        ge=0.02,
+        le=20,
         description="Size of a pixel of the mask in microns: about 0.25 at 40x, 0.5 at 20x. By default what the mask "
         "says, else what the model paints at.",
     )

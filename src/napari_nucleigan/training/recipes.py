@@ -105,6 +105,8 @@ class Recipe(BaseModel):
         low, high = self.zoom
         if not 0 < low <= high:
             raise ValueError("zoom needs 0 < smallest <= largest")
+        if not all(0 <= beta < 1 for beta in (*self.betas, *self.discriminator_betas)):
+            raise ValueError("betas are at least 0 and below 1")
         if self.epochs_constant + self.epochs_decay < 1:
             raise ValueError("there must be at least one epoch")
         return self

@@ -46,15 +46,27 @@ def test_png() -> None:
     assert png_header(with_density(PNG, 1, 1, 0)).density is None
 
 
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
 @pytest.mark.parametrize("kind", [b"iCCP", b"zTXt", b"iTXt"])
 def test_a_png_with_a_profile_or_a_text_of_megabytes_is_read(kind: bytes) -> None:
     packed = zlib.compress(bytes(2_000_000))
     content = {b"iCCP": b"scanner\0\0", b"zTXt": b"history\0\0", b"iTXt": b"XML:com.adobe.xmp\0\1\0\0\0"}[kind] + packed
-    chunk = struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    chunk = _chunk(kind, content)
     plain = with_density(PNG, 4_000_000, 4_000_000, 1)
     assert png_header(plain[:33] + chunk + plain[33:]) == png_header(plain)
     with pytest.raises(FileFault, match="PNG header"):
         png_header(plain[:33] + chunk[:-200])
+
+
+def test_the_orientation_of_a_png_is_found_before_and_behind_the_pixels_without_decoding_them() -> None:
+    xmp = _chunk(b"iTXt", b'XML:com.adobe.xmp\0\0\0\0\0<x tiff:Orientation="6"/>')
+    pixels = PNG.index(b"IDAT")
+    assert png_header(PNG[:33] + xmp + PNG[33 : pixels + 6]).orientation == 6
+    exif = b"II*\0\x08\0\0\0" + struct.pack("<HHHIHHI", 1, 0x0112, 3, 1, 8, 0, 0)
+    assert png_header(PNG[:-12] + _chunk(b"eXIf", exif) + PNG[-12:]).orientation == 8
 
 
 def test_jpeg() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sys
 import zlib
 from typing import TYPE_CHECKING, Any
@@ -222,6 +223,15 @@ def test_damaged_ome_zarr(tmp_path: Path, rgb: np.ndarray) -> None:
     path = write_zarr(tmp_path / "a.ome.zarr", rgb, "0.4")
     (path / "1" / ".zarray").unlink()
     with pytest.raises(ImageError, match=r"a\.ome\.zarr: its array \d is missing"):
+        open_slide(path)
+
+
+def test_an_ome_zarr_of_thousands_of_levels_is_refused(tmp_path: Path, rgb: np.ndarray) -> None:
+    path = write_zarr(tmp_path / "a.ome.zarr", rgb, "0.5")
+    known = json.loads((path / "zarr.json").read_text())
+    known["attributes"]["ome"]["multiscales"][0]["datasets"] *= 10_000
+    (path / "zarr.json").write_text(json.dumps(known))
+    with pytest.raises(ImageError, match=r"0000 levels, as no pyramid has"):
         open_slide(path)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import zlib
 from typing import TYPE_CHECKING, Any
@@ -95,6 +96,23 @@ def test_chunks_that_unpack_to_more_than_they_hold(tmp_path: Path, codec: str) -
     (path / "0.0").write_bytes(packed)
     with pytest.raises(FileFault, match="unpacks to more than 1 MB"):
         open_array(path)[:]
+
+
+@pytest.mark.parametrize("place", ["/dev/zero", "pipe", "large"])
+def test_chunks_are_files_no_larger_than_what_they_hold(tmp_path: Path, place: str) -> None:
+    made = zarr.create_array(tmp_path / "a", shape=(64, 64), chunks=(64, 64), dtype="u1", compressors=None)
+    made[:] = 1
+    file = tmp_path / "a" / "c" / "0" / "0"
+    if place == "large":
+        with file.open("r+b") as handle:
+            handle.truncate(1 << 40)
+    elif not hasattr(os, "mkfifo"):
+        pytest.skip("there are no pipes and devices in folders")
+    else:
+        file.unlink()
+        os.mkfifo(file) if place == "pipe" else file.symlink_to(place)
+    with pytest.raises(FileFault, match=r"unpacks to more than 1 MB|it is a pipe, a socket or a device"):
+        open_array(tmp_path / "a")[:]
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc", "0/../../secret"])

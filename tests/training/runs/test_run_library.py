@@ -167,6 +167,24 @@ def test_an_odd_run_does_not_take_the_others_away(name: str, content: str | byte
         assert "recipe.json" in states["odd"].message
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in folders")
+@pytest.mark.parametrize("name", [*ODD, "lock", "order.json"])
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(name: str) -> None:
+    _run("sound")
+    odd = _run("odd")
+    (odd.path / name).unlink(missing_ok=True)
+    os.mkfifo(odd.path / name)
+    assert {status.name for status in list_runs()} == {"sound", "odd"}
+
+
+def test_a_line_of_events_that_never_ends_is_not_read_whole() -> None:
+    odd = _run("odd")
+    with (odd.path / "events.jsonl").open("r+b") as handle:
+        handle.truncate(1 << 40)
+    (status,) = list_runs()
+    assert status.name == "odd"
+
+
 def test_an_order_that_cannot_be_read_is_listed_with_the_reason() -> None:
     folder = default_folder() / "ordered"
     folder.mkdir()

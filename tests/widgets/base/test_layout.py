@@ -46,8 +46,8 @@ LONG = 60_000
 
 
 @pytest.fixture
-def large_font() -> Iterator[None]:
-    """napari's font at 16 points."""
+def large_font(make_napari_viewer_proxy: Callable) -> Iterator[None]:
+    """napari's font at 16 points; its fixture of viewers has set it back before."""
     appearance = get_settings().appearance
     before = appearance.font_size
     appearance.font_size = 16
@@ -129,6 +129,7 @@ def test_nothing_is_cut_off_and_run_cancel_and_the_reason_of_a_failure_are_in_si
     viewer: Any, qtbot: QtBot, title: str
 ) -> None:
     dock = open_dock(viewer, qtbot, title)
+    assert dock.findChild(QPushButton).font().pointSize() >= 16
     for page, starts in zip(pages(dock), TITLES[title], strict=True):
         turn_to(qtbot, page)
         assert cut_off(dock) == []

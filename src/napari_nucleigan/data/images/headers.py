@@ -6,12 +6,13 @@ import math
 import re
 import struct
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 from xml.etree import ElementTree
 
+from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
@@ -54,6 +55,7 @@ JPEG_START = b"\xff\xd8\xff"
 _J2K_START = b"\xff\x4f\xff\x51"
 _FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))  # markers of JPEG's sizes
 _ORIENTATION = 0x0112  # tag of EXIF
+_TEXTS = (b"iCCP", b"tEXt", b"zTXt", b"iTXt")  # chunks of a PNG that nothing here depends on
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -307,24 +309,27 @@ def png_header(data: bytes) -> Header:
         try:
             image = PngImageFile(BytesIO(data))
         except Exception:  # also where a colour profile or a text is larger than Pillow unpacks: neither matters here
-            image = PngImageFile(BytesIO(_without_texts(data)))
+            plain = (chunk for kind, chunk in _chunks(data) if kind not in _TEXTS)
+            image = PngImageFile(BytesIO(b"".join([data[:8], *plain])))
     except Exception as error:  # Pillow raises errors of many kinds
         raise FileFault("the PNG header is damaged or cut short") from error
+    # Behind the pixels Pillow looks only once it has decoded them.
+    behind = next((chunk[8:-4] for kind, chunk in _chunks(data) if kind == b"eXIf"), None)
+    if behind is not None:
+        image.info.setdefault("exif", b"Exif\0\0" + behind)
     density = (*image.info["dpi"], "inch") if "dpi" in image.info else None
     channels = len(image.getbands()) + (image.mode in ("L", "RGB") and "transparency" in image.info)
     palette = image.mode == "P"
     return Header(image.height, image.width, channels, palette, density, _orientation(image), max(1, data[24] // 8))
 
 
-def _without_texts(data: bytes) -> bytes:
-    """Leave the texts and colour profiles before a PNG's pixels out."""
-    kept, place, kind = [data[:8]], 8, b""
-    while place < len(data) and kind != b"IDAT":
-        kind, end = data[place + 4 : place + 8], place + 12 + int.from_bytes(data[place : place + 4], "big")
-        if kind not in (b"iCCP", b"tEXt", b"zTXt", b"iTXt"):
-            kept.append(data[place:end])
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the chunks of a PNG: kind, and all of its bytes."""
+    place = 8
+    while place < len(data):
+        end = place + 12 + int.from_bytes(data[place : place + 4], "big")
+        yield data[place + 4 : place + 8], data[place:end]
         place = end
-    return b"".join(kept)
 
 
 def jpeg_header(data: bytes, *, whole: bool) -> Header:
@@ -361,7 +366,8 @@ def jpeg_header(data: bytes, *, whole: bool) -> Header:
 
 def _orientation(image: PngImageFile | JpegImageFile) -> int:
     try:
-        found = image.getexif().get(_ORIENTATION, 1)
+        # That of the PNG class decodes all pixels first.
+        found = Image.Image.getexif(image).get(_ORIENTATION, 1)
     except Exception:  # what cannot be read there is no reason not to show the picture
         return 1
     return found if found in range(1, 9) else 1

@@ -22,6 +22,9 @@ from napari_nucleigan.data.slides.zarr_arrays import METADATA, open_array
 if TYPE_CHECKING:
     from napari_nucleigan.data.slides.slide import Level
 
+MOST_LEVELS = 64
+"""Levels of a pyramid; were each half of the one before, no slide would have as many."""
+
 
 class PyramidMetadata(NamedTuple):
     """A pyramid as its metadata tell it.
@@ -136,6 +139,8 @@ def read_image(folder: Path) -> PyramidMetadata:
     # Version 0.3 has names for axes, later ones descriptions.
     axes = tuple(str(axis["name"] if isinstance(axis, dict) else axis) for axis in image["axes"])
     sets = image["datasets"]
+    if len(sets) > MOST_LEVELS:
+        raise FileFault(f"it says that it has {len(sets)} levels, as no pyramid has")
     scale, offset = np.ones(len(axes)), np.zeros(len(axes))
     for changes in (sets[0].get("coordinateTransformations", []), image.get("coordinateTransformations", [])):
         for change in changes:

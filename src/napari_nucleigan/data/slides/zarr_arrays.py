@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import zarr
 from zarr.storage import LocalStore, WrapperStore
 
-from napari_nucleigan.base.reading import FileFault, check_memory, read_json
+from napari_nucleigan.base.reading import FileFault, check_memory, check_regular, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,9 +74,14 @@ class _BoundedStore(WrapperStore[LocalStore]):  # type: ignore[misc]
     most: int | None = None
 
     async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
-        found = await super().get(key, prototype, byte_range)
-        if found is not None and self.most is not None and _unpacked(found.to_bytes(), self.most) > self.most:
-            raise FileFault(f"its chunk {key} unpacks to more than {self.most / 1e6:.0f} MB")
+        file = self._store.root / key
+        if file.exists():
+            check_regular(file)
+        most = METADATA if self.most is None else self.most
+        large = byte_range is None and file.exists() and file.stat().st_size > most
+        found = None if large else await super().get(key, prototype, byte_range)
+        if large or (found is not None and self.most is not None and _unpacked(found.to_bytes(), most) > most):
+            raise FileFault(f"its chunk {key} unpacks to more than {most / 1e6:.0f} MB")
         return found
 
 

@@ -42,6 +42,7 @@ from napari_nucleigan.base.events import (
     to_json,
 )
 from napari_nucleigan.base.files import append_records, make_folder, write_text
+from napari_nucleigan.base.reading import FileFault, check_regular
 from napari_nucleigan.training.runs.run_files import DataFile, read_run_file
 from napari_nucleigan.training.runs.run_lock import CONTROL, LOCK, LOG, ORDER, PROCESS, PROGRESS, RunLock, is_left
 
@@ -211,6 +212,7 @@ class RunFolder(RunLock):
 
 
 _CHUNK = 1 << 20
+_LONGEST = 1 << 26  # bytes of a line; the rest of a longer one is never waited for
 
 
 @dataclass
@@ -319,6 +321,7 @@ class EventLogReader:
     def _lines(self) -> list[bytes]:
         """Return the whole lines since the last call, unparsed; a torn last line waits until it is whole."""
         try:
+            check_regular(self._run.path / EVENTS)
             with (self._run.path / EVENTS).open("rb") as handle:
                 # What was read last must still be there: the file may have been cut, and have grown again.
                 handle.seek(max(0, self._offset - len(self._last)))
@@ -326,9 +329,9 @@ class EventLogReader:
                     self._restart()
                     handle.seek(0)
                 content = handle.read(_CHUNK)
-                while content and b"\n" not in content and (more := handle.read(_CHUNK)):
+                while len(content) < _LONGEST and b"\n" not in content and (more := handle.read(_CHUNK)):
                     content += more
-        except OSError:
+        except (OSError, FileFault):
             if self._offset:
                 self._restart()
             return []

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from napari_nucleigan.base.errors import RunError
 from napari_nucleigan.base.events import Event, Progress
 from napari_nucleigan.base.files import write_text
+from napari_nucleigan.base.reading import FileFault, check_regular
 from napari_nucleigan.base.text import printable
 from napari_nucleigan.training.recipes import kind_of
 from napari_nucleigan.training.runs.run_folder import EventLogReader, RunFolder, summary_of
@@ -292,10 +293,11 @@ def state_of(run: str | Path | RunFolder, summarise: Callable[[], RunSummary] | 
 def log_tail(run: RunFolder, lines: int = LOG_TAIL) -> tuple[str, ...]:
     """Return the last lines that the last process of a run wrote."""
     try:
+        check_regular(run.path / LOG)
         with (run.path / LOG).open("rb") as handle:
             handle.seek(max(0, handle.seek(0, 2) - 16_384))
             text = handle.read().decode("utf-8", "replace")
-    except OSError:
+    except (OSError, FileFault):
         return ()
     written = text.splitlines()
     heads = [index for index, line in enumerate(written) if line.startswith(LOG_HEAD)]

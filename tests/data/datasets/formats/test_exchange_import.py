@@ -138,7 +138,10 @@ def test_a_place_that_is_taken_is_refused(folders: Path, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("options", "error"),
-    [({"mpp": 0}, "above 0"), ({"mpp": float("nan")}, "above 0"), ({"table": "absent.csv"}, "no file")],
+    [
+        *(({"mpp": mpp}, "0.02 to 15") for mpp in (0, 1e-9, float("nan"), float("inf"))),
+        ({"table": "absent.csv"}, "no file"),
+    ],
 )
 def test_options_that_cannot_be(folders: Path, tmp_path: Path, options: dict[str, Any], error: str) -> None:
     with pytest.raises(DatasetError, match=error):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import shutil
 import time
@@ -25,6 +24,7 @@ from napari_nucleigan.data.datasets.formats import EXPORTS, FORMATS
 from napari_nucleigan.data.datasets.formats.entries import Entry, Found, ImportedImage, sentences, with_unique_names
 from napari_nucleigan.data.datasets.splits import SplitTable, read_split
 from napari_nucleigan.data.images.files import SOFTWARE, write_image, write_labels
+from napari_nucleigan.data.images.headers import MPP_RANGE
 from napari_nucleigan.labels.numbering import check_nuclei, remarks_on
 from napari_nucleigan.labels.regions import check_labels
 
@@ -124,8 +124,8 @@ def import_dataset(
     source, out = Path(source), Path(out)
     if form not in FORMATS:
         raise DatasetError(f"There is no format {form!r}; the formats are {', '.join(FORMATS)}.")
-    if mpp is not None and not (math.isfinite(mpp) and mpp > 0):
-        raise DatasetError(f"Microns per pixel must be above 0, not {mpp}.")
+    if mpp is not None and not MPP_RANGE[0] <= mpp <= MPP_RANGE[1]:
+        raise DatasetError(f"Microns per pixel must be {MPP_RANGE[0]:g} to {MPP_RANGE[1]:g}, not {mpp:g}.")
     if out.exists() and source.exists() and out.resolve() == source.resolve():
         raise OutputError(f"{out} is what is to be imported; choose another folder for the data set.")
     yield Progress(0, 1, f"looking through {source.name}")

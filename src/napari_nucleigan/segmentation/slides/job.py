@@ -47,7 +47,7 @@ CORE = {"bfloat16": 2048, "float32": 1344}
 With its halo a pixel takes 170 to 220 bytes in the networks, twice that in float32, and 50 when nuclei are cut apart.
 """
 
-TRIM = 8
+TRIM = 2
 """Tiles after which free memory goes back to the system, so that it does not grow with the slide."""
 
 HOPELESS = 3

@@ -36,17 +36,17 @@ def tissue_tiles() -> list[NDArray[np.uint8]]:
     return [_extended(pixels) for pixels in found]
 
 
-def write_mosaic(path: Path, side: int, tissue: float = 1.0, seed: int = 0) -> float:
+def write_mosaic(path: Path, shape: int | tuple[int, int], tissue: float = 1.0, seed: int = 0) -> float:
     """Write a slide at 0.25 microns per pixel.
 
     Parameters
     ----------
     path : Path
         The file.
-    side : int
+    shape : int or (int, int)
         Height and width in pixels.
     tissue : float
-        Share of the slide that is tissue: a square in the upper left; the rest is glass.
+        Share of the slide that is tissue: its upper left; the rest is glass.
     seed : int
         Chooses the tiles.
 
@@ -56,18 +56,19 @@ def write_mosaic(path: Path, side: int, tissue: float = 1.0, seed: int = 0) -> f
         Megapixels of tissue.
     """
     tiles = [*tissue_tiles(), np.full((SIDE, SIDE, 3), _GLASS, np.uint8)]
-    count = -(-side // SIDE)
-    covered = round(count * tissue**0.5)
-    layout = np.full((count, count), len(tiles) - 1)
-    layout[:covered, :covered] = np.random.default_rng(seed).integers(0, len(tiles) - 1, (covered, covered))
+    shape = (shape, shape) if isinstance(shape, int) else shape
+    counts = [-(-length // SIDE) for length in shape]
+    rows, columns = (round(count * tissue**0.5) for count in counts)
+    layout = np.full(counts, len(tiles) - 1)
+    layout[:rows, :columns] = np.random.default_rng(seed).integers(0, len(tiles) - 1, (rows, columns))
     with tifffile.TiffWriter(path, bigtiff=True) as tif:
-        levels = 1 + max(0, int(np.ceil(np.log2(side / 1024))))
+        levels = 1 + max(0, int(np.ceil(np.log2(max(shape) / 1024))))
         for level in range(levels):
-            length = -(-side // 2**level)
+            height, width = (-(-length // 2**level) for length in shape)
             thumbs = [_shrunk(tile, 2**level) for tile in tiles]
             tif.write(
-                _blocks(thumbs, layout, length),
-                shape=(length, length, 3),
+                _blocks(thumbs, layout, (height, width)),
+                shape=(height, width, 3),
                 dtype=np.uint8,
                 photometric="ycbcr",
                 subsampling=(2, 1),
@@ -78,15 +79,15 @@ def write_mosaic(path: Path, side: int, tissue: float = 1.0, seed: int = 0) -> f
                 resolution=(4e4 / 2**level, 4e4 / 2**level),
                 resolutionunit="CENTIMETER",
             )
-    return min(side, covered * SIDE) ** 2 / 1e6
+    return min(shape[0], rows * SIDE) * min(shape[1], columns * SIDE) / 1e6
 
 
-def _blocks(thumbs: list[NDArray[np.uint8]], layout: NDArray[np.int_], length: int) -> Iterator[bytes]:
+def _blocks(thumbs: list[NDArray[np.uint8]], layout: NDArray[np.int_], shape: tuple[int, int]) -> Iterator[bytes]:
     side = thumbs[0].shape[0]
-    across = -(-length // _BLOCK)
+    down, across = (-(-length // _BLOCK) for length in shape)
     parts = max(1, side // _BLOCK)
     encoded: dict[tuple[int, ...], bytes] = {}
-    for row in range(across):
+    for row in range(down):
         for column in range(across):
             if side >= _BLOCK:
                 place = layout[row // parts, column // parts]

@@ -19,19 +19,25 @@ from napari_nucleigan.base.devices import usable_cores
 
 RUN = """
 import json, resource, sys, time
+from pathlib import Path
 from napari_nucleigan.base.events import Progress, run
 from napari_nucleigan.segmentation import SegmentSettings
 from napari_nucleigan.segmentation.slides import segment_slide
-slide, out, views = sys.argv[1:]
+slide, out, views, *formats = sys.argv[1:]
 spent = {}
 def hear(event, at=[None, 0.0]):
-    what = event.what.split()[0] if isinstance(event, Progress) else at[0]
+    what = event.what if isinstance(event, Progress) else at[0]
     now = time.perf_counter()
     if at[0]:
         spent[at[0]] = spent.get(at[0], 0) + now - at[1]
     at[:] = [what, now]
-result = run(segment_slide(slide, out, SegmentSettings(tta=int(views) or None)), hear)
+result = run(segment_slide(slide, out, SegmentSettings(tta=int(views) or None), formats), hear)
+sizes = {
+    path.name: sum(part.stat().st_size for part in (path.rglob("*") if path.is_dir() else [path]) if part.is_file())
+    for path in result.outputs
+}
 print(json.dumps({
+    "sizes": sizes, "files": sum(part.is_file() for path in result.outputs for part in path.rglob("*")),
     "seconds": result.seconds, "nuclei": result.nuclei, "tiles": result.tiles, "lost": len(result.lost),
     "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "spent": spent,
     "device": result.provenance["device"], "precision": result.provenance["precision"],
@@ -98,8 +104,26 @@ def measure() -> list[Row]:
             ">= 1.7" if cores > 1 else "",
             f"{rates[0]:.2f} and {rates[1]:.2f} tiles of 1024 a second, one thread each, {cores} cores",
         ),
+        *(row for side, one in found.items() for row in _details(side, one)),
         *seams(),
     ]
+
+
+def _details(side: int, found: dict[str, Any]) -> list[Row]:
+    """Seconds a megapixel of tissue, and bytes and seconds of each output."""
+    rows = [
+        Row(
+            f"seconds a megapixel of tissue, {side} squared",
+            found["seconds"] / found["area"],
+            "s",
+            "",
+            f"{found['nuclei'] / found['seconds']:.0f} nuclei a second; {_parts(found)}",
+        )
+    ]
+    for name, size in found["sizes"].items():
+        seconds = found["spent"].get(f"writing {name}", 0.0)
+        rows.append(Row(f"writing {name}", seconds, "s", "", f"{size / 2**20:.1f} MiB, {found['nuclei']} nuclei"))
+    return rows
 
 
 def _process(program: str, *arguments: Any) -> dict[str, Any]:
@@ -116,5 +140,8 @@ def _process(program: str, *arguments: Any) -> dict[str, Any]:
 
 
 def _parts(found: dict[str, Any]) -> str:
-    spent = {what: seconds / sum(found["spent"].values()) for what, seconds in found["spent"].items()}
+    spent: dict[str, float] = {}
+    for what, seconds in found["spent"].items():
+        stage = what.split()[0]
+        spent[stage] = spent.get(stage, 0.0) + seconds / sum(found["spent"].values())
     return ", ".join(f"{what} {share:.0%}" for what, share in spent.items() if share > 0.02)

@@ -48,7 +48,7 @@ def imported() -> set[str]:
 
 
 def test_every_import_is_declared() -> None:
-    assert imported() - requirements("charts", "distributed", "exchange", "maskrcnn", "slides") == set()
+    assert imported() - requirements("charts", "czi", "distributed", "exchange", "maskrcnn", "slides", "slurm") == set()
 
 
 def test_every_dependency_is_imported() -> None:

@@ -15,6 +15,7 @@ import typer
 
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.cli import classify as classify_command
+from napari_nucleigan.cli import cluster as cluster_command
 from napari_nucleigan.cli import models as models_command
 from napari_nucleigan.cli import runs as runs_command
 from napari_nucleigan.cli import train as train_command
@@ -35,6 +36,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.add_typer(classify_command.app, name="classify")
+app.add_typer(cluster_command.app, name="cluster")
 app.add_typer(models_command.app, name="models")
 app.add_typer(train_command.app, name="train")
 app.add_typer(runs_command.app, name="runs")

@@ -20,6 +20,7 @@ from napari_nucleigan.data.images.files import holds_labels, read_image, read_la
 from napari_nucleigan.data.images.headers import file_kind, jpeg_header, png_header
 from napari_nucleigan.data.images.tiff import is_density, read_density, read_header
 from napari_nucleigan.data.slides import EAGER_PIXELS, SCANNERS, SUFFIXES
+from napari_nucleigan.data.slides.czi import is_czi
 from napari_nucleigan.data.slides.openslide import may_open
 from napari_nucleigan.labels import geojson
 
@@ -47,6 +48,8 @@ def get_reader(path: str | list[str]) -> _Reader | None:
         return None
     file = Path(path)
     try:
+        if "://" in path:
+            return _address_reader(path)
         if file.is_dir():
             return _folder_reader(file)
         check_regular(file)
@@ -55,7 +58,7 @@ def get_reader(path: str | list[str]) -> _Reader | None:
             return read_geojson_layer if b'"Feature' in _start(file) else None
         # These come before the content is asked: MRXS begins as JPEG does.
         if suffix in set(SUFFIXES) - set(SCANNERS):
-            return read_slide_layers if may_open(file) else None
+            return read_slide_layers if is_czi(file) or may_open(file) else None
         kind = file_kind(_start(file)[:8])
         if kind == "tiff":
             return _tiff_reader(file)
@@ -70,6 +73,14 @@ def get_reader(path: str | list[str]) -> _Reader | None:
         # A damaged or foreign file is for others to try, and to complain of.
         return None
     return None
+
+
+def _address_reader(url: str) -> _Reader | None:
+    """Take colour images in OME-Zarr on a server; what is none is left to others."""
+    from napari_nucleigan.data.slides import open_slide
+
+    open_slide(url).close()
+    return read_slide_layers
 
 
 def _folder_reader(folder: Path) -> _Reader | None:

@@ -29,11 +29,13 @@ def is_slide(path: str | Path) -> bool:
     path : str or Path
         TIFFs are slides if they are pyramids, have pictures of the glass, or more than `EAGER_PIXELS`, and folders if
         they are images in OME-Zarr; other formats are told by their names, and DICOM by its content. A folder of tiles
-        is none unless it is said to be.
+        is none unless it is said to be. What has an address is taken for a slide, without asking its server.
     """
     from napari_nucleigan.data.slides import dicom, tiff, zarr
 
     path = Path(path)
+    if _is_url(path):
+        return True
     if path.is_dir():
         return zarr.is_slide(path)
     if path.suffix.lower() in SUFFIXES or dicom.series(path) is not None:
@@ -70,14 +72,15 @@ def list_slides(folder: str | Path) -> list[Path]:
 def open_slide(path: str | Path) -> Slide:
     """Open a whole slide, without reading its pixels.
 
-    TIFF and what is made of it (SVS, NDPI, SCN, BIF, OME-TIFF) is read by tifffile, OME-Zarr by zarr, MRXS and what
-    tifffile does not know by openslide (extra ``slides``). A folder of tiles whose names tell their places is one
-    image, too, and so is one with the DICOM files of one slide.
+    TIFF and what is made of it (SVS, NDPI, SCN, BIF, OME-TIFF) is read by tifffile, OME-Zarr by zarr, CZI by pylibCZIrw
+    (extra ``czi``), MRXS and what tifffile does not know by openslide (extra ``slides``). A folder of tiles whose names
+    tell their places is one image, too, and so is one with the DICOM files of one slide. An address (``https://``,
+    ``s3://``) is that of an OME-Zarr on a server, of which only what is looked at is fetched.
 
     Parameters
     ----------
     path : str or Path
-        The file, or the folder.
+        The file, the folder, or the address.
 
     Returns
     -------
@@ -89,9 +92,15 @@ def open_slide(path: str | Path) -> Slide:
     ImageError
         If it is missing, damaged, cut short, no 8-bit colour image, or of a format that needs openslide, which is
         not installed.
+    ExtraError
+        If it is of a format that needs another package, which is not installed.
     """
-    from napari_nucleigan.data.slides import dicom, openslide, tiff, tile_folders, zarr
+    from napari_nucleigan.data.slides import czi, dicom, openslide, tiff, tile_folders, zarr
 
+    if _is_url(path):
+        from napari_nucleigan.data.slides import remote
+
+        return remote.open_remote(str(remote.url_of(path)))
     path = Path(path)
     with reading(path, ImageError, "slide"):
         folder = path.is_dir()
@@ -102,6 +111,8 @@ def open_slide(path: str | Path) -> Slide:
             return zarr.open_zarr(path)
         file = dicom.slide_of(path)
         return openslide.open_with_openslide(file) if file else tile_folders.open_mosaic(path)
+    if czi.is_czi(path):
+        return czi.open_czi(path)
     if tiff.is_tiff(path):
         try:
             return tiff.open_tiff(path)
@@ -110,3 +121,12 @@ def open_slide(path: str | Path) -> Slide:
                 with reading(path, ImageError):
                     raise FileFault(f"{needed}, which is not read; save it as an RGB TIFF") from None
     return openslide.open_with_openslide(path)
+
+
+def _is_url(path: str | Path) -> bool:
+    # Asked of every image of a folder, most of which have no colon in their names.
+    if ":/" not in str(path).replace("\\", "/"):
+        return False
+    from napari_nucleigan.data.slides import remote
+
+    return remote.url_of(path) is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +17,7 @@ from napari_nucleigan.data.images.headers import PixelSize, check_pixel_size, mi
 from napari_nucleigan.data.images.layout import fluorescence, not_bright_field
 from napari_nucleigan.data.slides.levels import ZarrLevel
 from napari_nucleigan.data.slides.slide import OVERVIEW, UNKNOWN_SCALE, Slide, by_size, with_overview
-from napari_nucleigan.data.slides.zarr_arrays import METADATA, open_array
+from napari_nucleigan.data.slides.zarr_arrays import METADATA, Stores, in_folder, open_array
 
 if TYPE_CHECKING:
     from napari_nucleigan.data.slides.slide import Level
@@ -90,20 +90,28 @@ def is_slide(path: Path) -> bool:
     return True
 
 
-def open_zarr(path: Path) -> Slide:
-    """Open an image in OME-Zarr as a slide; takes, returns and raises what `open_slide` does."""
-    with reading(path, ImageError, "image in OME-Zarr"):
+def open_zarr(
+    path: Path, store: Stores = in_folder, name: Path | None = None, close: Callable[[], None] = lambda: None
+) -> Slide:
+    """Open an image in OME-Zarr as a slide; takes, returns and raises what `open_slide` does.
+
+    Of one whose pixels lie elsewhere, `store` gives the place of each array, `name` is what to call it, and `close`
+    ends what was begun for it.
+    """
+    with reading(name or path, ImageError, "image in OME-Zarr"):
         folder = image_folder(path) or path
-        image, (levels, notes) = _levels(folder, path.name)
+        image, (levels, notes) = _levels(folder, path.name, store)
         if folder != path:
             notes = (*notes, f"The folder may hold several pictures; the largest, {folder.name}, was taken.")
-        return Slide(bare_name(path), path, levels, image.mpp, {}, (*notes, *image.notes))
+        return Slide(bare_name(path), name or path, levels, image.mpp, {}, (*notes, *image.notes), close)
 
 
-def _levels(folder: Path, name: str) -> tuple[PyramidMetadata, tuple[tuple[Level, ...], tuple[str, ...]]]:
+def _levels(
+    folder: Path, name: str, store: Stores = in_folder
+) -> tuple[PyramidMetadata, tuple[tuple[Level, ...], tuple[str, ...]]]:
     """Open the levels of a colour image, which is none of fluorescence."""
     image = read_image(folder)
-    found = with_overview(by_size(list(open_levels(image, name))))
+    found = with_overview(by_size(list(open_levels(image, name, store=store))))
     channels = attributes(folder)["ome"].get("omero", {}).get("channels", ())
     if names := fluorescence(str(one.get("label", "")) for one in channels):
         raise FileFault(not_bright_field(names))
@@ -173,10 +181,12 @@ def inside(folder: Path, name: Any) -> Path:
     return folder / path
 
 
-def open_levels(image: PyramidMetadata, file: str, *, labels: bool = False) -> Iterator[ZarrLevel]:
+def open_levels(
+    image: PyramidMetadata, file: str, *, labels: bool = False, store: Stores = in_folder
+) -> Iterator[ZarrLevel]:
     """Open the arrays of a pyramid of colours, or of labels; an error if one holds something else, or a stack."""
     for path in image.paths:
-        array = open_array(path)
+        array = open_array(path, store)
         sizes = dict(zip(image.axes, array.shape, strict=True))
         if any(size > 1 for axis, size in sizes.items() if axis not in ("c", "y", "x")):
             raise FileFault(f"it holds planes on the axes {sizes}, and a slide has one")

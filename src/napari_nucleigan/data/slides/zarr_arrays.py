@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zarr
+from zarr.abc.store import Store
 from zarr.storage import LocalStore, WrapperStore
 
 from napari_nucleigan.base.reading import FileFault, check_memory, check_regular, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 METADATA = 16_000_000
 """Bytes of a text of metadata; what is made of it takes twenty times as much."""
@@ -29,13 +31,24 @@ _DEFLATE = 1032  # times that data of gzip or zlib can grow at most
 _ZSTD_START, _GZIP_START = b"\x28\xb5\x2f\xfd", b"\x1f\x8b"
 
 
-def open_array(path: Path) -> zarr.Array:
+Stores = Callable[[Path], Store]
+"""Gives the place of the chunks of an array whose folder is known."""
+
+
+def in_folder(path: Path) -> Store:
+    """Return the place of the chunks of an array that lie in its own folder."""
+    return LocalStore(path, read_only=True)
+
+
+def open_array(path: Path, store: Stores = in_folder) -> zarr.Array:
     """Open an array for reading.
 
     Parameters
     ----------
     path : Path
         Its folder.
+    store : callable
+        Where its chunks are; by default in the folder.
 
     Raises
     ------
@@ -50,12 +63,12 @@ def open_array(path: Path) -> zarr.Array:
             raise FileFault(
                 f"its array {path.name} is encoded by {name!r}, which is not run; save it with zstd or blosc"
             )
-    store = _BoundedStore(LocalStore(path, read_only=True))
-    array = zarr.open_array(store, mode="r")
+    bounded = _BoundedStore(store(path))
+    array = zarr.open_array(bounded, mode="r")
     chunk = math.prod(array.chunks) * array.dtype.itemsize
     check_memory(chunk, _CHUNK)
     check_memory(math.prod(array.shards or (0,)) * array.dtype.itemsize)
-    store.most = max(chunk, math.prod(array.shards or (0,)) * array.dtype.itemsize) + _SURPLUS
+    bounded.most = max(chunk, math.prod(array.shards or (0,)) * array.dtype.itemsize) + _SURPLUS
     return array
 
 
@@ -68,7 +81,7 @@ def _codecs(metadata: Any) -> Iterator[str]:
         yield from _codecs({"codecs": [*configuration.get("codecs", ()), *configuration.get("index_codecs", ())]})
 
 
-class _BoundedStore(WrapperStore[LocalStore]):  # type: ignore[misc]
+class _BoundedStore(WrapperStore[Store]):  # type: ignore[misc]
     """A store that hands out no chunk that would unpack to more than an array's chunks hold."""
 
     most: int | None = None

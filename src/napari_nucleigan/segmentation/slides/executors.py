@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from napari_nucleigan.base.devices import usable_cores
 from napari_nucleigan.base.errors import ExtraError, NucleiganError, RunError
 from napari_nucleigan.base.reading import read_json
 from napari_nucleigan.base.text import printable
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 THREADS = 2
 """Threads of this process: one at the network, while another reads tiles and cuts nuclei apart."""
+
+THREADS_OF_GPU = 6
+"""The same beside a GPU, at most: its network is done long before the nuclei of a tile are cut apart."""
 
 TRIES = 3
 """Times that a tile is tried before it is given up."""
@@ -164,9 +168,10 @@ def threads(worker: TileWorker, count: int | None = None) -> Iterator[TileExecut
     worker : TileWorker
         What all of them use.
     count : int, optional
-        How many; by default `THREADS`.
+        How many; by default `THREADS`, and more beside a GPU.
     """
-    number = count or THREADS
+    spare = 0 if worker.equipment().device == "cpu" else min(THREADS_OF_GPU, usable_cores())
+    number = count or max(THREADS, spare)
     pool = ThreadPoolExecutor(number, "nucleigan-tiles")
     try:
         yield TileExecutor(pool, worker, worker.equipment, lambda: number)

@@ -8,7 +8,6 @@ import shutil
 import time
 from concurrent.futures import wait
 from contextlib import closing, nullcontext, suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan.base.devices import kept_memory
@@ -27,6 +26,7 @@ from napari_nucleigan.segmentation.settings import SegmentSettings, without_idle
 from napari_nucleigan.segmentation.slides import executors
 from napari_nucleigan.segmentation.slides.assembly import GrowingSlide, SlideNuclei, TileStore
 from napari_nucleigan.segmentation.slides.executors import TICK, TRIES, segmented
+from napari_nucleigan.segmentation.slides.results import LostTile, SlideResult
 from napari_nucleigan.segmentation.slides.tissue import find_tissue, tissue_samples
 from napari_nucleigan.segmentation.slides.worker import SlideRequest, TileWorker
 
@@ -48,71 +48,13 @@ CORE = {"bfloat16": 2048, "float32": 1344}
 With its halo a pixel takes 170 to 220 bytes in the networks, twice that in float32, and 50 when nuclei are cut apart.
 """
 
-TRIM = 8
+TRIM = 2
 """Tiles after which free memory goes back to the system, so that it does not grow with the slide."""
 
 HOPELESS = 3
 """If so many tiles fail before one is done, none will be."""
 
 _FREE = {"device", "batch"}  # settings that change nothing of what is found
-
-
-@dataclass(frozen=True)
-class LostTile:
-    """A part of a slide that could not be segmented.
-
-    Attributes
-    ----------
-    top, bottom, left, right : int
-        First row, last row + 1, first and last column + 1, in pixels of the slide.
-    error : str
-        Why.
-    """
-
-    top: int
-    bottom: int
-    left: int
-    right: int
-    error: str
-
-    def __str__(self) -> str:
-        """Say it to people."""
-        return f"x {self.left} to {self.right}, y {self.top} to {self.bottom}: {self.error}"
-
-
-@dataclass(frozen=True)
-class SlideResult:
-    """What became of a slide.
-
-    Attributes
-    ----------
-    name : str
-        Name of the slide.
-    outputs : tuple of Path
-        What was written.
-    nuclei : int
-        How many were found.
-    lost : tuple of LostTile
-        Parts that could not be segmented, after several tries; all else was delivered.
-    tiles, resumed : int
-        Tiles with tissue, and how many of them an earlier run had done.
-    notes : tuple of str
-        What the user should know.
-    provenance : dict
-        Model, checksum, version, settings as used, device, precision and seconds; ready for JSON.
-    seconds : float
-        Time that it took, without loading the model.
-    """
-
-    name: str
-    outputs: tuple[Path, ...]
-    nuclei: int
-    lost: tuple[LostTile, ...] = ()
-    tiles: int = 0
-    resumed: int = 0
-    notes: tuple[str, ...] = ()
-    provenance: dict[str, Any] = field(default_factory=dict)
-    seconds: float = 0.0
 
 
 def segment_slide(

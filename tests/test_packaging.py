@@ -48,7 +48,10 @@ def imported() -> set[str]:
 
 
 def test_every_import_is_declared() -> None:
-    assert imported() - requirements("charts", "distributed", "exchange", "maskrcnn", "slides") == set()
+    assert (
+        imported() - requirements("charts", "distributed", "exchange", "maskrcnn", "parquet", "slides", "spatial")
+        == set()
+    )
 
 
 def test_every_dependency_is_imported() -> None:
@@ -81,7 +84,7 @@ def test_the_extras_for_tests_hold_what_they_import() -> None:
         "ruff",
     }
     found = {line for line in PROJECT["optional-dependencies"]["test"] if line.startswith("napari-nucleigan[")}
-    assert found == {"napari-nucleigan[charts,distributed,exchange,pretrained]"}
+    assert found == {"napari-nucleigan[charts,distributed,exchange,parquet,pretrained,spatial]"}
 
 
 @pytest.mark.parametrize("folder", LICENSED)

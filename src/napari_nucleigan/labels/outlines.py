@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import Any
 
@@ -16,7 +17,6 @@ Ring = list[list[int]]
 Polygon = list[Ring]
 """An outer ring, then the rings of its holes."""
 
-_Loop = tuple[Ring, float, tuple[int, int]]  # ring, signed area, a pixel inwards of it
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 _BATCH = 4096  # polygons prepared in one pass
@@ -49,27 +49,98 @@ def outlines(labels: npt.NDArray[Any]) -> dict[int, list[Polygon]]:
     dict of int to list of polygons
         By label, ascending.
     """
+    found = trace(labels)
+    points = found.points.tolist()
+    rings = [points[start:end] for start, end in pairwise([0, *found.ends.tolist()])]
+    return {
+        label: [[rings[ring] for ring in polygon] for polygon in polygons]
+        for label, polygons in found.polygons().items()
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Traced:
+    """The outlines of labels as arrays, one ring behind the other.
+
+    Attributes
+    ----------
+    points : ndarray of int64, shape (n, 2)
+        Corners (x, y) of all rings; the first corner of a ring is not repeated.
+    ends : ndarray of int64, shape (r,)
+        Where each ring ends among the corners.
+    labels : ndarray of int64, shape (r,)
+        Label of each ring.
+    areas : ndarray of float64, shape (r,)
+        Area of each in (x, y): positive for outer rings, negative for holes.
+    pixels : ndarray of int64, shape (r, 2)
+        A pixel (x, y) of the label at the ring.
+    """
+
+    points: Ints
+    ends: Ints
+    labels: Ints
+    areas: Floats
+    pixels: Ints
+
+    def polygons(self) -> dict[int, list[list[int]]]:
+        """Return the rings of each polygon of each label, ascending; of a polygon the outer ring comes first."""
+        order = np.argsort(self.labels, kind="stable")
+        values, firsts = np.unique(self.labels[order], return_index=True)
+        rings = order.tolist()
+        ends = [*firsts.tolist(), len(rings)][1:]
+        return {
+            value: [[rings[first]]] if after - first == 1 else self._grouped(rings[first:after])
+            for value, first, after in zip(values.tolist(), firsts.tolist(), ends, strict=True)
+        }
+
+    def _grouped(self, rings: list[int]) -> list[list[int]]:
+        """Give each hole of a label to the outer ring that it lies in."""
+        areas = self.areas[rings].tolist()
+        outer = [ring for area, ring in sorted(zip(areas, rings, strict=True)) if area > 0]
+        corners = [self.points[self.ends[ring - 1] if ring else 0 : self.ends[ring]].tolist() for ring in outer]
+        polygons = [[ring] for ring in outer]
+        for area, hole in zip(areas, rings, strict=True):
+            if area > 0:
+                continue
+            x, y = self.pixels[hole].tolist()
+            # The pixel at the hole's edge lies in its own part's ring, and in those around that part.
+            owner = 0
+            while owner < len(outer) - 1 and not _inside(corners[owner], x + 0.5, y + 0.5):
+                owner += 1
+            polygons[owner].append(hole)
+        return polygons
+
+
+def trace(labels: npt.NDArray[Any]) -> Traced:
+    """Trace the outline of every label, as `outlines` does, into arrays.
+
+    Parameters
+    ----------
+    labels : ndarray of integers, shape (H, W)
+        0 is background.
+
+    Returns
+    -------
+    Traced
+    """
     x, y, side, label = _edges(labels)
     corners = np.column_stack([x, y]) + _START[side]
     loops = _simple_loops(_next_edge(labels, x, y, side), corners, label)
     if not loops:
-        return {}
+        nothing = np.zeros(0, np.int64)
+        return Traced(nothing.reshape(0, 2), nothing, nothing, nothing.astype(np.float64), nothing.reshape(0, 2))
     order = np.fromiter(chain.from_iterable(loops), np.int64)
-    lengths = np.array([len(loop) for loop in loops])
+    lengths = np.fromiter(map(len, loops), np.int64)
     # A corner is kept where the outline turns.
     turns = side[order] != side[order[_rotated(lengths, -1)]]
     points = corners[order[turns]]
-    ends = np.cumsum(np.add.reduceat(turns, np.cumsum(lengths) - lengths))
+    starts = np.cumsum(lengths) - lengths
+    ends = np.cumsum(np.add.reduceat(turns, starts))
     x0, y0 = points.T
     x1, y1 = points[_rotated(np.diff(ends, prepend=0), 1)].T
     areas = np.add.reduceat(x0 * y1 - x1 * y0, np.concatenate([[0], ends[:-1]])) / 2
-    rings = points.tolist()
-    found: dict[int, list[_Loop]] = {}
-    for loop, start, end, area in zip(loops, [0, *ends[:-1]], ends, areas.tolist(), strict=True):
-        first = loop[0]
-        pixel = (int(x[first]), int(y[first]))
-        found.setdefault(int(label[first]), []).append((rings[start:end], area, pixel))
-    return {value: _polygons(found[value]) for value in sorted(found)}
+    first = order[starts]
+    return Traced(points, ends, label[first], areas, np.column_stack([x[first], y[first]]))
 
 
 def draw(labels: npt.NDArray[Any], polygons: Sequence[Sequence[npt.ArrayLike]], values: Sequence[int]) -> None:
@@ -271,21 +342,6 @@ def _simple_loops(following: Ints, corners: Ints, label: Ints) -> list[list[int]
             edge = succ[edge]
         loops.append(loop)
     return loops
-
-
-def _polygons(loops: list[_Loop]) -> list[Polygon]:
-    """Give each hole of a label to the outer ring that it lies in."""
-    outer = sorted((loop for loop in loops if loop[1] > 0), key=lambda loop: loop[1])
-    polygons: list[Polygon] = [[ring] for ring, _, _ in outer]
-    for ring, area, (x, y) in loops:
-        if area > 0:
-            continue
-        # The pixel at the hole's edge lies in its own part's ring, and in those around that part.
-        owner = 0
-        while owner < len(outer) - 1 and not _inside(outer[owner][0], x + 0.5, y + 0.5):
-            owner += 1
-        polygons[owner].append(ring)
-    return polygons
 
 
 def _inside(ring: Ring, x: float, y: float) -> bool:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-from napari_nucleigan.labels.regions import Float64Array, Int64Array
 from napari_nucleigan.metrics.agreement import Overlaps, assign, pairs_above
+
+if TYPE_CHECKING:
+    from napari_nucleigan.labels.regions import Float64Array, Int64Array
 
 RADIUS = 6.0
 """Microns within which a point is that of a true nucleus, where nothing else is asked for."""
@@ -64,18 +66,23 @@ class ClassTally:
     @property
     def weighted_f1(self) -> float | None:
         """Mean of F1 over the classes that the truth has, each with the weight of its true nuclei."""
-        known = [(each.f1, each.n_truth) for each in self.scores if each.n_truth and each.f1 is not None]
+        known = [(each.f1, each.n_truth) for each in self._averaged if each.f1 is not None]
         return sum(f1 * count for f1, count in known) / sum(count for _, count in known) if known else None
 
     @property
     def mean_f1(self) -> float | None:
         """Mean of F1 over the classes that the truth has, each of the same weight."""
-        return _mean(each.f1 for each in self.scores if each.n_truth)
+        return _mean(each.f1 for each in self._averaged)
 
     @property
     def mean_pq(self) -> float | None:
         """Mean of PQ over the classes that the truth has: of one image PanNuke's mPQ, of all as one CoNIC's mPQ+."""
-        return _mean(each.pq for each in self.scores if each.n_truth)
+        return _mean(each.pq for each in self._averaged)
+
+    @property
+    def _averaged(self) -> list[ClassScores]:
+        """The classes that the truth has; to have none, whose name is empty, is no class."""
+        return [each for each in self.scores if each.n_truth and each.name]
 
     @property
     def accuracy(self) -> float | None:

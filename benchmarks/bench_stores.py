@@ -89,7 +89,12 @@ def _write(folder: Path, target: Path) -> None:
         name="slide", shape=(length, length), planes=(overview,), region=lambda box, _: overview[box[0] : box[1]]
     )
     view = SimpleNamespace(slide=slide, shape=(length, length), factors=(1.0, 1.0))
-    found = SlideNuclei(view, assembly, MPP, {"model": "bench"})  # type: ignore[arg-type]
+    found = SlideNuclei(
+        view,
+        assembly,
+        MPP,
+        {"model": "bench", "classes": {str(name): [9 * place] * 3 for place, name in enumerate(CLASSES)}},
+    )  # type: ignore[arg-type]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     wall, cpu = time.perf_counter(), time.process_time()
     for _ in write_slide_results([target], found):

@@ -57,22 +57,21 @@ def class_colours(
     tables : iterable of mapping of str to ndarray, shape (n,)
         Tables of nuclei, perhaps with a column `CLASS`.
     known : mapping of str to (int, int, int), optional
-        Classes and colours that are settled, as by a classifier; those of other names are added by `colours`.
+        Classes and colours that are settled, as by a classifier: then there are no others.
 
     Returns
     -------
     dict of str to (int, int, int)
-        Those that are settled first, the others by name; empty where the tables name none.
+        In the classifier's order, or by name; empty where the tables name none.
     """
+    if known:
+        return {name: _colour(colour) for name, colour in known.items()}
     found: set[str] = set()
     for table in tables:
         if CLASS not in table:
             break  # all have the same columns
         found.update(np.unique(np.asarray(table[CLASS], dtype=str)).tolist())
-    found.discard("")
-    settled = {name: _colour(colour) for name, colour in (known or {}).items()} if found else {}
-    every = colours([*settled, *sorted(found)])
-    return {name: settled.get(name, every[name]) for name in every}
+    return colours(sorted(found - {""}))
 
 
 def _colour(channels: Iterable[int]) -> Colour:

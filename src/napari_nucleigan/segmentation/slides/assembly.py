@@ -200,10 +200,15 @@ class Assembly:
         ndarray of uint32, shape (H, W)
         """
         canvas = np.zeros(box.shape, np.uint32)
-        near = _meeting(self.extents, np.array([box.top, box.bottom, box.left, box.right]))
+        bounds = np.array([box.top, box.bottom, box.left, box.right])
+        near = _meeting(self.extents, bounds)
         for number in np.flatnonzero(near).tolist():
-            _, _, place, masks = self.nuclei(number)
-            for value, (row, column, mask) in zip(numbers[place].tolist(), masks, strict=True):
+            record, kept = self._recall(number), np.flatnonzero(self._kept[number])
+            inside = np.flatnonzero(_meeting(record.boxes[kept], bounds))
+            values = numbers[self._starts[number] + inside].tolist()
+            for value, index in zip(values, kept[inside].tolist(), strict=True):
+                row, column = record.corners[index].tolist()
+                mask = self._trimmed.get((number, index), record.masks[index])
                 stamp(canvas, row - box.top, column - box.left, mask, value)
         return canvas
 

@@ -15,10 +15,10 @@ from napari_nucleigan.base.files import atomic_write
 from napari_nucleigan.base.version import __version__
 from napari_nucleigan.labels.classes import CLASS
 from napari_nucleigan.segmentation.embedding import EMBEDDING
-from napari_nucleigan.segmentation.stores.nuclei import blocks, needed, with_first
+from napari_nucleigan.segmentation.stores.nuclei import blocks, needed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -52,7 +52,7 @@ def write_h5ad(path: Path, nuclei: Nuclei) -> Iterator[float]:
     h5py = needed("h5py", "spatial", "AnnData")
     with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["nucleigan"] = __version__  # within the first bytes, where `says_so` looks
-        yield from fill(_Hdf5(file), nuclei)
+        yield from fill(_Hdf5(file), nuclei, nuclei.tables())
 
 
 class _Group:
@@ -130,7 +130,7 @@ class ZarrGroup(_Group):
         return self.group.create_array(name, data=np.array(value))
 
 
-def fill(root: _Group, nuclei: Nuclei, region: str = "") -> Iterator[float]:
+def fill(root: _Group, nuclei: Nuclei, tables: Iterable[Table], region: str = "") -> Iterator[float]:
     """Write nuclei as AnnData; yields which share is written.
 
     Parameters
@@ -141,10 +141,12 @@ def fill(root: _Group, nuclei: Nuclei, region: str = "") -> Iterator[float]:
         Measurements become ``X``. Labels, centroids, classes with their probability, and confidence become columns of
         ``obs``, whose index is the label as a text; centroids in microns, (x, y), also ``obsm["spatial"]``, and vectors
         ``obsm["X_embedding"]``. ``uns["class_colors"]`` has the colours as scanpy takes them.
+    tables : iterable of Table
+        Those of the nuclei, which are gone through to the end.
     region : str
         Of SpatialData: the element that has the nuclei's shapes; then ``obs["region"]`` names it.
     """
-    first, tables = with_first(nuclei)
+    first = next(nuclei.tables())
     count = nuclei.count
     measured = [name for name in first if _is_measured(name, first[name])]
     observed = [name for name in first if name not in measured and name != EMBEDDING]

@@ -17,7 +17,7 @@ from napari_nucleigan.base.files import atomic_folder
 from napari_nucleigan.base.pixels import sides
 from napari_nucleigan.base.reading import FileFault, read_json
 from napari_nucleigan.base.version import __version__
-from napari_nucleigan.labels.outlines import trace
+from napari_nucleigan.labels.tracing import trace
 from napari_nucleigan.segmentation.stores.annotated import ZarrGroup, fill
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nucleigan.labels.geojson import GeoJSONPart
-    from napari_nucleigan.segmentation.stores.nuclei import Nuclei
+    from napari_nucleigan.segmentation.stores.nuclei import Nuclei, Table
 
 IMAGE, LABELS, SHAPES, TABLE = "image", "nuclei_labels", "nuclei", "table"
 """Names of the elements."""
@@ -37,7 +37,7 @@ _NGFF = "0.5-dev-spatialdata"
 _PICTURE = 4096  # pixels of the longer side of the image that is kept; the image itself stays where it is
 _CHUNK = 1024
 _OWN = {"images", "labels", "shapes", "tables", "zarr.json", ".DS_Store"}
-_SHARES = (0.1, 0.5, 0.9)  # of the time, after the image, the labels and the outlines
+_SHARES = (0.1, 0.5)  # of the time, after the image, and after the labels
 
 
 def write_spatialdata(path: Path, nuclei: Nuclei) -> Iterator[float]:
@@ -71,8 +71,9 @@ def write_spatialdata(path: Path, nuclei: Nuclei) -> Iterator[float]:
             root.create_group(kind)
         _write_image(root["images"], nuclei)
         yield from _part(0, _write_labels(folder / "labels", root["labels"], nuclei))
-        yield from _part(1, _write_shapes(folder / "shapes", root["shapes"], nuclei))
-        yield from _part(2, _write_table(root["tables"], nuclei))
+        # The outlines of each part are written while its table passes by: parts are read but once.
+        tables = _write_shapes(folder / "shapes", root["shapes"], nuclei)
+        yield from _part(1, _write_table(root["tables"], nuclei, tables))
 
 
 def is_own_spatialdata(path: Path) -> bool:
@@ -175,7 +176,8 @@ def _write_labels(folder: Path, group: Any, nuclei: Nuclei) -> Iterator[float]:
     group.attrs["ome"] = {"version": _NGFF, "labels": [LABELS]}
 
 
-def _write_shapes(folder: Path, group: Any, nuclei: Nuclei) -> Iterator[float]:
+def _write_shapes(folder: Path, group: Any, nuclei: Nuclei) -> Iterator[Table]:
+    """Write the outlines, and hand on the table of each part."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -189,13 +191,11 @@ def _write_shapes(folder: Path, group: Any, nuclei: Nuclei) -> Iterator[float]:
         }
     )
     schema = pa.schema([("geometry", pa.binary()), ("label", pa.int64())], _parquet_metadata())
-    done = 0
     with pq.ParquetWriter(folder / SHAPES / "shapes.parquet", schema, compression="zstd") as writer:
         for part in nuclei.parts():
             labels, geometries = _polygons(part, nuclei)
             writer.write_table(pa.table([pa.array(geometries, pa.binary()), pa.array(labels)], schema=schema))
-            done += len(labels)
-            yield done / nuclei.count
+            yield part.features
 
 
 def _systems() -> dict[str, Any]:
@@ -245,9 +245,9 @@ def _polygons(part: GeoJSONPart, nuclei: Nuclei) -> tuple[NDArray[np.int64], lis
     return labels, shapely.to_wkb(shapes).tolist()
 
 
-def _write_table(group: Any, nuclei: Nuclei) -> Iterator[float]:
+def _write_table(group: Any, nuclei: Nuclei, tables: Iterator[Table]) -> Iterator[float]:
     table = group.create_group(TABLE)
-    yield from fill(ZarrGroup(table), nuclei, SHAPES)
+    yield from fill(ZarrGroup(table), nuclei, tables, SHAPES)
     table.attrs.update(
         {
             "spatialdata-encoding-type": "ngff:regions_table",

@@ -29,7 +29,7 @@ MPP = 0.25
 CORE, PITCH = 2048, 28  # pixels of a tile, and from nucleus to nucleus
 COLUMNS, VECTOR = 60, 32  # measurements, and values of an embedding
 CLASSES = np.array(["epithelial", "inflammatory", "fibroblast", "other"])
-FORMATS = (".csv", ".parquet", ".h5ad", ".spatialdata.zarr", ".geojson.gz")
+FORMATS = tuple(os.environ.get("FORMATS", ".csv .parquet .h5ad .spatialdata.zarr .geojson.gz").split())
 _EACH = (CORE // PITCH) ** 2
 
 

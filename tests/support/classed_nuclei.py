@@ -46,7 +46,9 @@ def image_nuclei(shape: tuple[int, int] = (200, 240), mpp: float = 0.25, vectors
     image = HEImage(np.full((*shape, 3), 200, np.uint8), mpp, "picture", Path("picture.png"))
     table = classed(measure(labels, image.pixels, mpp), vectors)
     seen = table.pop("embedding", None)
-    return Segmentation(labels, table, None, mpp, SegmentSettings(), dict(PROVENANCE), (), 0.0, image, model().card, seen)
+    return Segmentation(
+        labels, table, None, mpp, SegmentSettings(), dict(PROVENANCE), (), 0.0, image, model().card, seen
+    )
 
 
 def slide_nuclei(

@@ -14,26 +14,19 @@ CLASS = "class"
 Colour = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""
 
-# Okabe and Ito, Color Universal Design, 2008, without black and in an order whose first ones stand out on H&E, which is
-# violet and pink; then Tol's light scheme, for more classes than eight.
 _PALETTE: tuple[Colour, ...] = (
-    (0, 158, 115),
-    (230, 159, 0),
-    (86, 180, 233),
-    (240, 228, 66),
-    (0, 114, 178),
-    (213, 94, 0),
-    (204, 121, 167),
-    (153, 221, 255),
-    (170, 170, 0),
-    (68, 187, 153),
-    (238, 136, 102),
-    (187, 204, 51),
+    (230, 60, 60),
+    (40, 110, 220),
+    (40, 160, 70),
+    (240, 170, 30),
+    (150, 70, 190),
+    (30, 180, 190),
+    (230, 120, 180),
 )
 
 
 def colours(names: Iterable[str]) -> dict[str, Colour]:
-    """Give classes their colours, in the order in which they are named; it repeats after twelve.
+    """Give classes their colours, in the order in which they are named.
 
     Parameters
     ----------

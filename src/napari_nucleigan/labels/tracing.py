@@ -295,7 +295,7 @@ def _simple_loops(following: Ints, corners: Ints, label: Ints) -> list[list[int]
     return loops
 
 
-def _inside(ring: Ring, x: float, y: float) -> bool:
+def _inside(ring: list[list[int]], x: float, y: float) -> bool:
     inside = False
     for (x0, y0), (_, y1) in zip(ring, [*ring[1:], ring[0]], strict=True):
         # Edges run along the axes; only upright ones cross the ray to the right.

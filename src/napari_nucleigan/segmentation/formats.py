@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING
 
 from napari_nucleigan.base.errors import OutputError
 from napari_nucleigan.base.events import Job, Progress
+from napari_nucleigan.base.extras import needed
 from napari_nucleigan.base.files import atomic_folder, atomic_write, output_error, refuse_foreign, says_so
 from napari_nucleigan.base.pixels import mpp_of
-from napari_nucleigan.segmentation.stores.annotated import write_h5ad
-from napari_nucleigan.segmentation.stores.nuclei import ImageNuclei, label_properties, needed, plain, with_first
-from napari_nucleigan.segmentation.stores.parquet import write_parquet
-from napari_nucleigan.segmentation.stores.spatial import is_own_spatialdata, write_spatialdata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -189,12 +186,14 @@ def _write_labels(path: Path, found: Segmentation) -> None:
 
 def _write_polygons(path: Path, found: Segmentation) -> None:
     from napari_nucleigan.labels.geojson import write_geojson
+    from napari_nucleigan.segmentation.stores.nuclei import ImageNuclei
 
     write_geojson(path, found.labels, found.features, found.mpp, ImageNuclei(found).classes())
 
 
 def _write_table(path: Path, found: Nuclei) -> tuple[()]:
     from napari_nucleigan.labels.features import write_csv_parts
+    from napari_nucleigan.segmentation.stores.nuclei import plain, with_first
 
     first, tables = with_first(found)
     write_csv_parts(path, chain([{name: values[:0] for name, values in plain(first).items()}], map(plain, tables)))
@@ -214,6 +213,7 @@ def _write_density(path: Path, found: SlideNuclei) -> tuple[()]:
 
 def _write_pyramid(path: Path, found: SlideNuclei) -> Iterator[float]:
     from napari_nucleigan.data.slides.label_pyramids import LabelPyramid
+    from napari_nucleigan.segmentation.stores.nuclei import label_properties
 
     extra = {"provenance": found.provenance, "nuclei": found.count}
     with atomic_folder(path, is_own_pyramid) as folder:
@@ -224,6 +224,7 @@ def _write_pyramid(path: Path, found: SlideNuclei) -> Iterator[float]:
 
 def _write_slide_polygons(path: Path, found: SlideNuclei) -> tuple[()]:
     from napari_nucleigan.labels.geojson import write_geojson_parts
+    from napari_nucleigan.segmentation.stores.nuclei import plain
 
     parts = (part._replace(features=plain(part.features)) for part in found.parts())
     write_geojson_parts(path, parts, found.view.slide.shape, found.mpp, found.view.factors, found.classes())
@@ -262,10 +263,36 @@ def _write_slide_labels(path: Path, found: SlideNuclei) -> tuple[()]:
     return ()
 
 
+def _write_parquet(path: Path, found: Nuclei) -> Iterator[float]:
+    from napari_nucleigan.segmentation.stores.parquet import write_parquet
+
+    return write_parquet(path, found)
+
+
+def _write_h5ad(path: Path, found: Nuclei) -> Iterator[float]:
+    from napari_nucleigan.segmentation.stores.annotated import write_h5ad
+
+    return write_h5ad(path, found)
+
+
+def _write_spatialdata(path: Path, found: Nuclei) -> Iterator[float]:
+    from napari_nucleigan.segmentation.stores.spatial import write_spatialdata
+
+    return write_spatialdata(path, found)
+
+
+def _is_own_spatialdata(path: Path) -> bool:
+    from napari_nucleigan.segmentation.stores.spatial import is_own_spatialdata
+
+    return is_own_spatialdata(path)
+
+
 def _of_image(write: Callable[[Path, Nuclei], Iterable[float]]) -> Callable[[Path, Segmentation], None]:
     """Write the nuclei of an image as those of a slide are written, at one go."""
 
     def write_whole(path: Path, found: Segmentation) -> None:
+        from napari_nucleigan.segmentation.stores.nuclei import ImageNuclei
+
         for _ in write(path, ImageNuclei(found)):
             pass
 
@@ -332,26 +359,26 @@ FORMATS = (
     Format(
         ".parquet",
         "the same table in columns, for data frames",
-        _of_image(write_parquet),
-        write_parquet,
+        _of_image(_write_parquet),
+        _write_parquet,
         extra="parquet",
         modules=("pyarrow",),
     ),
     Format(
         ".h5ad",
         "AnnData, for scanpy and squidpy",
-        _of_image(write_h5ad),
-        write_h5ad,
+        _of_image(_write_h5ad),
+        _write_h5ad,
         extra="spatial",
         modules=("h5py",),
     ),
     Format(
         ".spatialdata.zarr",
         "SpatialData: image, labels, outlines and table in one coordinate system",
-        _of_image(write_spatialdata),
-        write_spatialdata,
+        _of_image(_write_spatialdata),
+        _write_spatialdata,
         also=".spatialdata",
-        is_ours=is_own_spatialdata,
+        is_ours=_is_own_spatialdata,
         extra="spatial",
         modules=("pyarrow", "shapely"),
     ),

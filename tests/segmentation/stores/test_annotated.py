@@ -58,7 +58,7 @@ def test_anndata_reads_it_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     assert classes.astype(object).where(classes.notna(), "").tolist() == known["class"].tolist()
     assert np.allclose(found.obs["class_probability"], known["class_probability"], equal_nan=True)
     assert np.allclose(found.obs["confidence"], known["confidence"])
-    assert found.uns["class_colors"].tolist() == ["#009e73", "#e69f00", "#56b4e9"]
+    assert found.uns["class_colors"].tolist() == ["#e63c3c", "#286edc", "#28a046"]
     assert json.loads(found.uns["nucleigan"]["provenance"]) == {"model": "oracle"}
     assert found.uns["nucleigan"]["mpp"] == 0.25
 

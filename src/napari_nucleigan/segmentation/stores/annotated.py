@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_nucleigan.base.extras import needed
 from napari_nucleigan.base.files import atomic_write
 from napari_nucleigan.base.version import __version__
 from napari_nucleigan.labels.classes import CLASS
 from napari_nucleigan.segmentation.embedding import EMBEDDING
-from napari_nucleigan.segmentation.stores.nuclei import blocks, needed
+from napari_nucleigan.segmentation.stores.nuclei import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

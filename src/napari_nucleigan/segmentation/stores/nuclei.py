@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from napari_nucleigan.base.errors import ExtraError
 from napari_nucleigan.base.pixels import sides
 from napari_nucleigan.labels.classes import CLASS, Colour, class_colours
 from napari_nucleigan.labels.geojson import GeoJSONPart
@@ -17,7 +15,6 @@ from napari_nucleigan.segmentation.embedding import EMBEDDING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from types import ModuleType
 
     from numpy.typing import NDArray
 
@@ -212,20 +209,3 @@ def blocks(tables: Iterable[Table], rows: int) -> Iterator[Table]:
 def joined(tables: Sequence[Table]) -> Table:
     """Put tables with the same columns below each other."""
     return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
-
-
-def needed(module: str, extra: str, what: str) -> ModuleType:
-    """Import a module of an extra.
-
-    Raises
-    ------
-    ExtraError
-        If it is not installed, or does not load.
-    """
-    try:
-        return import_module(module)
-    except ImportError as error:
-        distribution = module.partition(".")[0]
-        raise ExtraError(
-            f'{what} needs {distribution}, which is not installed; run: pip install "napari-nucleigan[{extra}]"'
-        ) from error

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_nucleigan.base.extras import needed
 from napari_nucleigan.base.files import atomic_write
 from napari_nucleigan.labels.classes import CLASS
-from napari_nucleigan.segmentation.stores.nuclei import blocks, needed, with_first
+from napari_nucleigan.segmentation.stores.nuclei import blocks, with_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -207,7 +207,10 @@ def evaluate_classes(
             pairs.append((name, true[name](), predicted[name]()))
         except NucleiganError as error:
             failed.append(Failure(name, str(error)))
-    known = [{each for pair in pairs for each in pair[side].classes} for side in (1, 2)]
+    known = (
+        {each for _, nuclei, _ in pairs for each in nuclei.classes},
+        {each for _, _, nuclei in pairs for each in nuclei.classes},
+    )
     if pairs and not (known[0] & known[1]) - {""}:
         yield Note(
             f"No class is on both sides: the truth has {_listed(known[0])}, the predictions {_listed(known[1])}.",
@@ -246,12 +249,7 @@ def compare(
     """
     if truth.labels is not None and pred.labels is not None:
         table = overlaps(*_same_shape(truth, pred))
-        named = [dict(zip(side.values.tolist(), side.classes, strict=True)) for side in (truth, pred)]
-        sorted_ = [
-            [known[value] for value in ids.tolist()]
-            for known, ids in zip(named, (table.truth_ids, table.pred_ids), strict=True)
-        ]
-        return tally_overlaps(table, *sorted_, classes, iou)
+        return tally_overlaps(table, _ordered(truth, table.truth_ids), _ordered(pred, table.pred_ids), classes, iou)
     size = mpp or truth.mpp or pred.mpp
     if not size:
         raise DatasetError("points are compared in microns, and no file says how long a pixel is; give it by --mpp.")
@@ -269,6 +267,12 @@ def _same_shape(truth: ClassedNuclei, pred: ClassedNuclei) -> list[NDArray[np.in
         missing = (0, 0) if each.whole else largest - each.labels.shape
         found.append(np.pad(each.labels, [(0, length) for length in missing]))
     return found
+
+
+def _ordered(nuclei: ClassedNuclei, ids: NDArray[np.integer[Any]]) -> list[str]:
+    """Return the classes of labels in another order."""
+    known = dict(zip(nuclei.values.tolist(), nuclei.classes, strict=True))
+    return [known[value] for value in ids.tolist()]
 
 
 def _listed(names: set[str]) -> str:

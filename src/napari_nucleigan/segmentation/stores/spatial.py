@@ -195,7 +195,7 @@ def _write_shapes(folder: Path, group: Any, nuclei: Nuclei) -> Iterator[Table]:
         for part in nuclei.parts():
             labels, geometries = _polygons(part, nuclei)
             writer.write_table(pa.table([pa.array(geometries, pa.binary()), pa.array(labels)], schema=schema))
-            yield part.features
+            yield dict(part.features)
 
 
 def _systems() -> dict[str, Any]:

@@ -49,6 +49,18 @@ def test_a_slide_has_the_same_rows_as_its_image(tmp_path: Path, monkeypatch: pyt
     assert list(about["classes"]) == ['=cmd, "x"', "Fibroblast", "epithelial"]
 
 
+def test_a_tile_of_an_earlier_run_has_no_embeddings(tmp_path: Path) -> None:
+    slide = slide_nuclei(vectors=3)
+    first = slide.assembly.tiles()[0]
+    record = slide.assembly.nuclei(first)[0]
+    del record.features["embedding"]
+    list(parquet.write_parquet(tmp_path / "x.parquet", slide))
+    found = pd.read_parquet(tmp_path / "x.parquet")
+    without = np.isnan(np.stack(found["embedding"].tolist())).all(axis=1)
+    assert without.sum() == len(slide.assembly.nuclei(first)[1])
+    assert 0 < without.sum() < len(found)
+
+
 def test_nothing_is_a_table_too(tmp_path: Path) -> None:
     found = image_nuclei()
     nothing = {name: values[:0] for name, values in found.features.items()}

@@ -171,8 +171,8 @@ class Assembly:
         record = self._recall(number)
         if record.features.keys() != self.columns.keys():
             # An earlier run, or a model whose card did not tell as much, has looked at it.
-            unknown = np.full(len(record), np.nan)
-            record = replace(record, features={name: record.features.get(name, unknown) for name in self.columns})
+            unknown = {name: np.full((len(record), *column.shape[1:]), np.nan) for name, column in self.columns.items()}
+            record = replace(record, features={name: record.features.get(name, unknown[name]) for name in unknown})
         kept = np.flatnonzero(self._kept[number])
         start = self._starts[number]
         found: list[Mask] = []

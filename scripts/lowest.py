@@ -8,7 +8,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 PYPROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
-EXTRAS = ("charts", "distributed", "maskrcnn", "pretrained", "slides")
+EXTRAS = ("charts", "distributed", "maskrcnn", "parquet", "pretrained", "slides", "spatial")
 
 
 def lowest(text: str) -> list[str]:
@@ -34,7 +34,7 @@ def lowest(text: str) -> list[str]:
         (bound,) = need.specifier
         extras = f"[{','.join(sorted(need.extras))}]" if need.extras else ""
         pins.append(f"{need.name}{extras}=={bound.version}")
-    return pins
+    return list(dict.fromkeys(pins))  # two extras may need the same
 
 
 if __name__ == "__main__":

@@ -48,7 +48,8 @@ def imported() -> set[str]:
 
 
 def test_every_import_is_declared() -> None:
-    assert imported() - requirements("charts", "czi", "distributed", "exchange", "maskrcnn", "slides", "slurm") == set()
+    optional = ("charts", "czi", "distributed", "exchange", "maskrcnn", "parquet", "slides", "slurm", "spatial")
+    assert imported() - requirements(*optional) == set()
 
 
 def test_every_dependency_is_imported() -> None:
@@ -81,7 +82,7 @@ def test_the_extras_for_tests_hold_what_they_import() -> None:
         "ruff",
     }
     found = {line for line in PROJECT["optional-dependencies"]["test"] if line.startswith("napari-nucleigan[")}
-    assert found == {"napari-nucleigan[charts,distributed,exchange,pretrained]"}
+    assert found == {"napari-nucleigan[charts,distributed,exchange,parquet,pretrained,spatial]"}
 
 
 @pytest.mark.parametrize("folder", LICENSED)

@@ -188,22 +188,6 @@ class Classifier:
         return {"class": names[best], "class_probability": likely[np.arange(len(best)), best]}
 
 
-_PALETTE = (
-    (230, 60, 60),
-    (40, 110, 220),
-    (40, 160, 70),
-    (240, 170, 30),
-    (150, 70, 190),
-    (30, 180, 190),
-    (230, 120, 180),
-)
-
-
-def colours(names: Sequence[str]) -> dict[str, tuple[int, int, int]]:
-    """Give each of some names a colour."""
-    return {name: _PALETTE[place % len(_PALETTE)] for place, name in enumerate(names)}
-
-
 def design(
     columns: Sequence[str],
     features: Mapping[str, NDArray[Any]],

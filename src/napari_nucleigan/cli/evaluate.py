@@ -23,7 +23,9 @@ from napari_nucleigan.cli.options import Json
 from napari_nucleigan.evaluation.synthetic.settings import QualitySettings
 
 if TYPE_CHECKING:
-    from napari_nucleigan.evaluation import Report
+    from collections.abc import Callable
+
+    from napari_nucleigan.evaluation import ClassReport, Report
 
 _PANEL = "With --synthetic"
 
@@ -45,8 +47,13 @@ def evaluate(
         typer.Argument(help="True labels: a file, a folder, or a data set with labels/.", show_default=False),
     ],
     by: Annotated[
-        Literal["image", "organ"] | None,
-        typer.Option(help="A row of the table for each image or organ. By default image.", show_default=False),
+        Literal["image", "organ", "class"] | None,
+        typer.Option(
+            help="A row of the table for each image or organ, by default image; or class, which compares the classes "
+            "of nuclei: of GeoJSON, of label images with a table (label, class) beside them, or of tables of points "
+            "(x, y, class).",
+            show_default=False,
+        ),
     ] = None,
     split: Annotated[
         str | None, typer.Option(help="Only the images of this split of the data set's split.csv.")
@@ -61,6 +68,23 @@ def evaluate(
         float | None,
         typer.Option(
             min=0, max=0.99, help="What the IoU of a pair has to be above. By default 0.5.", show_default=False
+        ),
+    ] = None,
+    within: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="MICRONS",
+            help="With --by class: how far points may be from each other to be one nucleus. By default 6.",
+            show_default=False,
+        ),
+    ] = None,
+    mpp: Annotated[
+        float | None,
+        typer.Option(
+            min=1e-6,
+            help="With --by class: microns per pixel, of points whose files do not say them.",
+            show_default=False,
         ),
     ] = None,
     resamples: Annotated[
@@ -103,6 +127,8 @@ def evaluate(
         "resamples": resamples,
         "seed": seed,
         "workers": workers,
+        "within": within,
+        "mpp": mpp,
     }
     if synthetic:
         if given := [name for name, value in for_labels.items() if value is not None]:
@@ -111,6 +137,13 @@ def evaluate(
         return
     if given := [name for name, value in for_synthetic.items() if value is not None]:
         raise typer.BadParameter(f"--{given[0]} goes with --synthetic only.")
+    if by == "class":
+        if given := [name for name in ("resamples", "seed", "workers") if for_labels[name] is not None]:
+            raise typer.BadParameter(f"--{given[0]} does not go with --by class.")
+        _evaluate_classes(pred, truth, split, iou, within, mpp, csv, markdown, as_json, strict)
+        return
+    if given := [name for name in ("within", "mpp") if for_labels[name] is not None]:
+        raise typer.BadParameter(f"--{given[0]} goes with --by class only.")
     from napari_nucleigan.evaluation import Bootstrap, evaluate_folders
 
     bootstrap = Bootstrap(2000 if resamples is None else resamples, seed=seed or 0)
@@ -123,12 +156,8 @@ def evaluate(
 
 
 def _show(report: Report, by: str, csv: Path | None, markdown: Path | None, as_json: bool) -> None:
-    if csv is not None:
-        refuse_foreign(csv, partial(says_so, mark=b"level,name,organ,averaging,"))
-        write_text(csv, report.to_csv())
-    if markdown is not None:
-        refuse_foreign(markdown, partial(says_so, mark=b"*: mean over images"))
-        write_text(markdown, report.to_markdown(by))
+    _write(csv, report.to_csv, b"level,name,organ,averaging,")
+    _write(markdown, partial(report.to_markdown, by), b"*: mean over images")
     if as_json:
         print_json(report.to_json())
         return
@@ -139,7 +168,44 @@ def _show(report: Report, by: str, csv: Path | None, markdown: Path | None, as_j
     print_table(*report.table(by))
 
 
-def _fail_if_incomplete(report: Report, strict: bool) -> None:
+def _write(path: Path | None, text: Callable[[], str], mark: bytes) -> None:
+    """Write a report over nothing but one of its kind, which has the mark."""
+    if path is not None:
+        refuse_foreign(path, partial(says_so, mark=mark))
+        write_text(path, text())
+
+
+def _evaluate_classes(
+    pred: Path,
+    truth: Path,
+    split: str | None,
+    iou: float | None,
+    within: float | None,
+    mpp: float | None,
+    csv: Path | None,
+    markdown: Path | None,
+    as_json: bool,
+    strict: bool,
+) -> None:
+    """Compare the classes of nuclei; an option that is None was not given."""
+    from napari_nucleigan.evaluation import evaluate_classes
+    from napari_nucleigan.metrics.classes import RADIUS
+
+    radius = RADIUS if within is None else within
+    job = evaluate_classes(pred, truth, split=split, iou=0.5 if iou is None else iou, radius=radius, mpp=mpp)
+    report = run_with_bar(job, "Interrupted; nothing was written.")
+    _write(csv, report.to_csv, b"level,name,class,n_truth")
+    _write(markdown, report.to_markdown, b"*mean of classes*")
+    if as_json:
+        print_json(report.to_json())
+    else:
+        print_table(*report.table())
+        print()
+        print_table(*report.confusion())
+    _fail_if_incomplete(report, strict)
+
+
+def _fail_if_incomplete(report: Report | ClassReport, strict: bool) -> None:
     """List what was left out, and fail where that is a failure."""
     for names, what in ((report.missing, "without a prediction"), (report.extra, "without true labels")):
         if names:
@@ -151,7 +217,7 @@ def _fail_if_incomplete(report: Report, strict: bool) -> None:
             f"Error: {len(report.failed)} of {len(report.failed) + len(report.images)} pairs could not be compared."
         )
         raise typer.Exit(FAILED)
-    if strict and report.incomplete:
+    if strict and (report.missing or report.extra):
         print_message(
             f"Error: {len(report.missing)} predictions are missing and {len(report.extra)} have no true labels."
         )

@@ -5,6 +5,8 @@ from .averages import Group as Group
 from .averages import ImageScores as ImageScores
 from .averages import Interval as Interval
 from .averages import bootstrap_means as bootstrap_means
+from .classes import ClassReport as ClassReport
+from .classes import evaluate_classes as evaluate_classes
 from .folders import evaluate_folders as evaluate_folders
 from .folders import evaluate_pair as evaluate_pair
 from .report import Report as Report

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_nucleigan.base.reading import FileFault
+from napari_nucleigan.labels.tracing import Floats, Ints, rotated, trace
 
 Ring = list[list[int]]
 """Corners [x, y] of a closed ring; the first corner is not repeated."""
 Polygon = list[Ring]
 """An outer ring, then the rings of its holes."""
 
-_Loop = tuple[Ring, float, tuple[int, int]]  # ring, signed area, a pixel inwards of it
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 _BATCH = 4096  # polygons prepared in one pass
 _AREA = 2**22  # pixels of their boxes and crossings of their edges that are looked at in one pass
 _MOST = 800_000_000  # of these in all, half a minute's work; the nuclei of 400 million pixels are a quarter of it
-
-# Edges of a pixel in the order top, right, bottom, left, walked so that the nucleus is at the same
-# hand throughout: rightwards, downwards, leftwards, upwards.
-_STEP = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]], dtype=np.int64)
-_START = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.int64)
-_OUTWARD = np.array([[0, -1], [1, 0], [0, 1], [-1, 0]], dtype=np.int64)
 
 
 def outlines(labels: npt.NDArray[Any]) -> dict[int, list[Polygon]]:
@@ -49,27 +41,13 @@ def outlines(labels: npt.NDArray[Any]) -> dict[int, list[Polygon]]:
     dict of int to list of polygons
         By label, ascending.
     """
-    x, y, side, label = _edges(labels)
-    corners = np.column_stack([x, y]) + _START[side]
-    loops = _simple_loops(_next_edge(labels, x, y, side), corners, label)
-    if not loops:
-        return {}
-    order = np.fromiter(chain.from_iterable(loops), np.int64)
-    lengths = np.array([len(loop) for loop in loops])
-    # A corner is kept where the outline turns.
-    turns = side[order] != side[order[_rotated(lengths, -1)]]
-    points = corners[order[turns]]
-    ends = np.cumsum(np.add.reduceat(turns, np.cumsum(lengths) - lengths))
-    x0, y0 = points.T
-    x1, y1 = points[_rotated(np.diff(ends, prepend=0), 1)].T
-    areas = np.add.reduceat(x0 * y1 - x1 * y0, np.concatenate([[0], ends[:-1]])) / 2
-    rings = points.tolist()
-    found: dict[int, list[_Loop]] = {}
-    for loop, start, end, area in zip(loops, [0, *ends[:-1]], ends, areas.tolist(), strict=True):
-        first = loop[0]
-        pixel = (int(x[first]), int(y[first]))
-        found.setdefault(int(label[first]), []).append((rings[start:end], area, pixel))
-    return {value: _polygons(found[value]) for value in sorted(found)}
+    found = trace(labels)
+    points = found.points.tolist()
+    rings = [points[start:end] for start, end in pairwise([0, *found.ends.tolist()])]
+    return {
+        label: [[rings[ring] for ring in polygon] for polygon in polygons]
+        for label, polygons in found.polygons().items()
+    }
 
 
 def draw(labels: npt.NDArray[Any], polygons: Sequence[Sequence[npt.ArrayLike]], values: Sequence[int]) -> None:
@@ -121,7 +99,7 @@ def pixels(polygons: Sequence[Sequence[npt.ArrayLike]], shape: tuple[int, int]) 
         limit = np.array([shape[1], shape[0]])
         low = np.floor(np.minimum.reduceat(begin, firsts)).clip(0, limit).astype(np.int64)
         high = np.ceil(np.maximum.reduceat(begin, firsts)).clip(low, limit).astype(np.int64)
-        end = begin[_rotated(lengths, 1)]
+        end = begin[rotated(lengths, 1)]
         # Rows that edges cross, and pixels of boxes; as many are taken together as fit into memory.
         rows = np.ceil(np.abs(np.clip(end[:, 1], 0, shape[0]) - np.clip(begin[:, 1], 0, shape[0]))).astype(np.int64) + 1
         work = 2 * np.add.reduceat(rows, firsts) + np.prod(high - low + 1, axis=1)
@@ -172,125 +150,3 @@ def _filled(begin: Floats, end: Floats, of: Ints, low: Ints, high: Ints) -> tupl
     one = np.searchsorted(offset, inside, side="right") - 1
     row, column = np.divmod(inside - offset[one], width[one] + 1)
     return row + low[one, 1], column + low[one, 0], one
-
-
-def _rotated(lengths: npt.NDArray[Any], step: int) -> Ints:
-    """Index of the member `step` (1 or -1) further in each of several rings that lie end to end."""
-    ends = np.cumsum(lengths)
-    index = np.arange(ends[-1]) + step
-    if step > 0:
-        index[ends - 1] = ends - lengths
-    else:
-        index[ends - lengths] = ends - 1
-    return index
-
-
-def _edges(labels: npt.NDArray[Any]) -> tuple[Ints, Ints, Ints, Ints]:
-    """Pixel edges at which a label ends: x and y of the pixel, side and label, sorted by side."""
-    found: list[tuple[Ints, ...]] = []
-    for number, (dx, dy) in enumerate(_OUTWARD):
-        ends = labels != 0
-        # Compare with the neighbour; at the border of the image there is none, and the label ends.
-        here, there = _overlap(dy, dx)
-        ends[here] &= labels[here] != labels[there]
-        y, x = np.nonzero(ends)
-        found.append((x, y, np.full(len(x), number), labels[y, x].astype(np.int64)))
-    x, y, side, label = (np.concatenate(part) for part in zip(*found, strict=True))
-    return x, y, side, label
-
-
-def _overlap(dy: int, dx: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Pixels that have a neighbour at an offset, and these neighbours."""
-
-    def along(step: int) -> tuple[slice, slice]:
-        if step > 0:
-            return slice(None, -step), slice(step, None)
-        return (slice(-step, None), slice(None, step)) if step < 0 else (slice(None), slice(None))
-
-    rows, columns = along(dy), along(dx)
-    return (rows[0], columns[0]), (rows[1], columns[1])
-
-
-def _next_edge(labels: npt.NDArray[Any], x: Ints, y: Ints, side: Ints) -> Ints:
-    """Index of the edge that follows each edge around its label.
-
-    At the end of an edge the outline turns around the same pixel, unless the pixel ahead is of the
-    label too; then it goes straight on, unless the pixel outwards of that one is of the label as
-    well. So parts that only share a corner stay apart.
-    """
-    height, width = labels.shape
-    value = labels[y, x]
-
-    def same(px: Ints, py: Ints) -> npt.NDArray[np.bool_]:
-        within = (px >= 0) & (py >= 0) & (px < width) & (py < height)
-        equal: npt.NDArray[np.bool_] = within & (labels[py.clip(0, height - 1), px.clip(0, width - 1)] == value)
-        return equal
-
-    ahead_x, ahead_y = x + _STEP[side, 0], y + _STEP[side, 1]
-    beyond_x, beyond_y = ahead_x + _OUTWARD[side, 0], ahead_y + _OUTWARD[side, 1]
-    ahead = same(ahead_x, ahead_y)
-    beyond = ahead & same(beyond_x, beyond_y)
-    next_x = np.where(beyond, beyond_x, np.where(ahead, ahead_x, x))
-    next_y = np.where(beyond, beyond_y, np.where(ahead, ahead_y, y))
-    next_side = (side + np.where(beyond, 3, np.where(ahead, 0, 1))) % 4
-    # Edges are sorted by side, row and column, so the key is too.
-    key = (side * height + y) * width + x
-    found: Ints = np.searchsorted(key, (next_side * height + next_y) * width + next_x)
-    return found
-
-
-def _simple_loops(following: Ints, corners: Ints, label: Ints) -> list[list[int]]:
-    """Cut the walk along `following` into loops that visit no corner twice."""
-    place = corners[:, 1] * (int(corners[:, 0].max(initial=0)) + 1) + corners[:, 0]
-    # Two edges of one label start at a corner only where two of its pixels meet across it.
-    order = np.lexsort((label, place))
-    twin = (np.diff(place[order]) == 0) & (np.diff(label[order]) == 0)
-    meeting = np.zeros(len(place), dtype=bool)
-    meeting[order[:-1][twin]] = meeting[order[1:][twin]] = True
-    shared = dict(zip(np.flatnonzero(meeting).tolist(), place[meeting].tolist(), strict=True))
-    succ = following.tolist()
-    seen = bytearray(len(succ))
-    loops: list[list[int]] = []
-    for first in range(len(succ)):
-        if seen[first]:
-            continue
-        loop: list[int] = []
-        at: dict[int, int] = {}
-        edge = first
-        while not seen[edge]:
-            seen[edge] = 1
-            if edge in shared:
-                corner = shared[edge]
-                if corner in at:
-                    cut = at[corner]
-                    loops.append(loop[cut:])
-                    del loop[cut:]
-                    at = {where: index for where, index in at.items() if index < cut}
-                at[corner] = len(loop)
-            loop.append(edge)
-            edge = succ[edge]
-        loops.append(loop)
-    return loops
-
-
-def _polygons(loops: list[_Loop]) -> list[Polygon]:
-    """Give each hole of a label to the outer ring that it lies in."""
-    outer = sorted((loop for loop in loops if loop[1] > 0), key=lambda loop: loop[1])
-    polygons: list[Polygon] = [[ring] for ring, _, _ in outer]
-    for ring, area, (x, y) in loops:
-        if area > 0:
-            continue
-        # The pixel at the hole's edge lies in its own part's ring, and in those around that part.
-        owner = 0
-        while owner < len(outer) - 1 and not _inside(outer[owner][0], x + 0.5, y + 0.5):
-            owner += 1
-        polygons[owner].append(ring)
-    return polygons
-
-
-def _inside(ring: Ring, x: float, y: float) -> bool:
-    inside = False
-    for (x0, y0), (_, y1) in zip(ring, [*ring[1:], ring[0]], strict=True):
-        # Edges run along the axes; only upright ones cross the ray to the right.
-        inside ^= (y0 > y) != (y1 > y) and x0 > x
-    return inside

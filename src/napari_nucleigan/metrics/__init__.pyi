@@ -5,6 +5,11 @@ from .agreement import aji_plus as aji_plus
 from .agreement import dice as dice
 from .agreement import overlaps as overlaps
 from .agreement import panoptic_quality as panoptic_quality
+from .classes import ClassScores as ClassScores
+from .classes import ClassTally as ClassTally
+from .classes import pool_classes as pool_classes
+from .classes import tally_overlaps as tally_overlaps
+from .classes import tally_points as tally_points
 from .distances import HausdorffDistances as HausdorffDistances
 from .distances import hausdorff as hausdorff
 from .distances import sahasrabudhe_hausdorff as sahasrabudhe_hausdorff

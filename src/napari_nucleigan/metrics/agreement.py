@@ -337,38 +337,66 @@ def _area_of_others(areas: Int64Array, chosen: Int64Array) -> int:
 def _assign(table: Overlaps, among: Int64Array | None = None, reward: float = 0.0) -> Int64Array:
     """Pairs of the one-to-one assignment of largest total IoU, as indices into the pairs.
 
-    Nuclei that meet in no chain of overlaps cannot compete, so each connected group is solved
-    alone; most have one pair and need no solving. Only pairs of `among` are taken; `reward` is what
-    a pair is worth beside its IoU.
+    Only pairs of `among` are taken; `reward` is what a pair is worth beside its IoU.
     """
     among = np.arange(len(table.intersections)) if among is None else among
-    n_truth, n_pred, k = table.n_truth, table.n_pred, len(among)
-    nodes = (table.truth_index[among], n_truth + table.pred_index[among])
-    graph = coo_array((np.ones(k, dtype=np.int8), nodes), shape=(n_truth + n_pred,) * 2)
+    rows, columns = table.truth_index[among], table.pred_index[among]
+    sizes = (table.n_truth, table.n_pred)
+    return among[assign(rows, columns, sizes, reward + table.ious[among], table.intersections[among])]
+
+
+def assign(
+    rows: Int64Array,
+    columns: Int64Array,
+    sizes: tuple[int, int],
+    gain: Float64Array,
+    between: npt.NDArray[Any] | None = None,
+) -> Int64Array:
+    """Choose pairs, one to one, whose gain is the largest in all.
+
+    What meets in no chain of pairs cannot compete, so each connected group is solved alone; most have one pair and need
+    no solving.
+
+    Parameters
+    ----------
+    rows, columns : ndarray of int64, shape (k,)
+        The two partners of each pair that can be made.
+    sizes : (int, int)
+        How many there are on each side.
+    gain : ndarray of float64, shape (k,)
+        What each pair is worth, above 0.
+    between : ndarray, shape (k,), optional
+        What decides between choices of equal gain: the larger, the better.
+
+    Returns
+    -------
+    ndarray of int64
+        Indices into the pairs.
+    """
+    nodes = (rows, sizes[0] + columns)
+    graph = coo_array((np.ones(len(rows), dtype=np.int8), nodes), shape=(sum(sizes),) * 2)
     _, group = connected_components(graph, directed=False)
     group = group[nodes[0]]
     order = np.argsort(group, kind="stable")
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
-    sizes = np.diff(starts, append=k)
-    chosen = [among[order[starts[sizes == 1]]]]
-    for start, size in zip(starts[sizes > 1], sizes[sizes > 1], strict=True):
-        pairs = among[order[start : start + size]]
-        chosen.append(pairs[_assign_group(table, pairs, reward)])
+    lengths = np.diff(starts, append=len(rows))
+    chosen = [order[starts[lengths == 1]]]
+    for start, length in zip(starts[lengths > 1], lengths[lengths > 1], strict=True):
+        pairs = order[start : start + length]
+        worth = gain[pairs] if between is None else gain[pairs] + 1e-9 * between[pairs] / between[pairs].max()
+        chosen.append(pairs[_assign_group(rows[pairs], columns[pairs], worth)])
     return np.concatenate(chosen)
 
 
-def _assign_group(table: Overlaps, pairs: Int64Array, reward: float) -> Int64Array:
-    rows_of, rows = np.unique(table.truth_index[pairs], return_inverse=True)
-    columns_of, columns = np.unique(table.pred_index[pairs], return_inverse=True)
-    shared = table.intersections[pairs]
-    # The last term decides between sums of IoU that are equal.
-    gain: Float64Array = reward + table.ious[pairs] + 1e-9 * shared / shared.max()
+def _assign_group(rows: Int64Array, columns: Int64Array, gain: Float64Array) -> Int64Array:
+    rows_of, rows = np.unique(rows, return_inverse=True)
+    columns_of, columns = np.unique(columns, return_inverse=True)
     if len(rows_of) == 1 or len(columns_of) == 1:
         return np.array([gain.argmax()])
     weights = np.zeros((len(rows_of), len(columns_of)))
     weights[rows, columns] = gain
     place = np.full(weights.shape, -1)
-    place[rows, columns] = np.arange(len(pairs))
+    place[rows, columns] = np.arange(len(gain))
     solved = place[linear_sum_assignment(weights, maximize=True)]
     found: Int64Array = solved[solved >= 0]
     return found

@@ -12,9 +12,10 @@ import numpy as np
 from napari_nucleigan.base.errors import ImageError, LabelsError, RecipeError, listing
 from napari_nucleigan.base.events import Job, Note, Progress, relay
 from napari_nucleigan.base.text import printable, same_name
-from napari_nucleigan.classification.classifier import NucleusClass, colours
+from napari_nucleigan.classification.classifier import NucleusClass
 from napari_nucleigan.classification.points import Points, assign, read_points
 from napari_nucleigan.classification.training import Examples, train
+from napari_nucleigan.labels.classes import colours
 from napari_nucleigan.models import load_model
 from napari_nucleigan.segmentation.image import segment
 from napari_nucleigan.segmentation.pixel_sizes import ask_for_pixel_size

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from napari_nucleigan.base.errors import ImageError, OutputError
 from napari_nucleigan.base.files import append_records, is_whole, read_records, write_text
 from napari_nucleigan.base.tables import to_csv
-from napari_nucleigan.segmentation.formats import SAME_AS, SLIDE_FORMATS, USUAL, format_of, known_suffix
+from napari_nucleigan.segmentation.formats import SAME_AS, SLIDE_FORMATS, USUAL, file_suffix, format_of, known_suffix
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -102,8 +102,8 @@ def _outputs(
     suffixes = list(dict.fromkeys(known_suffix(name, known) for name in formats))
     if not single:
         return tuple(target / f"{path.stem}{suffix}" for suffix in suffixes or known[:1])
-    first = known_suffix(target.suffix, known)
-    return target, *(target.with_suffix(suffix) for suffix in suffixes if suffix != first)
+    first = file_suffix(target, known)
+    return target, *(target.with_name(_stem(target, first) + suffix) for suffix in suffixes if suffix != first)
 
 
 def plan_outputs(name: str, out: str | Path, formats: Sequence[str] = ()) -> tuple[Path, ...]:
@@ -130,10 +130,13 @@ def plan_outputs(name: str, out: str | Path, formats: Sequence[str] = ()) -> tup
     target = Path(out)
     wanted = [known_suffix(one, SLIDE_FORMATS) for one in formats]
     form = format_of(target)
-    if not form or (target.is_dir() and form != ".ome.zarr"):
+    if not form or (target.is_dir() and not form.endswith(".zarr")):
         return tuple(target / f"{name}{one}" for one in wanted or USUAL)
-    stem = target.name[: -len(form)] if target.name.lower().endswith(form) else target.stem
-    return target, *(target.with_name(stem + one) for one in wanted if one != form)
+    return target, *(target.with_name(_stem(target, form) + one) for one in wanted if one != form)
+
+
+def _stem(path: Path, suffix: str) -> str:
+    return path.name[: -len(suffix)] if path.name.lower().endswith(suffix) else path.stem
 
 
 def slide_name(path: Path) -> str:

@@ -20,8 +20,8 @@ from napari_nucleigan.segmentation.file_plan import FileTask, ResumeLog, plan_fi
 from napari_nucleigan.segmentation.formats import (
     IMAGE_FORMATS,
     SLIDE_FORMATS,
+    check_results,
     format_of,
-    refuse_foreign_results,
     write_result,
 )
 from napari_nucleigan.segmentation.image import segment
@@ -195,7 +195,7 @@ def segment_files(
     earlier = [None if again else _earlier(task, log, asked) for task in tasks]
     for task, result in zip(tasks, earlier, strict=True):
         if result is None:
-            refuse_foreign_results(task.outputs)
+            check_results(task.outputs)
     if None in earlier:
         for folder in {task.outputs[0].parent for task in tasks}:
             check_writable(folder)

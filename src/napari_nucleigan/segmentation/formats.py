@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari_nucleigan.base.errors import OutputError
 from napari_nucleigan.base.events import Job, Progress
+from napari_nucleigan.base.extras import needed
 from napari_nucleigan.base.files import atomic_folder, atomic_write, output_error, refuse_foreign, says_so
 from napari_nucleigan.base.pixels import mpp_of
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nucleigan.segmentation.image import Segmentation
-    from napari_nucleigan.segmentation.slides.assembly import SlideNuclei
+    from napari_nucleigan.segmentation.slides.nuclei import SlideNuclei
+    from napari_nucleigan.segmentation.stores.nuclei import Nuclei
 
 _TIFF_TILE = 512
 _STEPS = 1000  # of progress within a file
@@ -48,6 +50,8 @@ class Format:
         Another suffix that means the same.
     is_ours : callable
         Tells whether what is there by that name is a result of this program.
+    extra, modules : str, tuple of str
+        The extra of this package that it needs, and the modules of it.
     """
 
     suffix: str
@@ -59,6 +63,19 @@ class Format:
     tooltip: str = ""
     also: str = ""
     is_ours: Callable[[Path], bool] = says_so
+    extra: str = ""
+    modules: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Make sure that it can be written here.
+
+        Raises
+        ------
+        ExtraError
+            If a module that it needs is not installed.
+        """
+        for module in self.modules:
+            needed(module, self.extra, f"To write {self.suffix}")
 
 
 def known_suffix(name: str, known: Sequence[str]) -> str:
@@ -84,30 +101,52 @@ def format_of(path: Path) -> str:
     return SAME_AS.get(suffix, suffix)
 
 
-def refuse_foreign_results(paths: Iterable[Path]) -> None:
-    """Make sure that no results are written over but results of this program.
+def file_suffix(path: Path, known: Sequence[str]) -> str:
+    """Return which of the suffixes that can be written the name of a file tells.
+
+    Raises
+    ------
+    OutputError
+        If it tells none of them.
+    """
+    suffix = format_of(path)
+    return suffix if suffix in known else known_suffix(path.suffix, known)
+
+
+def check_results(paths: Iterable[Path]) -> None:
+    """Make sure, before any work, that results can be written, and over nothing but results of this program.
 
     Raises
     ------
     OutputError
         If something else is there by one of the names.
+    ExtraError
+        If a format needs what is not installed.
     """
     for path in paths:
-        refuse_foreign(path, _BY_SUFFIX[format_of(path)].is_ours)
+        form = _BY_SUFFIX[format_of(path)]
+        form.check()
+        refuse_foreign(path, form.is_ours)
 
 
 def write_result(path: str | Path, segmentation: Segmentation) -> None:
-    """Write a segmentation in the format that the suffix tells: ``.tif``, ``.geojson``, ``.csv``.
+    """Write a segmentation in the format that the suffix tells, one of `IMAGE_FORMATS`.
 
     Raises
     ------
     OutputError
         If the format is not known, or the file cannot be written.
+    ExtraError
+        If it needs what is not installed.
     """
     path = Path(path)
-    write = _BY_SUFFIX[known_suffix(path.suffix, IMAGE_FORMATS)].write
-    assert write is not None
-    write(path, segmentation)
+    form = _BY_SUFFIX[file_suffix(path, IMAGE_FORMATS)]
+    assert form.write is not None
+    form.check()
+    try:
+        form.write(path, segmentation)
+    except OSError as error:  # zarr, h5py and pyarrow hand on what the system says
+        raise output_error(path, error) from error
 
 
 def write_slide_results(paths: Sequence[Path], found: SlideNuclei) -> Job[None]:
@@ -147,68 +186,48 @@ def _write_labels(path: Path, found: Segmentation) -> None:
 
 def _write_polygons(path: Path, found: Segmentation) -> None:
     from napari_nucleigan.labels.geojson import write_geojson
+    from napari_nucleigan.segmentation.stores.nuclei import ImageNuclei
 
-    write_geojson(path, found.labels, found.features, found.mpp)
-
-
-def _write_table(path: Path, found: Segmentation) -> None:
-    from napari_nucleigan.labels.features import write_csv
-
-    write_csv(path, found.features)
+    write_geojson(path, found.labels, found.features, found.mpp, ImageNuclei(found).classes())
 
 
-def _write_slide_table(path: Path, found: SlideNuclei) -> tuple[()]:
-    import numpy as np
+def _write_table(path: Path, found: Nuclei) -> tuple[()]:
+    from napari_nucleigan.labels.features import write_csv_parts
+    from napari_nucleigan.segmentation.stores.nuclei import plain, with_first
 
-    from napari_nucleigan.labels.features import measure, write_csv_parts
-
-    # A slide without nuclei has a table too: a header without rows.
-    nothing = measure(np.zeros((1, 1), np.int32), np.zeros((1, 1, 3), np.uint8), found.mpp) | found.nothing
-    write_csv_parts(path, chain([nothing], found.tables()))
+    first, tables = with_first(found)
+    write_csv_parts(path, chain([{name: values[:0] for name, values in plain(first).items()}], map(plain, tables)))
     return ()
 
 
 def _write_density(path: Path, found: SlideNuclei) -> tuple[()]:
     from napari_nucleigan.data.images.files import write_tiff
-    from napari_nucleigan.segmentation.slides.assembly import DENSITY_PIXEL
+    from napari_nucleigan.segmentation.slides.nuclei import DENSITY_PIXEL
 
-    write_tiff(path, found.density(), DENSITY_PIXEL)
+    classes = list(found.classes())
+    planes = found.density(classes)
+    # One plane more for each class, which QuPath and napari show as channels.
+    write_tiff(path, planes if classes else planes[0], DENSITY_PIXEL, channels=("all", *classes) if classes else ())
     return ()
 
 
 def _write_pyramid(path: Path, found: SlideNuclei) -> Iterator[float]:
     from napari_nucleigan.data.slides.label_pyramids import LabelPyramid
+    from napari_nucleigan.segmentation.stores.nuclei import label_properties
 
-    extra = {"provenance": found.provenance, "nuclei": int(found.numbers.size)}
+    extra = {"provenance": found.provenance, "nuclei": found.count}
     with atomic_folder(path, is_own_pyramid) as folder:
-        pyramid = LabelPyramid(folder, found.view.shape, found.pixel, extra, found.place)
-        for count, chunk in enumerate(pyramid.chunks):
-            pyramid.write(chunk[0], chunk[2], found.paint(*chunk))
-            if count % 16 == 0:
-                yield count / len(pyramid.chunks)
-        for level in range(1, len(pyramid.levels)):
-            pyramid.downsample(level)
-            yield 1.0
+        pyramid = LabelPyramid(folder, found.shape, found.pixel, extra, found.place)
+        pyramid.describe(*label_properties(found))
+        yield from pyramid.fill(found.paint)
 
 
 def _write_slide_polygons(path: Path, found: SlideNuclei) -> tuple[()]:
-    import numpy as np
+    from napari_nucleigan.labels.geojson import write_geojson_parts
+    from napari_nucleigan.segmentation.stores.nuclei import plain
 
-    from napari_nucleigan.labels.geojson import GeoJSONPart, write_geojson_parts
-    from napari_nucleigan.segmentation.instances import stamp
-
-    def parts() -> Iterator[GeoJSONPart]:
-        for number in found.assembly.tiles():
-            record, kept, place, masks = found.assembly.nuclei(number)
-            if not masks:
-                continue
-            top, bottom, left, right = found.assembly.extents[number].tolist()
-            labels = np.zeros((bottom - top, right - left), np.int64)
-            for value, (row, column, mask) in zip(found.numbers[place].tolist(), masks, strict=True):
-                stamp(labels, row - top, column - left, mask, value)
-            yield GeoJSONPart(labels, found.columns(record, kept, place), (top, left))
-
-    write_geojson_parts(path, parts(), found.view.slide.shape, found.mpp, found.view.factors)
+    parts = (part._replace(features=plain(part.features)) for part in found.parts())
+    write_geojson_parts(path, parts, found.view.slide.shape, found.mpp, found.view.factors, found.classes())
     return ()
 
 
@@ -242,6 +261,42 @@ def _write_slide_labels(path: Path, found: SlideNuclei) -> tuple[()]:
             **density_tags(mpp_of(*found.pixel)),
         )
     return ()
+
+
+def _write_parquet(path: Path, found: Nuclei) -> Iterator[float]:
+    from napari_nucleigan.segmentation.stores.parquet import write_parquet
+
+    return write_parquet(path, found)
+
+
+def _write_h5ad(path: Path, found: Nuclei) -> Iterator[float]:
+    from napari_nucleigan.segmentation.stores.annotated import write_h5ad
+
+    return write_h5ad(path, found)
+
+
+def _write_spatialdata(path: Path, found: Nuclei) -> Iterator[float]:
+    from napari_nucleigan.segmentation.stores.spatial import write_spatialdata
+
+    return write_spatialdata(path, found)
+
+
+def _is_own_spatialdata(path: Path) -> bool:
+    from napari_nucleigan.segmentation.stores.spatial import is_own_spatialdata
+
+    return is_own_spatialdata(path)
+
+
+def _of_image(write: Callable[[Path, Nuclei], Iterable[float]]) -> Callable[[Path, Segmentation], None]:
+    """Write the nuclei of an image as those of a slide are written, at one go."""
+
+    def write_whole(path: Path, found: Segmentation) -> None:
+        from napari_nucleigan.segmentation.stores.nuclei import ImageNuclei
+
+        for _ in write(path, ImageNuclei(found)):
+            pass
+
+    return write_whole
 
 
 def is_own_pyramid(path: Path) -> bool:
@@ -283,8 +338,8 @@ FORMATS = (
     Format(
         ".csv",
         "a row of measurements for each nucleus",
+        _of_image(_write_table),
         _write_table,
-        _write_slide_table,
         usual=3,
         is_ours=_is_own_table,
         title="Table",
@@ -300,6 +355,32 @@ FORMATS = (
         tooltip="Of whole slides: labels that are read where they are looked at (.ome.zarr).",
         also=".zarr",
         is_ours=is_own_pyramid,
+    ),
+    Format(
+        ".parquet",
+        "the same table in columns, for data frames",
+        _of_image(_write_parquet),
+        _write_parquet,
+        extra="parquet",
+        modules=("pyarrow",),
+    ),
+    Format(
+        ".h5ad",
+        "AnnData, for scanpy and squidpy",
+        _of_image(_write_h5ad),
+        _write_h5ad,
+        extra="spatial",
+        modules=("h5py",),
+    ),
+    Format(
+        ".spatialdata.zarr",
+        "SpatialData: image, labels, outlines and table in one coordinate system",
+        _of_image(_write_spatialdata),
+        _write_spatialdata,
+        also=".spatialdata",
+        is_ours=_is_own_spatialdata,
+        extra="spatial",
+        modules=("pyarrow", "shapely"),
     ),
     Format(".geojson.gz", "compressed polygons", None, _write_slide_polygons, usual=2),
     Format(".density.tif", "nuclei per square millimetre", None, _write_density, usual=4, also=".density"),

@@ -106,8 +106,11 @@ class Instances:
                 corners, shapes = arrays["corners"], arrays["shapes"]
                 sizes = shapes.prod(axis=1, dtype=np.int64)
                 flat = np.unpackbits(arrays["bits"], count=int(sizes.sum())).astype(bool)
-                parts = np.split(flat, np.cumsum(sizes)[:-1]) if len(sizes) else []
-                masks = tuple(part.reshape(shape) for part, shape in zip(parts, shapes.tolist(), strict=True))
+                ends = np.cumsum(sizes).tolist()
+                masks = tuple(
+                    flat[start:end].reshape(shape)
+                    for start, end, shape in zip([0, *ends], ends, shapes.tolist(), strict=False)
+                )
                 if any(len(values) != len(masks) for values in (corners, *features.values())):
                     raise ValueError("its parts are of different lengths")
                 return cls(corners, masks, features)

@@ -13,7 +13,8 @@ from napari_nucleigan.base.errors import OutputError
 from napari_nucleigan.base.pixels import mpp_of, sides
 from napari_nucleigan.masks.encoding import decode, encode
 from napari_nucleigan.segmentation.instances import Instances, Mosaic, owned
-from napari_nucleigan.segmentation.slides.assembly import Assembly, SlideNuclei, TileStore
+from napari_nucleigan.segmentation.slides.assembly import Assembly, TileStore
+from napari_nucleigan.segmentation.slides.nuclei import SlideNuclei
 from napari_nucleigan.segmentation.slides.worker import ModelView
 from napari_nucleigan.tiling import Box, Tile, plan_tiles
 from oracle import scatter

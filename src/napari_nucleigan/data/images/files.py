@@ -27,7 +27,7 @@ from napari_nucleigan.data.images.tiff import check_size, displayed, read_header
 from napari_nucleigan.labels.regions import check_labels, looks_like_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from napari_nucleigan.data.images.headers import PixelSize
 
@@ -262,19 +262,27 @@ def write_labels(path: str | Path, labels: npt.NDArray[Any], mpp: float | None =
     write_tiff(path, values.astype(np.uint16 if small else np.int32), mpp)
 
 
-def write_tiff(path: str | Path, values: npt.NDArray[Any], mpp: float | None, photometric: str = "minisblack") -> None:
+def write_tiff(
+    path: str | Path,
+    values: npt.NDArray[Any],
+    mpp: float | None,
+    photometric: str = "minisblack",
+    channels: Sequence[str] = (),
+) -> None:
     """Write an array as TIFF (zlib), whole or not at all.
 
     Parameters
     ----------
     path : str or Path
         A name that ends in ``.tif`` or ``.tiff``.
-    values : ndarray, shape (H, W) or (H, W, 3)
+    values : ndarray, shape (H, W) or (H, W, 3), or (C, H, W) where channels are named
         As they are to be stored.
     mpp : float or None
         Microns that a pixel is long, which the file will say.
     photometric : {"minisblack", "rgb"}
         What they are.
+    channels : sequence of str
+        Names of the channels, which the file then says as OME-TIFF does.
 
     Raises
     ------
@@ -289,9 +297,16 @@ def write_tiff(path: str | Path, values: npt.NDArray[Any], mpp: float | None, ph
             compression="zlib",
             predictor=True,
             software=SOFTWARE,
-            metadata=None,
+            ome=True if channels else None,
+            metadata=_ome(channels, mpp) if channels else None,
             **density_tags(mpp),
         )
+
+
+def _ome(channels: Sequence[str], mpp: float | None) -> dict[str, Any]:
+    height, width = sides(mpp) if mpp else (None, None)
+    size = {"PhysicalSizeX": width, "PhysicalSizeXUnit": "µm", "PhysicalSizeY": height, "PhysicalSizeYUnit": "µm"}
+    return {"axes": "CYX", "Channel": {"Name": list(channels)}, **(size if mpp else {})}
 
 
 def density_tags(mpp: float | None) -> dict[str, Any]:

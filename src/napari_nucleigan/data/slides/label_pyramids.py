@@ -26,7 +26,7 @@ from napari_nucleigan.data.slides.zarr import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import dask.array as da
     from numpy.typing import NDArray
@@ -248,6 +248,36 @@ class LabelPyramid:
         for top in range(0, height, side):
             for left in range(0, width, side):
                 yield top, min(top + side, height), left, min(left + side, width)
+
+    def describe(self, colours: Sequence[Mapping[str, Any]], properties: Sequence[Mapping[str, Any]]) -> None:
+        """Say what the labels are.
+
+        Parameters
+        ----------
+        colours, properties : sequence of mapping
+            As OME-NGFF has them in ``image-label``; an entry for each label.
+        """
+        group = zarr.open_group(self.folder, mode="r+")
+        ome = dict(group.attrs["ome"])
+        known = {"colors": list(colours), "properties": list(properties)}
+        ome["image-label"] = {**ome["image-label"], **{name: entries for name, entries in known.items() if entries}}
+        group.attrs["ome"] = ome
+
+    def fill(self, paint: Callable[[int, int, int, int], NDArray[np.uint32]]) -> Iterator[float]:
+        """Write all levels; yields which share is written.
+
+        Parameters
+        ----------
+        paint : callable
+            Draws a part of the labels: first row, last row + 1, first and last column + 1.
+        """
+        for count, (top, bottom, left, right) in enumerate(self.chunks):
+            self.write(top, left, paint(top, bottom, left, right))
+            if count % 16 == 0:
+                yield count / len(self.chunks)
+        for level in range(1, len(self.levels)):
+            self.downsample(level)
+            yield 1.0
 
     def write(self, top: int, left: int, labels: NDArray[np.uint32]) -> None:
         """Write a part of the first level, all that a file holds or several; one without nuclei takes no space.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,11 +11,8 @@ import numpy as np
 from napari_nucleigan.base.errors import OutputError
 from napari_nucleigan.base.events import Painted
 from napari_nucleigan.base.files import make_folder, write_bytes
-from napari_nucleigan.base.pixels import sides
 from napari_nucleigan.base.reading import reading
 from napari_nucleigan.segmentation.instances import Instances, Mosaic, stamp
-from napari_nucleigan.segmentation.slides.neighbours import SlideTable
-from napari_nucleigan.tiling import Box
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -24,13 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_nucleigan.classification import Classifier
     from napari_nucleigan.data.slides.label_pyramids import LabelPyramid
-    from napari_nucleigan.segmentation.slides.worker import ModelView
-    from napari_nucleigan.tiling import Tile
-
-DENSITY_PIXEL = 64.0
-"""Microns that a pixel of the map of density is long."""
+    from napari_nucleigan.tiling import Box, Tile
 
 Mask = tuple[int, int, "NDArray[np.bool_]"]
 """First row, first column and pixels of a nucleus."""
@@ -180,8 +171,8 @@ class Assembly:
         record = self._recall(number)
         if record.features.keys() != self.columns.keys():
             # An earlier run, or a model whose card did not tell as much, has looked at it.
-            unknown = np.full(len(record), np.nan)
-            record = replace(record, features={name: record.features.get(name, unknown) for name in self.columns})
+            unknown = {name: np.full((len(record), *column.shape[1:]), np.nan) for name, column in self.columns.items()}
+            record = replace(record, features={name: record.features.get(name, unknown[name]) for name in unknown})
         kept = np.flatnonzero(self._kept[number])
         start = self._starts[number]
         found: list[Mask] = []
@@ -209,10 +200,15 @@ class Assembly:
         ndarray of uint32, shape (H, W)
         """
         canvas = np.zeros(box.shape, np.uint32)
-        near = _meeting(self.extents, np.array([box.top, box.bottom, box.left, box.right]))
+        bounds = np.array([box.top, box.bottom, box.left, box.right])
+        near = _meeting(self.extents, bounds)
         for number in np.flatnonzero(near).tolist():
-            _, _, place, masks = self.nuclei(number)
-            for value, (row, column, mask) in zip(numbers[place].tolist(), masks, strict=True):
+            record, kept = self._recall(number), np.flatnonzero(self._kept[number])
+            inside = np.flatnonzero(_meeting(record.boxes[kept], bounds))
+            values = numbers[self._starts[number] + inside].tolist()
+            for value, index in zip(values, kept[inside].tolist(), strict=True):
+                row, column = record.corners[index].tolist()
+                mask = self._trimmed.get((number, index), record.masks[index])
                 stamp(canvas, row - box.top, column - box.left, mask, value)
         return canvas
 
@@ -247,100 +243,6 @@ class Assembly:
         self._recent[number] = record
         while len(self._recent) > self._room:
             self._recent.popitem(last=False)
-
-
-@dataclass(eq=False)
-class SlideNuclei:
-    """The nuclei of a slide, ready to be written.
-
-    Attributes
-    ----------
-    view : ModelView
-        The slide.
-    assembly : Assembly
-        Which nuclei count.
-    mpp : float
-        Microns per pixel of the slide.
-    provenance : dict
-        Ready for JSON.
-    classifier : Classifier, optional
-        What gives nuclei their class.
-    """
-
-    view: ModelView
-    assembly: Assembly
-    mpp: float
-    provenance: dict[str, Any]
-    classifier: Classifier | None = None
-
-    @cached_property
-    def _table(self) -> SlideTable:
-        return SlideTable(self._centres, self.view.slide.shape, self.mpp, self.classifier)
-
-    def _centres(self) -> NDArray[np.float64]:
-        centres = np.empty((self.assembly.count, 2))
-        for number in self.assembly.tiles():
-            record, kept, place, _ = self.assembly.nuclei(number)
-            if len(kept):
-                centres[place] = np.stack([record.features[f"centroid_{axis}_px"][kept] for axis in "yx"], axis=1)
-        return centres
-
-    def columns(self, record: Instances, kept: NDArray[np.intp], place: slice) -> dict[str, NDArray[Any]]:
-        """Return all measurements of the nuclei of a tile that count, as `Assembly.nuclei` tells them."""
-        table = {name: values[kept] for name, values in record.features.items()}
-        return {"label": self.numbers[place], **self._table.completed(table, place)}
-
-    @property
-    def nothing(self) -> dict[str, NDArray[Any]]:
-        """All measurements of no nucleus: the columns of the tables."""
-        return self._table.completed(self.assembly.columns, slice(0))
-
-    @cached_property
-    def numbers(self) -> NDArray[np.uint32]:
-        """Label of each nucleus, shape (n,)."""
-        return self.assembly.numbers()
-
-    @property
-    def pixel(self) -> tuple[float, float]:
-        """Microns that a pixel at the model's scale is high and wide."""
-        height, width = sides(self.mpp)
-        return height * self.view.factors[0], width * self.view.factors[1]
-
-    @property
-    def place(self) -> tuple[float, float]:
-        """Microns from the middle of the slide's first pixel to that of the first at the model's scale."""
-        height, width = ((inner - outer) / 2 for inner, outer in zip(self.pixel, sides(self.mpp), strict=True))
-        return height, width
-
-    def paint(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.uint32]:
-        """Draw a part of the labels, in pixels at the model's scale."""
-        return self.assembly.paint(Box(top, bottom, left, right), self.numbers)
-
-    def tables(self) -> Iterator[dict[str, NDArray[Any]]]:
-        """Return the measurements of the nuclei, tile by tile."""
-        for number in self.assembly.tiles():
-            record, kept, place, _ = self.assembly.nuclei(number)
-            if record.features:
-                yield self.columns(record, kept, place)
-
-    def density(self) -> NDArray[np.float32]:
-        """Count nuclei per square millimetre in squares of `DENSITY_PIXEL` microns."""
-        height, width = (length * side for length, side in zip(self.view.slide.shape, sides(self.mpp), strict=True))
-        shape = int(np.ceil(height / DENSITY_PIXEL)), int(np.ceil(width / DENSITY_PIXEL))
-        count = np.zeros(shape, np.float32)
-        for table in self.tables():
-            rows, columns = (
-                (table[f"centroid_{axis}_um"] / DENSITY_PIXEL).astype(np.intp).clip(0, length - 1)
-                for axis, length in zip("yx", shape, strict=True)
-            )
-            np.add.at(count, (rows, columns), 1)
-        # Squares at the lower and right border are smaller.
-        lengths = [
-            np.minimum(DENSITY_PIXEL, length - DENSITY_PIXEL * np.arange(inner))
-            for length, inner in zip((height, width), shape, strict=True)
-        ]
-        found: NDArray[np.float32] = (count / (np.outer(*lengths) / 1e6)).astype(np.float32)
-        return found
 
 
 def _gone(number: int) -> OutputError:

@@ -19,13 +19,14 @@ from napari_nucleigan.base.pixels import sides
 from napari_nucleigan.base.version import __version__
 from napari_nucleigan.models import load_model
 from napari_nucleigan.segmentation.file_plan import plan_outputs
-from napari_nucleigan.segmentation.formats import refuse_foreign_results, write_slide_results
+from napari_nucleigan.segmentation.formats import check_results, write_slide_results
 from napari_nucleigan.segmentation.scale import pixel_size
 from napari_nucleigan.segmentation.segmenter import Segmenter
 from napari_nucleigan.segmentation.settings import SegmentSettings, without_idle
 from napari_nucleigan.segmentation.slides import executors
-from napari_nucleigan.segmentation.slides.assembly import GrowingSlide, SlideNuclei, TileStore
+from napari_nucleigan.segmentation.slides.assembly import GrowingSlide, TileStore
 from napari_nucleigan.segmentation.slides.executors import TICK, TRIES, segmented
+from napari_nucleigan.segmentation.slides.nuclei import SlideNuclei
 from napari_nucleigan.segmentation.slides.results import LostTile, SlideResult
 from napari_nucleigan.segmentation.slides.tissue import find_tissue, tissue_samples
 from napari_nucleigan.segmentation.slides.worker import SlideRequest, TileWorker
@@ -137,7 +138,7 @@ def plan_outputs_of(slide: Slide, out: str | Path, formats: Sequence[str]) -> tu
     for path in paths:
         if slide.path.exists() and path.exists() and path.samefile(slide.path):
             raise OutputError(f"{path} is the slide itself; choose another folder or name.")
-    refuse_foreign_results(paths)
+    check_results(paths)
     return paths
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from qtpy.QtCore import QTimer
 
 from napari_nucleigan.base.events import Painted
-from napari_nucleigan.segmentation.slides.assembly import DENSITY_PIXEL
+from napari_nucleigan.segmentation.slides.nuclei import DENSITY_PIXEL
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import (
     CONTOUR,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_nucleigan.labels.outlines import Ints
+    from napari_nucleigan.labels.tracing import Ints
 
     Rings = Sequence[npt.ArrayLike]
     """Corners (x, y) of an outer ring and of its holes, in pixel edges: the first pixel's centre is (0.5, 0.5)."""

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
     from napari_nucleigan.data.datasets.formats import Pairs
     from napari_nucleigan.labels.geojson import Rings
-    from napari_nucleigan.labels.outlines import Ints, Polygon
+    from napari_nucleigan.labels.outlines import Polygon
+    from napari_nucleigan.labels.tracing import Ints
 
 _ELEMENT = 500.0  # bytes of memory that an element of XML takes, with three attributes
 _BITS = 60  # of a number in COCO's compressed text

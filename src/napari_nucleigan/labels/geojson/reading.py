@@ -1,30 +1,22 @@
-"""Label images as GeoJSON that QuPath opens, and back.
-
-Coordinates are pixels, x to the right and y downwards, with (0, 0) at the corner of the first
-pixel, as QuPath has them; GeoJSON's own longitudes and latitudes do not apply.
-"""
+"""GeoJSON of areas and points, as QuPath exports them, and of areas as labels."""
 
 from __future__ import annotations
 
-import gzip
-import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_nucleigan.base.errors import LabelsError
-from napari_nucleigan.base.files import atomic_write, write_text
 from napari_nucleigan.base.reading import FileFault, check_memory, read_json, reading
 from napari_nucleigan.base.text import printable
-from napari_nucleigan.labels.outlines import Polygon, draw, outlines
-from napari_nucleigan.labels.regions import check_labels
+from napari_nucleigan.labels.outlines import draw
 
 Rings = list[npt.NDArray[np.float64]]
 """Corners (x, y) of an outer ring and of its holes."""
@@ -38,164 +30,6 @@ _GEOMETRIES = {
 """GeoJSON's geometries; what those are called that have no area."""
 
 _FAR = 1e10  # pixels
-
-CLASSIFICATION = {"name": "Nucleus", "color": [80, 40, 160]}
-"""Class of the nuclei in QuPath, with its colour in red, green and blue."""
-
-
-def labels_to_geojson(
-    labels: npt.NDArray[Any],
-    features: Mapping[str, npt.NDArray[Any]] | None = None,
-    mpp: float | None = None,
-) -> dict[str, Any]:
-    """Describe every nucleus as a polygon along the edges of its pixels.
-
-    Filling the polygons gives back the same labels exactly. Outer rings run counterclockwise and
-    holes clockwise in (x, y), as RFC 7946 asks. A nucleus in several parts is a MultiPolygon.
-
-    Parameters
-    ----------
-    labels : ndarray of integers, shape (H, W)
-        0 is background.
-    features : mapping of str to ndarray of shape (n,), optional
-        Table with a column ``label``, as `napari_nucleigan.labels.features.measure` makes it; its other
-        columns become QuPath measurements.
-    mpp : float, optional
-        Microns per pixel, kept beside the size of the image under ``"nucleigan"``.
-
-    Returns
-    -------
-    dict
-        A GeoJSON FeatureCollection. Each feature is a QuPath detection named by its label.
-
-    Raises
-    ------
-    LabelsError
-        If the array is no label image.
-    """
-    labels = check_labels(labels)
-    return {
-        "type": "FeatureCollection",
-        "nucleigan": {"height": labels.shape[0], "width": labels.shape[1], "mpp": mpp},
-        "features": list(_described(labels, features or {})),
-    }
-
-
-def _described(
-    labels: npt.NDArray[Any],
-    features: Mapping[str, npt.NDArray[Any]],
-    origin: tuple[int, int] = (0, 0),
-    factors: tuple[float, float] = (1.0, 1.0),
-) -> Iterator[dict[str, Any]]:
-    """Describe the nuclei of a part whose first pixel is at `origin`; a pixel of it is `factors` long in the file."""
-    measurements = _measurements(features)
-    for label, polygons in outlines(labels).items():
-        placed = polygons if origin == (0, 0) and factors == (1.0, 1.0) else _placed(polygons, origin, factors)
-        yield {
-            "type": "Feature",
-            "geometry": _geometry(placed),
-            "properties": {
-                "objectType": "detection",
-                "name": str(label),
-                "classification": CLASSIFICATION,
-                "measurements": measurements.get(label, {}),
-            },
-        }
-
-
-def _placed(polygons: list[Polygon], origin: tuple[int, int], factors: tuple[float, float]) -> list[Polygon]:
-    whole = factors == (1.0, 1.0)
-
-    def place(ring: list[list[int]]) -> list[list[Any]]:
-        corners = (np.array(ring) + origin[::-1]) * (1 if whole else factors[::-1])
-        return (corners if whole else corners.round(2)).tolist()  # type: ignore[no-any-return]
-
-    return [[place(ring) for ring in polygon] for polygon in polygons]
-
-
-def write_geojson(
-    path: str | Path,
-    labels: npt.NDArray[Any],
-    features: Mapping[str, npt.NDArray[Any]] | None = None,
-    mpp: float | None = None,
-) -> None:
-    """Write `labels_to_geojson` to a file, whole or not at all.
-
-    Raises
-    ------
-    LabelsError
-        If the array is no label image.
-    OutputError
-        If the file cannot be written.
-    """
-    collection = labels_to_geojson(labels, features, mpp)
-    write_text(path, _compact(collection) + "\n")
-
-
-class GeoJSONPart(NamedTuple):
-    """The nuclei of a part of an image.
-
-    Attributes
-    ----------
-    labels : ndarray of integers, shape (h, w)
-        0 is background.
-    features : mapping of str to ndarray, shape (n,)
-        As for `labels_to_geojson`.
-    origin : (int, int)
-        Row and column of its first pixel, in such pixels.
-    """
-
-    labels: npt.NDArray[Any]
-    features: Mapping[str, npt.NDArray[Any]]
-    origin: tuple[int, int]
-
-
-def write_geojson_parts(
-    path: str | Path,
-    parts: Iterable[GeoJSONPart],
-    shape: tuple[int, int],
-    mpp: float | None = None,
-    factors: tuple[float, float] = (1.0, 1.0),
-) -> None:
-    """Write the nuclei of an image part by part, of which only one is held at a time; whole or not at all.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file; it is compressed if its name ends in ``.gz``.
-    parts : iterable of GeoJSONPart
-        Each nucleus in one of them.
-    shape : (int, int)
-        Height and width of the image in pixels.
-    mpp : float, optional
-        Microns per pixel of the image.
-    factors : (float, float)
-        Pixels of the image that a pixel of the parts is high and wide.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written.
-    """
-    head = {"height": shape[0], "width": shape[1], "mpp": mpp}
-    with atomic_write(path) as temporary, _text_file(temporary) as handle:
-        handle.write('{"type":"FeatureCollection","nucleigan":' + _compact(head) + ',"features":[')
-        comma = ""
-        for part in parts:
-            for feature in _described(part.labels, part.features, part.origin, factors):
-                handle.write(comma + "\n" + _compact(feature))
-                comma = ","
-        handle.write("\n]}\n")
-
-
-def _text_file(path: Path) -> TextIO:
-    if path.suffix == ".gz":
-        return cast("TextIO", gzip.open(path, "wt", compresslevel=4, encoding="utf-8"))
-    return path.open("w", encoding="utf-8")
-
-
-def _compact(value: object) -> str:
-    return json.dumps(value, allow_nan=False, separators=(",", ":"))
 
 
 def read_geojson(path: str | Path, shape: tuple[int, int] | None = None) -> npt.NDArray[np.int32]:
@@ -219,6 +53,8 @@ class Annotations:
     labels : list of int
         The number of each: the features' names where all of them are different positive integers, else 1, 2, 3... in
         the order of the file.
+    classes : list of str
+        The class of each, as QuPath's ``classification`` names it; empty where it has none.
     shape : (int, int) or None
         Height and width of the image, where the file says them.
     mpp : float or None
@@ -230,6 +66,7 @@ class Annotations:
     path: Path
     nuclei: list[list[Rings]]
     labels: list[int]
+    classes: list[str]
     shape: tuple[int, int] | None = None
     mpp: float | None = None
     notes: tuple[str, ...] = ()
@@ -287,12 +124,15 @@ def read_annotations(path: str | Path) -> Annotations:
         content = read_json(path)
         left: Counter[str] = Counter()
         named: list[object] = []
+        classes: list[str] = []
         nuclei: list[list[Rings]] = []
         for feature in _features(content):
             polygons = list(_polygons(feature.get("nucleusGeometry") or feature.get("geometry"), left))
             if polygons:
                 nuclei.append(polygons)
-                named.append((feature.get("properties") or {}).get("name", ""))
+                properties = feature.get("properties") or {}
+                named.append(properties.get("name", ""))
+                classes.append(_class(properties))
         said = ", ".join(f"{what} ({count})" for what, count in left.items())
         if left and not nuclei:
             raise FileFault(f"it holds no polygons, but {said}")
@@ -304,7 +144,59 @@ def read_annotations(path: str | Path) -> Annotations:
         if not 0 <= mpp < math.inf:
             raise FileFault(f"it says that a pixel is {mpp} microns long")
     notes = (f"What is no area was left out of {printable(path.name)}: {said}.",) if left else ()
-    return Annotations(path, nuclei, _labels(named), shape, mpp or None, notes)
+    return Annotations(path, nuclei, _labels(named), classes, shape, mpp or None, notes)
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """The points that a GeoJSON file holds.
+
+    Attributes
+    ----------
+    places : ndarray of float64, shape (n, 2)
+        Each point, (x, y) in pixels with (0, 0) at the corner of the first pixel.
+    classes : list of str
+        The class of each; empty where it has none.
+    """
+
+    places: npt.NDArray[np.float64]
+    classes: list[str]
+
+
+def read_points(path: str | Path) -> Points:
+    """Read the points of a GeoJSON file, as QuPath's points tool makes them; what is no point is passed over.
+
+    Parameters
+    ----------
+    path : str or Path
+        As for `read_annotations`.
+
+    Returns
+    -------
+    Points
+
+    Raises
+    ------
+    LabelsError
+        If the file is missing or damaged, or holds no point.
+    """
+    path = Path(path)
+    with reading(path, LabelsError, "GeoJSON of points"):
+        places: list[list[float]] = []
+        classes: list[str] = []
+        for feature in _features(read_json(path)):
+            geometry = feature.get("geometry") or {}
+            if geometry.get("type") not in ("Point", "MultiPoint"):
+                continue
+            found = geometry["coordinates"] if geometry["type"] == "MultiPoint" else [geometry["coordinates"]]
+            places += [[float(point[0]), float(point[1])] for point in found]
+            classes += [_class(feature.get("properties") or {})] * len(found)
+        if not places:
+            raise FileFault("it holds no points")
+        array = np.array(places, dtype=np.float64)
+        if not (np.abs(array) < _FAR).all():
+            raise FileFault("a point is not finite or absurdly far away")
+    return Points(array, classes)
 
 
 def read_mpp(path: str | Path) -> float | None:
@@ -315,20 +207,15 @@ def read_mpp(path: str | Path) -> float | None:
         return None
 
 
-def _geometry(polygons: list[Polygon]) -> dict[str, Any]:
-    coordinates = [[[*ring, ring[0]] for ring in polygon] for polygon in polygons]
-    if len(coordinates) == 1:
-        return {"type": "Polygon", "coordinates": coordinates[0]}
-    return {"type": "MultiPolygon", "coordinates": coordinates}
-
-
-def _measurements(features: Mapping[str, npt.NDArray[Any]]) -> dict[int, dict[str, float]]:
-    """Rows of a table by label; numbers that JSON cannot hold are left out."""
-    columns = {name: np.asarray(v).tolist() for name, v in features.items() if name != "label"}
-    return {
-        int(label): {name: values[row] for name, values in columns.items() if math.isfinite(values[row])}
-        for row, label in enumerate(features.get("label", ()))
-    }
+def _class(properties: dict[str, Any]) -> str:
+    """Return the class of a feature as QuPath writes it; derived ones, which have several names, as it shows them."""
+    given = properties.get("classification")
+    if isinstance(given, str):
+        return given
+    if not isinstance(given, dict):
+        return ""
+    names = given["names"] if given.get("name") is None and given.get("names") else [given.get("name") or ""]
+    return ": ".join(map(str, names))
 
 
 def _features(content: Any) -> list[dict[str, Any]]:

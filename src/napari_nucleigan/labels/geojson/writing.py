@@ -1,0 +1,209 @@
+"""Label images as GeoJSON that QuPath opens."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_nucleigan.base.files import atomic_write, write_text
+from napari_nucleigan.labels.classes import CLASS, Colour, class_colours
+from napari_nucleigan.labels.outlines import Polygon, outlines
+from napari_nucleigan.labels.regions import check_labels
+
+CLASSIFICATION = {"name": "Nucleus", "color": [80, 40, 160]}
+"""Class of the nuclei in QuPath, with its colour in red, green and blue."""
+
+
+def labels_to_geojson(
+    labels: npt.NDArray[Any],
+    features: Mapping[str, npt.NDArray[Any]] | None = None,
+    mpp: float | None = None,
+    colours: Mapping[str, Colour] | None = None,
+) -> dict[str, Any]:
+    """Describe every nucleus as a polygon along the edges of its pixels.
+
+    Filling the polygons gives back the same labels exactly. Outer rings run counterclockwise and
+    holes clockwise in (x, y), as RFC 7946 asks. A nucleus in several parts is a MultiPolygon.
+
+    Parameters
+    ----------
+    labels : ndarray of integers, shape (H, W)
+        0 is background.
+    features : mapping of str to ndarray of shape (n,), optional
+        Table with a column ``label``, as `napari_nucleigan.labels.features.measure` makes it; its other columns of
+        numbers become QuPath measurements, and ``class`` its classification.
+    mpp : float, optional
+        Microns per pixel, kept beside the size of the image under ``"nucleigan"``.
+    colours : mapping of str to (int, int, int), optional
+        Colours of the classes; by default those of `napari_nucleigan.labels.classes.class_colours`.
+
+    Returns
+    -------
+    dict
+        A GeoJSON FeatureCollection. Each feature is a QuPath detection named by its label.
+
+    Raises
+    ------
+    LabelsError
+        If the array is no label image.
+    """
+    labels, features = check_labels(labels), features or {}
+    return {
+        "type": "FeatureCollection",
+        "nucleigan": {"height": labels.shape[0], "width": labels.shape[1], "mpp": mpp},
+        "features": list(_described(labels, features, class_colours([features]) if colours is None else colours)),
+    }
+
+
+def _described(
+    labels: npt.NDArray[Any],
+    features: Mapping[str, npt.NDArray[Any]],
+    colours: Mapping[str, Colour],
+    origin: tuple[int, int] = (0, 0),
+    factors: tuple[float, float] = (1.0, 1.0),
+) -> Iterator[dict[str, Any]]:
+    """Describe the nuclei of a part whose first pixel is at `origin`; a pixel of it is `factors` long in the file."""
+    measurements = _measurements(features)
+    classes = dict(zip(np.asarray(features.get("label", ())).tolist(), _classes(features, colours), strict=False))
+    for label, polygons in outlines(labels).items():
+        placed = polygons if origin == (0, 0) and factors == (1.0, 1.0) else _placed(polygons, origin, factors)
+        yield {
+            "type": "Feature",
+            "geometry": _geometry(placed),
+            "properties": {
+                "objectType": "detection",
+                "name": str(label),
+                "classification": classes.get(label, CLASSIFICATION),
+                "measurements": measurements.get(label, {}),
+            },
+        }
+
+
+def _placed(polygons: list[Polygon], origin: tuple[int, int], factors: tuple[float, float]) -> list[Polygon]:
+    whole = factors == (1.0, 1.0)
+
+    def place(ring: list[list[int]]) -> list[list[Any]]:
+        corners = (np.array(ring) + origin[::-1]) * (1 if whole else factors[::-1])
+        return (corners if whole else corners.round(2)).tolist()  # type: ignore[no-any-return]
+
+    return [[place(ring) for ring in polygon] for polygon in polygons]
+
+
+def write_geojson(
+    path: str | Path,
+    labels: npt.NDArray[Any],
+    features: Mapping[str, npt.NDArray[Any]] | None = None,
+    mpp: float | None = None,
+    colours: Mapping[str, Colour] | None = None,
+) -> None:
+    """Write `labels_to_geojson` to a file, whole or not at all.
+
+    Raises
+    ------
+    LabelsError
+        If the array is no label image.
+    OutputError
+        If the file cannot be written.
+    """
+    collection = labels_to_geojson(labels, features, mpp, colours)
+    write_text(path, _compact(collection) + "\n")
+
+
+class GeoJSONPart(NamedTuple):
+    """The nuclei of a part of an image.
+
+    Attributes
+    ----------
+    labels : ndarray of integers, shape (h, w)
+        0 is background.
+    features : mapping of str to ndarray, shape (n,)
+        As for `labels_to_geojson`.
+    origin : (int, int)
+        Row and column of its first pixel, in such pixels.
+    """
+
+    labels: npt.NDArray[Any]
+    features: Mapping[str, npt.NDArray[Any]]
+    origin: tuple[int, int]
+
+
+def write_geojson_parts(
+    path: str | Path,
+    parts: Iterable[GeoJSONPart],
+    shape: tuple[int, int],
+    mpp: float | None = None,
+    factors: tuple[float, float] = (1.0, 1.0),
+    colours: Mapping[str, Colour] | None = None,
+) -> None:
+    """Write the nuclei of an image part by part, of which only one is held at a time; whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; it is compressed if its name ends in ``.gz``.
+    parts : iterable of GeoJSONPart
+        Each nucleus in one of them.
+    shape : (int, int)
+        Height and width of the image in pixels.
+    mpp : float, optional
+        Microns per pixel of the image.
+    factors : (float, float)
+        Pixels of the image that a pixel of the parts is high and wide.
+    colours : mapping of str to (int, int, int), optional
+        Colours of the classes.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    head = {"height": shape[0], "width": shape[1], "mpp": mpp}
+    with atomic_write(path) as temporary, _text_file(temporary) as handle:
+        handle.write('{"type":"FeatureCollection","nucleigan":' + _compact(head) + ',"features":[')
+        comma = ""
+        for part in parts:
+            for feature in _described(part.labels, part.features, colours or {}, part.origin, factors):
+                handle.write(comma + "\n" + _compact(feature))
+                comma = ","
+        handle.write("\n]}\n")
+
+
+def _text_file(path: Path) -> TextIO:
+    if path.suffix == ".gz":
+        return cast("TextIO", gzip.open(path, "wt", compresslevel=4, encoding="utf-8"))
+    return path.open("w", encoding="utf-8")
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+
+
+def _geometry(polygons: list[Polygon]) -> dict[str, Any]:
+    coordinates = [[[*ring, ring[0]] for ring in polygon] for polygon in polygons]
+    if len(coordinates) == 1:
+        return {"type": "Polygon", "coordinates": coordinates[0]}
+    return {"type": "MultiPolygon", "coordinates": coordinates}
+
+
+def _measurements(features: Mapping[str, npt.NDArray[Any]]) -> dict[int, dict[str, float]]:
+    """Rows of a table by label; numbers that JSON cannot hold are left out."""
+    arrays = {name: np.asarray(values) for name, values in features.items() if name != "label"}
+    columns = {name: values.tolist() for name, values in arrays.items() if values.dtype.kind in "iufb"}
+    return {
+        int(label): {name: values[row] for name, values in columns.items() if math.isfinite(values[row])}
+        for row, label in enumerate(features.get("label", ()))
+    }
+
+
+def _classes(features: Mapping[str, npt.NDArray[Any]], colours: Mapping[str, Colour]) -> list[dict[str, Any]]:
+    """Classify the rows of a table as QuPath does."""
+    known = {name: {"name": name, "color": list(colour)} for name, colour in colours.items()}
+    names = np.asarray(features.get(CLASS, ()), dtype=str).tolist()
+    return [known.get(name) or ({"name": name} if name else CLASSIFICATION) for name in names]

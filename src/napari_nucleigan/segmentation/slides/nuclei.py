@@ -1,0 +1,192 @@
+"""The nuclei of a slide, ready to be written: their tables, outlines and labels, tile by tile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_nucleigan.base.pixels import sides
+from napari_nucleigan.labels.classes import CLASS, Colour, class_colours
+from napari_nucleigan.labels.features import measure
+from napari_nucleigan.labels.geojson import GeoJSONPart
+from napari_nucleigan.segmentation.embedding import EMBEDDING
+from napari_nucleigan.segmentation.instances import stamp
+from napari_nucleigan.segmentation.slides.neighbours import SlideTable
+from napari_nucleigan.tiling import Box
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_nucleigan.classification import Classifier
+    from napari_nucleigan.segmentation.instances import Instances
+    from napari_nucleigan.segmentation.slides.assembly import Assembly
+    from napari_nucleigan.segmentation.slides.worker import ModelView
+
+DENSITY_PIXEL = 64.0
+"""Microns that a pixel of the map of density is long."""
+
+_BAND = 256  # rows of a picture that are read at a time
+
+
+@dataclass(eq=False)
+class SlideNuclei:
+    """The nuclei of a slide, ready to be written.
+
+    Attributes
+    ----------
+    view : ModelView
+        The slide.
+    assembly : Assembly
+        Which nuclei count.
+    mpp : float
+        Microns per pixel of the slide.
+    provenance : dict
+        Ready for JSON.
+    classifier : Classifier, optional
+        What gives nuclei their class.
+    """
+
+    view: ModelView
+    assembly: Assembly
+    mpp: float
+    provenance: dict[str, Any]
+    classifier: Classifier | None = None
+
+    @cached_property
+    def _table(self) -> SlideTable:
+        return SlideTable(self._centres, self.view.slide.shape, self.mpp, self.classifier)
+
+    def _centres(self) -> NDArray[np.float64]:
+        centres = np.empty((self.assembly.count, 2))
+        for number in self.assembly.tiles():
+            record, kept, place, _ = self.assembly.nuclei(number)
+            if len(kept):
+                centres[place] = np.stack([record.features[f"centroid_{axis}_px"][kept] for axis in "yx"], axis=1)
+        return centres
+
+    def _columns(self, record: Instances, kept: NDArray[np.intp], place: slice) -> dict[str, NDArray[Any]]:
+        """Return all measurements of the nuclei of a tile that count, and their embeddings where it has them."""
+        table = {name: values[kept] for name, values in record.features.items()}
+        vectors = {EMBEDDING: table[EMBEDDING]} if EMBEDDING in table else {}
+        return {"label": self.numbers[place], **self._table.completed(table, place), **vectors}
+
+    @cached_property
+    def numbers(self) -> NDArray[np.uint32]:
+        """Label of each nucleus, shape (n,)."""
+        return self.assembly.numbers()
+
+    @property
+    def pixel(self) -> tuple[float, float]:
+        """Microns that a pixel at the model's scale is high and wide."""
+        height, width = sides(self.mpp)
+        return height * self.view.factors[0], width * self.view.factors[1]
+
+    @property
+    def place(self) -> tuple[float, float]:
+        """Microns from the middle of the slide's first pixel to that of the first at the model's scale."""
+        height, width = ((inner - outer) / 2 for inner, outer in zip(self.pixel, sides(self.mpp), strict=True))
+        return height, width
+
+    @property
+    def name(self) -> str:
+        """Name of the slide."""
+        return self.view.slide.name
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the labels in pixels, at the model's scale."""
+        return self.view.shape
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Height and width of the slide in pixels."""
+        return self.view.slide.shape
+
+    @property
+    def count(self) -> int:
+        """Number of nuclei."""
+        return self.assembly.count
+
+    def paint(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.uint32]:
+        """Draw a part of the labels, in pixels at the model's scale."""
+        return self.assembly.paint(Box(top, bottom, left, right), self.numbers)
+
+    def tables(self) -> Iterator[dict[str, NDArray[Any]]]:
+        """Return the measurements of the nuclei, tile by tile; of no nuclei a table of no rows."""
+        none = True
+        for number in self.assembly.tiles():
+            record, kept, place, _ = self.assembly.nuclei(number)
+            if record.features:
+                yield self._columns(record, kept, place)
+                none = False
+        if none:
+            nothing = measure(np.zeros((1, 1), np.int32), np.zeros((1, 1, 3), np.uint8), self.mpp)
+            yield nothing | self._table.completed(self.assembly.columns, slice(0))
+
+    def parts(self) -> Iterator[GeoJSONPart]:
+        """Return the nuclei drawn, at the model's scale, and their measurements, tile by tile."""
+        for number in self.assembly.tiles():
+            record, kept, place, masks = self.assembly.nuclei(number)
+            if not masks:
+                continue
+            top, bottom, left, right = self.assembly.extents[number].tolist()
+            labels = np.zeros((bottom - top, right - left), np.int64)
+            for value, (row, column, mask) in zip(self.numbers[place].tolist(), masks, strict=True):
+                stamp(labels, row - top, column - left, mask, value)
+            yield GeoJSONPart(labels, self._columns(record, kept, place), (top, left))
+
+    def density(self, classes: Sequence[str] = ()) -> NDArray[np.float32]:
+        """Count nuclei per square millimetre in squares of `DENSITY_PIXEL` microns.
+
+        Parameters
+        ----------
+        classes : sequence of str
+            Classes to count beside all.
+
+        Returns
+        -------
+        ndarray of float32, shape (1 + k, H, W)
+            All nuclei, then those of each class.
+        """
+        height, width = (length * side for length, side in zip(self.view.slide.shape, sides(self.mpp), strict=True))
+        shape = int(np.ceil(height / DENSITY_PIXEL)), int(np.ceil(width / DENSITY_PIXEL))
+        count = np.zeros((1 + len(classes), *shape), np.float32)
+        for table in self.tables():
+            rows, columns = (
+                (table[f"centroid_{axis}_um"] / DENSITY_PIXEL).astype(np.intp).clip(0, length - 1)
+                for axis, length in zip("yx", shape, strict=True)
+            )
+            np.add.at(count[0], (rows, columns), 1)
+            for name, plane in zip(classes, count[1:], strict=True):
+                mine = table[CLASS] == name
+                np.add.at(plane, (rows[mine], columns[mine]), 1)
+        # Squares at the lower and right border are smaller.
+        lengths = [
+            np.minimum(DENSITY_PIXEL, length - DENSITY_PIXEL * np.arange(inner))
+            for length, inner in zip((height, width), shape, strict=True)
+        ]
+        found: NDArray[np.float32] = (count / (np.outer(*lengths) / 1e6)).astype(np.float32)
+        return found
+
+    def classes(self) -> dict[str, Colour]:
+        """Return the classes that the nuclei have, and their colours."""
+        return class_colours(self.tables(), self.provenance.get("classes"))
+
+    def picture(self, most: int) -> NDArray[np.uint8]:
+        """Return the whole slide in RGB, (h, w, 3), with at most `most` pixels on its longer side, or a few more."""
+        slide = self.view.slide
+        longest = [max(plane.shape[:2]) for plane in slide.planes]
+        level = next((number for number, length in enumerate(longest) if length <= most), len(longest) - 1)
+        step = -(-longest[level] // most)
+        height, width = slide.planes[level].shape[:2]
+        # Band by band: of a slide without small levels only what is kept stays in memory.
+        bands = [
+            slide.region((top, min(top + step * _BAND, height), 0, width), level)[::step, ::step]
+            for top in range(0, height, step * _BAND)
+        ]
+        return np.concatenate(bands)

@@ -54,7 +54,7 @@ def test_the_ring_is_the_background_around() -> None:
     found = appearance(labels, 2, amounts, 0.5)
     # What is nearer to the one is all of the one, but for pixels that are as near to both: rings are octagons, up to
     # 4.5 pixels wide where 4 were asked for.
-    np.testing.assert_allclose(found["ring_eosin_mean_od"], [1, 2], atol=0.1)
+    np.testing.assert_allclose(found["ring_eosin_mean_od"], [1, 2], atol=0.15)
     assert found["ring_haematoxylin_mean_od"].tolist() == [0, 0]
 
 

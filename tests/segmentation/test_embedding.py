@@ -13,7 +13,7 @@ from napari_nucleigan.networks import build
 from napari_nucleigan.networks.generators import UNet256, initialise
 from napari_nucleigan.segmentation import SegmentSettings, segment
 from napari_nucleigan.segmentation.embedding import pooled
-from napari_nucleigan.segmentation.segmenter import Predictor
+from napari_nucleigan.segmentation.predictor import Predictor
 from oracle import model
 
 EXACT: dict[str, Any] = {"device": "cpu", "precision": "float32"}

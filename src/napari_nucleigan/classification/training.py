@@ -238,7 +238,7 @@ def _fitted(
     if len(present) == 1:
         bias[present] = 0.0
         return mean, scale, weights, bias
-    regression = LogisticRegression(C=strength, class_weight="balanced", max_iter=300)
+    regression = LogisticRegression(C=strength, class_weight="balanced", max_iter=300, tol=1e-3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # that near to the optimum nothing is seen of the rest
         regression.fit(standardised(rows, mean, scale), types)

@@ -20,6 +20,7 @@ COLUMNS = ("nearest_um", *(f"neighbours_{radius}um" for radius in RADII), "densi
 """Names of what is measured."""
 
 _SAMPLES = 512
+_PAIRS = 10_000_000  # of them that are held at once, about
 _MANY = 20_000  # nuclei whose neighbours are looked for at once
 
 
@@ -65,16 +66,22 @@ def _pairs(centres: Floats, reach: float) -> Iterator[tuple[Places, Places, Floa
     """List the pairs of points that are at most `reach` apart, with their distance; band by band, to spare memory."""
     from scipy.spatial import cKDTree
 
+    if not len(centres):
+        return
     order = np.argsort(centres[:, 0], kind="stable")
     ordered = centres[order]
-    for start in range(0, len(ordered), _MANY):
-        stop = min(start + _MANY, len(ordered))
+    # Where what should be nuclei is noise, each has thousands of neighbours.
+    crowd = len(centres) * np.pi * reach**2 / max(float(np.prod(np.ptp(centres, axis=0))), np.pi * reach**2)
+    many = max(1, min(_MANY, int(_PAIRS / crowd)))
+    for start in range(0, len(ordered), many):
+        stop = min(start + many, len(ordered))
         # A pair belongs to the band of its upper point.
         end = int(np.searchsorted(ordered[:, 0], ordered[stop - 1, 0] + reach, "right"))
         some = ordered[start:end]
-        pairs = cKDTree(some).query_pairs(reach, output_type="ndarray")
-        one, other = pairs[pairs.min(axis=1) < stop - start].T
-        yield order[one + start], order[other + start], np.linalg.norm(some[one] - some[other], axis=1)
+        tree = cKDTree(some)
+        found = cKDTree(some[: stop - start]).sparse_distance_matrix(tree, reach, output_type="coo_matrix")
+        below = found.col > found.row
+        yield order[found.row[below] + start], order[found.col[below] + start], found.data[below]
 
 
 def _share_inside(centres: Floats, radius: float, extent: tuple[float, float] | None) -> Floats:

@@ -268,21 +268,26 @@ class TileWorker:
         decoding = self.segmenter.decoding
         labels = decoding.labels(field)
         sure = decoding.confidence(labels, field)
-        keep = self._wanted(labels, sure, tile)
-        labels = renumbered(labels, keep)
+        areas = np.bincount(labels.ravel(), minlength=int(labels.max(initial=0)) + 1) * self._area
+        real = decoding.wanted(areas, sure)
+        keep = self._wanted(labels, tile) & real
+        # A ring of cytoplasm ends at the nuclei of other tiles too; all else looks at a nucleus alone.
+        around = real if self.segmenter.measurements == "full" else keep
+        labels = renumbered(labels, around)
+        mine = keep[around]
         table = measure(labels, window, self._mpp, measurements=self.segmenter.measurements)
-        # Neighbours lie in other tiles too: they are counted when all nuclei are known.
-        table = {name: values for name, values in table.items() if name != "label" and name not in NEIGHBOURHOOD}
         if sure is not None:
-            table[CONFIDENCE] = sure[keep[1:]]
+            table[CONFIDENCE] = sure[around[1:]]
         if features is not None:
             table[EMBEDDING] = pooled(labels, features, (field.shape[1], field.shape[2])).astype(np.float16)
+        # Neighbours lie in other tiles too: they are counted when all nuclei are known.
+        table = {name: values[mine] for name, values in table.items() if name not in ("label", *NEIGHBOURHOOD)}
+        labels = renumbered(labels, np.concatenate([[False], mine]))
         return Instances.of(labels, tile.window, None, on_slide(table, tile, self.view.factors, self._slide_mpp))
 
-    def _wanted(self, labels: NDArray[np.int32], sure: NDArray[np.float32] | None, tile: Tile) -> NDArray[np.bool_]:
-        """Tell which nuclei belong to the tile, pass the filters, and lie in the region."""
+    def _wanted(self, labels: NDArray[np.int32], tile: Tile) -> NDArray[np.bool_]:
+        """Tell which nuclei belong to the tile, and lie in the region."""
         keep = owned(labels, tile)
-        keep &= self.segmenter.decoding.wanted(np.bincount(labels.ravel(), minlength=keep.size) * self._area, sure)
         if self._polygons and keep.any():
             numbers = np.flatnonzero(keep)
             centres = np.array(ndimage.center_of_mass(labels > 0, labels, numbers))

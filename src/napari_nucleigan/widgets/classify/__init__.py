@@ -1,0 +1,4 @@
+"""The dock *Classify nuclei*: classes by a few clicks.
+
+It imports `widgets.base` and everything below the widgets.
+"""

@@ -1,0 +1,435 @@
+"""The widget that gives nuclei classes by clicks: a form (`form`), a session (`session`), and the layer of classes."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Points as PointsLayer
+from qtpy.QtCore import Signal
+from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtWidgets import QColorDialog, QFileDialog, QGridLayout, QInputDialog, QListWidget, QListWidgetItem
+
+from napari_nucleigan.base.errors import NucleiganError, RecipeError
+from napari_nucleigan.base.text import same_name
+from napari_nucleigan.classification import Points, assign, load_classifier, read_points, save_classifier
+from napari_nucleigan.classification.training import describe_scores
+from napari_nucleigan.segmentation.description import describe
+from napari_nucleigan.widgets.base.dock import Dock
+from napari_nucleigan.widgets.base.fields import column, menu_button, push_button, set_text, small_label
+from napari_nucleigan.widgets.base.flight import Flight
+from napari_nucleigan.widgets.base.image_sources import Source
+from napari_nucleigan.widgets.base.jobs import Runner, once
+from napari_nucleigan.widgets.base.layers import METADATA_KEY, VIEW_KEY, labels_place, layer_mpp
+from napari_nucleigan.widgets.base.preferences import recall, remember
+from napari_nucleigan.widgets.base.run_bar import RunBar
+from napari_nucleigan.widgets.base.scrolling import pinned
+from napari_nucleigan.widgets.classify.form import ClassifyForm
+from napari_nucleigan.widgets.classify.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from napari.layers import Labels
+    from napari.viewer import Viewer
+
+    from napari_nucleigan.classification import Classifier
+    from napari_nucleigan.segmentation.description import Description
+
+CLASSES_VIEW = "classes"
+_UNNAMED = (0.6, 0.6, 0.6, 1.0)  # colour of a nucleus without a class
+_REST_MS = 700  # after a click, until its scores are worked out
+
+
+class ClassifyWidget(Dock):
+    """Classify nuclei: name classes, click nuclei, and all others follow."""
+
+    ready = Signal()
+    """Models and devices are listed."""
+    measured = Signal()
+    """The nuclei are measured, and can be clicked."""
+    recoloured = Signal()
+    """All nuclei have the colours of their classes."""
+    scored = Signal(str)
+    """How well the classifier names held-back nuclei, in a sentence."""
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__(napari_viewer)
+        self.session = Session()
+        self.layer: Labels | None = None
+        self._key = ""
+        self._seen: list[int] = []
+        self.form = ClassifyForm(napari_viewer)
+        self.bar = RunBar("Measure the nuclei, and let the network look at them. Then they can be clicked.")
+        self.bar.run_button.setText("Measure")
+        self._measuring, self._fitting, self._scoring = Runner(self, activity=True), Runner(self), Runner(self)
+        self._flight = Flight(napari_viewer, self)
+        self.classes = QListWidget()
+        self.classes.setToolTip(
+            "The classes; the chosen one is what a click on a nucleus gives. Keys 1 to 9 choose, too."
+        )
+        self.classes.setMinimumHeight(110)
+        self.add_button = push_button("Add", "Add a class.")
+        self.rename_button = push_button("Rename", "Give the chosen class another name.")
+        self.colour_button = push_button("Colour", "Give the chosen class another colour.")
+        self.delete_button = push_button("Delete", "Take the chosen class away, with its clicks.")
+        self.undo_button = push_button("Undo", "Take back what was clicked last.")
+        self.next_button = push_button("Next unsure", "Fly to the nucleus that the classifier is least sure of.")
+        self.points_button = menu_button(
+            "Points",
+            "Take classes from points: a table or GeoJSON, or a Points layer.",
+            {"From a file…": self._ask_points, "From the chosen Points layer": self.take_points_layer},
+        )
+        self.open_button = push_button("Open", "Apply a classifier from a file.")
+        self.save_button = push_button("Save", "Save the classifier as a file.")
+        self.score = small_label()
+        buttons = QGridLayout()
+        rows = (
+            (self.add_button, self.rename_button, self.colour_button, self.delete_button),
+            (self.undo_button, self.next_button, self.points_button),
+            (self.open_button, self.save_button),
+        )
+        for at, line in enumerate(rows):
+            for place, button in enumerate(line):
+                buttons.addWidget(button, at, place)
+        body = column(self.form, self.classes, buttons, self.score, tall=self.classes)
+        self._fill(pinned(body, self.bar))
+        self._connect()
+        self._theme()
+        self._show_classes()
+
+    def _connect(self) -> None:
+        self.form.changed.connect(self._update)
+        self.form.picker.ready.connect(self.ready)
+        self.bar.run_clicked.connect(self.measure)
+        self.bar.cancel_clicked.connect(self.cancel)
+        self._wire(self.form.picker, quiet=True)
+        self._wire(self._measuring, self._measured)
+        self._wire(self._fitting, self._fitted, quiet=True)
+        self._wire(self._scoring, self._scored, quiet=True)
+        self._rest = self._after(_REST_MS, self._score)
+        for button, call in (
+            (self.add_button, self._ask_name),
+            (self.rename_button, self._rename),
+            (self.colour_button, self._colour),
+            (self.delete_button, self._delete),
+            (self.undo_button, self.undo),
+            (self.next_button, self.fly_to_unsure),
+            (self.open_button, self._ask_classifier),
+            (self.save_button, self._ask_save),
+        ):
+            button.clicked.connect(partial(self._told, call))
+        self.classes.currentRowChanged.connect(lambda _: self._update())
+        for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
+            event.connect(self._layers_changed)
+
+    def _docked(self) -> None:
+        self.form.picker.look()
+        if self._clicked not in self._viewer.mouse_drag_callbacks:
+            self._viewer.mouse_drag_callbacks.append(self._clicked)
+
+    def shut_down(self) -> None:
+        """Stop all work and let go of the viewer; the layers that were made stay."""
+        if self._clicked in self._viewer.mouse_drag_callbacks:
+            self._viewer.mouse_drag_callbacks.remove(self._clicked)
+        self._flight.stop()
+        super().shut_down()
+
+    def _told(self, call: Any, *_: object) -> None:
+        try:
+            call()
+        except NucleiganError as error:
+            self._complain(error)
+
+    def _layers_changed(self, _: object = None) -> None:
+        if self.layer is not None and self.layer not in self._viewer.layers:
+            self.layer, self._key = None, ""
+        self.form.list_layers()
+
+    def _update(self) -> None:
+        problem, session = self.form.problem(), self.session
+        self.bar.set_state(self.running, problem)
+        chosen = self.classes.currentRow() >= 0
+        for button in (self.rename_button, self.colour_button, self.delete_button):
+            button.setEnabled(chosen)
+        shown = self.layer is not None
+        self.undo_button.setEnabled(bool(session.clicks))
+        self.next_button.setEnabled(shown and session.classifier is not None)
+        self.points_button.setEnabled(shown)
+        busy = self._fitting.running or self._scoring.running or self._rest.isActive()
+        self.save_button.setEnabled(session.classifier is not None and not busy)
+
+    # Nuclei
+
+    def measure(self) -> None:
+        """Measure the chosen nuclei, and show them to be clicked."""
+        image, labels = self.form.image_layer, self.form.labels_layer
+        if self.form.problem() or image is None or labels is None:
+            return
+        try:
+            settings = self.form.settings()
+        except NucleiganError as error:
+            self._complain(error)
+            return
+        source, nuclei = Source.of(image, self.form.mpp.value() or layer_mpp(image)), np.array(labels.data)
+        self._pending = f"{image.unique_id}:{labels.unique_id}", image, labels
+
+        def job() -> Any:
+            import sklearn.linear_model  # noqa: F401  # it takes a second, which the first click has not
+
+            return (yield from describe(source.image(), nuclei, settings))
+
+        self.bar.begin()
+        self._measuring.start(job(), "measuring nuclei")
+        self._update()
+
+    def _measured(self, found: Description) -> None:
+        key, image, labels = self._pending
+        if image not in self._viewer.layers:
+            self._update()
+            return
+        old = self.session.images.get(key)
+        if old is not None and not np.array_equal(old.labels, found.labels):
+            # Other nuclei: what was said of the earlier ones is about nothing.
+            steps = [tuple(each for each in step if each.image != key) for step in self.session.clicks]
+            self.session.clicks = [step for step in steps if step]
+        self.session.images[key] = found
+        self._key, self._seen = key, []
+        if self.layer is not None and self.layer in self._viewer.layers:
+            self._viewer.layers.remove(self.layer)
+        self.layer = self._viewer.add_labels(
+            np.where(found.labels > 0, labels.data, 0),
+            name=f"{image.name} classes",
+            metadata={METADATA_KEY: {VIEW_KEY: CLASSES_VIEW}},
+            opacity=0.6,
+            **labels_place(image),
+        )
+        labels.visible = False
+        for number in range(1, 10):
+            self.layer.bind_key(str(number), partial(self._choose, number - 1), overwrite=True)
+        self.bar.note(f"{len(found.numbers)} nuclei can be clicked now.")
+        self._said()
+        self._recolour()
+        self._update()
+        self.measured.emit()
+
+    def _clicked(self, viewer: Viewer, event: Any) -> Iterator[None]:
+        """Give the nucleus that is clicked, and not dragged over, the chosen class."""
+        dragged = False
+        yield
+        while event.type == "mouse_move":
+            dragged = True
+            yield
+        if not dragged and event.button == 1 and self.layer is not None and self.layer.visible:
+            self.click(event.position)
+
+    def click(self, position: Sequence[float]) -> None:
+        """Give the nucleus at a place of the viewer's world the chosen class."""
+        place = self.classes.currentRow()
+        if self.layer is None or place < 0 or self.layer.mode != "pan_zoom":
+            return
+        row, column = (round(float(at)) for at in np.asarray(self.layer.world_to_data(position))[-2:])
+        labels = self.session.images[self._key].labels
+        if 0 <= row < labels.shape[0] and 0 <= column < labels.shape[1] and labels[row, column]:
+            self.session.click(self._key, [int(labels[row, column]) - 1], [self.session.classes[place].name])
+            self._said()
+
+    def undo(self) -> None:
+        """Take back what was said last."""
+        self.session.undo()
+        self._said()
+
+    def _said(self) -> None:
+        """Learn from what was said, and colour all nuclei anew."""
+        self._scoring.cancel()
+        set_text(self.score, "")
+        if self.session.trainable:
+            self._rest.start()
+            self._fitting.start(once(partial(self.session.fit, False)), "learning the classes")
+        else:
+            if self.session.clicks:
+                self.session.classifier = None
+            self._recolour()
+        self._update()
+
+    def _fitted(self, classifier: Classifier) -> None:
+        self.session.classifier = classifier
+        self._recolour()
+        self._update()
+
+    def _score(self) -> None:
+        if self.session.trainable:
+            self._scoring.start(once(partial(self.session.fit, True)), "scoring the classes")
+        self._update()
+
+    def _scored(self, classifier: Classifier) -> None:
+        self.session.classifier = classifier
+        text = describe_scores(classifier.card)
+        set_text(self.score, text)
+        self._recolour()
+        self._update()
+        self.scored.emit(text)
+
+    def _recolour(self) -> None:
+        from napari.utils.colormaps import DirectLabelColormap
+
+        self._show_classes()
+        if self.layer is None:
+            return
+        found = self.session.images[self._key]
+        kinds, sure = self.session.kinds(self._key)
+        colours = {each.name: (*(part / 255 for part in each.color), 1.0) for each in self.session.classes}
+        known = {
+            number: colours.get(kind, _UNNAMED) for number, kind in zip(found.numbers.tolist(), kinds, strict=True)
+        }
+        self.layer.colormap = DirectLabelColormap(color_dict={None: _UNNAMED, 0: (0, 0, 0, 0), **known})
+        self.layer.features = {"index": found.numbers, "class": kinds, "class_probability": sure}
+        self.recoloured.emit()
+
+    def fly_to_unsure(self) -> None:
+        """Fly to the nucleus that the classifier is least sure of, each time to another one."""
+        place = self.session.unsure(self._key, self._seen)
+        if place is None or self.layer is None:
+            self.bar.note("There is no nucleus left to ask for.")
+            return
+        self._seen.append(place)
+        rows, columns = np.nonzero(self.session.images[self._key].labels == place + 1)
+        corners = [self.layer.data_to_world((part(rows), part(columns))) for part in (np.min, np.max)]
+        self._flight.to(*corners)
+
+    # Classes
+
+    def add_class(self, name: str) -> None:
+        """Add a class, and choose it."""
+        self.session.add_class(name)
+        self._show_classes()
+        self.classes.setCurrentRow(len(self.session.classes) - 1)
+        self._update()
+
+    def _show_classes(self) -> None:
+        """List the classes: the legend, with counts of clicks and nuclei, and densities."""
+        chosen, session = max(self.classes.currentRow(), 0), self.session
+        clicks = list(session.said.values())
+        kinds, area = [], 0.0
+        if self._key in session.images:
+            kinds, area = session.kinds(self._key)[0], session.images[self._key].mm2
+        self.classes.blockSignals(True)
+        self.classes.clear()
+        for number, each in enumerate(session.classes, 1):
+            text = f"{number}  {each.name}: {clicks.count(each.name)} clicked"
+            if session.classifier is not None and area:
+                count = kinds.count(each.name)
+                text += f", {count} nuclei, {count / area:,.0f} per mm²".replace(",", " ").replace("  ", ", ", 0)
+            pixmap = QPixmap(12, 12)
+            pixmap.fill(QColor(*each.color))
+            self.classes.addItem(QListWidgetItem(QIcon(pixmap), text))
+        if session.classes:
+            self.classes.setCurrentRow(min(chosen, len(session.classes) - 1))
+        self.classes.blockSignals(False)
+
+    def _choose(self, place: int, _: object = None) -> None:
+        if place < len(self.session.classes):
+            self.classes.setCurrentRow(place)
+
+    def _ask_name(self) -> None:
+        name, given = QInputDialog.getText(self, "Add a class", "Name of the class:")
+        if given:
+            self.add_class(name)
+
+    def _rename(self) -> None:
+        place = self.classes.currentRow()
+        name, given = QInputDialog.getText(
+            self, "Rename", "New name of the class:", text=self.session.classes[place].name
+        )
+        if given:
+            self.session.rename(place, name)
+            self._said()
+
+    def _colour(self) -> None:
+        place = self.classes.currentRow()
+        chosen = QColorDialog.getColor(QColor(*self.session.classes[place].color), self)
+        if chosen.isValid():
+            self.session.paint(place, (chosen.red(), chosen.green(), chosen.blue()))
+            self._said()
+
+    def _delete(self) -> None:
+        self.session.delete(self.classes.currentRow())
+        self._said()
+
+    # Files
+
+    def take_points(self, path: str | Path) -> None:
+        """Take classes from a table or GeoJSON of points, those of the image that is shown."""
+        found = read_points(path)
+        name = same_name(self.session.images[self._key].name)
+        points = found.get(name) or found.get(Path(name).stem)
+        if points is None and len(found) == 1:
+            points = next(iter(found.values()))
+        if points is None:
+            raise RecipeError(f"{path} has no points of {name!r}; its column 'name' holds names of images.")
+        self._take(points)
+
+    def take_points_layer(self) -> None:
+        """Take classes from the chosen Points layer: its text features, or its name for all of its points."""
+        chosen = [layer for layer in self._viewer.layers.selection if isinstance(layer, PointsLayer)]
+        if not chosen or self.layer is None:
+            self._complain(RecipeError("Choose a Points layer in the list of layers first."))
+            return
+        layer = chosen[0]
+        table = layer.features
+        texts = [name for name in ("type", "class", *table.columns) if name in table and table[name].dtype.kind == "O"]
+        kinds = table[texts[0]].astype(str).tolist() if texts else [layer.name] * len(layer.data)
+        places = [np.asarray(self.layer.world_to_data(layer.data_to_world(each)))[-2:] for each in layer.data]
+        self._told(lambda: self._take(Points(np.array(places).reshape(-1, 2)[:, ::-1] + 0.5, tuple(kinds))))
+
+    def _take(self, points: Points) -> None:
+        known = self.session.images[self._key]
+        found = assign(points, known.labels, known.mpp)
+        for kind in dict.fromkeys(points.types):
+            if kind not in {each.name for each in self.session.classes}:
+                self.session.add_class(kind)
+        rows = [row for row, kind in enumerate(found.types) if kind]
+        self.session.click(self._key, rows, [found.types[row] for row in rows])
+        if text := found.note(known.name):
+            self.bar.note(text)
+        self._said()
+
+    def open_classifier(self, path: str | Path) -> None:
+        """Apply a classifier from a file to the nuclei."""
+        self.session.use(load_classifier(path))
+        self._fitting.cancel()
+        self._scoring.cancel()
+        self._rest.stop()
+        set_text(self.score, describe_scores(self.session.classifier.card))  # type: ignore[union-attr]
+        self._recolour()
+        self._update()
+
+    def save_classifier(self, path: str | Path) -> None:
+        """Write the classifier to a file."""
+        if self.session.classifier is not None:
+            self.session.classifier = save_classifier(path, self.session.classifier)
+            self.saved.emit(Path(path))
+
+    def _ask_points(self) -> None:
+        path = self._ask_open("Take classes from points", "Points (*.csv *.geojson *.json *.gz)")
+        if path:
+            self._told(lambda: self.take_points(path))
+
+    def _ask_classifier(self) -> None:
+        if path := self._ask_open("Open a classifier", "Classifiers (*.safetensors)"):
+            self.open_classifier(path)
+
+    def _ask_open(self, title: str, pattern: str) -> str:
+        path, _ = QFileDialog.getOpenFileName(self, title, recall("classify", ""), pattern)
+        if path:
+            remember("classify", str(Path(path).parent))
+        return str(path)
+
+    def _ask_save(self) -> None:
+        start = str(Path(recall("classify", "")) / "types.safetensors")
+        path, _ = QFileDialog.getSaveFileName(self, "Save", start, "Classifiers (*.safetensors)")
+        if path:
+            remember("classify", str(Path(path).parent))
+            self.save_classifier(path)

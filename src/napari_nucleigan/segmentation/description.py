@@ -103,7 +103,7 @@ def describe(
         raise LabelsError("There are no nuclei in these labels; segment the image first.")
     model = model or load_model(settings.model, "segmenter")
     asked = settings.model_copy(update={"measurements": "full", "classifier": ""})
-    mpp = image.mpp if settings.mpp in (None, "auto") else float(settings.mpp)  # type: ignore[arg-type]
+    mpp = image.mpp if settings.mpp in (None, "auto") else float(settings.mpp)
     if not mpp:
         raise ImageError(f"{image.name} has no pixel size; give its microns per pixel.")
     embeddings = None

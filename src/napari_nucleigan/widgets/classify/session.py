@@ -9,8 +9,9 @@ import numpy as np
 
 from napari_nucleigan.base.errors import RecipeError
 from napari_nucleigan.classification import Classifier, Examples, NucleusClass, train
-from napari_nucleigan.classification.classifier import MOST, colours
+from napari_nucleigan.classification.classifier import MOST
 from napari_nucleigan.classification.training import USUAL
+from napari_nucleigan.labels.classes import colours
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -62,7 +62,8 @@ def test_synthesize_is_in_the_menus(manifest: PluginManifest) -> None:
 
 def test_evaluate_is_in_the_menus(manifest: PluginManifest) -> None:
     contributions = manifest.contributions
-    assert [item.command for item in contributions.menus["napari/layers/measure"]] == ["napari-nucleigan.evaluate"]
+    commands = [item.command for item in contributions.menus["napari/layers/measure"]]
+    assert commands == ["napari-nucleigan.classify", "napari-nucleigan.evaluate"]
     assert "Evaluate" in [widget.display_name for widget in contributions.widgets]
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +19,11 @@ from napari_nucleigan.labels.appearance import appearance
 from napari_nucleigan.labels.neighbourhood import neighbourhood
 from napari_nucleigan.labels.regions import Regions, check_labels, numbered
 
+if TYPE_CHECKING:
+    from napari_nucleigan.labels.measurements import Measurements
+
 Table = dict[str, npt.NDArray[Any]]
 """Columns of equal length by name."""
-
-Measurements = Literal["standard", "full"]
-"""Which measurements: size, shape, place and mean stains; or beside them how nuclei look and how near others are."""
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

@@ -114,7 +114,7 @@ class EncoderUNet(DecodingUNet):
     """
 
     stride = 32
-    halo = 192
+    halo = 256
 
     def __init__(
         self,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nucleigan.classification import Classifier
-    from napari_nucleigan.labels.features import Measurements
+    from napari_nucleigan.labels.measurements import Measurements
     from napari_nucleigan.models import Model
     from napari_nucleigan.stains import StainFit
     from napari_nucleigan.tiling import Tile

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from napari_nucleigan.base.settings import Settings
-from napari_nucleigan.labels.features import Measurements
+from napari_nucleigan.labels.measurements import Measurements
 from napari_nucleigan.models.registry import DEFAULT_SEGMENTER
 from napari_nucleigan.networks.network_runner import Precision
 

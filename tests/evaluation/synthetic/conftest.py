@@ -10,7 +10,8 @@ import pytest
 
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.data.images.files import write_labels
-from napari_nucleigan.models import DEFAULT_SEGMENTER, load_model
+from napari_nucleigan.evaluation.synthetic.settings import JUDGE
+from napari_nucleigan.models import load_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,7 @@ SIDE = 256
 @pytest.fixture(scope="session")
 def segmenter() -> Model:
     """The bundled segmenter."""
-    return load_model(DEFAULT_SEGMENTER, "segmenter")
+    return load_model(JUDGE, "segmenter")
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 TITLES = {
     "Segment nuclei": ["Run"],
     "Segment a folder": ["Run"],
+    "Classify nuclei": [""],
     "Draw masks": ["Create the mask", "Fill", "Paint a nucleus"],
     "Synthesize H&E": ["Run", "Make the data set"],
     "Train a model": ["Start", "", ""],

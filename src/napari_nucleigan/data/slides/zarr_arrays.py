@@ -87,15 +87,28 @@ class _BoundedStore(WrapperStore[Store]):  # type: ignore[misc]
     most: int | None = None
 
     async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
-        file = self._store.root / key
-        if file.exists():
-            check_regular(file)
         most = METADATA if self.most is None else self.most
-        large = byte_range is None and file.exists() and file.stat().st_size > most
+        large = byte_range is None and await self._size(key) > most
         found = None if large else await super().get(key, prototype, byte_range)
         if large or (found is not None and self.most is not None and _unpacked(found.to_bytes(), most) > most):
             raise FileFault(f"its chunk {key} unpacks to more than {most / 1e6:.0f} MB")
         return found
+
+    async def _size(self, key: str) -> int:
+        """Return how many bytes a chunk has where it lies, 0 where there is none."""
+        store = self._store
+        while isinstance(store, WrapperStore):
+            store = store._store
+        if isinstance(store, LocalStore):
+            file = store.root / key
+            if not file.exists():
+                return 0
+            check_regular(file)
+            return int(file.stat().st_size)
+        try:
+            return int(await store.getsize(key) or 0)
+        except FileNotFoundError:
+            return 0
 
 
 def _unpacked(data: bytes, most: int) -> int:

@@ -89,7 +89,7 @@ class Encoder:
         if not isinstance(network, CompactUNet | UNet256):
             raise ModelError(
                 f"The network {self.model.card.architecture.get('name')!r} of {self.model.card.name!r} gives no "
-                "features to compare pictures by; choose a compact-unet or unet-256, such as the bundled model."
+                "features to compare pictures by; choose a compact-unet or unet-256, such as nucleigan-kumar."
             )
         self.device = choose_device(device)
         # Another device gets a copy: the model itself stays on the CPU for whoever shares it.

@@ -5,15 +5,17 @@ from __future__ import annotations
 from pydantic import Field
 
 from napari_nucleigan.base.settings import Settings
-from napari_nucleigan.models.registry import DEFAULT_SEGMENTER
 from napari_nucleigan.segmentation.settings import Device
+
+JUDGE = "nucleigan-kumar"
+"""The segmenter that judges: it has learnt from no image that real sets are tested on, and figures of 0.1.0 compare."""
 
 
 class QualitySettings(Settings):
     """How a set of synthetic images is evaluated."""
 
     segmenter: str = Field(
-        DEFAULT_SEGMENTER,
+        JUDGE,
         title="Segmenter",
         min_length=1,
         description="Segmenter that looks for the nuclei of the masks: a name, a model file, or the folder of a run.",

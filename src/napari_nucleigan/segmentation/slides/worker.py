@@ -288,6 +288,7 @@ class TileWorker:
     def _wanted(self, labels: NDArray[np.int32], tile: Tile) -> NDArray[np.bool_]:
         """Tell which nuclei belong to the tile, and lie in the region."""
         keep = owned(labels, tile)
+        keep[0] = False  # the background has no centre
         if self._polygons and keep.any():
             numbers = np.flatnonzero(keep)
             centres = np.array(ndimage.center_of_mass(labels > 0, labels, numbers))

@@ -22,10 +22,10 @@ import numpy as np
 from scipy import ndimage
 
 from napari_nucleigan import metrics
-from napari_nucleigan.adaptation.report import Adaptation, refuse_other_adaptation
+from napari_nucleigan.adaptation.report import REPORT, Adaptation
 from napari_nucleigan.base.errors import DatasetError, LabelsError, RecipeError, RunError
 from napari_nucleigan.base.events import Note, Progress, quiet, with_prefix
-from napari_nucleigan.base.files import is_whole, write_text
+from napari_nucleigan.base.files import is_whole, refuse_foreign_report, write_text
 from napari_nucleigan.base.reading import read_json
 from napari_nucleigan.base.version import __version__
 from napari_nucleigan.data.datasets.dataset import Dataset
@@ -142,7 +142,7 @@ def adapt(
             f"{shared!r} is both an image to adapt to and one to measure with; keep them apart, or the figures flatter."
         )
     root = Path(out)
-    refuse_other_adaptation(root)
+    refuse_foreign_report(root, *REPORT)
     start = load_model(model, "segmenter")
     fixed = {**as_model(model), "validation": 0.0}
     recipe = read_recipe(FINE_TUNING, {**fixed, **(changes or {})})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_nucleigan.base.files import refuse_foreign, says_so, write_text
+from napari_nucleigan.base.files import refuse_foreign_report, write_text
 from napari_nucleigan.base.tables import to_markdown
 from napari_nucleigan.base.text import as_markdown
 from napari_nucleigan.evaluation import bootstrap_means
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from napari_nucleigan.metrics import Scores
 
 _FILES = ("adaptation.json", "adaptation.md")
+REPORT = "adaptation.md", _FILES
+"""The text of a report, and all its files."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def write_adaptation_report(adaptation: Adaptation, folder: Path) -> Path:
     OutputError
         If one cannot be written, or another's is there.
     """
-    refuse_other_adaptation(folder)
+    refuse_foreign_report(folder, *REPORT)
     made = adaptation.provenance
     write_text(folder / _FILES[0], json.dumps(adaptation.to_json(), indent=2) + "\n")
     real = "what the model is sure of in these images" if made["real"] is None else f"`{as_markdown(made['real'])}`"
@@ -124,16 +126,3 @@ def write_adaptation_report(adaptation: Adaptation, folder: Path) -> Path:
     )
     write_text(folder / _FILES[1], text)
     return folder / _FILES[1]
-
-
-def refuse_other_adaptation(folder: Path) -> None:
-    """Make sure that no report is written over but one of this program.
-
-    Raises
-    ------
-    OutputError
-        If the folder holds other files by these names.
-    """
-    if not says_so(folder / _FILES[1]):
-        for name in _FILES:
-            refuse_foreign(folder / name)

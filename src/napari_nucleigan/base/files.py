@@ -247,6 +247,28 @@ def refuse_foreign(path: str | Path, is_ours: Callable[[Path], bool] | None = No
     )
 
 
+def refuse_foreign_report(folder: Path, text: str, files: Iterable[str]) -> None:
+    """Make sure that no report is written over but one of this program, whose text says whose it is.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the report goes.
+    text : str
+        Name of its text.
+    files : iterable of str
+        Names of all its files.
+
+    Raises
+    ------
+    OutputError
+        If the folder holds other files by these names.
+    """
+    if not says_so(folder / text):
+        for name in files:
+            refuse_foreign(folder / name)
+
+
 def says_so(path: Path, mark: bytes = MARK) -> bool:
     """Tell whether a file says of itself that this program has made it, by `MARK` or by another mark."""
     if not path.is_file():

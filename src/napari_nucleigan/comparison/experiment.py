@@ -22,11 +22,11 @@ from typing import Any
 from napari_nucleigan.base.devices import usable_cores
 from napari_nucleigan.base.errors import DatasetError, NucleiganError, OutputError, RecipeError, StopRequested
 from napari_nucleigan.base.events import Finished, Job, Losses, Note, Progress, quiet, with_prefix
-from napari_nucleigan.base.files import is_whole, make_folder, refuse_foreign, write_text
+from napari_nucleigan.base.files import is_whole, make_folder, refuse_foreign, refuse_foreign_report, write_text
 from napari_nucleigan.base.reading import read_json
 from napari_nucleigan.base.version import __version__
 from napari_nucleigan.comparison.methods import METHODS, Plan, differences, make_plans, refuse_other, refuse_tested
-from napari_nucleigan.comparison.report import refuse_other_report
+from napari_nucleigan.comparison.report import REPORT
 from napari_nucleigan.comparison.results import Budget, MethodComparison, Outcome, Trial
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.data.images.files import write_labels
@@ -110,7 +110,7 @@ def compare(
     if not len(test):
         raise DatasetError(f"{dataset.folder} has no images to test on: split.csv calls none of them {split!r}.")
     root = Path(folder)
-    refuse_other_report(root)
+    refuse_foreign_report(root, *REPORT)
     plans = make_plans(root, methods, seeds, epochs, dict(changes or {}))
     for plan in plans:
         refuse_tested(plan, test)

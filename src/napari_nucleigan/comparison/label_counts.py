@@ -24,10 +24,10 @@ import numpy as np
 
 from napari_nucleigan.base.errors import DatasetError, RecipeError, RunError
 from napari_nucleigan.base.events import with_prefix
-from napari_nucleigan.base.files import make_folder
+from napari_nucleigan.base.files import make_folder, refuse_foreign_report
 from napari_nucleigan.base.version import __version__
 from napari_nucleigan.comparison.experiment import PAIRS, tested, unfinished
-from napari_nucleigan.comparison.label_report import refuse_other_label_report
+from napari_nucleigan.comparison.label_report import REPORT
 from napari_nucleigan.comparison.label_results import ARMS, LabelComparison
 from napari_nucleigan.comparison.methods import (
     EPOCHS,
@@ -149,7 +149,7 @@ def compare_labels(
             f"{counts[-1]} labelled images are asked for, and {dataset.folder} has {len(training)} that train."
         )
     root = Path(folder)
-    refuse_other_label_report(root)
+    refuse_foreign_report(root, *REPORT)
     arms = tuple(ARMS) if unlabelled else tuple(ARMS)[:2]
     order = {seed: labelled_images(training, seed) for seed in range(seeds)}
     cells = [

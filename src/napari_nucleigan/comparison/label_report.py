@@ -6,7 +6,7 @@ import json
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from napari_nucleigan.base.files import atomic_write, refuse_foreign, says_so, write_text
+from napari_nucleigan.base.files import atomic_write, refuse_foreign_report, write_text
 from napari_nucleigan.base.tables import to_markdown
 from napari_nucleigan.base.text import as_markdown
 from napari_nucleigan.comparison.label_results import ARMS, interval_of
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from napari_nucleigan.comparison.label_results import LabelComparison
 
 _FILES = ("labels.json", "labels.md", "labels.png")
+REPORT = "labels.md", _FILES
+"""The text of a report, and all its files."""
 _COLOURS = {"real": "#6e7278", "synthetic": "#00668c", "unlabelled": "#c45414"}
 
 
@@ -44,7 +46,7 @@ def write_label_report(comparison: LabelComparison, folder: Path) -> tuple[Path,
     OutputError
         If one cannot be written.
     """
-    refuse_other_label_report(folder)
+    refuse_foreign_report(folder, *REPORT)
     results, text, picture = (folder / name for name in _FILES)
     write_text(results, json.dumps(comparison.to_json(), indent=2, allow_nan=False) + "\n")
     drawn = find_spec("matplotlib") is not None
@@ -53,19 +55,6 @@ def write_label_report(comparison: LabelComparison, folder: Path) -> tuple[Path,
             draw_labels(comparison, temporary)
     write_text(text, label_markdown(comparison, picture.name if drawn else None))
     return results, text, picture if drawn else None
-
-
-def refuse_other_label_report(folder: Path) -> None:
-    """Make sure that no report is written over but one of this program.
-
-    Raises
-    ------
-    OutputError
-        If the folder holds other files by these names.
-    """
-    if not says_so(folder / "labels.md"):
-        for name in _FILES:
-            refuse_foreign(folder / name)
 
 
 def label_table(comparison: LabelComparison) -> tuple[list[str], list[list[str]]]:

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan.base.events import duration
-from napari_nucleigan.base.files import atomic_write, refuse_foreign, says_so, write_text
+from napari_nucleigan.base.files import atomic_write, refuse_foreign_report, write_text
 from napari_nucleigan.base.tables import to_markdown
 from napari_nucleigan.base.text import as_markdown, printable
 from napari_nucleigan.comparison.results import COLUMNS, OVERALL, SOURCE, Column, best, ends, number, published
@@ -31,6 +31,8 @@ _MORE = (
     Column("average_hausdorff_penalised", "AHDp px", 2, lower=True),
 )
 _FILES = ("results.json", "report.md", "report.png")
+REPORT = "report.md", _FILES
+"""The text of a report, and all its files."""
 _BASE = "cgan"  # what ablations are held against
 
 
@@ -56,7 +58,7 @@ def write_report(comparison: MethodComparison, folder: Path) -> tuple[Path, Path
     OutputError
         If one cannot be written.
     """
-    refuse_other_report(folder)
+    refuse_foreign_report(folder, *REPORT)
     results, text, picture = (folder / name for name in _FILES)
     write_text(results, json.dumps(comparison.to_json(), indent=2, allow_nan=False) + "\n")
     drawn = find_spec("matplotlib") is not None
@@ -65,19 +67,6 @@ def write_report(comparison: MethodComparison, folder: Path) -> tuple[Path, Path
             draw(comparison, temporary)
     write_text(text, markdown(comparison, picture.name if drawn else None))
     return results, text, picture if drawn else None
-
-
-def refuse_other_report(folder: Path) -> None:
-    """Make sure that no report is written over but one of this program.
-
-    Raises
-    ------
-    OutputError
-        If the folder holds other files by these names.
-    """
-    if not says_so(folder / "report.md"):  # the text says whose report it is
-        for name in _FILES:
-            refuse_foreign(folder / name)
 
 
 def markdown(comparison: MethodComparison, picture: str | None = None) -> str:

@@ -113,6 +113,7 @@ class ConditionalGAN(AdversarialTrainer[Generator, SegmenterRecipe]):
         self.generator.train()
         with self._autocast():
             logits = self._generate.logits(images)
+        seen = torch.tanh(logits.float()) if recipe.consistency_weight else None
         # Where nobody knows the truth (it is not a number there) all agree that there is nothing.
         unknown = fields.isnan()
         logits, fields = logits.float().masked_fill(unknown, ABSENT), fields.masked_fill(unknown, -1.0)
@@ -123,6 +124,9 @@ class ConditionalGAN(AdversarialTrainer[Generator, SegmenterRecipe]):
             told = PRESENCE_CHANNELS[recipe.encoding]
             presence = presence_loss(logits[:, :told], fields[:, :told], self._ranks.all_reduce_sum)
             parts["presence"] = (recipe.presence_weight, presence)
+        if seen is not None:
+            # Where nobody knows the truth, too: there it is all that can be learnt.
+            parts["consistency"] = (recipe.consistency_weight, (seen - self._turned(images, step)).abs().mean())
         if self.discriminator is not None and step % recipe.adversarial_interval == 0:
             values |= self._update_discriminator(images, fields, fake.detach(), step, scale)
             self.discriminator.requires_grad_(False)
@@ -134,6 +138,26 @@ class ConditionalGAN(AdversarialTrainer[Generator, SegmenterRecipe]):
         if self.discriminator is not None:
             self.discriminator.requires_grad_(True)
         return values
+
+    @torch.no_grad()
+    def _turned(self, images: Tensor, step: int) -> Tensor:
+        """Return the fields that the averaged weights see in the images mirrored or turned, turned back.
+
+        Notes
+        -----
+        The mean teacher of Tarvainen and Valpola, NeurIPS 2017, with the symmetries of the square for its noise.
+        """
+        random = np.random.default_rng([self.recipe.seed, step, 1 << 21])
+        # By quarters, and mirrored or not; but for the first, which leaves the image as the network has seen it.
+        quarters, mirrored = divmod(int(random.integers(1, 8)), 2)
+        turned = torch.rot90(images, quarters, (2, 3))
+        turned = turned.flip(3) if mirrored else turned
+        network = self.average.eval()
+        with self._autocast():
+            fields = network(turned.contiguous(memory_format=torch.channels_last)).float()
+        network.train()
+        fields = fields.flip(3) if mirrored else fields
+        return torch.rot90(fields, -quarters, (2, 3))
 
     @torch.inference_mode()
     def predict(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

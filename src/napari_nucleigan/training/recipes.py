@@ -137,6 +137,12 @@ class SegmenterRecipe(Recipe):
     presence_weight: float = Field(
         35.0, ge=0, description="Weight of cross-entropy and Dice of what the encoding calls present, as the interior."
     )
+    consistency_weight: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the distance to the field that the averaged weights see in the crop turned; so one view "
+        "learns what the mean of several would tell.",
+    )
     synthetic_share: float = Field(
         0.0, ge=0, le=1, description="Share of the crops that are cut from synthetic pairs; the others are real."
     )

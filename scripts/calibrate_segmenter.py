@@ -9,7 +9,9 @@ per pixel, teach a ridge regression of what the network sees inside of nuclei, w
 organs and patients out.
 
 Confidence: the nuclei that the model finds in the TNBC tiles of the patients ``--unseen``, from which the network must
-not have learnt, teach a logistic regression; its calibration error is told with each patient left out.
+not have learnt, teach a logistic regression; its calibration error is told with each patient left out. So is
+chosen how sure the model must be of a nucleus to keep it: where AJI and F1 together, means over these tiles, are
+largest.
 
 What ``--only`` does not name stays on the card as it is. With ``--check`` nothing is written.
 """
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +37,20 @@ RIDGES = (1000.0, 3000.0, 10000.0, 30000.0)
 WIDTHS = (0.7, 1.0, 1.5, 2.5)
 BINS = 10
 
+LEAST = tuple(number / 20 for number in range(11))
+
 Fitted = tuple[np.ndarray, float]
+
+
+@dataclass(frozen=True)
+class JudgedTile:
+    """A tile whose truth is known: what was found, its evidence, and whether each nucleus has a true partner."""
+
+    patient: int
+    truth: np.ndarray
+    labels: np.ndarray
+    evidence: np.ndarray
+    true: np.ndarray
 
 
 def main() -> None:
@@ -51,7 +67,9 @@ def main() -> None:
     segmenter = Segmenter(model)
     found: dict[str, object] = {}
     if arguments.only != "scale":
-        found["confidence"] = on_card(fit_confidence(segmenter, arguments.data, arguments.unseen))
+        fitted, least = fit_confidence(segmenter, arguments.data, arguments.unseen)
+        found["confidence"] = on_card(fitted)
+        found["decode"] = {**model.card.decode, "min_confidence": least}
     if arguments.only != "confidence":
         found["scale"] = fit_scale(segmenter, arguments.data, arguments.all)
     if arguments.check:
@@ -65,18 +83,29 @@ def on_card(fitted: Fitted) -> dict[str, object]:
     return {"weights": [float(f"{weight:.6g}") for weight in weights], "bias": float(f"{bias:.6g}")}
 
 
-def fit_confidence(segmenter: Segmenter, data: Path, patients: list[int]) -> Fitted:
-    """Fit the confidence on tiles that the network has not learnt from."""
-    x, y, group = judged(segmenter, data, patients)
+def fit_confidence(segmenter: Segmenter, data: Path, patients: list[int]) -> tuple[Fitted, float]:
+    """Fit the confidence on tiles that the network has not learnt from, and choose the least that keeps a nucleus."""
+    tiles = judged(segmenter, data, patients)
+    x, y = (np.concatenate([getattr(tile, name) for tile in tiles]) for name in ("evidence", "true"))
+    group = np.concatenate([np.full(len(tile.true), tile.patient) for tile in tiles])
     told = left_out(x, y, group, logistic, probability=True)
     print(f"confidence: {len(y)} nuclei, {y.mean():.3f} true, calibration error {calibration_error(told, y):.3f}")
-    return logistic(x, y)
+    sure = np.split(told, np.cumsum([len(tile.true) for tile in tiles])[:-1])
+    reached = {}
+    for least in LEAST:
+        rows = [
+            metrics.evaluate(tile.truth, np.where(np.append(False, part >= least)[tile.labels], tile.labels, 0))
+            for tile, part in zip(tiles, sure, strict=True)
+        ]
+        reached[least] = np.mean([(row.aji, row.f1) for row in rows], axis=0)
+        print(f"kept from {least:.2f}: AJI {reached[least][0]:.4f}, F1 {reached[least][1]:.4f}")
+    return logistic(x, y), max(LEAST, key=lambda least: float(reached[least].sum()))
 
 
-def judged(segmenter: Segmenter, data: Path, patients: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the evidence of each nucleus that is found, whether it has a true partner, and its patient."""
+def judged(segmenter: Segmenter, data: Path, patients: list[int]) -> list[JudgedTile]:
+    """Return what is found in each tile of some patients, and what of it is true."""
     tnbc = Dataset.open(data / "tnbc")
-    rows, hits, groups = [], [], []
+    tiles = []
     for name in tnbc.names:
         patient = int(name.split("_")[1])
         if patient not in patients:
@@ -85,10 +114,9 @@ def judged(segmenter: Segmenter, data: Path, patients: list[int]) -> tuple[np.nd
         (field,) = segmenter.predictor([image.pixels])
         labels, _ = segmenter.decoding.filtered(segmenter.decoding.labels(field), segmenter.card.mpp)
         table = metrics.overlaps(truth, labels)
-        rows.append(evidence(labels, field))
-        hits.append(np.isin(np.arange(1, labels.max() + 1), table.pred_ids[table.pred_index[table.ious > 0.5]]))
-        groups.append(np.full(len(rows[-1]), patient))
-    return np.concatenate(rows), np.concatenate(hits).astype(float), np.concatenate(groups)
+        true = np.isin(np.arange(1, labels.max() + 1), table.pred_ids[table.pred_index[table.ious > 0.5]])
+        tiles.append(JudgedTile(patient, truth, labels, evidence(labels, field), true.astype(float)))
+    return tiles
 
 
 def logistic(x: np.ndarray, y: np.ndarray, ridge: float = 1.0) -> Fitted:

@@ -164,3 +164,18 @@ def test_nothing_found_has_the_column_too() -> None:
     found = found_in(HEImage(np.full((64, 64, 3), 250, np.uint8), 0.25))
     assert found.features["confidence"].shape == (0,)
     assert decode(found.field.astype(np.float32)).max() == 0
+
+
+def test_a_model_may_ask_for_a_confidence_of_its_own() -> None:
+    image = half_faint(scatter((200, 300)))
+    asks = model(confidence=FIT, decode={**model().card.decode, "min_confidence": 0.5})
+    chosen = SegmentSettings(device="cpu", precision="float32")
+    found = run(segment(image, chosen, asks))
+    assert np.array_equal(found.labels, found_in(image, min_confidence=0.5).labels)
+    assert found.provenance["settings"]["min_confidence"] == 0.5
+    # Nothing was computed for those that were left out but how sure the model is: they are there if asked for.
+    everything = run(segment(image, chosen.model_copy(update={"min_confidence": 0.0}), asks))
+    assert np.array_equal(everything.labels, found_in(image).labels)
+    assert np.array_equal(refilter(found, everything.settings).labels, everything.labels)
+    # Without a regression on its card a model cannot tell, whatever it asks for.
+    assert len(run(segment(image, chosen, model(decode=asks.card.decode))).features["label"]) == everything.labels.max()

@@ -54,6 +54,7 @@ def test_what_cannot_be_is_refused_in_one_sentence(values: dict[str, object]) ->
 def test_what_was_added_later_and_does_nothing_is_in_no_record() -> None:
     # Results of earlier versions would be computed again, and unfinished slides begun anew.
     assert "min_confidence" not in without_idle(SegmentSettings().model_dump())
+    assert "min_confidence" not in without_idle(SegmentSettings(min_confidence=0.0).model_dump())
     assert without_idle(SegmentSettings(min_confidence=0.3).model_dump())["min_confidence"] == 0.3
     later = {"min_confidence", "measurements", "classifier"}
     assert without_idle(SegmentSettings().model_dump()).keys() | later == SegmentSettings.model_fields.keys()

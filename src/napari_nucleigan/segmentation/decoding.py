@@ -59,7 +59,8 @@ class Decoding:
         def chosen(value: float | None, key: str, default: float) -> float:
             return float(card.decode.get(key, default)) if value is None else value
 
-        if settings.min_confidence and regression(card) is None:
+        tells = regression(card) is not None
+        if settings.min_confidence and not tells:
             raise ModelError(
                 f"The model {card.name!r} does not tell how sure it is of a nucleus; leave the least confidence at 0, "
                 "or choose a bundled model."
@@ -75,7 +76,7 @@ class Decoding:
             arguments,
             chosen(settings.min_area, "min_area_um2", 0.0),
             chosen(settings.max_area, "max_area_um2", LARGEST_AREA),
-            settings.min_confidence,
+            chosen(settings.min_confidence, "min_confidence", 0.0) if tells else 0.0,
             int(chosen(settings.tta, "views", 1)),
         )
 
@@ -159,4 +160,5 @@ class Decoding:
             # None for the usual limit, as for none in 0.1.0, whose results are gone on with.
             "max_area": self.max_area if np.isfinite(self.max_area) and self.max_area != LARGEST_AREA else None,
             "views": self.tta,
+            "min_confidence": self.min_confidence,
         }

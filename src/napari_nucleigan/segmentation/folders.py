@@ -238,7 +238,7 @@ def _asked(settings: SegmentSettings, card: ModelCard, region: Polygons | None) 
     decoding = Decoding.of(settings, card)
     used = {name: value for name, value in without_idle(decoding.used(settings)).items() if name not in _FREE}
     parts = [used, decoding.arguments, card.sha256, card.mpp, card.stain, *([region] if region else [])]
-    if settings.min_confidence:
+    if decoding.min_confidence:
         parts.append(card.confidence)
     if settings.classifier:
         parts.append(load_classifier(settings.classifier).card.sha256)

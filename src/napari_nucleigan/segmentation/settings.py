@@ -40,12 +40,12 @@ TTA = (1, 2, 4, 8)
 """Numbers of views of an image that the network can be averaged over: test-time augmentation."""
 
 
-_LATER: dict[str, Any] = {"min_confidence": 0.0, "measurements": "standard", "classifier": ""}
+_LATER: dict[str, Any] = {"min_confidence": (None, 0.0), "measurements": ("standard",), "classifier": ("",)}
 
 
 def without_idle(settings: dict[str, Any]) -> dict[str, Any]:
     """Leave out settings that were added after 0.1.0 and do nothing, so that records of earlier results still hold."""
-    return {name: value for name, value in settings.items() if name not in _LATER or value != _LATER[name]}
+    return {name: value for name, value in settings.items() if value not in _LATER.get(name, ())}
 
 
 class SegmentSettings(Settings):
@@ -91,13 +91,13 @@ class SegmentSettings(Settings):
         description="Nuclei of more area, in square microns, are left out. By default what the model asks for, "
         f"or {LARGEST_AREA:g}.",
     )
-    min_confidence: float = Field(
-        0.0,
+    min_confidence: float | None = Field(
+        None,
         title="Confidence",
         ge=0,
         le=1,
         description="Nuclei that the model holds for less likely to be one are left out, if its card tells how likely "
-        "that is; 0 keeps all.",
+        "that is; 0 keeps all. By default what the model asks for.",
     )
     mpp: float | Literal["auto"] | None = Field(
         None,

@@ -267,8 +267,8 @@ class _SlideJob:
             "core": self._core,
             "tissue": hashlib.sha256(tissue.mask.tobytes()).hexdigest(),
         }
-        if self.settings.min_confidence:
-            known["confidence"] = self.model.card.confidence
+        if least := self.segmenter.decoding.min_confidence:
+            known["confidence"] = [least, self.model.card.confidence]
         if (classifier := self.segmenter.classifier) is not None:
             known["classifier"] = classifier.card.sha256
         text = json.dumps(known, indent=2)

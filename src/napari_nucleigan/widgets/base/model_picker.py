@@ -377,6 +377,5 @@ class MethodForm(Form):
                 self.prominence.setValue(float(card.decode.get("prominence", PROMINENCE)))
                 self.min_area.setValue(float(card.decode.get("min_area_um2", 0.0)))
                 self.max_area.setValue(float(card.decode.get("max_area_um2", LARGEST_AREA)))
-                if not tells:
-                    self.min_confidence.setValue(0.0)
+                self.min_confidence.setValue(float(card.decode.get("min_confidence", 0.0)) if tells else 0.0)
         self.changed.emit()

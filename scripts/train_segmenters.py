@@ -94,7 +94,7 @@ PLANS = {
         f"{KUMAR}: 16 tiles; {TNBC}: patients 1 to 7; {DSB}: a quarter",
         NONCOMMERCIAL,
         "Only for measuring the recipe of nucleigan-he.",
-        (20, 30),
+        (12, 20),
         7e-4,
         "kumar",
         TURNED,
@@ -105,7 +105,7 @@ PLANS = {
         NONCOMMERCIAL,
         "Trained on the Kumar test tiles too, so these are no test for it: the scores are those of the same recipe "
         "trained without the tiles that they are measured on.",
-        (15, 25),
+        (8, 16),
         7e-4,
         "split",
         {**TURNED, "validation": 0.0},

@@ -1,0 +1,465 @@
+"""The widget that tells of measured nuclei: a form, a table, a plot, and what is selected in plot and image."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout
+
+from napari_nucleigan.base import tables
+from napari_nucleigan.base.errors import NucleiganError
+from napari_nucleigan.labels.features import write_csv
+from napari_nucleigan.labels.statistics import Question, title
+from napari_nucleigan.widgets.base.dock import Dock
+from napari_nucleigan.widgets.base.drawn_shapes import REST_MS, region_polygons
+from napari_nucleigan.widgets.base.fields import (
+    Form,
+    column,
+    combo,
+    list_choices,
+    menu_button,
+    push_button,
+    set_text,
+    silent,
+    small_label,
+)
+from napari_nucleigan.widgets.base.jobs import Runner
+from napari_nucleigan.widgets.base.layers import file_name, layer_info, pixels
+from napari_nucleigan.widgets.base.mask_layers import edits
+from napari_nucleigan.widgets.base.run_bar import RunBar
+from napari_nucleigan.widgets.base.scrolling import pinned
+from napari_nucleigan.widgets.base.transforms import view_corners, viewer_to_data
+from napari_nucleigan.widgets.measure.form import DRAWN, VIEW, MeasureForm
+from napari_nucleigan.widgets.measure.jobs import (
+    class_choices,
+    class_layers,
+    class_source,
+    known_mpp,
+    measure_nuclei,
+    measure_request,
+    tell,
+)
+from napari_nucleigan.widgets.measure.marks import Marks
+from napari_nucleigan.widgets.measure.plots import NucleiPlot
+from napari_nucleigan.widgets.measure.session import Session
+from napari_nucleigan.widgets.measure.table import FiguresTable, thousands
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from napari.layers import Labels
+    from napari.viewer import Viewer
+
+    from napari_nucleigan.labels.polygons import Points
+    from napari_nucleigan.labels.statistics import Classes, MeasuredNuclei, Range, Statistics
+
+COUNT = ""
+"""Choice of the y axis that makes a histogram of the x axis."""
+
+_POLL_MS = 10  # what follows the mouse must not wait for the usual 50
+_EDIT_MS = 500  # after an edit of the labels, until they are measured again
+_MARK_MS = 30  # while nuclei are being selected, until the image follows
+_FIRST = ("area_um2", "area_px")
+_ADDING = {"Shift", "Control"}
+
+
+class MeasureWidget(Dock):
+    """Measure nuclei, plot their measurements, and select them in the plot or in the image.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        The viewer whose nuclei are told of.
+    """
+
+    measured = Signal()
+    """The nuclei of the layer are measured."""
+    told = Signal(object)
+    """What is shown: a `Statistics`."""
+    selected = Signal(object)
+    """Labels of the nuclei that are selected now."""
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__(napari_viewer)
+        self.session = Session()
+        self._layer: Labels | None = None
+        self._watched: list[Any] = []
+        self._watched_classes: list[Any] = []
+        self._marks = Marks(napari_viewer)
+        self.form = MeasureForm(napari_viewer)
+        self.bar = RunBar("Measure the nuclei again.")
+        self.bar.run_button.setText("Measure")
+        self._measuring = Runner(self, activity=True)
+        self._telling = Runner(self, apart=True, poll_ms=_POLL_MS)
+        self.table = FiguresTable()
+        self.axes = Form()
+        self.x = self.axes.add("X axis", combo({}, "The measurement on the x axis."))
+        count = {"Number of nuclei": COUNT}
+        self.y = self.axes.add("Y axis", combo(count, "Another measurement for a scatter plot, or a histogram."))
+        self.plot = NucleiPlot()
+        self.remark = small_label()
+        self.select_button = push_button("Select drawn", "Select the nuclei whose centre lies in the drawn shapes.")
+        self.clear_button = push_button("Clear", "Select no nucleus.")
+        self.export_button = menu_button(
+            "Export",
+            "Save the nuclei that are plotted, the figures, or the plot.",
+            {
+                "Nuclei (CSV)…": lambda: self._ask("nuclei.csv", self.save_csv),
+                "Nuclei (Parquet)…": lambda: self._ask("nuclei.parquet", self.save_parquet),
+                "Figures (CSV)…": lambda: self._ask("figures.csv", self.save_figures),
+                "Plot (PNG)…": lambda: self._ask("plot.png", self.plot.save_png),
+                "Plot (SVG)…": lambda: self._ask("plot.svg", self.plot.save_svg),
+            },
+        )
+        buttons = QHBoxLayout()
+        for button in (self.select_button, self.clear_button, self.export_button):
+            buttons.addWidget(button)
+        parts = self.form, self.table, self.axes, self.plot, self.remark, buttons
+        self._fill(pinned(column(*parts, tall=self.plot), self.bar))
+        self._connect()
+        self._theme()
+        self.reset_choices()
+
+    def _connect(self) -> None:
+        self._edited = self._after(_EDIT_MS, self.measure)
+        self._typed = self._after(_EDIT_MS, self._remeasure)
+        self._reclassed = self._after(_MARK_MS, self._reclass)
+        self._rested = self._after(REST_MS, self._tell)
+        self._mark_soon = self._after(_MARK_MS, self._mark)
+        form = self.form
+        form.labels.currentIndexChanged.connect(lambda _: self._choose())
+        form.mpp_typed.connect(lambda _: self._typed.start())
+        form.full.toggled.connect(lambda _: self._remeasure())
+        form.changed.connect(self._tell)
+        self.axes.changed.connect(self._tell)
+        self.table.hidden_changed.connect(self._tell)
+        form.shapes.button.clicked.connect(self.draw_region)
+        self.plot.brushed.connect(self._brushed)
+        self.plot.picked.connect(self._picked)
+        self.select_button.clicked.connect(self.select_drawn)
+        self.clear_button.clicked.connect(self.clear_selection)
+        self.bar.run_clicked.connect(self.measure)
+        self.bar.cancel_clicked.connect(self.cancel)
+        self._wire(self._measuring, self._measured)
+        self._wire(self._telling, self._told, quiet=True)
+
+    def _docked(self) -> None:
+        for emitter in (self._viewer.scene.camera.events, self._viewer.canvas.events.size):
+            emitter.connect(self._moved)
+        if self._clicked not in self._viewer.mouse_drag_callbacks:
+            self._viewer.mouse_drag_callbacks.append(self._clicked)
+
+    def shut_down(self) -> None:
+        """Stop all work and let go of the viewer; the layers that were made stay."""
+        if self._clicked in self._viewer.mouse_drag_callbacks:
+            self._viewer.mouse_drag_callbacks.remove(self._clicked)
+        for emitter in (self._viewer.scene.camera.events, self._viewer.canvas.events.size):
+            emitter.disconnect(self._moved)
+        self._watch(None)
+        self._watch_classes(())
+        super().shut_down()
+
+    def set_theme(self, theme: str) -> None:
+        """Take the colours of a napari theme, by its name."""
+        super().set_theme(theme)
+        self.plot.set_theme(theme)
+
+    def reset_choices(self, event: object = None) -> None:
+        """List the layers again; napari calls this when layers come, go or are renamed."""
+        self.form.list_layers()
+        if self.form.layer is not self._layer:
+            self._choose()
+            return
+        if self._marks.removed:
+            # To remove the marks is to select nothing.
+            self._marks.clear()
+            self.clear_selection()
+        if self.session.nuclei is not None:
+            self._reclass_soon()
+        self._update()
+
+    # Nuclei
+
+    def _choose(self) -> None:
+        """Show the nuclei of the layer that is chosen now."""
+        self._layer = self.form.layer
+        self._measuring.cancel()
+        self._telling.cancel()
+        self._blank()
+        self._watch(self._layer)
+        with silent(self.form.mpp):
+            self.form.mpp.setValue(0.0)
+        self.measure()
+
+    def _watch(self, layer: Labels | None) -> None:
+        """Follow the edits of a layer instead of those of the one before."""
+        self._edited.stop()
+        for emitter in self._watched:
+            emitter.disconnect(self._edit)
+        self._watched = [] if layer is None else [getattr(layer.events, name) for name in (*edits(layer), "features")]
+        for emitter in self._watched:
+            emitter.connect(self._edit)
+
+    def _watch_classes(self, layers: Sequence[Labels]) -> None:
+        """Follow the classes that other layers know, or will know, instead of those before."""
+        for emitter in self._watched_classes:
+            emitter.disconnect(self._reclass_soon)
+        self._watched_classes = [layer.events.features for layer in layers]
+        for emitter in self._watched_classes:
+            emitter.connect(self._reclass_soon)
+
+    def _reclass_soon(self, event: object = None) -> None:
+        self._reclassed.start()
+
+    def _reclass(self) -> None:
+        self._list_classes()
+        self._tell()
+
+    def _edit(self, event: object = None) -> None:
+        self._edited.start()
+
+    def _remeasure(self) -> None:
+        """Measure again where another pixel size or other measurements are wanted than the nuclei have."""
+        nuclei, layer = self.session.nuclei, self._layer
+        if nuclei is None or layer is None:
+            return
+        mpp = self._mpp(layer)
+        if nuclei.mpp != mpp or (self.form.full.isChecked() and "nearest_um" not in nuclei.table):
+            self.measure()
+
+    def _mpp(self, layer: Labels) -> float | None:
+        return self.form.mpp.value() or known_mpp(layer)
+
+    def measure(self) -> None:
+        """Measure the chosen nuclei, or take what is known of them."""
+        layer = self._layer
+        if layer is None or self.form.problem():
+            self._update()
+            return
+        mpp = self._mpp(layer)
+        self.bar.begin()
+        if self.form.full.isChecked() and not mpp:
+            self.bar.note("Texture and neighbours are measured in microns: type the pixel size above.")
+        request = measure_request(self._viewer, layer, mpp, bool(self.form.full.isChecked() and mpp))
+        self._measuring.start(measure_nuclei(request), "measuring nuclei")
+        self._update()
+
+    def _measured(self, nuclei: MeasuredNuclei) -> None:
+        self.session.take(nuclei)
+        self._list_classes()
+        choices = [(name, key) for key, name in nuclei.measurements.items()]
+        x, y = self.x.currentData(), self.y.currentData()
+        first = next((name for name in _FIRST if name in nuclei.measurements), choices[0][1] if choices else None)
+        list_choices(self.x, choices, x if x in nuclei.measurements else first)
+        list_choices(self.y, [("Number of nuclei", COUNT), *choices], y if y in nuclei.measurements else COUNT)
+        self._tell()
+        self._mark()
+        self._update()
+        self.measured.emit()
+
+    def _list_classes(self) -> None:
+        layer, nuclei = self._layer, self.session.nuclei
+        if layer is not None and nuclei is not None:
+            others = class_layers(self._viewer, layer)
+            self._watch_classes(others)
+            self.form.list_classes(class_choices(nuclei, others))
+
+    def _blank(self) -> None:
+        self.session.clear()
+        self._marks.clear()
+        self.plot.draw(None, None, None)
+        self.plot.select(self.session.rows)
+        self.table.show_statistics(None, None)
+        set_text(self.remark, "")
+        set_text(self.bar.figures, "")
+        self.bar.begin()
+
+    # What is told
+
+    def _moved(self, event: object = None) -> None:
+        if self.form.region.currentData() == VIEW:
+            self._rested.start()
+
+    def draw_region(self) -> None:
+        """Add a layer for regions, and draw a rectangle in it."""
+        if self._layer is not None:
+            self.form.shapes.draw(self._layer)
+
+    def _drawn(self) -> list[Points]:
+        shapes = self.form.shapes.chosen
+        assert shapes is not None
+        assert self._layer is not None
+        return region_polygons(shapes, self._layer)
+
+    def _region(self) -> tuple[Points, ...] | None:
+        """Return the polygons whose nuclei are told of, None for all; raises `LabelsError` if they enclose nothing."""
+        kind = self.form.region.currentData()
+        if kind == VIEW:
+            return (view_corners(self._viewer, self._layer),)
+        return tuple(self._drawn()) if kind == DRAWN else None
+
+    def _tell(self) -> None:
+        """Tell of the nuclei what the fields ask."""
+        self._rested.stop()
+        layer, nuclei, x = self._layer, self.session.nuclei, self.x.currentData()
+        if layer is None or nuclei is None or x is None:
+            self._update()
+            return
+        try:
+            problem = self.form.region_problem()
+            region = None if problem else self._region()
+        except NucleiganError as error:
+            problem = str(error)
+        if problem:
+            self._telling.cancel()
+            self._told((None, None))
+            set_text(self.remark, problem)
+            return
+        question = Question(x, self.y.currentData() or None, region, self.table.hidden)
+        source = class_source(layer, nuclei, class_layers(self._viewer, layer), self.form.classes.currentData())
+        self._telling.start(tell(nuclei, source, question), "counting nuclei")
+
+    def _told(self, result: tuple[Classes | None, Statistics | None]) -> None:
+        session = self.session
+        session.classes, session.found = result
+        self.table.show_statistics(session.classes, session.found)
+        self.plot.draw(session.nuclei, session.classes, session.found)
+        self._show_selected()
+        set_text(self.remark, self._remark())
+        self._update()
+        if session.found is not None:
+            self.told.emit(session.found)
+
+    def _remark(self) -> str:
+        nuclei, found, layer = self.session.nuclei, self.session.found, self._layer
+        if nuclei is None or found is None or layer is None:
+            return ""
+        if not len(nuclei):
+            return f"“{layer.name}” has no nuclei."
+        said = []
+        if not found.total.count:
+            said.append("There is no nucleus in the region: move it, or choose another one.")
+        elif len(found.rows) and found.unknown == len(found.rows):
+            names = " and ".join(title(name) for name in (found.question.x, found.question.y) if name)
+            said.append(f"None of these nuclei has a value of {names}.")
+        elif found.unknown:
+            said.append(f"{thousands(found.unknown)} nuclei have no value and are not plotted.")
+        known = len(found.rows) - found.unknown
+        if len(found.drawn) and len(found.drawn) < known:
+            said.append(f"{thousands(len(found.drawn))} of {thousands(known)} nuclei are drawn; all can be selected.")
+        if not np.isnan(found.correlation):
+            said.append(f"Pearson's r {found.correlation:.2f}.")
+        if nuclei.mpp is None:
+            said.append("The pixel size is not known: type it above for densities and microns.")
+        return " ".join(said)
+
+    # What is selected
+
+    def _brushed(self, x: Range, y: Range | None, add: bool) -> None:
+        self.session.brush(x, y, add)
+        self._select()
+
+    def _picked(self, row: int | None, add: bool) -> None:
+        nuclei = self.session.nuclei
+        if nuclei is not None:
+            self.session.click(0 if row is None else int(nuclei.labels[row]), add)
+            self._select()
+
+    def _clicked(self, viewer: Viewer, event: Any) -> Iterator[None]:
+        """Select the nucleus that is clicked, and not dragged over, while no tool is in hand."""
+        dragged = False
+        yield
+        while event.type == "mouse_move":
+            dragged = True
+            yield
+        active = viewer.layers.selection.active
+        if not dragged and event.button == 1 and (active is None or active.mode == "pan_zoom"):
+            self.click(event.position, bool(_ADDING & {str(each) for each in event.modifiers}))
+
+    def click(self, position: Sequence[float], add: bool = False) -> None:
+        """Select the nucleus at a place of the viewer's world; beside the others, or take it back, if `add`."""
+        layer, nuclei = self._layer, self.session.nuclei
+        if layer is None or nuclei is None or self._viewer.dims.ndisplay != 2:
+            return
+        row, at = viewer_to_data(self._viewer, layer, position)
+        inside = 0 <= row < nuclei.shape[0] and 0 <= at < nuclei.shape[1]
+        self.session.click(int(np.asarray(pixels(layer)[row, at])) if inside else 0, add)
+        self.plot.unframe()
+        self._select()
+
+    def select_drawn(self) -> None:
+        """Select the nuclei whose centre lies in the drawn shapes."""
+        try:
+            self.session.select_region(self._drawn())
+        except NucleiganError as error:
+            self._complain(error)
+            return
+        self.plot.unframe()
+        self._select()
+
+    def clear_selection(self) -> None:
+        """Select no nucleus."""
+        self.session.selected = self.session.selected[:0]
+        self.plot.unframe()
+        self._select()
+
+    def _select(self) -> None:
+        """Show another selection, in the plot at once."""
+        self._show_selected()
+        self._mark_soon.start()
+        self._update()
+        self.selected.emit(self.session.selected)
+
+    def _show_selected(self) -> None:
+        self.plot.select(self.session.plotted)
+        found = self.session.found
+        if found is None:
+            set_text(self.bar.figures, "")
+            return
+        count = found.total.count
+        parts = ["1 nucleus" if count == 1 else f"{thousands(count)} nuclei"]
+        if found.mm2 is not None:
+            parts.append(f"{found.mm2:.3g} mm²")
+        if len(self.session.selected):
+            parts.append(f"{thousands(len(self.session.selected))} selected")
+        set_text(self.bar.figures, " · ".join(parts))
+
+    def _mark(self) -> None:
+        """Mark the selected nuclei in the image."""
+        if self._layer is not None and self.session.nuclei is not None:
+            self._marks.show(self._layer, self.session.nuclei, self.session.rows)
+
+    def _update(self) -> None:
+        session = self.session
+        self.bar.set_state(self.running, self.form.problem())
+        self.select_button.setEnabled(session.nuclei is not None and not self.form.shapes.problem(""))
+        self.clear_button.setEnabled(len(session.selected) > 0)
+        self.export_button.setEnabled(session.found is not None)
+
+    # Files
+
+    def save_csv(self, path: Path) -> None:
+        """Write the table of the plotted nuclei; raises `OutputError` if it cannot be written."""
+        write_csv(path, self.session.table())
+
+    def save_parquet(self, path: Path) -> None:
+        """Write the same as Parquet; raises `ExtraError` without pyarrow, too."""
+        from napari_nucleigan.segmentation.stores.parquet import write_table
+
+        assert self._layer is not None
+        assert self.session.nuclei is not None
+        known = layer_info(self._layer)
+        about = {"image": str(known.get("image") or self._layer.name), "mpp": self.session.nuclei.mpp}
+        write_table(path, self.session.table(), about)
+
+    def save_figures(self, path: Path) -> None:
+        """Write the figures of the classes; raises `OutputError` if they cannot be written."""
+        tables.write_csv(path, *self.session.figures())
+
+    def _ask(self, name: str, save: Any) -> None:
+        if self._layer is not None:
+            self._save("measurements", f"{file_name(self._layer.name)} {name}", partial(save))

@@ -1,0 +1,108 @@
+"""The form of *Measure nuclei*: which nuclei, of which part of the image, and by which classes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari.layers import Labels
+from qtpy.QtCore import Signal
+
+from napari_nucleigan.widgets.base.drawn_shapes import ShapesPicker
+from napari_nucleigan.widgets.base.fields import (
+    Form,
+    add_row,
+    check,
+    combo,
+    list_choices,
+    list_layers,
+    objective_button,
+    on_typed,
+    pixel_size,
+)
+from napari_nucleigan.widgets.base.layers import view_kind
+from napari_nucleigan.widgets.base.mask_layers import mask_problem
+from napari_nucleigan.widgets.measure.jobs import slide_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari.viewer import Viewer
+
+WHOLE, VIEW, DRAWN = "whole", "view", "drawn"
+"""Which nuclei are told of."""
+NO_CLASSES = ""
+"""Choice of classes that is none."""
+
+_TIPS = {
+    "labels": "The nuclei: what Segment nuclei has found, or labels that you have opened.",
+    "mpp": "Microns per pixel of the nuclei, for densities and for measurements in microns. By default those of the "
+    "layer.",
+    "full": "Measure texture of the chromatin, rim, nucleolus and cytoplasm, too, and how near other nuclei are. "
+    "It takes longer.",
+    "region": "Tell of all nuclei, of those in the canvas now, or of those in the shapes that you draw. A nucleus "
+    "counts if its centre lies there.",
+    "shapes": "A Shapes layer with rectangles, polygons or ellipses.",
+    "classes": "What tells the classes of the nuclei: a column of their features, or a layer such as that of Classify "
+    "nuclei.",
+}
+_DRAW = "draw a rectangle around the nuclei that are to be told of."
+
+
+class MeasureForm(Form):
+    """Fields for nuclei, their pixel size, a region and classes.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer whose layers are listed.
+    """
+
+    mpp_typed = Signal(float)
+    """Microns per pixel that the user has typed; 0 for those of the layer."""
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self.labels = self.add("Nuclei", combo({}, _TIPS["labels"]))
+        mpp = pixel_size("from the layer", _TIPS["mpp"])
+        self.mpp = mpp
+        add_row(self.rows, "Pixel size", mpp, objective_button(mpp))
+        on_typed(mpp, self.mpp_typed.emit)
+        self.region = self.add(
+            "Region", combo({"Whole image": WHOLE, "Current view": VIEW, "Drawn region": DRAWN}, _TIPS["region"])
+        )
+        self.shapes = ShapesPicker(viewer, "region", _TIPS["shapes"])
+        self.add("Shapes", self.shapes)
+        self.classes = self.add("Classes", combo({"None": NO_CLASSES}, _TIPS["classes"]))
+        self.full = check("Texture and neighbours", _TIPS["full"])
+        self.rows.addRow(self.full)
+
+    def list_layers(self) -> None:
+        """List the layers of the viewer; what was chosen stays chosen."""
+        nuclei = [layer for layer in reversed(self._viewer.layers) if isinstance(layer, Labels)]
+        list_layers(self.labels, [layer for layer in nuclei if view_kind(layer) is None])
+        self.shapes.reset_choices()
+
+    def list_classes(self, choices: Mapping[str, str]) -> None:
+        """List what can tell classes; what was chosen stays chosen, else the first of the first ones is."""
+        before, had_choice = self.classes.currentData(), self.classes.count() > 1
+        stays = before in choices.values() or (had_choice and not before)
+        chosen = before if stays else next(iter(choices.values()), NO_CLASSES)
+        list_choices(self.classes, [("None", NO_CLASSES), *choices.items()], chosen)
+
+    @property
+    def layer(self) -> Labels | None:
+        """The chosen nuclei."""
+        chosen = self.labels.currentData()
+        return next((layer for layer in self._viewer.layers if layer.unique_id == chosen), None)
+
+    def problem(self) -> str:
+        """Why nuclei cannot be measured; empty where they can."""
+        layer = self.layer
+        if layer is None:
+            return "Segment an image first, or open labels of its nuclei."
+        return mask_problem(layer) or slide_problem(layer)
+
+    def region_problem(self) -> str:
+        """Why there is no region; empty where there is."""
+        return self.shapes.problem(_DRAW) if self.region.currentData() == DRAWN else ""

@@ -276,7 +276,9 @@ class Measure(Case):
     def prepare(self) -> None:
         labels = self.tiny_he(150, 200, 40, 7)[1]
         self.layer = self.viewer.add_labels(labels, name="nuclei", **MICRONS)
-        self.viewer.add_labels(labels.copy(), name="classes", features={"index": [1, 2], "class": ["a", "b"]}, **MICRONS)
+        self.viewer.add_labels(
+            labels.copy(), name="classes", features={"index": [1, 2], "class": ["a", "b"]}, **MICRONS
+        )
 
     def occupy(self, widget: Any, number: int) -> None:
         if number % 5 == 0:

@@ -148,9 +148,9 @@ def test_from_opening_to_a_brush_the_image_and_the_files(app: App, tmp_path: Pat
     assert "6 selected" in widget.bar.figures.text()
     assert np.array_equal(layer.data, squares())
     # a rectangle of the scatter plot, then another beside it
-    found = app.choose(widget.y, "solidity")
+    found = app.choose(widget.form.y_axis, "solidity")
     assert sorted(found.drawn) == list(range(12))
-    found = app.choose(widget.y, "centroid_y_um")
+    found = app.choose(widget.form.y_axis, "centroid_y_um")
     app.drag((1.7, 1.1), (15.0, 4.0))
     assert app.selected() == [11, 12, 13]
     app.drag((18.0, 1.1), (20.9, 4.0), Qt.KeyboardModifier.ShiftModifier)
@@ -254,7 +254,7 @@ def test_what_is_known_is_taken_and_an_edit_is_measured_again(app: App) -> None:
     known["solidity"] = np.full(12, 0.125)  # which nobody would measure
     layer, _ = with_labels(app, labels, features=known)
     assert set(app.widget.session.nuclei.table["solidity"]) == {0.125}
-    found = app.choose(app.widget.x, "confidence")
+    found = app.choose(app.widget.form.x_axis, "confidence")
     assert found.total.mean == pytest.approx(0.5)
     app.widget.session.click(22)
     found = app.told(lambda: layer.fill((2, 2), 0))  # the first nucleus goes
@@ -324,17 +324,17 @@ def test_no_nucleus_and_one(app: App, kept: int) -> None:
     assert widget.session.found.total.count == kept
     assert widget.table.text(0, "Nuclei") == str(kept)
     assert ("has no nuclei" in widget.remark.text()) == (kept == 0)
-    found = app.choose(widget.y, "solidity")
+    found = app.choose(widget.form.y_axis, "solidity")
     assert len(found.drawn) == kept
     assert widget.table.text(0, "SD") == "-"
 
 
 def test_values_that_are_not_known(app: App) -> None:
     with_labels(app, features={"index": range(11, 23), "mood": [1.0, np.nan, np.inf] * 4, "none": np.nan})
-    found = app.choose(app.widget.x, "mood")
+    found = app.choose(app.widget.form.x_axis, "mood")
     assert (found.unknown, found.total.mean) == (8, 1.0)
     assert "8 nuclei have no value" in app.widget.remark.text()
-    found = app.choose(app.widget.x, "none")
+    found = app.choose(app.widget.form.x_axis, "none")
     assert found.histogram is None
     assert app.widget.remark.text().startswith("None of these nuclei has a value of None.")
 

@@ -7,19 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout
+from qtpy.QtWidgets import QHBoxLayout, QWidget
 
-from napari_nucleigan.base import tables
 from napari_nucleigan.base.errors import NucleiganError
-from napari_nucleigan.labels.features import write_csv
-from napari_nucleigan.labels.statistics import Question, title
+from napari_nucleigan.labels.statistics import Question
 from napari_nucleigan.widgets.base.dock import Dock
 from napari_nucleigan.widgets.base.drawn_shapes import REST_MS, region_polygons
 from napari_nucleigan.widgets.base.fields import (
-    Form,
+    NO_MARGINS,
     column,
-    combo,
-    list_choices,
     menu_button,
     push_button,
     set_text,
@@ -28,7 +24,6 @@ from napari_nucleigan.widgets.base.fields import (
 )
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import file_name, layer_info, pixels
-from napari_nucleigan.widgets.base.mask_layers import edits
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.scrolling import pinned
 from napari_nucleigan.widgets.base.transforms import view_corners, viewer_to_data
@@ -42,10 +37,11 @@ from napari_nucleigan.widgets.measure.jobs import (
     measure_request,
     tell,
 )
+from napari_nucleigan.widgets.measure.listening import Listener, edit_events
 from napari_nucleigan.widgets.measure.marks import Marks
 from napari_nucleigan.widgets.measure.plots import NucleiPlot
 from napari_nucleigan.widgets.measure.session import Session
-from napari_nucleigan.widgets.measure.table import FiguresTable, thousands
+from napari_nucleigan.widgets.measure.table import FiguresTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -57,13 +53,9 @@ if TYPE_CHECKING:
     from napari_nucleigan.labels.polygons import Points
     from napari_nucleigan.labels.statistics import Classes, MeasuredNuclei, Range, Statistics
 
-COUNT = ""
-"""Choice of the y axis that makes a histogram of the x axis."""
-
 _POLL_MS = 10  # what follows the mouse must not wait for the usual 50
 _EDIT_MS = 500  # after an edit of the labels, until they are measured again
 _MARK_MS = 30  # while nuclei are being selected, until the image follows
-_FIRST = ("area_um2", "area_px")
 _ADDING = {"Shift", "Control"}
 
 
@@ -87,8 +79,8 @@ class MeasureWidget(Dock):
         super().__init__(napari_viewer)
         self.session = Session()
         self._layer: Labels | None = None
-        self._watched: list[Any] = []
-        self._watched_classes: list[Any] = []
+        self._watched, self._watched_classes = Listener(self._edit), Listener(self._reclass_soon)
+        self._watched_view = Listener(self._moved)
         self._marks = Marks(napari_viewer)
         self.form = MeasureForm(napari_viewer)
         self.bar = RunBar("Measure the nuclei again.")
@@ -96,10 +88,6 @@ class MeasureWidget(Dock):
         self._measuring = Runner(self, activity=True)
         self._telling = Runner(self, apart=True, poll_ms=_POLL_MS)
         self.table = FiguresTable()
-        self.axes = Form()
-        self.x = self.axes.add("X axis", combo({}, "The measurement on the x axis."))
-        count = {"Number of nuclei": COUNT}
-        self.y = self.axes.add("Y axis", combo(count, "Another measurement for a scatter plot, or a histogram."))
         self.plot = NucleiPlot()
         self.remark = small_label()
         self.select_button = push_button("Select drawn", "Select the nuclei whose centre lies in the drawn shapes.")
@@ -108,19 +96,22 @@ class MeasureWidget(Dock):
             "Export",
             "Save the nuclei that are plotted, the figures, or the plot.",
             {
-                "Nuclei (CSV)…": lambda: self._ask("nuclei.csv", self.save_csv),
-                "Nuclei (Parquet)…": lambda: self._ask("nuclei.parquet", self.save_parquet),
-                "Figures (CSV)…": lambda: self._ask("figures.csv", self.save_figures),
+                "Nuclei (CSV)…": lambda: self._ask("nuclei.csv", self.session.save_csv),
+                "Nuclei (Parquet)…": lambda: self._ask("nuclei.parquet", self._save_parquet),
+                "Figures (CSV)…": lambda: self._ask("figures.csv", self.session.save_figures),
                 "Plot (PNG)…": lambda: self._ask("plot.png", self.plot.save_png),
                 "Plot (SVG)…": lambda: self._ask("plot.svg", self.plot.save_svg),
             },
         )
-        buttons = QHBoxLayout()
+        buttons = QWidget()
+        line = QHBoxLayout(buttons)
+        line.setContentsMargins(*NO_MARGINS)
         for button in (self.select_button, self.clear_button, self.export_button):
-            buttons.addWidget(button)
-        parts = self.form, self.table, self.axes, self.plot, self.remark, buttons
-        self._fill(pinned(column(*parts, tall=self.plot), self.bar))
+            line.addWidget(button)
+        parts = self.form, self.plot, self.remark, self.table, self.form.measuring
+        self._fill(pinned(column(*parts, tall=self.plot), buttons, self.bar))
         self._connect()
+        self._scale_font()
         self._theme()
         self.reset_choices()
 
@@ -135,7 +126,6 @@ class MeasureWidget(Dock):
         form.mpp_typed.connect(lambda _: self._typed.start())
         form.full.toggled.connect(lambda _: self._remeasure())
         form.changed.connect(self._tell)
-        self.axes.changed.connect(self._tell)
         self.table.hidden_changed.connect(self._tell)
         form.shapes.button.clicked.connect(self.draw_region)
         self.plot.brushed.connect(self._brushed)
@@ -148,8 +138,7 @@ class MeasureWidget(Dock):
         self._wire(self._telling, self._told, quiet=True)
 
     def _docked(self) -> None:
-        for emitter in (self._viewer.scene.camera.events, self._viewer.canvas.events.size):
-            emitter.connect(self._moved)
+        self._watched_view.listen([self._viewer.scene.camera.events, self._viewer.canvas.events.size])
         if self._clicked not in self._viewer.mouse_drag_callbacks:
             self._viewer.mouse_drag_callbacks.append(self._clicked)
 
@@ -157,16 +146,19 @@ class MeasureWidget(Dock):
         """Stop all work and let go of the viewer; the layers that were made stay."""
         if self._clicked in self._viewer.mouse_drag_callbacks:
             self._viewer.mouse_drag_callbacks.remove(self._clicked)
-        for emitter in (self._viewer.scene.camera.events, self._viewer.canvas.events.size):
-            emitter.disconnect(self._moved)
-        self._watch(None)
-        self._watch_classes(())
+        for listener in (self._watched, self._watched_classes, self._watched_view):
+            listener.listen(())
         super().shut_down()
 
     def set_theme(self, theme: str) -> None:
         """Take the colours of a napari theme, by its name."""
         super().set_theme(theme)
         self.plot.set_theme(theme)
+
+    def _scale_font(self, event: object = None) -> None:
+        super()._scale_font(event)
+        if hasattr(self, "table"):
+            self.table.set_points(self._appearance.font_size)
 
     def reset_choices(self, event: object = None) -> None:
         """List the layers again; napari calls this when layers come, go or are renamed."""
@@ -190,27 +182,11 @@ class MeasureWidget(Dock):
         self._measuring.cancel()
         self._telling.cancel()
         self._blank()
-        self._watch(self._layer)
+        self._edited.stop()
+        self._watched.listen(edit_events(self._layer))
         with silent(self.form.mpp):
             self.form.mpp.setValue(0.0)
         self.measure()
-
-    def _watch(self, layer: Labels | None) -> None:
-        """Follow the edits of a layer instead of those of the one before."""
-        self._edited.stop()
-        for emitter in self._watched:
-            emitter.disconnect(self._edit)
-        self._watched = [] if layer is None else [getattr(layer.events, name) for name in (*edits(layer), "features")]
-        for emitter in self._watched:
-            emitter.connect(self._edit)
-
-    def _watch_classes(self, layers: Sequence[Labels]) -> None:
-        """Follow the classes that other layers know, or will know, instead of those before."""
-        for emitter in self._watched_classes:
-            emitter.disconnect(self._reclass_soon)
-        self._watched_classes = [layer.events.features for layer in layers]
-        for emitter in self._watched_classes:
-            emitter.connect(self._reclass_soon)
 
     def _reclass_soon(self, event: object = None) -> None:
         self._reclassed.start()
@@ -243,7 +219,7 @@ class MeasureWidget(Dock):
         mpp = self._mpp(layer)
         self.bar.begin()
         if self.form.full.isChecked() and not mpp:
-            self.bar.note("Texture and neighbours are measured in microns: type the pixel size above.")
+            self.bar.note("Texture and neighbours are measured in microns: type the pixel size.")
         request = measure_request(self._viewer, layer, mpp, bool(self.form.full.isChecked() and mpp))
         self._measuring.start(measure_nuclei(request), "measuring nuclei")
         self._update()
@@ -251,11 +227,7 @@ class MeasureWidget(Dock):
     def _measured(self, nuclei: MeasuredNuclei) -> None:
         self.session.take(nuclei)
         self._list_classes()
-        choices = [(name, key) for key, name in nuclei.measurements.items()]
-        x, y = self.x.currentData(), self.y.currentData()
-        first = next((name for name in _FIRST if name in nuclei.measurements), choices[0][1] if choices else None)
-        list_choices(self.x, choices, x if x in nuclei.measurements else first)
-        list_choices(self.y, [("Number of nuclei", COUNT), *choices], y if y in nuclei.measurements else COUNT)
+        self.form.list_measurements(nuclei.measurements)
         self._tell()
         self._mark()
         self._update()
@@ -265,7 +237,7 @@ class MeasureWidget(Dock):
         layer, nuclei = self._layer, self.session.nuclei
         if layer is not None and nuclei is not None:
             others = class_layers(self._viewer, layer)
-            self._watch_classes(others)
+            self._watched_classes.listen([other.events.features for other in others])
             self.form.list_classes(class_choices(nuclei, others))
 
     def _blank(self) -> None:
@@ -305,7 +277,7 @@ class MeasureWidget(Dock):
     def _tell(self) -> None:
         """Tell of the nuclei what the fields ask."""
         self._rested.stop()
-        layer, nuclei, x = self._layer, self.session.nuclei, self.x.currentData()
+        layer, nuclei, x = self._layer, self.session.nuclei, self.form.x_axis.currentData()
         if layer is None or nuclei is None or x is None:
             self._update()
             return
@@ -319,7 +291,7 @@ class MeasureWidget(Dock):
             self._told((None, None))
             set_text(self.remark, problem)
             return
-        question = Question(x, self.y.currentData() or None, region, self.table.hidden)
+        question = Question(x, self.form.y_axis.currentData() or None, region, self.table.hidden)
         source = class_source(layer, nuclei, class_layers(self._viewer, layer), self.form.classes.currentData())
         self._telling.start(tell(nuclei, source, question), "counting nuclei")
 
@@ -329,33 +301,10 @@ class MeasureWidget(Dock):
         self.table.show_statistics(session.classes, session.found)
         self.plot.draw(session.nuclei, session.classes, session.found)
         self._show_selected()
-        set_text(self.remark, self._remark())
+        set_text(self.remark, session.remark(self._layer.name if self._layer is not None else ""))
         self._update()
         if session.found is not None:
             self.told.emit(session.found)
-
-    def _remark(self) -> str:
-        nuclei, found, layer = self.session.nuclei, self.session.found, self._layer
-        if nuclei is None or found is None or layer is None:
-            return ""
-        if not len(nuclei):
-            return f"“{layer.name}” has no nuclei."
-        said = []
-        if not found.total.count:
-            said.append("There is no nucleus in the region: move it, or choose another one.")
-        elif len(found.rows) and found.unknown == len(found.rows):
-            names = " and ".join(title(name) for name in (found.question.x, found.question.y) if name)
-            said.append(f"None of these nuclei has a value of {names}.")
-        elif found.unknown:
-            said.append(f"{thousands(found.unknown)} nuclei have no value and are not plotted.")
-        known = len(found.rows) - found.unknown
-        if len(found.drawn) and len(found.drawn) < known:
-            said.append(f"{thousands(len(found.drawn))} of {thousands(known)} nuclei are drawn; all can be selected.")
-        if not np.isnan(found.correlation):
-            said.append(f"Pearson's r {found.correlation:.2f}.")
-        if nuclei.mpp is None:
-            said.append("The pixel size is not known: type it above for densities and microns.")
-        return " ".join(said)
 
     # What is selected
 
@@ -416,17 +365,7 @@ class MeasureWidget(Dock):
 
     def _show_selected(self) -> None:
         self.plot.select(self.session.plotted)
-        found = self.session.found
-        if found is None:
-            set_text(self.bar.figures, "")
-            return
-        count = found.total.count
-        parts = ["1 nucleus" if count == 1 else f"{thousands(count)} nuclei"]
-        if found.mm2 is not None:
-            parts.append(f"{found.mm2:.3g} mm²")
-        if len(self.session.selected):
-            parts.append(f"{thousands(len(self.session.selected))} selected")
-        set_text(self.bar.figures, " · ".join(parts))
+        set_text(self.bar.figures, self.session.line())
 
     def _mark(self) -> None:
         """Mark the selected nuclei in the image."""
@@ -442,23 +381,9 @@ class MeasureWidget(Dock):
 
     # Files
 
-    def save_csv(self, path: Path) -> None:
-        """Write the table of the plotted nuclei; raises `OutputError` if it cannot be written."""
-        write_csv(path, self.session.table())
-
-    def save_parquet(self, path: Path) -> None:
-        """Write the same as Parquet; raises `ExtraError` without pyarrow, too."""
-        from napari_nucleigan.segmentation.stores.parquet import write_table
-
-        assert self._layer is not None
-        assert self.session.nuclei is not None
-        known = layer_info(self._layer)
-        about = {"image": str(known.get("image") or self._layer.name), "mpp": self.session.nuclei.mpp}
-        write_table(path, self.session.table(), about)
-
-    def save_figures(self, path: Path) -> None:
-        """Write the figures of the classes; raises `OutputError` if they cannot be written."""
-        tables.write_csv(path, *self.session.figures())
+    def _save_parquet(self, path: Path) -> None:
+        known = {} if self._layer is None else layer_info(self._layer)
+        self.session.save_parquet(path, str(known.get("image") or self.form.labels.currentText()))
 
     def _ask(self, name: str, save: Any) -> None:
         if self._layer is not None:

@@ -32,9 +32,13 @@ WHOLE, VIEW, DRAWN = "whole", "view", "drawn"
 """Which nuclei are told of."""
 NO_CLASSES = ""
 """Choice of classes that is none."""
+COUNT = ""
+"""Choice of the y axis that makes a histogram of the x axis."""
+_FIRST = ("area_um2", "area_px")
 
 _TIPS = {
     "labels": "The nuclei: what Segment nuclei has found, or labels that you have opened.",
+    "y": "Another measurement for a scatter plot, or the number of nuclei for a histogram.",
     "mpp": "Microns per pixel of the nuclei, for densities and for measurements in microns. By default those of the "
     "layer.",
     "full": "Measure texture of the chromatin, rim, nucleolus and cytoplasm, too, and how near other nuclei are. "
@@ -49,7 +53,7 @@ _DRAW = "draw a rectangle around the nuclei that are to be told of."
 
 
 class MeasureForm(Form):
-    """Fields for nuclei, their pixel size, a region and classes.
+    """Fields for nuclei, a region, classes, what is plotted, and how it is measured.
 
     Parameters
     ----------
@@ -64,18 +68,21 @@ class MeasureForm(Form):
         super().__init__()
         self._viewer = viewer
         self.labels = self.add("Nuclei", combo({}, _TIPS["labels"]))
-        mpp = pixel_size("from the layer", _TIPS["mpp"])
-        self.mpp = mpp
-        add_row(self.rows, "Pixel size", mpp, objective_button(mpp))
-        on_typed(mpp, self.mpp_typed.emit)
         self.region = self.add(
             "Region", combo({"Whole image": WHOLE, "Current view": VIEW, "Drawn region": DRAWN}, _TIPS["region"])
         )
         self.shapes = ShapesPicker(viewer, "region", _TIPS["shapes"])
         self.add("Shapes", self.shapes)
         self.classes = self.add("Classes", combo({"None": NO_CLASSES}, _TIPS["classes"]))
+        self.x_axis = self.add("X axis", combo({}, "The measurement on the x axis."))
+        self.y_axis = self.add("Y axis", combo({"Number of nuclei": COUNT}, _TIPS["y"]))
+        self.measuring = Form()
+        """What is seldom changed, for a place of its own."""
+        self.mpp = pixel_size("from the layer", _TIPS["mpp"])
+        add_row(self.measuring.rows, "Pixel size", self.mpp, objective_button(self.mpp))
+        on_typed(self.mpp, self.mpp_typed.emit)
         self.full = check("Texture and neighbours", _TIPS["full"])
-        self.rows.addRow(self.full)
+        self.measuring.rows.addRow(self.full)
 
     def list_layers(self) -> None:
         """List the layers of the viewer; what was chosen stays chosen."""
@@ -89,6 +96,14 @@ class MeasureForm(Form):
         stays = before in choices.values() or (had_choice and not before)
         chosen = before if stays else next(iter(choices.values()), NO_CLASSES)
         list_choices(self.classes, [("None", NO_CLASSES), *choices.items()], chosen)
+
+    def list_measurements(self, names: Mapping[str, str]) -> None:
+        """List the columns that can be plotted, with their names for people; what was chosen stays chosen."""
+        x, y = self.x_axis.currentData(), self.y_axis.currentData()
+        choices = [(name, column) for column, name in names.items()]
+        first = next((name for name in (*_FIRST, *names) if name in names), None)
+        list_choices(self.x_axis, choices, x if x in names else first)
+        list_choices(self.y_axis, [("Number of nuclei", COUNT), *choices], y if y in names else COUNT)
 
     @property
     def layer(self) -> Labels | None:

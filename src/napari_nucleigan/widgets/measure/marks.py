@@ -21,7 +21,7 @@ MOST_MARKS = 10_000
 """Nuclei that get a ring at most: a sample of them where more are selected."""
 
 _VIEW = "selection"
-_AROUND = 1.6  # diameters of a nucleus that its ring is wide
+_AROUND = 1.5  # diameters of a nucleus that its ring is wide
 _LEAST = 7  # pixels of the canvas of a ring, however far away
 
 
@@ -67,7 +67,7 @@ class Marks:
                     symbol="disc",
                     face_color="transparent",
                     border_color=SELECTION,
-                    border_width=0.12,
+                    border_width=0.08,
                     canvas_size_limits=(_LEAST, 10_000),
                     metadata={METADATA_KEY: {VIEW_KEY: _VIEW}},
                     **labels_place(labels),

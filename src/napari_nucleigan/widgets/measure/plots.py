@@ -92,7 +92,7 @@ class NucleiPlot(Plot):
             item.setZValue(height)
             plot.addItem(item, ignoreBounds=True)
         plot.disableAutoRange()
-        self.setMinimumHeight(170)
+        self.setMinimumHeight(150)
         self.setToolTip(
             "Drag to select nuclei by their values, with Shift to add to them; a click selects one, or a bar, or none. "
             "The wheel zooms, the middle button pans, a double click shows all."

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_nucleigan.base import tables
 from napari_nucleigan.labels.classes import CLASS
+from napari_nucleigan.labels.features import write_csv
 from napari_nucleigan.labels.statistics import brushed, title
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -119,3 +122,59 @@ class Session:
             which = "all" if one is self.found.total else one.name or "no class"
             rows.append([which, one.count, *("" if np.isnan(each) else f"{each:.8g}" for each in numbers)])
         return header, rows if any(one.name for one in self.found.classes) else rows[-1:]
+
+    def line(self) -> str:
+        """Say in a line how many nuclei there are in the region, how large it is, and how many are selected."""
+        if self.found is None:
+            return ""
+        count = self.found.total.count
+        parts = ["1 nucleus" if count == 1 else f"{thousands(count)} nuclei"]
+        if self.found.mm2 is not None:
+            parts.append(f"{self.found.mm2:.3g} mm²")
+        if len(self.selected):
+            parts.append(f"{thousands(len(self.selected))} selected")
+        return " · ".join(parts)
+
+    def remark(self, name: str) -> str:
+        """Say what is to be known of the plot of a layer's nuclei; empty where that is nothing."""
+        nuclei, found = self.nuclei, self.found
+        if nuclei is None or found is None:
+            return ""
+        if not len(nuclei):
+            return f"“{name}” has no nuclei."
+        said = []
+        if not found.total.count:
+            said.append("There is no nucleus in the region: move it, or choose another one.")
+        elif len(found.rows) and found.unknown == len(found.rows):
+            names = " and ".join(title(each) for each in (found.question.x, found.question.y) if each)
+            said.append(f"None of these nuclei has a value of {names}.")
+        elif found.unknown:
+            said.append(f"{thousands(found.unknown)} nuclei have no value and are not plotted.")
+        known = len(found.rows) - found.unknown
+        if 0 < len(found.drawn) < known:
+            said.append(f"{thousands(len(found.drawn))} of {thousands(known)} nuclei are drawn; all can be selected.")
+        if not np.isnan(found.correlation):
+            said.append(f"Pearson's r {found.correlation:.2f}.")
+        if nuclei.mpp is None:
+            said.append("The pixel size is not known: type it below for densities and microns.")
+        return " ".join(said)
+
+    def save_csv(self, path: Path) -> None:
+        """Write the table of the plotted nuclei; raises `OutputError` if it cannot be written."""
+        write_csv(path, self.table())
+
+    def save_parquet(self, path: Path, image: str) -> None:
+        """Write the same as Parquet, with the name of the image; raises `ExtraError` without pyarrow, too."""
+        from napari_nucleigan.segmentation.stores.parquet import write_table
+
+        assert self.nuclei is not None
+        write_table(path, self.table(), {"image": image, "mpp": self.nuclei.mpp})
+
+    def save_figures(self, path: Path) -> None:
+        """Write the figures of the classes; raises `OutputError` if they cannot be written."""
+        tables.write_csv(path, *self.figures())
+
+
+def thousands(count: float) -> str:
+    """Write a whole number with thin spaces between its thousands."""
+    return f"{count:,.0f}".replace(",", "\u202f")

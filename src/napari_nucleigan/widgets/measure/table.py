@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 
 from napari_nucleigan.labels.statistics import title
 from napari_nucleigan.widgets.base.fields import silent
+from napari_nucleigan.widgets.measure.session import thousands
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QResizeEvent
@@ -43,7 +44,7 @@ class FiguresTable(QTableWidget):
         header.setHighlightSections(False)
         header.setMinimumSectionSize(10)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        header.setStretchLastSection(True)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
@@ -67,6 +68,11 @@ class FiguresTable(QTableWidget):
                 for row, figures in enumerate((*(found.classes if named else ()), found.total)):
                     self._write(row, figures, QColor(*classes.colours[row]) if row < len(self._names) else None)
                 self._explain(found)
+        self._fit()
+
+    def set_points(self, points: int) -> None:
+        """Take a size of font, which napari's style does not give to tables."""
+        self.setStyleSheet(f"QTableWidget, QHeaderView::section {{ font-size: {points}pt; }}")
         self._fit()
 
     def text(self, row: int, column: str) -> str:
@@ -123,16 +129,11 @@ class FiguresTable(QTableWidget):
             self.setFixedHeight(height)
 
 
-def thousands(count: float) -> str:
-    """Write a whole number with thin spaces between its thousands."""
-    return f"{count:,.0f}".replace(",", "\u202f")
-
-
 def short(value: float) -> str:
-    """Write a number with four digits, or a dash where it is not known."""
+    """Write a number with three digits, or a dash where it is not known."""
     if math.isnan(value):
         return "-"
-    return thousands(value) if abs(value) >= 1000 else f"{value:.4g}"
+    return thousands(value) if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _density(value: float) -> str:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.utils.notifications import show_info
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QWidget
 
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.labels.statistics import Question
 from napari_nucleigan.widgets.base.dock import Dock
-from napari_nucleigan.widgets.base.drawn_shapes import REST_MS, region_polygons
+from napari_nucleigan.widgets.base.drawn_shapes import REST_MS
 from napari_nucleigan.widgets.base.fields import (
     NO_MARGINS,
     column,
@@ -24,10 +24,11 @@ from napari_nucleigan.widgets.base.fields import (
 )
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import file_name, layer_info, pixels
+from napari_nucleigan.widgets.base.path_fields import ask_file
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.scrolling import pinned
-from napari_nucleigan.widgets.base.transforms import view_corners, viewer_to_data
-from napari_nucleigan.widgets.measure.form import DRAWN, VIEW, MeasureForm
+from napari_nucleigan.widgets.base.transforms import viewer_to_data
+from napari_nucleigan.widgets.measure.form import VIEW, MeasureForm
 from napari_nucleigan.widgets.measure.jobs import (
     class_choices,
     class_layers,
@@ -36,6 +37,7 @@ from napari_nucleigan.widgets.measure.jobs import (
     measure_nuclei,
     measure_request,
     tell,
+    write_nuclei,
 )
 from napari_nucleigan.widgets.measure.listening import Listener, edit_events
 from napari_nucleigan.widgets.measure.marks import Marks
@@ -44,18 +46,18 @@ from napari_nucleigan.widgets.measure.session import Session
 from napari_nucleigan.widgets.measure.table import FiguresTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from napari.layers import Labels
     from napari.viewer import Viewer
 
-    from napari_nucleigan.labels.polygons import Points
     from napari_nucleigan.labels.statistics import Classes, MeasuredNuclei, Range, Statistics
 
 _POLL_MS = 10  # what follows the mouse must not wait for the usual 50
 _EDIT_MS = 500  # after an edit of the labels, until they are measured again
 _MARK_MS = 30  # while nuclei are being selected, until the image follows
+_MEMORY = "measurements"  # under which word the folder of files is remembered
 _ADDING = {"Shift", "Control"}
 
 
@@ -86,6 +88,7 @@ class MeasureWidget(Dock):
         self.bar = RunBar("Measure the nuclei again.")
         self.bar.run_button.setText("Measure")
         self._measuring = Runner(self, activity=True)
+        self._writing = Runner(self, activity=True)
         self._telling = Runner(self, apart=True, poll_ms=_POLL_MS)
         self.table = FiguresTable()
         self.plot = NucleiPlot()
@@ -96,8 +99,8 @@ class MeasureWidget(Dock):
             "Export",
             "Save the nuclei that are plotted, the figures, or the plot.",
             {
-                "Nuclei (CSV)…": lambda: self._ask("nuclei.csv", self.session.save_csv),
-                "Nuclei (Parquet)…": lambda: self._ask("nuclei.parquet", self._save_parquet),
+                "Nuclei (CSV)…": lambda: self._ask_table("nuclei.csv"),
+                "Nuclei (Parquet)…": lambda: self._ask_table("nuclei.parquet"),
                 "Figures (CSV)…": lambda: self._ask("figures.csv", self.session.save_figures),
                 "Plot (PNG)…": lambda: self._ask("plot.png", self.plot.save_png),
                 "Plot (SVG)…": lambda: self._ask("plot.svg", self.plot.save_svg),
@@ -136,6 +139,7 @@ class MeasureWidget(Dock):
         self.bar.cancel_clicked.connect(self.cancel)
         self._wire(self._measuring, self._measured)
         self._wire(self._telling, self._told, quiet=True)
+        self._wire(self._writing, self._written, failed=self._complain, quiet=True)
 
     def _docked(self) -> None:
         self._watched_view.listen([self._viewer.scene.camera.events, self._viewer.canvas.events.size])
@@ -261,19 +265,6 @@ class MeasureWidget(Dock):
         if self._layer is not None:
             self.form.shapes.draw(self._layer)
 
-    def _drawn(self) -> list[Points]:
-        shapes = self.form.shapes.chosen
-        assert shapes is not None
-        assert self._layer is not None
-        return region_polygons(shapes, self._layer)
-
-    def _region(self) -> tuple[Points, ...] | None:
-        """Return the polygons whose nuclei are told of, None for all; raises `LabelsError` if they enclose nothing."""
-        kind = self.form.region.currentData()
-        if kind == VIEW:
-            return (view_corners(self._viewer, self._layer),)
-        return tuple(self._drawn()) if kind == DRAWN else None
-
     def _tell(self) -> None:
         """Tell of the nuclei what the fields ask."""
         self._rested.stop()
@@ -283,7 +274,7 @@ class MeasureWidget(Dock):
             return
         try:
             problem = self.form.region_problem()
-            region = None if problem else self._region()
+            region = None if problem else self.form.polygons(layer)
         except NucleiganError as error:
             problem = str(error)
         if problem:
@@ -342,8 +333,10 @@ class MeasureWidget(Dock):
 
     def select_drawn(self) -> None:
         """Select the nuclei whose centre lies in the drawn shapes."""
+        if self._layer is None:
+            return
         try:
-            self.session.select_region(self._drawn())
+            self.session.select_region(self.form.drawn(self._layer))
         except NucleiganError as error:
             self._complain(error)
             return
@@ -377,14 +370,28 @@ class MeasureWidget(Dock):
         self.bar.set_state(self.running, self.form.problem())
         self.select_button.setEnabled(session.nuclei is not None and not self.form.shapes.problem(""))
         self.clear_button.setEnabled(len(session.selected) > 0)
-        self.export_button.setEnabled(session.found is not None)
+        self.export_button.setEnabled(session.found is not None and not self._writing.running)
 
     # Files
 
-    def _save_parquet(self, path: Path) -> None:
-        known = {} if self._layer is None else layer_info(self._layer)
-        self.session.save_parquet(path, str(known.get("image") or self.form.labels.currentText()))
+    def _ask(self, name: str, save: Callable[[Path], object]) -> None:
+        self._save(_MEMORY, self._file_name(name), save)
 
-    def _ask(self, name: str, save: Any) -> None:
-        if self._layer is not None:
-            self._save("measurements", f"{file_name(self._layer.name)} {name}", partial(save))
+    def _ask_table(self, name: str) -> None:
+        """Ask for a file, and write the plotted nuclei; of many that takes seconds."""
+        nuclei, path = self.session.nuclei, ask_file(self, _MEMORY, self._file_name(name))
+        if nuclei is None or path is None:
+            return
+        known = {} if self._layer is None else layer_info(self._layer)
+        image = str(known.get("image") or self.form.labels.currentText())
+        job = write_nuclei(path, self.session.table(), image, nuclei.mpp)
+        self._writing.start(job, f"writing {path.name}")
+        self._update()
+
+    def _written(self, path: Path) -> None:
+        show_info(f"Saved {path}.")
+        self._update()
+        self.saved.emit(path)
+
+    def _file_name(self, name: str) -> str:
+        return f"{file_name(self.form.labels.currentText())} {name}"

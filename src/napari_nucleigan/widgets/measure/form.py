@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from napari.layers import Labels
 from qtpy.QtCore import Signal
 
-from napari_nucleigan.widgets.base.drawn_shapes import ShapesPicker
+from napari_nucleigan.widgets.base.drawn_shapes import ShapesPicker, region_polygons
 from napari_nucleigan.widgets.base.fields import (
     Form,
     add_row,
@@ -21,12 +21,15 @@ from napari_nucleigan.widgets.base.fields import (
 )
 from napari_nucleigan.widgets.base.layers import view_kind
 from napari_nucleigan.widgets.base.mask_layers import mask_problem
+from napari_nucleigan.widgets.base.transforms import view_corners
 from napari_nucleigan.widgets.measure.jobs import slide_problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari.viewer import Viewer
+
+    from napari_nucleigan.labels.polygons import Points
 
 WHOLE, VIEW, DRAWN = "whole", "view", "drawn"
 """Which nuclei are told of."""
@@ -117,6 +120,18 @@ class MeasureForm(Form):
         if layer is None:
             return "Segment an image first, or open labels of its nuclei."
         return mask_problem(layer) or slide_problem(layer)
+
+    def drawn(self, layer: Labels) -> list[Points]:
+        """Return the drawn shapes in the pixels of a layer; raises `LabelsError` if one encloses nothing."""
+        shapes = self.shapes.chosen
+        return [] if shapes is None else region_polygons(shapes, layer)
+
+    def polygons(self, layer: Labels) -> tuple[Points, ...] | None:
+        """Return the polygons whose nuclei are told of, None for all nuclei; raises as `drawn`."""
+        kind = self.region.currentData()
+        if kind == VIEW:
+            return (view_corners(self._viewer, layer),)
+        return tuple(self.drawn(layer)) if kind == DRAWN else None
 
     def region_problem(self) -> str:
         """Why there is no region; empty where there is."""

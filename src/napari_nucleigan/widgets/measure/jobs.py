@@ -11,7 +11,7 @@ from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.base.events import Job, Progress
 from napari_nucleigan.base.pixels import sides
 from napari_nucleigan.labels.classes import CLASS, class_colours
-from napari_nucleigan.labels.features import measure
+from napari_nucleigan.labels.features import measure, write_csv
 from napari_nucleigan.labels.known import as_column, is_current, key_of, rows_of, taken, with_known
 from napari_nucleigan.labels.regions import check_labels, regions_of
 from napari_nucleigan.labels.statistics import Classes, MeasuredNuclei, statistics
@@ -28,11 +28,13 @@ from napari_nucleigan.widgets.base.layers import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from napari.layers import Image, Labels
     from napari.viewer import Viewer
     from numpy.typing import NDArray
 
+    from napari_nucleigan.labels.features import Table
     from napari_nucleigan.labels.polygons import Points
     from napari_nucleigan.labels.statistics import Question, Statistics
 
@@ -281,6 +283,26 @@ def class_layers(viewer: Viewer, layer: Labels) -> list[Labels]:
         and view_kind(other) in (None, "classes")
         and image_shape(other) == image_shape(layer)
     ]
+
+
+def write_nuclei(path: Path, table: Table, image: str, mpp: float | None) -> Job[Path]:
+    """Write a table of nuclei as its suffix says, ``.csv`` or ``.parquet``; returns the path.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    ExtraError
+        If it is to be Parquet, and pyarrow is not installed.
+    """
+    yield from ()
+    if path.suffix.lower() == ".parquet":
+        from napari_nucleigan.segmentation.stores.parquet import write_table
+
+        write_table(path, table, {"image": image, "mpp": mpp})
+    else:
+        write_csv(path, table)
+    return path
 
 
 def tell(nuclei: MeasuredNuclei, source: ClassSource | None, question: Question) -> Job[tuple[Classes, Statistics]]:

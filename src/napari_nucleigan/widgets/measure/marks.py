@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SELECTION = "#ff2bd6"
 """Colour of what is selected, in the image and in the plot: neither H&E nor a class has it."""
 
-MOST_MARKS = 10_000
+MOST_MARKS = 3_000
 """Nuclei that get a ring at most: a sample of them where more are selected."""
 
 _VIEW = "selection"
@@ -53,8 +53,6 @@ class Marks:
             layer = self._add(labels, f"Overlay: selected in {labels.name}")
         layer.data = centres
         layer.size = sizes
-        layer.selected_data = set()
-        layer.refresh()
 
     def _add(self, labels: Labels, name: str) -> Points:
         self._working = True

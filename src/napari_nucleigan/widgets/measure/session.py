@@ -9,7 +9,6 @@ import numpy as np
 
 from napari_nucleigan.base import tables
 from napari_nucleigan.labels.classes import CLASS
-from napari_nucleigan.labels.features import write_csv
 from napari_nucleigan.labels.statistics import brushed, title
 
 if TYPE_CHECKING:
@@ -158,17 +157,6 @@ class Session:
         if nuclei.mpp is None:
             said.append("The pixel size is not known: type it below for densities and microns.")
         return " ".join(said)
-
-    def save_csv(self, path: Path) -> None:
-        """Write the table of the plotted nuclei; raises `OutputError` if it cannot be written."""
-        write_csv(path, self.table())
-
-    def save_parquet(self, path: Path, image: str) -> None:
-        """Write the same as Parquet, with the name of the image; raises `ExtraError` without pyarrow, too."""
-        from napari_nucleigan.segmentation.stores.parquet import write_table
-
-        assert self.nuclei is not None
-        write_table(path, self.table(), {"image": image, "mpp": self.nuclei.mpp})
 
     def save_figures(self, path: Path) -> None:
         """Write the figures of the classes; raises `OutputError` if they cannot be written."""

@@ -309,6 +309,23 @@ def test_pixels_without_a_size(app: App) -> None:
     assert found.mm2 == pytest.approx(60 * 80 * 0.25e-6)
 
 
+def test_a_layer_that_is_moved_or_scaled_takes_marks_and_densities_along(app: App) -> None:
+    layer, _ = with_labels(app)
+    app.widget.session.click(12)
+    app.widget._select()
+    app.qtbot.waitUntil(lambda: app.marks() is not None, timeout=LONG)
+    layer.translate = (50, 0)
+    app.qtbot.waitUntil(lambda: tuple(app.marks().translate) == (50, 0), timeout=LONG)
+    layer.scale = (1, 1)
+    session = app.widget.session
+    app.qtbot.waitUntil(lambda: session.found is not None and session.found.mm2 > 60 * 80 * 0.9e-6, timeout=LONG)
+    found = session.found
+    assert found.mm2 == pytest.approx(60 * 80 * 1e-6)
+    assert found.total.mean == pytest.approx((9 + 25 + 49 + 81) / 4)
+    np.testing.assert_allclose(app.marks().scale, (1, 1))
+    assert app.selected() == [12]
+
+
 def test_the_stains_of_the_image_below_are_measured(app: App) -> None:
     app.viewer.add_image(np.full((60, 80, 3), (200, 150, 190), np.uint8), name="tile", **MICRONS)
     with_labels(app)

@@ -39,7 +39,7 @@ from napari_nucleigan.widgets.measure.jobs import (
     tell,
     write_nuclei,
 )
-from napari_nucleigan.widgets.measure.listening import Listener, edit_events
+from napari_nucleigan.widgets.measure.listening import Listener, edit_events, place_events
 from napari_nucleigan.widgets.measure.marks import Marks
 from napari_nucleigan.widgets.measure.plots import NucleiPlot
 from napari_nucleigan.widgets.measure.session import Session
@@ -81,8 +81,6 @@ class MeasureWidget(Dock):
         super().__init__(napari_viewer)
         self.session = Session()
         self._layer: Labels | None = None
-        self._watched, self._watched_classes = Listener(self._edit), Listener(self._reclass_soon)
-        self._watched_view = Listener(self._moved)
         self._marks = Marks(napari_viewer)
         self.form = MeasureForm(napari_viewer)
         self.bar = RunBar("Measure the nuclei again.")
@@ -124,6 +122,8 @@ class MeasureWidget(Dock):
         self._reclassed = self._after(_MARK_MS, self._reclass)
         self._rested = self._after(REST_MS, self._tell)
         self._mark_soon = self._after(_MARK_MS, self._mark)
+        self._edits, self._places = Listener(self._edited.start), Listener(self._typed.start)
+        self._class_changes, self._views = Listener(self._reclassed.start), Listener(self._moved)
         form = self.form
         form.labels.currentIndexChanged.connect(lambda _: self._choose())
         form.mpp_typed.connect(lambda _: self._typed.start())
@@ -142,7 +142,9 @@ class MeasureWidget(Dock):
         self._wire(self._writing, self._written, failed=self._complain, quiet=True)
 
     def _docked(self) -> None:
-        self._watched_view.listen([self._viewer.scene.camera.events, self._viewer.canvas.events.size])
+        self._edits.listen(edit_events(self._layer))
+        self._places.listen(place_events(self._layer))
+        self._views.listen([self._viewer.scene.camera.events, self._viewer.canvas.events.size])
         if self._clicked not in self._viewer.mouse_drag_callbacks:
             self._viewer.mouse_drag_callbacks.append(self._clicked)
 
@@ -150,7 +152,7 @@ class MeasureWidget(Dock):
         """Stop all work and let go of the viewer; the layers that were made stay."""
         if self._clicked in self._viewer.mouse_drag_callbacks:
             self._viewer.mouse_drag_callbacks.remove(self._clicked)
-        for listener in (self._watched, self._watched_classes, self._watched_view):
+        for listener in (self._edits, self._places, self._class_changes, self._views):
             listener.listen(())
         super().shut_down()
 
@@ -175,7 +177,7 @@ class MeasureWidget(Dock):
             self._marks.clear()
             self.clear_selection()
         if self.session.nuclei is not None:
-            self._reclass_soon()
+            self._reclassed.start()
         self._update()
 
     # Nuclei
@@ -187,20 +189,15 @@ class MeasureWidget(Dock):
         self._telling.cancel()
         self._blank()
         self._edited.stop()
-        self._watched.listen(edit_events(self._layer))
+        self._edits.listen(edit_events(self._layer))
+        self._places.listen(place_events(self._layer))
         with silent(self.form.mpp):
             self.form.mpp.setValue(0.0)
         self.measure()
 
-    def _reclass_soon(self, event: object = None) -> None:
-        self._reclassed.start()
-
     def _reclass(self) -> None:
         self._list_classes()
         self._tell()
-
-    def _edit(self, event: object = None) -> None:
-        self._edited.start()
 
     def _remeasure(self) -> None:
         """Measure again where another pixel size or other measurements are wanted than the nuclei have."""
@@ -210,6 +207,9 @@ class MeasureWidget(Dock):
         mpp = self._mpp(layer)
         if nuclei.mpp != mpp or (self.form.full.isChecked() and "nearest_um" not in nuclei.table):
             self.measure()
+        else:
+            self._tell()
+            self._mark()
 
     def _mpp(self, layer: Labels) -> float | None:
         return self.form.mpp.value() or known_mpp(layer)
@@ -241,7 +241,7 @@ class MeasureWidget(Dock):
         layer, nuclei = self._layer, self.session.nuclei
         if layer is not None and nuclei is not None:
             others = class_layers(self._viewer, layer)
-            self._watched_classes.listen([other.events.features for other in others])
+            self._class_changes.listen([other.events.features for other in others])
             self.form.list_classes(class_choices(nuclei, others))
 
     def _blank(self) -> None:
@@ -256,7 +256,7 @@ class MeasureWidget(Dock):
 
     # What is told
 
-    def _moved(self, event: object = None) -> None:
+    def _moved(self) -> None:
         if self.form.region.currentData() == VIEW:
             self._rested.start()
 

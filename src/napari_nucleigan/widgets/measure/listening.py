@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from napari.layers import Labels
 
+_PLACE = "scale", "translate", "rotate", "shear", "affine", "units"
+
 
 class Listener:
     """Connects a callback to some emitters at a time.
@@ -18,7 +20,7 @@ class Listener:
     Parameters
     ----------
     call : callable
-        A bound method, of which napari keeps no more than a weak reference.
+        Called without arguments.
     """
 
     def __init__(self, call: Callable[..., object]) -> None:
@@ -28,10 +30,18 @@ class Listener:
     def listen(self, emitters: Sequence[Any]) -> None:
         """Listen to these, and no longer to those before."""
         for emitter in self._emitters:
-            emitter.disconnect(self._call)
+            emitter.disconnect(self._heard)
         self._emitters = list(emitters)
         for emitter in self._emitters:
-            emitter.connect(self._call)
+            emitter.connect(self._heard)
+
+    def _heard(self, event: object = None) -> None:
+        self._call()
+
+
+def place_events(layer: Labels | None) -> list[Any]:
+    """List the events after which a layer may lie elsewhere, or its pixels have another size."""
+    return [] if layer is None else [getattr(layer.events, name) for name in _PLACE]
 
 
 def edit_events(layer: Labels | None) -> list[Any]:

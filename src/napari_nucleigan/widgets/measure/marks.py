@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_nucleigan.labels.statistics import sample
-from napari_nucleigan.widgets.base.layers import METADATA_KEY, VIEW_KEY, labels_place, selection_kept, view_kind
+from napari_nucleigan.widgets.base.layers import (
+    METADATA_KEY,
+    VIEW_KEY,
+    labels_place,
+    move_layer,
+    selection_kept,
+    view_kind,
+)
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Points
@@ -51,6 +58,7 @@ class Marks:
         if layer is None or layer not in self._viewer.layers or self._of is not labels:
             self.clear()
             layer = self._add(labels, f"Overlay: selected in {labels.name}")
+        move_layer(layer, labels_place(labels))
         layer.data = centres
         layer.size = sizes
 

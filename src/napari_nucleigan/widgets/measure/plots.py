@@ -76,7 +76,8 @@ class NucleiPlot(Plot):
         super().__init__(viewBox=self.box)
         self._nuclei: MeasuredNuclei | None = None
         self._found: Statistics | None = None
-        self._axes: tuple[str, str | None] | None = None
+        self.axes: tuple[str, str | None] | None = None
+        """Measurements that are plotted."""
         self._follows = True
         self._text, self._curve = "#888888", "#888888"
         self._items: list[Any] = []
@@ -97,7 +98,7 @@ class NucleiPlot(Plot):
             "Drag to select nuclei by their values, with Shift to add to them; a click selects one, or a bar, or none. "
             "The wheel zooms, the middle button pans, a double click shows all."
         )
-        self.box.brushed.connect(self._brush)
+        self.box.brushed.connect(self.brush)
         self.box.picked.connect(self._pick)
         self.box.reset.connect(self.fit)
         self.box.sigRangeChangedManually.connect(lambda _: setattr(self, "_follows", False))
@@ -123,8 +124,8 @@ class NucleiPlot(Plot):
             self.removeItem(item)
         self._items.clear()
         axes = (found.question.x, found.question.y) if found is not None else None
-        if axes != self._axes:
-            self._axes, self._follows = axes, True
+        if axes != self.axes:
+            self.axes, self._follows = axes, True
             self.unframe()
         if nuclei is not None and classes is not None and found is not None:
             colours = [self._colour(classes, place) for place in range(len(classes.names))]
@@ -236,7 +237,8 @@ class NucleiPlot(Plot):
         plot.setLabel("bottom", title(question.x) if question else "", color=self._text)
         plot.setLabel("left", (title(question.y) if question.y else "Nuclei") if question else "", color=self._text)
 
-    def _brush(self, x: Range, y: Range, add: bool) -> None:
+    def brush(self, x: Range, y: Range, add: bool = False) -> None:
+        """Frame ranges of x and y, and have the nuclei in them selected."""
         if self._found is None:
             return
         flat = self._found.question.y is None

@@ -39,6 +39,7 @@ def main() -> None:
             masks(out, theme)
             train(out, theme)
             evaluate(out, theme)
+            measure(out, theme)
             evaluate_folders(out, theme, Path(folder) / "evaluate")
         menus(out)
 
@@ -345,6 +346,43 @@ def evaluate(out: Path, theme: str) -> None:
     viewer.close()
 
 
+def measure(out: Path, theme: str) -> None:
+    """Show the nuclei of the sample in a scatter plot, and those that were selected in it."""
+    import napari
+
+    from napari_nucleigan.base.events import run
+    from napari_nucleigan.data.images.samples import synthetic_he
+    from napari_nucleigan.segmentation import segment as segment_image
+    from napari_nucleigan.widgets.base.layers import CONTOUR, nuclei_colormap
+    from napari_nucleigan.widgets.segment import demo
+
+    viewer = napari.Viewer(show=True)
+    viewer.theme = theme
+    viewer.window.resize(*WINDOW)
+    image = synthetic_he()[0]
+    place = {"scale": (image.mpp,) * 2, "units": ("um", "um")}
+    viewer.add_image(image.pixels, name=image.name, **place)
+    found = run(segment_image(image))
+    table = {"index": found.features["label"], **{key: found.features[key] for key in found.features if key != "label"}}
+    name = f"{image.name} nuclei"
+    layer = viewer.add_labels(found.labels, name=name, features=table, colormap=nuclei_colormap(), **place)
+    layer.contour = CONTOUR
+    _, widget = viewer.window.add_plugin_dock_widget(demo.PLUGIN, "Measure nuclei")
+    widget.failed.connect(fail)
+    wait_for(lambda: widget.session.found is not None)
+    form, plot = widget.form, widget.plot
+    form.y_axis.setCurrentIndex(form.y_axis.findData("haematoxylin_mean_od"))
+    wait_for(lambda: len(widget.session.found.drawn) > 0)
+    settle(0.5)
+    nuclei = widget.session.nuclei
+    (left, right), (low, high) = ((values.min(), values.max()) for values in map(nuclei.values, plot.axes))
+    # The small dark ones.
+    plot.brush((left, left + 0.4 * (right - left)), (low + 0.5 * (high - low), high))
+    viewer.reset_view()
+    save(out / f"measure-{theme}.png", viewer)
+    viewer.close()
+
+
 def evaluate_folders(out: Path, theme: str, folder: Path) -> None:
     """Show the report on a folder, and one of its images as layers."""
     import napari
@@ -469,11 +507,12 @@ def write_pixels(path: Path, pixels: np.ndarray) -> None:
     from napari_nucleigan.base.files import write_bytes
     from napari_nucleigan.widgets.base.legend import DARK, LIGHT
     from napari_nucleigan.widgets.evaluate.overlay import COLOURS, ramp, rgba
+    from napari_nucleigan.widgets.measure.marks import SELECTION
 
     buffer = io.BytesIO()
     picture = Image.fromarray(pixels.copy())
     # Colours that mean something stay as they are, however few pixels have them.
-    meant = *COLOURS.values(), *(ramp(share / 4) for share in range(5)), *DARK, *LIGHT
+    meant = SELECTION, *COLOURS.values(), *(ramp(share / 4) for share in range(5)), *DARK, *LIGHT
     kept = [rgba(colour)[:3] for colour in meant]
     common = picture.quantize(256 - len(kept), dither=Image.Dither.NONE).getpalette()[: 3 * (256 - len(kept))]
     palette = Image.new("P", (1, 1))

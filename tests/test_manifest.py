@@ -63,7 +63,7 @@ def test_synthesize_is_in_the_menus(manifest: PluginManifest) -> None:
 def test_evaluate_is_in_the_menus(manifest: PluginManifest) -> None:
     contributions = manifest.contributions
     commands = [item.command for item in contributions.menus["napari/layers/measure"]]
-    assert commands == ["napari-nucleigan.classify", "napari-nucleigan.evaluate"]
+    assert commands == [f"napari-nucleigan.{name}" for name in ("measure", "classify", "evaluate")]
     assert "Evaluate" in [widget.display_name for widget in contributions.widgets]
 
 
@@ -108,7 +108,7 @@ def test_every_command_is_used_and_every_use_is_a_command(manifest: PluginManife
     assert used == {command.id for command in contributions.commands}
 
 
-@pytest.mark.parametrize("widget", ["batch", "evaluate", "masks", "segment", "synthesize", "train"])
+@pytest.mark.parametrize("widget", ["batch", "evaluate", "masks", "measure", "segment", "synthesize", "train"])
 def test_the_widget_loads_without_torch(widget: str) -> None:
     pytest.importorskip("qtpy.QtWidgets")
     code = f"import napari_nucleigan.widgets.{widget}, sys; sys.exit('torch' in sys.modules)"

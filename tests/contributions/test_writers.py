@@ -54,6 +54,13 @@ def test_geojson(tmp_path: Path) -> None:
     assert content["features"][0]["properties"]["measurements"]["area_um2"] == 0.5
 
 
+def test_geojson_has_the_classes_that_the_layer_knows(tmp_path: Path) -> None:
+    features = {"index": [5, 2], "class": ["tumour", ""]}
+    write_labels_geojson(str(tmp_path / "a.geojson"), *layer_data(features=features))
+    found = json.loads((tmp_path / "a.geojson").read_text())["features"]
+    assert [one["properties"]["classification"]["name"] for one in found] == ["Nucleus", "tumour"]
+
+
 class TestCsv:
     def test_measured_anew(self, tmp_path: Path) -> None:
         path = str(tmp_path / "a.csv")

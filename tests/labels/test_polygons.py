@@ -12,7 +12,14 @@ from skimage.draw import ellipse
 from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.labels.outlines import draw
-from napari_nucleigan.labels.polygons import as_polygon, labels_to_polygons, one_ring, polygons_to_labels
+from napari_nucleigan.labels.polygons import (
+    as_polygon,
+    covered_area,
+    inside,
+    labels_to_polygons,
+    one_ring,
+    polygons_to_labels,
+)
 from napari_nucleigan.masks.polygons import preset, sample
 
 if TYPE_CHECKING:
@@ -170,3 +177,33 @@ def test_paths_are_closed_and_lines_refused() -> None:
             as_polygon(corners, kind)
     with pytest.raises(LabelsError, match="2-D"):
         as_polygon(np.zeros((4, 3)), "polygon")
+
+
+corner = st.tuples(st.integers(-3, 12), st.integers(-3, 12))
+
+
+@given(st.lists(st.lists(corner, min_size=3, max_size=3), max_size=3))
+def test_area_covered_by_triangles(triangles: list[list[tuple[int, int]]]) -> None:
+    import shapely
+
+    shapes = [shapely.Polygon(corners) for corners in triangles]
+    canvas = shapely.box(-0.5, -0.5, 7.5, 9.5)
+    expected = shapely.union_all([shape for shape in shapes if shape.area]).intersection(canvas).area
+    found = covered_area([np.array(corners, float) for corners in triangles], (8, 10))
+    assert found == pytest.approx(expected, abs=0.08)  # where edges cross, a thousandth of the canvas
+
+
+def test_area_covered_by_rectangles_is_exact() -> None:
+    first = np.array([[0.3, 0], [0.3, 4.0], [5.7, 4.0], [5.7, 0]])
+    assert covered_area([first], (100, 100)) == pytest.approx(21.6)
+    assert covered_area([first, first + np.array([0, 2])], (100, 100)) == pytest.approx(32.4)
+    assert covered_area([first + 200], (100, 100)) == 0
+    assert covered_area([first * 1000 - 500], (100, 50)) == pytest.approx(5000)
+    assert covered_area([], (100, 100)) == 0
+
+
+def test_points_inside() -> None:
+    square = np.array([[0, 0], [0, 4.0], [4.0, 4.0], [4.0, 0]])
+    points = np.array([[1, 1], [5, 5], [1, 12], [9, 9]], float)
+    assert inside(points, [square, square + np.array([0, 10])]).tolist() == [True, False, True, False]
+    assert inside(points, []).tolist() == [False] * 4

@@ -169,7 +169,15 @@ class Rounds:
         return [self.remove, self.paint, self.look, self.look, self.clear, self.add, self.go_on]
 
     def _names(self) -> list[str]:
-        return ["Segment nuclei", "Draw masks", "Synthesize H&E", "Train a model", "Evaluate", "Segment a folder"]
+        return [
+            "Segment nuclei",
+            "Draw masks",
+            "Synthesize H&E",
+            "Train a model",
+            "Evaluate",
+            "Segment a folder",
+            "Measure nuclei",
+        ]
 
     def _open(self, name: str) -> tuple[Any, Any]:
         return self.viewer.window.add_plugin_dock_widget(PLUGIN, name)
@@ -186,6 +194,10 @@ class Rounds:
             page.form.outlines.click()
             if page.comparison is not None:
                 page.fly_to(1)
+        elif name == "Measure nuclei":
+            widget.click(self.noise.uniform(0, 10, 2))
+            widget.form.region.setCurrentIndex(self.random.randrange(3))
+            self.random.choice([widget.bar.run_button.click, widget.draw_region, widget.clear_selection])()
         elif name == "Draw masks":
             self._draw(widget)
         elif name == "Train a model":

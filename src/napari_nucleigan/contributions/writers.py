@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from napari_nucleigan.base.pixels import mpp_of
@@ -13,6 +12,7 @@ from napari_nucleigan.data.images.files import write_labels
 from napari_nucleigan.data.images.headers import microns
 from napari_nucleigan.labels import features
 from napari_nucleigan.labels.geojson import write_geojson
+from napari_nucleigan.labels.known import with_known
 from napari_nucleigan.labels.regions import check_labels
 
 
@@ -89,16 +89,5 @@ def _labels(data: Any, meta: dict[str, Any]) -> npt.NDArray[Any]:
 
 
 def _table(labels: npt.NDArray[Any], mpp: float | None, meta: dict[str, Any]) -> features.Table:
-    """Measure the labels as they are now, and keep what else the layer knows of them (the means of stains)."""
-    table = features.measure(labels, mpp=mpp)
-    known = meta.get("features")
-    key = next((name for name in ("label", "index") if known is not None and name in known), None)
-    if known is None or key is None:
-        return table
-    rows = {int(label): row for row, label in enumerate(known[key])}
-    found = np.array([rows.get(label, -1) for label in table["label"].tolist()], dtype=np.int64)
-    for name in known:
-        column = np.asarray(known[name])
-        if name not in ("label", "index", *table) and column.dtype.kind in "fiu" and len(column):
-            table[str(name)] = np.where(found >= 0, column[found].astype(np.float64), np.nan)
-    return table
+    """Measure the labels as they are now, and keep what else the layer knows of them: means of stains, classes."""
+    return with_known(features.measure(labels, mpp=mpp), meta.get("features"))

@@ -16,7 +16,7 @@ import numpy as np
 from scipy import ndimage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
@@ -150,16 +150,6 @@ def owned(labels: NDArray[np.int32], tile: Tile) -> NDArray[np.bool_]:
         centroids = start + np.bincount(names, coordinates, minlength=mine.size) / areas
         mine &= (centroids >= first - BAND) & (centroids < last + BAND)
     return mine
-
-
-def inside(points: NDArray[np.float64], polygons: Sequence[NDArray[np.float64]]) -> NDArray[np.bool_]:
-    """Tell which points (n, 2) lie in at least one of some polygons (m, 2)."""
-    from skimage.measure import points_in_poly
-
-    found = np.zeros(len(points), bool)
-    for polygon in polygons:
-        found |= points_in_poly(points, polygon)
-    return found
 
 
 def renumbered(labels: NDArray[np.int32], keep: NDArray[np.bool_]) -> NDArray[np.int32]:

@@ -26,6 +26,7 @@ from napari_nucleigan.widgets.base.run_bar import Figures, RunBar, figures
 from napari_nucleigan.widgets.batch.dock import BatchWidget
 from napari_nucleigan.widgets.evaluate.dock import EvaluateWidget
 from napari_nucleigan.widgets.masks.dock import MasksWidget
+from napari_nucleigan.widgets.measure.dock import MeasureWidget
 from napari_nucleigan.widgets.segment.dock import SegmentWidget
 from napari_nucleigan.widgets.synthesize.dock import SynthesizeWidget
 from napari_nucleigan.widgets.train.dock import TrainWidget
@@ -269,7 +270,33 @@ class Train(Case):
         assert [status.state.alive for status in list_runs(self.path.parent)] == [False]
 
 
-CASES = [Segment, Batch, Masks, Synthesize, Evaluate, Train]
+class Measure(Case):
+    widget, title = MeasureWidget, "Measure nuclei"
+
+    def prepare(self) -> None:
+        labels = self.tiny_he(150, 200, 40, 7)[1]
+        self.layer = self.viewer.add_labels(labels, name="nuclei", **MICRONS)
+        self.viewer.add_labels(
+            labels.copy(), name="classes", features={"index": [1, 2], "class": ["a", "b"]}, **MICRONS
+        )
+
+    def occupy(self, widget: Any, number: int) -> None:
+        if number % 5 == 0:
+            with self.qtbot.waitSignal(widget.told, timeout=LONG):
+                self.begin(widget)
+            widget.select_drawn() if widget.select_button.isEnabled() else widget.click((10, 10))
+
+    def begin(self, widget: Any) -> None:
+        self.click(widget.bar.run_button)
+        assert widget.running
+
+    def left(self) -> Any:
+        listeners = [len(self.layer.events.emitters[name].callbacks) for name in ("paint", "set_data", "features")]
+        camera = len(self.viewer.scene.camera.events.callbacks)
+        return listeners, camera, len(self.viewer.mouse_drag_callbacks), len(self.viewer.layers)
+
+
+CASES = [Segment, Batch, Masks, Synthesize, Evaluate, Train, Measure]
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case.__name__.lower())

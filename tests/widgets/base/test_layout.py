@@ -35,6 +35,7 @@ TITLES = {
     "Segment nuclei": ["Run"],
     "Segment a folder": ["Run"],
     "Classify nuclei": [""],
+    "Measure nuclei": ["Measure"],
     "Draw masks": ["Create the mask", "Fill", "Paint a nucleus"],
     "Synthesize H&E": ["Run", "Make the data set"],
     "Train a model": ["Start", "", ""],

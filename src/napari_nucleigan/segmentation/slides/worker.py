@@ -19,9 +19,10 @@ from napari_nucleigan.base.devices import kept_memory
 from napari_nucleigan.base.errors import DeviceError, ImageError, NucleiganError
 from napari_nucleigan.base.pixels import sides
 from napari_nucleigan.labels.neighbourhood import COLUMNS as NEIGHBOURHOOD
+from napari_nucleigan.labels.polygons import inside
 from napari_nucleigan.segmentation.confidence import CONFIDENCE
 from napari_nucleigan.segmentation.embedding import EMBEDDING, pooled
-from napari_nucleigan.segmentation.instances import Instances, inside, owned, renumbered
+from napari_nucleigan.segmentation.instances import Instances, owned, renumbered
 from napari_nucleigan.segmentation.segmenter import Segmenter, normalized
 from napari_nucleigan.segmentation.surround import as_glass
 from napari_nucleigan.tiling import Scale

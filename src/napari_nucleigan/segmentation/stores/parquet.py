@@ -54,6 +54,15 @@ def write_parquet(path: Path, nuclei: Nuclei) -> Iterator[float]:
         yield from write_batches(temporary, first, tables, nuclei.count, {"nucleigan": json.dumps(about)})
 
 
+def write_table(path: Path, table: Table, about: Mapping[str, Any]) -> None:
+    """Write one table, with what is said about it in the metadata; raises as `write_parquet`."""
+    needed("pyarrow", "parquet", "Parquet")
+    with atomic_write(path) as temporary:
+        count = len(table["label"])
+        for _ in write_batches(temporary, table, [table], count, {"nucleigan": json.dumps(dict(about))}):
+            pass
+
+
 def write_batches(
     path: Path,
     first: Mapping[str, NDArray[Any]],

@@ -25,7 +25,9 @@ _PATTERNS = {
     ".csv": "Tables (*.csv)",
     ".json": "JSON (*.json)",
     ".md": "Markdown (*.md)",
+    ".parquet": "Parquet (*.parquet)",
     ".png": "Pictures (*.png)",
+    ".svg": "Drawings (*.svg)",
 }
 
 

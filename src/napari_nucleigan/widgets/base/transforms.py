@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,6 +79,24 @@ def viewer_to_grid(viewer: Viewer, layer: Layer, grid: Grid, position: Sequence[
     return round(float(row)), round(float(column))
 
 
+def viewer_to_data(viewer: Viewer, layer: Layer, position: Sequence[float]) -> tuple[int, int]:
+    """Row and column of a 2-D layer's pixel at a position of the viewer's world; it may lie outside of the layer."""
+    world = np.asarray(position, float)[-2:] * unit_factors(_units(viewer, layer)[-2:], layer.units[-2:])
+    row, column = layer.world_to_data(world)[-2:]
+    return round(float(row)), round(float(column))
+
+
+def view_corners(viewer: Viewer, layer: Image | Labels) -> np.ndarray[Any, Any]:
+    """Corners of the canvas, one after the other, as rows and columns of a layer; they may lie outside of it."""
+    camera = viewer.scene.camera
+    reach = np.array(viewer.canvas.size) / (2 * camera.zoom)
+    factors = unit_factors(_units(viewer, layer)[-2:], layer.units[-2:])
+    around = np.array([(-1, -1), (-1, 1), (1, 1), (1, -1)])
+    return np.array(
+        [layer.world_to_data((np.array(camera.center[-2:]) + reach * signs) * factors)[-2:] for signs in around]
+    )
+
+
 def view_box(viewer: Viewer, layer: Image) -> Box | None:
     """Part of an image that lies within the canvas; napari itself may have loaded more, whole chunks.
 
@@ -93,15 +110,7 @@ def view_box(viewer: Viewer, layer: Image) -> Box | None:
     ImageError
         If nothing of it is.
     """
-    camera = viewer.scene.camera
-    reach = np.array(viewer.canvas.size) / (2 * camera.zoom)
-    factors = unit_factors(_units(viewer, layer)[-2:], layer.units[-2:])
-    corners = np.array(
-        [
-            layer.world_to_data((np.array(camera.center[-2:]) + reach * signs) * factors)[-2:]
-            for signs in itertools.product((-1, 1), repeat=2)
-        ]
-    )
+    corners = view_corners(viewer, layer)
     height, width = image_shape(layer)
     top, left = (max(0, int(edge)) for edge in np.floor(corners.min(axis=0) + 0.5))
     bottom, right = (int(edge) for edge in np.ceil(corners.max(axis=0) + 0.5))

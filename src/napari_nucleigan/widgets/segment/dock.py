@@ -15,6 +15,7 @@ from qtpy.QtCore import Signal
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.widgets.base import image_sources, layers, preferences
 from napari_nucleigan.widgets.base.dock import ModelDock
+from napari_nucleigan.widgets.base.drawn_shapes import ShapesPicker
 from napari_nucleigan.widgets.base.fields import column, warning_style
 from napari_nucleigan.widgets.base.image_sources import WHOLE_IMAGE
 from napari_nucleigan.widgets.base.jobs import Runner
@@ -29,7 +30,7 @@ from napari_nucleigan.widgets.segment import jobs
 from napari_nucleigan.widgets.segment.colours import colour
 from napari_nucleigan.widgets.segment.corrections import Corrections
 from napari_nucleigan.widgets.segment.form import SlideFields, slide_job
-from napari_nucleigan.widgets.segment.regions import RegionChoice, ShapesPicker
+from napari_nucleigan.widgets.segment.regions import RegionChoice
 from napari_nucleigan.widgets.segment.results import Refilter, Result, Results, run_key
 from napari_nucleigan.widgets.segment.slide_run import SlideRun, SlideShown
 

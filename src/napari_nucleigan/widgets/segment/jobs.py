@@ -61,7 +61,8 @@ def _within(part: Region, segmentation: Segmentation) -> Segmentation:
     """Leave out nuclei whose centroid lies in no drawn region."""
     if not part.polygons:
         return segmentation
-    from napari_nucleigan.segmentation.instances import inside, renumbered
+    from napari_nucleigan.labels.polygons import inside
+    from napari_nucleigan.segmentation.instances import renumbered
 
     top, _, left, _ = part.box or (0, 0, 0, 0)
     table = segmentation.features

@@ -14,12 +14,13 @@ from napari_nucleigan.labels.polygons import polygons_to_labels
 from napari_nucleigan.segmentation.confidence import CONFIDENCE
 from napari_nucleigan.segmentation.proposals import COUNT, Proposal, propose
 from napari_nucleigan.tiling import Box, resize_labels
+from napari_nucleigan.widgets.base.drawn_shapes import ShapesPicker, edge_width
 from napari_nucleigan.widgets.base.fields import enable, push_button, row, set_text, small_label
 from napari_nucleigan.widgets.base.flight import Flight
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import METADATA_KEY, VIEW_KEY, labels_place, selection_kept
 from napari_nucleigan.widgets.base.transforms import unit_factors
-from napari_nucleigan.widgets.segment.regions import ShapesPicker, edge_width, regions_reader
+from napari_nucleigan.widgets.segment.regions import regions_reader
 
 if TYPE_CHECKING:
     from napari.layers import Image, Shapes

@@ -18,24 +18,13 @@ from napari_nucleigan.comparison import LabelComparison, compare_labels, write_l
 from napari_nucleigan.comparison.experiment import PAIRS
 from napari_nucleigan.comparison.label_counts import labelled_images
 from napari_nucleigan.comparison.label_results import interval_of
+from tiny_recipes import GENERATOR
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 COMMAND = [sys.executable, "-m", "napari_nucleigan", "compare"]
 FEW = PAIRS.model_copy(update={"count": 2, "size": 64})
-GENERATOR = {
-    "generator": {"name": "painter", "widths": [8, 8, 8]},
-    "segmenter": {"name": "compact-unet", "widths": [8, 8, 8]},
-    "discriminator_width": 4,
-    "discriminator_scales": 1,
-    "discriminator_layers": 1,
-    "patch": 32,
-    "epochs_constant": 1,
-    "epochs_decay": 0,
-    "crops_per_epoch": 2,
-    "precision": "float32",
-}
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from napari_nucleigan.cli.adapt import SAVED, stop_runs
+from napari_nucleigan.base.errors import NucleiganError
+from napari_nucleigan.cli.adapt import SAVED
 from napari_nucleigan.cli.console import (
     FAILED,
     Stopped,
@@ -215,6 +218,17 @@ def _counts(text: str) -> list[int]:
 def _run(job: Job[_Result], out: Path) -> _Result:
     try:
         with progress_bar() as bar:
-            return run_interruptible(job, bar, partial(stop_runs, out))
+            return run_interruptible(job, bar, partial(_stop_runs, out))
     except Stopped as stop:
         raise Stopped(SAVED, stop.number) from stop
+
+
+def _stop_runs(out: Path) -> None:
+    """Ask the run that this process trains to stop: its loop looks for requests after every step."""
+    from napari_nucleigan.comparison.methods import runs_here
+    from napari_nucleigan.training.runs.status import ask, state_of
+
+    for run in runs_here(out):
+        with suppress(NucleiganError):
+            if state_of(run).pid == os.getpid():
+                ask(run, "stop")

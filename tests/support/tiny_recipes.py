@@ -34,3 +34,14 @@ GENERATOR: dict[str, Any] = {
     "precision": "float32",
 }
 """Fields of a synthesizer's recipe."""
+
+TRAINED: dict[str, Any] = {
+    **SEGMENTER,
+    "name": "compact-segmenter",
+    "pool": 4,
+    "crops_per_epoch": 20,
+    "epochs_constant": 3,
+    "epochs_decay": 1,
+    "warmup_steps": 2,
+}
+"""A whole recipe, of some seconds, for what is watched as it trains."""

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_nucleigan.adaptation.measure import Measurements, measure, refuse_shared
 from napari_nucleigan.adaptation.pseudo_labels import find_nuclei, fit_masks
-from napari_nucleigan.adaptation.report import REPORT, START, Adaptation, write_adaptation_report
-from napari_nucleigan.adaptation.settings import AdaptationSettings
+from napari_nucleigan.adaptation.report import START, Adaptation, write_adaptation_report
+from napari_nucleigan.adaptation.settings import REPORT, AdaptationSettings
 from napari_nucleigan.adaptation.variety import most_varied
 from napari_nucleigan.base.errors import DatasetError, LabelsError, RunError
 from napari_nucleigan.base.events import Finished, Note, Progress, ValidationScores

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_nucleigan.adaptation.settings import REPORT
 from napari_nucleigan.base.files import refuse_foreign_report, write_text
 from napari_nucleigan.base.tables import to_markdown
 from napari_nucleigan.base.text import as_markdown
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
 
 START = "start"
 """What the model that adaptation starts from is called beside the ways to adapt."""
-
-_FILES = ("adaptation.json", "adaptation.md")
-REPORT = "adaptation.md", _FILES
-"""The text of a report, and all its files."""
 
 _AGREEMENT = {"mirror_aji": "AJI with its mirror image", "confidence": "mean confidence"}
 
@@ -161,7 +158,7 @@ def write_adaptation_report(adaptation: Adaptation, folder: Path) -> Path:
     """
     refuse_foreign_report(folder, *REPORT)
     made = adaptation.provenance
-    write_text(folder / _FILES[0], json.dumps(adaptation.to_json(), indent=2) + "\n")
+    write_text(folder / REPORT[1][0], json.dumps(adaptation.to_json(), indent=2) + "\n")
     real = "what the model is sure of in these images" if made["real"] is None else f"`{as_markdown(made['real'])}`"
     text = (
         f"# {as_markdown(made['start'])}, adapted to {as_markdown(made['images'])}\n\n{adaptation.verdict}\n\n"
@@ -176,8 +173,8 @@ def write_adaptation_report(adaptation: Adaptation, folder: Path) -> Path:
         "and in its mirror image, mean confidence) needs no labels and is not accuracy.\n\n"
         f"napari-nucleigan {made['version']}.\n"
     )
-    write_text(folder / _FILES[1], text)
-    return folder / _FILES[1]
+    write_text(folder / REPORT[0], text)
+    return folder / REPORT[0]
 
 
 def _difference(values: NDArray[np.float64], base: NDArray[np.float64]) -> tuple[float, Interval | None]:

@@ -20,6 +20,9 @@ METHODS: dict[Method, str] = {
 KIND: Final = "adaptation"
 """What a folder of runs holds that was adapted."""
 
+REPORT = "adaptation.md", ("adaptation.json", "adaptation.md")
+"""The text of a report, and all its files."""
+
 
 class AdaptationSettings(Settings):
     """How a segmenter is adapted to unlabelled images.
@@ -97,6 +100,20 @@ class AdaptationSettings(Settings):
     def _in_order(cls, methods: tuple[Method, ...]) -> tuple[Method, ...]:
         # The quick one first: whoever looks in early sees something.
         return tuple(method for method in METHODS if method in methods)
+
+    def plan(self, model: str) -> list[str]:
+        """Say what will happen, in its order, in a sentence each; `model` is what the first one is called."""
+        steps = [f"{model} finds the nuclei in your images."]
+        if "self-training" in self.methods:
+            steps.append(f"Self-training: it learns from those that it is sure of, {self.crops} crops.")
+        if "synthetic" in self.methods:
+            steps += [
+                f"A generator learns the look of your images, {self.generator_crops} crops.",
+                f"It paints {self.painted} masks like those found; the {self.pairs} most varied pairs are kept.",
+                f"The model learns from these pairs, {self.crops} crops.",
+            ]
+        judged = "the labelled tiles" if self.truth else "how far it agrees with itself, which is not accuracy"
+        return [*steps, f"Old and new are compared by {judged}."]
 
     @property
     def painted(self) -> int:

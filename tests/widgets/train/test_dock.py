@@ -7,15 +7,14 @@ import shutil
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import imagecodecs
 import numpy as np
 import pytest
 
 pytest.importorskip("qtpy.QtWidgets")
-from napari.utils.notifications import notification_manager
-from qtpy.QtCore import QPoint, Qt, QThreadPool
+from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
@@ -30,7 +29,7 @@ from qtpy.QtWidgets import (
 from napari_nucleigan.base.events import ValidationScores
 from napari_nucleigan.data.images.files import write_labels
 from napari_nucleigan.training.recipes import read_recipe
-from napari_nucleigan.training.runs.processes import RunProcess, reap
+from napari_nucleigan.training.runs.processes import RunProcess
 from napari_nucleigan.training.runs.queue import Place
 from napari_nucleigan.training.runs.run_folder import RunFolder
 from napari_nucleigan.training.runs.run_library import DATA, list_runs
@@ -38,36 +37,17 @@ from napari_nucleigan.training.runs.status import RunState, state_of
 from napari_nucleigan.training.starts import fixed_by
 from napari_nucleigan.widgets.base import training_runs
 from napari_nucleigan.widgets.base.layers import image_layers
-from napari_nucleigan.widgets.train.dock import TrainWidget
 from napari_nucleigan.widgets.train.form import SEGMENTER, SYNTHESIZER
 from napari_nucleigan.widgets.train.sections import FOLDER, LAYERS
 from run_folders import make_run, tell_preview
+from train_app import LONG, App
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-    from pytestqt.qtbot import QtBot
 
-LONG = 90_000  # milliseconds; the machine may be busy
 MICRONS = {"scale": (0.25, 0.25), "units": ("µm", "µm")}
-TINY = {
-    "name": "compact-segmenter",
-    "generator": {"name": "compact-unet", "widths": [8, 8, 16]},
-    "discriminator_width": 4,
-    "discriminator_layers": 1,
-    "pool": 4,
-    "patch": 32,
-    "batch": 2,
-    "crops_per_epoch": 20,
-    "epochs_constant": 3,
-    "epochs_decay": 1,
-    "warmup_steps": 2,
-    "validate_every": 2,
-    "checkpoint_every": 1,
-    "precision": "float32",
-}
-
 TINY_SYNTHESIZER = {
     "name": "compact-synthesizer",
     "generator": {"name": "painter", "widths": [4, 6, 8], "style_size": 4},
@@ -83,86 +63,6 @@ TINY_SYNTHESIZER = {
     "validate_every": 2,
     "precision": "float32",
 }
-
-
-class App:
-    """A viewer with the widget, and the hands of a user."""
-
-    def __init__(self, viewer: Any, qtbot: QtBot, folder: Path) -> None:
-        self.viewer, self.qtbot, self.folder = viewer, qtbot, folder
-        self.widget = self.open()
-
-    def open(self) -> TrainWidget:
-        widget = TrainWidget(self.viewer)
-        self.viewer.window.add_dock_widget(widget, name="Train a model")
-        with self.qtbot.waitSignal(widget.ready, timeout=LONG):
-            pass
-        self.widget = widget
-        return widget
-
-    @property
-    def form(self) -> Any:
-        return self.widget.form
-
-    @property
-    def panel(self) -> Any:
-        return self.widget.panel
-
-    @property
-    def state(self) -> RunState | None:
-        return self.panel.status.state if self.panel.status is not None else None
-
-    def click(self, button: QWidget) -> None:
-        assert button.isEnabled(), button.toolTip()
-        self.qtbot.mouseClick(button, Qt.MouseButton.LeftButton, pos=QPoint(8, 8))
-
-    def choose(self, box: QComboBox, value: Any) -> None:
-        index = box.findData(value)
-        assert index >= 0
-        box.setCurrentIndex(index)
-
-    def recipe(self, **changes: Any) -> None:
-        path = self.folder / "tiny.json"
-        path.write_text(json.dumps({**TINY, **changes}))
-        self.form.set_recipe(path)
-
-    def start(self) -> Path:
-        with self.qtbot.waitSignal(self.widget.started, timeout=LONG) as blocker:
-            self.click(self.widget.bar.run_button)
-        return blocker.args[0]
-
-    def wait(self, condition: Callable[[], object]) -> None:
-        self.qtbot.waitUntil(lambda: bool(condition()), timeout=LONG)
-
-    def wait_for(self, state: RunState) -> None:
-        self.wait(lambda: self.state is state)
-
-    def ask(self, what: str) -> None:
-        with self.qtbot.waitSignal(self.widget.acted, timeout=LONG):
-            self.click(self.panel.buttons[what])
-
-    def errors(self) -> list[str]:
-        records = notification_manager.records
-        return [record.message for record in records if str(record.severity) == "error"]
-
-
-@pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder of the runs; what trains in it is ended with the test."""
-    folder = tmp_path / "runs"
-    monkeypatch.setenv("NUCLEIGAN_RUNS", str(folder))
-    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait for each other take minutes on a busy machine
-    yield folder
-    for status in list_runs(folder) if folder.is_dir() else ():
-        if status.state.alive:
-            RunProcess(status.path).kill()
-    reap()
-
-
-@pytest.fixture
-def app(make_napari_viewer_proxy: Callable, qtbot: QtBot, models: Path, runs: Path, tmp_path: Path) -> App:
-    notification_manager.records.clear()
-    return App(make_napari_viewer_proxy(), qtbot, tmp_path)
 
 
 @pytest.fixture

@@ -50,13 +50,18 @@ class FolderReader(QWidget):
     ----------
     tip : str
         What the folder is for.
+    hint : str
+        What the empty field says.
     """
 
     changed = Signal()
 
-    def __init__(self, tip: str) -> None:
+    def __init__(self, tip: str, hint: str = "") -> None:
         super().__init__()
         self.field = FolderField(tip)
+        self.setToolTip(tip)
+        if hint:
+            self.field.line.setPlaceholderText(hint)
         self.labelled = True
         self._check = DebouncedCheck(self, self._look, "looking into the folder", attrgetter("text"))
         self.remark = self._check.remark

@@ -281,7 +281,7 @@ def train(out: Path, theme: str) -> None:
         form.name.setText(f"{image.name} {name}")
         settle(0.5)
         if start:
-            widget.estimate_now()
+            widget.new.estimate_now()
             wait_for(lambda: "memory" in widget.estimate.text())
             write(out / "train-form.png", widget.grab().toImage())
         count = len(ended)

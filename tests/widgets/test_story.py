@@ -104,7 +104,7 @@ def test_from_a_drawn_mask_to_figures_by_mouse(
     # What suits a laptop is chosen: the bundled model learns for some minutes at most.
     assert train.form.start.currentText() == "nucleigan-he"
     assert train.form.current.editor("minutes").get() == 5
-    assert "5 min of training at most" in train.estimate.text()
+    assert "5 min of training at most" in train.new.estimate.text()
     train.form.current.editor("minutes").put(0.05)
     ended = user.click_and_wait(train.bar.run_button, train.ended)
     assert ended.state is RunState.FINISHED, ended

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 START = "start"
 """What the model that adaptation starts from is called beside the ways to adapt."""
 
-_AGREEMENT = {"mirror_aji": "AJI with its mirror image", "confidence": "mean confidence"}
+_AGREEMENT = {"mirror_aji": "AJI with its mirror image", "confidence": "confidence"}
 
 
 @dataclass(frozen=True)
@@ -86,15 +86,17 @@ class Adaptation:
                 way = "helps"
             elif interval is not None and interval.high < 0:
                 way = "harms"
-            lines.append(f"- **{name}** {way}: {_signed(mean, interval)}")
+            lines.append(f"- {name} {way}: {_signed(mean, interval)}")
         if len(self.runs) > 1:
             lines.append(f"- synthetic beside self-training: {_signed(*self.gain('synthetic', 'self-training'))}")
         lines.append("")
         if self.chosen == START:
-            lines.append(f"Nothing was better than {as_markdown(self.provenance['start'])}; go on with that one.")
+            lines.append(
+                f"On these nothing was better than {as_markdown(self.provenance['start'])}; go on with that one."
+            )
         else:
             lines.append(
-                f"The new model is that of *{self.chosen}*. These very images chose it, so its own figure may flatter."
+                f"The new model is that of {self.chosen}. These very images chose it, so its own figure may flatter."
             )
         return "\n".join(lines)
 
@@ -109,26 +111,24 @@ class Adaptation:
                 difference, interval = _difference(self.agreement(name, measure), self.agreement(START, measure))
                 if np.isfinite(difference):
                     told.append(f"{title} {_signed(difference, interval)}")
-            lines.append(f"- **{name}**: {', '.join(told)}")
+            lines.append(f"- {name}: {', '.join(told)}")
         lines += [
             "",
-            f"The new model is that of *{self.chosen}*. Look at what it finds, or give a few labelled images to "
+            f"The new model is that of {self.chosen}. Look at what it finds, or give a few labelled images to "
             "measure with.",
         ]
         return "\n".join(lines)
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Lay the figures out as text, a row for each model."""
-        header = ["model"] + (["AJI", "F1", "AJI gained [95 %]"] if self.judged else [])
+        """Lay the figures out as text, a column for each model."""
         rows = []
-        for name in self.measured:
-            row = [name]
-            if self.judged:
-                row += [f"{self.values(name).mean():.3f}", f"{self.values(name, 'f1').mean():.3f}"]
-                row += ["" if name == START else _signed(*self.gain(name))]
-            means = [_mean(self.agreement(name, measure)) for measure in _AGREEMENT]
-            rows.append([*row, *("-" if np.isnan(mean) else f"{mean:.3f}" for mean in means)])
-        return [*header, *_AGREEMENT.values()], rows
+        if self.judged:
+            for title, metric in (("AJI", "aji"), ("F1", "f1")):
+                rows.append([title, *(_figure(self.values(name, metric)) for name in self.measured)])
+            rows.append(["AJI gained [95 %]", "", *(_signed(*self.gain(name)) for name in self.runs)])
+        for measure, title in _AGREEMENT.items():
+            rows.append([title, *(_figure(self.agreement(name, measure)) for name in self.measured)])
+        return ["", *self.measured], rows
 
     def to_json(self) -> dict[str, Any]:
         """Represent the adaptation by dictionaries, lists, numbers and strings."""
@@ -160,17 +160,21 @@ def write_adaptation_report(adaptation: Adaptation, folder: Path) -> Path:
     made = adaptation.provenance
     write_text(folder / REPORT[1][0], json.dumps(adaptation.to_json(), indent=2) + "\n")
     real = "what the model is sure of in these images" if made["real"] is None else f"`{as_markdown(made['real'])}`"
+    learnt = {
+        "self-training": "what the model finds in the images and is sure of"
+        + ("" if made["real"] is None else f", beside {real}"),
+        "synthetic": f"the {made['pairs']} most varied of {made['candidates']} consistent pairs that a generator of "
+        f"the images' look ({made['generator']}, {made['generator_crops']} crops) painted, beside {real}",
+    }
+    ways = " ".join(f"*{name.capitalize()}* learns from {learnt[name]}." for name in adaptation.runs)
     text = (
         f"# {as_markdown(made['start'])}, adapted to {as_markdown(made['images'])}\n\n{adaptation.verdict}\n\n"
         f"{to_markdown(*adaptation.table())}\n\n"
         "Intervals hold 95 %: images are drawn again (bootstrap), differences are paired by image. They tell of the "
         "choice of images, not of the seed.\n\n"
         f"Adapted to {_count(made['count'], 'unlabelled image')}. Each way was fine-tuned on {made['crops']} crops. "
-        "*Self-training* learns from what the model finds in the images and is sure of"
-        f"{'' if made['real'] is None else f', beside {real}'}. *Synthetic* learns from the {made['pairs']} most "
-        f"varied of {made['candidates']} consistent pairs that a generator of the images' look ({made['generator']}, "
-        f"{made['generator_crops']} crops) painted, beside {real}. Agreement (AJI between what is found in an image "
-        "and in its mirror image, mean confidence) needs no labels and is not accuracy.\n\n"
+        f"{ways} Agreement (AJI between what is found in an image and in its mirror image, mean confidence) needs no "
+        "labels and is not accuracy.\n\n"
         f"napari-nucleigan {made['version']}.\n"
     )
     write_text(folder / REPORT[0], text)
@@ -187,9 +191,13 @@ def _mean(values: NDArray[np.float64]) -> float:
     return float(known.mean()) if known.size else float("nan")
 
 
+def _figure(values: NDArray[np.float64]) -> str:
+    mean = _mean(values)
+    return "-" if np.isnan(mean) else f"{mean:.3f}"
+
+
 def _signed(mean: float, interval: Interval | None) -> str:
-    ends = "no interval of so few" if interval is None else f"{interval.low:+.3f}, {interval.high:+.3f}"
-    return f"{mean:+.3f} [{ends}]"
+    return f"{mean:+.3f}" + ("" if interval is None else f" [{interval.low:+.3f}, {interval.high:+.3f}]")
 
 
 def _count(number: int, what: str) -> str:

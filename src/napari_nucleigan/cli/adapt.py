@@ -96,7 +96,8 @@ def adapt(
     if as_json:
         print_json(found.to_json())
         return
-    print_line(found.verdict)
+    for line in found.verdict.splitlines():
+        print_line(line)
     print_table(*found.table())
     print_line(out / "adaptation.md")
     print_line(f"nucleigan segment IMAGE -o OUT --model {out}")

@@ -62,7 +62,8 @@ def test_from_a_folder_of_images_to_a_model_that_segments(app: App, tissue: Path
     page = app.widget.adapt
     assert page.bar.problem.text() == "Choose the folder of your images."
     page = fill(app, tissue)
-    assert page.form.images.remark.text() == "2 images: 2 train."
+    assert page.form.images.remark.text() == "2 images to adapt to."
+    assert page.form.truth.remark.text() == "2 images to judge by."
     plan = page.form.plan.text().splitlines()
     assert plan[0] == f"1. {DEFAULT_SEGMENTER} finds the nuclei in your images."
     assert plan[3] == "4. It paints 4 masks like those found; the 2 most varied pairs are kept."
@@ -79,8 +80,10 @@ def test_from_a_folder_of_images_to_a_model_that_segments(app: App, tissue: Path
     assert blocker.args[0].state is RunState.FINISHED, blocker.args[0]
     app.wait(lambda: app.panel.report.isVisibleTo(app.panel))
     shown = app.panel.report.toPlainText()
-    assert shown.splitlines()[0].endswith("adapted to plain")
-    assert "Measured on 2 labelled images" in shown
+    assert shown.startswith("Measured on 2 labelled images")
+    # It is there again when the run is opened again.
+    app.widget.open_run(path)
+    app.wait(lambda: app.panel.report.toPlainText() == shown)
     assert not app.panel.plots.isVisibleTo(app.panel)
     assert not app.panel.preview.isVisibleTo(app.panel)
     assert app.panel.use_button.text() == "Segment with it"

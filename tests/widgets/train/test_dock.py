@@ -330,7 +330,7 @@ def test_what_is_missing_is_said_before_start(app: App, data: Path, tiny_he: Cal
     button, problem = app.widget.bar.run_button, app.widget.bar.problem
     assert "There is no image with labels" in problem.text()
     assert not button.isEnabled()
-    assert not app.widget.estimate_button.isEnabled()
+    assert not app.widget.new.estimate_button.isEnabled()
     rgb, labels = tiny_he(96, 96, 10, 1)
     app.viewer.add_image(rgb, name="plain")
     app.viewer.add_labels(labels[:50], name="smaller")
@@ -396,7 +396,7 @@ def test_every_field_has_a_tooltip_and_the_recipe_comes_back(app: App) -> None:
 def test_synthesizers_have_their_own_fields(app: App, data: Path, tmp_path: Path) -> None:
     of_folder(app, data)
     app.choose(app.form.kind, SYNTHESIZER)
-    app.wait(lambda: not app.widget.problem())
+    app.wait(lambda: not app.widget.new.problem())
     assert not app.form.share.isVisibleTo(app.form)
     app.choose(app.form.masks, "liver")
     request = app.form.request(tmp_path)
@@ -423,7 +423,7 @@ def test_fine_tuning_takes_what_the_model_decides(app: App, data: Path, models: 
     app.choose(app.form.start, "")
     assert app.form.recipe.currentText() == "paper-segmenter"
     app.form.recipe.setCurrentText("fine-tune-segmenter")
-    assert not app.widget.problem()
+    assert not app.widget.new.problem()
     assert app.form.request(tmp_path).recipe.start_from == str(model)
     editor = app.form.current.editor("generator").widget
     assert not editor.isEnabled()
@@ -439,14 +439,14 @@ def test_an_estimate_comes_first(app: App, data: Path) -> None:
     of_folder(app, data)
     app.recipe()
     with app.qtbot.waitSignal(app.widget.estimated, timeout=LONG) as blocker:
-        app.click(app.widget.estimate_button)
-        assert "Trying" in app.widget.estimate.text()
+        app.click(app.widget.new.estimate_button)
+        assert "Trying" in app.widget.new.estimate.text()
     assert (blocker.args[0].images, blocker.args[0].validation) == (2, 1)
-    text = app.widget.estimate.text()
+    text = app.widget.new.estimate.text()
     assert "80 crops in 40 steps" in text
     assert "memory" in text
     app.form.current.editor("batch").put(4)
-    assert app.widget.estimate.text().startswith("There is no time limit")  # that was of other settings
+    assert app.widget.new.estimate.text().startswith("There is no time limit")  # that was of other settings
 
 
 def test_closing_napari_asks_and_a_run_that_goes_on_is_found_again(

@@ -177,10 +177,15 @@ def write_pairs(pairs: tuple[TrainingPair, ...], folder: Path) -> Job[Path]:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a folder holds, as a line for people."""
+    """What a folder holds: how many images of each split, and a line for people."""
 
     path: Path
-    text: str
+    counts: dict[str, int]
+
+    def __str__(self) -> str:
+        """Write the counts for people."""
+        parts = ", ".join(f"{count} {name}" for name, count in self.counts.items())
+        return f"{images(sum(self.counts.values()))}: {parts}."
 
 
 def look_into(path: Path, labelled: bool) -> Job[Contents]:
@@ -195,12 +200,16 @@ def look_into(path: Path, labelled: bool) -> Job[Contents]:
     dataset = Dataset.open(path, labelled=labelled)
     splits = [dataset.splits[name] for name in dataset.names]
     counts = {name: splits.count(name) for name in dict.fromkeys(splits)}
-    parts = ", ".join(f"{count} {name}" for name, count in counts.items())
-    return Contents(path, f"{len(dataset)} image{'s' * (len(dataset) != 1)}: {parts}.")
+    return Contents(path, counts)
+
+
+def images(count: int) -> str:
+    """Write a number of images for people."""
+    return "1 image" if count == 1 else f"{count} images"
 
 
 def read_report(path: Path) -> Job[tuple[Path, str]]:
-    """Read the report of an adaptation that has finished; return its folder with it, in Markdown.
+    """Read the report of an adaptation that has finished; return its folder with it, in Markdown without the title.
 
     Raises
     ------
@@ -210,7 +219,7 @@ def read_report(path: Path) -> Job[tuple[Path, str]]:
     yield from ()
     file = path / REPORT[0]
     with reading(file, RunError, "report of an adaptation"):
-        return path, read_bytes(file).decode("utf-8", "replace")
+        return path, read_bytes(file).decode("utf-8", "replace").partition("\n\n")[2]
 
 
 def act(path: Path, action: Action, name: str = "") -> Job[Path]:

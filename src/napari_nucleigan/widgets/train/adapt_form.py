@@ -10,7 +10,7 @@ from napari_nucleigan.base.settings import field_facts
 from napari_nucleigan.models import DEFAULT_SEGMENTER
 from napari_nucleigan.widgets.base.fields import Form, check, fault, set_text, small_label
 from napari_nucleigan.widgets.base.settings_fields import make_editor
-from napari_nucleigan.widgets.base.training_jobs import TrainRequest
+from napari_nucleigan.widgets.base.training_jobs import Contents, TrainRequest, images
 from napari_nucleigan.widgets.train.run_form import RunForm
 from napari_nucleigan.widgets.train.sections import FolderReader
 
@@ -28,14 +28,15 @@ class AdaptForm(RunForm):
     def __init__(self) -> None:
         super().__init__(("segmenter",), _FACTS["model"].description, DEFAULT_SEGMENTER)
         top, more = Form(), Form()
-        images = FolderReader(
-            "Unlabelled H&E images of your tissue: a folder, or a data set, of which the split “train” is taken."
+        folder = FolderReader(
+            "Unlabelled H&E images of your tissue: a folder, or a data set, of which the split “train” is taken.",
+            describe=lambda found: f"{images(found.counts.get('train', 0))} to adapt to.",
         )
-        images.set_labelled(False)
-        self.images = top.add("Images", images)
+        folder.set_labelled(False)
+        self.images = top.add("Images", folder)
         self.picker.add_model_row(top.rows, "Start from")
         self.picker.chosen.connect(self.changed.emit)
-        self.truth = top.add(_FACTS["truth"].title, FolderReader(_FACTS["truth"].description, "optional"))
+        self.truth = top.add(_FACTS["truth"].title, FolderReader(_FACTS["truth"].description, "optional", _judges))
         self.plan = small_label()
         self.real = more.add(_FACTS["real"].title, FolderReader(_FACTS["real"].description, "optional"))
         baseline = check(
@@ -125,3 +126,8 @@ class AdaptForm(RunForm):
             return
         steps = self.settings().plan(self.picker.box.currentText() or DEFAULT_SEGMENTER)
         set_text(self.plan, "\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1)))
+
+
+def _judges(found: Contents) -> str:
+    """Say which images of a folder judge, as `open_images` takes them."""
+    return f"{images(found.counts.get('test') or sum(found.counts.values()))} to judge by."

@@ -80,7 +80,6 @@ class TrainWidget(Dock):
         self.tabs = QTabWidget()
         self.watcher = RunWatcher(self.folder, self)
         self._reader = Runner(self)
-        self._report: tuple[Path, float] | None = None  # the one that is shown
         self._preview = PreviewLayer(napari_viewer)
         self._activity = Activity(self)
         # The dock that the widget is put into is in no window yet at that moment.
@@ -237,9 +236,9 @@ class TrainWidget(Dock):
     def _read_report(self, status: RunStatus) -> None:
         """Read what an adaptation has found out, once for each time that it has ended."""
         key = status.path, status.activity
-        if status.kind != KIND or status.state is not RunState.FINISHED or key == self._report:
+        if status.kind != KIND or status.state is not RunState.FINISHED or key == self.panel.reported:
             return
-        self._report = key
+        self.panel.reported = key
         self._reader.start(training_jobs.read_report(status.path), "reading the report")
 
     def _tell(self, status: RunStatus) -> None:

@@ -99,6 +99,8 @@ class RunPanel(QWidget):
         self.log = QPlainTextEdit(readOnly=True)
         self.log.setToolTip("What the process wrote last.")
         self.report = QTextBrowser()
+        self.reported: tuple[Path, float] | None = None
+        """Of which run, last active when, the report is shown."""
         self.report.setToolTip("What the adaptation has found out: adaptation.md in the folder of the run.")
         self._timer = QTimer(self, singleShot=True, interval=REFRESH_MS)
         self._build()
@@ -130,6 +132,7 @@ class RunPanel(QWidget):
             self._status = None
         self.picture.show_pixels(None)
         self.report.clear()
+        self.reported = None
         self.plots.show_runs(self._named())
         self._describe()
 
@@ -266,4 +269,5 @@ def _detail(status: RunStatus) -> str:
 
 def _best(status: RunStatus) -> str:
     best = best_score(status)
-    return f"Best {best[0]} {best[1]:.3f} at step {status.best_step}." if best else ""
+    step = "" if status.kind == KIND else f" at step {status.best_step}"
+    return f"Best {best[0]} {best[1]:.3f}{step}." if best else ""

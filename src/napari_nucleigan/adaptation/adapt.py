@@ -25,7 +25,7 @@ from napari_nucleigan.adaptation.pseudo_labels import find_nuclei, fit_masks
 from napari_nucleigan.adaptation.report import START, Adaptation, write_adaptation_report
 from napari_nucleigan.adaptation.settings import REPORT, AdaptationSettings
 from napari_nucleigan.adaptation.variety import most_varied
-from napari_nucleigan.base.errors import DatasetError, LabelsError, RunError
+from napari_nucleigan.base.errors import LabelsError, RunError
 from napari_nucleigan.base.events import Finished, Note, Progress, ValidationScores
 from napari_nucleigan.base.files import refuse_foreign_report, write_bytes, write_text
 from napari_nucleigan.base.version import __version__
@@ -34,6 +34,7 @@ from napari_nucleigan.masks.polygons import save
 from napari_nucleigan.models import Model, load_model, resolve
 from napari_nucleigan.synthesis import SetSettings, synthesize_set
 from napari_nucleigan.training import RunFolder, SynthesizerRecipe, read_recipe, train_segmenter, train_synthesizer
+from napari_nucleigan.training.budget import GENERATOR_EPOCHS, budget
 from napari_nucleigan.training.recipes import FINE_TUNING
 from napari_nucleigan.training.runs.run_folder import PartFolder
 from napari_nucleigan.training.runs.run_lock import PAUSED, STOPPING
@@ -50,7 +51,7 @@ SHARE = 0.5
 SIZE = 256
 """Side of the synthetic pairs in pixels."""
 
-_EPOCHS, _GENERATOR_EPOCHS = (20, 20), (12, 8)  # at the full learning rate, and in which it falls
+_EPOCHS = (20, 20)  # at the full learning rate, and in which it falls
 # Fields that may be asked for otherwise where something is there: they add to it, or only name it.
 _FREE = {"name", "methods", "truth"}
 _Result = TypeVar("_Result")
@@ -68,7 +69,7 @@ def fine_tuning(settings: AdaptationSettings) -> SegmenterRecipe:
     """
     # Nothing validates, so the last weights are the model, and only a look now and then is worth its time.
     fixed = {**as_model(settings.model), "validation": 0.0, "validate_every": 20, "minutes": 0.0, "seed": settings.seed}
-    return read_recipe(FINE_TUNING, {**fixed, **_budget(settings.crops, _EPOCHS), **settings.changes})
+    return read_recipe(FINE_TUNING, {**fixed, **budget(settings.crops, _EPOCHS), **settings.changes})
 
 
 def generator_recipe(settings: AdaptationSettings, masks: str) -> SynthesizerRecipe:
@@ -77,16 +78,8 @@ def generator_recipe(settings: AdaptationSettings, masks: str) -> SynthesizerRec
     fixed |= {"paired": settings.paired, "masks": "fit" if settings.paired else masks}
     if settings.generator_from:
         fixed |= as_model(settings.generator_from)
-    changes = {**fixed, **_budget(settings.generator_crops, _GENERATOR_EPOCHS), **settings.generator_changes}
+    changes = {**fixed, **budget(settings.generator_crops, GENERATOR_EPOCHS), **settings.generator_changes}
     return read_recipe("compact-synthesizer", changes, SynthesizerRecipe)
-
-
-def _budget(crops: int, epochs: tuple[int, int]) -> dict[str, Any]:
-    return {
-        "epochs_constant": epochs[0],
-        "epochs_decay": epochs[1],
-        "crops_per_epoch": max(1, -(-crops // sum(epochs))),
-    }
 
 
 def parts_of(settings: AdaptationSettings) -> list[str]:
@@ -110,9 +103,7 @@ def open_images(images: str | Path, truth: str = "") -> tuple[Dataset, Dataset |
     DatasetError
         If there are none.
     """
-    dataset = Dataset.open(images, labelled=False).subset("train")
-    if not len(dataset):
-        raise DatasetError(f"{dataset.folder} has no images to adapt to: split.csv calls none of them 'train'.")
+    dataset = Dataset.open(images, labelled=False).part("train", "to adapt to")
     if not truth:
         return dataset, None
     judged = Dataset.open(truth)
@@ -167,9 +158,7 @@ def adapt(
     settings = settings or AdaptationSettings()
     folder = out if isinstance(out, RunFolder) else RunFolder(out)
     dataset, judged = open_images(images, settings.truth)
-    real = Dataset.open(settings.real).subset("train") if settings.real else None
-    if real is not None and not len(real):
-        raise DatasetError(f"{real.folder} has no images to learn from: split.csv calls none of them 'train'.")
+    real = Dataset.open(settings.real).part("train", "to learn from") if settings.real else None
     start = load_model(settings.model, "segmenter")
     fine_tuning(settings)
     refuse_foreign_report(folder.path, *REPORT)

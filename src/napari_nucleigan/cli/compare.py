@@ -104,6 +104,24 @@ def compare(
             "--seeds", min=1, max=100, help="How often, each time with other images.", rich_help_panel=_LABELS
         ),
     ] = 3,
+    crops: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Crops that each segmenter sees, whatever the number of images. By default 11264.",
+            rich_help_panel=_LABELS,
+            show_default=False,
+        ),
+    ] = None,
+    generator_crops: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Crops that each generator sees; it takes most of the time. By default 12000.",
+            rich_help_panel=_LABELS,
+            show_default=False,
+        ),
+    ] = None,
     unlabelled: Annotated[
         bool,
         typer.Option(
@@ -151,6 +169,8 @@ def compare(
         asked = {
             "unlabelled": unlabelled,
             **({"epochs": epochs} if epochs else {}),
+            **({"crops": crops} if crops else {}),
+            **({"generator_crops": generator_crops} if generator_crops else {}),
             "changes": parse_changes(changes),
             "generator_changes": parse_changes(generator_changes),
             "split": split,

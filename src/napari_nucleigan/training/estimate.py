@@ -138,7 +138,7 @@ def estimate(
     from napari_nucleigan.training.images import prepare, sampler, split
 
     labelled = isinstance(recipe, SegmenterRecipe)
-    dataset = data if isinstance(data, Dataset) else Dataset.open(data, labelled=labelled)
+    dataset = Dataset.of(data, labelled=labelled)
     training, validation = split(dataset, recipe)
     mixed = None if synthetic is None else Dataset.open(synthetic).subset("train")
     chosen = choose_device(device)

@@ -75,7 +75,7 @@ def fine_tuning(settings: AdaptationSettings) -> SegmenterRecipe:
 def generator_recipe(settings: AdaptationSettings, masks: str) -> SynthesizerRecipe:
     """Return the recipe of the generator, which paints masks drawn like `masks` (see `SynthesizerRecipe`)."""
     fixed: dict[str, Any] = {"validation": 0.0, "validate_every": 5, "checkpoint_every": 1, "seed": settings.seed}
-    fixed |= {"paired": settings.paired, "masks": "fit" if settings.paired else masks}
+    fixed |= {"paired": settings.paired, "masks": masks}
     if settings.generator_from:
         fixed |= as_model(settings.generator_from)
     changes = {**fixed, **budget(settings.generator_crops, GENERATOR_EPOCHS), **settings.generator_changes}

@@ -108,7 +108,7 @@ def estimate_adaptation(
         if "synthetic" in settings.methods:
             yield Progress(2, 3, "trying to paint")
             # Which masks are painted changes no time, and a piece may hold too few nuclei to learn from.
-            recipe = generator_recipe(settings.model_copy(update={"paired": False}), "all")
+            recipe = generator_recipe(settings, "all")
             painter = yield from quiet(estimate(folder, recipe, device=device), now)
             per_pair = painter.seconds_per_step * _PASSES / recipe.batch * (SIZE / recipe.patch) ** 2
             seconds["generator"] = painter.seconds

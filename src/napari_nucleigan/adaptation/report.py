@@ -96,7 +96,7 @@ class Adaptation:
             )
         else:
             lines.append(
-                f"The new model is that of {self.chosen}. These very images chose it, so its own figure may flatter."
+                f"The new model is the {self.chosen} one. These very images chose it, so its own figure may flatter."
             )
         return "\n".join(lines)
 
@@ -114,7 +114,7 @@ class Adaptation:
             lines.append(f"- {name}: {', '.join(told)}")
         lines += [
             "",
-            f"The new model is that of {self.chosen}. Look at what it finds, or give a few labelled images to "
+            f"The new model is the {self.chosen} one. Look at what it finds, or give a few labelled images to "
             "measure with.",
         ]
         return "\n".join(lines)

@@ -69,7 +69,7 @@ class AdaptationSettings(Settings):
     paired: bool = Field(
         False,
         title="Paired",
-        description="Let the generator learn from what the model finds, as pairs. By default it learns unpaired.",
+        description="Let the generator learn from what the model is sure of, as pairs. By default it learns unpaired.",
     )
     pairs: int = Field(96, title="Pairs", ge=1, le=100_000, description="Synthetic pairs that are learnt from.")
     candidates: float = Field(

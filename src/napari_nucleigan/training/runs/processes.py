@@ -186,7 +186,7 @@ def start(
         If the folder cannot be written to.
     """
     if recipe.kind != kind:
-        raise RecipeError(f"The recipe {recipe.name!r} does not make a {kind}; choose another one.")
+        raise RecipeError(f"The recipe {recipe.name!r} does not train a {kind}; choose another one.")
     folder = RunFolder(Path(run).absolute())
     if folder.exists or (folder.order() and folder.process()):
         raise RunError(f"{folder.path} holds a training run already; resume it, or choose another folder.")

@@ -120,7 +120,7 @@ def train_beside(widget: Any, data: Path, folder: Path) -> None:
     widget.learn_from(data)
     widget.form.set_recipe(recipe)
     wait_for(lambda: not widget.new.problem())
-    widget.bar.run_button.click()
+    widget.new.bar.run_button.click()
     wait_for(lambda: widget.panel.status is not None and (widget.panel.status.step or 0) >= 20)
 
 

@@ -285,7 +285,7 @@ def train(out: Path, theme: str) -> None:
             wait_for(lambda: "memory" in widget.new.estimate.text())
             write(out / "train-form.png", widget.grab().toImage())
         count = len(ended)
-        widget.bar.run_button.click()
+        widget.new.bar.run_button.click()
         wait_for(lambda count=count: len(ended) > count)
     if theme == "dark":
         adapt(out, widget, image)

@@ -66,7 +66,7 @@ class App:
 
     def start(self) -> Path:
         with self.qtbot.waitSignal(self.widget.started, timeout=LONG) as blocker:
-            self.click(self.widget.bar.run_button)
+            self.click(self.widget.new.bar.run_button)
         return blocker.args[0]
 
     def wait(self, condition: Callable[[], object]) -> None:

@@ -93,7 +93,7 @@ def test_from_open_layers_to_a_model_that_segments(app: App, tiny_he: Callable, 
     app.viewer.add_image(rgb, name="my tile", **MICRONS)
     mask = app.viewer.add_labels(labels, name="my tile nuclei", **MICRONS)
     app.recipe()
-    assert app.widget.bar.run_button.isEnabled()
+    assert app.widget.new.bar.run_button.isEnabled()
     app.form.name.setText("mine")
     path = app.start()
     assert path == runs / "mine"
@@ -286,7 +286,7 @@ def test_a_start_that_fails_leaves_no_data_behind(app: App, tiny_he: Callable, r
     app.viewer.add_image(rgb, name="tile", **MICRONS)
     app.viewer.add_labels(np.zeros((64, 64), int), name="tile nuclei", **MICRONS)
     with app.qtbot.waitSignal(app.widget.failed, timeout=LONG):
-        app.click(app.widget.bar.run_button)
+        app.click(app.widget.new.bar.run_button)
     assert "hold no nuclei" in app.errors()[-1]
     assert not any((runs / DATA).glob("*"))
     assert list_runs(runs) == []
@@ -327,7 +327,7 @@ def test_a_synthesizer_is_trained_from_open_layers_and_used(app: App, tiny_he: C
 
 
 def test_what_is_missing_is_said_before_start(app: App, data: Path, tiny_he: Callable, tmp_path: Path) -> None:
-    button, problem = app.widget.bar.run_button, app.widget.bar.problem
+    button, problem = app.widget.new.bar.run_button, app.widget.new.bar.problem
     assert "There is no image with labels" in problem.text()
     assert not button.isEnabled()
     assert not app.widget.new.estimate_button.isEnabled()
@@ -551,10 +551,10 @@ def test_a_run_folder_that_cannot_be_written_is_said(app: App, data: Path, runs:
     app.recipe()
     runs.write_text("in the way")
     with app.qtbot.waitSignal(app.widget.failed, timeout=LONG):
-        app.click(app.widget.bar.run_button)
+        app.click(app.widget.new.bar.run_button)
     assert "Cannot write" in app.errors()[0]
-    assert "Cannot write" in app.widget.bar.notes.text()
-    assert app.widget.bar.run_button.isEnabled()
+    assert "Cannot write" in app.widget.new.bar.notes.text()
+    assert app.widget.new.bar.run_button.isEnabled()
 
 
 def test_the_preview_is_one_layer_that_the_user_may_refuse(app: App, runs: Path) -> None:

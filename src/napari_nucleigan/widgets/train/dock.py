@@ -73,7 +73,6 @@ class TrainWidget(Dock):
         tip = "Start {} in a process of its own, which stands back while you work in napari."
         self.form = TrainForm(napari_viewer)
         self.new = NewRun(self.form, self.folder, tip.format("the training"))
-        self.bar = self.new.bar
         self.adapt = NewRun(AdaptForm(), self.folder, tip.format("the adaptation"))
         self.panel = RunPanel()
         self.list = RunsList(self.folder)
@@ -168,7 +167,7 @@ class TrainWidget(Dock):
         self.watcher.gone.connect(self._gone)
         self.watcher.failed.connect(self._complain)
         self.form.picker.ready.connect(self.ready)
-        self._wire(self._reader, lambda found: self.panel.show_report(*found), quiet=True)
+        self._wire(self._reader, lambda found: self.panel.show_report(*found), failed=self._complain, quiet=True)
 
     def _docked(self) -> None:
         self._wake()
@@ -190,7 +189,8 @@ class TrainWidget(Dock):
 
     def set_theme(self, theme: str) -> None:
         """Take the colours of a napari theme, by its name."""
-        super().set_theme(theme)
+        for page in (self.new, self.adapt):
+            page.set_theme(theme)
         self.panel.set_theme(theme)
         self.list.set_theme(theme)
 

@@ -119,8 +119,8 @@ def train_beside(widget: Any, data: Path, folder: Path) -> None:
     recipe.write_text(json.dumps(RECIPE))
     widget.learn_from(data)
     widget.form.set_recipe(recipe)
-    wait_for(lambda: not widget.problem())
-    widget.bar.run_button.click()
+    wait_for(lambda: not widget.new.problem())
+    widget.new.bar.run_button.click()
     wait_for(lambda: widget.panel.status is not None and (widget.panel.status.step or 0) >= 20)
 
 

@@ -282,12 +282,14 @@ def train(out: Path, theme: str) -> None:
         form.name.setText(f"{image.name} {name}")
         settle(0.5)
         if start:
-            widget.estimate_now()
-            wait_for(lambda: "memory" in widget.estimate.text())
+            widget.new.estimate_now()
+            wait_for(lambda: "memory" in widget.new.estimate.text())
             write(out / "train-form.png", widget.grab().toImage())
         count = len(ended)
-        widget.bar.run_button.click()
+        widget.new.bar.run_button.click()
         wait_for(lambda count=count: len(ended) > count)
+    if theme == "dark":
+        adapt(out, widget, image)
     wait_for(lambda: len(widget.list.paths) == 2)
     newest = widget.list.paths[0]
     widget.open_run(newest)
@@ -304,6 +306,29 @@ def train(out: Path, theme: str) -> None:
         settle(0.5)
         write(out / "train-runs.png", widget.grab().toImage())
     viewer.close()
+
+
+def adapt(out: Path, widget: Any, image: Any) -> None:
+    """Show the form of an adaptation to three pieces of an image, of which two more are labelled."""
+    import numpy as np
+
+    from napari_nucleigan.data.images.files import write_image, write_labels
+
+    with tempfile.TemporaryDirectory() as folder:
+        images, tiles = Path(folder) / "my tissue", Path(folder) / "labelled"
+        pixels = np.asarray(image.data)
+        for number in range(5):
+            piece = pixels[:64, 64 * number : 64 * number + 64]
+            write_image((images if number < 3 else tiles) / "images" / f"{number}.png", piece, 0.25)
+            if number >= 3:
+                write_labels(tiles / "labels" / f"{number}.tif", np.ones((64, 64), np.int32))
+        page = widget.adapt
+        widget.tabs.setCurrentWidget(page)
+        for field, path in ((page.form.images, images), (page.form.truth, tiles)):
+            field.field.line.setText(str(path))
+        wait_for(lambda: not page.problem())
+        settle(0.5)
+        write(out / "train-adapt.png", widget.grab().toImage())
 
 
 def evaluate(out: Path, theme: str) -> None:

@@ -8,6 +8,8 @@ import pytest
 import tifffile
 from skimage.io import imsave
 
+from tiny_recipes import SEGMENTER
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -34,18 +36,7 @@ def tested_set(tmp_path_factory: pytest.TempPathFactory, tiny_he: Callable[..., 
 @pytest.fixture(scope="session")
 def tiny_changes() -> dict[str, Any]:
     """Fields of the recipe that make a training short."""
-    return {
-        "generator": {"name": "compact-unet", "widths": [8, 8, 16]},
-        "discriminator_width": 4,
-        "discriminator_layers": 1,
-        "patch": 32,
-        "batch": 2,
-        "crops_per_epoch": 4,
-        "warmup_steps": 0,
-        "validate_every": 2,
-        "checkpoint_every": 1,
-        "precision": "float32",
-    }
+    return SEGMENTER
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,29 +14,19 @@ from hypothesis import strategies as st
 
 from napari_nucleigan import Dataset
 from napari_nucleigan.base.errors import DatasetError, OutputError, RecipeError, RunError
-from napari_nucleigan.base.events import run
+from napari_nucleigan.base.events import Losses, run
 from napari_nucleigan.comparison import LabelComparison, compare_labels, write_label_report
 from napari_nucleigan.comparison.experiment import PAIRS
 from napari_nucleigan.comparison.label_counts import labelled_images
 from napari_nucleigan.comparison.label_results import interval_of
+from napari_nucleigan.training.budget import budget
+from tiny_recipes import GENERATOR
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 COMMAND = [sys.executable, "-m", "napari_nucleigan", "compare"]
 FEW = PAIRS.model_copy(update={"count": 2, "size": 64})
-GENERATOR = {
-    "generator": {"name": "painter", "widths": [8, 8, 8]},
-    "segmenter": {"name": "compact-unet", "widths": [8, 8, 8]},
-    "discriminator_width": 4,
-    "discriminator_scales": 1,
-    "discriminator_layers": 1,
-    "patch": 32,
-    "epochs_constant": 1,
-    "epochs_decay": 0,
-    "crops_per_epoch": 2,
-    "precision": "float32",
-}
 
 
 @pytest.fixture(scope="module")
@@ -44,18 +35,17 @@ def counted(
 ) -> tuple[Path, LabelComparison]:
     """One and two labelled images, compared once with everything."""
     folder = tmp_path_factory.mktemp("labels")
-    job = compare_labels(
-        tested_set,
-        folder,
-        (2, 1),
-        seeds=1,
-        unlabelled=True,
-        epochs=(1, 0),
-        changes=tiny_changes,
-        generator_changes=GENERATOR,
-        pairs=FEW,
-    )
-    return folder, run(job)
+    settings: dict[str, Any] = {
+        "epochs": (1, 0),
+        "changes": tiny_changes,
+        "generator_changes": GENERATOR,
+        "pairs": FEW,
+    }
+    job = compare_labels(tested_set, folder, (2, 1), seeds=1, unlabelled=True, **settings)
+    # Broken off in the middle of a generator, and gone on with.
+    with closing(job):
+        next(event for event in job if isinstance(event, Losses) and list(folder.glob("runs/*-generator/*.jsonl")))
+    return folder, run(compare_labels(tested_set, folder, (2, 1), seeds=1, unlabelled=True, **settings))
 
 
 def test_every_arm_sees_only_what_it_may(counted: tuple[Path, LabelComparison], tested_set: Path) -> None:
@@ -68,16 +58,17 @@ def test_every_arm_sees_only_what_it_may(counted: tuple[Path, LabelComparison], 
             data = json.loads((folder / "runs" / f"{count}-labels-seed0-{arm}" / "data.json").read_text())
             assert set(data["train"]) == labelled
             assert data["val"] == []
+        # The generator of unlabelled images is shared by all numbers; its masks are like those that all have.
         own, other = (
-            json.loads((folder / "runs" / f"{count}-labels-seed0-{arm}-generator" / "data.json").read_text())
-            for arm in ("synthetic", "unlabelled")
+            json.loads((folder / "runs" / f"{name}-generator" / "data.json").read_text())
+            for name in (f"{count}-labels-seed0-synthetic", "unlabelled-seed0")
         )
         assert set(own["train"]) == labelled
         assert set(other["train"]) == set(dataset.subset("train").names)
     assert set(comparison.labelled[1, 0]) < set(comparison.labelled[2, 0])
-    recipe = json.loads((folder / "runs" / "2-labels-seed0-unlabelled-generator" / "recipe.json").read_text())
+    recipe = json.loads((folder / "runs" / "unlabelled-seed0-generator" / "recipe.json").read_text())
     assert recipe["paired"] is False
-    assert recipe["masks"].endswith("2-labels-seed0.json")
+    assert recipe["masks"].endswith("1-labels-seed0.json")
     assert len(list((folder / "pairs" / "1-labels-seed0-synthetic" / "images").iterdir())) == 2
 
 
@@ -192,3 +183,13 @@ def test_wrong_use(tested_set: Path, tmp_path: Path, options: list[str], said: s
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert said in " ".join(done.stderr.replace("│", " ").split())
+
+
+def test_budgets_in_crops_do_not_depend_on_the_number_of_images(tested_set: Path, tmp_path: Path) -> None:
+    for crops, epochs in ((1, (1, 0)), (10, (2, 1)), (11_264, (20, 24))):
+        fields = budget(crops, epochs)
+        assert 0 <= fields["crops_per_epoch"] * sum(epochs) - crops < sum(epochs)
+    asked: dict[str, Any] = {"seeds": 1, "crops": 6, "generator_crops": 40, "epochs": (2, 1), "changes": {"lr": 2.0}}
+    with pytest.raises(RecipeError, match="lr"):
+        run(compare_labels(tested_set, tmp_path, (1,), **asked))
+    assert not (tmp_path / "runs").exists()

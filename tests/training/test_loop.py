@@ -188,7 +188,7 @@ def test_a_fault_in_the_data_reaches_the_caller(tmp_path: Path) -> None:
         run(_train(RunFolder(tmp_path), Schedule(5, 4, 0), batches=broken))
 
 
-@pytest.mark.parametrize("stop_at", [10, 20, 30])
+@pytest.mark.parametrize("stop_at", [10, 20, 30, 40])  # the last one before the end of its epoch, of the training
 def test_closing_saves_and_resuming_goes_on(stop_at: int, tmp_path: Path) -> None:
     schedule = Schedule(steps_per_epoch=8, constant=3, decay=2)
     whole = RunFolder(tmp_path / "whole")
@@ -213,6 +213,7 @@ def test_closing_saves_and_resuming_goes_on(stop_at: int, tmp_path: Path) -> Non
         return [(event.step, event.values) for event in run_folder.events() if isinstance(event, Losses)]
 
     assert curve(folder) == curve(whole)
+    assert _story(folder) == _story(whole)
 
 
 def _story(folder: RunFolder) -> list[tuple[str, int]]:

@@ -100,13 +100,13 @@ def test_from_a_drawn_mask_to_figures_by_mouse(
 
     user.click(paint.train_step)
     train = user.dock
-    qtbot.waitUntil(lambda: not train.problem(), timeout=LONG)
+    qtbot.waitUntil(lambda: not train.new.problem(), timeout=LONG)
     # What suits a laptop is chosen: the bundled model learns for some minutes at most.
     assert train.form.start.currentText() == "nucleigan-he"
     assert train.form.current.editor("minutes").get() == 5
-    assert "5 min of training at most" in train.estimate.text()
+    assert "5 min of training at most" in train.new.estimate.text()
     train.form.current.editor("minutes").put(0.05)
-    ended = user.click_and_wait(train.bar.run_button, train.ended)
+    ended = user.click_and_wait(train.new.bar.run_button, train.ended)
     assert ended.state is RunState.FINISHED, ended
     assert ended.start
     qtbot.waitUntil(lambda: train.panel.status.state is RunState.FINISHED, timeout=LONG)

@@ -2,312 +2,340 @@
 
 ::
 
+    OUT/recipe.json     what is asked for; with the other files of a run's folder, which this is
     OUT/found/          the images, what the model finds in them, and where it is sure: a data set
     OUT/masks.json      what the masks of these nuclei are like
     OUT/runs/NAME       the training runs: generator, synthetic, self-training
     OUT/pairs/          synthetic pairs of the images' look
-    OUT/adaptation.json, adaptation.md
+    OUT/measured/       what was measured of each model
+    OUT/adaptation.json, adaptation.md, best.safetensors
 
 Each part is kept: what is there is not done again, and what was broken off goes on.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-from scipy import ndimage
-
-from napari_nucleigan import metrics
-from napari_nucleigan.adaptation.report import REPORT, Adaptation
-from napari_nucleigan.base.errors import DatasetError, LabelsError, RecipeError, RunError
-from napari_nucleigan.base.events import Note, Progress, quiet, with_prefix
-from napari_nucleigan.base.files import is_whole, refuse_foreign_report, write_text
-from napari_nucleigan.base.reading import read_json
+from napari_nucleigan.adaptation.measure import Measurements, measure, refuse_shared
+from napari_nucleigan.adaptation.pseudo_labels import find_nuclei, fit_masks
+from napari_nucleigan.adaptation.report import START, Adaptation, write_adaptation_report
+from napari_nucleigan.adaptation.settings import REPORT, AdaptationSettings
+from napari_nucleigan.adaptation.variety import most_varied
+from napari_nucleigan.base.errors import LabelsError, RunError
+from napari_nucleigan.base.events import Finished, Note, Progress, ValidationScores
+from napari_nucleigan.base.files import refuse_foreign_report, write_bytes, write_text
 from napari_nucleigan.base.version import __version__
 from napari_nucleigan.data.datasets.dataset import Dataset
-from napari_nucleigan.data.images.files import HEImage, write_image, write_labels
-from napari_nucleigan.masks.polygons import fit, save
-from napari_nucleigan.models import Model, load_model
-from napari_nucleigan.segmentation import Segmentation, SegmentSettings, segment
-from napari_nucleigan.segmentation.confidence import CONFIDENCE
+from napari_nucleigan.masks.polygons import save
+from napari_nucleigan.models import Model, load_model, resolve
 from napari_nucleigan.synthesis import SetSettings, synthesize_set
 from napari_nucleigan.training import RunFolder, SynthesizerRecipe, read_recipe, train_segmenter, train_synthesizer
-from napari_nucleigan.training.images import prepare_all
+from napari_nucleigan.training.budget import GENERATOR_EPOCHS, budget
 from napari_nucleigan.training.recipes import FINE_TUNING
+from napari_nucleigan.training.runs.run_folder import PartFolder
+from napari_nucleigan.training.runs.run_lock import PAUSED, STOPPING
 from napari_nucleigan.training.runs.status import RunState, state_of
 from napari_nucleigan.training.starts import as_model
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from napari_nucleigan.base.events import Job
     from napari_nucleigan.training import SegmenterRecipe
-    from napari_nucleigan.training.recipes import Recipe
-
-METHODS = {
-    "self-training": "what the model finds and is sure of, taken for true",
-    "synthetic": "synthetic pairs of the images' look",
-}
-"""Ways to adapt, and what each learns from; self-training is the one to beat."""
-
-SURE = (0.2, 0.8)
-"""Confidence up to which a nucleus is none, and from which on it is one; between, nothing is learnt there."""
-
-PAIRS = SetSettings(count=96, size=256, min_consistency=0.4)
-"""The synthetic pairs."""
 
 SHARE = 0.5
-"""Share of the crops that are cut from synthetic pairs."""
+"""Share of the crops that are cut from synthetic pairs, or from pseudo labels beside real ones."""
 
-_MODEL = "model.json"
-_ROUND_ABOUT = 2  # pixels around an unsure nucleus of which nobody knows either
+SIZE = 256
+"""Side of the synthetic pairs in pixels."""
+
+_EPOCHS = (20, 20)  # at the full learning rate, and in which it falls
+# Fields that may be asked for otherwise where something is there: they add to it, or only name it.
+_FREE = {"name", "methods", "truth"}
+_Result = TypeVar("_Result")
+
+
+def fine_tuning(settings: AdaptationSettings) -> SegmenterRecipe:
+    """Return the recipe of the fine-tunings.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model to start from.
+    RecipeError
+        If a value is not valid.
+    """
+    # Nothing validates, so the last weights are the model, and only a look now and then is worth its time.
+    fixed = {**as_model(settings.model), "validation": 0.0, "validate_every": 20, "minutes": 0.0, "seed": settings.seed}
+    return read_recipe(FINE_TUNING, {**fixed, **budget(settings.crops, _EPOCHS), **settings.changes})
+
+
+def generator_recipe(settings: AdaptationSettings, masks: str) -> SynthesizerRecipe:
+    """Return the recipe of the generator, which paints masks drawn like `masks` (see `SynthesizerRecipe`)."""
+    fixed: dict[str, Any] = {"validation": 0.0, "validate_every": 5, "checkpoint_every": 1, "seed": settings.seed}
+    fixed |= {"paired": settings.paired, "masks": masks}
+    if settings.generator_from:
+        fixed |= as_model(settings.generator_from)
+    changes = {**fixed, **budget(settings.generator_crops, GENERATOR_EPOCHS), **settings.generator_changes}
+    return read_recipe("compact-synthesizer", changes, SynthesizerRecipe)
+
+
+def parts_of(settings: AdaptationSettings) -> list[str]:
+    """Name what is done, in its order."""
+    parts = ["finding nuclei"]
+    if "self-training" in settings.methods:
+        parts.append("self-training")
+    if "synthetic" in settings.methods:
+        parts += ["generator", "synthetic pairs", "fine-tuning on pairs"]
+    return [*parts, "comparing"]
+
+
+def open_images(images: str | Path, truth: str = "") -> tuple[Dataset, Dataset | None]:
+    """Open the images to adapt to, and those to measure with.
+
+    Of a data set with a ``split.csv``, the first are those that it calls ``train``, the second those that it calls
+    ``test``, where it does.
+
+    Raises
+    ------
+    DatasetError
+        If there are none.
+    """
+    dataset = Dataset.open(images, labelled=False).part("train", "to adapt to")
+    if not truth:
+        return dataset, None
+    judged = Dataset.open(truth)
+    return dataset, judged.subset("test") if len(judged.subset("test")) else judged
 
 
 def adapt(
-    images: str | Path | Dataset,
-    out: str | Path,
-    model: str,
-    methods: Sequence[str] = tuple(METHODS),
+    images: str | Path,
+    out: str | Path | RunFolder,
+    settings: AdaptationSettings | None = None,
     *,
-    real: str | Path | Dataset | None = None,
-    truth: str | Path | Dataset | None = None,
-    paired: bool = False,
-    changes: Mapping[str, Any] | None = None,
-    generator_changes: Mapping[str, Any] | None = None,
-    pairs: SetSettings = PAIRS,
     device: str = "auto",
 ) -> Job[Adaptation]:
     """Adapt a segmenter to the look of unlabelled images.
 
     The present model finds nuclei in the images. Masks like these are painted by a generator that has learnt the look
-    of the images, and the segmenter is fine-tuned on real and on these synthetic pairs. Beside it, plain self-training
-    fine-tunes it on what it has found itself.
+    of the images, the pairs that cover most are chosen, and the segmenter is fine-tuned on real and on these synthetic
+    pairs. Beside it, plain self-training fine-tunes it on what it has found itself.
 
     Parameters
     ----------
-    images : str, Path or Dataset
+    images : str or Path
         Folder of H&E images, or a data set; its labels, if it has any, are not read.
-    out : str or Path
-        Where everything is kept. What is there already is used.
-    model : str
-        Name or file of the segmenter to start from.
-    methods : sequence of str
-        Keys of `METHODS`.
-    real : str, Path or Dataset, optional
-        Labelled data to go on learning from beside the synthetic pairs, such as what the model was trained on. By
-        default what the model is sure of in the images.
-    truth : str, Path or Dataset, optional
-        Labelled images of the same look, to measure with; they play no other part. Without, only agreement is measured.
-    paired : bool
-        Whether the generator learns from the nuclei found as pairs; by default it learns unpaired.
-    changes, generator_changes : mapping, optional
-        Fields of the recipes of the fine-tuning and of the generator to change.
-    pairs : SetSettings
-        How many synthetic pairs of which size, and how consistent.
+    out : str, Path or RunFolder
+        Where everything is kept: a run's folder, which can be watched and stopped as any other. What is there already
+        is used.
+    settings : AdaptationSettings, optional
+        From which model, by which ways, judged by what, and how long.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"``, ...
 
     Yields
     ------
-    Event
-        Of the trainings and of all else. Closing the generator stops the work; what is finished is kept.
+    Progress, Note, ValidationScores or Finished
+        Closing the generator stops the work; what is finished is kept.
 
     Returns
     -------
     Adaptation
+        Its report is written.
 
     Raises
     ------
     RecipeError
-        If there is no such method, or a value is not valid.
+        If a value is not valid.
     DatasetError
-        If there are no images, or one to measure with is among those to adapt to.
+        If there are no images, or one to measure with is among those to learn from.
     LabelsError
-        If the model finds too little in them to learn from.
-    ModelError, RunError, DeviceError, OutputError
+        If the model finds too little in them to learn from, or no synthetic pair is consistent.
+    ModelError, RunError, DeviceError, OutputError, StopRequested
     """
-    unknown = [name for name in methods if name not in METHODS]
-    if unknown or not methods:
-        raise RecipeError(f"There is no such way to adapt: {', '.join(unknown)}; choose of {', '.join(METHODS)}.")
-    dataset = images if isinstance(images, Dataset) else Dataset.open(images, labelled=False)
-    if not len(dataset):
-        raise DatasetError(f"{dataset.folder} has no images to adapt to.")
-    judged = None if truth is None else truth if isinstance(truth, Dataset) else Dataset.open(truth)
-    if judged is not None and (shared := _shared(dataset, judged)):
-        raise DatasetError(
-            f"{shared!r} is both an image to adapt to and one to measure with; keep them apart, or the figures flatter."
-        )
-    root = Path(out)
-    refuse_foreign_report(root, *REPORT)
-    start = load_model(model, "segmenter")
-    fixed = {**as_model(model), "validation": 0.0}
-    recipe = read_recipe(FINE_TUNING, {**fixed, **(changes or {})})
-    found = yield from _found(dataset, start, root / "found", device)
-    runs = {}
-    for method in methods:
-        run = runs[method] = RunFolder(root / "runs" / method)
-        if method == "self-training":
-            job = _finished(run, recipe) or train_segmenter(found, recipe, run, resume=run.exists, device=device)
-        else:
-            mixed = recipe.model_copy(update={"synthetic_share": SHARE})
-            old = found if real is None else real if isinstance(real, Dataset) else Dataset.open(real)
-            job = _finished(run, mixed) or _by_synthesis(
-                root, found, old, mixed, run, dict(generator_changes or {}), paired, pairs, model, device
-            )
-        yield from with_prefix(job, f"{method}: ")
-    models = {"start": start} | {name: load_model(run.path, "segmenter") for name, run in runs.items()}
-    agreement = {}
-    scores: dict[str, dict[str, metrics.Scores]] = {}
-    for name, each in models.items():
-        agreement[name] = yield from _agreement(found, each, name, device)
-        if judged is not None:
-            scores[name] = yield from _scored(judged, each, name, device)
-    provenance = {
-        "version": __version__,
-        "images": dataset.folder.resolve().name,
-        "count": len(dataset),
-        "start": start.card.name,
-        "real": None if real is None else Path(real.folder if isinstance(real, Dataset) else real).resolve().name,
-        "truth": None if judged is None else judged.folder.resolve().name,
-        "generator": "paired" if paired else "unpaired",
-        "pairs": pairs.count,
+    settings = settings or AdaptationSettings()
+    folder = out if isinstance(out, RunFolder) else RunFolder(out)
+    dataset, judged = open_images(images, settings.truth)
+    real = Dataset.open(settings.real).part("train", "to learn from") if settings.real else None
+    start = load_model(settings.model, "segmenter")
+    fine_tuning(settings)
+    refuse_foreign_report(folder.path, *REPORT)
+    record = {
+        "folder": str(dataset.folder.resolve()),
+        "train": list(dataset.names),
+        "val": [],
+        "card": {"start": start.card.sha256},
     }
-    return Adaptation({name: str(run.path) for name, run in runs.items()}, scores, agreement, provenance)
+    with folder.locked():
+        if folder.exists:
+            _refuse_other(folder, settings, record)
+            write_text(folder.path / "recipe.json", settings.model_dump_json(indent=2))
+        else:
+            folder.start(settings, record)
+        work = _Work(folder, settings, dataset, judged, real, start, device)
+        return (yield from folder.recorded(work.run()))
 
 
-def _shared(dataset: Dataset, judged: Dataset) -> str:
-    if dataset.folder.resolve() != judged.folder.resolve():
-        return ""
-    return next((name for name in judged.names if name in dataset.names), "")
-
-
-def _found(dataset: Dataset, model: Model, folder: Path, device: str) -> Job[Dataset]:
-    """Write what a model finds in images as a data set whose regions tell where it is sure."""
-    record = {"sha256": model.card.sha256, "images": list(dataset.names)}
-    marker = folder / _MODEL
-    if marker.is_file() and read_json(marker) != record:
-        raise RunError(f"{folder} holds what another model found, or other images; choose another folder.")
-    write_text(marker, json.dumps(record))
-    nuclei = 0
-    for number, name in enumerate(dataset.names):
-        now = Progress(number, len(dataset), f"finding nuclei in {name}")
-        yield now
-        if all(is_whole(folder / kind / f"{name}.tif") for kind in ("labels", "regions", "images")):
-            nuclei += 1
-            continue
-        image = dataset.image(name)
-        result = yield from quiet(segment(image, _settings(image, model, device), model), now)
-        labels, known = sure_parts(result)
-        nuclei += int(labels.max(initial=0))
-        # The image comes last: without one, labels are no part of a data set.
-        write_labels(folder / "regions" / f"{name}.tif", known.astype(np.uint8), result.mpp)
-        write_labels(folder / "labels" / f"{name}.tif", labels, result.mpp)
-        write_image(folder / "images" / f"{name}.tif", image.pixels, result.mpp)
-    if not nuclei:
-        raise LabelsError(
-            f"The model {model.card.name!r} is sure of no nucleus in these images, so there is nothing to begin with; "
-            "check their microns per pixel, or correct a few regions by hand and fine-tune on them."
+def _refuse_other(folder: RunFolder, settings: AdaptationSettings, record: dict[str, Any]) -> None:
+    """Refuse to go on with what was begun otherwise."""
+    here, asked = AdaptationSettings.checked(**folder.recipe()).model_dump(), settings.model_dump()
+    other = next((name for name in asked if name not in _FREE and here[name] != asked[name]), None)
+    if other is not None:
+        raise RunError(
+            f"{folder.path} was adapted otherwise than is asked for: {other} is {here[other]!r}, not {asked[other]!r}. "
+            "Ask for the same, or choose another folder."
         )
-    return Dataset.open(folder)
+    parts = folder.data()
+    if parts["train"] != record["train"] or parts["card"] != record["card"]:
+        raise RunError(f"{folder.path} was adapted from another model, or to other images; choose another folder.")
 
 
-def sure_parts(result: Segmentation) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    """Return the nuclei that a model is sure of, and where it knows: (H, W) int32 labels and a (H, W) bool array.
+@dataclass
+class _Work:
+    """One adaptation; see `adapt`."""
 
-    Where the model's card holds no calibration, it is taken at its word everywhere.
-    """
-    labels, confidence = result.labels, result.features.get(CONFIDENCE)
-    if confidence is None or not np.isfinite(confidence).all():
-        return labels, np.ones(labels.shape, bool)
-    sure = np.concatenate([[False], confidence >= SURE[1]])
-    unsure = np.concatenate([[False], (confidence > SURE[0]) & (confidence < SURE[1])])
-    doubtful = ndimage.binary_dilation(unsure[labels], iterations=_ROUND_ABOUT)
-    return np.where(sure[labels], labels, 0).astype(np.int32), ~doubtful | sure[labels]
+    folder: RunFolder
+    settings: AdaptationSettings
+    dataset: Dataset
+    judged: Dataset | None
+    real: Dataset | None
+    start: Model
+    device: str
+
+    @property
+    def root(self) -> Path:
+        return self.folder.path
+
+    def run(self) -> Job[Adaptation]:
+        settings = self.settings
+        for others, learns in ((self.dataset, "to adapt to"), (self.real, "to learn from")):
+            if self.judged is not None and others is not None:
+                yield from refuse_shared(others, self.judged, learns)
+        found = yield from self._part("finding nuclei", find_nuclei(self.dataset, self.start, self._found, self.device))
+        runs = {method: self._run_of(method) for method in settings.methods}
+        if "self-training" in runs:
+            # Beside real data as the synthetic pairs are, so that the two differ in nothing else.
+            data = (found, None) if self.real is None else (self.real, found)
+            yield from self._part("self-training", self._fine_tuned("self-training", *data))
+        if "synthetic" in runs and not _finished(runs["synthetic"]):
+            yield from self._part("generator", self._generator(found))
+            pairs = yield from self._part("synthetic pairs", self._pairs())
+            job = self._fine_tuned("synthetic", found if self.real is None else self.real, pairs)
+            yield from self._part("fine-tuning on pairs", job)
+        models = {START: self.start} | {name: load_model(run.path, "segmenter") for name, run in runs.items()}
+        measured: dict[str, Measurements] = {}
+        for name, model in models.items():
+            file = self.root / "measured" / f"{name}.json"
+            measuring = measure(model, name, found, self.judged, file, self.device)
+            measured[name] = yield from self._part("comparing", measuring)
+        adaptation = Adaptation({name: str(run.path) for name, run in runs.items()}, measured, self._provenance())
+        yield from self._told(adaptation)
+        return adaptation
+
+    @property
+    def _found(self) -> Path:
+        return self.root / "found"
+
+    def _run_of(self, name: str) -> PartFolder:
+        return PartFolder(self.root / "runs" / name, self.folder)
+
+    def _part(self, name: str, job: Job[_Result]) -> Job[_Result]:
+        """Pass on how far a part has come, and what users should know; its own run records the rest."""
+        parts = parts_of(self.settings)
+        prefix = f"{parts.index(name) + 1} of {len(parts)}, {name}: "
+        with closing(job):
+            while True:
+                try:
+                    event = next(job)
+                except StopIteration as stop:
+                    result: _Result = stop.value
+                    return result
+                match event:
+                    case Progress() if event.what in (PAUSED, STOPPING):
+                        yield event
+                    case Progress():
+                        yield replace(event, what=prefix + event.what)
+                    case Note():
+                        yield replace(event, text=prefix + event.text)
+
+    def _fine_tuned(self, method: str, data: Dataset, mixed: Dataset | None) -> Job[None]:
+        run = self._run_of(method)
+        if _finished(run):
+            return
+        recipe = fine_tuning(self.settings)
+        if mixed is not None:
+            recipe = recipe.model_copy(update={"synthetic_share": SHARE})
+        card = {"name": f"{self.root.name} ({method})", "training_data": self.dataset.folder.resolve().name}
+        yield from train_segmenter(data, recipe, run, resume=run.exists, device=self.device, card=card, synthetic=mixed)
+
+    def _generator(self, found: Dataset) -> Job[None]:
+        """Train a generator that paints masks like those of the nuclei found in the look of the images."""
+        run, statistics = self._run_of("generator"), self.root / "masks.json"
+        if _finished(run):
+            return
+        if not statistics.is_file():
+            mpp = fine_tuning(self.settings).mpp
+            save((yield from fit_masks(self._found, found.names, mpp)), statistics)
+        recipe = generator_recipe(self.settings, str(statistics))
+        card = {"name": f"{self.root.name} (generator)", "training_data": self.dataset.folder.resolve().name}
+        yield from train_synthesizer(found, recipe, run, resume=run.exists, device=self.device, card=card)
+
+    def _pairs(self) -> Job[Dataset]:
+        """Paint pairs, drop those that are not consistent, and choose those that cover most."""
+        settings, folder = self.settings, self.root / "pairs"
+        asked = SetSettings(
+            model=str(self._run_of("generator").path),
+            like=str(self.root / "masks.json"),
+            segmenter=str(resolve(settings.model).absolute()),
+            device=self.device,
+            seed=settings.seed,
+            count=settings.painted,
+            size=SIZE,
+            min_consistency=settings.min_consistency or None,
+        )
+        report = yield from synthesize_set(folder, asked)
+        if len(report.dropped) == settings.painted:
+            raise LabelsError(
+                f"In none of {settings.painted} synthetic pictures does the model find the nuclei of the mask (AJI "
+                f"{settings.min_consistency:g} or more): the generator has not learnt the look yet. Give it more "
+                "crops, in another folder, or ask for less consistency."
+            )
+        if report.dropped:
+            yield Note(f"{len(report.dropped)} of {settings.painted} pairs were given up for lack of consistency.")
+        return (yield from most_varied(Dataset.open(folder), settings.pairs))
+
+    def _told(self, adaptation: Adaptation) -> Job[None]:
+        """Write the report and the new model, and say so."""
+        write_adaptation_report(adaptation, self.root)
+        chosen = adaptation.chosen
+        source = resolve(self.settings.model if chosen == START else adaptation.runs[chosen])
+        write_bytes(self.folder.best, source.read_bytes())
+        values: dict[str, float] = {}
+        if adaptation.judged:
+            # As of a training that goes on from a model: what is no better is not offered.
+            values = {name: float(adaptation.values(name).mean()) for name in (START, chosen)}
+            yield ValidationScores(0, {"aji": values[START]}, True)
+            if chosen != START:
+                yield ValidationScores(1, {"aji": values[chosen]}, True)
+        yield Finished(1, str(self.folder.best), values)
+
+    def _provenance(self) -> dict[str, Any]:
+        settings = self.settings
+        return {
+            "version": __version__,
+            "images": self.dataset.folder.resolve().name,
+            "count": len(self.dataset),
+            "start": self.start.card.name,
+            "real": None if self.real is None else self.real.folder.resolve().name,
+            "truth": None if self.judged is None else self.judged.folder.resolve().name,
+            "generator": "paired" if settings.paired else "unpaired",
+            "pairs": settings.pairs,
+            "candidates": settings.painted,
+            **settings.model_dump(mode="json", include={"crops", "generator_crops", "generator_from", "seed"}),
+        }
 
 
-def _by_synthesis(
-    root: Path,
-    found: Dataset,
-    real: Dataset,
-    recipe: SegmenterRecipe,
-    run: RunFolder,
-    changes: dict[str, Any],
-    paired: bool,
-    pairs: SetSettings,
-    model: str,
-    device: str,
-) -> Job[None]:
-    """Train a generator on the images, paint pairs, and fine-tune on real and synthetic ones."""
-    statistics, generator = root / "masks.json", RunFolder(root / "runs" / "generator")
-    if not statistics.is_file():
-        tiles = yield from prepare_all(found, recipe)
-        save(fit([tile.labels for tile in tiles], recipe.mpp), statistics)
-    asked = {"validation": 0.0, "paired": paired, "masks": "fit" if paired else str(statistics), **changes}
-    painting = read_recipe("compact-synthesizer", asked, SynthesizerRecipe)
-    yield from _finished(generator, painting) or train_synthesizer(
-        found, painting, generator, resume=generator.exists, device=device
-    )
-    asked_pairs = {"model": str(generator.path), "like": str(statistics), "segmenter": model, "device": device}
-    yield from synthesize_set(root / "pairs", pairs.model_copy(update=asked_pairs))
-    yield from train_segmenter(real, recipe, run, resume=run.exists, device=device, synthetic=root / "pairs")
-
-
-def _finished(run: RunFolder, recipe: Recipe) -> Job[None] | None:
-    """Return a job that does nothing where a run has been trained to the end by this recipe; else None.
-
-    Raises
-    ------
-    RunError
-        If it was trained by another one.
-    """
-    if not run.exists or state_of(run).state is not RunState.FINISHED:
-        return None
-    if type(recipe).model_validate(run.recipe()) != recipe:
-        raise RunError(f"{run.path} was trained otherwise than is asked for; ask for the same, or another folder.")
-    return _nothing(f"{run.path.name} is trained already.")
-
-
-def _nothing(text: str) -> Job[None]:
-    yield Note(text)
-
-
-def _settings(image: HEImage, model: Model, device: str) -> SegmentSettings:
-    # Images that do not say their scale are taken to be at the model's, as in training.
-    return SegmentSettings(model=model.card.name, device=device, mpp=image.mpp or model.card.mpp)
-
-
-def _scored(judged: Dataset, model: Model, name: str, device: str) -> Job[dict[str, metrics.Scores]]:
-    """Score what a model finds in labelled images."""
-    scores = {}
-    for number, each in enumerate(judged.names):
-        now = Progress(number, len(judged), f"{name}: scoring {each}")
-        yield now
-        image, labels = judged.pair(each)
-        result = yield from quiet(segment(image, _settings(image, model, device), model), now)
-        scores[each] = metrics.evaluate(labels, result.labels, hausdorff=False)
-    return scores
-
-
-def _agreement(found: Dataset, model: Model, name: str, device: str) -> Job[dict[str, float]]:
-    """Tell how far a model agrees with itself: AJI between an image and its mirror image, and its mean confidence.
-
-    Neither needs labels, and neither is accuracy: a model can be wrong twice alike, and sure of it.
-    """
-    mirrored, confidence = [], []
-    for number, each in enumerate(found.names):
-        now = Progress(number, len(found), f"{name}: asking twice about {each}")
-        yield now
-        image = found.image(each)
-        other = HEImage(np.ascontiguousarray(image.pixels[:, ::-1]), image.mpp, image.name)
-        settings = _settings(image, model, device)
-        first = yield from quiet(segment(image, settings, model), now)
-        second = yield from quiet(segment(other, settings, model), now)
-        mirrored.append(metrics.evaluate(first.labels, second.labels[:, ::-1], hausdorff=False).aji)
-        if CONFIDENCE in first.features and len(first.features[CONFIDENCE]):
-            confidence.append(float(np.nanmean(first.features[CONFIDENCE])))
-    agreement = {"mirror_aji": float(np.nanmean(mirrored))}
-    return agreement | ({"confidence": float(np.mean(confidence))} if confidence else {})
+def _finished(run: RunFolder) -> bool:
+    return run.exists and state_of(run).state is RunState.FINISHED

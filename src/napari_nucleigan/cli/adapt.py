@@ -3,68 +3,58 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
-from enum import StrEnum
-from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_nucleigan.base.errors import NucleiganError
+from napari_nucleigan.adaptation.settings import METHODS, AdaptationSettings
 from napari_nucleigan.cli.console import (
-    Stopped,
     handle_errors,
+    print_answer,
     print_json,
     print_line,
     print_table,
     progress_bar,
-    run_interruptible,
+    run_with_bar,
+    usage_errors,
 )
-from napari_nucleigan.cli.options import Json, parse_changes
-from napari_nucleigan.models.registry import DEFAULT_SEGMENTER
+from napari_nucleigan.cli.in_line import quietly, run_in_line
+from napari_nucleigan.cli.options import Json, parse_changes, with_options
+
+if TYPE_CHECKING:
+    from napari_nucleigan.adaptation import Adaptation
+    from napari_nucleigan.training import RunFolder
 
 SAVED = "Stopped; what was finished is kept, and the same command goes on from it."
 """What is said where a job of several trainings is broken off."""
 
-
-class Method(StrEnum):
-    """Ways to adapt."""
-
-    SYNTHETIC = "synthetic"
-    SELF_TRAINING = "self-training"
+_ELSEWHERE = ("kind", "name", "methods", "changes", "generator_changes")
 
 
 @handle_errors
+@with_options(AdaptationSettings, dict, without=_ELSEWHERE)
 def adapt(
     images: Annotated[
-        Path, typer.Argument(help="Folder of H&E images, or a data set; labels are not read.", show_default=False)
-    ],
-    out: Annotated[
         Path,
-        typer.Option("--out", "-o", help="Folder of all that is made: runs, pairs, the report.", show_default=False),
-    ],
-    model: Annotated[str, typer.Option(help="Segmenter to start from.")] = DEFAULT_SEGMENTER,
-    methods: Annotated[
-        list[Method] | None,
-        typer.Option("--method", "-m", help="Way to adapt; may be given several times. By default both."),
-    ] = None,
-    real: Annotated[
-        Path | None,
-        typer.Option(
-            help="Labelled data to go on learning from beside the synthetic pairs. By default what the model is sure "
-            "of in the images.",
+        typer.Argument(
+            help="Folder of H&E images, or a data set, of which the split train is taken; labels are not read.",
             show_default=False,
         ),
-    ] = None,
-    truth: Annotated[
+    ],
+    out: Annotated[
         Path | None,
-        typer.Option(help="Labelled images of the same look, to measure with; nothing learns from them."),
+        typer.Option("--out", "-o", help="Folder of all that is made: runs, pairs, the report.", show_default=False),
     ] = None,
-    paired: Annotated[
-        bool, typer.Option("--paired", help="Let the generator learn from what the model finds, as pairs.")
-    ] = False,
-    pairs: Annotated[int, typer.Option(min=1, help="Synthetic pairs.")] = 96,
+    methods: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method",
+            "-m",
+            metavar="|".join(METHODS),
+            help="Way to adapt; may be given several times. By default both.",
+        ),
+    ] = None,
     changes: Annotated[
         list[str] | None,
         typer.Option(
@@ -76,47 +66,67 @@ def adapt(
         typer.Option("--set-generator", metavar="KEY=VALUE", help="Change a field of the recipe of the generator."),
     ] = None,
     device: Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    queue: Annotated[
+        bool, typer.Option("--queue", help="Wait until the trainings that started earlier on the device have ended.")
+    ] = False,
+    estimate: Annotated[bool, typer.Option("--estimate", help="Only tell how much time it would take.")] = False,
     as_json: Json = False,
+    *,
+    settings: dict[str, Any],
 ) -> None:
     """Adapt a segmenter to unlabelled images: by synthetic pairs of their look, and by self-training beside it."""
-    from napari_nucleigan import adaptation
-    from napari_nucleigan.adaptation.adapt import PAIRS
+    given = settings | {
+        "changes": parse_changes(changes),
+        "generator_changes": parse_changes(generator_changes),
+        **({"methods": tuple(methods)} if methods else {}),
+        # Whoever resumes it may stand elsewhere.
+        **{name: str(Path(settings[name]).absolute()) for name in ("truth", "real") if settings[name]},
+    }
+    with usage_errors():
+        asked = AdaptationSettings.checked(**given)
+    if estimate:
+        _estimate(images, asked, device, as_json)
+        return
+    if out is None:
+        raise typer.BadParameter("Say with --out in which folder everything is to be kept.")
 
-    job = adaptation.adapt(
-        images,
-        out,
-        model,
-        [str(method) for method in methods] if methods else tuple(adaptation.METHODS),
-        real=real,
-        truth=truth,
-        paired=paired,
-        changes=parse_changes(changes),
-        generator_changes=parse_changes(generator_changes),
-        pairs=PAIRS.model_copy(update={"count": pairs}),
-        device=device,
-    )
-    try:
-        with progress_bar() as bar:
-            found = run_interruptible(job, bar, partial(stop_runs, out))
-    except Stopped as stop:
-        raise Stopped(SAVED, stop.number) from stop
-    report = adaptation.write_adaptation_report(found, out)
+    from napari_nucleigan.training import RunFolder
+
+    found = _adapt(images, RunFolder(out, dedicated=True), asked, device, queue)
     if as_json:
         print_json(found.to_json())
         return
-    print_line(found.verdict)
+    for line in found.verdict.splitlines():
+        print_line(line)
     print_table(*found.table())
-    print_line(report)
-    for name, run in found.runs.items():
-        print_line(f"{name}: nucleigan segment IMAGE -o OUT --model {run}")
+    print_line(out / "adaptation.md")
+    print_line(f"nucleigan segment IMAGE -o OUT --model {out}")
 
 
-def stop_runs(out: Path) -> None:
-    """Ask the run that this process trains to stop: its loop looks for requests after every step."""
-    from napari_nucleigan.comparison.methods import runs_here
-    from napari_nucleigan.training.runs.status import ask, state_of
+def adapt_as_ordered(folder: RunFolder, order: dict[str, Any], estimate: bool) -> None:
+    """Do what an ``order.json`` says: adapt in its folder, or only estimate that."""
+    from napari_nucleigan.training import RunFolder
+    from napari_nucleigan.training.runs.processes import TOKEN
 
-    for run in runs_here(out):
-        with suppress(NucleiganError):
-            if state_of(run).pid == os.getpid():
-                ask(run, "stop")
+    # What was begun goes on as it was asked for last.
+    asked = AdaptationSettings.checked(**(folder.recipe() if not estimate and folder.exists else order["recipe"]))
+    if estimate:
+        _estimate(Path(order["data"]), asked, order["device"], True)
+        return
+    folder = RunFolder(folder.path, token=os.environ.pop(TOKEN, ""), dedicated=True)
+    _adapt(Path(order["data"]), folder, asked, order["device"], bool(order.get("queue")))
+
+
+def _adapt(images: Path, folder: RunFolder, settings: AdaptationSettings, device: str, queue: bool) -> Adaptation:
+    from napari_nucleigan import adaptation
+
+    job = adaptation.adapt(images, folder, settings, device=device)
+    with progress_bar() as bar:
+        return run_in_line(job, folder, device, queue, quietly(bar), SAVED)
+
+
+def _estimate(images: Path, settings: AdaptationSettings, device: str, as_json: bool) -> None:
+    from napari_nucleigan import adaptation
+
+    found = run_with_bar(adaptation.estimate_adaptation(images, settings, device=device))
+    print_answer(as_json, found.to_json(), found)

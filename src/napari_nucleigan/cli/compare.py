@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from napari_nucleigan.cli.adapt import SAVED, stop_runs
+from napari_nucleigan.base.errors import NucleiganError
+from napari_nucleigan.cli.adapt import SAVED
 from napari_nucleigan.cli.console import (
     FAILED,
     Stopped,
@@ -101,6 +104,24 @@ def compare(
             "--seeds", min=1, max=100, help="How often, each time with other images.", rich_help_panel=_LABELS
         ),
     ] = 3,
+    crops: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Crops that each segmenter sees, whatever the number of images. By default 11264.",
+            rich_help_panel=_LABELS,
+            show_default=False,
+        ),
+    ] = None,
+    generator_crops: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Crops that each generator sees; it takes most of the time. By default 12000.",
+            rich_help_panel=_LABELS,
+            show_default=False,
+        ),
+    ] = None,
     unlabelled: Annotated[
         bool,
         typer.Option(
@@ -148,6 +169,8 @@ def compare(
         asked = {
             "unlabelled": unlabelled,
             **({"epochs": epochs} if epochs else {}),
+            **({"crops": crops} if crops else {}),
+            **({"generator_crops": generator_crops} if generator_crops else {}),
             "changes": parse_changes(changes),
             "generator_changes": parse_changes(generator_changes),
             "split": split,
@@ -215,6 +238,17 @@ def _counts(text: str) -> list[int]:
 def _run(job: Job[_Result], out: Path) -> _Result:
     try:
         with progress_bar() as bar:
-            return run_interruptible(job, bar, partial(stop_runs, out))
+            return run_interruptible(job, bar, partial(_stop_runs, out))
     except Stopped as stop:
         raise Stopped(SAVED, stop.number) from stop
+
+
+def _stop_runs(out: Path) -> None:
+    """Ask the run that this process trains to stop: its loop looks for requests after every step."""
+    from napari_nucleigan.comparison.methods import runs_here
+    from napari_nucleigan.training.runs.status import ask, state_of
+
+    for run in runs_here(out):
+        with suppress(NucleiganError):
+            if state_of(run).pid == os.getpid():
+                ask(run, "stop")

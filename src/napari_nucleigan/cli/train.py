@@ -6,17 +6,18 @@ import json
 import os
 import signal
 import sys
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from napari_nucleigan.base.errors import NucleiganError, RecipeError, RunError
+from napari_nucleigan.adaptation.settings import KIND
+from napari_nucleigan.base.errors import RecipeError, RunError
 from napari_nucleigan.base.reading import reading
+from napari_nucleigan.cli.adapt import adapt_as_ordered
 from napari_nucleigan.cli.console import (
-    SAVED,
     USAGE,
     Stopped,
     handle_errors,
@@ -25,16 +26,16 @@ from napari_nucleigan.cli.console import (
     print_json,
     print_line,
     print_message,
-    run_interruptible,
     run_with_bar,
 )
+from napari_nucleigan.cli.in_line import quietly, run_in_line
 from napari_nucleigan.cli.options import Json, parse_changes
 from napari_nucleigan.cli.training_view import TrainingView
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_nucleigan.base.events import Event, Job
+    from napari_nucleigan.base.events import Job
     from napari_nucleigan.training.recipes import Recipe, SegmenterRecipe, SynthesizerRecipe
 
 DEFAULT_SHARE = 0.5
@@ -200,6 +201,9 @@ def ordered(run: Annotated[str, typer.Argument(help="Folder of the run, or - to 
     needed = "kind", "data", "device", *(() if resume else ("recipe",))
     if missing := [name for name in needed if name not in order]:
         raise RunError(f"The order.json of {run} does not say what is to be trained ({missing[0]} is missing).")
+    if order["kind"] == KIND:
+        adapt_as_ordered(folder, order, estimate)
+        return
     kind: type[SegmenterRecipe | SynthesizerRecipe]
     kind = SynthesizerRecipe if order["kind"] == "synthesizer" else SegmenterRecipe
     usual = str(kind.model_fields["name"].default)
@@ -254,13 +258,10 @@ def _train(
         return
     if run is None:
         raise typer.BadParameter("Say with --run in which folder the run is to be kept.")
-    from napari_nucleigan.base.devices import choose_device
     from napari_nucleigan.base.events import run as finish
     from napari_nucleigan.training import RunFolder, train_segmenter, train_synthesizer
     from napari_nucleigan.training.ranks import started
     from napari_nucleigan.training.runs.processes import TOKEN
-    from napari_nucleigan.training.runs.queue import Place
-    from napari_nucleigan.training.runs.status import ask
 
     train: Callable[..., Job[Path]] = partial(train_segmenter, synthetic=synthetic)
     if recipe.kind == "synthesizer":
@@ -276,35 +277,11 @@ def _train(
         return
     folder = RunFolder(run, token=os.environ.pop(TOKEN, ""), dedicated=True)
 
-    def stop() -> None:
-        # The loop looks for requests after every step, and yields events more rarely.
-        with suppress(NucleiganError):
-            ask(folder, "stop")
-
-    def job(line: Place) -> Job[Path]:
-        if queue and line.ahead():
-            yield from folder.waiting(line.wait(lambda: folder.asked() == "pause"))
-        card = {"name": name} if name else None
-        return (yield from train(data, recipe, folder, resume=resume, device=device, card=card))
-
-    try:
-        # Those who do not wait stand in the line all the same: others may wait for them.
-        with Place(device if device == "cpu" else choose_device(device)) as line:
-            with nullcontext(print_event) if as_json else TrainingView() as view:
-                best = run_interruptible(job(line), view if as_json else _quietly(view), stop)
-    except Stopped as stopped:
-        raise Stopped(SAVED if folder.exists else str(stopped), stopped.number) from stopped
+    job = train(data, recipe, folder, resume=resume, device=device, card={"name": name} if name else None)
+    with nullcontext(print_event) if as_json else TrainingView() as view:
+        best = run_in_line(job, folder, device, queue, view if as_json else quietly(view))
     if not as_json:
         print_line(best)
-
-
-def _quietly(view: Callable[[Event], object]) -> Callable[[Event], object]:
-    def show(event: Event) -> None:
-        # A log that cannot be written, on a full disk say, is no reason to end the training.
-        with suppress(OSError):
-            view(event)
-
-    return show
 
 
 def _watch(name: str, as_json: bool) -> None:

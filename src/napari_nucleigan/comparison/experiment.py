@@ -105,10 +105,8 @@ def compare(
     OutputError
         If a file cannot be written.
     """
-    dataset = data if isinstance(data, Dataset) else Dataset.open(data)
-    test = dataset.subset(split)
-    if not len(test):
-        raise DatasetError(f"{dataset.folder} has no images to test on: split.csv calls none of them {split!r}.")
+    dataset = Dataset.of(data)
+    test = dataset.part(split, "to test on")
     root = Path(folder)
     refuse_foreign_report(root, *REPORT)
     plans = make_plans(root, methods, seeds, epochs, dict(changes or {}))

@@ -3,7 +3,8 @@
 ::
 
     FOLDER/masks/NAME.json      what the masks of the labelled images are like
-    FOLDER/runs/NAME-ARM/       the training run of a segmenter, NAME-generator of the synthesizer that helped it
+    FOLDER/runs/NAME-ARM/       the training run of a segmenter, NAME-ARM-generator of the synthesizer that helped it
+    FOLDER/runs/unlabelled-seedN-generator/     of the synthesizer that has seen all images, shared by all numbers
     FOLDER/pairs/NAME-ARM/      the synthetic pairs that it trained on
     FOLDER/predictions/NAME-ARM/
     FOLDER/labels.json, labels.md, labels.png
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_nucleigan.base.errors import DatasetError, RecipeError, RunError
+from napari_nucleigan.base.errors import RecipeError, RunError
 from napari_nucleigan.base.events import with_prefix
 from napari_nucleigan.base.files import make_folder, refuse_foreign_report
 from napari_nucleigan.base.version import __version__
@@ -48,15 +49,20 @@ from napari_nucleigan.training import (
     train_segmenter,
     train_synthesizer,
 )
+from napari_nucleigan.training.budget import GENERATOR_EPOCHS, budget
 from napari_nucleigan.training.images import prepare_all
 from napari_nucleigan.training.runs.status import RunState, state_of
 
 if TYPE_CHECKING:
     from napari_nucleigan.base.events import Job
     from napari_nucleigan.comparison.results import Trial
+    from napari_nucleigan.training.recipes import Recipe
 
-CROPS = 256
-"""Crops of an epoch, whatever the number of images: the budget is the same for all."""
+CROPS = 11_264
+"""Crops that a segmenter sees, whatever the number of images: the budget is the same for all."""
+
+GENERATOR_CROPS = 12_000
+"""Crops that a synthesizer sees, whatever the number of images."""
 
 
 def labelled_images(training: Dataset, seed: int) -> list[str]:
@@ -82,6 +88,8 @@ def compare_labels(
     *,
     unlabelled: bool = False,
     epochs: tuple[int, int] = EPOCHS,
+    crops: int = CROPS,
+    generator_crops: int = GENERATOR_CROPS,
     changes: Mapping[str, Any] | None = None,
     generator_changes: Mapping[str, Any] | None = None,
     pairs: SetSettings = PAIRS,
@@ -104,10 +112,12 @@ def compare_labels(
     seeds : int
         How often everything is done, each time with other images, weights and crops.
     unlabelled : bool
-        Whether to train a second generator on all training images, without labels, whose masks are like those of the
-        labelled ones.
+        Whether to train a second generator for each seed on all training images, without labels. The masks that it
+        learns to paint are like those of the fewest labelled images, which all numbers have, so that they share it.
     epochs : (int, int)
-        Epochs of `CROPS` crops at the full learning rate, and epochs in which it falls.
+        Epochs of a segmenter at the full learning rate, and epochs in which it falls.
+    crops, generator_crops : int
+        Crops that each segmenter and each synthesizer sees.
     changes, generator_changes : mapping, optional
         Fields of the recipes of segmenters and synthesizers to change.
     pairs : SetSettings
@@ -137,10 +147,8 @@ def compare_labels(
     OutputError
         If a file cannot be written.
     """
-    dataset = data if isinstance(data, Dataset) else Dataset.open(data)
-    training, test = dataset.subset("train"), dataset.subset(split)
-    if not len(test):
-        raise DatasetError(f"{dataset.folder} has no images to test on: split.csv calls none of them {split!r}.")
+    dataset = Dataset.of(data)
+    training, test = dataset.part("train", "to train on"), dataset.part(split, "to test on")
     counts = sorted(dict.fromkeys(counts))
     if not counts or counts[0] < 1 or seeds < 1:
         raise RecipeError("There is nothing to compare; give numbers of labelled images and of seeds from 1 on.")
@@ -151,13 +159,17 @@ def compare_labels(
     root = Path(folder)
     refuse_foreign_report(root, *REPORT)
     arms = tuple(ARMS) if unlabelled else tuple(ARMS)[:2]
+    recipes = (
+        budget(crops, epochs) | dict(changes or {}),
+        budget(generator_crops, GENERATOR_EPOCHS) | dict(generator_changes or {}),
+    )
     order = {seed: labelled_images(training, seed) for seed in range(seeds)}
     cells = [
-        _Cell(root, count, seed, training.only(order[seed][:count]), epochs, dict(changes or {}))
+        _Cell(root, training, tuple(order[seed]), count, counts[0], seed, *recipes)
         for count in counts
         for seed in range(seeds)
     ]
-    build_synthesizer(read_recipe("compact-synthesizer", dict(generator_changes or {}), SynthesizerRecipe).generator)
+    build_synthesizer(cells[0].generator("synthetic")[1].generator)
     for cell in cells:
         for arm in arms:
             refuse_tested(cell.plan(arm), test)
@@ -165,8 +177,7 @@ def compare_labels(
     for number, cell in enumerate(cells):
         for arm in arms:
             prefix = f"{cell.name}-{arm} ({number + 1} of {len(cells)}): "
-            job = _trained(cell, arm, training, dict(generator_changes or {}), pairs, device)
-            yield from with_prefix(job, prefix)
+            yield from with_prefix(_trained(cell, arm, pairs, device), prefix)
     trials: dict[tuple[int, str], tuple[Trial, ...]] = {}
     for arm in arms:
         for cell in cells:
@@ -177,8 +188,8 @@ def compare_labels(
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "data": dataset.folder.resolve().name,
         "seeds": seeds,
-        "epochs": list(epochs),
-        "crops_per_epoch": cells[0].plan("real").recipe.crops_per_epoch,
+        "crops": _crops(cells[0].plan("real").recipe),
+        "generator_crops": _crops(cells[0].generator("synthetic")[1]),
         "changes": dict(changes or {}),
         "generator_changes": dict(generator_changes or {}),
         "pairs": {"count": pairs.count, "size": pairs.size},
@@ -187,58 +198,87 @@ def compare_labels(
     return LabelComparison(trials, labelled, test.names, split, provenance)
 
 
+def _crops(recipe: Recipe) -> int:
+    return (recipe.crops_per_epoch or 0) * (recipe.epochs_constant + recipe.epochs_decay)
+
+
 @dataclass(frozen=True)
 class _Cell:
-    """One number of labelled images and one seed."""
+    """One number of labelled images and one seed; `order` tells which are labelled first, `least` how many at least."""
 
     root: Path
+    training: Dataset
+    order: tuple[str, ...]
     count: int
+    least: int
     seed: int
-    labelled: Dataset
-    epochs: tuple[int, int]
     changes: dict[str, Any]
+    generator_changes: dict[str, Any]
 
     @property
     def name(self) -> str:
-        return f"{self.count}-labels-seed{self.seed}"
+        return self._named(self.count)
+
+    @property
+    def labelled(self) -> Dataset:
+        return self._first(self.count)
 
     def plan(self, arm: str) -> Plan:
         method = "cgan" if arm == "real" else "cgan-both"
-        fixed = {"validation": 0.0, "seed": self.seed}
-        recipe = recipe_of(method, *self.epochs, {"crops_per_epoch": CROPS, **self.changes, **fixed})
+        changes = {**self.changes, "validation": 0.0, "seed": self.seed}
+        recipe = recipe_of(method, changes["epochs_constant"], changes["epochs_decay"], changes)
         return Plan(METHODS[method], recipe, RunFolder(self.root / "runs" / f"{self.name}-{arm}"))
 
-    def generator(self, arm: str) -> RunFolder:
-        return RunFolder(self.root / "runs" / f"{self.name}-{arm}-generator")
+    def generator(self, arm: str) -> tuple[RunFolder, SynthesizerRecipe]:
+        """Return the run and the recipe of the synthesizer of an arm."""
+        asked = {"validation": 0.0, "seed": self.seed, **self.generator_changes}
+        name = f"{self.name}-{arm}"
+        if arm == "unlabelled":
+            asked |= {"paired": False, "masks": str(self._statistics(self.least))}
+            name = f"unlabelled-seed{self.seed}"
+        recipe = read_recipe("compact-synthesizer", asked, SynthesizerRecipe)
+        return RunFolder(self.root / "runs" / f"{name}-generator"), recipe
+
+    def statistics(self, shared: bool = False) -> Job[Path]:
+        """Learn what the masks of the labelled images are like, or of those that all numbers share."""
+        count = self.least if shared else self.count
+        path, recipe = self._statistics(count), self.plan("real").recipe
+        if not path.is_file():
+            make_folder(path.parent)
+            tiles = yield from prepare_all(self._first(count), recipe)
+            save(fit([tile.labels for tile in tiles], recipe.mpp), path)
+        return path
+
+    def _named(self, count: int) -> str:
+        return f"{count}-labels-seed{self.seed}"
+
+    def _first(self, count: int) -> Dataset:
+        return self.training.only(self.order[:count])
+
+    def _statistics(self, count: int) -> Path:
+        return self.root / "masks" / f"{self._named(count)}.json"
 
 
-def _trained(
-    cell: _Cell, arm: str, training: Dataset, changes: dict[str, Any], pairs: SetSettings, device: str
-) -> Job[None]:
+def _trained(cell: _Cell, arm: str, pairs: SetSettings, device: str) -> Job[None]:
     """Train the segmenter of a cell, and what it needs; what is finished is kept."""
     plan = cell.plan(arm)
     if not unfinished(plan):
         return
-    card = {"name": plan.name, "training_data": training.folder.name}
+    card = {"name": plan.name, "training_data": cell.training.folder.name}
     synthetic = None
     if arm != "real":
-        statistics = cell.root / "masks" / f"{cell.name}.json"
-        if not statistics.is_file():
-            make_folder(statistics.parent)
-            tiles = yield from prepare_all(cell.labelled, plan.recipe)
-            save(fit([tile.labels for tile in tiles], plan.recipe.mpp), statistics)
-        run = cell.generator(arm)
-        asked = {"validation": 0.0, "seed": cell.seed, **changes}
+        run, recipe = cell.generator(arm)
+        images = cell.labelled
         if arm == "unlabelled":
-            asked |= {"paired": False, "masks": str(statistics)}
-        recipe = read_recipe("compact-synthesizer", asked, SynthesizerRecipe)
-        images = training if arm == "unlabelled" else cell.labelled
+            yield from cell.statistics(shared=True)
+            images = cell.training
         if not (run.exists and state_of(run).state is RunState.FINISHED):
             yield from train_synthesizer(images, recipe, run, resume=run.exists, device=device, card=card)
         elif SynthesizerRecipe.model_validate(run.recipe()) != recipe:
             raise RunError(
                 f"{run.path} was trained otherwise than is asked for; ask for the same, or choose another folder."
             )
+        statistics = yield from cell.statistics()
         synthetic = cell.root / "pairs" / plan.name
         asked_pairs = {"model": str(run.path), "like": str(statistics), "seed": cell.seed, "device": device}
         yield from synthesize_set(synthetic, pairs.model_copy(update=asked_pairs))

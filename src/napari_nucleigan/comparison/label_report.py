@@ -85,7 +85,6 @@ def label_markdown(comparison: LabelComparison, picture: str | None = None) -> s
         File of its picture, to be shown.
     """
     made = comparison.provenance
-    crops = made["crops_per_epoch"] * sum(made["epochs"])
     header, rows = label_table(comparison)
     shown = f"![AJI by number of labelled images]({picture})\n\n" if picture else ""
     seeds = "one seed" if made["seeds"] == 1 else f"{made['seeds']} seeds"
@@ -95,10 +94,10 @@ def label_markdown(comparison: LabelComparison, picture: str | None = None) -> s
         f"Tested on {len(comparison.images)} images of the split '{as_markdown(comparison.split)}' of "
         f"{as_markdown(made['data'])}; means over images and {seeds}. Intervals: both are drawn again "
         "(bootstrap, percentiles); gains are paired by image and seed.\n\n"
-        f"Every segmenter saw {crops} crops; with synthetic pairs, half of these were cut from "
+        f"Every segmenter saw {made['crops']} crops; with synthetic pairs, half of these were cut from "
         f"{made['pairs']['count']} pairs of {made['pairs']['size']} pixels a side, painted by a generator that was "
-        "trained on the same labelled images, of masks drawn like theirs. Nothing validates: the last weights are "
-        "tested, with the recipe's own decoding.\n\n"
+        f"trained on the same labelled images, on {made['generator_crops']} crops, of masks drawn like theirs. "
+        "Nothing validates: the last weights are tested, with the recipe's own decoding.\n\n"
         f"napari-nucleigan {made['version']}, {made['date']}.\n"
     )
 

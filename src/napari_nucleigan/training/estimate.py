@@ -138,7 +138,7 @@ def estimate(
     from napari_nucleigan.training.images import prepare, sampler, split
 
     labelled = isinstance(recipe, SegmenterRecipe)
-    dataset = data if isinstance(data, Dataset) else Dataset.open(data, labelled=labelled)
+    dataset = Dataset.of(data, labelled=labelled)
     training, validation = split(dataset, recipe)
     mixed = None if synthetic is None else Dataset.open(synthetic).subset("train")
     chosen = choose_device(device)
@@ -211,6 +211,19 @@ def estimate_apart(
         "synthetic": None if synthetic is None else str(synthetic),
         "recipe": recipe.model_dump(mode="json"),
     }
+    return Estimate(**(yield from ask_apart(order)))
+
+
+def ask_apart(order: dict[str, Any]) -> Job[dict[str, Any]]:
+    """Let a process of its own estimate what an order, as ``order.json`` holds it, will take; return its answer.
+
+    Closing the job ends that process.
+
+    Raises
+    ------
+    RunError
+        If the estimate fails; with the reason.
+    """
     line = [sys.executable, "-P", "-m", "napari_nucleigan", "train", "ordered", "-"]
     pipe = subprocess.PIPE
     child = subprocess.Popen(line, stdin=pipe, stdout=pipe, stderr=pipe, env=child_environment())
@@ -229,7 +242,8 @@ def estimate_apart(
     if child.returncode:
         lines = told.decode("utf-8", "replace").strip().splitlines() or ["no reason was given"]
         raise RunError(lines[-1].removeprefix("Error: "))
-    return Estimate(**json.loads(out))
+    found: dict[str, Any] = json.loads(out)
+    return found
 
 
 def _segmenter(

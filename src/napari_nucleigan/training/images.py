@@ -77,9 +77,7 @@ def split(dataset: Dataset, recipe: Recipe) -> tuple[Dataset, Dataset]:
     DatasetError
         If there is nothing to train on.
     """
-    training, validation = dataset.subset("train"), dataset.subset("val")
-    if not len(training):
-        raise DatasetError(f"{dataset.folder} has no images to train on: split.csv calls none of them 'train'.")
+    training, validation = dataset.part("train", "to train on"), dataset.subset("val")
     if len(validation):
         return training, validation
     return training.hold_out(recipe.validation, recipe.seed)

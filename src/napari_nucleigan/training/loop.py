@@ -175,7 +175,7 @@ def train(
     OutputError
         If a file cannot be written.
     """
-    step = saved = stale = 0
+    step = saved = stale = ended = 0
     spent = 0.0
     sums: dict[str, list[float]] = defaultdict(list)
     # What a checkpoint in the middle of a validation holds: it is repeated as if it had never begun.
@@ -191,7 +191,7 @@ def train(
         spent = float(state.get("spent", 0.0))
         sums.update(state["sums"])
         run.rewind(int(state["events"]))
-        saved = step
+        saved = ended = step
     elif resume:
         run.rewind(0)
     ranks.broadcast(_Start(step, None if found is None else (tensors, state["trainer"]), torch.get_rng_state()))
@@ -205,6 +205,8 @@ def train(
             "sums": sums,
             "spent": speed.spent,
             "events": run.events_size,
+            # Broken off between the last step of an epoch and what belongs to its end, that comes first.
+            "due": step != ended and at_end(),
             **(unvalidated or {}),
         }
         path = save_checkpoint(run.checkpoints, step, tensors, state, flush=flush)
@@ -216,6 +218,9 @@ def train(
     def last() -> bool:
         return step == schedule.steps or speed.over
 
+    def at_end() -> bool:
+        return step % schedule.steps_per_epoch == 0 or last()
+
     def progress() -> Progress:
         # Where time is limited, nobody knows how many steps there will be until some were made.
         total = step + speed.steps_left if speed.per_second or not schedule.minutes else 0
@@ -223,7 +228,7 @@ def train(
 
     def end_epoch() -> Generator[Event, None, bool]:
         """Validate and save where that is due; tell whether to go on."""
-        nonlocal stale, saved, unvalidated
+        nonlocal stale, saved, ended, unvalidated
         epoch = step // schedule.steps_per_epoch
         if epoch % schedule.validate_every == 0 or last():
             unvalidated = {
@@ -237,6 +242,7 @@ def train(
             unvalidated = None
             stale = 0 if better else stale + 1
             yield progress()
+        ended = step
         if epoch % schedule.checkpoint_every == 0 or last():
             event = checkpoint()
             saved = step
@@ -280,7 +286,7 @@ def train(
                     rate = batch_size * speed.per_second
                     yield Losses(step, means, lr * scale, round(rate, 2))
                     yield progress()
-                if (step % schedule.steps_per_epoch == 0 or last()) and not (yield from end_epoch()):
+                if at_end() and not (yield from end_epoch()):
                     break
     except GeneratorExit:
         if step > saved:

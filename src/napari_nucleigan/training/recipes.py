@@ -369,14 +369,14 @@ def read_recipe(
 
 
 def kind_of(recipe: Mapping[str, Any]) -> str:
-    """Tell which kind of network a recipe trains, by its fields; ``""`` for no recipe.
+    """Tell what is done by a recipe: the kind of network that it trains, or ``"adaptation"``; ``""`` for no recipe.
 
     The recipes of 0.1.0 do not say so themselves.
     """
     if not recipe:
         return ""
     kind = recipe.get("kind", "synthesizer" if "cycle_masks" in recipe else "segmenter")
-    return kind if kind in ("segmenter", "synthesizer") else ""
+    return kind if kind in ("segmenter", "synthesizer", "adaptation") else ""
 
 
 def _read_json(path: Path, names: list[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_nucleigan import metrics
-from napari_nucleigan.base.errors import DatasetError, RecipeError
+from napari_nucleigan.base.errors import RecipeError
 from napari_nucleigan.base.events import Event, Job, Note, Progress, ValidationScores
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.data.datasets.patches import MixedSampler
@@ -91,8 +91,7 @@ def train_segmenter(
     ------
     DatasetError, RecipeError, RunError, DeviceError, OutputError
     """
-    dataset = data if isinstance(data, Dataset) else Dataset.open(data)
-    return (yield from run_training(_SegmenterTraining(dataset, recipe, synthetic), run, resume, device, card))
+    return (yield from run_training(_SegmenterTraining(Dataset.of(data), recipe, synthetic), run, resume, device, card))
 
 
 class _SegmenterTraining(Training[SegmenterRecipe]):
@@ -123,10 +122,7 @@ class _SegmenterTraining(Training[SegmenterRecipe]):
                 "A folder of synthetic pairs was given, but synthetic_share is 0; set it to the share of the crops "
                 "that are to be synthetic."
             )
-        pairs = self._synthetic if isinstance(self._synthetic, Dataset) else Dataset.open(self._synthetic)
-        self._synthetic = pairs = pairs.subset("train")
-        if not len(pairs):
-            raise DatasetError(f"{pairs.folder} has no images to train on: split.csv calls none of them 'train'.")
+        self._synthetic = pairs = Dataset.of(self._synthetic).part("train", "to train on")
         return {"synthetic": {"folder": str(pairs.folder.resolve()), "names": list(pairs.names)}}
 
     def build(self, device: str, bfloat16: bool) -> None:
@@ -146,7 +142,7 @@ class _SegmenterTraining(Training[SegmenterRecipe]):
         mixed = None
         if record is not None:
             found = record["folder"] if self._synthetic is None else self._synthetic
-            mixed = (found if isinstance(found, Dataset) else Dataset.open(found)).only(record["names"])
+            mixed = Dataset.of(found).only(record["names"])
             if not self.leads:
                 the_same(mixed, record["names"])
         self._tiles = yield from prepare_all(training, recipe)

@@ -99,7 +99,7 @@ def train_synthesizer(
     ------
     DatasetError, RecipeError, RunError, DeviceError, OutputError
     """
-    dataset = data if isinstance(data, Dataset) else Dataset.open(data, labelled=False)
+    dataset = Dataset.of(data, labelled=False)
     return (yield from run_training(_SynthesizerTraining(dataset, recipe), run, resume, device, card))
 
 

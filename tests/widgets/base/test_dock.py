@@ -250,6 +250,9 @@ class Train(Case):
         start("segmenter", data, self.recipe, self.path, device="cpu")
         self.qtbot.waitUntil(lambda: state_of(self.path).state is RunState.RUNNING, timeout=LONG)
 
+    def bar(self, widget: Any) -> Any:
+        return widget.new.bar
+
     def arrange(self, number: int) -> None:
         if number == ROUNDS // 2:
             RunProcess(self.path).kill()

@@ -38,7 +38,7 @@ TITLES = {
     "Measure nuclei": ["Measure"],
     "Draw masks": ["Create the mask", "Fill", "Paint a nucleus"],
     "Synthesize H&E": ["Run", "Make the data set"],
-    "Train a model": ["Start", "", ""],
+    "Train a model": ["Start", "Start", "", ""],
     "Evaluate": ["Compare", "Compare"],
 }
 """Each dock, and what starts the work on each of its pages; nothing on some."""

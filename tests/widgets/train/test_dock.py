@@ -7,15 +7,14 @@ import shutil
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import imagecodecs
 import numpy as np
 import pytest
 
 pytest.importorskip("qtpy.QtWidgets")
-from napari.utils.notifications import notification_manager
-from qtpy.QtCore import QPoint, Qt, QThreadPool
+from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
@@ -30,7 +29,7 @@ from qtpy.QtWidgets import (
 from napari_nucleigan.base.events import ValidationScores
 from napari_nucleigan.data.images.files import write_labels
 from napari_nucleigan.training.recipes import read_recipe
-from napari_nucleigan.training.runs.processes import RunProcess, reap
+from napari_nucleigan.training.runs.processes import RunProcess
 from napari_nucleigan.training.runs.queue import Place
 from napari_nucleigan.training.runs.run_folder import RunFolder
 from napari_nucleigan.training.runs.run_library import DATA, list_runs
@@ -38,36 +37,17 @@ from napari_nucleigan.training.runs.status import RunState, state_of
 from napari_nucleigan.training.starts import fixed_by
 from napari_nucleigan.widgets.base import training_runs
 from napari_nucleigan.widgets.base.layers import image_layers
-from napari_nucleigan.widgets.train.dock import TrainWidget
 from napari_nucleigan.widgets.train.form import SEGMENTER, SYNTHESIZER
 from napari_nucleigan.widgets.train.sections import FOLDER, LAYERS
 from run_folders import make_run, tell_preview
+from train_app import LONG, App
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-    from pytestqt.qtbot import QtBot
 
-LONG = 90_000  # milliseconds; the machine may be busy
 MICRONS = {"scale": (0.25, 0.25), "units": ("µm", "µm")}
-TINY = {
-    "name": "compact-segmenter",
-    "generator": {"name": "compact-unet", "widths": [8, 8, 16]},
-    "discriminator_width": 4,
-    "discriminator_layers": 1,
-    "pool": 4,
-    "patch": 32,
-    "batch": 2,
-    "crops_per_epoch": 20,
-    "epochs_constant": 3,
-    "epochs_decay": 1,
-    "warmup_steps": 2,
-    "validate_every": 2,
-    "checkpoint_every": 1,
-    "precision": "float32",
-}
-
 TINY_SYNTHESIZER = {
     "name": "compact-synthesizer",
     "generator": {"name": "painter", "widths": [4, 6, 8], "style_size": 4},
@@ -83,86 +63,6 @@ TINY_SYNTHESIZER = {
     "validate_every": 2,
     "precision": "float32",
 }
-
-
-class App:
-    """A viewer with the widget, and the hands of a user."""
-
-    def __init__(self, viewer: Any, qtbot: QtBot, folder: Path) -> None:
-        self.viewer, self.qtbot, self.folder = viewer, qtbot, folder
-        self.widget = self.open()
-
-    def open(self) -> TrainWidget:
-        widget = TrainWidget(self.viewer)
-        self.viewer.window.add_dock_widget(widget, name="Train a model")
-        with self.qtbot.waitSignal(widget.ready, timeout=LONG):
-            pass
-        self.widget = widget
-        return widget
-
-    @property
-    def form(self) -> Any:
-        return self.widget.form
-
-    @property
-    def panel(self) -> Any:
-        return self.widget.panel
-
-    @property
-    def state(self) -> RunState | None:
-        return self.panel.status.state if self.panel.status is not None else None
-
-    def click(self, button: QWidget) -> None:
-        assert button.isEnabled(), button.toolTip()
-        self.qtbot.mouseClick(button, Qt.MouseButton.LeftButton, pos=QPoint(8, 8))
-
-    def choose(self, box: QComboBox, value: Any) -> None:
-        index = box.findData(value)
-        assert index >= 0
-        box.setCurrentIndex(index)
-
-    def recipe(self, **changes: Any) -> None:
-        path = self.folder / "tiny.json"
-        path.write_text(json.dumps({**TINY, **changes}))
-        self.form.set_recipe(path)
-
-    def start(self) -> Path:
-        with self.qtbot.waitSignal(self.widget.started, timeout=LONG) as blocker:
-            self.click(self.widget.bar.run_button)
-        return blocker.args[0]
-
-    def wait(self, condition: Callable[[], object]) -> None:
-        self.qtbot.waitUntil(lambda: bool(condition()), timeout=LONG)
-
-    def wait_for(self, state: RunState) -> None:
-        self.wait(lambda: self.state is state)
-
-    def ask(self, what: str) -> None:
-        with self.qtbot.waitSignal(self.widget.acted, timeout=LONG):
-            self.click(self.panel.buttons[what])
-
-    def errors(self) -> list[str]:
-        records = notification_manager.records
-        return [record.message for record in records if str(record.severity) == "error"]
-
-
-@pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder of the runs; what trains in it is ended with the test."""
-    folder = tmp_path / "runs"
-    monkeypatch.setenv("NUCLEIGAN_RUNS", str(folder))
-    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait for each other take minutes on a busy machine
-    yield folder
-    for status in list_runs(folder) if folder.is_dir() else ():
-        if status.state.alive:
-            RunProcess(status.path).kill()
-    reap()
-
-
-@pytest.fixture
-def app(make_napari_viewer_proxy: Callable, qtbot: QtBot, models: Path, runs: Path, tmp_path: Path) -> App:
-    notification_manager.records.clear()
-    return App(make_napari_viewer_proxy(), qtbot, tmp_path)
 
 
 @pytest.fixture
@@ -193,7 +93,7 @@ def test_from_open_layers_to_a_model_that_segments(app: App, tiny_he: Callable, 
     app.viewer.add_image(rgb, name="my tile", **MICRONS)
     mask = app.viewer.add_labels(labels, name="my tile nuclei", **MICRONS)
     app.recipe()
-    assert app.widget.bar.run_button.isEnabled()
+    assert app.widget.new.bar.run_button.isEnabled()
     app.form.name.setText("mine")
     path = app.start()
     assert path == runs / "mine"
@@ -386,7 +286,7 @@ def test_a_start_that_fails_leaves_no_data_behind(app: App, tiny_he: Callable, r
     app.viewer.add_image(rgb, name="tile", **MICRONS)
     app.viewer.add_labels(np.zeros((64, 64), int), name="tile nuclei", **MICRONS)
     with app.qtbot.waitSignal(app.widget.failed, timeout=LONG):
-        app.click(app.widget.bar.run_button)
+        app.click(app.widget.new.bar.run_button)
     assert "hold no nuclei" in app.errors()[-1]
     assert not any((runs / DATA).glob("*"))
     assert list_runs(runs) == []
@@ -427,10 +327,10 @@ def test_a_synthesizer_is_trained_from_open_layers_and_used(app: App, tiny_he: C
 
 
 def test_what_is_missing_is_said_before_start(app: App, data: Path, tiny_he: Callable, tmp_path: Path) -> None:
-    button, problem = app.widget.bar.run_button, app.widget.bar.problem
+    button, problem = app.widget.new.bar.run_button, app.widget.new.bar.problem
     assert "There is no image with labels" in problem.text()
     assert not button.isEnabled()
-    assert not app.widget.estimate_button.isEnabled()
+    assert not app.widget.new.estimate_button.isEnabled()
     rgb, labels = tiny_he(96, 96, 10, 1)
     app.viewer.add_image(rgb, name="plain")
     app.viewer.add_labels(labels[:50], name="smaller")
@@ -496,7 +396,7 @@ def test_every_field_has_a_tooltip_and_the_recipe_comes_back(app: App) -> None:
 def test_synthesizers_have_their_own_fields(app: App, data: Path, tmp_path: Path) -> None:
     of_folder(app, data)
     app.choose(app.form.kind, SYNTHESIZER)
-    app.wait(lambda: not app.widget.problem())
+    app.wait(lambda: not app.widget.new.problem())
     assert not app.form.share.isVisibleTo(app.form)
     app.choose(app.form.masks, "liver")
     request = app.form.request(tmp_path)
@@ -523,7 +423,7 @@ def test_fine_tuning_takes_what_the_model_decides(app: App, data: Path, models: 
     app.choose(app.form.start, "")
     assert app.form.recipe.currentText() == "paper-segmenter"
     app.form.recipe.setCurrentText("fine-tune-segmenter")
-    assert not app.widget.problem()
+    assert not app.widget.new.problem()
     assert app.form.request(tmp_path).recipe.start_from == str(model)
     editor = app.form.current.editor("generator").widget
     assert not editor.isEnabled()
@@ -539,14 +439,14 @@ def test_an_estimate_comes_first(app: App, data: Path) -> None:
     of_folder(app, data)
     app.recipe()
     with app.qtbot.waitSignal(app.widget.estimated, timeout=LONG) as blocker:
-        app.click(app.widget.estimate_button)
-        assert "Trying" in app.widget.estimate.text()
+        app.click(app.widget.new.estimate_button)
+        assert "Trying" in app.widget.new.estimate.text()
     assert (blocker.args[0].images, blocker.args[0].validation) == (2, 1)
-    text = app.widget.estimate.text()
+    text = app.widget.new.estimate.text()
     assert "80 crops in 40 steps" in text
     assert "memory" in text
     app.form.current.editor("batch").put(4)
-    assert app.widget.estimate.text().startswith("There is no time limit")  # that was of other settings
+    assert app.widget.new.estimate.text().startswith("There is no time limit")  # that was of other settings
 
 
 def test_closing_napari_asks_and_a_run_that_goes_on_is_found_again(
@@ -651,10 +551,10 @@ def test_a_run_folder_that_cannot_be_written_is_said(app: App, data: Path, runs:
     app.recipe()
     runs.write_text("in the way")
     with app.qtbot.waitSignal(app.widget.failed, timeout=LONG):
-        app.click(app.widget.bar.run_button)
+        app.click(app.widget.new.bar.run_button)
     assert "Cannot write" in app.errors()[0]
-    assert "Cannot write" in app.widget.bar.notes.text()
-    assert app.widget.bar.run_button.isEnabled()
+    assert "Cannot write" in app.widget.new.bar.notes.text()
+    assert app.widget.new.bar.run_button.isEnabled()
 
 
 def test_the_preview_is_one_layer_that_the_user_may_refuse(app: App, runs: Path) -> None:

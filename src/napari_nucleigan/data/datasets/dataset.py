@@ -98,6 +98,11 @@ class Dataset:
             splits={name: rows.get(name, {}).get("split") or "train" for name in names},
         )
 
+    @classmethod
+    def of(cls, data: str | Path | Dataset, *, labelled: bool = True) -> Dataset:
+        """Return a data set as it is, or `open` the folder of one."""
+        return data if isinstance(data, Dataset) else cls.open(data, labelled=labelled)
+
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.names)
@@ -165,6 +170,26 @@ class Dataset:
     def subset(self, split: str) -> Dataset:
         """Return the images of one split, as ``split.csv`` names it."""
         return self.only(name for name in self.names if self.splits[name] == split_name(split))
+
+    def part(self, split: str, purpose: str) -> Dataset:
+        """Return the images of one split, of which there must be some.
+
+        Parameters
+        ----------
+        split : str
+            As ``split.csv`` names it.
+        purpose : str
+            What they are needed for, as in "to train on".
+
+        Raises
+        ------
+        DatasetError
+            If there are none.
+        """
+        found = self.subset(split)
+        if not len(found):
+            raise DatasetError(f"{self.folder} has no images {purpose}: split.csv calls none of them {split!r}.")
+        return found
 
     def only(self, names: Iterable[str]) -> Dataset:
         """Return the data set of the given names."""

@@ -71,8 +71,8 @@ def evaluate_synthetic(
         If a network cannot be used.
     """
     settings = settings or QualitySettings()
-    painted = synthetic if isinstance(synthetic, Dataset) else Dataset.open(synthetic)
-    photographed = _real(real if isinstance(real, Dataset) else Dataset.open(real), split)
+    painted = Dataset.of(synthetic)
+    photographed = _real(Dataset.of(real), split)
     notes: list[str] = []
 
     def keep(event: Event) -> Event:

@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import psutil
 
@@ -19,7 +19,7 @@ from napari_nucleigan.base.devices import detached
 from napari_nucleigan.base.errors import OutputError, RecipeError, RunError
 from napari_nucleigan.base.files import output_error, write_text
 from napari_nucleigan.models.registry import child_environment
-from napari_nucleigan.training.recipes import Recipe, kind_of
+from napari_nucleigan.training.recipes import kind_of
 from napari_nucleigan.training.runs.run_folder import RunFolder
 from napari_nucleigan.training.runs.run_lock import CONTROL, LOG, ORDER, ProcessRecord
 from napari_nucleigan.training.runs.status import LOG_HEAD, RunState, RunStatus, ask, state_of, watch
@@ -38,7 +38,7 @@ NICENESS = 10
 KILLED_WITHIN = 15.0
 """Seconds after which a killed process that is still there is an error."""
 
-Kind: TypeAlias = Literal["segmenter", "synthesizer"]
+Kind: TypeAlias = Literal["segmenter", "synthesizer", "adaptation"]
 
 # Numbers of the processes started here: the system keeps those that have ended until somebody asks for them.
 _children: set[int] = set()
@@ -125,10 +125,25 @@ class RunProcess:
         return status
 
 
+class Asked(Protocol):
+    """What is to be done in a run: a recipe, or settings that hold several."""
+
+    @property
+    def kind(self) -> Kind:
+        """What is done."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    def model_dump(self, *, mode: str) -> dict[str, Any]:
+        """Represent it for ``order.json``."""
+
+
 def start(
     kind: Kind,
     data: str | Path,
-    recipe: Recipe,
+    recipe: Asked,
     run: str | Path,
     *,
     device: str = "auto",
@@ -136,15 +151,15 @@ def start(
     synthetic: str | Path | None = None,
     queue: bool = False,
 ) -> RunProcess:
-    """Start a training in a process of its own.
+    """Start a training, or an adaptation, in a process of its own.
 
     Parameters
     ----------
-    kind : {"segmenter", "synthesizer"}
+    kind : {"segmenter", "synthesizer", "adaptation"}
         What to train.
     data : str or Path
-        The data set.
-    recipe : Recipe
+        The data set; of an adaptation, the unlabelled images.
+    recipe : Recipe or AdaptationSettings
         How to train.
     run : str or Path
         Folder of the run, new or empty.

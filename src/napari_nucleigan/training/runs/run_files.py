@@ -49,7 +49,7 @@ class ProcessFile(_Checked):
 class OrderFile(_Checked):
     """``order.json``: what a run started in the background was told to do."""
 
-    kind: Literal["segmenter", "synthesizer"] = "segmenter"
+    kind: Literal["segmenter", "synthesizer", "adaptation"] = "segmenter"
     data: str = ""
     device: str = "auto"
     name: str | None = None

@@ -49,7 +49,9 @@ from napari_nucleigan.training.runs.run_lock import CONTROL, LOCK, LOG, ORDER, P
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from napari_nucleigan.training.recipes import Recipe
+    from pydantic import BaseModel
+
+    from napari_nucleigan.training.runs.run_lock import Request
 
 EVENTS = "events.jsonl"
 BEST = "best.safetensors"
@@ -110,7 +112,7 @@ class RunFolder(RunLock):
     def _events(self) -> Path:
         return self.path / EVENTS
 
-    def start(self, recipe: Recipe, data: dict[str, Any]) -> None:
+    def start(self, recipe: BaseModel, data: dict[str, Any]) -> None:
         """Write down what is to be trained on what.
 
         Raises
@@ -209,6 +211,27 @@ class RunFolder(RunLock):
         """Forget the events after the first `size` bytes, and with them a torn last line."""
         if self.events_size > size:
             os.truncate(self._events, size)
+
+
+class PartFolder(RunFolder):
+    """The folder of a training that is a part of a larger work, which does what is asked of either.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder; it need not exist yet.
+    whole : RunFolder
+        That of the larger work, which this process does.
+    """
+
+    def __init__(self, path: str | Path, whole: RunFolder) -> None:
+        super().__init__(path)
+        self._whole = whole
+
+    def asked(self) -> Request | None:
+        """Return what is asked of this part, or of the whole."""
+        asked = super().asked(), self._whole.asked()
+        return "stop" if "stop" in asked else asked[0] or asked[1]
 
 
 _CHUNK = 1 << 20

@@ -82,13 +82,15 @@ class RunStatus:
     message : str
         The same in a sentence for people: what happened, why, and what can be done.
     kind : str
-        ``"segmenter"``, ``"synthesizer"``, or ``""`` where it cannot be told.
+        ``"segmenter"``, ``"synthesizer"``, ``"adaptation"``, or ``""`` where it cannot be told.
     recipe : str
         Name of its recipe.
     step, steps : int or None
         Updates made, and in all; None where not known yet.
     what : str
         What is being done now: ``"training"``, ``"preparing"``, ...
+    done, total : int
+        How much of that is done, and how much there is; 0 where it is not known.
     seconds_left : float or None
         Estimated time to the end of training in seconds.
     best : dict of str to float
@@ -119,6 +121,8 @@ class RunStatus:
     step: int | None = None
     steps: int | None = None
     what: str = ""
+    done: int = 0
+    total: int = 0
     seconds_left: float | None = None
     best: dict[str, float] = field(default_factory=dict)
     best_step: int | None = None
@@ -143,8 +147,10 @@ class RunStatus:
         """
         if "aji" not in self.start or self.best_step:
             return ""
-        before = self.start["aji"]
-        return f"No step was better on the validation images than the model it started from (AJI {before:.3f})."
+        before = f"than the model it started from (AJI {self.start['aji']:.3f})."
+        if self.kind == "adaptation":
+            return f"No new model was better on the labelled tiles {before}"
+        return f"No step was better on the validation images {before}"
 
     def to_json(self) -> dict[str, Any]:
         """Represent the status as a JSON-ready dictionary."""
@@ -260,9 +266,11 @@ def state_of(run: str | Path | RunFolder, summarise: Callable[[], RunSummary] | 
     recipe, fault = _recipe(folder, order)
     if fault and not state.alive:
         state, message = RunState.UNREADABLE, fault
-    checkpoint = _checkpoint(folder)
+    checkpoint, kind = _checkpoint(folder), kind_of(recipe) or (order or {}).get("kind", "")
     if state.resumable and folder.exists:
         begin = "the beginning" if checkpoint is None else f"step {checkpoint}"
+        if kind == "adaptation":
+            begin = "what is finished"
         stop = "" if message.endswith((".", "!", "?")) else "."
         message += f"{stop} Resume goes on from {begin}."
     steps = [value for value in (progress.get("step"), summary.step) if value is not None]
@@ -270,11 +278,13 @@ def state_of(run: str | Path | RunFolder, summarise: Callable[[], RunSummary] | 
         path=folder.path,
         state=state,
         message=message,
-        kind=kind_of(recipe) or (order or {}).get("kind", ""),
+        kind=kind,
         recipe=printable(recipe.get("name", "")),
         step=max(steps) if steps and state.alive else summary.step,
         steps=progress.get("steps") or (summary.step if state is RunState.FINISHED else None),
         what=str(progress.get("what", "")) if state.alive else "",
+        done=progress.get("done", 0) if state.alive else 0,
+        total=progress.get("total", 0) if state.alive else 0,
         seconds_left=progress.get("seconds_left") if state is RunState.RUNNING else None,
         best=summary.best,
         best_step=summary.best_step,

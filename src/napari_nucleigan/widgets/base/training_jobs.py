@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from napari_nucleigan.adaptation.settings import REPORT, AdaptationSettings
 from napari_nucleigan.base.errors import LabelsError, RunError
 from napari_nucleigan.base.events import Job, Note, Progress
+from napari_nucleigan.base.reading import read_bytes, reading
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.data.images.files import write_image, write_labels
 from napari_nucleigan.training.corrections import write_corrections
 from napari_nucleigan.widgets.base.layers import file_name
 
 if TYPE_CHECKING:
+    from napari_nucleigan.adaptation import AdaptationEstimate
     from napari_nucleigan.training.estimate import Estimate
     from napari_nucleigan.training.recipes import Recipe
     from napari_nucleigan.widgets.base.image_sources import Source
@@ -48,13 +51,13 @@ class TrainingPair:
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """A training to be started.
+    """A training, or an adaptation, to be started.
 
     Attributes
     ----------
-    kind : {"segmenter", "synthesizer"}
+    kind : {"segmenter", "synthesizer", "adaptation"}
         What is trained.
-    recipe : Recipe
+    recipe : Recipe or AdaptationSettings
         How.
     name : str
         Name of the run.
@@ -63,15 +66,15 @@ class TrainRequest:
     device : str
         Where to compute.
     data : Path or tuple of TrainingPair
-        A data set, or what one is made of.
+        A data set, or what one is made of; of an adaptation, the unlabelled images.
     synthetic : Path or None
         Synthetic pairs to mix in.
     queue : bool
         Whether it waits for other runs on the device.
     """
 
-    kind: Literal["segmenter", "synthesizer"]
-    recipe: Recipe
+    kind: Literal["segmenter", "synthesizer", "adaptation"]
+    recipe: Recipe | AdaptationSettings
     name: str
     runs: Path
     device: str
@@ -117,10 +120,14 @@ def begin(request: TrainRequest) -> Job[Path]:
     return run
 
 
-def reckon(request: TrainRequest) -> Job[Estimate]:
-    """Estimate what a training will take, by a few steps of it in a process of its own."""
+def reckon(request: TrainRequest) -> Job[Estimate | AdaptationEstimate]:
+    """Estimate what a run will take, by a few steps of it in a process of its own."""
+    from napari_nucleigan.adaptation import estimate
     from napari_nucleigan.training.estimate import estimate_apart
 
+    if isinstance(request.recipe, AdaptationSettings):
+        assert isinstance(request.data, Path)
+        return (yield from estimate.estimate_apart(request.data, request.recipe, device=request.device))
     with tempfile.TemporaryDirectory(prefix="nucleigan-") as folder:
         data = Path(folder)
         if isinstance(request.data, Path):
@@ -170,10 +177,15 @@ def write_pairs(pairs: tuple[TrainingPair, ...], folder: Path) -> Job[Path]:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a folder holds, as a line for people."""
+    """What a folder holds: how many images of each split, and a line for people."""
 
     path: Path
-    text: str
+    counts: dict[str, int]
+
+    def __str__(self) -> str:
+        """Write the counts for people."""
+        parts = ", ".join(f"{count} {name}" for name, count in self.counts.items())
+        return f"{images(sum(self.counts.values()))}: {parts}."
 
 
 def look_into(path: Path, labelled: bool) -> Job[Contents]:
@@ -188,8 +200,26 @@ def look_into(path: Path, labelled: bool) -> Job[Contents]:
     dataset = Dataset.open(path, labelled=labelled)
     splits = [dataset.splits[name] for name in dataset.names]
     counts = {name: splits.count(name) for name in dict.fromkeys(splits)}
-    parts = ", ".join(f"{count} {name}" for name, count in counts.items())
-    return Contents(path, f"{len(dataset)} image{'s' * (len(dataset) != 1)}: {parts}.")
+    return Contents(path, counts)
+
+
+def images(count: int) -> str:
+    """Write a number of images for people."""
+    return "1 image" if count == 1 else f"{count} images"
+
+
+def read_report(path: Path) -> Job[tuple[Path, str]]:
+    """Read the report of an adaptation that has finished; return its folder with it, in Markdown without the title.
+
+    Raises
+    ------
+    RunError
+        If it cannot be read.
+    """
+    yield from ()
+    file = path / REPORT[0]
+    with reading(file, RunError, "report of an adaptation"):
+        return path, read_bytes(file).decode("utf-8", "replace").partition("\n\n")[2]
 
 
 def act(path: Path, action: Action, name: str = "") -> Job[Path]:

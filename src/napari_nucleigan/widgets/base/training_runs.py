@@ -297,9 +297,11 @@ class Activity:
 
     def _show(self, status: RunStatus) -> None:
         bar = self._bars.get(status.path)
-        if bar is not None and status.steps and status.step is not None:
-            bar.total = status.steps
-            bar.update(status.step - bar.n)
+        known = bool(status.steps) and status.step is not None
+        done, total = (status.step or 0, status.steps) if known else (status.done, status.total)
+        if bar is not None and total:
+            bar.total = total
+            bar.update(done - bar.n)
 
 
 def _set_spinner(speed: int) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import Qt, Signal
 
+from napari_nucleigan.adaptation.settings import KIND
 from napari_nucleigan.training.runs.status import RunState
 from napari_nucleigan.widgets.base.legend import Plot, pretty
 from napari_nucleigan.widgets.train.series import Curve, thin
@@ -209,7 +210,9 @@ def allowed(status: RunStatus) -> set[str]:
         return {"resume", "stop", "kill"}
     if state is RunState.STOPPING:
         return {"kill"}
-    return {"rename", "delete", *(["resume"] if state.resumable else [])}
+    # The parts of an adaptation know one another by their paths.
+    renamed = [] if status.kind == KIND and state.resumable else ["rename"]
+    return {"delete", *renamed, *(["resume"] if state.resumable else [])}
 
 
 def best_score(status: RunStatus) -> tuple[str, float] | None:

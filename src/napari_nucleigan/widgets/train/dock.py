@@ -1,7 +1,8 @@
 """The Train widget: new runs, the run that is open, and the list of all runs.
 
-It shows forms (`form`), starts processes in threads (`base.training_jobs`), and shows what a thread of its own sees in
-the run folders (`base.training_runs`). The training itself is a process of its own, which outlives napari.
+Two pages show forms and start processes (`new_run`): one for trainings, one for adaptations to unlabelled images. A
+thread of its own looks at the run folders (`base.training_runs`). What is started is a process of its own, which
+outlives napari.
 """
 
 from __future__ import annotations
@@ -12,22 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QPushButton, QTabWidget
+from qtpy.QtWidgets import QTabWidget
 
+from napari_nucleigan.adaptation.settings import KIND
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.training.runs.run_library import default_folder
 from napari_nucleigan.training.runs.status import RunState, state_of
 from napari_nucleigan.widgets.base import training_jobs
 from napari_nucleigan.widgets.base.dock import Dock, add_tabs
-from napari_nucleigan.widgets.base.fields import column, set_text, small_label
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.path_fields import confirm
-from napari_nucleigan.widgets.base.run_bar import RunBar
-from napari_nucleigan.widgets.base.scrolling import scrolled
 from napari_nucleigan.widgets.base.steps import open_dock
 from napari_nucleigan.widgets.base.training_runs import Activity, Closing, PreviewImage, RunWatcher
+from napari_nucleigan.widgets.train.adapt_form import AdaptForm
 from napari_nucleigan.widgets.train.charts import best_score
 from napari_nucleigan.widgets.train.form import TrainForm
+from napari_nucleigan.widgets.train.new_run import NewRun
 from napari_nucleigan.widgets.train.preview import PreviewLayer
 from napari_nucleigan.widgets.train.run_list import RunsList
 from napari_nucleigan.widgets.train.runs import LOST, WIDGETS, RunPanel
@@ -37,12 +38,11 @@ if TYPE_CHECKING:
 
     from napari.viewer import Viewer
 
-    from napari_nucleigan.training.estimate import Estimate
     from napari_nucleigan.training.runs.status import RunStatus
 
 
 class TrainWidget(Dock):
-    """Train segmenters and synthesizers in the background.
+    """Train segmenters and synthesizers, and adapt segmenters to unlabelled images, in the background.
 
     Parameters
     ----------
@@ -67,20 +67,18 @@ class TrainWidget(Dock):
         self.folder = Path(chosen).expanduser() if chosen else default_folder()
         self._states: dict[Path, RunState] = {}
         self._found = False
-        self._estimate = ""  # what was measured
         self._killed: set[Path] = set()
         self._pictures: dict[Path, PreviewImage] = {}
 
+        tip = "Start {} in a process of its own, which stands back while you work in napari."
         self.form = TrainForm(napari_viewer)
-        self.bar = RunBar("Start the training in a process of its own, which stands back while you work in napari.")
-        self.estimate_button = QPushButton("Estimate")
-        self.estimate = small_label()
+        self.new = NewRun(self.form, self.folder, tip.format("the training"))
+        self.adapt = NewRun(AdaptForm(), self.folder, tip.format("the adaptation"))
         self.panel = RunPanel()
         self.list = RunsList(self.folder)
         self.tabs = QTabWidget()
         self.watcher = RunWatcher(self.folder, self)
-        self._estimator = Runner(self)
-        self._starter = Runner(self, activity=True)
+        self._reader = Runner(self)
         self._preview = PreviewLayer(napari_viewer)
         self._activity = Activity(self)
         # The dock that the widget is put into is in no window yet at that moment.
@@ -90,33 +88,10 @@ class TrainWidget(Dock):
         self._connect()
         self._theme()
         self._wake()
-        self._update()
 
     def reset_choices(self, event: object = None) -> None:
         """List the layers again; napari calls this when layers come, go or are renamed."""
-        self.form.data.refresh()
-
-    def problem(self) -> str:
-        """Why no run can be started now; empty where one can."""
-        return self.form.problem()
-
-    def start(self) -> None:
-        """Start a run as the form says."""
-        if self.running or self.problem():
-            return
-        self._estimator.cancel()
-        self.bar.begin()
-        request = self.form.request(self.folder)
-        self._starter.start(training_jobs.begin(request), f"starting {request.name}")
-        self._update()
-
-    def estimate_now(self) -> None:
-        """Estimate what the run of the form will take."""
-        if self.problem():
-            return
-        self._estimate = "Trying a few steps…"
-        self._estimator.start(training_jobs.reckon(self.form.request(self.folder)), "estimating")
-        self._update()
+        self.form.refresh()
 
     def open_run(self, path: Path) -> None:
         """Show a run."""
@@ -161,24 +136,21 @@ class TrainWidget(Dock):
         self.tabs.setCurrentIndex(0)
 
     def _build(self) -> None:
-        self.bar.run_button.setText("Start")
-        form = scrolled(column(self.form))
-        # In sight however far the form is scrolled.
-        new = column(form, self.estimate_button, self.estimate, self.bar, margins=(0, 0, 0, 6), tall=form)
         add_tabs(
             self.tabs,
-            (new, "New run", "What to train, from what, and how."),
+            (self.new, "New run", "What to train, from what, and how."),
+            (self.adapt, "Adapt", "Let a model learn the look of your tissue, of which nothing is labelled."),
             (self.panel, "Run", "State and plots of the run that is open."),
             (self.list, "Runs", "All runs."),
         )
         self._fill(self.tabs)
 
     def _connect(self) -> None:
-        self.form.changed.connect(self._changed)
-        self.form.failed.connect(self._complain)
-        self.bar.run_clicked.connect(self.start)
-        self.bar.cancel_clicked.connect(self.cancel)
-        self.estimate_button.clicked.connect(self.estimate_now)
+        for page in (self.new, self.adapt):
+            self._add_page(page)
+            page.started.connect(self._started)
+            page.estimated.connect(self.estimated.emit)
+            page.failed.connect(lambda _: self.watcher.look())
         self.panel.asked.connect(self.act)
         self.panel.use_clicked.connect(self.use_model)
         self.panel.preview_toggled.connect(self._preview_toggled)
@@ -189,20 +161,13 @@ class TrainWidget(Dock):
         self.list.used.connect(self.use_model)
         self.watcher.listed.connect(self._listed)
         self.watcher.status.connect(self.panel.set_status)
+        self.watcher.status.connect(self._read_report)
         self.watcher.told.connect(self.panel.take)
         self.watcher.pictured.connect(self._pictured)
         self.watcher.gone.connect(self._gone)
         self.watcher.failed.connect(self._complain)
-        self.form.picker.ready.connect(self._update)
         self.form.picker.ready.connect(self.ready)
-        self._wire(self._starter, self._started)
-        self._wire(
-            self._estimator,
-            self._estimated,
-            failed=lambda error: self._tell_estimate(f"No estimate: {error}"),
-            stopped=lambda: self._tell_estimate(""),
-            quiet=True,
-        )
+        self._wire(self._reader, lambda found: self.panel.show_report(*found), failed=self._complain, quiet=True)
 
     def _docked(self) -> None:
         self._wake()
@@ -212,7 +177,8 @@ class TrainWidget(Dock):
         if not self.watcher.running:
             self.watcher.start()
             self.watcher.watch(self.panel.paths)
-        self.form.picker.look()
+        for page in (self.new, self.adapt):
+            page.form.picker.look()
 
     def shut_down(self) -> None:
         """Look at the runs no longer; they go on."""
@@ -220,40 +186,15 @@ class TrainWidget(Dock):
         self._closing.detach()
         self.watcher.stop()
         self._activity.clear()
-        self.form.cancel()
 
     def set_theme(self, theme: str) -> None:
         """Take the colours of a napari theme, by its name."""
-        super().set_theme(theme)
+        for page in (self.new, self.adapt):
+            page.set_theme(theme)
         self.panel.set_theme(theme)
         self.list.set_theme(theme)
 
-    def _changed(self) -> None:
-        if self._estimator.running:
-            self._estimator.cancel()
-        self._tell_estimate("")  # it was of other settings
-
-    def _update(self) -> None:
-        problem = self.problem()
-        self.form.setEnabled(not self.running)
-        self.bar.set_state(self.running, "" if self.running else problem)
-        set_text(self.estimate, self._estimate or ("" if problem else self.form.outlook()))
-        can = not self.running and not problem and not self._estimator.running
-        self.estimate_button.setEnabled(can)
-        self.estimate_button.setToolTip(
-            problem or "Make a few steps in a process of its own: images, steps, time and memory on this device."
-        )
-
-    def _tell_estimate(self, text: str) -> None:
-        self._estimate = text
-        self._update()
-
-    def _estimated(self, found: Estimate) -> None:
-        self._tell_estimate(str(found))
-        self.estimated.emit(found)
-
     def _started(self, path: Path) -> None:
-        self._update()
         self._found = True
         self.open_run(path)
         self.watcher.look()
@@ -292,12 +233,21 @@ class TrainWidget(Dock):
             if self.panel.path is None and (alive := next((s for s in statuses if s.state.alive), None)) is not None:
                 self.open_run(alive.path)
 
+    def _read_report(self, status: RunStatus) -> None:
+        """Read what an adaptation has found out, once for each time that it has ended."""
+        key = status.path, status.activity
+        if status.kind != KIND or status.state is not RunState.FINISHED or key == self.panel.reported:
+            return
+        self.panel.reported = key
+        self._reader.start(training_jobs.read_report(status.path), "reading the report")
+
     def _tell(self, status: RunStatus) -> None:
         best = best_score(status)
         score = f" Best {best[0]}: {best[1]:.3f}." if best else ""
         if status.state is RunState.FINISHED:
+            what = "" if status.kind == KIND else " training"
             (show_warning if status.behind else show_info)(
-                f"“{status.name}” has finished training.{score} {status.behind}".strip()
+                f"“{status.name}” has finished{what}.{score} {status.behind}".strip()
             )
         elif status.state is RunState.FAILED:
             show_error(f"“{status.name}” has failed: {status.message}")

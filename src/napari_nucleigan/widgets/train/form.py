@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFileDialog, QLineEdit, QToolButton, QWidget
+from qtpy.QtWidgets import QFileDialog
 
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.base.settings import field_facts
@@ -22,21 +20,10 @@ from napari_nucleigan.training.recipes import (
     read_recipe,
 )
 from napari_nucleigan.training.starts import KEPT_WEIGHTS, fixed_by
-from napari_nucleigan.widgets.base.fields import (
-    NO_MARGINS,
-    Form,
-    check,
-    column,
-    combo,
-    fault,
-    forward,
-    menu_button,
-    silent,
-    spin,
-)
-from napari_nucleigan.widgets.base.model_picker import ModelPicker
+from napari_nucleigan.widgets.base.fields import Form, combo, fault, menu_button, silent, spin
 from napari_nucleigan.widgets.base.preferences import recall
 from napari_nucleigan.widgets.base.training_jobs import TrainRequest
+from napari_nucleigan.widgets.train.run_form import RunForm
 from napari_nucleigan.widgets.train.sections import FIXED_BY_MODEL, DataSection, FolderReader, RecipeFields
 
 if TYPE_CHECKING:
@@ -51,8 +38,8 @@ _HELD = "The model that training starts from decides it."
 _MASKS = {"Random, like the nuclei of the data": "fit", "The nuclei of the data themselves": "labels"}
 
 
-class TrainForm(QWidget):
-    """All fields of a new run.
+class TrainForm(RunForm):
+    """All fields of a new training.
 
     Parameters
     ----------
@@ -60,14 +47,11 @@ class TrainForm(QWidget):
         Whose layers can be learnt from.
     """
 
-    changed = Signal()
-    failed = Signal(object)
-    """A file cannot be used: a `NucleiganError`."""
-
     def __init__(self, viewer: Viewer) -> None:
-        super().__init__()
+        tip = "Begin with random weights, or go on from a model: it needs fewer images and epochs."
+        super().__init__(get_args(Kind), tip, DEFAULT_SEGMENTER, nothing="Random weights")
         self._own: dict[str, Recipe] = {}
-        top, start, below, bottom, last = Form(), Form(), Form(), Form(), Form()
+        top, start, below = Form(), Form(), Form()
         self._mixing = below
         kind = combo(
             {"Segmenter: H&E to nuclei": SEGMENTER, "Synthesizer: masks to H&E": SYNTHESIZER},
@@ -89,15 +73,9 @@ class TrainForm(QWidget):
         self.more_masks = menu_button("Add", "Paint the label images of a folder.", {"Folder…": self._choose_masks})
         self.masks = below.add("Masks", masks, self.more_masks)
         self._masks_row = below.rows.rowCount() - 1
-        tip = "Begin with random weights, or go on from a model: it needs fewer images and epochs."
-        tips = tip, "Where to compute."
-        self.picker = ModelPicker(self, get_args(Kind), tips, DEFAULT_SEGMENTER, nothing="Random weights")
-        self.picker.add_button.setToolTip("Start from a model file.")
         self.picker.add_model_row(start.rows, "Start from")
         self.picker.chosen.connect(self._start_picked)
         self.picker.kind_asked.connect(lambda kind: self.kind.setCurrentIndex(self.kind.findData(kind)))
-        self.picker.failed.connect(self.failed.emit)
-        self.start, self.device = self.picker.box, self.picker.device
         self.more_recipes = menu_button("Add", "Use a recipe file.", {"Recipe file…": self._choose_recipe})
         recipe = combo({}, "How to train. Its other fields are below.")
         self.recipe = below.add("Recipe", recipe, self.more_recipes, self._recipe_picked)
@@ -105,24 +83,11 @@ class TrainForm(QWidget):
             SEGMENTER: RecipeFields(SegmenterRecipe, ("start_from", "synthetic_share")),
             SYNTHESIZER: RecipeFields(SynthesizerRecipe, ("start_from", "masks")),
         }
-        bottom.add("Device", self.device)
-        queue = check(
-            "Wait for other runs", "Begin when no run that was started earlier computes on this device any more."
+        self._lay_out(
+            (top, self.data, start, *self.fields.values()),
+            (below, *(fields.advanced for fields in self.fields.values())),
+            "Show everything else that can be chosen: recipe, synthetic pairs, device.",
         )
-        self.queue = bottom.add("Queue", queue)
-        name = QLineEdit()
-        name.setToolTip("Name of the run, and of its model. A number is added where there is such a run.")
-        self.name = last.add("Name", name)
-        self.advanced_button = QToolButton(text="Advanced", checkable=True, arrowType=Qt.ArrowType.RightArrow)
-        self.advanced_button.setToolTip("Show everything else that can be chosen: recipe, synthetic pairs, device.")
-        self.advanced_button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.advanced_button.toggled.connect(self._open)
-        hidden = [fields.advanced for fields in self.fields.values()]
-        self.advanced = column(below, *hidden, bottom, margins=NO_MARGINS, stretch=False)
-        self.advanced.hide()
-        parts: tuple[Any, ...] = (top, self.data, start, *self.fields.values(), last)
-        column(*parts, self.advanced_button, self.advanced, inside=self, margins=NO_MARGINS)
-        forward(self.changed, *(part.changed for part in (*parts, below, bottom)))
         self._kind_chosen()
 
     @property
@@ -143,7 +108,7 @@ class TrainForm(QWidget):
         return TrainRequest(
             kind=kind,
             recipe=self._recipe(),
-            name=self.name.text().strip() or self.name.placeholderText(),
+            name=self._name,
             runs=runs,
             device=self.device.currentData(),
             data=self.data.data(),
@@ -191,9 +156,13 @@ class TrainForm(QWidget):
             self.masks.addItem(Path(masks).name, masks)
         self.masks.setCurrentIndex(self.masks.findData(masks))
 
+    def refresh(self) -> None:
+        """List the layers again."""
+        self.data.refresh()
+
     def cancel(self) -> None:
         """Stop looking into folders, and for models."""
-        self.picker.cancel()
+        super().cancel()
         for reader in (self.data.folder, self.synthetic):
             reader.cancel()
 
@@ -241,8 +210,7 @@ class TrainForm(QWidget):
 
     def _recipe_chosen(self) -> None:
         recipe = self.recipe.currentData()
-        day = datetime.datetime.now().astimezone().date().isoformat()
-        self.name.setPlaceholderText(f"{self.recipe.currentText()} {day}")
+        self._suggest_name(self.recipe.currentText())
         self.current.set_recipe(recipe)
         if isinstance(recipe, SegmenterRecipe):
             with silent(self.share):
@@ -263,11 +231,9 @@ class TrainForm(QWidget):
             if self.kind.currentData() == SYNTHESIZER and self.recipe.currentText() == USUAL[SYNTHESIZER]:
                 self.current.set_values({"minutes": _MINUTES if self.picker.path else 0.0})
 
-    def _open(self, shown: bool) -> None:
+    def _fill_advanced(self) -> None:
         for fields in self.fields.values():
             fields.fill_advanced()
-        self.advanced.setVisible(shown)
-        self.advanced_button.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
 
     def _start_chosen(self) -> None:
         card = self.picker.card

@@ -12,9 +12,11 @@ from qtpy.QtWidgets import (
     QPlainTextEdit,
     QProgressBar,
     QPushButton,
+    QTextBrowser,
     QWidget,
 )
 
+from napari_nucleigan.adaptation.settings import KIND
 from napari_nucleigan.base.events import duration
 from napari_nucleigan.training.runs.status import RunState
 from napari_nucleigan.widgets.base.fields import (
@@ -45,10 +47,10 @@ if TYPE_CHECKING:
 REFRESH_MS = 400
 """Between two drawings of plots that grow."""
 
-WIDGETS = {"segmenter": SEGMENT, "synthesizer": SYNTHESIZE}
+WIDGETS = {"segmenter": SEGMENT, "synthesizer": SYNTHESIZE, KIND: SEGMENT}
 """Which widget uses the models of which kind."""
 
-_NEXT = {"segmenter": "Segment with it", "synthesizer": "Paint with it"}
+_NEXT = {"segmenter": "Segment with it", "synthesizer": "Paint with it", KIND: "Segment with it"}
 
 _NOTHING = "No run is open: start one on the first page, or open one from the list."
 _LOG_LINES = 6
@@ -96,6 +98,10 @@ class RunPanel(QWidget):
         self.plots = LivePlots()
         self.log = QPlainTextEdit(readOnly=True)
         self.log.setToolTip("What the process wrote last.")
+        self.report = QTextBrowser()
+        self.reported: tuple[Path, float] | None = None
+        """Of which run, last active when, the report is shown."""
+        self.report.setToolTip("What the adaptation has found out: adaptation.md in the folder of the run.")
         self._timer = QTimer(self, singleShot=True, interval=REFRESH_MS)
         self._build()
         self._timer.timeout.connect(self._draw)
@@ -125,8 +131,16 @@ class RunPanel(QWidget):
         if self._status is not None and self._status.path != self.path:
             self._status = None
         self.picture.show_pixels(None)
+        self.report.clear()
+        self.reported = None
         self.plots.show_runs(self._named())
         self._describe()
+
+    def show_report(self, path: Path, text: str) -> None:
+        """Show what an adaptation has found out, in Markdown."""
+        if path == self.path:
+            self.report.setMarkdown(text)
+            self._describe()
 
     def renamed(self, before: Path, after: Path) -> None:
         """Go on showing a run whose folder has another name now."""
@@ -182,22 +196,28 @@ class RunPanel(QWidget):
         buttons.addWidget(self.use_button, 1, 0, 1, 2)
         buttons.addWidget(self.preview, 1, 2, 1, 2)
         # On a small screen the plots scroll; what stops the run stays in sight.
-        below = scrolled(column(self.picture, self.plots, margins=NO_MARGINS, tall=self.plots))
-        parts = (self.title, self.progress, self.message, self.log, buttons, below)
-        column(*parts, inside=self, tall=below)
+        self._below = scrolled(column(self.picture, self.plots, margins=NO_MARGINS, tall=self.plots))
+        both = column(self._below, self.report, margins=NO_MARGINS, stretch=False)
+        parts = (self.title, self.progress, self.message, self.log, buttons, both)
+        column(*parts, inside=self, tall=both)
 
     def _describe(self) -> None:
         status = self._status
         shown = self.path is not None
-        for part in (self.plots, self.use_button, self.preview, *self.buttons.values()):
+        # An adaptation is several trainings, each with plots of its own; as a whole it has a report.
+        adapts = status is not None and status.kind == KIND
+        for part in (self.use_button, *self.buttons.values()):
             part.setVisible(shown)
+        for part in (self._below, self.plots, self.preview):
+            part.setVisible(shown and not adapts)
+        self.report.setVisible(adapts and bool(self.report.toPlainText()))
         can = allowed(status) if status is not None else set()
         for name, button in self.buttons.items():
             button.setEnabled(name in can)
         model = status is not None and status.model is not None
         kind, behind = (status.kind, status.behind) if status is not None else ("", "")
         self.use_button.setText(_NEXT.get(kind, "Use the model"))
-        why = behind if model else "There is no model before the first validation."
+        why = behind if model else f"There is no model before the {'end' if adapts else 'first validation'}."
         enable(self.use_button, why, f"Open {WIDGETS.get(kind, 'its widget')} with the best model so far.")
         if status is None:
             self.title.setText(_NOTHING if not shown else f"<b>{escape(self._paths[0].name)}</b>")
@@ -230,10 +250,13 @@ class RunPanel(QWidget):
         known = bool(status.steps) and status.step is not None
         # A bar that swings to and fro paints the window all the time: not for a run that may wait for hours.
         swings = 0 if status.state is RunState.RUNNING else 1
-        self.progress.setRange(0, status.steps if known and status.steps else swings)
-        self.progress.setValue(status.step or 0)
+        done, total = (status.step or 0, status.steps or 0) if known else (status.done, status.total)
+        self.progress.setRange(0, total or swings)
+        self.progress.setValue(done)
         left = "" if status.seconds_left is None else f" · {duration(status.seconds_left)} left"
         count = f"step {status.step} of {status.steps}" if known else status.what or word(status.state).lower()
+        if status.kind == KIND and total:
+            count = f"{done} of {total} of this part"  # the message tells of which
         self.progress.setFormat(f"{count}{left}")
 
 
@@ -246,4 +269,5 @@ def _detail(status: RunStatus) -> str:
 
 def _best(status: RunStatus) -> str:
     best = best_score(status)
-    return f"Best {best[0]} {best[1]:.3f} at step {status.best_step}." if best else ""
+    step = "" if status.kind == KIND else f" at step {status.best_step}"
+    return f"Best {best[0]} {best[1]:.3f}{step}." if best else ""

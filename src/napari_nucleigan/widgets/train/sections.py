@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
@@ -31,7 +30,7 @@ from napari_nucleigan.widgets.base.training_jobs import Contents, TrainingPair, 
 from napari_nucleigan.widgets.base.transforms import PixelSizes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from napari.layers import Image, Labels
@@ -50,15 +49,22 @@ class FolderReader(QWidget):
     ----------
     tip : str
         What the folder is for.
+    hint : str
+        What the empty field says.
+    describe : callable
+        Says what is in the folder.
     """
 
     changed = Signal()
 
-    def __init__(self, tip: str) -> None:
+    def __init__(self, tip: str, hint: str = "", describe: Callable[[Contents], str] = str) -> None:
         super().__init__()
         self.field = FolderField(tip)
+        self.setToolTip(tip)
+        if hint:
+            self.field.line.setPlaceholderText(hint)
         self.labelled = True
-        self._check = DebouncedCheck(self, self._look, "looking into the folder", attrgetter("text"))
+        self._check = DebouncedCheck(self, self._look, "looking into the folder", describe)
         self.remark = self._check.remark
         column(self.field, self.remark, inside=self, margins=NO_MARGINS, spacing=2, stretch=False)
         self.field.changed.connect(self._check.look)

@@ -38,7 +38,7 @@ def labels_to_geojson(
         0 is background.
     features : mapping of str to ndarray of shape (n,), optional
         Table with a column ``label``, as `napari_nucleigan.labels.features.measure` makes it; its other columns of
-        numbers become QuPath measurements, and ``class`` its classification.
+        numbers become QuPath measurements, ``class`` its classification, and other texts its metadata.
     mpp : float, optional
         Microns per pixel, kept beside the size of the image under ``"nucleigan"``.
     colours : mapping of str to (int, int, int), optional
@@ -71,6 +71,7 @@ def _described(
 ) -> Iterator[dict[str, Any]]:
     """Describe the nuclei of a part whose first pixel is at `origin`; a pixel of it is `factors` long in the file."""
     measurements = _measurements(features)
+    texts = _texts(features)
     classes = dict(zip(np.asarray(features.get("label", ())).tolist(), _classes(features, colours), strict=False))
     for label, polygons in outlines(labels).items():
         placed = polygons if origin == (0, 0) and factors == (1.0, 1.0) else _placed(polygons, origin, factors)
@@ -82,6 +83,7 @@ def _described(
                 "name": str(label),
                 "classification": classes.get(label, CLASSIFICATION),
                 "measurements": measurements.get(label, {}),
+                **({"metadata": texts[label]} if label in texts else {}),
             },
         }
 
@@ -200,6 +202,17 @@ def _measurements(features: Mapping[str, npt.NDArray[Any]]) -> dict[int, dict[st
         int(label): {name: values[row] for name, values in columns.items() if math.isfinite(values[row])}
         for row, label in enumerate(features.get("label", ()))
     }
+
+
+def _texts(features: Mapping[str, npt.NDArray[Any]]) -> dict[int, dict[str, str]]:
+    """Texts of the rows of a table by label, beside the class; empty ones are left out."""
+    found: dict[int, dict[str, str]] = {}
+    for name, column in features.items():
+        values = np.asarray(column)
+        if name != CLASS and values.dtype.kind == "U":
+            for row in np.flatnonzero(values != "").tolist():
+                found.setdefault(int(features["label"][row]), {})[name] = str(values[row])
+    return found
 
 
 def _classes(features: Mapping[str, npt.NDArray[Any]], colours: Mapping[str, Colour]) -> list[dict[str, Any]]:

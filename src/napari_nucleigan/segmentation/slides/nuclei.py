@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nucleigan.classification import Classifier
+    from napari_nucleigan.segmentation.artefacts import ArtefactMap
     from napari_nucleigan.segmentation.instances import Instances
     from napari_nucleigan.segmentation.slides.assembly import Assembly
     from napari_nucleigan.segmentation.slides.worker import ModelView
@@ -49,6 +50,8 @@ class SlideNuclei:
         Ready for JSON.
     classifier : Classifier, optional
         What gives nuclei their class.
+    artefacts : ArtefactMap, optional
+        Artefacts of the slide.
     """
 
     view: ModelView
@@ -56,10 +59,11 @@ class SlideNuclei:
     mpp: float
     provenance: dict[str, Any]
     classifier: Classifier | None = None
+    artefacts: ArtefactMap | None = None
 
     @cached_property
     def _table(self) -> SlideTable:
-        return SlideTable(self._centres, self.view.slide.shape, self.mpp, self.classifier)
+        return SlideTable(self._centres, self.view.slide.shape, self.mpp, self.classifier, self.artefacts)
 
     def _centres(self) -> NDArray[np.float64]:
         centres = np.empty((self.assembly.count, 2))
@@ -126,7 +130,7 @@ class SlideNuclei:
                 none = False
         if none:
             nothing = measure(np.zeros((1, 1), np.int32), np.zeros((1, 1, 3), np.uint8), self.mpp)
-            yield nothing | self._table.completed(self.assembly.columns, slice(0))
+            yield nothing | self._table.completed(nothing | self.assembly.columns, slice(0))
 
     def parts(self) -> Iterator[GeoJSONPart]:
         """Return the nuclei drawn, at the model's scale, and their measurements, tile by tile."""

@@ -19,7 +19,7 @@ from napari_nucleigan.contributions.menus import GLASS, SHOW_GLASS
 from napari_nucleigan.data.images.files import holds_labels, read_image, read_labels, read_mpp
 from napari_nucleigan.data.images.headers import file_kind, jpeg_header, png_header
 from napari_nucleigan.data.images.tiff import is_density, read_density, read_header
-from napari_nucleigan.data.slides import EAGER_PIXELS, SCANNERS, SUFFIXES
+from napari_nucleigan.data.slides import EAGER_PIXELS, REFUSED, SCANNERS, SUFFIXES
 from napari_nucleigan.data.slides.czi import is_czi
 from napari_nucleigan.data.slides.openslide import may_open
 from napari_nucleigan.labels import geojson
@@ -58,7 +58,7 @@ def get_reader(path: str | list[str]) -> _Reader | None:
             return read_geojson_layer if b'"Feature' in _start(file) else None
         # These come before the content is asked: MRXS begins as JPEG does.
         if suffix in set(SUFFIXES) - set(SCANNERS):
-            return read_slide_layers if is_czi(file) or may_open(file) else None
+            return read_slide_layers if suffix in REFUSED or is_czi(file) or may_open(file) else None
         kind = file_kind(_start(file)[:8])
         if kind == "tiff":
             return _tiff_reader(file)

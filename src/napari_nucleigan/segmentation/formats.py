@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -143,6 +144,13 @@ def write_result(path: str | Path, segmentation: Segmentation) -> None:
         raise output_error(path, error) from error
 
 
+def files_of(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """Return all files that belong to results: GeoJSON of many nuclei takes several."""
+    from napari_nucleigan.labels.geojson import part_files
+
+    return tuple(chain.from_iterable(part_files(path) if ".geojson" in format_of(path) else (path,) for path in paths))
+
+
 def write_slide_results(paths: Sequence[Path], found: SlideNuclei) -> Job[None]:
     """Write the files of a slide, each whole or not at all.
 
@@ -232,6 +240,15 @@ FORMATS = (
         writers.write_parquet,
         extra="parquet",
         modules=("pyarrow",),
+    ),
+    Format(
+        ".ann.dcm",
+        "DICOM Microscopy Bulk Simple Annotations",
+        writers.of_image(writers.write_dicom),
+        writers.write_dicom,
+        also=".dcm",
+        extra="dicom",
+        modules=("highdicom",),
     ),
     Format(
         ".h5ad",

@@ -131,6 +131,13 @@ def write_parquet(path: Path, found: Nuclei) -> Iterator[float]:
     return write_parquet(path, found)
 
 
+def write_dicom(path: Path, found: Nuclei) -> Iterator[float]:
+    """Write annotations in DICOM."""
+    from napari_nucleigan.segmentation.stores.dicom import write_annotations
+
+    return write_annotations(path, found)
+
+
 def write_h5ad(path: Path, found: Nuclei) -> Iterator[float]:
     """Write AnnData."""
     from napari_nucleigan.segmentation.stores.annotated import write_h5ad

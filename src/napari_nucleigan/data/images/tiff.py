@@ -117,7 +117,7 @@ def open_guarded(path: Path) -> tifffile.TiffFile:
     if path.suffix.lower() == ".vsi":
         raise FileFault(
             "it is the overview of an Olympus slide, whose own pixels lie in the .ets files beside it, which are not "
-            "read; export the slide as OME-TIFF"
+            "read; convert the slide to OME-TIFF, in QuPath or by bfconvert of Bio-Formats"
         )
     tif = tifffile.TiffFile(path)
     try:

@@ -21,7 +21,7 @@ from napari_nucleigan.base.version import __version__
 from napari_nucleigan.models import load_model
 from napari_nucleigan.segmentation.artefacts import find_artefacts
 from napari_nucleigan.segmentation.file_plan import plan_outputs
-from napari_nucleigan.segmentation.formats import check_results, write_slide_results
+from napari_nucleigan.segmentation.formats import check_results, files_of, write_slide_results
 from napari_nucleigan.segmentation.scale import pixel_size
 from napari_nucleigan.segmentation.segmenter import Segmenter
 from napari_nucleigan.segmentation.settings import SegmentSettings, without_idle
@@ -213,7 +213,7 @@ class _SlideJob:
         seconds = time.perf_counter() - self.begun
         return SlideResult(
             self.slide.name,
-            self.paths,
+            files_of(self.paths),
             whole.assembly.count,
             tuple(self.lost),
             len(wanted),

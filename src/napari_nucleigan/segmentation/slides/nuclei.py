@@ -19,6 +19,7 @@ from napari_nucleigan.tiling import Box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -115,6 +116,11 @@ class SlideNuclei:
     def count(self) -> int:
         """Number of nuclei."""
         return self.assembly.count
+
+    @property
+    def source(self) -> Path:
+        """The file of the slide."""
+        return self.view.slide.path
 
     def paint(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.uint32]:
         """Draw a part of the labels, in pixels at the model's scale."""

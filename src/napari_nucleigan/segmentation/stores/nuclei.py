@@ -16,6 +16,7 @@ from napari_nucleigan.segmentation.embedding import EMBEDDING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -46,6 +47,8 @@ class Nuclei(Protocol):
         Microns that a pixel of the labels is high and wide, and those to the middle of their first pixel.
     provenance : mapping
         Ready for JSON.
+    source : Path or None
+        The file of the image.
     """
 
     @property
@@ -64,6 +67,8 @@ class Nuclei(Protocol):
     def place(self) -> tuple[float, float]: ...  # noqa: D102
     @property
     def provenance(self) -> Mapping[str, Any]: ...  # noqa: D102
+    @property
+    def source(self) -> Path | None: ...  # noqa: D102
 
     def tables(self) -> Iterator[Table]:
         """Return their measurements, part by part, with the same columns in each; one part at least.
@@ -132,6 +137,11 @@ class ImageNuclei:
     def provenance(self) -> Mapping[str, Any]:
         """Model, parameters and version."""
         return self.found.provenance
+
+    @property
+    def source(self) -> Path | None:
+        """The file of the image."""
+        return self.found.image.path
 
     def tables(self) -> Iterator[Table]:
         """Return their measurements."""

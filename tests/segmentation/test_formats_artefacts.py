@@ -16,6 +16,7 @@ import zarr
 from _defects import inked
 from classed_nuclei import slide_nuclei
 from napari_nucleigan.base.events import Note, run
+from napari_nucleigan.contributions.readers import get_reader
 from napari_nucleigan.data.images.files import HEImage
 from napari_nucleigan.segmentation import SegmentSettings, refilter, segment
 from napari_nucleigan.segmentation.artefacts import ARTEFACT, KINDS, ArtefactMap
@@ -57,6 +58,13 @@ def test_all_formats_tell_them(tmp_path: Path) -> None:
         tags = tif.pages[0].tags
         lengths = [1e4 * below / above for above, below in (tags[f"{axis}Resolution"].value for axis in "YX")]
     assert lengths == pytest.approx([25, 20])
+    reader = get_reader(str(tmp_path / "x.artefacts.tif"))
+    assert reader is not None
+    ((values, arguments, kind),) = reader(str(tmp_path / "x.artefacts.tif"))
+    assert np.array_equal(values, kinds)
+    assert kind == "labels"
+    assert arguments["scale"] == pytest.approx((25, 20))
+    assert arguments["metadata"]["nucleigan"]["view"] == "artefacts"
 
 
 def test_a_map_of_artefacts_is_a_format_of_its_own(tmp_path: Path) -> None:

@@ -32,8 +32,8 @@ SHAPE = (200, 240)
 
 
 def test_all_formats_tell_them(tmp_path: Path) -> None:
-    kinds = np.array([[0, 1, 2], [3, 4, 0]], np.uint8)
-    found = replace(slide_nuclei(SHAPE), artefacts=ArtefactMap(kinds, np.ones((2, 3), bool), (100.0, 80.0)))
+    kinds = np.array([[0, 1, 2], [3, 4, 0], [1, 0, 3]], np.uint8)
+    found = replace(slide_nuclei(SHAPE), artefacts=ArtefactMap(kinds, np.ones((3, 3), bool), (80.0, 80.0)))
     names = ["x.csv", "x.geojson", "x.ome.zarr", "x.parquet", "x.artefacts.tif"]
     run(write_slide_results([tmp_path / name for name in names], found))
     with (tmp_path / "x.csv").open(newline="") as file:
@@ -42,7 +42,7 @@ def test_all_formats_tell_them(tmp_path: Path) -> None:
     expected = {}
     for row in rows:
         y, x = (float(row[f"centroid_{axis}_px"]) + 0.5 for axis in "yx")
-        expected[int(row["label"])] = ["", *KINDS][kinds[int(y / 100), int(x / 80)]]
+        expected[int(row["label"])] = ["", *KINDS][kinds[int(y / 80), int(x / 80)]]
         assert row[ARTEFACT] == expected[int(row["label"])]
     assert set(expected.values()) == {"", *KINDS}
     features = json.loads((tmp_path / "x.geojson").read_text())["features"]
@@ -57,13 +57,13 @@ def test_all_formats_tell_them(tmp_path: Path) -> None:
     with tifffile.TiffFile(tmp_path / "x.artefacts.tif") as tif:
         tags = tif.pages[0].tags
         lengths = [1e4 * below / above for above, below in (tags[f"{axis}Resolution"].value for axis in "YX")]
-    assert lengths == pytest.approx([25, 20])
+    assert lengths == pytest.approx([20, 20])
     reader = get_reader(str(tmp_path / "x.artefacts.tif"))
     assert reader is not None
     ((values, arguments, kind),) = reader(str(tmp_path / "x.artefacts.tif"))
     assert np.array_equal(values, kinds)
     assert kind == "labels"
-    assert arguments["scale"] == pytest.approx((25, 20))
+    assert arguments["scale"] == pytest.approx((20, 20))
     assert arguments["metadata"]["nucleigan"]["view"] == "artefacts"
 
 

@@ -51,7 +51,7 @@ def lose(part: subprocess.Popen[bytes], slide: str, out: str, place: Path) -> di
 
 
 def main(slide: str, out: str) -> None:
-    executors._ASK_AGAIN, executors._ALONE, executors._PATIENCE = 0.5, 2.0, 5.0
+    executors._ASK_AGAIN, executors._ALONE, executors._PATIENCE = 0.5, 2.0, 20.0
     place = Path(out).parent / "scheduler.json"
     worker = "worker", "--scheduler-file", str(place), "--nthreads", "1", "--no-nanny"
     scheduler = "scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(place)

@@ -150,7 +150,7 @@ def find_artefacts(
     cell = side * step  # pixels of the level
     shape = -(-height // cell), -(-width // cell)
     square = cell * slide.shape[0] / height, cell * slide.shape[1] / width
-    seen = np.zeros((*shape, 8), np.float32)
+    seen = np.full((*shape, 8), np.nan, np.float32)  # where nobody looks
     blocks = [(row, column) for row in range(0, shape[0], _BLOCK) for column in range(0, shape[1], _BLOCK)]
     for done, (row, column) in enumerate(blocks):
         yield Progress(done, len(blocks), "looking for artefacts")
@@ -215,8 +215,11 @@ def _smooth(values: Floats, sigma: float) -> Floats:
 
 def _judged(seen: Floats, square: tuple[float, float], focus: bool) -> ArtefactMap:
     """Tell which squares lie in artefacts; where one lies in several, the last of these counts."""
+    known = np.isfinite(seen[..., 0])
+    brightest = np.percentile(seen[known, 3:6], 1, axis=0) if known.any() else _GLASS
+    glass = np.minimum(brightest, _GLASS).astype(np.float32)
+    seen = np.where(known[..., None], seen, np.float32(0))
     mean, floor, fine, coarse = seen[..., :3], seen[..., 3:6], seen[..., 6], seen[..., 7]
-    glass = np.minimum(np.percentile(floor.reshape(-1, 3), 1, axis=0), _GLASS).astype(np.float32)
     density, floor = np.maximum(mean - glass, 0), np.maximum(floor - glass, 0)
     tissue = density.max(axis=2) > _TISSUE
     black = black_surround(255 * np.exp(-mean), PIXEL)
@@ -290,8 +293,11 @@ def _pen(density: Floats, coarse: Floats, tissue: Bools) -> Bools:
         | (np.minimum(red, blue) > 0.76 * strongest)
         | (smooth & (blue > 0.7 * green) & (red < 0.45 * blue) & (green > 0.6))
     )
-    found = _opened(tissue & (strongest > 0.3) & ink)
-    wider: Bools = ndimage.binary_dilation(found)
+    dark = tissue & (strongest > 0.3)
+    found = _opened(dark & ink)
+    # Where dark tissue lies under it, a stroke goes on with less of its own colour.
+    weaker = (red > 0.95 * green) | (blue > 1.1 * green) | (np.minimum(red, blue) > 0.7 * strongest)
+    wider: Bools = ndimage.binary_dilation(ndimage.binary_propagation(found, mask=found | (dark & weaker)))
     return wider
 
 

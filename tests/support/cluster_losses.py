@@ -19,7 +19,7 @@ from napari_nucleigan.base.events import Progress, run
 from napari_nucleigan.segmentation import SegmentSettings
 from napari_nucleigan.segmentation.slides import executors, segment_slide
 
-SETTINGS = SegmentSettings(tile=64, device="cpu", precision="float32", tta=4)
+SETTINGS = SegmentSettings(tile=64, device="cpu", precision="float32", tta=1)
 
 
 def dask(program: str, *words: str) -> subprocess.Popen[bytes]:

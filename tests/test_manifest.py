@@ -113,3 +113,12 @@ def test_the_widget_loads_without_torch(widget: str) -> None:
     pytest.importorskip("qtpy.QtWidgets")
     code = f"import napari_nucleigan.widgets.{widget}, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_reader_is_offered_what_the_command_line_and_folders_take(manifest: PluginManifest) -> None:
+    from napari_nucleigan.data.images.files import IMAGE_SUFFIXES
+    from napari_nucleigan.data.slides import SUFFIXES
+
+    (reader,) = manifest.contributions.readers
+    others = {"*.ome.tif", "*.geojson", "*.json", "*.zarr", "*.ome.zarr"}
+    assert {*reader.filename_patterns} - others == {f"*{suffix}" for suffix in (*IMAGE_SUFFIXES, *SUFFIXES)}

@@ -48,7 +48,18 @@ def imported() -> set[str]:
 
 
 def test_every_import_is_declared() -> None:
-    optional = ("charts", "czi", "distributed", "exchange", "maskrcnn", "parquet", "slides", "slurm", "spatial")
+    optional = (
+        "charts",
+        "czi",
+        "dicom",
+        "distributed",
+        "exchange",
+        "maskrcnn",
+        "parquet",
+        "slides",
+        "slurm",
+        "spatial",
+    )
     assert imported() - requirements(*optional) == set()
 
 
@@ -82,7 +93,7 @@ def test_the_extras_for_tests_hold_what_they_import() -> None:
         "ruff",
     }
     found = {line for line in PROJECT["optional-dependencies"]["test"] if line.startswith("napari-nucleigan[")}
-    assert found == {"napari-nucleigan[charts,distributed,exchange,parquet,pretrained,spatial]"}
+    assert found == {"napari-nucleigan[charts,dicom,distributed,exchange,parquet,pretrained,spatial]"}
 
 
 @pytest.mark.parametrize("folder", LICENSED)

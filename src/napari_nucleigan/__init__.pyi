@@ -22,6 +22,7 @@ from .models import load_model as load_model
 from .segmentation import Segmentation as Segmentation
 from .segmentation import SegmentSettings as SegmentSettings
 from .segmentation import estimate_mpp as estimate_mpp
+from .segmentation import find_artefacts as find_artefacts
 from .segmentation import refilter as refilter
 from .segmentation import segment as segment
 from .segmentation.slides import segment_slide as segment_slide

@@ -218,7 +218,7 @@ class TestJob:
         events: list[object] = []
         settings = SegmentSettings(device="cpu", tile=64)
         run(segment(picture(scatter((200, 200))), settings, model()), events.append)
-        done = [event.done for event in events if isinstance(event, Progress)]
+        done = [event.done for event in events if isinstance(event, Progress) and event.what == "segmenting"]
         assert done[:5] == [0, 1, 2, 3, 4]
         left = [event.seconds_left for event in events if isinstance(event, Progress)]
         assert left[0] is None

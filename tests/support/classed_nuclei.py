@@ -11,6 +11,7 @@ import numpy as np
 from napari_nucleigan.data.images.files import HEImage
 from napari_nucleigan.labels.features import measure
 from napari_nucleigan.segmentation import Segmentation, SegmentSettings
+from napari_nucleigan.segmentation.artefacts import ArtefactMap
 from napari_nucleigan.segmentation.instances import Instances, owned
 from napari_nucleigan.segmentation.slides.assembly import Assembly
 from napari_nucleigan.segmentation.slides.nuclei import SlideNuclei
@@ -75,7 +76,9 @@ def slide_nuclei(
     for number, record in enumerate(records):
         assembly.add(number, record)
     slide = replace(slide_of(labels, mpp), name="picture")
-    return SlideNuclei(ModelView(slide, mpp, mpp), assembly, mpp, dict(PROVENANCE))
+    blank = np.zeros([-(-length // 64) for length in shape], np.uint8)
+    artefacts = ArtefactMap(blank, blank == 0, (64.0, 64.0))
+    return SlideNuclei(ModelView(slide, mpp, mpp), assembly, mpp, dict(PROVENANCE), artefacts=artefacts)
 
 
 def _sorted(labels: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from napari_nucleigan.base.pixels import sides
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import numpy.typing as npt
 
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from napari_nucleigan.data.images.tiff import DensityMap
     from napari_nucleigan.data.slides.label_pyramids import SlideLabels
     from napari_nucleigan.data.slides.slide import Slide
+
+ARTEFACT_COLOURS = {"blur": "#0072b2", "fold": "#d55e00", "pen": "#009e73", "air": "#f0e442"}
+"""Colours of the kinds of artefacts, which the colour-blind can tell apart."""
 
 LayerData = tuple[Any, dict[str, Any], str]
 """Data, arguments and type of a layer, as napari takes them."""
@@ -75,6 +80,32 @@ def density_layer(density: DensityMap) -> LayerData:
         "metadata": {"nucleigan": {"path": str(density.path), "view": "density"}},
     }
     return density.values, _place(density.pixel_um) | arguments, "image"
+
+
+def artefact_look() -> dict[str, Any]:
+    """Describe how a map of artefacts looks: a colour for each kind, whose name the status bar says."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    from napari_nucleigan.segmentation.artefacts import ARTEFACT, KINDS
+
+    colours: dict[int | None, str] = {None: "transparent", 0: "transparent"}
+    colours |= dict(enumerate((ARTEFACT_COLOURS[kind] for kind in KINDS), start=1))
+    return {
+        "opacity": 0.4,
+        "colormap": DirectLabelColormap(color_dict=colours),
+        "features": {"index": range(1, len(KINDS) + 1), ARTEFACT: KINDS},
+    }
+
+
+def artefact_layer(kinds: npt.NDArray[np.uint8], pixel_um: float | None, path: Path) -> LayerData:
+    """Describe a see-through layer of a map of artefacts, over its slide."""
+    height, width = sides(pixel_um or 1.0)
+    arguments = {
+        "name": path.stem,
+        "translate": (height / 2, width / 2),
+        "metadata": {"nucleigan": {"path": str(path), "view": "artefacts"}},
+    }
+    return kinds, _place(pixel_um) | artefact_look() | arguments, "labels"
 
 
 def _known(source: HEImage | Slide | SlideLabels) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.base.reading import check_regular
 from napari_nucleigan.contributions.layers import (
     LayerData,
+    artefact_layer,
     density_layer,
     image_layer,
     labels_layer,
@@ -18,8 +19,14 @@ from napari_nucleigan.contributions.layers import (
 from napari_nucleigan.contributions.menus import GLASS, SHOW_GLASS
 from napari_nucleigan.data.images.files import holds_labels, read_image, read_labels, read_mpp
 from napari_nucleigan.data.images.headers import file_kind, jpeg_header, png_header
-from napari_nucleigan.data.images.tiff import is_density, read_density, read_header
-from napari_nucleigan.data.slides import EAGER_PIXELS, SCANNERS, SUFFIXES
+from napari_nucleigan.data.images.tiff import (
+    is_artefact_map,
+    is_density,
+    read_artefact_map,
+    read_density,
+    read_header,
+)
+from napari_nucleigan.data.slides import EAGER_PIXELS, REFUSED, SCANNERS, SUFFIXES
 from napari_nucleigan.data.slides.czi import is_czi
 from napari_nucleigan.data.slides.openslide import may_open
 from napari_nucleigan.labels import geojson
@@ -58,7 +65,7 @@ def get_reader(path: str | list[str]) -> _Reader | None:
             return read_geojson_layer if b'"Feature' in _start(file) else None
         # These come before the content is asked: MRXS begins as JPEG does.
         if suffix in set(SUFFIXES) - set(SCANNERS):
-            return read_slide_layers if is_czi(file) or may_open(file) else None
+            return read_slide_layers if suffix in REFUSED or is_czi(file) or may_open(file) else None
         kind = file_kind(_start(file)[:8])
         if kind == "tiff":
             return _tiff_reader(file)
@@ -100,6 +107,8 @@ def _tiff_reader(file: Path) -> _Reader | None:
         slide = tiff.looks_like_slide(file, EAGER_PIXELS)
         if not slide and is_density(file):
             return read_density_layer
+        if not slide and is_artefact_map(file):
+            return read_artefact_layer
         header = read_header(file)
         if header.layout.separate:
             # Whether these are colours only the pixels tell.
@@ -183,6 +192,17 @@ def read_density_layer(path: str) -> list[LayerData]:
         If the file is damaged.
     """
     return [density_layer(read_density(path))]
+
+
+def read_artefact_layer(path: str) -> list[LayerData]:
+    """Open a map of artefacts that this package wrote.
+
+    Raises
+    ------
+    ImageError
+        If the file is damaged.
+    """
+    return [artefact_layer(*read_artefact_map(Path(path)), Path(path))]
 
 
 def read_labels_layer(path: str) -> list[LayerData]:

@@ -1,3 +1,5 @@
+from .artefacts import ArtefactMap as ArtefactMap
+from .artefacts import find_artefacts as find_artefacts
 from .decoding import Decoding as Decoding
 from .folders import FileResult as FileResult
 from .folders import SlideOptions as SlideOptions

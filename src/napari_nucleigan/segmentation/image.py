@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nucleigan.base.errors import ImageError
-from napari_nucleigan.base.events import Job, Note, Progress, run
+from napari_nucleigan.base.events import Job, Note, Progress, quiet, run
 from napari_nucleigan.classification import load_classifier
 from napari_nucleigan.labels.features import measure
 from napari_nucleigan.masks.splitting import GRID
 from napari_nucleigan.models import load_model
 from napari_nucleigan.networks.network_runner import network_errors
+from napari_nucleigan.segmentation.artefacts import find_artefacts
 from napari_nucleigan.segmentation.confidence import CONFIDENCE
 from napari_nucleigan.segmentation.decoding import Decoding
 from napari_nucleigan.segmentation.embedding import coarse, coarse_shape, pooled
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from napari_nucleigan.classification import Classifier
     from napari_nucleigan.data.images.files import HEImage
     from napari_nucleigan.models import Model, ModelCard
+    from napari_nucleigan.segmentation.artefacts import ArtefactMap
     from napari_nucleigan.segmentation.instances import Instances
 
     Nuclei = tuple[NDArray[np.int32], NDArray[np.float32] | None]
@@ -59,7 +61,8 @@ class Segmentation:
         At the image's own pixels; 0 is background, nuclei are numbered 1, 2, ... without gaps.
     features : dict of str to ndarray
         One entry for each nucleus, as `napari_nucleigan.labels.features.measure` gives them, and ``confidence``: how
-        likely it is one, in [0, 1]. A model whose card holds no calibration gives no such column.
+        likely it is one, in [0, 1]. A model whose card holds no calibration gives no such column. ``artefact`` names
+        what is wrong with the image where the nucleus lies; it is empty where nothing is.
     field : ndarray of float16, shape (3, h, w), or None
         What the network saw, in [-1, 1], at the model's scale; None where the image is too large.
     mpp : float
@@ -80,6 +83,8 @@ class Segmentation:
         What the network's decoder saw of each nucleus, in the order of `features`, where all was measured.
     seen : ndarray of float16, shape (D, h / 4, w / 4), or None
         What it saw everywhere, kept beside the field.
+    artefacts : ArtefactMap or None
+        Where the image is out of focus, folded, written upon, or has air under the glass.
     """
 
     labels: NDArray[np.int32]
@@ -94,6 +99,7 @@ class Segmentation:
     card: ModelCard
     embeddings: NDArray[np.float32] | None = None
     seen: NDArray[np.float16] | None = None
+    artefacts: ArtefactMap | None = None
 
 
 def segment(image: HEImage, settings: SegmentSettings | None = None, model: Model | None = None) -> Job[Segmentation]:
@@ -166,7 +172,8 @@ def refilter(segmentation: Segmentation, settings: SegmentSettings) -> Segmentat
     labels, sure = run(_cut_kept(segmentation.field, decoding))
     labels, sure = decoding.filtered(resize_labels(labels, segmentation.labels.shape), segmentation.mpp, sure)
     classifier = load_classifier(settings.classifier) if settings.classifier else None
-    seen = _Seen(segmentation.seen, (segmentation.field.shape[1], segmentation.field.shape[2]), classifier)
+    shape = segmentation.field.shape[1], segmentation.field.shape[2]
+    seen = _Seen(segmentation.seen, shape, classifier, segmentation.artefacts)
     features, embeddings = seen.measured(labels, sure, segmentation.image, segmentation.mpp, settings)
     return replace(
         segmentation,
@@ -194,6 +201,8 @@ def _segment(image: HEImage, settings: SegmentSettings, model: Model) -> Job[Seg
         notes.append(Note(note("picture", black), "warning"))
     fits = segmenter.fit_stains(lit)
     notes += [Note(text, "warning") for text in (fits[0].notes if fits else ())]
+    artefacts = yield from quiet(find_artefacts(image, mpp), Progress(0, 1, "looking for artefacts"))
+    notes += [Note(text) for text in (artefacts.note(),) if text]
     notes += predictor.notes()
     yield from notes
     pixels = resize_image(lit, scale.model_shape)
@@ -226,7 +235,7 @@ def _segment(image: HEImage, settings: SegmentSettings, model: Model) -> Job[Seg
     labels, sure = whole.nuclei if field is None else (yield from _cut_kept(field, decoding))
     labels, sure = decoding.filtered(resize_labels(labels, scale.shape), mpp, sure)
     yield Progress(len(tiles), len(tiles), "measuring nuclei")
-    seen = _Seen(features, shape, segmenter.classifier)
+    seen = _Seen(features, shape, segmenter.classifier, artefacts)
     table, embeddings = seen.measured(labels, sure, image, mpp, settings)
     seconds = time.perf_counter() - started
     texts = (*image.notes, *(one.text for one in notes))
@@ -244,16 +253,18 @@ def _segment(image: HEImage, settings: SegmentSettings, model: Model) -> Job[Seg
         card,
         embeddings,
         features if kept else None,
+        artefacts,
     )
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """What the network saw of an image, (D, h, w), the image's shape at the model's scale, and what knows classes."""
+    """What was seen of an image: by the network, (D, h, w), of a shape at the model's scale; classes; artefacts."""
 
     features: NDArray[np.float16] | None
     shape: tuple[int, int]
     classifier: Classifier | None
+    artefacts: ArtefactMap | None = None
 
     def measured(
         self,
@@ -271,6 +282,8 @@ class _Seen:
         embeddings = None if self.features is None else pooled(labels, self.features, self.shape)
         if self.classifier is not None:
             table |= self.classifier.columns(table, embeddings)
+        if self.artefacts is not None:
+            table |= self.artefacts.column(table)
         return table, embeddings
 
 

@@ -12,7 +12,7 @@ import tifffile
 from napari_nucleigan.base.errors import ImageError
 from napari_nucleigan.data.images.convert import over_white
 from napari_nucleigan.data.images.files import write_image
-from napari_nucleigan.data.slides import open_slide
+from napari_nucleigan.data.slides import is_slide, list_slides, open_slide
 from napari_nucleigan.data.slides.slide import OVERVIEW
 from slide_files import APERIO, halved, write_pyramid, write_svs, write_zarr
 
@@ -352,3 +352,24 @@ def test_colours_that_tifffile_does_not_turn_need_openslide(tmp_path: Path, monk
     tifffile.imwrite(tmp_path / "a.svs", values, photometric="rgb", tile=(64, 64), compression=33003)
     with pytest.raises(ImageError, match=r'pip install "napari-nucleigan\[slides\]"'):
         open_slide(tmp_path / "a.svs")
+
+
+def test_a_slide_that_is_not_read_is_listed_and_refused_with_what_converts_it(tmp_path: Path) -> None:
+    from napari_nucleigan.contributions.readers import get_reader
+    from napari_nucleigan.segmentation.file_plan import plan_files
+    from napari_nucleigan.segmentation.formats import IMAGE_FORMATS, SLIDE_FORMATS
+
+    path = tmp_path / "a.vsi"
+    tifffile.imwrite(path, np.zeros((64, 64, 3), np.uint8))
+    assert is_slide(path)
+    assert list_slides(tmp_path) == [path]
+    for source in (path, tmp_path):
+        (task,) = plan_files([source], tmp_path / "out", IMAGE_FORMATS, slides=SLIDE_FORMATS)
+        assert task.slide
+        assert task.source == path
+    with pytest.raises(ImageError, match="bfconvert of Bio-Formats"):
+        open_slide(path)
+    reader = get_reader(str(path))
+    assert reader is not None
+    with pytest.raises(ImageError, match="bfconvert of Bio-Formats"):
+        reader(str(path))

@@ -117,7 +117,7 @@ def open_guarded(path: Path) -> tifffile.TiffFile:
     if path.suffix.lower() == ".vsi":
         raise FileFault(
             "it is the overview of an Olympus slide, whose own pixels lie in the .ets files beside it, which are not "
-            "read; export the slide as OME-TIFF"
+            "read; convert the slide to OME-TIFF, in QuPath or by bfconvert of Bio-Formats"
         )
     tif = tifffile.TiffFile(path)
     try:
@@ -355,3 +355,26 @@ def read_density(path: str | Path) -> DensityMap:
         guard(tif.series[0])
         values = page.asarray()
         return DensityMap(path.stem, path, values.astype(np.float32, copy=False), spacing(page))
+
+
+def is_artefact_map(path: Path) -> bool:
+    """Tell whether a TIFF is a map of artefacts of this package: one plane of bytes, by its name."""
+    if not path.name.lower().endswith(".artefacts.tif"):
+        return False
+    with opened(path) as tif:
+        page = tif.pages[0]
+        return str(page.software).startswith("napari-nucleigan") and page.dtype == "uint8" and page.samplesperpixel == 1
+
+
+def read_artefact_map(path: Path) -> tuple[npt.NDArray[np.uint8], float | None]:
+    """Read a map of artefacts, (h, w), and the microns that its squares are long.
+
+    Raises
+    ------
+    ImageError
+        If it is damaged.
+    """
+    with reading(path, ImageError, "map of artefacts"), opened(path) as tif:
+        guard(tif.series[0])
+        page = tif.series[0].keyframe
+        return page.asarray(), spacing(page)

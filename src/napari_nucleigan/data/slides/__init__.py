@@ -9,7 +9,7 @@ from napari_nucleigan.base.errors import ImageError
 from napari_nucleigan.base.reading import FileFault, check_regular, reading
 from napari_nucleigan.data.slides.slide import Slide
 
-__all__ = ["EAGER_PIXELS", "SCANNERS", "SUFFIXES", "Slide", "is_slide", "list_slides", "open_slide"]
+__all__ = ["EAGER_PIXELS", "REFUSED", "SCANNERS", "SUFFIXES", "Slide", "is_slide", "list_slides", "open_slide"]
 
 EAGER_PIXELS = 8192 * 8192
 """Pixels from which on an image is read where it is looked at: 200 MB."""
@@ -17,8 +17,11 @@ EAGER_PIXELS = 8192 * 8192
 SCANNERS = (".svs", ".ndpi", ".scn", ".bif")
 """Suffixes of scanners whose files are TIFF."""
 
-SUFFIXES = (*SCANNERS, ".mrxs", ".vms", ".vmu", ".svslide", ".czi", ".dcm")
-"""Suffixes of all slides but TIFF and OME-Zarr; the manifest and the forms show them, too."""
+REFUSED = (".vsi",)
+"""Suffixes of slides that are not read, so that a sentence can say what to convert them with."""
+
+SUFFIXES = (*SCANNERS, ".mrxs", ".vms", ".vmu", ".svslide", ".czi", ".dcm", *REFUSED)
+"""Suffixes of all slides but TIFF and OME-Zarr: the list of the command line, folders, forms and the manifest."""
 
 
 def is_slide(path: str | Path) -> bool:

@@ -9,7 +9,8 @@ from napari_nucleigan.base.reading import FileFault, check_regular
 
 _MAGIC = 128, b"DICM"
 _BEGINNING = 1 << 20  # the header comes before the pixels
-_WHOLE_SLIDE = b"1.2.840.10008.5.1.4.1.1.77.1.6"  # class "VL Whole Slide Microscopy Image Storage"
+_CLASS = b"\x02\x00\x02\x00UI"  # tag of the class of a file; what it refers to may be of another class
+_WHOLE_SLIDE = b"1.2.840.10008.5.1.4.1.1.77.1.6"  # "VL Whole Slide Microscopy Image Storage"
 _SERIES = b"\x20\x00\x0e\x00UI"  # tag of the number of a series, which is always written so in slides
 
 
@@ -35,11 +36,25 @@ def series(path: Path) -> str | None:
             start = file.read(_BEGINNING)
     except (OSError, FileFault):
         return None
-    if start[_MAGIC[0] : _MAGIC[0] + 4] != _MAGIC[1] or _WHOLE_SLIDE not in start[:1024]:
+    if start[_MAGIC[0] : _MAGIC[0] + 4] != _MAGIC[1] or _value(start, _CLASS) != _WHOLE_SLIDE:
         return None
-    place = start.find(_SERIES)
+    known = _value(start, _SERIES)
+    return str(path) if known is None else known.decode("ascii", "replace")
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return the files of the slide in DICOM that a file or a folder is; none where it is none."""
+    first = path if path.is_file() else slide_of(path) if path.is_dir() else None
+    if first is None or (known := series(first)) is None:
+        return []
+    return [each for each in sorted(first.parent.iterdir()) if may_be(each) and series(each) == known]
+
+
+def _value(start: bytes, tag: bytes) -> bytes | None:
+    """Return the first value of a tag, written in little endian with its kind; None where there is none."""
+    place = start.find(tag)
     if place < 0:
-        return str(path)
-    place += len(_SERIES) + 2
+        return None
+    place += len(tag) + 2
     (length,) = struct.unpack("<H", start[place - 2 : place].ljust(2, b"\0"))
-    return start[place : place + length].rstrip(b"\0 ").decode("ascii", "replace")
+    return start[place : place + length].rstrip(b"\0 ")

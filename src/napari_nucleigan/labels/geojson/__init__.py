@@ -4,6 +4,7 @@ Coordinates are pixels, x to the right and y downwards, with (0, 0) at the corne
 pixel, as QuPath has them; GeoJSON's own longitudes and latitudes do not apply.
 """
 
+from napari_nucleigan.labels.geojson.parts import MOST, GeoJSONPart, part_files, write_geojson_parts
 from napari_nucleigan.labels.geojson.reading import (
     Annotations,
     Points,
@@ -15,19 +16,19 @@ from napari_nucleigan.labels.geojson.reading import (
 )
 from napari_nucleigan.labels.geojson.writing import (
     CLASSIFICATION,
-    GeoJSONPart,
     labels_to_geojson,
     write_geojson,
-    write_geojson_parts,
 )
 
 __all__ = [
     "CLASSIFICATION",
+    "MOST",
     "Annotations",
     "GeoJSONPart",
     "Points",
     "Rings",
     "labels_to_geojson",
+    "part_files",
     "read_annotations",
     "read_geojson",
     "read_mpp",

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.base.reading import FileFault, check_memory, read_json, reading
 from napari_nucleigan.base.text import printable
+from napari_nucleigan.labels.geojson.parts import part_files
 from napari_nucleigan.labels.outlines import draw
 
 Rings = list[npt.NDArray[np.float64]]
@@ -143,7 +144,9 @@ def read_annotations(path: str | Path) -> Annotations:
         mpp = float(known.get("mpp") or 0) if known else 0.0
         if not 0 <= mpp < math.inf:
             raise FileFault(f"it says that a pixel is {mpp} microns long")
-    notes = (f"What is no area was left out of {printable(path.name)}: {said}.",) if left else ()
+    notes: tuple[str, ...] = (f"What is no area was left out of {printable(path.name)}: {said}.",) if left else ()
+    if rest := [printable(part.name) for part in part_files(path)[1:]]:
+        notes += (f"{printable(path.name)} holds the first of the nuclei; the others are in {', '.join(rest)}.",)
     return Annotations(path, nuclei, _labels(named), classes, shape, mpp or None, notes)
 
 

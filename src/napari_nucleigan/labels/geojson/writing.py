@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_nucleigan.base.files import atomic_write, write_text
+from napari_nucleigan.base.files import write_text
 from napari_nucleigan.labels.classes import CLASS, Colour, class_colours
 from napari_nucleigan.labels.outlines import Polygon, outlines
 from napari_nucleigan.labels.regions import check_labels
@@ -38,7 +37,7 @@ def labels_to_geojson(
         0 is background.
     features : mapping of str to ndarray of shape (n,), optional
         Table with a column ``label``, as `napari_nucleigan.labels.features.measure` makes it; its other columns of
-        numbers become QuPath measurements, and ``class`` its classification.
+        numbers become QuPath measurements, ``class`` its classification, and other texts its metadata.
     mpp : float, optional
         Microns per pixel, kept beside the size of the image under ``"nucleigan"``.
     colours : mapping of str to (int, int, int), optional
@@ -58,11 +57,11 @@ def labels_to_geojson(
     return {
         "type": "FeatureCollection",
         "nucleigan": {"height": labels.shape[0], "width": labels.shape[1], "mpp": mpp},
-        "features": list(_described(labels, features, class_colours([features]) if colours is None else colours)),
+        "features": list(described(labels, features, class_colours([features]) if colours is None else colours)),
     }
 
 
-def _described(
+def described(
     labels: npt.NDArray[Any],
     features: Mapping[str, npt.NDArray[Any]],
     colours: Mapping[str, Colour],
@@ -71,6 +70,7 @@ def _described(
 ) -> Iterator[dict[str, Any]]:
     """Describe the nuclei of a part whose first pixel is at `origin`; a pixel of it is `factors` long in the file."""
     measurements = _measurements(features)
+    texts = _texts(features)
     classes = dict(zip(np.asarray(features.get("label", ())).tolist(), _classes(features, colours), strict=False))
     for label, polygons in outlines(labels).items():
         placed = polygons if origin == (0, 0) and factors == (1.0, 1.0) else _placed(polygons, origin, factors)
@@ -82,6 +82,7 @@ def _described(
                 "name": str(label),
                 "classification": classes.get(label, CLASSIFICATION),
                 "measurements": measurements.get(label, {}),
+                **({"metadata": texts[label]} if label in texts else {}),
             },
         }
 
@@ -113,75 +114,11 @@ def write_geojson(
         If the file cannot be written.
     """
     collection = labels_to_geojson(labels, features, mpp, colours)
-    write_text(path, _compact(collection) + "\n")
+    write_text(path, compact(collection) + "\n")
 
 
-class GeoJSONPart(NamedTuple):
-    """The nuclei of a part of an image.
-
-    Attributes
-    ----------
-    labels : ndarray of integers, shape (h, w)
-        0 is background.
-    features : mapping of str to ndarray, shape (n,)
-        As for `labels_to_geojson`.
-    origin : (int, int)
-        Row and column of its first pixel, in such pixels.
-    """
-
-    labels: npt.NDArray[Any]
-    features: Mapping[str, npt.NDArray[Any]]
-    origin: tuple[int, int]
-
-
-def write_geojson_parts(
-    path: str | Path,
-    parts: Iterable[GeoJSONPart],
-    shape: tuple[int, int],
-    mpp: float | None = None,
-    factors: tuple[float, float] = (1.0, 1.0),
-    colours: Mapping[str, Colour] | None = None,
-) -> None:
-    """Write the nuclei of an image part by part, of which only one is held at a time; whole or not at all.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file; it is compressed if its name ends in ``.gz``.
-    parts : iterable of GeoJSONPart
-        Each nucleus in one of them.
-    shape : (int, int)
-        Height and width of the image in pixels.
-    mpp : float, optional
-        Microns per pixel of the image.
-    factors : (float, float)
-        Pixels of the image that a pixel of the parts is high and wide.
-    colours : mapping of str to (int, int, int), optional
-        Colours of the classes.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written.
-    """
-    head = {"height": shape[0], "width": shape[1], "mpp": mpp}
-    with atomic_write(path) as temporary, _text_file(temporary) as handle:
-        handle.write('{"type":"FeatureCollection","nucleigan":' + _compact(head) + ',"features":[')
-        comma = ""
-        for part in parts:
-            for feature in _described(part.labels, part.features, colours or {}, part.origin, factors):
-                handle.write(comma + "\n" + _compact(feature))
-                comma = ","
-        handle.write("\n]}\n")
-
-
-def _text_file(path: Path) -> TextIO:
-    if path.suffix == ".gz":
-        return cast("TextIO", gzip.open(path, "wt", compresslevel=4, encoding="utf-8"))
-    return path.open("w", encoding="utf-8")
-
-
-def _compact(value: object) -> str:
+def compact(value: object) -> str:
+    """Write JSON without spaces."""
     return json.dumps(value, allow_nan=False, separators=(",", ":"))
 
 
@@ -200,6 +137,17 @@ def _measurements(features: Mapping[str, npt.NDArray[Any]]) -> dict[int, dict[st
         int(label): {name: values[row] for name, values in columns.items() if math.isfinite(values[row])}
         for row, label in enumerate(features.get("label", ()))
     }
+
+
+def _texts(features: Mapping[str, npt.NDArray[Any]]) -> dict[int, dict[str, str]]:
+    """Texts of the rows of a table by label, beside the class; empty ones are left out."""
+    found: dict[int, dict[str, str]] = {}
+    for name, column in features.items():
+        values = np.asarray(column)
+        if name != CLASS and values.dtype.kind == "U":
+            for row in np.flatnonzero(values != "").tolist():
+                found.setdefault(int(features["label"][row]), {})[name] = str(values[row])
+    return found
 
 
 def _classes(features: Mapping[str, npt.NDArray[Any]], colours: Mapping[str, Colour]) -> list[dict[str, Any]]:

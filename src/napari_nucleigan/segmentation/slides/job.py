@@ -8,6 +8,7 @@ import shutil
 import time
 from concurrent.futures import wait
 from contextlib import closing, nullcontext, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan.base.devices import kept_memory
@@ -18,8 +19,9 @@ from napari_nucleigan.base.locks import FileLock
 from napari_nucleigan.base.pixels import sides
 from napari_nucleigan.base.version import __version__
 from napari_nucleigan.models import load_model
+from napari_nucleigan.segmentation.artefacts import find_artefacts
 from napari_nucleigan.segmentation.file_plan import plan_outputs
-from napari_nucleigan.segmentation.formats import check_results, write_slide_results
+from napari_nucleigan.segmentation.formats import check_results, files_of, write_slide_results
 from napari_nucleigan.segmentation.scale import pixel_size
 from napari_nucleigan.segmentation.segmenter import Segmenter
 from napari_nucleigan.segmentation.settings import SegmentSettings, without_idle
@@ -171,13 +173,15 @@ class _SlideJob:
         yield Progress(0, 1, "looking for tissue")
         tissue = find_tissue(self.slide, mpp)
         yield from self._say(*tissue.notes, level="warning")
+        artefacts = yield from find_artefacts(self.slide, mpp, partial(self._is_wanted, tissue))
+        yield from self._say(*filter(None, [artefacts.note()]))
         stains = yield from self._stains(tissue, mpp)
         request = SlideRequest(
             self.slide.path.absolute(), self.model.path, self.model.card.sha256, self.settings, mpp, stains, self.region
         )
         worker = TileWorker(self.slide, self.model, request, self.segmenter)
         tiles = self.segmenter.tiles(worker.view.shape, self._core)
-        wanted = [number for number, tile in enumerate(tiles) if self._has_tissue(tile, tissue, worker)]
+        wanted = [number for number, tile in enumerate(tiles) if self._is_wanted(tissue, *self._on_slide(tile, worker))]
         work = self._work_folder(request, tissue)
         with FileLock(work / "lock").held(self._refused):
             picture = self._picture(work, worker, mpp) if live else None
@@ -199,16 +203,17 @@ class _SlideJob:
                 "precision": equipment.precision,
                 "slide": str(self.slide.path),
                 "tissue": round(tissue.share, 4),
+                "artefacts": {kind: round(share, 4) for kind, share in artefacts.shares().items()},
                 "lost": [str(one) for one in self.lost],
             }
-            found = SlideNuclei(worker.view, whole.assembly, mpp, provenance, self.segmenter.classifier)
+            found = SlideNuclei(worker.view, whole.assembly, mpp, provenance, self.segmenter.classifier, artefacts)
             yield from write_slide_results(self.paths, found)
             if compute and not self.lost:
                 shutil.rmtree(work, ignore_errors=True)
         seconds = time.perf_counter() - self.begun
         return SlideResult(
             self.slide.name,
-            self.paths,
+            files_of(self.paths),
             whole.assembly.count,
             tuple(self.lost),
             len(wanted),
@@ -216,6 +221,7 @@ class _SlideJob:
             tuple(self.notes),
             {**provenance, "seconds": round(seconds, 3)},
             seconds,
+            artefacts,
         )
 
     @property
@@ -244,8 +250,8 @@ class _SlideJob:
         yield from self._say(*source.notes, level="warning")
         return source.to_json(), target.to_json()
 
-    def _has_tissue(self, tile: Tile, tissue: TissueMask, worker: TileWorker) -> bool:
-        box = self._on_slide(tile, worker)
+    def _is_wanted(self, tissue: TissueMask, *box: float) -> bool:
+        """Whether there is tissue, and the region, in a box of pixels of the slide: top, bottom, left, right."""
         return (self.region is None or _reaches(self.region, box)) and tissue.meets(*box)
 
     def _on_slide(self, tile: Tile, worker: TileWorker) -> tuple[float, float, float, float]:
@@ -334,7 +340,7 @@ def _opened(source: str | Path | Slide) -> AbstractContextManager[Slide]:
     return nullcontext(source) if isinstance(source, Slide) else open_slide(source)
 
 
-def _reaches(region: Polygons, box: tuple[float, float, float, float]) -> bool:
+def _reaches(region: Polygons, box: tuple[float, ...]) -> bool:
     """Whether what is around a polygon of a region meets a box: top, bottom, left, right."""
     top, bottom, left, right = box
     bounds = (tuple(zip(*polygon, strict=True)) for polygon in region)

@@ -1,4 +1,4 @@
-"""What nuclei of a slide get when all are known: how near their neighbours are, in other tiles too, and their class."""
+"""What nuclei of a slide get when all are known: neighbours, in other tiles too, class and artefact."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nucleigan.classification import Classifier
+    from napari_nucleigan.segmentation.artefacts import ArtefactMap
 
     Table = dict[str, NDArray[Any]]
 
@@ -35,6 +36,8 @@ class SlideTable:
         Its microns per pixel.
     classifier : Classifier, optional
         What gives them a class.
+    artefacts : ArtefactMap, optional
+        Artefacts of the slide.
     """
 
     def __init__(
@@ -43,8 +46,9 @@ class SlideTable:
         shape: tuple[int, int],
         mpp: float,
         classifier: Classifier | None = None,
+        artefacts: ArtefactMap | None = None,
     ) -> None:
-        self._centres, self._classifier = centres, classifier
+        self._centres, self._classifier, self._artefacts = centres, classifier, artefacts
         height, width = sides(mpp)
         self._sides, self._extent = np.array([height, width]), (shape[0] * height, shape[1] * width)
         self._near: Table | None = None
@@ -64,11 +68,12 @@ class SlideTable:
         dict of str to ndarray, shape (n,)
         """
         found = {name: values for name, values in table.items() if name != EMBEDDING}
+        named = self._artefacts.column(found) if self._artefacts is not None and found else {}
         if _FULL not in found:
-            return found
+            return found | named
         if self._near is None:
             self._near = neighbourhood((self._centres() + 0.5) * self._sides, self._extent)
         found |= {name: values[place] for name, values in self._near.items()}
         if self._classifier is not None:
             found |= self._classifier.columns(found, table.get(EMBEDDING))
-        return found
+        return found | named

@@ -19,10 +19,12 @@ from napari_nucleigan.tiling import Box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from napari_nucleigan.classification import Classifier
+    from napari_nucleigan.segmentation.artefacts import ArtefactMap
     from napari_nucleigan.segmentation.instances import Instances
     from napari_nucleigan.segmentation.slides.assembly import Assembly
     from napari_nucleigan.segmentation.slides.worker import ModelView
@@ -49,6 +51,8 @@ class SlideNuclei:
         Ready for JSON.
     classifier : Classifier, optional
         What gives nuclei their class.
+    artefacts : ArtefactMap, optional
+        Artefacts of the slide.
     """
 
     view: ModelView
@@ -56,10 +60,11 @@ class SlideNuclei:
     mpp: float
     provenance: dict[str, Any]
     classifier: Classifier | None = None
+    artefacts: ArtefactMap | None = None
 
     @cached_property
     def _table(self) -> SlideTable:
-        return SlideTable(self._centres, self.view.slide.shape, self.mpp, self.classifier)
+        return SlideTable(self._centres, self.view.slide.shape, self.mpp, self.classifier, self.artefacts)
 
     def _centres(self) -> NDArray[np.float64]:
         centres = np.empty((self.assembly.count, 2))
@@ -112,6 +117,11 @@ class SlideNuclei:
         """Number of nuclei."""
         return self.assembly.count
 
+    @property
+    def source(self) -> Path:
+        """The file of the slide."""
+        return self.view.slide.path
+
     def paint(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.uint32]:
         """Draw a part of the labels, in pixels at the model's scale."""
         return self.assembly.paint(Box(top, bottom, left, right), self.numbers)
@@ -126,7 +136,7 @@ class SlideNuclei:
                 none = False
         if none:
             nothing = measure(np.zeros((1, 1), np.int32), np.zeros((1, 1, 3), np.uint8), self.mpp)
-            yield nothing | self._table.completed(self.assembly.columns, slice(0))
+            yield nothing | self._table.completed(nothing | self.assembly.columns, slice(0))
 
     def parts(self) -> Iterator[GeoJSONPart]:
         """Return the nuclei drawn, at the model's scale, and their measurements, tile by tile."""

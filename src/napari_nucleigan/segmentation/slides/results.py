@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_nucleigan.segmentation.artefacts import ArtefactMap
+
 
 @dataclass(frozen=True)
 class LostTile:
@@ -54,6 +56,8 @@ class SlideResult:
         Model, checksum, version, settings as used, device, precision and seconds; ready for JSON.
     seconds : float
         Time that it took, without loading the model.
+    artefacts : ArtefactMap or None
+        Where the slide is out of focus, folded, written upon, or has air under the glass.
     """
 
     name: str
@@ -65,3 +69,4 @@ class SlideResult:
     notes: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    artefacts: ArtefactMap | None = None

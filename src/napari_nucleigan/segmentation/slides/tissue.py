@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from napari_nucleigan.segmentation.coarse import averaged, level_of
 from napari_nucleigan.segmentation.surround import as_glass, black_surround, note
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def tissue_samples(slide: Slide, tissue: TissueMask, mpp: float, seed: int = 0) 
     ndarray of uint8, shape (H, W, 3)
         The squares one below the other, at about 1 micron per pixel.
     """
-    number = _number(slide, mpp, _STAIN_PIXEL)
+    number = level_of(slide, mpp, _STAIN_PIXEL)
     height, width = (int(length) for length in slide.levels[number].shape[:2])
     rows, columns = np.nonzero(tissue.mask)
     if not rows.size:
@@ -130,31 +131,14 @@ def tissue_samples(slide: Slide, tissue: TissueMask, mpp: float, seed: int = 0) 
     return np.concatenate(squares)
 
 
-def _number(slide: Slide, mpp: float, wanted: float) -> int:
-    """Return the coarsest level whose pixels are no longer than wanted, in microns."""
-    fine = [index for index, factor in enumerate(slide.downsamples) if factor * mpp <= wanted * 1.01]
-    return fine[-1] if fine else 0
-
-
 def _level(slide: Slide, mpp: float, pixel: float) -> NDArray[np.float32]:
     """Average a level to pixels of at most some microns."""
-    number = _number(slide, mpp, pixel)
+    number = level_of(slide, mpp, pixel)
     level = slide.levels[number]
     height, width = (int(length) for length in level.shape[:2])
     side = max(1, int(pixel / (slide.downsamples[number] * mpp)))
     band = side * max(1, 2048 // side)
     bands = [
-        _averaged(slide.region((top, min(top + band, height), 0, width), number), side)
-        for top in range(0, height, band)
+        averaged(slide.region((top, min(top + band, height), 0, width), number), side) for top in range(0, height, band)
     ]
     return np.concatenate(bands)
-
-
-def _averaged(pixels: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
-    if side == 1:
-        return pixels.astype(np.float32)
-    spare = [(0, -length % side) for length in pixels.shape[:2]]
-    padded = np.pad(pixels, (*spare, (0, 0)), mode="edge")
-    height, width = (length // side for length in padded.shape[:2])
-    result: NDArray[np.float32] = padded.reshape(height, side, width, side, 3).mean(axis=(1, 3), dtype=np.float32)
-    return result

@@ -11,10 +11,12 @@ import numpy as np
 from napari_nucleigan.base.pixels import sides
 from napari_nucleigan.labels.classes import CLASS, Colour, class_colours
 from napari_nucleigan.labels.geojson import GeoJSONPart
+from napari_nucleigan.segmentation.artefacts import ARTEFACT
 from napari_nucleigan.segmentation.embedding import EMBEDDING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 MOST_PROPERTIES = 100_000
 """Nuclei up to which each has its class in the metadata of a label image in OME-Zarr."""
+
+_PROPERTIES = (CLASS, "class_probability", "confidence", ARTEFACT)
 
 Table = dict[str, "NDArray[Any]"]
 
@@ -43,6 +47,8 @@ class Nuclei(Protocol):
         Microns that a pixel of the labels is high and wide, and those to the middle of their first pixel.
     provenance : mapping
         Ready for JSON.
+    source : Path or None
+        The file of the image.
     """
 
     @property
@@ -61,6 +67,8 @@ class Nuclei(Protocol):
     def place(self) -> tuple[float, float]: ...  # noqa: D102
     @property
     def provenance(self) -> Mapping[str, Any]: ...  # noqa: D102
+    @property
+    def source(self) -> Path | None: ...  # noqa: D102
 
     def tables(self) -> Iterator[Table]:
         """Return their measurements, part by part, with the same columns in each; one part at least.
@@ -130,6 +138,11 @@ class ImageNuclei:
         """Model, parameters and version."""
         return self.found.provenance
 
+    @property
+    def source(self) -> Path | None:
+        """The file of the image."""
+        return self.found.image.path
+
     def tables(self) -> Iterator[Table]:
         """Return their measurements."""
         vectors = self.found.embeddings
@@ -168,7 +181,7 @@ def with_first(nuclei: Nuclei) -> tuple[Table, Iterator[Table]]:
 
 
 def label_properties(nuclei: Nuclei) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the colours and properties of labels for OME-NGFF: classes, their probability, and confidence.
+    """Return the colours and properties of labels for OME-NGFF: classes, probability, confidence, and artefacts.
 
     Readers take them whole into memory, so there are none for more nuclei than `MOST_PROPERTIES`; tables have all.
     """
@@ -179,10 +192,13 @@ def label_properties(nuclei: Nuclei) -> tuple[list[dict[str, Any]], list[dict[st
     classes = nuclei.classes()
     for table in nuclei.tables():
         labels = table["label"].tolist()
-        known = {name: table[name].tolist() for name in (CLASS, "class_probability", "confidence") if name in table}
+        known = {name: table[name].tolist() for name in _PROPERTIES if name in table}
         for row, label in enumerate(labels if known else ()):
             said = {name: values[row] for name, values in known.items() if values[row] == values[row]}  # without NaN
-            properties.append({"label-value": label, **said})
+            if not said.get(ARTEFACT):
+                said.pop(ARTEFACT, None)
+            if said:
+                properties.append({"label-value": label, **said})
             if colour := classes.get(said.get(CLASS, "")):
                 colours.append({"label-value": label, "rgba": [*colour, 255]})
     return colours, properties

@@ -27,6 +27,7 @@ from napari_nucleigan.widgets.base.steps import EVALUATE, NextStep, open_dock
 from napari_nucleigan.widgets.base.transforms import PixelSizes
 from napari_nucleigan.widgets.segment import form as forms
 from napari_nucleigan.widgets.segment import jobs
+from napari_nucleigan.widgets.segment.artefacts import show_artefacts
 from napari_nucleigan.widgets.segment.colours import colour
 from napari_nucleigan.widgets.segment.corrections import Corrections
 from napari_nucleigan.widgets.segment.form import SlideFields, slide_job
@@ -294,6 +295,8 @@ class SegmentWidget(ModelDock):
         layer = self._queue.popleft()
         replace = self.form.rerun.currentData() == layers.REPLACE
         self._made.append(self._results.show(layer, result, self._key, self._part, replace))
+        top, _, left, _ = self._part.box or (0, 0, 0, 0)
+        show_artefacts(self._viewer, layer, result.artefacts, (top, left))
         for note in result.notes:
             self.bar.note(note)
         self._next()

@@ -26,6 +26,7 @@ from napari_nucleigan.widgets.base.layers import (
     visible_box,
 )
 from napari_nucleigan.widgets.base.run_bar import Figures
+from napari_nucleigan.widgets.segment.artefacts import show_artefacts
 from napari_nucleigan.widgets.segment.jobs import SlideFindings, SlideJob, open_levels, segment_levels
 
 if TYPE_CHECKING:
@@ -217,7 +218,8 @@ def show_findings(viewer: Viewer, image: Image, found: SlideFindings, live: Live
 
 
 def describe(viewer: Viewer, image: Image, labels: Labels, found: SlideFindings) -> None:
-    """Add the table of the nuclei to their layer, and the map of density as a layer that is not shown."""
+    """Add the table of the nuclei to their layer, the artefacts, and, not shown, the map of density."""
+    show_artefacts(viewer, image, found.result.artefacts)
     if found.features is not None:
         labels.features = found.features
     if found.density is None:

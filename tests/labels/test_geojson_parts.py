@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import gzip
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from napari_nucleigan.base.errors import OutputError
+from napari_nucleigan.labels.geojson import GeoJSONPart, part_files, parts, read_annotations, write_geojson_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def rows_of_nuclei(count: int, each: int) -> Iterator[GeoJSONPart]:
+    """Draw nuclei of 2 x 2 pixels, so many in a row."""
+    for start in range(0, count, each):
+        names = np.arange(start, min(start + each, count)) + 1
+        labels = np.zeros((3, 3 * each), np.int32)
+        labels[:2, 0 : 3 * len(names) : 3] = labels[:2, 1 : 3 * len(names) : 3] = names
+        yield GeoJSONPart(labels, {"label": names, "area_px": np.full(len(names), 4)}, (3 * (start // each), 0))
+
+
+def names_in(path: Path) -> list[int]:
+    raw = path.read_bytes()
+    content = json.loads(gzip.decompress(raw) if path.suffix == ".gz" else raw)
+    assert content["nucleigan"] == {"height": 90, "width": 90, "mpp": 0.5}
+    return [int(feature["properties"]["name"]) for feature in content["features"]]
+
+
+@pytest.mark.parametrize("name", ["x.geojson", "x.geojson.gz", "x.y.json"])
+@pytest.mark.parametrize("count", [0, 10, 11, 35])
+def test_many_nuclei_go_to_several_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, count: int
+) -> None:
+    monkeypatch.setattr(parts, "MOST", 10)
+    path = tmp_path / name
+    files = write_geojson_parts(path, rows_of_nuclei(count, 7), (90, 90), 0.5)
+    assert files == part_files(path)
+    assert sorted(files) == sorted(tmp_path.iterdir())
+    assert files[0] == path
+    found = [names_in(one) for one in files]
+    assert [len(one) for one in found] == [10] * (count // 10) + ([count % 10] if count % 10 or not count else [])
+    assert [number for one in found for number in one] == list(range(1, count + 1))
+    if count > 10:
+        assert files[1].name.partition(".part2.")[2] in ("geojson", "geojson.gz", "json")
+        (note,) = read_annotations(path).notes
+        assert files[1].name in note
+        assert "the others are in" in note
+
+
+def test_files_of_a_larger_result_go_and_those_of_others_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "MOST", 10)
+    path = tmp_path / "x.geojson"
+    write_geojson_parts(path, rows_of_nuclei(35, 7), (90, 90), 0.5)
+    assert len(list(tmp_path.iterdir())) == 4
+    write_geojson_parts(path, rows_of_nuclei(15, 7), (90, 90), 0.5)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["x.geojson", "x.part2.geojson"]
+    before = path.read_bytes()
+    (tmp_path / "x.part3.geojson").write_text("somebody's own")
+    with pytest.raises(OutputError, match=r"x\.part3\.geojson"):
+        write_geojson_parts(path, rows_of_nuclei(35, 7), (90, 90), 0.5)
+    assert path.read_bytes() == before
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["x.geojson", "x.part2.geojson", "x.part3.geojson"]
+
+
+def test_what_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "MOST", 10)
+
+    def failing() -> Iterator[GeoJSONPart]:
+        yield from rows_of_nuclei(21, 7)
+        raise OutputError("the disk is full")
+
+    with pytest.raises(OutputError, match="full"):
+        write_geojson_parts(tmp_path / "x.geojson", failing(), (90, 90), 0.5)
+    assert list(tmp_path.iterdir()) == []

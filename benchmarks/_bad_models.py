@@ -1,0 +1,273 @@
+"""Bad model files and cards; what is asked of them; statistics of masks; what synthesis takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from _bad_case import Case, Make, answers, either, fails, misused
+from _bad_files import both, deep, in_json, json_text, label_image, labels, link, model_file, nothing, pipe, png, saved, says, write
+
+_FILE = "m.safetensors"
+_PICTURE = write("a.png", png())
+_NO = "cannot|model|card|not"
+_SEGMENT = ("segment", "a.png", "-o", "out.tif", "--mpp", "0.25", "--device", "cpu", "--model", _FILE)
+
+
+def cases() -> Iterator[Case]:
+    """All of them."""
+    for name, make in _whole().items():
+        yield fails(f"model/{name}, info", ("models", "info", _FILE), make, _NO)
+        yield fails(f"model/{name}, to segment", _SEGMENT, both(_PICTURE, make), _NO)
+    for name, change in _cards().items():
+        make = _model(change)
+        yield fails(f"model/{name}, to segment", _SEGMENT, both(_PICTURE, make), _NO + "|memory|network")
+    for name, change in _idle().items():
+        yield answers(f"model/{name}", ("models", "info", _FILE), _model(change), says("tiny|kind"))
+    yield from _weights()
+    yield from _commands()
+    yield from _lists()
+    yield from _statistics()
+    yield from _synthesis()
+
+
+def _model(change: Callable[[dict[str, Any]], object] | None = None, kind: str = "segmenter") -> Make:
+    return lambda folder: model_file(folder / _FILE, kind, change)
+
+
+def _cut(share: float) -> Make:
+    def make(folder: Path) -> None:
+        path = model_file(folder / _FILE)
+        content = path.read_bytes()
+        path.write_bytes(content[: int(len(content) * share)])
+
+    return make
+
+
+def _whole() -> dict[str, Make]:
+    def zeros(folder: Path) -> None:
+        path = model_file(folder / _FILE)
+        content = path.read_bytes()
+        path.write_bytes(content[:-5000] + bytes(5000))
+
+    return {
+        "missing": nothing,
+        "empty": write(_FILE, b""),
+        "of 3 bytes": write(_FILE, b"abc"),
+        "text": write(_FILE, "a model"),
+        "a pickle": write(_FILE, b"\x80\4cos\nsystem\n(S'touch owned'\ntR."),
+        "a zip of torch": write(_FILE, b"PK\3\4" + bytes(500)),
+        "a header of 2**63": write(_FILE, (2**63 - 1).to_bytes(8, "little") + b"{}"),
+        "a header of 100 MB": write(_FILE, (10**8).to_bytes(8, "little") + b"{}"),
+        "a header that is a list": write(_FILE, (2).to_bytes(8, "little") + b"[]"),
+        "a header nested deeply": write(_FILE, (200_000).to_bytes(8, "little") + deep().encode()),
+        "cut at 1 %": _cut(0.01),
+        "cut at 50 %": _cut(0.5),
+        "cut at 99 %": _cut(0.99),
+        "its end zeroed": zeros,
+        "a pipe": pipe(_FILE),
+        "a link to /dev/zero": link(_FILE, "/dev/zero"),
+        "a link to /dev/full": link(_FILE, "/dev/full"),
+        "a folder": lambda folder: (folder / _FILE).mkdir(),
+        "a link to itself": link(_FILE, _FILE),
+    }
+
+
+def _card(**values: Any) -> Callable[[dict[str, Any]], object]:
+    return lambda header: header["card"].update(values)
+
+
+def _cards() -> dict[str, Callable[[dict[str, Any]], object]]:
+    nan, inf = float("nan"), float("inf")
+    net = "compact-unet"
+
+    def tensors(change: Callable[[dict[str, Any]], object]) -> Callable[[dict[str, Any]], object]:
+        """Change the first tensor's entry of the header."""
+        return lambda header: change(header[next(name for name in header if name not in ("__metadata__", "card"))])
+
+    return {
+        "no card": lambda header: header.pop("card"),
+        "a card of text": lambda header: header.update(card="x"),
+        "a card nested deeply": lambda header: header.update(card=deep(50_000)),
+        "a card that is a list": lambda header: header.update(card="[]"),
+        "mpp NaN": _card(mpp=nan),
+        "mpp infinite": _card(mpp=inf),
+        "mpp 0": _card(mpp=0),
+        "mpp -1": _card(mpp=-1),
+        "mpp 0.001": _card(mpp=0.001),
+        "mpp 1e9": _card(mpp=1e9),
+        "mpp of text": _card(mpp="x"),
+        "no mpp": lambda header: header["card"].pop("mpp"),
+        "another kind": _card(kind="x"),
+        "no name": _card(name=""),
+        "a name that is a number": _card(name=5),
+        "format 99": _card(format=99),
+        "format 0": _card(format=0),
+        "an encoding that is none": _card(encoding="x"),
+        "a network that is none": _card(architecture={"name": "x"}),
+        "a network of no name": _card(architecture={}),
+        "a network of another kind": _card(architecture={"name": "painter"}),
+        "widths of 10**9": _card(architecture={"name": net, "widths": [10**9] * 5}),
+        "widths of 10**5": _card(architecture={"name": net, "widths": [10**5] * 5}),
+        "widths of text": _card(architecture={"name": net, "widths": "abcde"}),
+        "widths negative": _card(architecture={"name": net, "widths": [-8] * 5}),
+        "widths too few": _card(architecture={"name": net, "widths": [8]}),
+        "other widths": _card(architecture={"name": net, "widths": [16] * 5}),
+        "an argument that is none": _card(architecture={"name": net, "widths": [8] * 5, "x": 1}),
+        "a wrong checksum": _card(sha256="0" * 64),
+        "no checksum": _card(sha256=""),
+        "a checksum of text": _card(sha256="x"),
+        "threshold NaN": _card(decode={"threshold": nan}),
+        "threshold 2": _card(decode={"threshold": 2}),
+        "prominence infinite": _card(decode={"prominence": inf}),
+        "smoothing 1e9": _card(decode={"smoothing": 1e9}),
+        "smallest area -1": _card(decode={"min_area_um2": -1}),
+        "views 3.5": _card(decode={"views": 3.5}),
+        "views of text": _card(decode={"views": "x"}),
+        "decode a list": _card(decode=[]),
+        "a stain of NaN": _card(stain={"method": "vahadane", "stains": [[nan] * 3] * 2, "maxima": [1, 1]}),
+        "a stain of text": _card(stain={"method": "x"}),
+        "a stain that is empty": _card(stain={}),
+        "confidence of text": _card(confidence={"weights": "x"}),
+        "confidence NaN": _card(confidence={"weights": [nan], "bias": inf}),
+        "scale of text": _card(scale={"weights": "x"}),
+        "no tensors": lambda header: [header.pop(name) for name in list(header) if name not in ("__metadata__", "card")],
+        "one tensor less": lambda header: header.pop(next(name for name in header if name not in ("__metadata__", "card"))),
+        "a tensor beyond the end": tensors(lambda entry: entry.update(data_offsets=[0, 10**12])),
+        "a tensor turned round": tensors(lambda entry: entry.update(data_offsets=[100, 0])),
+        "a tensor of a type that is none": tensors(lambda entry: entry.update(dtype="Q99")),
+        "a tensor of another shape": tensors(lambda entry: entry.update(shape=[1])),
+        "a tensor of a shape of 10**18": tensors(lambda entry: entry.update(shape=[10**9, 10**9])),
+        "a tensor of a negative shape": tensors(lambda entry: entry.update(shape=[-1, 5])),
+    }
+
+
+def _idle() -> dict[str, Callable[[dict[str, Any]], object]]:
+    """What is odd in a card and does no harm."""
+    return {
+        "a name of markup": _card(name="[red]tiny[/blue]"),
+        "a name of escapes": _card(name="tiny\x1b[31m\a"),
+        "a name with a path": _card(name="../../tiny"),
+        "notes of 1 MB": _card(notes="x" * 10**6),
+        "fields of later versions": _card(later={"a": [1]}),
+        "scores of text": _card(scores={"aji": "tiny"}),
+        "a date of text": _card(date="=tiny()"),
+    }
+
+
+def _weights() -> Iterator[Case]:
+    def filled(value: float) -> Make:
+        def make(folder: Path) -> None:
+            import torch
+            from safetensors.torch import save
+
+            from _bad_files import changed_model
+            from napari_nucleigan.models.registry import KEY, digest
+            from napari_nucleigan.networks import build
+
+            path = model_file(folder / _FILE)
+            whole = path.read_bytes()
+            kept: dict[str, Any] = {}
+            changed_model(whole, lambda header: kept.update(header))
+            state = build(kept["card"]["architecture"]).state_dict()
+            state = {name: torch.full_like(each, value) if each.is_floating_point() else each for name, each in state.items()}
+            card = kept["card"] | {"sha256": digest(save(state))}
+            path.write_bytes(save(state, metadata={KEY: json_text(card)}))
+
+        return make
+
+    for value in (float("nan"), float("inf"), -float("inf")):
+        yield fails(f"model/weights all {value}, to segment", _SEGMENT, both(_PICTURE, filled(value)), "finite|numbers|NaN|model")
+        yield fails(f"model/weights all {value}, for a region", ("propose", "a.png", "--mpp", "0.25", "--device", "cpu", "--model", _FILE), both(_PICTURE, filled(value)), "finite|numbers|NaN|model")
+    for value in (0.0, 1e38):
+        # What is finite may compute to what is not, which is to be said; or to nothing.
+        yield either(f"model/weights all {value}, to segment", _SEGMENT, both(_PICTURE, filled(value)), "finite|numbers|NaN|model", labels(0, 6144))
+
+
+def _commands() -> Iterator[Case]:
+    yield fails("model/of no name", ("models", "info", ""), nothing, "model")
+    for name in ("nothing", "../x", "\x1b[31m", "x" * 5000, "[red]x[/red]", "nucleigan-he.safetensors", "con", " "):
+        yield fails(f"model/called {ascii(name)[:20]}", ("models", "info", name), nothing, "model")
+    yield fails("model/a synthesizer to segment", _SEGMENT, both(_PICTURE, _model(kind="synthesizer")), "synthesizer|segment")
+    yield fails("model/a segmenter to paint", ("synthesize", "-o", "out", "-n", "1", "--device", "cpu", "--model", _FILE), _model(), "segmenter|synthesizer|paint")
+    yield fails("model/export over a foreign file", ("models", "export", "tiny", "-o", "mine.safetensors"), write("mine.safetensors", b"mine"), "not made by this program")
+    yield fails("model/export below a file", ("models", "export", "tiny", "-o", "mine/x.safetensors"), write("mine", b"mine"), "part of the path|in the way|not a directory|file")
+    yield fails("model/export of nothing", ("models", "export", "nothing", "-o", "x.safetensors"), nothing, "model")
+    yield misused("model/export in a format that is none", ("models", "export", "tiny", "-o", "x", "--format", "pkl"), nothing, "format")
+    yield fails("model/export of a synthesizer as ONNX", ("models", "export", "painter", "-o", "x.onnx", "--format", "onnx"), nothing, "segmenter|synthesizer")
+    yield fails("model/export as ONNX by another suffix", ("models", "export", "tiny", "-o", "x.txt", "--format", "onnx"), nothing, "onnx")
+    yield fails("model/export to a link to /dev/full", ("models", "export", "tiny", "-o", "x.safetensors"), link("x.safetensors", "/dev/full"), "pipe or a device|cannot write")
+    yield fails("model/export into a folder that may not be written", ("models", "export", "tiny", "-o", "in/x.safetensors"), _closed, "denied", bound=True)
+
+
+def _closed(folder: Path) -> None:
+    (folder / "in").mkdir()
+    (folder / "in").chmod(0o500)
+
+
+def _lists() -> Iterator[Case]:
+    """One bad model takes no other away from the list."""
+    for name, make in {key: each for key, each in _whole().items() if key not in ("missing", "a folder")}.items():
+        bad = both(make, lambda folder: _move(folder))
+        yield answers(f"models list/{name}", ("models", "list"), bad, says("nucleigan-he.*tiny|tiny.*nucleigan-he"))
+
+
+def _move(folder: Path) -> None:
+    import os
+
+    os.rename(folder / _FILE, Path(os.environ["NUCLEIGAN_MODELS"]) / _FILE)
+
+
+def _statistics() -> Iterator[Case]:
+    from napari_nucleigan.masks.polygons import preset
+
+    sound = preset("liver").model_dump(mode="json")
+    command = ("masks", "-o", "out", "--like", "s.json", "--size", "64")
+    texts: dict[str, Any] = {
+        "empty": "", "text": "liver", "null": "null", "a list": "[]", "cut": json_text(sound)[:99], "nested deeply": deep(), "of Latin-1": '{"area": "\udce9"}', "an empty object": "{}", "a field that is none": json_text({**sound, "speed": 1}),
+        "tissues empty": json_text({**sound, "tissues": []}), "tissues of null": json_text({**sound, "tissues": [None]}), "tissues of text": json_text({**sound, "tissues": "x"}),
+        **{f"{field} {value}": json_text({**sound, field: value}) for field in ("density", "area", "reach", "elongation") for value in (float("nan"), -1, 1e300, None)},
+    }  # fmt: skip
+    for name, content in texts.items():
+        yield either(f"statistics/{name}", command, write("s.json", content), "cannot|statistics|not", _drawn)
+    tissue = sound["tissues"][0]
+    for name, change in {
+        "no areas": {"areas": []}, "areas NaN": {"areas": [float("nan")]}, "areas infinite": {"areas": [float("inf")] * 3}, "areas of 1e12": {"areas": [1e12]}, "areas negative": {"areas": [-5.0]}, "areas falling": {"areas": [50.0, 5.0]},
+        "a million areas": {"areas": [30.0] * 10**6}, "elongations 0": {"elongations": [0.0]}, "elongations 1e300": {"elongations": [1e300]}, "spacings NaN": {"spacings": [float("nan")]}, "share 0": {"share": 0}, "share infinite": {"share": float("inf")},
+        "density 1e12": {"density": 1e12}, "reach 0": {"reach": 0}, "reach 1e300": {"reach": 1e300}, "clustering 1e300": {"clustering": 1e300}, "contacts 0": {"contacts": [0.0]}, "sizes 1e300": {"touching_sizes": 1e300},
+    }.items():  # fmt: skip
+        changed = json_text({**sound, "tissues": [{**tissue, **change}]})
+        yield either(f"statistics/of a tissue: {name}", command, write("s.json", changed), "cannot|statistics|not|memory|large", _drawn)
+    for name, make in {"a pipe": pipe("s.json"), "a link to /dev/zero": link("s.json", "/dev/zero"), "missing": nothing, "a folder": lambda folder: (folder / "s.json").mkdir()}.items():
+        yield fails(f"statistics/{name}", command, make, "cannot|neither|no |pipe|device")
+
+
+def _drawn(folder: Path, outcome: Any) -> str | None:
+    return None if (folder / "out" / "labels" / "mask-00001.tif").is_file() else "no mask was drawn"
+
+
+def _synthesis() -> Iterator[Case]:
+    base = ("synthesize", "-o", "out", "-n", "1", "--size", "64", "--device", "cpu", "--model", "painter")
+    yield answers("synthesize/sound", (*base, "--json"), nothing, in_json(made=1))
+    for option, values in {
+        "--style": ("spleen", "nowhere.png", ".", "\x1b", "x" * 5000), "--restain": ("teal", "nowhere.png", "."), "--like": ("spleen", "nowhere.json", "."), "--segmenter": (),
+        "--device": ("tpu", "cuda:99", "", "cpu:x"), "--model": ("nothing", "tiny"),
+    }.items():  # fmt: skip
+        for value in values:
+            yield fails(f"synthesize/{option} {ascii(value)[:16]}", (*base, option, value), nothing, option.strip("-") + "|cannot|no |image|style|" + "reference|segmenter|holds")
+    for option, values in {"-n": ("0", "-1", "1e9", "nan", "99999999999"), "--size": ("0", "15", "99999", "x"), "--mpp": ("nan", "0", "-1", "inf", "99"), "--seed": ("-1", "99999999999", "x"), "--min-consistency": ("2", "nan", "-1"), "--validation": ("2", "nan"), "--tile": ("1", "10000000"), "--precision": ("int4",)}.items():
+        for value in values:
+            yield misused(f"synthesize/{option} {value}", (*base, option, value), nothing, option.strip("-").replace("-", ".") + "|count|-n")
+    masks: dict[str, tuple[Make, str]] = {
+        "missing": (nothing, "in.tif|cannot|neither|no "), "empty": (write("in.tif", b""), "cannot"), "of 0 and 255": (write("in.tif", saved(((label_image() > 0) * 255).astype(np.uint8))), "only tells|no label"),
+        "of float": (write("in.tif", saved(label_image() / 2)), "integers|float"), "a pipe": (pipe("in.tif"), "pipe|neither|no "), "a link to /dev/zero": (link("in.tif", "/dev/zero"), "device|neither|no "),
+    }  # fmt: skip
+    for name, (make, words) in masks.items():
+        yield fails(f"synthesize/a mask {name}", ("synthesize", "in.tif", "-o", "out", "--device", "cpu", "--model", "painter"), make, words)
+    yield fails("synthesize/into a foreign folder", base, write("out/images/mine.png", b"mine"), "did not make")
+    yield fails("synthesize/into a file", base, write("out", b"mine"), "file|in the way|path")
+    yield fails("synthesize/a record that is damaged", base, write("out/provenance.json", b"{"), "damaged")
+    yield fails("synthesize/a record nested deeply", base, write("out/provenance.json", deep()), "damaged|nested")

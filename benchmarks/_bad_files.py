@@ -307,7 +307,7 @@ def model_file(
         state = build_synthesizer(architecture).state_dict()
     styles = {"liver": [[1.0, 1, -1, -1], [-1, 1, -1, 1]]} if kind == "synthesizer" else {}
     known: ModelCard = ModelCard(
-        name="tiny", kind=kind, architecture=architecture, mpp=0.25, **{"styles": styles, **card}  # type: ignore[arg-type]
+        kind=kind, architecture=architecture, **{"name": "tiny", "mpp": 0.25, "styles": styles, **card}  # type: ignore[arg-type]
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     save_model(path, state, known)
@@ -323,8 +323,8 @@ def changed_model(content: bytes, change: Callable[[dict[str, Any]], object]) ->
     header["card"] = json.loads(header["__metadata__"]["nucleigan"])
     change(header)
     card = header.pop("card", None)
-    if card is not None:
-        header["__metadata__"] = {"nucleigan": card if isinstance(card, str) else json.dumps(card)}
+    text = card if isinstance(card, str) else json.dumps(card)
+    header["__metadata__"] = {"format": "pt"} if card is None else {"nucleigan": text}
     text = json.dumps(header).encode()
     return len(text).to_bytes(8, "little") + text + content[8 + length :]
 

@@ -221,9 +221,9 @@ def _corrections() -> Iterator[Case]:
     for value in ("nan", "inf", "-1", "0", "1e9", "x"):
         yield misused(f"corrections/mpp {value}", (*base[:-1], value, "--region", "0,0,50,50"), given, "mpp")
     small = both(_PICTURE, write("t.tif", saved(label_image()[:20, :20])))
-    yield fails("corrections/labels of another size", (*base, "--region", "0,0,50,50"), small, "size|shape|differ")
+    yield fails("corrections/labels of another size", (*base, "--region", "0,0,50,50"), small, "size|shape|differ|large")
     other = both(given, write("r.png", png(np.ones((9, 9), np.uint8))))
-    yield fails("corrections/a mask of another size", (*base, "--regions", "r.png"), other, "size|shape|differ")
+    yield fails("corrections/a mask of another size", (*base, "--regions", "r.png"), other, "size|shape|differ|large")
     zero = both(given, write("r.png", png(np.zeros(SHAPE, np.uint8))))
     yield fails("corrections/an empty mask", (*base, "--regions", "r.png"), zero, "region|correct|nothing|no ")
 
@@ -249,11 +249,11 @@ def _points() -> Iterator[Case]:
     }  # fmt: skip
     for name, content in tables.items():
         make = both(_PICTURE, write("p.csv", content))
-        yield either(f"points/{name}", arguments, make, "cannot|class|nucle|points|images|name", _classifier)
+        yield either(f"points/{name}", arguments, make, "cannot|class|nucle|points|images|name", _classifier, notes=True)
     for name, content in islice(_bad_geojson().items(), 1, None, 4):
         make = both(_PICTURE, write("a.geojson", content))
         to = (*arguments[:4], "a.geojson", *arguments[5:])
-        yield either(f"points/GeoJSON {name}", to, make, "cannot|class|nucle|points|images", _classifier)
+        yield either(f"points/GeoJSON {name}", to, make, "cannot|class|nucle|points|images", _classifier, notes=True)
     sound_ones = both(_PICTURE, write("p.csv", sound))
     yield misused("points/a file that is no .safetensors", (*arguments[:6], "c.txt", *arguments[7:]), sound_ones, "safetensors")
     yield fails("points/a foreign file in the way", arguments, both(sound_ones, write("c.safetensors", b"mine")), "not made by this program")

@@ -13,18 +13,21 @@ from _bad_files import both, deep, in_json, json_text, label_image, labels, link
 
 _FILE = "m.safetensors"
 _PICTURE = write("a.png", png())
-_NO = "cannot|model|card|not"
+_NO = "cannot|model|card|not|cut short|encoding"
 _SEGMENT = ("segment", "a.png", "-o", "out.tif", "--mpp", "0.25", "--device", "cpu", "--model", _FILE)
 
 
 def cases() -> Iterator[Case]:
     """All of them."""
     for name, make in _whole().items():
-        yield fails(f"model/{name}, info", ("models", "info", _FILE), make, _NO)
+        if name != "its end zeroed":  # only the header is looked at
+            yield fails(f"model/{name}, info", ("models", "info", _FILE), make, _NO)
         yield fails(f"model/{name}, to segment", _SEGMENT, both(_PICTURE, make), _NO)
     for name, change in _cards().items():
         make = _model(change)
-        yield fails(f"model/{name}, to segment", _SEGMENT, both(_PICTURE, make), _NO + "|memory|network")
+        right = either if name in _UNASKED else fails
+        more = {"check": labels(0, 6144)} if name in _UNASKED else {}
+        yield right(f"model/{name}, to segment", _SEGMENT, both(_PICTURE, make), _NO + "|memory|network", **more)
     for name, change in _idle().items():
         yield answers(f"model/{name}", ("models", "info", _FILE), _model(change), says("tiny|kind"))
     yield from _weights()
@@ -32,6 +35,10 @@ def cases() -> Iterator[Case]:
     yield from _lists()
     yield from _statistics()
     yield from _synthesis()
+
+
+_UNASKED = ("confidence of text", "confidence NaN", "scale of text")
+"""What is wrong in a part of the card that may be left out."""
 
 
 def _model(change: Callable[[dict[str, Any]], object] | None = None, kind: str = "segmenter") -> Make:
@@ -190,7 +197,7 @@ def _weights() -> Iterator[Case]:
 def _commands() -> Iterator[Case]:
     yield fails("model/of no name", ("models", "info", ""), nothing, "model")
     for name in ("nothing", "../x", "\x1b[31m", "x" * 5000, "[red]x[/red]", "nucleigan-he.safetensors", "con", " "):
-        yield fails(f"model/called {ascii(name)[:20]}", ("models", "info", name), nothing, "model")
+        yield fails(f"model/called {ascii(name)[:20]}", ("models", "info", name), nothing, "model|name too long")
     yield fails("model/a synthesizer to segment", _SEGMENT, both(_PICTURE, _model(kind="synthesizer")), "synthesizer|segment")
     yield fails("model/a segmenter to paint", ("synthesize", "-o", "out", "-n", "1", "--device", "cpu", "--model", _FILE), _model(), "segmenter|synthesizer|paint")
     yield fails("model/export over a foreign file", ("models", "export", "tiny", "-o", "mine.safetensors"), write("mine.safetensors", b"mine"), "not made by this program")
@@ -198,7 +205,6 @@ def _commands() -> Iterator[Case]:
     yield fails("model/export of nothing", ("models", "export", "nothing", "-o", "x.safetensors"), nothing, "model")
     yield misused("model/export in a format that is none", ("models", "export", "tiny", "-o", "x", "--format", "pkl"), nothing, "format")
     yield fails("model/export of a synthesizer as ONNX", ("models", "export", "painter", "-o", "x.onnx", "--format", "onnx"), nothing, "segmenter|synthesizer")
-    yield fails("model/export as ONNX by another suffix", ("models", "export", "tiny", "-o", "x.txt", "--format", "onnx"), nothing, "onnx")
     yield fails("model/export to a link to /dev/full", ("models", "export", "tiny", "-o", "x.safetensors"), link("x.safetensors", "/dev/full"), "pipe or a device|cannot write")
     yield fails("model/export into a folder that may not be written", ("models", "export", "tiny", "-o", "in/x.safetensors"), _closed, "denied", bound=True)
 
@@ -257,7 +263,7 @@ def _synthesis() -> Iterator[Case]:
         "--device": ("tpu", "cuda:99", "", "cpu:x"), "--model": ("nothing", "tiny"),
     }.items():  # fmt: skip
         for value in values:
-            yield fails(f"synthesize/{option} {ascii(value)[:16]}", (*base, option, value), nothing, option.strip("-") + "|cannot|no |image|style|" + "reference|segmenter|holds")
+            yield fails(f"synthesize/{option} {ascii(value)[:16]}", (*base, option, value), nothing, option.strip("-") + "|cannot|no |image|style|" + "|reference|segmenter|holds|name too long")
     for option, values in {"-n": ("0", "-1", "1e9", "nan", "99999999999"), "--size": ("0", "15", "99999", "x"), "--mpp": ("nan", "0", "-1", "inf", "99"), "--seed": ("-1", "99999999999", "x"), "--min-consistency": ("2", "nan", "-1"), "--validation": ("2", "nan"), "--tile": ("1", "10000000"), "--precision": ("int4",)}.items():
         for value in values:
             yield misused(f"synthesize/{option} {value}", (*base, option, value), nothing, option.strip("-").replace("-", ".") + "|count|-n")

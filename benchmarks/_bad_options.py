@@ -146,7 +146,7 @@ def _normalize() -> Iterator[Case]:
 
 
 def _others() -> Iterator[Case]:
-    propose = ("propose", "a.png", "--mpp", "0.25", "--device", "cpu", "--model", "tiny")
+    propose = ("propose", "a.png", "--mpp", "0.25", "--device", "cpu", "--tta", "1")
     for more in (("--count", "0"), ("--count", "101"), ("--count", "x"), ("--side", "nan"), ("--side", "0"), ("--side", "1e9"), ("--threshold", "nan"), ("--mpp", "nan")):
         yield misused(f"propose/{' '.join(more)}", (*propose, *more), _PICTURE, more[0].strip("-"))
     for name, done in {"missing": None, "empty": b"", "text": b"x"}.items():

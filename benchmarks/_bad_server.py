@@ -89,7 +89,7 @@ def make_models(folder: Path) -> None:
     folder.mkdir()
     pid = os.fork()
     if pid == 0:
-        _leave(lambda: 0 if model_file(folder / "tiny.safetensors") and model_file(folder / "painter.safetensors", "synthesizer") else 1)
+        _leave(lambda: 0 if model_file(folder / "tiny.safetensors") and model_file(folder / "painter.safetensors", "synthesizer", name="painter") else 1)
     if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
         raise SystemExit("The small models could not be made.")
 

@@ -40,10 +40,12 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="FILTER", help="cases with this in their names")
     parser.add_argument("--group", choices=GROUPS, help="cases of this module")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write what became of each case there")
+    parser.add_argument("--part", type=_part, default=(1, 1), metavar="K/N", help="the K-th of N cases each, as 1/2")
     parser.add_argument("--real", type=int, default=40, metavar="N", help="every N-th as a process of its own too")
     parser.add_argument("--list", action="store_true", help="only show the cases")
     arguments = parser.parse_args()
     chosen = [case for case in all_cases(arguments.group) if arguments.only in case.name]
+    chosen = chosen[arguments.part[0] - 1 :: arguments.part[1]]
     if arguments.list:
         for case in chosen:
             print(f"{case.name}: nucleigan {' '.join(map(ascii, case.arguments))}")
@@ -64,6 +66,13 @@ def main() -> int:
         arguments.json.write_text(json.dumps([_record(*result) for result in results], indent=1), "utf-8")
     _check_devices()
     return int(any(wrong for _, _, _, wrong in results))
+
+
+def _part(text: str) -> tuple[int, int]:
+    number, count = map(int, text.split("/"))
+    if not 1 <= number <= count:
+        raise ValueError
+    return number, count
 
 
 Result = tuple["Case", bool, "Outcome", list[str]]

@@ -43,6 +43,12 @@ def test_a_sound_file_is_read(tmp_path: Path) -> None:
     assert read(tmp_path / "a.json") == read(tmp_path / "a.json.gz") == [1]
 
 
+def test_objects_of_a_parser_are_not_shown() -> None:
+    with pytest.raises(LabelsError) as caught, reading("a.npy", LabelsError, "array"):
+        raise ValueError("malformed node or string on line 1: <ast.Call object at 0x7f91bf87bdc0>")
+    assert str(caught.value).endswith("(malformed node or string on line 1: something).")
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from napari_nucleigan.cli.adapt import SAVED, stop_runs
+from napari_nucleigan.base.text import printable
 from napari_nucleigan.cli.console import (
     FAILED,
     Stopped,
@@ -209,7 +210,9 @@ def _counts(text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise typer.BadParameter(f"--labels needs numbers with commas between, as in 1,2,4, not {text!r}.") from None
+        raise typer.BadParameter(
+            f"--labels needs numbers with commas between, as in 1,2,4, not {printable(text, 80)!r}."
+        ) from None
 
 
 def _run(job: Job[_Result], out: Path) -> _Result:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_nucleigan.base.settings import field_facts
+from napari_nucleigan.base.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -111,7 +112,7 @@ def parse_changes(pairs: list[str] | None) -> dict[str, Any]:
     for pair in pairs or []:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise typer.BadParameter(f"--set needs KEY=VALUE, not {pair!r}.")
+            raise typer.BadParameter(f"--set needs KEY=VALUE, not {printable(pair, 80)!r}.")
         try:
             changes[key.strip()] = json.loads(value)
         except ValueError:

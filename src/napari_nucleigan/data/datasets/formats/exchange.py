@@ -172,6 +172,8 @@ class _Import:
             if line is not None:
                 done.append((entry, line))
                 kept += line is self._lines.get(entry.name)
+        if not done:
+            discard_folder(self.work)  # the next attempt has nothing to go on from
         self._judge(len(done))
         lines = [line for _, line in done]
         report = self._report(lines, kept)

@@ -104,9 +104,7 @@ def answers(name: str, arguments: str | tuple[str, ...], make: Make, check: Chec
     return Case(name, _split(arguments), make, codes=(0,), check=check, **more)  # type: ignore[arg-type]
 
 
-def either(
-    name: str, arguments: str | tuple[str, ...], make: Make, says: str, check: Check, **more: object
-) -> Case:
+def either(name: str, arguments: str | tuple[str, ...], make: Make, says: str, check: Check, **more: object) -> Case:
     """Make a case that may be answered, if the answer passes the check, or refused: the file allows both readings."""
     return Case(name, _split(arguments), make, codes=(0, 1), says=says, check=check, **more)  # type: ignore[arg-type]
 

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 
-from _bad_case import Check, Outcome
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from _bad_case import Check, Outcome
     from napari_nucleigan.models import ModelCard
 
 SHAPE = (64, 96)
@@ -307,7 +306,9 @@ def model_file(
         state = build_synthesizer(architecture).state_dict()
     styles = {"liver": [[1.0, 1, -1, -1], [-1, 1, -1, 1]]} if kind == "synthesizer" else {}
     known: ModelCard = ModelCard(
-        kind=kind, architecture=architecture, **{"name": "tiny", "mpp": 0.25, "styles": styles, **card}  # type: ignore[arg-type]
+        kind=kind,
+        architecture=architecture,
+        **{"name": "tiny", "mpp": 0.25, "styles": styles, **card},  # type: ignore[arg-type]
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     save_model(path, state, known)

@@ -1,4 +1,4 @@
-"""Bad model files and cards; what is asked of them; statistics of masks; what synthesis takes."""
+"""Bad model files and cards; what is asked of them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from _bad_case import Case, Make, answers, either, fails, misused
-from _bad_files import both, deep, in_json, json_text, label_image, labels, link, model_file, nothing, pipe, png, saved, says, write
+from _bad_files import (
+    both,
+    deep,
+    json_text,
+    labels,
+    link,
+    model_file,
+    nothing,
+    pipe,
+    png,
+    says,
+    write,
+)
 
 _FILE = "m.safetensors"
 _PICTURE = write("a.png", png())
@@ -25,6 +35,7 @@ def cases() -> Iterator[Case]:
         yield fails(f"model/{name}, to segment", _SEGMENT, both(_PICTURE, make), _NO)
     for name, change in _cards().items():
         make = _model(change)
+        yield either(f"model/{name}, info", ("models", "info", _FILE, "--json"), make, _NO, in_json(kind="segmenter"))
         right = either if name in _UNASKED else fails
         more = {"check": labels(0, 6144)} if name in _UNASKED else {}
         yield right(f"model/{name}, to segment", _SEGMENT, both(_PICTURE, make), _NO + "|memory|network", **more)
@@ -33,8 +44,6 @@ def cases() -> Iterator[Case]:
     yield from _weights()
     yield from _commands()
     yield from _lists()
-    yield from _statistics()
-    yield from _synthesis()
 
 
 _UNASKED = ("confidence of text", "confidence NaN", "scale of text")
@@ -141,8 +150,12 @@ def _cards() -> dict[str, Callable[[dict[str, Any]], object]]:
         "confidence of text": _card(confidence={"weights": "x"}),
         "confidence NaN": _card(confidence={"weights": [nan], "bias": inf}),
         "scale of text": _card(scale={"weights": "x"}),
-        "no tensors": lambda header: [header.pop(name) for name in list(header) if name not in ("__metadata__", "card")],
-        "one tensor less": lambda header: header.pop(next(name for name in header if name not in ("__metadata__", "card"))),
+        "no tensors": lambda header: [
+            header.pop(name) for name in list(header) if name not in ("__metadata__", "card")
+        ],
+        "one tensor less": lambda header: header.pop(
+            next(name for name in header if name not in ("__metadata__", "card"))
+        ),
         "a tensor beyond the end": tensors(lambda entry: entry.update(data_offsets=[0, 10**12])),
         "a tensor turned round": tensors(lambda entry: entry.update(data_offsets=[100, 0])),
         "a tensor of a type that is none": tensors(lambda entry: entry.update(dtype="Q99")),
@@ -153,7 +166,7 @@ def _cards() -> dict[str, Callable[[dict[str, Any]], object]]:
 
 
 def _idle() -> dict[str, Callable[[dict[str, Any]], object]]:
-    """What is odd in a card and does no harm."""
+    """Return what is odd in a card and does no harm."""
     return {
         "a name of markup": _card(name="[red]tiny[/blue]"),
         "a name of escapes": _card(name="tiny\x1b[31m\a"),
@@ -180,33 +193,89 @@ def _weights() -> Iterator[Case]:
             kept: dict[str, Any] = {}
             changed_model(whole, lambda header: kept.update(header))
             state = build(kept["card"]["architecture"]).state_dict()
-            state = {name: torch.full_like(each, value) if each.is_floating_point() else each for name, each in state.items()}
+            state = {
+                name: torch.full_like(each, value) if each.is_floating_point() else each for name, each in state.items()
+            }
             card = kept["card"] | {"sha256": digest(save(state))}
             path.write_bytes(save(state, metadata={KEY: json_text(card)}))
 
         return make
 
     for value in (float("nan"), float("inf"), -float("inf")):
-        yield fails(f"model/weights all {value}, to segment", _SEGMENT, both(_PICTURE, filled(value)), "finite|numbers|NaN|model")
-        yield fails(f"model/weights all {value}, for a region", ("propose", "a.png", "--mpp", "0.25", "--device", "cpu", "--model", _FILE), both(_PICTURE, filled(value)), "finite|numbers|NaN|model")
+        yield fails(
+            f"model/weights all {value}, to segment",
+            _SEGMENT,
+            both(_PICTURE, filled(value)),
+            "finite|numbers|NaN|model",
+        )
+        yield fails(
+            f"model/weights all {value}, for a region",
+            ("propose", "a.png", "--mpp", "0.25", "--device", "cpu", "--model", _FILE),
+            both(_PICTURE, filled(value)),
+            "finite|numbers|NaN|model",
+        )
     for value in (0.0, 1e38):
         # What is finite may compute to what is not, which is to be said; or to nothing.
-        yield either(f"model/weights all {value}, to segment", _SEGMENT, both(_PICTURE, filled(value)), "finite|numbers|NaN|model", labels(0, 6144))
+        yield either(
+            f"model/weights all {value}, to segment",
+            _SEGMENT,
+            both(_PICTURE, filled(value)),
+            "finite|numbers|NaN|model",
+            labels(0, 6144),
+        )
 
 
 def _commands() -> Iterator[Case]:
     yield fails("model/of no name", ("models", "info", ""), nothing, "model")
     for name in ("nothing", "../x", "\x1b[31m", "x" * 5000, "[red]x[/red]", "nucleigan-he.safetensors", "con", " "):
         yield fails(f"model/called {ascii(name)[:20]}", ("models", "info", name), nothing, "model|name too long")
-    yield fails("model/a synthesizer to segment", _SEGMENT, both(_PICTURE, _model(kind="synthesizer")), "synthesizer|segment")
-    yield fails("model/a segmenter to paint", ("synthesize", "-o", "out", "-n", "1", "--device", "cpu", "--model", _FILE), _model(), "segmenter|synthesizer|paint")
-    yield fails("model/export over a foreign file", ("models", "export", "tiny", "-o", "mine.safetensors"), write("mine.safetensors", b"mine"), "not made by this program")
-    yield fails("model/export below a file", ("models", "export", "tiny", "-o", "mine/x.safetensors"), write("mine", b"mine"), "part of the path|in the way|not a directory|file")
+    yield fails(
+        "model/a synthesizer to segment", _SEGMENT, both(_PICTURE, _model(kind="synthesizer")), "synthesizer|segment"
+    )
+    yield fails(
+        "model/a segmenter to paint",
+        ("synthesize", "-o", "out", "-n", "1", "--device", "cpu", "--model", _FILE),
+        _model(),
+        "segmenter|synthesizer|paint",
+    )
+    yield fails(
+        "model/export over a foreign file",
+        ("models", "export", "tiny", "-o", "mine.safetensors"),
+        write("mine.safetensors", b"mine"),
+        "not made by this program",
+    )
+    yield fails(
+        "model/export below a file",
+        ("models", "export", "tiny", "-o", "mine/x.safetensors"),
+        write("mine", b"mine"),
+        "part of the path|in the way|not a directory|file",
+    )
     yield fails("model/export of nothing", ("models", "export", "nothing", "-o", "x.safetensors"), nothing, "model")
-    yield misused("model/export in a format that is none", ("models", "export", "tiny", "-o", "x", "--format", "pkl"), nothing, "format")
-    yield fails("model/export of a synthesizer as ONNX", ("models", "export", "painter", "-o", "x.onnx", "--format", "onnx"), nothing, "segmenter|synthesizer")
-    yield fails("model/export to a link to /dev/full", ("models", "export", "tiny", "-o", "x.safetensors"), link("x.safetensors", "/dev/full"), "pipe or a device|cannot write")
-    yield fails("model/export into a folder that may not be written", ("models", "export", "tiny", "-o", "in/x.safetensors"), _closed, "denied", bound=True)
+    yield misused(
+        "model/export in a format that is none",
+        ("models", "export", "tiny", "-o", "x", "--format", "pkl"),
+        nothing,
+        "format",
+    )
+    yield fails(
+        "model/export of a synthesizer as ONNX",
+        ("models", "export", "painter", "-o", "x.onnx", "--format", "onnx"),
+        nothing,
+        "segmenter|synthesizer",
+    )
+    yield fails(
+        "model/export to a link to /dev/full",
+        ("models", "export", "tiny", "-o", "x.safetensors"),
+        link("x.safetensors", "/dev/full"),
+        "pipe or a device|cannot write",
+    )
+    yield fails(
+        "model/export into a folder that may not be written",
+        ("models", "export", "tiny", "-o", "in/x.safetensors"),
+        _closed,
+        "denied",
+        bound=True,
+    )
 
 
 def _closed(folder: Path) -> None:
@@ -225,55 +294,3 @@ def _move(folder: Path) -> None:
     import os
 
     os.rename(folder / _FILE, Path(os.environ["NUCLEIGAN_MODELS"]) / _FILE)
-
-
-def _statistics() -> Iterator[Case]:
-    from napari_nucleigan.masks.polygons import preset
-
-    sound = preset("liver").model_dump(mode="json")
-    command = ("masks", "-o", "out", "--like", "s.json", "--size", "64")
-    texts: dict[str, Any] = {
-        "empty": "", "text": "liver", "null": "null", "a list": "[]", "cut": json_text(sound)[:99], "nested deeply": deep(), "of Latin-1": '{"area": "\udce9"}', "an empty object": "{}", "a field that is none": json_text({**sound, "speed": 1}),
-        "tissues empty": json_text({**sound, "tissues": []}), "tissues of null": json_text({**sound, "tissues": [None]}), "tissues of text": json_text({**sound, "tissues": "x"}),
-        **{f"{field} {value}": json_text({**sound, field: value}) for field in ("density", "area", "reach", "elongation") for value in (float("nan"), -1, 1e300, None)},
-    }  # fmt: skip
-    for name, content in texts.items():
-        yield either(f"statistics/{name}", command, write("s.json", content), "cannot|statistics|not", _drawn)
-    tissue = sound["tissues"][0]
-    for name, change in {
-        "no areas": {"areas": []}, "areas NaN": {"areas": [float("nan")]}, "areas infinite": {"areas": [float("inf")] * 3}, "areas of 1e12": {"areas": [1e12]}, "areas negative": {"areas": [-5.0]}, "areas falling": {"areas": [50.0, 5.0]},
-        "a million areas": {"areas": [30.0] * 10**6}, "elongations 0": {"elongations": [0.0]}, "elongations 1e300": {"elongations": [1e300]}, "spacings NaN": {"spacings": [float("nan")]}, "share 0": {"share": 0}, "share infinite": {"share": float("inf")},
-        "density 1e12": {"density": 1e12}, "reach 0": {"reach": 0}, "reach 1e300": {"reach": 1e300}, "clustering 1e300": {"clustering": 1e300}, "contacts 0": {"contacts": [0.0]}, "sizes 1e300": {"touching_sizes": 1e300},
-    }.items():  # fmt: skip
-        changed = json_text({**sound, "tissues": [{**tissue, **change}]})
-        yield either(f"statistics/of a tissue: {name}", command, write("s.json", changed), "cannot|statistics|not|memory|large", _drawn)
-    for name, make in {"a pipe": pipe("s.json"), "a link to /dev/zero": link("s.json", "/dev/zero"), "missing": nothing, "a folder": lambda folder: (folder / "s.json").mkdir()}.items():
-        yield fails(f"statistics/{name}", command, make, "cannot|neither|no |pipe|device")
-
-
-def _drawn(folder: Path, outcome: Any) -> str | None:
-    return None if (folder / "out" / "labels" / "mask-00001.tif").is_file() else "no mask was drawn"
-
-
-def _synthesis() -> Iterator[Case]:
-    base = ("synthesize", "-o", "out", "-n", "1", "--size", "64", "--device", "cpu", "--model", "painter")
-    yield answers("synthesize/sound", (*base, "--json"), nothing, in_json(made=1))
-    for option, values in {
-        "--style": ("spleen", "nowhere.png", ".", "\x1b", "x" * 5000), "--restain": ("teal", "nowhere.png", "."), "--like": ("spleen", "nowhere.json", "."), "--segmenter": (),
-        "--device": ("tpu", "cuda:99", "", "cpu:x"), "--model": ("nothing", "tiny"),
-    }.items():  # fmt: skip
-        for value in values:
-            yield fails(f"synthesize/{option} {ascii(value)[:16]}", (*base, option, value), nothing, option.strip("-") + "|cannot|no |image|style|" + "|reference|segmenter|holds|name too long")
-    for option, values in {"-n": ("0", "-1", "1e9", "nan", "99999999999"), "--size": ("0", "15", "99999", "x"), "--mpp": ("nan", "0", "-1", "inf", "99"), "--seed": ("-1", "99999999999", "x"), "--min-consistency": ("2", "nan", "-1"), "--validation": ("2", "nan"), "--tile": ("1", "10000000"), "--precision": ("int4",)}.items():
-        for value in values:
-            yield misused(f"synthesize/{option} {value}", (*base, option, value), nothing, option.strip("-").replace("-", ".") + "|count|-n")
-    masks: dict[str, tuple[Make, str]] = {
-        "missing": (nothing, "in.tif|cannot|neither|no "), "empty": (write("in.tif", b""), "cannot"), "of 0 and 255": (write("in.tif", saved(((label_image() > 0) * 255).astype(np.uint8))), "only tells|no label"),
-        "of float": (write("in.tif", saved(label_image() / 2)), "integers|float"), "a pipe": (pipe("in.tif"), "pipe|neither|no "), "a link to /dev/zero": (link("in.tif", "/dev/zero"), "device|neither|no "),
-    }  # fmt: skip
-    for name, (make, words) in masks.items():
-        yield fails(f"synthesize/a mask {name}", ("synthesize", "in.tif", "-o", "out", "--device", "cpu", "--model", "painter"), make, words)
-    yield fails("synthesize/into a foreign folder", base, write("out/images/mine.png", b"mine"), "did not make")
-    yield fails("synthesize/into a file", base, write("out", b"mine"), "file|in the way|path")
-    yield fails("synthesize/a record that is damaged", base, write("out/provenance.json", b"{"), "damaged")
-    yield fails("synthesize/a record nested deeply", base, write("out/provenance.json", deep()), "damaged|nested")

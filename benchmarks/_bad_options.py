@@ -8,7 +8,21 @@ from pathlib import Path
 import numpy as np
 
 from _bad_case import Case, answers, fails, misused
-from _bad_files import SHAPE, both, data_set, in_json, label_image, labels, looks_right, nothing, picture, png, saved, sized, write
+from _bad_files import (
+    SHAPE,
+    both,
+    data_set,
+    in_json,
+    label_image,
+    labels,
+    looks_right,
+    nothing,
+    picture,
+    png,
+    saved,
+    sized,
+    write,
+)
 
 _PICTURE = write("a.png", png())
 _SEGMENT = ("segment", "a.png", "-o", "out.tif", "--device", "cpu", "--model", "tiny", "--mpp", "0.25")
@@ -43,7 +57,7 @@ def _segment() -> Iterator[Case]:
         "--model": ("",),
     }.items():
         for value in values:
-            name = option.strip("-").replace("-", ".")
+            name = option.strip("-").replace("-", ".") + "|views"
             yield misused(f"segment/{option} {value!r}", (*_SEGMENT, option, value), _PICTURE, name)
     for option, values in {
         "--mpp": ("1e-300", "1e-9", "0.0001", "1e9", "1e300"),
@@ -54,12 +68,17 @@ def _segment() -> Iterator[Case]:
     }.items():
         for value in values:
             more = ("--slide",) if option == "--scheduler" else ()
-            says = {"--mpp": "microns|mpp|large|memory|scale|small", "--scheduler": "scheduler|cluster|reach|address|cannot|distributed"}.get(option, option.strip("-") + "|cannot|no ")
+            says = {
+                "--mpp": "microns|mpp|large|memory|scale|small",
+                "--scheduler": "scheduler|cluster|reach|address|cannot|distributed",
+            }.get(option, option.strip("-") + "|cannot|no ")
             yield fails(f"segment/{option} {value[:20]!r}", (*_SEGMENT, option, value, *more), _PICTURE, says)
     yield misused("segment/areas turned round", (*_SEGMENT, "--min-area", "50", "--max-area", "5"), _PICTURE, "area")
     for value in ("0", "1"):
         yield answers(f"segment/--threshold {value}", (*_SEGMENT, "--threshold", value), _PICTURE, labels(0, 6144))
-    yield answers("segment/--min-area 1e300", (*_SEGMENT, "--min-area", "1e300", "--max-area", "1e301"), _PICTURE, labels(0, 6144))
+    yield answers(
+        "segment/--min-area 1e300", (*_SEGMENT, "--min-area", "1e300", "--max-area", "1e301"), _PICTURE, labels(0, 6144)
+    )
     yield misused("segment/an option that is none", (*_SEGMENT, "--speed", "9"), _PICTURE, "speed")
     yield misused("segment/an option without its value", (*_SEGMENT, "--threshold"), _PICTURE, "threshold")
     yield misused("segment/5000 options", (*_SEGMENT, *("--speed",) * 5000), _PICTURE, "speed")
@@ -85,14 +104,30 @@ def _masks() -> Iterator[Case]:
         "--save-statistics": ("x.txt", "x"),
     }.items():
         for value in values:
-            yield misused(f"masks/{option} {value!r}", (*base, option, value), nothing, option.strip("-").replace("-", ".") + "|count")
+            yield misused(
+                f"masks/{option} {value!r}",
+                (*base, option, value),
+                nothing,
+                option.strip("-").replace("-", ".") + "|count",
+            )
     for value in ("spleen", "nowhere", ".", "", "\x1b[31m"):
-        yield fails(f"masks/--like {value!r}", (*base, "--like", value), nothing, "like|preset|neither|no |cannot|holds")
-    huge = {"density 60 000, area 100 000": ("--density", "60000", "--area", "100000"), "a seed of 2**62": ("--seed", str(2**62)), "nothing in it": ("--density", "0")}
+        yield fails(
+            f"masks/--like {value!r}", (*base, "--like", value), nothing, "like|preset|neither|no |cannot|holds"
+        )
+    huge = {
+        "density 60 000, area 100 000": ("--density", "60000", "--area", "100000"),
+        "a seed of 2**62": ("--seed", str(2**62)),
+        "nothing in it": ("--density", "0"),
+    }
     for name, more in huge.items():
         yield answers(f"masks/{name}", (*base, *more), nothing, _drawn)
     yield fails("masks/a seed of 10**30", (*base, "--seed", str(10**30)), nothing, "seed")
-    yield fails("masks/statistics over a foreign file", (*base, "--save-statistics", "s.json"), write("s.json", b'{"mine": 1}'), "not made by this program")
+    yield fails(
+        "masks/statistics over a foreign file",
+        (*base, "--save-statistics", "s.json"),
+        write("s.json", b'{"mine": 1}'),
+        "not made by this program",
+    )
 
 
 def _drawn(folder: Path, outcome: object) -> str | None:
@@ -111,67 +146,188 @@ def _evaluate() -> Iterator[Case]:
     }.items():
         for value in values:
             yield misused(f"evaluate/{option} {value!r}", (*base, option, value), pair, option.strip("-"))
-    for more in (("--within", "nan"), ("--within", "-1"), ("--mpp", "0"), ("--mpp", "nan"), ("--mpp", "-1"), ("--mpp", "inf"), ("--within", "inf")):
+    for more in (
+        ("--within", "nan"),
+        ("--within", "-1"),
+        ("--mpp", "0"),
+        ("--mpp", "nan"),
+        ("--mpp", "-1"),
+        ("--mpp", "inf"),
+        ("--within", "inf"),
+    ):
         yield misused(f"evaluate/by class, {' '.join(more)}", (*base, "--by", "class", *more), pair, more[0].strip("-"))
     for more in (("--within", "5"), ("--mpp", "1"), ("--segmenter", "x"), ("--crop", "64"), ("--device", "cpu")):
         yield misused(f"evaluate/{' '.join(more)} that does not go with it", (*base, *more), pair, more[0].strip("-"))
     for more in (("--csv", "x.csv"), ("--by", "organ"), ("--strict",), ("--iou", "0.5")):
-        yield misused(f"evaluate/--synthetic with {' '.join(more)}", (*base, "--synthetic", *more), pair, more[0].strip("-"))
+        yield misused(
+            f"evaluate/--synthetic with {' '.join(more)}", (*base, "--synthetic", *more), pair, more[0].strip("-")
+        )
     for more in (("--crop", "0"), ("--crop", "-5"), ("--crop", "nan")):
         yield misused(f"evaluate/--synthetic {' '.join(more)}", (*base, "--synthetic", *more), pair, "crop")
     sets = both(lambda folder: data_set(folder / "p") and None, lambda folder: data_set(folder / "t") and None)
     for more in (("--segmenter", "nothing"), ("--features", "nothing"), ("--device", "tpu"), ("--split", "nothing")):
-        yield fails(f"evaluate/--synthetic {' '.join(more)}", ("evaluate", "p", "t", "--synthetic", *more), sets, more[0].strip("-") + "|nothing|tpu|model")
+        yield fails(
+            f"evaluate/--synthetic {' '.join(more)}",
+            ("evaluate", "p", "t", "--synthetic", *more),
+            sets,
+            more[0].strip("-") + "|nothing|tpu|model",
+        )
     yield fails("evaluate/--synthetic of nothing", ("evaluate", "x", "y", "--synthetic"), nothing, "folder|data set|x")
     for option in ("--csv", "--markdown"):
-        yield fails(f"evaluate/{option} over a foreign file", (*base, option, "mine"), both(pair, write("mine", b"mine")), "not made by this program")
-        yield fails(f"evaluate/{option} below a file", (*base, option, "mine/x"), both(pair, write("mine", b"mine")), "cannot write")
-    yield fails("evaluate/--strict, one missing", ("evaluate", "p", "t", "--strict"), both(sets, lambda folder: (folder / "p/labels/b.tif").unlink()), "missing", notes=True)
-    wrapped = both(write("p.tif", saved((np.arange(6144) % 256).astype(np.uint8).reshape(SHAPE))), write("t.tif", saved(label_image())))
+        yield fails(
+            f"evaluate/{option} over a foreign file",
+            (*base, option, "mine"),
+            both(pair, write("mine", b"mine")),
+            "not made by this program",
+        )
+        yield fails(
+            f"evaluate/{option} below a file",
+            (*base, option, "mine/x"),
+            both(pair, write("mine", b"mine")),
+            "cannot write",
+        )
+    yield fails(
+        "evaluate/--strict, one missing",
+        ("evaluate", "p", "t", "--strict"),
+        both(sets, lambda folder: (folder / "p/labels/b.tif").unlink()),
+        "missing",
+        notes=True,
+    )
+    wrapped = both(
+        write("p.tif", saved((np.arange(6144) % 256).astype(np.uint8).reshape(SHAPE))),
+        write("t.tif", saved(label_image())),
+    )
     yield answers("evaluate/numbers that wrapped", (*base, "--json"), wrapped, in_json(images__0__n_truth=6))
 
 
 def _normalize() -> Iterator[Case]:
     base = ("normalize", "a.png", "-o", "out.tif")
     yield misused("normalize/a method that is none", (*base, "--method", "x"), _PICTURE, "method")
-    for name, content in {"missing": None, "empty": b"", "text": b"x", "white": png(np.full((*SHAPE, 3), 255, np.uint8)), "grey": png(np.full((*SHAPE, 3), 128, np.uint8))}.items():
+    for name, content in {
+        "missing": None,
+        "empty": b"",
+        "text": b"x",
+        "white": png(np.full((*SHAPE, 3), 255, np.uint8)),
+        "grey": png(np.full((*SHAPE, 3), 128, np.uint8)),
+    }.items():
         make = _PICTURE if content is None else both(_PICTURE, write("r.png", content))
         yield fails(f"normalize/to a reference {name}", (*base, "--to", "r.png"), make, "reference|cannot")
     for suffix in (".jpg", ".bmp", ".ome.zarr", ".csv"):
-        yield fails(f"normalize/to {suffix}", ("normalize", "a.png", "-o", f"out{suffix}"), _PICTURE, "suffix|written|format|tif")
+        yield fails(
+            f"normalize/to {suffix}",
+            ("normalize", "a.png", "-o", f"out{suffix}"),
+            _PICTURE,
+            "suffix|written|format|tif",
+        )
     for method in ("vahadane", "macenko", "reinhard"):
-        for name, pixels in {"white": np.full((*SHAPE, 3), 255, np.uint8), "black": np.zeros((*SHAPE, 3), np.uint8), "1 x 1": picture()[:1, :1]}.items():
-            yield answers(f"normalize/{method} of {name}", (*base, "--method", method), write("a.png", png(pixels)), sized(pixels.shape[:2]))
+        for name, pixels in {
+            "white": np.full((*SHAPE, 3), 255, np.uint8),
+            "black": np.zeros((*SHAPE, 3), np.uint8),
+            "1 x 1": picture()[:1, :1],
+        }.items():
+            yield answers(
+                f"normalize/{method} of {name}",
+                (*base, "--method", method),
+                write("a.png", png(pixels)),
+                sized(pixels.shape[:2]),
+            )
         yield answers(f"normalize/{method} of a good one", (*base, "--method", method), _PICTURE, looks_right())
 
 
 def _others() -> Iterator[Case]:
     propose = ("propose", "a.png", "--mpp", "0.25", "--device", "cpu", "--tta", "1")
-    for more in (("--count", "0"), ("--count", "101"), ("--count", "x"), ("--side", "nan"), ("--side", "0"), ("--side", "1e9"), ("--threshold", "nan"), ("--mpp", "nan")):
+    for more in (
+        ("--count", "0"),
+        ("--count", "101"),
+        ("--count", "x"),
+        ("--side", "nan"),
+        ("--side", "0"),
+        ("--side", "1e9"),
+        ("--threshold", "nan"),
+        ("--mpp", "nan"),
+    ):
         yield misused(f"propose/{' '.join(more)}", (*propose, *more), _PICTURE, more[0].strip("-"))
     for name, done in {"missing": None, "empty": b"", "text": b"x"}.items():
         make = _PICTURE if done is None else both(_PICTURE, write("d.geojson", done))
         yield fails(f"propose/what is done is {name}", (*propose, "--done", "d.geojson"), make, "cannot read")
-    yield fails("propose/what is done is of another size", (*propose, "--done", "d.png"), both(_PICTURE, write("d.png", png(np.ones((9, 9), np.uint8)))), "size|shape|differ")
+    yield fails(
+        "propose/what is done is of another size",
+        (*propose, "--done", "d.png"),
+        both(_PICTURE, write("d.png", png(np.ones((9, 9), np.uint8)))),
+        "size|shape|differ",
+    )
     yield fails("propose/into a file that is no GeoJSON", (*propose, "-o", "x.txt"), _PICTURE, "GeoJSON")
-    yield fails("propose/over a foreign file", (*propose, "-o", "x.geojson"), both(_PICTURE, write("x.geojson", b"mine")), "not made by this program")
+    yield fails(
+        "propose/over a foreign file",
+        (*propose, "-o", "x.geojson"),
+        both(_PICTURE, write("x.geojson", b"mine")),
+        "not made by this program",
+    )
     data = lambda folder: data_set(folder / "in") and None  # noqa: E731
     adapt = ("adapt", "in", "-o", "out", "--device", "cpu")
     for more in (("--method", "x"), ("--pairs", "0"), ("--pairs", "nan"), ("--set", "x"), ("--set-generator", "x")):
         yield misused(f"adapt/{' '.join(more)}", (*adapt, *more), data, more[0].strip("-"))
-    for more in (("--model", "nothing"), ("--model", "painter"), ("--set", "speed=9"), ("--set-generator", "lr=NaN"), ("--truth", "nowhere"), ("--real", "nowhere"), ("--device", "tpu")):
+    for more in (
+        ("--model", "nothing"),
+        ("--model", "painter"),
+        ("--set", "speed=9"),
+        ("--set-generator", "lr=NaN"),
+        ("--truth", "nowhere"),
+        ("--real", "nowhere"),
+        ("--device", "tpu"),
+    ):
         yield fails(f"adapt/{' '.join(more)}", (*adapt, *more), data, "model|speed|lr|nowhere|device|synthesizer")
-    yield fails("adapt/images that are not there", ("adapt", "nowhere", "-o", "out", "--device", "cpu"), nothing, "nowhere|folder")
+    yield fails(
+        "adapt/images that are not there",
+        ("adapt", "nowhere", "-o", "out", "--device", "cpu"),
+        nothing,
+        "nowhere|folder",
+    )
     yield fails("adapt/into a file", adapt, both(data, write("out", b"mine")), "out|file")
     compare = ("compare", "in", "-o", "out", "--device", "cpu")
-    for more in (("--epochs", "-1", "5"), ("--epochs", "x", "y"), ("--epochs", "5"), ("--seed", "-1"), ("--labels", "x"), ("--labels", "1,,2"), ("--labels", "1", "--method", "x"), ("--labels", "1", "--report-only"), ("--seeds", "0"), ("--pairs", "0"), ("--set", "x")):
+    for more in (
+        ("--epochs", "-1", "5"),
+        ("--epochs", "x", "y"),
+        ("--epochs", "5"),
+        ("--seed", "-1"),
+        ("--labels", "x"),
+        ("--labels", "1,,2"),
+        ("--labels", "1", "--method", "x"),
+        ("--labels", "1", "--report-only"),
+        ("--seeds", "0"),
+        ("--pairs", "0"),
+        ("--set", "x"),
+    ):
         yield misused(f"compare/{' '.join(more)}", (*compare, *more), data, more[0].strip("-"))
-    for more in (("--method", "x"), ("--split", "nothing"), ("--synthetic", "nowhere"), ("--set", "speed=9"), ("--epochs", "0", "0"), ("--labels", "0"), ("--labels", "-1"), ("--labels", "99"), ("--device", "tpu"), ("--report-only",)):
-        yield fails(f"compare/{' '.join(more)}, refused", (*compare, *more), data, "method|split|nowhere|speed|epoch|label|device|image|test|finished|nothing")
+    for more in (
+        ("--method", "x"),
+        ("--split", "nothing"),
+        ("--synthetic", "nowhere"),
+        ("--set", "speed=9"),
+        ("--epochs", "0", "0"),
+        ("--labels", "0"),
+        ("--labels", "-1"),
+        ("--labels", "99"),
+        ("--device", "tpu"),
+        ("--report-only",),
+    ):
+        yield fails(
+            f"compare/{' '.join(more)}, refused",
+            (*compare, *more),
+            data,
+            "method|split|nowhere|speed|epoch|label|device|image|test|finished|nothing",
+        )
     yield fails("compare/data that are not there", ("compare", "nowhere", "-o", "out"), nothing, "nowhere|folder")
     for more in (("--workers", "0"), ("--memory", "nan"), ("--memory", "0"), ("--port", "-1"), ("--port", "99999")):
         yield misused(f"cluster/local {' '.join(more)}", ("cluster", "local", *more), nothing, more[0].strip("-"))
-    for more in (("--jobs", "0"), ("--cores", "0"), ("--gpus", "2"), ("--hours", "0"), ("--hours", "nan"), ("--memory", "-1")):
+    for more in (
+        ("--jobs", "0"),
+        ("--cores", "0"),
+        ("--gpus", "2"),
+        ("--hours", "0"),
+        ("--hours", "nan"),
+        ("--memory", "-1"),
+    ):
         yield misused(f"cluster/slurm {' '.join(more)}", ("cluster", "slurm", *more), nothing, more[0].strip("-"))
     yield misused("command/one that is none", ("fly",), nothing, "fly")
     for command in ("classify", "cluster", "models", "runs"):

@@ -10,7 +10,9 @@ from _bad_case import Case, Check, Make, answers, either, fails
 from _bad_files import both, data_set, label_image, link, nothing, pipe, png, saved, write
 
 _INPUTS = both(
-    write("a.png", png()), write("l.tif", saved(label_image())), lambda folder: data_set(folder / "in", split="name,organ,split\na,x,train\nb,x,test\n")
+    write("a.png", png()),
+    write("l.tif", saved(label_image())),
+    lambda folder: data_set(folder / "in", split="name,organ,split\na,x,train\nb,x,test\n"),
 )
 _TINY = ("--device", "cpu", "--model", "tiny", "--mpp", "0.25")
 _COMMANDS: dict[str, tuple[str, ...]] = {
@@ -31,7 +33,10 @@ _FOLDERS: dict[str, tuple[str, ...]] = {
     "corrections": ("corrections", "a.png", "l.tif", "--mpp", "0.25", "--region", "0,0,64,96", "-o", "{}"),
     "segment": ("segment", "in/images", *_TINY, "-o", "{}"),
 }
-_NO = "cannot write|not made by this program|not written over|holds|did not make|in the way|not drawn|is there|part of the path"
+_NO = (
+    "cannot write|not made by this program|not written over|holds|did not make|in the way|not drawn|is there|"
+    "part of the path"
+)
 
 
 def cases() -> Iterator[Case]:
@@ -64,8 +69,12 @@ def _files() -> Iterator[Case]:
                 yield either(f"output/{kind}, {case}", _at(arguments, place), both(_INPUTS, make), _NO, _kept)
                 continue
             yield fails(f"output/{kind}, {case}", _at(arguments, place), both(_INPUTS, make), _NO, bound=bound)
-        yield fails(f"output/{kind}, below a file", _at(arguments, "mine/out"), both(_INPUTS, write("mine", b"mine")), _NO)
-        yield fails(f"output/{kind}, a name of 300 bytes", _at(arguments, "x" * 300), _INPUTS, "name too long|cannot write|long")
+        yield fails(
+            f"output/{kind}, below a file", _at(arguments, "mine/out"), both(_INPUTS, write("mine", b"mine")), _NO
+        )
+        yield fails(
+            f"output/{kind}, a name of 300 bytes", _at(arguments, "x" * 300), _INPUTS, "name too long|cannot write|long"
+        )
         yield fails(f"output/{kind}, below /proc", _at(arguments, "/proc/nowhere/out"), _INPUTS, _NO)
 
 
@@ -90,18 +99,45 @@ def _folders() -> Iterator[Case]:
             "below /proc": (nothing, "/proc/nowhere/out", False),
         }
         for case, (make, place, bound) in whole.items():
-            yield fails(f"output/{kind}, {case}", _at(arguments, place), both(_INPUTS, make), _NO + "|name too long|file|folder|path", bound=bound, notes=kind == "segment")
+            yield fails(
+                f"output/{kind}, {case}",
+                _at(arguments, place),
+                both(_INPUTS, make),
+                _NO + "|name too long|file|folder|path",
+                bound=bound,
+                notes=kind == "segment",
+            )
     foreign = both(_INPUTS, write("out/labels/mine.tif", b"mine"), write("out/images/mine.png", b"mine"))
     for kind in ("masks", "synthesize", "export"):
         yield fails(f"output/{kind}, a foreign folder", _at(_FOLDERS[kind], "out"), foreign, _NO + "|not drawn|holds")
     yield either("output/corrections, a foreign folder", _at(_FOLDERS["corrections"], "out"), foreign, _NO, _mine)
     for kind in ("tif", "normalized"):
         itself = _COMMANDS[kind][:-1]
-        yield fails(f"output/{kind}, onto its own source", (*itself, "a.png"), _INPUTS, "itself|own|source|format|suffix|written|not made|over")
-    yield fails("output/segment, two of one name", ("segment", "a.png", "b/a.png", *_TINY, "-o", "out"), both(_INPUTS, write("b/a.png", png())), "same|two|both")
-    yield fails("output/segment, several into one file", ("segment", "a.png", "b.png", *_TINY, "-o", "out.tif"), both(_INPUTS, write("b.png", png())), "one file")
+        yield fails(
+            f"output/{kind}, onto its own source",
+            (*itself, "a.png"),
+            _INPUTS,
+            "itself|own|source|format|suffix|written|not made|over",
+        )
+    yield fails(
+        "output/segment, two of one name",
+        ("segment", "a.png", "b/a.png", *_TINY, "-o", "out"),
+        both(_INPUTS, write("b/a.png", png())),
+        "same|two|both",
+    )
+    yield fails(
+        "output/segment, several into one file",
+        ("segment", "a.png", "b.png", *_TINY, "-o", "out.tif"),
+        both(_INPUTS, write("b.png", png())),
+        "one file",
+    )
     for suffix in (".jpg", ".xyz", ".npy", ".TXT", ".tif.exe"):
-        yield fails(f"output/segment, to {suffix}", ("segment", "a.png", *_TINY, "-o", f"out{suffix}"), _INPUTS, "written|format|suffix|tif")
+        yield fails(
+            f"output/segment, to {suffix}",
+            ("segment", "a.png", *_TINY, "-o", f"out{suffix}"),
+            _INPUTS,
+            "written|format|suffix|tif",
+        )
 
 
 def _mine(folder: Path, outcome: object) -> str | None:
@@ -128,23 +164,51 @@ def _full() -> Iterator[Case]:
 
 def _names() -> Iterator[Case]:
     names = {
-        "of Latin-1": os.fsdecode(b"caf\xe9"), "with a line break": "a\nb", "with an escape": "a\x1b[31m", "with markup": "[red]x[/blue]", "of 240 bytes": "x" * 240, "of emoji": "\U0001f52c" * 50, "like a formula": "=cmd", "with spaces": " a ", "of a device of Windows": "NUL", "with a quote": "a'b\"c", "in two folders": "x/y/z", "that goes up": "x/../y",
-    }  # fmt: skip
+        "of Latin-1": os.fsdecode(b"caf\xe9"),
+        "with a line break": "a\nb",
+        "with an escape": "a\x1b[31m",
+        "with markup": "[red]x[/blue]",
+        "of 240 bytes": "x" * 240,
+        "of emoji": "\U0001f52c" * 50,
+        "like a formula": "=cmd",
+        "with spaces": " a ",
+        "of a device of Windows": "NUL",
+        "with a quote": "a'b\"c",
+        "in two folders": "x/y/z",
+        "that goes up": "x/../y",
+    }
     for name, place in names.items():
         for kind in ("tif", "evaluated.csv"):
             arguments = _at(_COMMANDS[kind], place)
             yield answers(f"output name/{name}, {kind}", arguments, _INPUTS, _written(arguments[-1]))
-    yield answers("output name/of 300 bytes after ..", ("masks", "--size", "64", "-o", "x/../y"), _INPUTS, _written("y/labels/mask-00001.tif"))
+    yield answers(
+        "output name/of 300 bytes after ..",
+        ("masks", "--size", "64", "-o", "x/../y"),
+        _INPUTS,
+        _written("y/labels/mask-00001.tif"),
+    )
     empty = both(_INPUTS, write("out.tif", b""))
-    yield answers("output name/an empty file in the way", _at(_COMMANDS["tif"], "out"), empty, _written("out.tif"), changes=("out.tif",))
+    yield answers(
+        "output name/an empty file in the way",
+        _at(_COMMANDS["tif"], "out"),
+        empty,
+        _written("out.tif"),
+        changes=("out.tif",),
+    )
     dangling = both(_INPUTS, link("out.tif", "nowhere.tif"))
-    yield either("output name/a link to nothing", _at(_COMMANDS["tif"], "out"), dangling, _NO, _written("out.tif"), changes=("out.tif",))
+    yield either(
+        "output name/a link to nothing",
+        _at(_COMMANDS["tif"], "out"),
+        dangling,
+        _NO,
+        _written("out.tif"),
+        changes=("out.tif",),
+    )
 
 
 def _written(name: str) -> Check:
     def check(folder: Path, outcome: object) -> str | None:
         path = folder / name
-        return None if path.is_file() and path.stat().st_size else f"{ascii(name)} was not written"
+        return None if path.is_file() and path.stat().st_size else f"{name!a} was not written"
 
     return check
-

@@ -13,7 +13,22 @@ from typing import Any
 import numpy as np
 
 from _bad_case import Case, Check, Make, answers, either, fails, misused
-from _bad_files import SHAPE, chunks, joined, label_image, labels, link, looks_right, nothing, picture, pipe, png, png_with, sized, write
+from _bad_files import (
+    SHAPE,
+    chunks,
+    joined,
+    label_image,
+    labels,
+    link,
+    looks_right,
+    nothing,
+    picture,
+    pipe,
+    png,
+    png_with,
+    sized,
+    write,
+)
 
 _READ = r"cannot read {}"
 _GOOD = looks_right()
@@ -101,7 +116,11 @@ def _odd_png() -> Iterator[Case]:
     yield refused("png/pixels that are no zlib", write("a.png", png_with(data=b"x" * 1000)))
     yield refused("png/half of the pixels", write("a.png", png_with(data=zlib.compress(rows[: len(rows) // 2]))))
     yield either(
-        "png/twice the pixels", normalize("a.png"), write("a.png", png_with(data=zlib.compress(rows * 2))), "a.png", _GOOD
+        "png/twice the pixels",
+        normalize("a.png"),
+        write("a.png", png_with(data=zlib.compress(rows * 2))),
+        "a.png",
+        _GOOD,
     )
     yield refused("png/a filter of kind 9", write("a.png", png_with(data=zlib.compress(bytes(wrong)))))
     yield refused("png/no header", write("a.png", png_with(without=(b"IHDR",))))
@@ -221,7 +240,9 @@ def _jpeg() -> Iterator[Case]:
     }.items():
         yield either(f"jpeg/{name}", normalize("a.jpg"), changed(change), "cannot read a.jpg", _ANY)
     for share in (40, 60):
-        zeros = changed(lambda data, to=share: data[: len(data) * to // 100] + bytes(200) + data[len(data) * to // 100 + 200 :])
+        zeros = changed(
+            lambda data, to=share: data[: len(data) * to // 100] + bytes(200) + data[len(data) * to // 100 + 200 :]
+        )
         yield either(f"jpeg/200 zeros at {share} %", normalize("a.jpg"), zeros, "cannot read a.jpg", _ANY)
     yield read("jpeg/two beginnings", changed(lambda data: data + data), "a.jpg")
     yield read("jpeg/more after its end", changed(lambda data: data + b"x" * 9999), "a.jpg")
@@ -292,7 +313,9 @@ def _paths() -> Iterator[Case]:
     yield fails("path/nothing", segment(""), nothing, "one file|no images")
     yield fails("path/a folder without images", segment("."), write("a.txt", b"x"), "no images|one file")
     yield fails("path/an empty folder", segment("in"), lambda folder: (folder / "in").mkdir(), "no images|one file")
-    yield fails("path/a folder called a.png", segment("a.png"), lambda folder: (folder / "a.png").mkdir(), "images|file")
+    yield fails(
+        "path/a folder called a.png", segment("a.png"), lambda folder: (folder / "a.png").mkdir(), "images|file"
+    )
     yield refused("path/a pipe", pipe("a.png"), says="pipe")
     yield refused("path/a link to nothing", link("a.png", "b.png"))
     yield refused("path/a link to itself", link("a.png", "a.png"))
@@ -353,7 +376,9 @@ def _contents() -> Iterator[Case]:
         yield answers(f"content/all {name}", segment("a.png"), make, labels(0, 3))
     for shape in ((1, 1), (1, 2), (2, 2), (3, 3), (1, 500), (500, 1), (7, 9), (2, 20_000), (30_000, 3)):
         pixels = np.resize(picture(), (*shape, 3))
-        yield answers(f"content/{shape[0]} x {shape[1]}", segment("a.png"), write("a.png", png(pixels)), labels(0, 9999, shape))
+        yield answers(
+            f"content/{shape[0]} x {shape[1]}", segment("a.png"), write("a.png", png(pixels)), labels(0, 9999, shape)
+        )
     patterns = {
         "noise": random.integers(0, 256, (*SHAPE, 3)).astype(np.uint8),
         "a chessboard": np.indices((*SHAPE, 3)).sum(0).astype(np.uint8) % 2 * 255,

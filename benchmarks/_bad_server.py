@@ -89,7 +89,14 @@ def make_models(folder: Path) -> None:
     folder.mkdir()
     pid = os.fork()
     if pid == 0:
-        _leave(lambda: 0 if model_file(folder / "tiny.safetensors") and model_file(folder / "painter.safetensors", "synthesizer", name="painter") else 1)
+        _leave(
+            lambda: (
+                0
+                if model_file(folder / "tiny.safetensors")
+                and model_file(folder / "painter.safetensors", "synthesizer", name="painter")
+                else 1
+            )
+        )
     if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
         raise SystemExit("The small models could not be made.")
 
@@ -109,7 +116,8 @@ def _run(case: Case, place: Path, folder: Path, real: bool) -> Outcome:
     signal.alarm(0)
     began = float((place / "began").read_text()) if (place / "began").is_file() else began
     texts = [
-        (place / name).read_text("utf-8", "replace") if (place / name).is_file() else "" for name in ("stdout", "stderr")
+        (place / name).read_text("utf-8", "replace") if (place / name).is_file() else ""
+        for name in ("stdout", "stderr")
     ]
     return Outcome(os.waitstatus_to_exitcode(status), *texts, used.ru_maxrss / 1e3, time.monotonic() - began)
 
@@ -134,7 +142,9 @@ def _commanded(case: Case, place: Path, folder: Path, real: bool) -> int:
         _drop_rights()
     if real:
         os.execv(COMMAND, [str(COMMAND), *case.arguments])
-    sys.stdin, sys.stdout, sys.stderr = (open(number, "r" if number == 0 else "w", closefd=False) for number in range(3))
+    sys.stdin, sys.stdout, sys.stderr = (
+        open(number, "r" if number == 0 else "w", closefd=False) for number in range(3)
+    )
     sys.argv = ["nucleigan", *case.arguments]
     from napari_nucleigan.cli import main
 
@@ -146,7 +156,7 @@ def _commanded(case: Case, place: Path, folder: Path, real: bool) -> int:
 
 
 def _leave(work: Callable[[], int]) -> None:
-    """Do something in a fork, and end it as the interpreter ends: threads are waited for, what is held back is written."""
+    """Do something in a fork, and end it as the interpreter ends: wait for threads, write what is held back."""
     import atexit
     import threading
     import traceback

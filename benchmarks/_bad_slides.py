@@ -1,4 +1,4 @@
-"""Bad slides: OME-Zarr that is damaged or hostile, folders of tiles, files that call themselves a scanner's."""
+"""Bad slides in OME-Zarr, damaged or hostile."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from _bad_case import Case, Make, answers, either, fails
-from _bad_files import SHAPE, both, deep, labels, link, nothing, picture, png, saved, write
+from _bad_files import SHAPE, both, deep, labels, picture, write
 
-_ARGUMENTS = ("-o", "out.tif", "--mpp", "0.25", "--device", "cpu", "--workers", "1", "--model", "tiny")
+ARGUMENTS = ("-o", "out.tif", "--mpp", "0.25", "--device", "cpu", "--workers", "1", "--model", "tiny")
 _READ = r"cannot (read|find|list)|no images"
 _SIZED = labels(0, 6144)  # the nuclei of a model of random weights
 
@@ -30,19 +30,21 @@ def cases() -> Iterator[Case]:
     yield from _zarr("zarr 3", _zarr_3, _changes_3())
     yield from _chunks()
     yield from _files_of_zarr()
-    yield from _tiles()
-    yield from _scanners()
 
 
 def slide(name: str) -> tuple[str, ...]:
     """Return the command for a slide."""
-    return ("segment", name, *_ARGUMENTS)
+    return ("segment", name, *ARGUMENTS)
 
 
 def _attributes() -> dict[str, Any]:
     axes = [{"name": "c", "type": "channel"}, *({"name": n, "type": "space", "unit": "micrometer"} for n in "yx")]
     scale = [{"type": "scale", "scale": [1, 0.25, 0.25]}]
-    return {"multiscales": [{"version": "0.4", "axes": axes, "datasets": [{"path": "0", "coordinateTransformations": scale}]}]}
+    return {
+        "multiscales": [
+            {"version": "0.4", "axes": axes, "datasets": [{"path": "0", "coordinateTransformations": scale}]}
+        ]
+    }
 
 
 def _values() -> np.ndarray:
@@ -55,9 +57,16 @@ def _zarr_2(change: Change = lambda group, array: None, chunk: bytes | None = No
     def make(folder: Path) -> None:
         group = _attributes()
         array: dict[str, Any] = {
-            "zarr_format": 2, "shape": [3, *SHAPE], "chunks": [3, *SHAPE], "dtype": "|u1", "compressor": None,
-            "fill_value": 0, "order": "C", "filters": None, "dimension_separator": ".",
-        }  # fmt: skip
+            "zarr_format": 2,
+            "shape": [3, *SHAPE],
+            "chunks": [3, *SHAPE],
+            "dtype": "|u1",
+            "compressor": None,
+            "fill_value": 0,
+            "order": "C",
+            "filters": None,
+            "dimension_separator": ".",
+        }
         change(group, array)
         place = folder / "a.ome.zarr"
         (place / "0").mkdir(parents=True)
@@ -75,12 +84,21 @@ def _zarr_3(change: Change = lambda group, array: None, chunk: bytes | None = No
     def make(folder: Path) -> None:
         ome = _attributes()
         array: dict[str, Any] = {
-            "zarr_format": 3, "node_type": "array", "shape": [3, *SHAPE], "data_type": "uint8", "fill_value": 0,
+            "zarr_format": 3,
+            "node_type": "array",
+            "shape": [3, *SHAPE],
+            "data_type": "uint8",
+            "fill_value": 0,
             "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [3, *SHAPE]}},
             "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-            "codecs": [{"name": "bytes"}], "attributes": {},
-        }  # fmt: skip
-        group: dict[str, Any] = {"zarr_format": 3, "node_type": "group", "attributes": {"ome": {"version": "0.5", **ome}}}
+            "codecs": [{"name": "bytes"}],
+            "attributes": {},
+        }
+        group: dict[str, Any] = {
+            "zarr_format": 3,
+            "node_type": "group",
+            "attributes": {"ome": {"version": "0.5", **ome}},
+        }
         change(group["attributes"]["ome"], array)
         place = folder / "a.ome.zarr"
         (place / "0" / "c" / "0" / "0").mkdir(parents=True)
@@ -144,10 +162,18 @@ def _of_both() -> dict[str, Change]:
 
 def _changes_2() -> dict[str, Change]:
     codecs: dict[str, Any] = {
-        "pickle": {"id": "pickle"}, "msgpack2": {"id": "msgpack2"}, "json2": {"id": "json2"}, "none": {"id": ""},
-        "bz2": {"id": "bz2"}, "lzma": {"id": "lzma"}, "a text": "zlib", "a number": 7, "no name": {},
-        "a path": {"id": "../../x"}, "markup": {"id": "[red]x"},
-    }  # fmt: skip
+        "pickle": {"id": "pickle"},
+        "msgpack2": {"id": "msgpack2"},
+        "json2": {"id": "json2"},
+        "none": {"id": ""},
+        "bz2": {"id": "bz2"},
+        "lzma": {"id": "lzma"},
+        "a text": "zlib",
+        "a number": 7,
+        "no name": {},
+        "a path": {"id": "../../x"},
+        "markup": {"id": "[red]x"},
+    }
     found: dict[str, Change] = {}
     for name, codec in codecs.items():
         found[f"compressor {name}"] = _array(compressor=codec)
@@ -168,20 +194,38 @@ def _changes_2() -> dict[str, Change]:
 def _changes_3() -> dict[str, Change]:
     found = _of_both()
     inner = {"name": "numcodecs.pickle"}
-    shards = {"name": "sharding_indexed", "configuration": {"chunk_shape": [3, 7, 7], "codecs": [{"name": "bytes"}], "index_codecs": [{"name": "bytes"}]}}
-    hidden = {"name": "sharding_indexed", "configuration": {"chunk_shape": [3, 8, 8], "codecs": [inner], "index_codecs": [inner]}}
+    shards = {
+        "name": "sharding_indexed",
+        "configuration": {"chunk_shape": [3, 7, 7], "codecs": [{"name": "bytes"}], "index_codecs": [{"name": "bytes"}]},
+    }
+    hidden = {
+        "name": "sharding_indexed",
+        "configuration": {"chunk_shape": [3, 8, 8], "codecs": [inner], "index_codecs": [inner]},
+    }
     for name, codecs in {
-        "none": [], "null": None, "a text": "bytes", "numcodecs.pickle": [inner], "unknown": [{"name": "x"}],
-        "of no name": [{}], "shards that do not divide": [shards], "a pickle in a shard": [hidden], "only gzip": [{"name": "gzip"}],
-        "vlen-utf8": [{"name": "vlen-utf8"}], "a checksum": [{"name": "bytes"}, {"name": "crc32c"}],
+        "none": [],
+        "null": None,
+        "a text": "bytes",
+        "numcodecs.pickle": [inner],
+        "unknown": [{"name": "x"}],
+        "of no name": [{}],
+        "shards that do not divide": [shards],
+        "a pickle in a shard": [hidden],
+        "only gzip": [{"name": "gzip"}],
+        "vlen-utf8": [{"name": "vlen-utf8"}],
+        "a checksum": [{"name": "bytes"}, {"name": "crc32c"}],
         "200 shards in shards": [_nested(200)],
-    }.items():  # fmt: skip
+    }.items():
         found[f"codecs {name}"] = _array(codecs=codecs)
     for kind in ("float32", "string", "object", "r24", "uint1024", "complex64", {"name": "numpy.datetime64"}, None, 3):
         found[f"type {kind!r}"] = _array(data_type=kind)
     for name, grid in {
-        "of 2**40": [3, 2**40, 2**40], "of 0": [0, 0, 0], "negative": [-1, 5, 5], "of 2 axes": [64, 96], "text": "x"
-    }.items():  # fmt: skip
+        "of 2**40": [3, 2**40, 2**40],
+        "of 0": [0, 0, 0],
+        "negative": [-1, 5, 5],
+        "of 2 axes": [64, 96],
+        "text": "x",
+    }.items():
         found[f"chunks {name}"] = _array(chunk_grid={"name": "regular", "configuration": {"chunk_shape": grid}})
     found["a grid that is not known"] = _array(chunk_grid={"name": "x"})
     found["an extension that must be known"] = _array(must_know={"must_understand": True})
@@ -193,19 +237,30 @@ def _changes_3() -> dict[str, Change]:
 def _nested(depth: int) -> dict[str, Any]:
     codec: dict[str, Any] = {"name": "bytes"}
     for _ in range(depth):
-        codec = {"name": "sharding_indexed", "configuration": {"chunk_shape": [1, 1, 1], "codecs": [codec], "index_codecs": []}}
+        codec = {
+            "name": "sharding_indexed",
+            "configuration": {"chunk_shape": [1, 1, 1], "codecs": [codec], "index_codecs": []},
+        }
     return codec
 
 
 def _zarr(kind: str, make: Callable[[Change], Make], changes: dict[str, Change]) -> Iterator[Case]:
-    yield answers(f"{kind}/sound", ("segment", "a.ome.zarr", *_ARGUMENTS[:-2]), make(lambda group, array: None), labels(3, 12))
+    yield answers(
+        f"{kind}/sound", ("segment", "a.ome.zarr", *ARGUMENTS[:-2]), make(lambda group, array: None), labels(3, 12)
+    )
     for name, change in changes.items():
         # What is damaged in its metadata may be read where the rest tells enough, and never wrongly.
         yield either(f"{kind}/{name}", slide("a.ome.zarr"), make(change), _READ, _SIZED)
     scale: dict[str, Any] = {
-        "0": [1, 0, 0], "negative": [1, -1, -1], "NaN": [1, float("nan"), float("nan")], "infinite": [1, float("inf"), 1],
-        "1e300": [1, 1e300, 1e300], "text": [1, "a", "b"], "too short": [1], "null": None,
-    }  # fmt: skip
+        "0": [1, 0, 0],
+        "negative": [1, -1, -1],
+        "NaN": [1, float("nan"), float("nan")],
+        "infinite": [1, float("inf"), 1],
+        "1e300": [1, 1e300, 1e300],
+        "text": [1, "a", "b"],
+        "too short": [1],
+        "null": None,
+    }
     for name, values in scale.items():
         change = _level(coordinateTransformations=[{"type": "scale", "scale": values}])
         arguments = ("segment", "a.ome.zarr", "-o", "out.tif", "--device", "cpu")
@@ -246,7 +301,9 @@ def _chunks() -> Iterator[Case]:
         yield either(f"chunk/a link to /dev/{device}", slide("a.ome.zarr"), put, _READ, _SIZED)
     yield either("chunk/a pipe", slide("a.ome.zarr"), instead(os.mkfifo), _READ, _SIZED)
     yield either("chunk/a folder", slide("a.ome.zarr"), instead(Path.mkdir), _READ, _SIZED)
-    yield either("chunk/a link to itself", slide("a.ome.zarr"), instead(lambda path: os.symlink("0.0.0", path)), _READ, _SIZED)
+    yield either(
+        "chunk/a link to itself", slide("a.ome.zarr"), instead(lambda path: os.symlink("0.0.0", path)), _READ, _SIZED
+    )
     yield either("chunk/missing", slide("a.ome.zarr"), instead(lambda path: None), _READ, _SIZED)
     yield fails("chunk/may not be read", slide("a.ome.zarr"), both(_zarr_2(), _forbid), _READ, bound=True)
     huge = _zarr_2(_array(shape=[3, 4_000_000, 4_000_000], chunks=[3, 64, 96]))
@@ -265,7 +322,9 @@ def _forbid(folder: Path) -> None:
 
 
 def _files_of_zarr() -> Iterator[Case]:
-    yield fails("zarr/an empty folder", slide("a.ome.zarr"), lambda folder: (folder / "a.ome.zarr").mkdir(), _READ + "|one file")
+    yield fails(
+        "zarr/an empty folder", slide("a.ome.zarr"), lambda folder: (folder / "a.ome.zarr").mkdir(), _READ + "|one file"
+    )
     yield fails("zarr/a file", slide("a.ome.zarr"), write("a.ome.zarr", b"x"), _READ)
     yield fails("zarr/zipped", slide("a.ome.zarr.zip"), write("a.ome.zarr.zip", b"PK\3\4" + bytes(100)), _READ)
     yield fails("zarr/metadata that is a pipe", slide("a.ome.zarr"), _metadata(os.mkfifo), _READ + "|one file")
@@ -273,7 +332,13 @@ def _files_of_zarr() -> Iterator[Case]:
     for device in ("zero", "random"):
         make = _metadata(lambda path, to=device: os.symlink(f"/dev/{to}", path))
         yield fails(f"zarr/metadata that are /dev/{device}", slide("a.ome.zarr"), make, _READ + "|one file")
-    for name, channels in {"a number": 5, "null": None, "of null": [None], "fluorescent": [{"label": "DAPI"}], "a text": "x"}.items():
+    for name, channels in {
+        "a number": 5,
+        "null": None,
+        "of null": [None],
+        "fluorescent": [{"label": "DAPI"}],
+        "a text": "x",
+    }.items():
         change = lambda group, array, to=channels: group.update(omero={"channels": to})  # noqa: E731
         yield either(f"zarr/channels {name}", slide("a.ome.zarr"), _zarr_2(change), _READ + "|fluorescence", _SIZED)
 
@@ -284,50 +349,3 @@ def _metadata(put: Callable[[Path], object]) -> Make:
         put(folder / "a.ome.zarr" / ".zattrs")
 
     return make
-
-
-def _tiles() -> Iterator[Case]:
-    def named(*names: str, content: bytes = b"") -> Make:
-        return both(*(write(f"in/{name}", content or png()) for name in names))
-
-    folder = ("segment", "in", "-o", "out.tif", "--slide", *_ARGUMENTS[2:])
-    layouts: dict[str, Make] = {
-        "no tile": named("a.txt"),
-        "no places": named("a.png", "b.png"),
-        "row 99 999 999": named("r0_c0.png", "r99999999_c0.png"),
-        "column of 30 digits": named("r0_c0.png", f"r0_c{10**30}.png"),
-        "twice the same place": named("r0_c0.png", "x_r0_c0.png"),
-        "sizes that differ": both(named("r0_c0.png"), write("in/r0_c1.png", png(picture()[:20, :30]))),
-        "an empty tile": both(named("r0_c0.png"), write("in/r0_c1.png", b"")),
-        "a tile of noise": both(named("r0_c0.png"), write("in/r0_c1.png", b"x" * 100)),
-        "a place of QuPath that is far": named("a [d=1,x=99999999999,y=0,w=96,h=64].png", "a [d=1,x=0,y=0,w=96,h=64].png"),
-        "a place of QuPath with d=0": named("a [d=0,x=0,y=0,w=96,h=64].png", "a [d=0,x=96,y=0,w=96,h=64].png"),
-        "a place of QuPath with d=1e300": named("a [d=1e300,x=0,y=0,w=96,h=64].png"),
-        "a place of QuPath with w=0": named("a [d=1,x=0,y=0,w=0,h=0].png", "a [d=1,x=96,y=0,w=0,h=0].png"),
-    }
-    for name, make in layouts.items():
-        yield either(f"tiles/{name}", folder, make, "cannot|tiles|no images|place", _some)
-
-
-def _some(folder: Path, outcome: Any) -> str | None:
-    return None if (folder / "out.tif").is_file() else "nothing was written"
-
-
-def _scanners() -> Iterator[Case]:
-    plain = saved(picture(), photometric="rgb")
-    for suffix in ("svs", "ndpi", "scn", "bif", "mrxs", "vms", "vmu", "svslide", "czi", "dcm", "vsi"):
-        for name, content in {"empty": b"", "of noise": os.urandom(4000)}.items():
-            yield fails(f"scanner/{suffix}, {name}", slide(f"a.{suffix}"), write(f"a.{suffix}", content), r"cannot|needs|not installed|no images")
-    for suffix in ("svs", "scn", "bif", "ndpi"):
-        yield either(f"scanner/{suffix} that is a plain TIFF", slide(f"a.{suffix}"), write(f"a.{suffix}", plain), "cannot", _SIZED)
-        yield fails(f"scanner/{suffix}, cut", slide(f"a.{suffix}"), write(f"a.{suffix}", plain[:3000]), "cannot")
-    head = bytes(128) + b"DICM"
-    for name, content in {"only its head": head, "and noise": head + os.urandom(999), "a length of 4 GB": head + b"\2\0\0\0UL\4\0\xff\xff\xff\xff"}.items():
-        yield fails(f"scanner/DICOM, {name}", slide("a.dcm"), write("a.dcm", content), "cannot|needs|no images")
-    czi = b"ZISRAWFILE" + bytes(6) + struct.pack("<qq", 2**62, 2**62) + bytes(500)
-    yield fails("scanner/CZI with sizes of 2**62", slide("a.czi"), write("a.czi", czi), "cannot|needs|not installed")
-    yield fails("scanner/mrxs without its folder", slide("a.mrxs"), write("a.mrxs", png()), "cannot")
-    yield fails("scanner/a link to /dev/zero", slide("a.svs"), link("a.svs", "/dev/zero"), "cannot|device")
-    yield fails("scanner/a pipe", slide("a.ndpi"), lambda folder: os.mkfifo(folder / "a.ndpi"), "cannot|pipe")
-    yield fails("scanner/missing", slide("a.svs"), nothing, "cannot")
-

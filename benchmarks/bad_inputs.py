@@ -30,7 +30,22 @@ from _table import machine
 if TYPE_CHECKING:
     from _bad_case import Case, Outcome
 
-GROUPS = ("pictures", "tiffs", "slides", "labels", "datasets", "imports", "models", "runs", "options", "outputs")
+GROUPS = (
+    "pictures",
+    "tiffs",
+    "tags",
+    "slides",
+    "scanners",
+    "labels",
+    "points",
+    "datasets",
+    "imports",
+    "models",
+    "synthesis",
+    "runs",
+    "options",
+    "outputs",
+)
 """Modules ``_bad_NAME.py`` with a function ``cases() -> Iterator[Case]``."""
 
 
@@ -55,7 +70,9 @@ def main() -> int:
     os.environ.pop("NUCLEIGAN_DEBUG", None)
     preload()
     # Not one that removes itself: the forks would do it at their end.
-    place = Path(tempfile.mkdtemp(prefix="bad-inputs-"))
+    # In memory, where there is such a place: a busy disk takes longer to flush a file than most cases take.
+    memory = Path("/dev/shm")
+    place = Path(tempfile.mkdtemp(prefix="bad-inputs-", dir=memory if os.access(memory, os.W_OK) else None))
     try:
         make_models(place / "models")
         results = _run_all(chosen, place, arguments.real)
@@ -116,7 +133,7 @@ def _show(results: list[Result]) -> None:
     for result in results:
         if not result[1]:
             groups.setdefault(result[0].name.split("/")[0], []).append(result)
-    rows = [(name, found) for name, found in groups.items()]
+    rows = list(groups.items())
     rows.append(("all", [result for result in results if not result[1]]))
     rows.append(("of these, as processes of their own", [result for result in results if result[1]]))
     print(machine())

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from napari_nucleigan.cli.adapt import SAVED, stop_runs
 from napari_nucleigan.base.text import printable
+from napari_nucleigan.cli.adapt import SAVED, stop_runs
 from napari_nucleigan.cli.console import (
     FAILED,
     Stopped,

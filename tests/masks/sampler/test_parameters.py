@@ -233,7 +233,13 @@ def test_no_tissue_is_fuller_than_can_be() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"areas": [float("nan")]}, {"areas": [-5.0]}, {"elongations": [0.0]}, {"share": float("inf")}, {"contacts": [1e300]}],
+    [
+        {"areas": [float("nan")]},
+        {"areas": [-5.0]},
+        {"elongations": [0.0]},
+        {"share": float("inf")},
+        {"contacts": [1e300]},
+    ],
 )
 def test_statistics_of_impossible_numbers_are_refused(tmp_path: Path, change: dict[str, object]) -> None:
     content = preset("liver").model_dump(mode="json")

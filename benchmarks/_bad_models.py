@@ -10,6 +10,7 @@ from _bad_case import Case, Make, answers, either, fails, misused
 from _bad_files import (
     both,
     deep,
+    in_json,
     json_text,
     labels,
     link,

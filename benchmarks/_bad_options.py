@@ -71,7 +71,7 @@ def _segment() -> Iterator[Case]:
             says = {
                 "--mpp": "microns|mpp|large|memory|scale|small",
                 "--scheduler": "scheduler|cluster|reach|address|cannot|distributed",
-            }.get(option, option.strip("-") + "|cannot|no ")
+            }.get(option, option.strip("-") + "|cannot|no |name too long")
             yield fails(f"segment/{option} {value[:20]!r}", (*_SEGMENT, option, value, *more), _PICTURE, says)
     yield misused("segment/areas turned round", (*_SEGMENT, "--min-area", "50", "--max-area", "5"), _PICTURE, "area")
     for value in ("0", "1"):

@@ -17,7 +17,7 @@ from _bad_case import Case, Make, answers, either, fails
 from _bad_files import SHAPE, both, deep, labels, picture, write
 
 ARGUMENTS = ("-o", "out.tif", "--mpp", "0.25", "--device", "cpu", "--workers", "1", "--model", "tiny")
-_READ = r"cannot (read|find|list)|no images"
+_READ = r"cannot (read|find|list)|no images|not known"
 _SIZED = labels(0, 6144)  # the nuclei of a model of random weights
 
 Change = Callable[[dict[str, Any], dict[str, Any]], object]
@@ -322,16 +322,14 @@ def _forbid(folder: Path) -> None:
 
 
 def _files_of_zarr() -> Iterator[Case]:
-    yield fails(
-        "zarr/an empty folder", slide("a.ome.zarr"), lambda folder: (folder / "a.ome.zarr").mkdir(), _READ + "|one file"
-    )
+    yield fails("zarr/an empty folder", slide("a.ome.zarr"), lambda folder: (folder / "a.ome.zarr").mkdir(), _READ)
     yield fails("zarr/a file", slide("a.ome.zarr"), write("a.ome.zarr", b"x"), _READ)
     yield fails("zarr/zipped", slide("a.ome.zarr.zip"), write("a.ome.zarr.zip", b"PK\3\4" + bytes(100)), _READ)
-    yield fails("zarr/metadata that is a pipe", slide("a.ome.zarr"), _metadata(os.mkfifo), _READ + "|one file")
-    yield fails("zarr/metadata that is a folder", slide("a.ome.zarr"), _metadata(Path.mkdir), _READ + "|one file")
+    yield fails("zarr/metadata that is a pipe", slide("a.ome.zarr"), _metadata(os.mkfifo), _READ)
+    yield fails("zarr/metadata that is a folder", slide("a.ome.zarr"), _metadata(Path.mkdir), _READ)
     for device in ("zero", "random"):
         make = _metadata(lambda path, to=device: os.symlink(f"/dev/{to}", path))
-        yield fails(f"zarr/metadata that are /dev/{device}", slide("a.ome.zarr"), make, _READ + "|one file")
+        yield fails(f"zarr/metadata that are /dev/{device}", slide("a.ome.zarr"), make, _READ)
     for name, channels in {
         "a number": 5,
         "null": None,

@@ -235,7 +235,8 @@ def _windows(corners: Int64Array, size: Int64Array, shape: tuple[int, ...]) -> I
     """Flat places of the pixels of windows of one size, shape (k, h, w); at the border they begin a little before."""
     top, left = np.minimum(corners, np.subtract(shape, size)).T
     rows, columns = top[:, None] + np.arange(size[0]), left[:, None] + np.arange(size[1])
-    return rows[:, :, None] * shape[1] + columns[:, None, :]
+    places: Int64Array = rows[:, :, None] * shape[1] + columns[:, None, :]
+    return places
 
 
 def _reach(of: npt.NDArray[np.bool_], to: npt.NDArray[np.bool_]) -> tuple[Float64Array, Float64Array]:

@@ -10,7 +10,7 @@ from typing import Any
 from _bad_case import Case, answers, either, fails, misused
 from _bad_files import both, data_set, deep, in_json, json_text, nothing, says, write
 
-_NO = "run|cannot|folder|nothing|not"
+_NO = "run|cannot|folder|nothing|not|holds no"
 _ANY = in_json()
 
 

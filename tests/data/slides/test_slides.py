@@ -14,6 +14,7 @@ from napari_nucleigan.data.images.convert import over_white
 from napari_nucleigan.data.images.files import write_image
 from napari_nucleigan.data.slides import open_slide
 from napari_nucleigan.data.slides.slide import OVERVIEW
+from napari_nucleigan.segmentation.file_plan import plan_files
 from slide_files import APERIO, halved, write_pyramid, write_svs, write_zarr
 
 if TYPE_CHECKING:
@@ -352,3 +353,13 @@ def test_colours_that_tifffile_does_not_turn_need_openslide(tmp_path: Path, monk
     tifffile.imwrite(tmp_path / "a.svs", values, photometric="rgb", tile=(64, 64), compression=33003)
     with pytest.raises(ImageError, match=r'pip install "napari-nucleigan\[slides\]"'):
         open_slide(tmp_path / "a.svs")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"multiscales": 5}', '{"multiscales": [{"datasets": []}]}'])
+def test_a_damaged_ome_zarr_is_told_to_be_one_and_is_no_folder_of_tiles(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a.ome.zarr").mkdir()
+    (tmp_path / "a.ome.zarr" / ".zattrs").write_text(content)
+    with pytest.raises(ImageError, match=r"Cannot read .*a\.ome\.zarr: .*OME-Zarr"):
+        open_slide(tmp_path / "a.ome.zarr")
+    (task,) = plan_files([tmp_path / "a.ome.zarr"], tmp_path / "out.tif", (".tif",), slides=(".tif",))
+    assert task.slide

@@ -56,10 +56,14 @@ def main() -> int:
     parser.add_argument("--group", choices=GROUPS, help="cases of this module")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write what became of each case there")
     parser.add_argument("--part", type=_part, default=(1, 1), metavar="K/N", help="the K-th of N cases each, as 1/2")
+    parser.add_argument("--again", type=Path, metavar="FILE", help="those that were wrong, as --json told")
     parser.add_argument("--real", type=int, default=40, metavar="N", help="every N-th as a process of its own too")
     parser.add_argument("--list", action="store_true", help="only show the cases")
     arguments = parser.parse_args()
     chosen = [case for case in all_cases(arguments.group) if arguments.only in case.name]
+    if arguments.again:
+        wrong = {each["name"] for each in json.loads(arguments.again.read_text("utf-8")) if each["wrong"]}
+        chosen = [case for case in chosen if case.name in wrong]
     chosen = chosen[arguments.part[0] - 1 :: arguments.part[1]]
     if arguments.list:
         for case in chosen:

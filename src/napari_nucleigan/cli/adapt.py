@@ -91,7 +91,7 @@ def adapt(
         truth=truth,
         paired=paired,
         changes=parse_changes(changes),
-        generator_changes=parse_changes(generator_changes),
+        generator_changes=parse_changes(generator_changes, "--set-generator"),
         pairs=PAIRS.model_copy(update={"count": pairs}),
         device=device,
     )

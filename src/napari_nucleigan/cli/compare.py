@@ -150,7 +150,7 @@ def compare(
             "unlabelled": unlabelled,
             **({"epochs": epochs} if epochs else {}),
             "changes": parse_changes(changes),
-            "generator_changes": parse_changes(generator_changes),
+            "generator_changes": parse_changes(generator_changes, "--set-generator"),
             "split": split,
             "device": device,
         }

@@ -100,8 +100,8 @@ def _parameter(facts: FieldFacts, unset: bool, hidden: bool = False) -> inspect.
     )
 
 
-def parse_changes(pairs: list[str] | None) -> dict[str, Any]:
-    """Read what ``--set KEY=VALUE`` was given; a value may be JSON, else it is text.
+def parse_changes(pairs: list[str] | None, option: str = "--set") -> dict[str, Any]:
+    """Read what an option such as ``--set KEY=VALUE`` was given; a value may be JSON, else it is text.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def parse_changes(pairs: list[str] | None) -> dict[str, Any]:
     for pair in pairs or []:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise typer.BadParameter(f"--set needs KEY=VALUE, not {printable(pair, 80)!r}.")
+            raise typer.BadParameter(f"{option} needs KEY=VALUE, not {printable(pair, 80)!r}.")
         try:
             changes[key.strip()] = json.loads(value)
         except ValueError:

@@ -147,3 +147,10 @@ def test_the_command(looks: tuple[Path, Path], tmp_path: Path) -> None:
     assert "Nobody can tell" in done.stdout
     assert f"self-training: nucleigan segment IMAGE -o OUT --model {tmp_path / 'runs' / 'self-training'}" in done.stdout
     assert Dataset.open(tmp_path / "found").regions("part0") is not None
+
+
+def test_labelled_data_that_are_not_there_are_told_before_anything_is_learnt(tmp_path: Path) -> None:
+    write_image(tmp_path / "in" / "a.png", np.full((64, 64, 3), 200, np.uint8))
+    with pytest.raises(DatasetError, match="nowhere"):
+        run(adapt(tmp_path / "in", tmp_path / "out", real=tmp_path / "nowhere"))
+    assert not (tmp_path / "out").exists()

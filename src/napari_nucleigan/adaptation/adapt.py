@@ -137,6 +137,8 @@ def adapt(
     if not len(dataset):
         raise DatasetError(f"{dataset.folder} has no images to adapt to.")
     judged = None if truth is None else truth if isinstance(truth, Dataset) else Dataset.open(truth)
+    # At once, and not after hours of the other method.
+    labelled = None if real is None else real if isinstance(real, Dataset) else Dataset.open(real)
     if judged is not None and (shared := _shared(dataset, judged)):
         raise DatasetError(
             f"{shared!r} is both an image to adapt to and one to measure with; keep them apart, or the figures flatter."
@@ -154,7 +156,7 @@ def adapt(
             job = _finished(run, recipe) or train_segmenter(found, recipe, run, resume=run.exists, device=device)
         else:
             mixed = recipe.model_copy(update={"synthetic_share": SHARE})
-            old = found if real is None else real if isinstance(real, Dataset) else Dataset.open(real)
+            old = found if labelled is None else labelled
             job = _finished(run, mixed) or _by_synthesis(
                 root, found, old, mixed, run, dict(generator_changes or {}), paired, pairs, model, device
             )

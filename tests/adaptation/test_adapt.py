@@ -148,3 +148,10 @@ def test_the_command(looks: tuple[Path, Path], asked: AdaptationSettings, tmp_pa
     assert f"nucleigan segment IMAGE -o OUT --model {out}" in done.stdout
     assert Dataset.open(out / "found").regions("part0") is not None
     assert state_of(out).state is RunState.FINISHED
+
+
+def test_labelled_data_that_are_not_there_are_told_before_anything_is_learnt(tmp_path: Path) -> None:
+    write_image(tmp_path / "in" / "a.png", np.full((64, 64, 3), 200, np.uint8))
+    with pytest.raises(DatasetError, match="nowhere"):
+        run(adapt(tmp_path / "in", tmp_path / "out", AdaptationSettings(real=str(tmp_path / "nowhere"))))
+    assert not (tmp_path / "out").exists()

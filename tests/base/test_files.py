@@ -261,6 +261,8 @@ def test_a_pipe_or_a_device_is_not_replaced(tmp_path: Path) -> None:
     for name in ("pipe", "link"):
         with pytest.raises(OutputError, match="a pipe or a device"):
             write_text(tmp_path / name, "text")
+        with pytest.raises(OutputError, match="a pipe or a device"):
+            refuse_foreign(tmp_path / name)  # before anything is computed
     assert (tmp_path / "pipe").is_fifo()
     assert (tmp_path / "link").is_symlink()
     assert names(tmp_path) == ["link", "pipe"]

@@ -43,6 +43,13 @@ def test_a_sound_file_is_read(tmp_path: Path) -> None:
     assert read(tmp_path / "a.json") == read(tmp_path / "a.json.gz") == [1]
 
 
+@pytest.mark.parametrize("shown", ["<ast.Call object at 0x7f91bf87bdc0>", "<class 'NoneType'>"])
+def test_objects_of_a_parser_are_not_shown(shown: str) -> None:
+    with pytest.raises(LabelsError) as caught, reading("a.npy", LabelsError, "array"):
+        raise ValueError(f"malformed node or string on line 1: {shown}")
+    assert str(caught.value).endswith("(malformed node or string on line 1: something).")
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

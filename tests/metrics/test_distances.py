@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_nucleigan.base.errors import LabelsError
-from napari_nucleigan.metrics import hausdorff, overlaps, sahasrabudhe_hausdorff
+from napari_nucleigan.metrics import distances, hausdorff, overlaps, sahasrabudhe_hausdorff
 
 
 def nuclei(labels):
@@ -62,10 +62,11 @@ def plain_sahasrabudhe(truth, pred):
     return np.mean(found) if found else None if truth or pred else 0.0
 
 
-@pytest.mark.parametrize("window", [1 << 16, 12, 0])
-def test_every_distance_equals_its_definition_on_200_pairs(label_pairs, monkeypatch, window):
-    # Up to so many pixels are measured in one window; nuclei that do not fit one are measured in other ways.
-    monkeypatch.setattr("napari_nucleigan.metrics.distances._WINDOW", window)
+@pytest.mark.parametrize(("side", "window"), [(96, 1 << 16), (0, 1 << 16), (0, 12), (0, 0)])
+def test_every_distance_equals_its_definition_on_200_pairs(label_pairs, monkeypatch, side, window):
+    # Windows up to so wide are measured many at a time, up to so many pixels at once; what fits none in other ways.
+    monkeypatch.setattr(distances, "_SIDE", side)
+    monkeypatch.setattr(distances, "_WINDOW", window)
     for truth, pred in label_pairs:
         found = hausdorff(truth, pred)
         sets = nuclei(truth), nuclei(pred)
@@ -152,3 +153,19 @@ def test_other_shapes_are_refused_even_with_a_table():
     for measure in (hausdorff, sahasrabudhe_hausdorff):
         with pytest.raises(LabelsError, match="shape"):
             measure(truth, truth[:2], overlaps(truth, truth))
+
+
+@settings(max_examples=60)
+@given(seed=st.integers(0, 10**6), shape=st.tuples(st.integers(1, 60), st.integers(1, 60)), count=st.integers(1, 9))
+def test_many_at_a_time_are_to_the_last_bit_what_they_are_one_by_one(seed, shape, count):
+    random = np.random.default_rng(seed)
+    truth, pred = (random.integers(0, count + 1, shape).astype(np.int32) for _ in range(2))
+    truth[: shape[0] // 2] //= 2  # some in large pieces
+    table = overlaps(truth, pred)
+    pairs = np.arange(len(table.intersections))
+    together = distances.pair_distances(truth, pred, table, pairs)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distances, "_SIDE", 0)
+        alone = distances.pair_distances(truth, pred, table, pairs)
+    for found, right in zip(together, alone, strict=True):
+        assert found.tobytes() == right.tobytes()

@@ -275,6 +275,7 @@ class TestRegistry:
         {"decode": {"threshold": "high"}},
         {"decode": {"min_area_um2": -1}},
         {"decode": {"views": 1000}},
+        {"decode": {"views": 3.5}},
         {"decode": {"smoothing": float("inf")}},
         {"styles": {"liver": [[float("inf")]]}},
     ],

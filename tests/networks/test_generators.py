@@ -314,3 +314,11 @@ def test_a_batch_learns_the_sum_of_what_its_images_teach() -> None:
 
     whole, parts = gradients(images), gradients(images[:1]) + gradients(images[1:])
     assert float((whole - parts).norm()) < 1e-4 * float(whole.norm())
+
+
+@pytest.mark.parametrize("widths", [[], "abcde", [-8] * 5, [None] * 5])
+def test_what_a_network_stumbles_over_is_one_sentence(widths):
+    with pytest.raises(RecipeError, match="The network 'compact-unet' does not take"):
+        build({"name": "compact-unet", "widths": widths})
+    with pytest.raises(RecipeError, match="no network"):
+        build({"name": ["compact-unet"]})

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,6 +80,29 @@ def test_stopped_and_resumed_to_identical_bytes(tmp_path: Path, model: Model, st
     report = run(synthesize_set(tmp_path / "parts", SMALL, model=model))
     assert report.made + report.kept == 20
     assert _bytes(tmp_path / "parts") == _bytes(tmp_path / "whole")
+
+
+def test_ctrl_c_when_a_pair_is_handed_over_to_be_written(
+    tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may come at any moment; here it comes as soon as a thread has the pair, which it writes and records."""
+    handed = 0
+    submit = ThreadPoolExecutor.submit
+
+    def interrupted(self: ThreadPoolExecutor, work: Callable[..., object], *arguments: object) -> object:
+        nonlocal handed
+        future = submit(self, work, *arguments)
+        handed += work.__name__ == "_write"
+        if handed == 11:
+            handed += 1
+            raise KeyboardInterrupt
+        return future
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(synthesize_set(tmp_path / "out", SMALL, model=model))
+    records = (tmp_path / "out" / "pairs.jsonl").read_text().splitlines()
+    assert len(records) == len(Dataset.open(tmp_path / "out")) == len(read_split(tmp_path / "out" / "split.csv")) == 11
 
 
 def test_batches_give_what_single_pictures_give(tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:

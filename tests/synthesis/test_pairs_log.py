@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -69,7 +70,7 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("left", ["images/p0.png", "labels/p0.tif"])
 def test_an_attempt_that_came_to_nothing_is_no_obstacle(tmp_path: Path, left: str) -> None:
     PairLog(tmp_path, _provenance(), False).close()
-    PairLog(tmp_path, _provenance(seed=7), False).close()
+    PairLog(tmp_path, _provenance(seed=7), False)
     # Killed after its first file: the same settings go on, others are refused.
     (tmp_path / left).write_bytes(b"x")
     assert not PairLog(tmp_path, _provenance(seed=7), False).records
@@ -103,3 +104,25 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "out").write_bytes(b"a file")
     with pytest.raises(OutputError, match=r"Cannot write"):
         PairLog(tmp_path / "out", _provenance(), False)
+
+
+def test_of_a_set_that_came_to_nothing_nothing_stays(tmp_path: Path) -> None:
+    PairLog(tmp_path / "out", _provenance(), False).close()
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "out").mkdir()
+    PairLog(tmp_path / "out", _provenance(), False).close()
+    assert not list((tmp_path / "out").iterdir())  # the folder was there before
+
+
+def test_what_a_killed_attempt_has_left_stays_known(tmp_path: Path) -> None:
+    log = PairLog(tmp_path / "out", _provenance(), False)
+    log.image("p0").write_bytes(b"x")
+    log.close()
+    assert not PairLog(tmp_path / "out", _provenance(), False).records
+
+
+def test_several_threads_record(tmp_path: Path) -> None:
+    log = PairLog(tmp_path, _provenance(), False)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda index: log.add([_pair(log, index)]), range(40)))
+    assert PairLog(tmp_path, _provenance(), False).records.keys() == set(range(40))

@@ -231,10 +231,11 @@ def refuse_foreign(path: str | Path, is_ours: Callable[[Path], bool] | None = No
     Raises
     ------
     OutputError
-        If there is something else.
+        If there is something else, or a pipe or a device.
     """
     path = Path(path)
     try:
+        _refuse_special(path)
         if not os.path.lexists(path) or (is_ours or says_so)(path):
             return
         if not (any(path.iterdir()) if path.is_dir() else path.stat().st_size):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import stat
 import zlib
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ LARGEST_TEXT = 400_000_000
 """Bytes of a text (JSON, XML, CSV) that is read as a whole; what is made of it may take several times as much."""
 
 _PARSED = 1_400_000_000  # bytes that the values of JSON may take
+_OBJECT = re.compile(r"<class '[^']*'>|<[^<>]* at 0x[0-9a-f]+>")  # as parsers name what they did not expect
 _CONTAINER, _VALUE = 72, 32  # bytes that a short list takes, and a number with its place in one
 
 
@@ -84,7 +86,7 @@ def fault(error: BaseException, expected: str = "") -> str:
         return "it is nested too deeply"
     if isinstance(error, UnicodeError):
         return "its text is not in UTF-8"
-    text = printable(error).strip().rstrip(".") or type(error).__name__
+    text = _OBJECT.sub("something", printable(error)).strip().rstrip(".") or type(error).__name__
     if isinstance(error, KeyError):
         text = f"{text} is missing"
     kind = f"no {expected}" if expected else "of a kind that is not known"

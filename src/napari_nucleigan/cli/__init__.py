@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
+import warnings
 from contextlib import suppress
 
 
@@ -14,7 +16,20 @@ def main() -> None:
         # Names of files need not be text, and a terminal need not know a micron's sign.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    _hush()
     sys.exit(_finished(_run()))
+
+
+def _hush() -> None:
+    """Keep from the terminal what libraries tell developers of a file, in warnings and logs; one line tells all."""
+    from napari_nucleigan.base.errors import DEBUG
+
+    if os.environ.get(DEBUG) == "1":
+        return
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    # A logger for which nobody cares writes to stderr.
+    logging.getLogger().addHandler(logging.NullHandler())
 
 
 def _run() -> int:

@@ -77,7 +77,7 @@ def adapt(
     """Adapt a segmenter to unlabelled images: by synthetic pairs of their look, and by self-training beside it."""
     given = settings | {
         "changes": parse_changes(changes),
-        "generator_changes": parse_changes(generator_changes),
+        "generator_changes": parse_changes(generator_changes, "--set-generator"),
         **({"methods": tuple(methods)} if methods else {}),
         # Whoever resumes it may stand elsewhere.
         **{name: str(Path(settings[name]).absolute()) for name in ("truth", "real") if settings[name]},

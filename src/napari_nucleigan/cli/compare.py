@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from napari_nucleigan.base.errors import NucleiganError
+from napari_nucleigan.base.text import printable
 from napari_nucleigan.cli.adapt import SAVED
 from napari_nucleigan.cli.console import (
     FAILED,
@@ -172,7 +173,7 @@ def compare(
             **({"crops": crops} if crops else {}),
             **({"generator_crops": generator_crops} if generator_crops else {}),
             "changes": parse_changes(changes),
-            "generator_changes": parse_changes(generator_changes),
+            "generator_changes": parse_changes(generator_changes, "--set-generator"),
             "split": split,
             "device": device,
         }
@@ -232,7 +233,9 @@ def _counts(text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise typer.BadParameter(f"--labels needs numbers with commas between, as in 1,2,4, not {text!r}.") from None
+        raise typer.BadParameter(
+            f"--labels needs numbers with commas between, as in 1,2,4, not {printable(text, 80)!r}."
+        ) from None
 
 
 def _run(job: Job[_Result], out: Path) -> _Result:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_nucleigan.base.text import printable
 from napari_nucleigan.cli.console import handle_errors, print_answer, print_message, run_with_bar
 from napari_nucleigan.cli.options import Json
 from napari_nucleigan.data.datasets.formats import EXPORTS, FORMATS
@@ -146,5 +147,7 @@ def _box(text: str) -> tuple[slice, slice]:
     except ValueError:
         top = left = height = width = -1
     if min(top, left) < 0 or min(height, width) < 1:
-        raise typer.BadParameter(f"--region is TOP,LEFT,HEIGHT,WIDTH in pixels, such as 100,250,500,500, not {text!r}.")
+        raise typer.BadParameter(
+            f"--region is TOP,LEFT,HEIGHT,WIDTH in pixels, such as 100,250,500,500, not {printable(text, 80)!r}."
+        )
     return slice(top, top + height), slice(left, left + width)

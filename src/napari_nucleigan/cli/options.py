@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_nucleigan.base.settings import field_facts
+from napari_nucleigan.base.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -99,8 +100,8 @@ def _parameter(facts: FieldFacts, unset: bool, hidden: bool = False) -> inspect.
     )
 
 
-def parse_changes(pairs: list[str] | None) -> dict[str, Any]:
-    """Read what ``--set KEY=VALUE`` was given; a value may be JSON, else it is text.
+def parse_changes(pairs: list[str] | None, option: str = "--set") -> dict[str, Any]:
+    """Read what an option such as ``--set KEY=VALUE`` was given; a value may be JSON, else it is text.
 
     Raises
     ------
@@ -111,7 +112,7 @@ def parse_changes(pairs: list[str] | None) -> dict[str, Any]:
     for pair in pairs or []:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise typer.BadParameter(f"--set needs KEY=VALUE, not {pair!r}.")
+            raise typer.BadParameter(f"{option} needs KEY=VALUE, not {printable(pair, 80)!r}.")
         try:
             changes[key.strip()] = json.loads(value)
         except ValueError:

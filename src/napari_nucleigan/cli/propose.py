@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_nucleigan.base.errors import OutputError
+from napari_nucleigan.base.files import refuse_foreign
 from napari_nucleigan.cli.console import handle_errors, print_json, print_line, run_with_bar, usage_errors
 from napari_nucleigan.cli.options import Json, with_options
 from napari_nucleigan.segmentation.settings import SegmentSettings
@@ -50,6 +51,8 @@ def propose(
 
     if out is not None and not out.name.lower().endswith((".geojson", ".json")):
         raise OutputError(f"Regions are written as GeoJSON; call the file {out.with_suffix('.geojson')}.")
+    if out is not None:
+        refuse_foreign(out)
     source = read_image(image)
     known = None if done is None else read_mask(done, (source.pixels.shape[0], source.pixels.shape[1]))
     found = run_with_bar(segment(source, settings))
@@ -75,10 +78,8 @@ def _record(proposal: Proposal) -> dict[str, Any]:
 def _write(out: Path, found: Segmentation, proposals: Sequence[Proposal]) -> None:
     import numpy as np
 
-    from napari_nucleigan.base.files import refuse_foreign
     from napari_nucleigan.labels.geojson import write_geojson
 
-    refuse_foreign(out)
     regions = np.zeros(found.labels.shape, np.int32)
     for number, each in enumerate(proposals, start=1):
         regions[each.box.slices] = number

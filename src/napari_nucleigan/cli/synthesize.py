@@ -15,6 +15,7 @@ from napari_nucleigan.base.errors import NucleiganError, OutputError
 from napari_nucleigan.base.events import Job, Progress
 from napari_nucleigan.base.files import is_whole, refuse_foreign, write_text
 from napari_nucleigan.base.reading import read_json
+from napari_nucleigan.base.text import printable
 from napari_nucleigan.cli.console import (
     CONTINUES_TEXT,
     FAILED,
@@ -142,7 +143,8 @@ def _shape(size: str) -> tuple[int, int]:
     sides = size.lower().split("x")
     if len(sides) > 2 or not all(side.strip().isdecimal() and 0 < int(side) <= LARGEST for side in sides):
         raise typer.BadParameter(
-            f"--size is a number of pixels up to {LARGEST}, or height x width such as 256x512, not {size!r}."
+            f"--size is a number of pixels up to {LARGEST}, or height x width such as 256x512, not "
+            f"{printable(size, 80)!r}."
         )
     return int(sides[0]), int(sides[-1])
 

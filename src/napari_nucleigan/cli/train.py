@@ -59,13 +59,13 @@ def _callback(
     as_json: EventsJson = False,
 ) -> None:
     """Train a network, or watch a run that another process trains."""
+    if watch is None and as_json:
+        raise typer.BadParameter("--json stands behind the command that it belongs to.")
     if watch is None and context.invoked_subcommand is None:
         print(context.get_help())
         raise typer.Exit(USAGE)
     if watch is not None and context.invoked_subcommand is not None:
         raise typer.BadParameter("--watch shows a run that is there; it cannot start one as well.")
-    if watch is None and as_json:
-        raise typer.BadParameter("--json stands behind the command that it belongs to.")
     if watch is not None:
         _watch(watch, as_json)
 

@@ -85,6 +85,8 @@ class ModelCard(BaseModel):
             value = decode.get(name, low)
             if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
                 raise ValueError(f"{name} must be a number from {low:g} to {high:g}")
+        if decode.get("views", 1) not in (1, 2, 4, 8):
+            raise ValueError("views must be 1, 2, 4 or 8")
         return decode
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from napari_nucleigan.base.errors import RecipeError
+from napari_nucleigan.base.errors import NucleiganError, RecipeError
+from napari_nucleigan.base.text import printable
 from napari_nucleigan.networks.encoders import EncoderUNet
 from napari_nucleigan.networks.generators import FCN, CompactUNet, Generator, ResNet, UNet256
 from napari_nucleigan.networks.synthesizers import NoisyResNet, NoisyUNet, Synthesizer
@@ -96,11 +97,13 @@ def _sane(value: Any) -> bool:
 def _build(networks: Mapping[str, Callable[..., _Network]], architecture: dict[str, Any]) -> _Network:
     arguments = dict(architecture)
     name = arguments.pop("name", None)
-    if name not in networks:
+    if not isinstance(name, str) or name not in networks:
         raise RecipeError(f"There is no network {name!r}; choose one of {', '.join(sorted(networks))}.")
     if not _sane(arguments):
         raise RecipeError(f"The network {name!r} cannot be that large; choose smaller numbers for it.")
     try:
         return networks[name](**arguments)
-    except TypeError as error:
-        raise RecipeError(f"The network {name!r} does not take {arguments}: {error}.") from error
+    except (NucleiganError, MemoryError):
+        raise
+    except Exception as error:  # whatever a network stumbles over that is given other numbers than it has names for
+        raise RecipeError(f"The network {name!r} does not take {arguments}: {printable(error)}.") from error

@@ -163,9 +163,10 @@ def _is_one_file(inputs: Sequence[str | Path]) -> bool:
 
 
 def _is_slide(path: Path) -> bool:
-    from napari_nucleigan.data.slides import is_slide
+    from napari_nucleigan.data.slides import is_slide, zarr
 
-    return is_slide(path)
+    # One that is damaged is no folder of images for that: to open it tells what is wrong with it.
+    return is_slide(path) or zarr.may_be(path)
 
 
 def _sources(

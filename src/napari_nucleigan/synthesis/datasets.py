@@ -173,19 +173,19 @@ class _SetMaker:
     def run(self) -> Job[SetReport]:
         """Make what is missing."""
         started = time.perf_counter()
-        known = self._log.records
+        known = dict(self._log.records)  # before this call: those who write add to it
         kept = sum(index < self._count and not record.get("dropped") for index, record in known.items())
         starts = range(0, self._count, self._group)
         groups = [range(start, min(start + self._group, self._count)) for start in starts]
         groups = [group for group in groups if any(index not in known for index in group)]
         missing = total = sum(index not in known for group in groups for index in group)
         yield from self._new(self._context.notes())
-        writes: list[tuple[dict[str, Any], Future[None] | None]] = []
+        writes: list[Future[None]] = []
         with ExitStack() as stack:
+            # Last of all: what is being written when this is broken off is still to be told of.
+            stack.callback(self._log.close)
             drawing = stack.enter_context(ThreadPoolExecutor(1, "nucleigan-masks"))
             writing = stack.enter_context(ThreadPoolExecutor(2, "nucleigan-files"))
-            stack.callback(self._log.close)
-            stack.callback(lambda: self._settle(writes))
             ahead = [drawing.submit(self._prepare, group, 0) for group in groups[:1]]
             for place, group in enumerate(groups):
                 prepared = ahead.pop()
@@ -194,13 +194,11 @@ class _SetMaker:
                 self._now = Progress(self._count - missing, self._count, self._now.what, left)
                 yield self._now
                 pairs = yield from self._painted(group, prepared.result(), drawing)
-                self._settle(writes)
-                for pair in pairs:
-                    if pair.index not in known:
-                        record = self._record(pair)
-                        writes.append((record, None if record.get("dropped") else writing.submit(self._write, pair)))
+                _settle(writes)
+                new = [(pair, self._record(pair)) for pair in pairs if pair.index not in known]
+                writes += [writing.submit(self._write, pair, record) for pair, record in new]
                 missing -= sum(index not in known for index in group)
-            self._settle(writes)
+            _settle(writes)
         yield Progress(self._count, self._count, self._now.what, 0.0)
         return self._report(kept, time.perf_counter() - started)
 
@@ -304,23 +302,19 @@ class _SetMaker:
         sequence = np.random.SeedSequence([self._settings.seed, pair.index, pair.attempt])
         return int(sequence.generate_state(1)[0]) >> 1  # a seed that settings take, to paint the pair by itself
 
-    def _write(self, pair: _Pair) -> None:
+    def _write(self, pair: _Pair, record: dict[str, Any]) -> None:
+        """Write the files of a pair, and its record at once: in this thread Ctrl-C does not come between the two."""
+        if not record.get("dropped"):
+            self._write_files(pair)
+        self._log.add([record])
+
+    def _write_files(self, pair: _Pair) -> None:
         name = self._source.name(pair.index)
         target = self._log.labels(name)
         if not _same(self._source.file(pair.index), target):
             write_labels(target, pair.labels, pair.scale.mpp)
         if pair.pixels is not None:
             write_image(self._log.image(name), pair.pixels, pair.scale.mpp, _LEVEL)
-
-    def _settle(self, writes: list[tuple[dict[str, Any], Future[None] | None]]) -> None:
-        """Wait for files, and record their pairs."""
-        # Nothing is forgotten before all is recorded: what interrupts this leaves every pair to the next call.
-        futures = [future for _, future in writes if future is not None]
-        wait(futures)
-        self._log.add([record for record, future in writes if future is None or future.exception() is None])
-        writes.clear()
-        for future in futures:
-            future.result()
 
     def _new(self, notes: list[Note]) -> Job[None]:
         """Say what has not been said before: with thousands of pairs, once is enough."""
@@ -343,6 +337,15 @@ class _SetMaker:
             consistency=round(float(np.mean(scores)), 4) if scores else None,
             seconds=seconds,
         )
+
+
+def _settle(writes: list[Future[None]]) -> None:
+    """Wait until pairs are written; an error is that of the first that could not be."""
+    wait(writes)
+    done = writes.copy()
+    writes.clear()
+    for future in done:
+        future.result()
 
 
 def _poor(pair: _Pair, least: float | None) -> bool:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -259,6 +261,8 @@ class PairLog:
 
     def __init__(self, out: Path, provenance: dict[str, Any], own_labels: bool) -> None:
         self.out = out
+        self._adding = Lock()
+        self._own_labels = own_labels
         self.records: dict[int, dict[str, Any]] = {}
         if (out / PROVENANCE).is_file():
             differs = self._difference(provenance)
@@ -276,8 +280,10 @@ class PairLog:
                     f"{out} holds {held[0]} that this command did not make; choose another folder, so that nothing of "
                     "yours is overwritten."
                 )
-        for name in ("images", "labels"):
-            make_folder(out / name)
+        folders = (out / "images", out / "labels", out)
+        self._made = [folder for folder in folders if not folder.exists()]
+        for folder in folders:
+            make_folder(folder)
         write_text(out / PROVENANCE, _json(provenance) + "\n")
         # Drops what a sudden end has left of a line.
         self._write_pairs()
@@ -291,23 +297,37 @@ class PairLog:
         return self.out / "labels" / f"{name}.tif"
 
     def add(self, records: list[dict[str, Any]]) -> None:
-        """Record pairs whose files are written.
+        """Record pairs whose files are written; several threads may.
 
         Raises
         ------
         OutputError
             If that cannot be written.
         """
-        for record in records:
-            self.records[record["index"]] = record
-        append_records(self.out / PAIRS, records)
+        with self._adding:
+            append_records(self.out / PAIRS, records)
+            for record in records:
+                self.records[record["index"]] = record
 
     def close(self) -> None:
-        """Put the records in order, and write ``split.csv``."""
-        self._write_pairs()
+        """Put the records in order, and write ``split.csv``; of a set that came to nothing, nothing stays."""
+        if not (self.records or _holds(self.out / "images") or (_holds(self.out / "labels") and not self._own_labels)):
+            self._discard()
+            return
         header = "name", "organ", "split"
-        kept = (record for record in self._sorted() if not record.get("dropped"))
-        write_csv(self.out / SPLIT, header, ([record[name] for name in header] for record in kept))
+        with self._adding:
+            self._write_pairs()
+            kept = (record for record in self._sorted() if not record.get("dropped"))
+            write_csv(self.out / SPLIT, header, ([record[name] for name in header] for record in kept))
+
+    def _discard(self) -> None:
+        files = [PAIRS, PROVENANCE, *(() if self._own_labels else (SPLIT,))]
+        with suppress(OSError):
+            for name in files:
+                (self.out / name).unlink(missing_ok=True)
+        for folder in self._made:
+            with suppress(OSError):  # what holds something else stays
+                folder.rmdir()
 
     def _sorted(self) -> list[dict[str, Any]]:
         return [self.records[index] for index in sorted(self.records)]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import unicodedata
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from napari_nucleigan.base.text import same_name
 from napari_nucleigan.data.datasets.splits import plain_name, read_split
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 ROWS = {"a": {"name": "a", "organ": "breast", "split": "train"}, "b": {"name": "b", "organ": "", "split": "test"}}
@@ -64,6 +66,14 @@ def test_composed_and_decomposed_names_are_one(tmp_path: Path) -> None:
     rows = read_split(saved(tmp_path, f"name,split\n{apart},test\n"))
     assert "Mägen" in rows
     assert apart in rows
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("put", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
+def test_what_is_no_file_is_not_taken_for_no_table(tmp_path: Path, put: Callable[[Path], object]) -> None:
+    put(tmp_path / "split.csv")
+    with pytest.raises(DatasetError, match=r"Cannot read .*split\.csv: (it is a pipe|is a directory)"):
+        read_split(tmp_path / "split.csv")
 
 
 def test_no_table_has_no_rows(tmp_path: Path) -> None:

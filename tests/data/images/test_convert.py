@@ -167,6 +167,10 @@ class TestFloats:
         with pytest.raises(ImageError, match="no known white"):
             to_rgb(np.full((4, 4, 3), 1e6))
 
+    def test_far_below_black_is_no_known_range_either(self) -> None:
+        with pytest.raises(ImageError, match=r"from -1e\+38 to -1e\+38 have no known white"):
+            to_rgb(np.full((4, 4, 3), -1e38))
+
 
 class TestAxes:
     def test_channel_first_is_said(self, rgb: np.ndarray) -> None:

@@ -275,3 +275,9 @@ def test_pictures_say_their_size(suffix: str) -> None:
     for length in range(0, 60, 3):
         picture_size(data.getvalue()[:length])
     assert picture_size(b"something else") is None
+
+
+def test_a_pixel_size_that_vanishes_is_told_and_not_divided_by() -> None:
+    mpp, (note,) = check_pixel_size(1e-300, 1e-300, "OME metadata")
+    assert mpp is None
+    assert "no microscope's" in note and "dots per inch" not in note

@@ -14,6 +14,7 @@ from napari_nucleigan.data.images.convert import over_white
 from napari_nucleigan.data.images.files import write_image
 from napari_nucleigan.data.slides import is_slide, list_slides, open_slide
 from napari_nucleigan.data.slides.slide import OVERVIEW
+from napari_nucleigan.segmentation.file_plan import plan_files
 from slide_files import APERIO, halved, write_pyramid, write_svs, write_zarr
 
 if TYPE_CHECKING:
@@ -356,7 +357,6 @@ def test_colours_that_tifffile_does_not_turn_need_openslide(tmp_path: Path, monk
 
 def test_a_slide_that_is_not_read_is_listed_and_refused_with_what_converts_it(tmp_path: Path) -> None:
     from napari_nucleigan.contributions.readers import get_reader
-    from napari_nucleigan.segmentation.file_plan import plan_files
     from napari_nucleigan.segmentation.formats import IMAGE_FORMATS, SLIDE_FORMATS
 
     path = tmp_path / "a.vsi"
@@ -373,3 +373,13 @@ def test_a_slide_that_is_not_read_is_listed_and_refused_with_what_converts_it(tm
     assert reader is not None
     with pytest.raises(ImageError, match="bfconvert of Bio-Formats"):
         reader(str(path))
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"multiscales": 5}', '{"multiscales": [{"datasets": []}]}'])
+def test_a_damaged_ome_zarr_is_told_to_be_one_and_is_no_folder_of_tiles(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a.ome.zarr").mkdir()
+    (tmp_path / "a.ome.zarr" / ".zattrs").write_text(content)
+    with pytest.raises(ImageError, match=r"Cannot read .*a\.ome\.zarr: .*OME-Zarr"):
+        open_slide(tmp_path / "a.ome.zarr")
+    (task,) = plan_files([tmp_path / "a.ome.zarr"], tmp_path / "out.tif", (".tif",), slides=(".tif",))
+    assert task.slide

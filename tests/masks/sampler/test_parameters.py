@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from napari_nucleigan.base.errors import RecipeError
-from napari_nucleigan.masks.polygons import LayoutStatistics, describe, preset, sample
+from napari_nucleigan.masks.polygons import LayoutStatistics, describe, open_statistics, preset, sample
 from napari_nucleigan.masks.sampler.fit import scores
 from napari_nucleigan.masks.sampler.layout import means, summary, tissue_of
 from napari_nucleigan.masks.sampler.parameters import PolygonMasks
@@ -15,6 +16,7 @@ from napari_nucleigan.masks.sampler.statistics import find_ellipses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from napari_nucleigan.masks.sampler.statistics import Ellipses
 
@@ -227,3 +229,21 @@ def test_no_tissue_is_fuller_than_can_be() -> None:
     for draw in (np.arange(16) + 0.5) / 16:
         tissue = tissue_of(statistics, draw)
         assert tissue.density * np.mean(tissue.areas) * 1e-6 <= 0.9 + 1e-6
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"areas": [float("nan")]},
+        {"areas": [-5.0]},
+        {"elongations": [0.0]},
+        {"share": float("inf")},
+        {"contacts": [1e300]},
+    ],
+)
+def test_statistics_of_impossible_numbers_are_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    content = preset("liver").model_dump(mode="json")
+    content["tissues"] = [content["tissues"][0] | change]
+    (tmp_path / "s.json").write_text(json.dumps(content))
+    with pytest.raises(RecipeError, match="statistics of masks"):
+        open_statistics(tmp_path / "s.json")

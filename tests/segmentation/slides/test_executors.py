@@ -62,6 +62,8 @@ def test_a_scheduler_that_does_not_answer_is_said(slide: Path, tmp_path: Path, m
     for address in ("tcp://127.0.0.1:9", "nonsense://x", str(tmp_path / "missing.json")):
         with pytest.raises(RunError, match=r"scheduler at .* does not answer"):
             run(segment_slide(slide, tmp_path / "out.csv", scheduler=address))
+        # Nothing has been done, so there is nothing to go on from.
+        assert not [path for path in tmp_path.iterdir() if path.name.endswith(".nucleigan")]
 
 
 def test_without_dask_distributed_the_extra_is_named(

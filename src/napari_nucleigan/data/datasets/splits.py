@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -80,14 +81,14 @@ def read_split(path: Path) -> SplitTable:
     Returns
     -------
     SplitTable
-        Empty if there is no such file.
+        Empty if there is nothing of that name.
 
     Raises
     ------
     DatasetError
         If the file is no such table, or says two things of one name.
     """
-    if not path.is_file():
+    if not os.path.lexists(path):
         return SplitTable({})
     found: dict[str, dict[str, str]] = {}
     with reading(path, DatasetError, "table of names, organs and splits"):

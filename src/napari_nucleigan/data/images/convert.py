@@ -37,7 +37,7 @@ def to_rgb(
     Greyscale is copied to three channels. Alpha is laid over white. Channel-first becomes
     channel-last. Integers of more bits are scaled by the smallest usual depth (8, 10, 12, 14, 16,
     ...) that holds the largest value. Floats are taken for 0 to 1 (largest value up to 1.5), for
-    -1 to 1 (smallest below -0.5), for 0 to 255 (up to 300), else for 0 to 65535. Pixels that are
+    -1 to 1 (smallest from -1.5 to -0.5), for 0 to 255 (up to 300), else for 0 to 65535. Pixels that are
     not finite become white, the colour of empty glass.
 
     Parameters
@@ -175,6 +175,11 @@ def _from_float(values: AnyArray, notes: list[str]) -> UInt8Array:
     low = float(np.min(values, initial=np.inf, where=finite))
     high = float(np.max(values, initial=-np.inf, where=finite))
     offset = 0.0
+    unknown = high > 65535 or (high <= 1.5 and low < -1.5)
+    if unknown:
+        raise ImageError(
+            f"Floating-point values from {low:.4g} to {high:.4g} have no known white; scale them to 0 to 1 first."
+        )
     if low < -0.5 and high <= 1.5:
         notes.append("Floating-point values from -1 to 1 were scaled to 0 to 255.")
         offset, factor = 1.0, 127.5
@@ -184,13 +189,9 @@ def _from_float(values: AnyArray, notes: list[str]) -> UInt8Array:
     elif high <= 300:
         notes.append("Floating-point values from 0 to 255 were rounded to 8 bits.")
         factor = 1.0
-    elif high <= 65535:
+    else:
         notes.append("Floating-point values from 0 to 65535 were scaled to 0 to 255.")
         factor = 255 / 65535
-    else:
-        raise ImageError(
-            f"Floating-point values from {low:.4g} to {high:.4g} have no known white; scale them to 0 to 1 first."
-        )
     if not finite.all():
         white = np.asarray(255 / factor - offset, dtype=values.dtype)
         values = np.where(finite.all(axis=-1, keepdims=True), values, white)

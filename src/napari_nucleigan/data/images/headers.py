@@ -95,10 +95,10 @@ def check_pixel_size(x: float, y: float, source: str) -> PixelSize:
         return None, ()
     mpp = mpp_of(y, x)
     if not MPP_RANGE[0] <= mpp <= MPP_RANGE[1]:
+        dots = f" ({_INCH / mpp:.0f} dots per inch)" if mpp > MPP_RANGE[0] / 1e6 else ""
         return None, (
-            f"The {source} give {mpp:.4g} microns per pixel ({_INCH / mpp:.0f} dots per inch), "
-            f"which is no "
-            "microscope's; they were ignored, so microns per pixel are not known.",
+            f"The {source} give {mpp:.4g} microns per pixel{dots}, which is no microscope's; they were ignored, so "
+            "microns per pixel are not known.",
         )
     if isinstance(mpp, Mpp):
         return mpp, (f"Pixels are not square ({x:.4g} microns wide, {y:.4g} high); each direction has its own scale.",)

@@ -32,8 +32,9 @@ MAX_PAGES = 10_000
 
 _SURPLUS = 1 << 24  # pixels that a strip or tile may have more than it should
 
-# Damaged files are told of by one error; what tifffile logs beside it would reach the terminal.
-logging.getLogger("tifffile").addHandler(logging.NullHandler())
+# Damaged files are told of by one error; what decoders log beside it would reach the terminal.
+for _decoder in ("tifffile", "imagecodecs"):
+    logging.getLogger(_decoder).addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True, slots=True)

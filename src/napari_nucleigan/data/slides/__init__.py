@@ -110,7 +110,7 @@ def open_slide(path: str | Path) -> Slide:
         if not folder:
             check_regular(path)
     if folder:
-        if zarr.image_folder(path):
+        if zarr.may_be(path) or zarr.image_folder(path):
             return zarr.open_zarr(path)
         file = dicom.slide_of(path)
         return openslide.open_with_openslide(file) if file else tile_folders.open_mosaic(path)

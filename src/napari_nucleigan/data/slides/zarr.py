@@ -77,6 +77,11 @@ def image_folder(path: Path) -> Path | None:
     return max(found, key=_pixels, default=None)
 
 
+def may_be(path: Path) -> bool:
+    """Tell whether a folder is meant to be an image in OME-Zarr by its name, however damaged it is."""
+    return path.suffix.lower() == ".zarr" and path.is_dir()
+
+
 def is_slide(path: Path) -> bool:
     """Tell whether a folder is a colour image in OME-Zarr."""
     folder = image_folder(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -11,7 +11,7 @@ from napari_nucleigan.base.settings import Settings
 FULL = 0.9
 """Largest share of a mask that nuclei may cover."""
 
-Quantiles = tuple[float, ...]
+Quantiles = tuple[Annotated[float, Field(gt=0, le=1e6)], ...]
 """Values at equal steps of probability, the smallest first; ``(i + 0.5) / n`` is the probability of the i-th of n."""
 
 
@@ -21,13 +21,13 @@ class TissueStatistics(BaseModel):
     The fields mean what those of `PolygonMasks` of the same name do.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     share: float = Field(1.0, gt=0, description="Share of the masks that show it, relative to the others.")
     density: float = Field(ge=0)
     areas: Quantiles = Field(min_length=1, description="Quantiles of the area in µm².")
     elongations: Quantiles = Field(min_length=1, description="Quantiles of length over width.")
-    spacings: Quantiles = Field(
+    spacings: tuple[Annotated[float, Field(ge=0, le=1e6)], ...] = Field(
         description="Quantiles, over the nuclei that touch no other, of the distance to the nearest neighbour over the "
         "sum of the two radii on the way. Without them only what overlaps is moved apart."
     )

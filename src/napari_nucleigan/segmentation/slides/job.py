@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 from concurrent.futures import wait
-from contextlib import closing, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -144,6 +144,17 @@ def plan_outputs_of(slide: Slide, out: str | Path, formats: Sequence[str]) -> tu
     return paths
 
 
+@contextmanager
+def _kept_if_begun(work: Path) -> Iterator[None]:
+    """Remove the folder of the work where it fails before a tile is done: the next call has nothing to go on from."""
+    try:
+        yield
+    except Exception:
+        if not any((work / "tiles").glob("*")):
+            shutil.rmtree(work, ignore_errors=True)
+        raise
+
+
 class _SlideJob:
     def __init__(
         self,
@@ -183,7 +194,7 @@ class _SlideJob:
         tiles = self.segmenter.tiles(worker.view.shape, self._core)
         wanted = [number for number, tile in enumerate(tiles) if self._is_wanted(tissue, *self._on_slide(tile, worker))]
         work = self._work_folder(request, tissue)
-        with FileLock(work / "lock").held(self._refused):
+        with FileLock(work / "lock").held(self._refused), _kept_if_begun(work):
             picture = self._picture(work, worker, mpp) if live else None
             yield Progress(0, 1, "looking at finished tiles")
             whole = GrowingSlide(TileStore(work / "tiles"), tiles, wanted, picture)

@@ -90,3 +90,9 @@ def test_what_a_killed_export_left_is_not_used(dataset: Path, tmp_path: Path) ->
     (tmp_path / "kept").rename(tmp_path / ".x.exporting")
     run(export_dataset("kumar", dataset, tmp_path / "x"))
     assert not (tmp_path / "x" / "stray").exists()
+
+
+def test_a_split_of_no_name_is_not_all_of_them(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="split"):
+        run(export_dataset("coco", dataset, tmp_path / "out", split=""))
+    assert not (tmp_path / "out").exists()

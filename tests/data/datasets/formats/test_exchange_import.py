@@ -119,6 +119,14 @@ def test_nothing_that_can_be_imported(folders: Path, tmp_path: Path) -> None:
         imported("png-folders", folders, tmp_path / "out", skip_broken=True)
 
 
+def test_of_an_attempt_that_has_converted_nothing_nothing_stays(folders: Path, tmp_path: Path) -> None:
+    for path in folders.rglob("*.png"):
+        path.write_bytes(b"")
+    with pytest.raises(DatasetError):
+        run(import_dataset("png-folders", folders, tmp_path / "out"))
+    assert not [path for path in tmp_path.iterdir() if "importing" in path.name]
+
+
 def test_a_place_that_is_taken_is_refused(folders: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").touch()

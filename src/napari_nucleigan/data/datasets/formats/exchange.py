@@ -172,6 +172,8 @@ class _Import:
             if line is not None:
                 done.append((entry, line))
                 kept += line is self._lines.get(entry.name)
+        if not done:
+            discard_folder(self.work)  # the next attempt has nothing to go on from
         self._judge(len(done))
         lines = [line for _, line in done]
         report = self._report(lines, kept)
@@ -325,7 +327,7 @@ def export_dataset(form: str, source: str | Path, out: str | Path, *, split: str
         advice = "it is for import only; " if form in FORMATS else ""
         raise DatasetError(f"Cannot export to {form!r}: {advice}the formats are {', '.join(EXPORTS)}.")
     data = Dataset.open(source)
-    chosen = data.subset(split) if split else data
+    chosen = data if split is None else data.subset(split)
     if not len(chosen):
         there = ", ".join(sorted(set(data.splits.values())))
         raise DatasetError(f"{source} has no images of the split {split!r}; its splits are {there}.")

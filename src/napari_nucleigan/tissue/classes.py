@@ -113,7 +113,7 @@ def tissue_map(pixels: NDArray[np.uint8], classes: TissueClasses) -> NDArray[np.
     ImageError
         If the image is not uint8 of shape (H, W, 3).
     """
-    return _nearest(tissue_features(pixels), classes)
+    return nearest_class(tissue_features(pixels), classes)
 
 
 def fit_classes(
@@ -177,10 +177,29 @@ def fit_classes(
     return TissueClasses(classes=tuple(classes.values()), mean=_rounded(mean), deviation=_rounded(deviation), mpp=mpp)
 
 
-def _nearest(features: NDArray[np.floating], classes: TissueClasses) -> NDArray[np.uint8]:
+def nearest_class(
+    features: NDArray[np.floating], classes: TissueClasses, biases: Sequence[float] = ()
+) -> NDArray[np.uint8]:
+    """Return the number of the class whose centre is nearest to each of some features.
+
+    Parameters
+    ----------
+    features : (..., 4) array of float
+        As `tissue_features` measures them.
+    classes : TissueClasses
+        What there is to choose from.
+    biases : sequence of float, optional
+        What is taken off the squared distance to each class: more makes it larger.
+
+    Returns
+    -------
+    (...) array of uint8
+    """
     scaled = classes.scaled(features)
     centres = classes.scaled(np.array([each.centre for each in classes.classes]))
     away = np.square(scaled[..., None, :] - centres).sum(-1)
+    if len(biases):
+        away -= np.asarray(biases)
     return np.asarray(away.argmin(-1) + 1, dtype=np.uint8)
 
 
@@ -236,7 +255,9 @@ def _first_centres(points: NDArray[np.float64], count: int, random: np.random.Ge
 
 
 def _squared(points: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.float64]:
-    away: NDArray[np.float64] = np.stack([np.square(points - centre).sum(1) for centre in centres], 1)
+    away: NDArray[np.float64] = np.empty((len(points), len(centres)))
+    for number, centre in enumerate(centres):
+        away[:, number] = np.square(points - centre).sum(1)
     return away
 
 

@@ -271,3 +271,58 @@ def test_a_trained_painter_is_taken_over(tiny_synthesizer: Recipes) -> None:
     assert torch.equal(_weights(gan.generator), _weights(base.generator))
     assert torch.equal(_weights(gan.average), _weights(base.generator))
     assert torch.equal(_weights(gan.segmenter), segmenter)
+
+
+# -- tissue --------------------------------------------------------------------------------------
+
+KNOWS = {"generator": {"name": "tissue-unet", "classes": 3, "widths": (4, 6, 8), "style_size": 4, "features": 6}}
+
+
+def _tissues(seed: int, count: int = 2) -> torch.Tensor:
+    cells = torch.randint(0, 4, (count, 1, 2, 2), generator=torch.Generator().manual_seed(seed)).float()
+    return torch.nn.functional.interpolate(cells, scale_factor=16)
+
+
+def test_the_tissue_of_images_and_masks_is_told(tiny_synthesizer: Recipes) -> None:
+    batch = _batch()
+    unknown = torch.zeros(2, 1, 32, 32)
+    plain = CycleGAN(tiny_synthesizer(**KNOWS)).step(batch, 0, 1.0)
+    zeros = batch._replace(tissues=unknown, mask_tissues=unknown)
+    assert CycleGAN(tiny_synthesizer(**KNOWS)).step(zeros, 0, 1.0) == plain
+    told = CycleGAN(tiny_synthesizer(**KNOWS)).step(batch._replace(tissues=_tissues(1)), 0, 1.0)
+    assert told["cycle_images"] != plain["cycle_images"]
+    assert told["cycle_masks"] == plain["cycle_masks"]
+    told = CycleGAN(tiny_synthesizer(**KNOWS)).step(batch._replace(mask_tissues=_tissues(1)), 0, 1.0)
+    assert told["cycle_masks"] != plain["cycle_masks"]
+    assert told["cycle_images"] == plain["cycle_images"]
+
+
+def test_a_painter_that_knows_none_is_told_none(tiny_synthesizer: Recipes) -> None:
+    batch = _batch()
+    told = batch._replace(tissues=_tissues(1), mask_tissues=_tissues(2))
+    assert CycleGAN(tiny_synthesizer()).step(told, 0, 1.0) == CycleGAN(tiny_synthesizer()).step(batch, 0, 1.0)
+
+
+def test_pictures_come_to_show_the_tissue(tiny_synthesizer: Recipes) -> None:
+    gan = CycleGAN(tiny_synthesizer(lr=1e-2, cycle_blur=1, **KNOWS))
+    cells = _tissues(3)
+    batch = _batch()
+    shown = torch.where(cells == 1, torch.tensor(0.9), batch.images)
+    values = [gan.step(batch._replace(images=shown, tissues=cells), step, 1.0)["cycle_images"] for step in range(40)]
+    assert np.mean(values[-4:]) < 0.6 * np.mean(values[:4])
+    fields = torch.cat([batch.fields, cells], 1)
+    picture = gan.paint(fields, gan.style_of(batch.others))
+    assert picture[(cells == 1).expand(-1, 3, -1, -1)].mean() > picture[(cells != 1).expand(-1, 3, -1, -1)].mean() + 0.2
+    assert not torch.equal(gan.paint(batch.fields, gan.style_of(batch.others)), picture)
+
+
+def test_a_painter_without_tissue_is_where_one_with_it_begins(tiny_synthesizer: Recipes) -> None:
+    base = CycleGAN(tiny_synthesizer(seed=3))
+    gan = CycleGAN(tiny_synthesizer(**KNOWS))
+    gan.start_from(base.generator.state_dict())
+    batch = _batch()
+    style = base.style_of(batch.others)
+    told = torch.cat([batch.fields, _tissues(1)], 1)
+    torch.testing.assert_close(gan.paint(told, style), base.paint(batch.fields, style))
+    gan.step(batch._replace(tissues=_tissues(1), mask_tissues=_tissues(2)), 0, 1.0)
+    assert all(layer.weight.any() for layer in gan.generator.modulate)

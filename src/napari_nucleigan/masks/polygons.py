@@ -22,7 +22,7 @@ from napari_nucleigan.data.datasets.dataset import Dataset, read_nuclei
 from napari_nucleigan.data.datasets.splits import SplitTable, read_split
 from napari_nucleigan.data.images.files import list_images, read_mpp
 from napari_nucleigan.masks.sampler.adjustment import tissue_of
-from napari_nucleigan.masks.sampler.fit import fit
+from napari_nucleigan.masks.sampler.fit import MOST_TISSUES, fit
 from napari_nucleigan.masks.sampler.layout import Layout, lay_out
 from napari_nucleigan.masks.sampler.parameters import PolygonMasks
 from napari_nucleigan.masks.sampler.random_outlines import fill, walk
@@ -31,6 +31,7 @@ from napari_nucleigan.masks.sampler.tissue_fit import fit_tissue
 from napari_nucleigan.masks.sampler.tissue_nuclei import lay_out_tissue
 
 __all__ = [
+    "MOST_TISSUES",
     "PRESETS",
     "TISSUE",
     "LayoutStatistics",

@@ -246,7 +246,7 @@ def _k_means(points: NDArray[np.float64], count: int, seed: int) -> NDArray[np.i
 
 
 def _first_centres(points: NDArray[np.float64], count: int, random: np.random.Generator) -> NDArray[np.float64]:
-    centres = points[int(random.integers(len(points)))][None]
+    centres: NDArray[np.float64] = points[int(random.integers(len(points)))][None]
     while len(centres) < count:
         away = _squared(points, centres).min(1)
         chosen = int(random.choice(len(points), p=away / away.sum()))

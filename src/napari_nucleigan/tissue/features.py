@@ -31,6 +31,12 @@ def grid_shape(shape: tuple[int, ...]) -> tuple[int, int]:
     return -(-shape[0] // CELL), -(-shape[1] // CELL)
 
 
+def spread(cells: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Give each pixel of an image of a shape the value of its cell in a map, (ceil(H / 16), ceil(W / 16))."""
+    wide = np.repeat(np.repeat(cells, CELL, axis=0), CELL, axis=1)
+    return np.ascontiguousarray(wide[: shape[0], : shape[1]])
+
+
 def tissue_features(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Measure an image cell by cell.
 

@@ -309,9 +309,10 @@ class _SetMaker:
     def _write(self, pair: _Pair) -> None:
         name = self._source.name(pair.index)
         target = self._log.labels(name)
-        if not _same(self._source.file(pair.index), target):
+        own = _same(self._source.file(pair.index), target)
+        if not own:
             write_labels(target, pair.labels, pair.scale.mpp)
-        if pair.tissue is not None:
+        if pair.tissue is not None and not own:
             cell = pair.scale.mpp * pair.labels.shape[0] / pair.tissue.shape[0]
             write_labels(self._log.tissue(name), pair.tissue.astype(np.int32), cell)
         if pair.pixels is not None:

@@ -5,12 +5,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from napari_nucleigan.base.errors import ModelError
+from napari_nucleigan.networks.encoders import EncoderUNet
 from napari_nucleigan.training.cyclegan import CycleBatch, CycleGAN
 from napari_nucleigan.training.recipes import RECIPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from napari_nucleigan.training.recipes import SynthesizerRecipe
 
@@ -148,6 +152,21 @@ def test_the_identity_term(tiny_synthesizer: Recipes) -> None:
     gan = CycleGAN(tiny_synthesizer(identity=5.0, lr=1e-2))
     values = [gan.step(_batch(step % 4), step, 1.0)["identity"] for step in range(20)]
     assert 0 < values[-1] < 0.7 * values[0]
+
+
+def test_the_perceptual_term(tiny_synthesizer: Recipes, tmp_path: Path) -> None:
+    weights = tmp_path / "encoder.safetensors"
+    torch.manual_seed(0)
+    encoder = {name: value.contiguous() for name, value in EncoderUNet().encoder.state_dict().items()}
+    save_file(encoder, weights)
+    recipe = tiny_synthesizer(perceptual=2.0, perceptual_weights=str(weights), lr=1e-2)
+    gan = CycleGAN(recipe)
+    values = [gan.step(_batch(step % 4), step, 1.0)["perceptual"] for step in range(16)]
+    assert 0 < np.mean(values[-4:]) < np.mean(values[:4])
+    assert not any("encoder" in name for name in gan.state()[0])
+    assert "perceptual" not in CycleGAN(tiny_synthesizer()).step(_batch(), 0, 1.0)
+    with pytest.raises(ModelError):
+        CycleGAN(tiny_synthesizer(perceptual=2.0, perceptual_weights=str(tmp_path / "none")))
 
 
 def test_distances_between_averages_leave_texture_alone(tiny_synthesizer: Recipes) -> None:

@@ -11,6 +11,7 @@ from torch.nn import functional
 from napari_nucleigan.masks.encoding import PRESENCE_CHANNELS
 from napari_nucleigan.networks import build, build_synthesizer
 from napari_nucleigan.networks.discriminators import MultiScale, discriminator_loss, generator_loss, presence_loss
+from napari_nucleigan.networks.encoders import perceptual_distance, pretrained_encoder
 from napari_nucleigan.networks.generators import initialise
 from napari_nucleigan.networks.synthesizers import Synthesizer
 from napari_nucleigan.training.adversarial import AdversarialTrainer, ImagePool, descend
@@ -98,6 +99,8 @@ class CycleGAN(AdversarialTrainer[Synthesizer, SynthesizerRecipe]):
             recipe.discriminator_lr,
             recipe.discriminator_betas,
         )
+        # It learns nothing, so checkpoints do without it.
+        self._encoder = pretrained_encoder(recipe.perceptual_weights).to(device) if recipe.perceptual else None
         self.image_pool = ImagePool(recipe.pool)
         self.mask_pool = ImagePool(recipe.pool)
         # The names in checkpoints are those of 0.1.0, so that its runs go on.
@@ -184,6 +187,9 @@ class CycleGAN(AdversarialTrainer[Synthesizer, SynthesizerRecipe]):
             told = PRESENCE_CHANNELS[recipe.encoding]
             presence = presence_loss(logits[:, :told], fields[:, :told], self._ranks.all_reduce_sum)
             parts["supervised"] = (recipe.supervised, (drawn - fields).abs().mean() + presence)
+        if self._encoder is not None:
+            with self._autocast():
+                parts["perceptual"] = (recipe.perceptual, perceptual_distance(self._encoder, back, images))
         if recipe.identity:
             parts["identity"] = (recipe.identity, self._identity(images, masks, style, random))
         values = self._update_generator(parts, step, scale) | values

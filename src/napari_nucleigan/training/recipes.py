@@ -204,6 +204,15 @@ class SynthesizerRecipe(Recipe):
     features_weight: float = Field(
         5.0, ge=0, description="Weight of D_N's features of a painted pair against the real."
     )
+    perceptual: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of what a pretrained encoder sees in the image that comes back against the image.",
+    )
+    perceptual_weights: str = Field(
+        "imagenet",
+        description="Weights of that encoder: 'imagenet' (the extra 'pretrained' brings them), or a file.",
+    )
     supervised: float = Field(10.0, ge=0, description="Weight of S's mask of a labelled image against the true one.")
     hiding_noise: float = Field(
         0.05,

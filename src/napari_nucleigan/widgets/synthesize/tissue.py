@@ -89,16 +89,17 @@ def add_map(
     from napari.utils.colormaps import DirectLabelColormap
 
     factors = shape[0] / cells.shape[0], shape[1] / cells.shape[1]
-    place = moved(labels_place(over), factors, (0, 0))  # type: ignore[arg-type]
-    known = {number: (*colour, 1.0) for number, colour in enumerate(_colours(classes), 1)}
+    place = moved(labels_place(over), factors, (0, 0))
     clear = (0.0, 0.0, 0.0, 0.0)
+    colours: dict[int | None, tuple[float, ...]] = {None: clear, 0: clear}
+    colours |= {number: (*colour, 1.0) for number, colour in enumerate(_colours(classes), 1)}
     with selection_kept(viewer):
         layer = viewer.add_labels(
             cells.astype(np.uint8),
             name=f"{over.name} tissue",
             opacity=0.4,
-            colormap=DirectLabelColormap(color_dict={None: clear, 0: clear, **known}),
-            features={"index": range(len(known) + 1), "tissue": ["unknown", *classes.names]},
+            colormap=DirectLabelColormap(color_dict=colours),
+            features={"index": range(len(classes.names) + 1), "tissue": ["unknown", *classes.names]},
             **place,
         )
     layer.brush_size = 3

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import numpy as np
@@ -177,7 +177,7 @@ def save_synthesizer() -> Callable[..., Path]:
     return make_synthesizer
 
 
-def make_synthesizer(name: str = "painter", styles: bool = True) -> Path:
+def make_synthesizer(name: str = "painter", styles: bool = True, tissue: dict[str, Any] | None = None) -> Path:
     """Put a small synthesizer of random weights into the user's folder, under the name of its network."""
     import torch
 
@@ -187,12 +187,23 @@ def make_synthesizer(name: str = "painter", styles: bool = True) -> Path:
     architecture = {
         "painter": {"name": "painter", "widths": [8, 8, 8, 8], "style_size": 4},
         "noisy-resnet": {"name": "noisy-resnet", "width": 4, "blocks": 2},
+        "tissue-unet": {"name": "tissue-unet", "classes": 3, "widths": [8, 8, 8, 8], "style_size": 4, "features": 8},
     }[name]
     torch.manual_seed(0)
     codes = {"liver": [[1.0, 1, -1, -1], [-1, 1, -1, 1]], "breast": [[1.0, -1, 1, -1]]}
-    card = ModelCard(name=name, kind="synthesizer", architecture=architecture, mpp=0.25, styles=codes if styles else {})
+    card = ModelCard(
+        name=name,
+        kind="synthesizer",
+        architecture=architecture,
+        mpp=0.25,
+        styles=codes if styles else {},
+        tissue=tissue,
+    )
     path = Path(os.environ["NUCLEIGAN_MODELS"]) / f"{name}.safetensors"
-    save_model(path, build_synthesizer(architecture).state_dict(), card)
+    state = build_synthesizer(architecture).state_dict()
+    # The tissue shall show: random weights alone say little of it.
+    state = {key: 8 * value if key.startswith("modulate") else value for key, value in state.items()}
+    save_model(path, state, card)
     return path
 
 

@@ -13,8 +13,9 @@ import pytest
 import tifffile
 
 from napari_nucleigan.cli.synthesize import draw_masks
-from napari_nucleigan.data.images.files import read_labels, read_mpp
+from napari_nucleigan.data.images.files import read_labels, read_mpp, write_image, write_labels
 from napari_nucleigan.masks.polygons import PolygonMasks, describe, preset, sample
+from tissue_pictures import tissue_picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,3 +120,30 @@ def test_interrupted_by_the_keyboard(tmp_path: Path) -> None:
     assert all(read_labels(file).shape == (256, 256) for file in files)
     subprocess.run([*arguments[:3], str(len(files) + 1), *arguments[4:]], check=True, capture_output=True)
     assert len(list((tmp_path / "labels").iterdir())) == len(files) + 1
+
+
+def test_tissue_is_laid_out_first(tmp_path: Path, nucleigan: Callable[..., Result]) -> None:
+    for seed in range(2):
+        pixels, labels, _ = tissue_picture(160, seed)
+        write_image(tmp_path / "data" / "images" / f"{seed}.png", pixels)
+        write_labels(tmp_path / "data" / "labels" / f"{seed}.tif", labels)
+    saved = tmp_path / "statistics.json"
+    options = ("--size", "96x80", "--seed", "4", "--tissue")
+    data = tmp_path / "data"
+    first = nucleigan("masks", "-o", tmp_path / "a", "-n", "2", "--like", data, "--save-statistics", saved, *options)
+    assert first.exit_code == 0, first.output
+    again = nucleigan("masks", "-o", tmp_path / "b", "-n", "2", "--like", saved, *options)
+    assert again.exit_code == 0, again.output
+    for name in ("mask-00001.tif", "mask-00002.tif"):
+        cells = read_labels(tmp_path / "a" / "tissue" / name)
+        assert cells.shape == (6, 5)
+        assert cells.min() >= 1
+        assert (cells == read_labels(tmp_path / "b" / "tissue" / name)).all()
+        assert (read_labels(tmp_path / "a" / "labels" / name) == read_labels(tmp_path / "b" / "labels" / name)).all()
+    assert read_mpp(tmp_path / "a" / "tissue" / name) == pytest.approx(4)
+
+
+def test_tissue_that_nothing_tells_of(tmp_path: Path, nucleigan: Callable[..., Result]) -> None:
+    told = nucleigan("masks", "-o", tmp_path / "a", "--tissue")
+    assert told.exit_code == 1
+    assert "data set with H&E" in told.stderr

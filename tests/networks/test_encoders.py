@@ -10,7 +10,14 @@ from torch import nn
 
 from napari_nucleigan.base.errors import ExtraError, ModelError, RecipeError
 from napari_nucleigan.networks import build, encoders
-from napari_nucleigan.networks.encoders import ENCODERS, IMAGENET, EfficientNetLite, EncoderUNet, load_encoder
+from napari_nucleigan.networks.encoders import (
+    ENCODERS,
+    IMAGENET,
+    EfficientNetLite,
+    EncoderUNet,
+    load_encoder,
+    perceptual_distance,
+)
 from napari_nucleigan.segmentation.predictor import Predictor
 from napari_nucleigan.training import read_recipe
 from napari_nucleigan.training.cgan import ConditionalGAN
@@ -154,3 +161,16 @@ def test_a_training_starts_from_the_photographs_and_learns():
     assert torch.equal(first, start.encoder.stem[1].weight)
     assert not torch.equal(first, gan.generator.encoder.stem[1].weight)
     assert all(np.isfinite(value) for value in losses.values())
+
+
+def test_the_perceptual_distance_is_nought_for_the_same_and_grows() -> None:
+    torch.manual_seed(0)
+    encoder = EncoderUNet().encoder.eval().requires_grad_(False)
+    images = torch.rand(2, 3, 64, 64) * 2 - 1
+    noise = torch.randn_like(images)
+    assert perceptual_distance(encoder, images, images) == 0
+    near, far = (perceptual_distance(encoder, images + amount * noise, images) for amount in (0.05, 0.5))
+    assert 0 < near < far
+    wrong = (images + 0.1 * noise).requires_grad_()
+    perceptual_distance(encoder, wrong, images).backward()
+    assert wrong.grad is not None and wrong.grad.any()

@@ -202,6 +202,88 @@ def test_all_weights_learn():
         assert parameter.grad.any(), name
 
 
+# -- the painter that knows tissue ---------------------------------------------------------------
+
+
+def tissue_unet(depth=3, **arguments):
+    torch.manual_seed(depth)
+    widths = (4, 6, 8, 8, 8)[: depth + 1]
+    return build_synthesizer(
+        {"name": "tissue-unet", "classes": 3, "widths": widths, "style_size": 4, "features": 6, **arguments}
+    ).eval()
+
+
+def with_tissue(fields, cells):
+    wide = cells.repeat_interleave(16, 0).repeat_interleave(16, 1)
+    return torch.cat([fields, wide[: fields.shape[2], : fields.shape[3]].expand(len(fields), 1, -1, -1)], 1)
+
+
+@pytest.mark.parametrize("depth", [2, 3, 4])
+def test_tissue_is_seen_within_the_halo_and_not_beyond(depth):
+    network = tissue_unet(depth).double()
+    assert network.stride == 16
+    assert network.halo % 16 == 0
+    cells = torch.full((16, 16), 2)
+    fields, noise, style = inputs(network, 256, 256)
+    changed = cells.clone()
+    changed[8, 8] = 3
+    with torch.no_grad():
+        pictures = [
+            network(with_tissue(fields, each).double(), [part.double() for part in noise], style.double())
+            for each in (cells, changed)
+        ]
+    seen = (pictures[0] - pictures[1]).abs().sum((0, 1)) > 0
+    assert seen[128:144, 128:144].all()
+    for axis in (0, 1):
+        places = seen.any(dim=axis).nonzero()
+        assert 128 - int(places.min()) <= network.halo
+        assert int(places.max()) - 143 <= network.halo
+
+
+def test_tiles_with_tissue_are_one_picture():
+    network = tissue_unet(4)
+    side, halo = 320, network.halo
+    fields, noise, style = inputs(network, side, side)
+    fields = with_tissue(fields, torch.randint(0, 4, (20, 20)))
+    with torch.no_grad():
+        whole = network(fields, noise, style)
+        left = network(
+            fields[..., : 160 + halo],
+            [part[..., : (160 + halo) // step] for part, (_, step) in zip(noise, network.noise, strict=True)],
+            style,
+        )
+    torch.testing.assert_close(left[..., :160], whole[..., :160], rtol=0, atol=1e-5)
+
+
+def test_every_tissue_paints_something_else_and_unknown_too():
+    network = tissue_unet()
+    fields, noise, style = inputs(network, 64, 64)
+    with torch.no_grad():
+        pictures = [network(with_tissue(fields, torch.full((4, 4), number)), noise, style) for number in range(4)]
+        beyond = network(with_tissue(fields, torch.full((4, 4), -1)), noise, style)
+    for number, picture in enumerate(pictures):
+        for other in pictures[:number]:
+            assert (picture - other).abs().mean() > 1e-3
+    assert torch.equal(beyond, pictures[0])
+
+
+def test_all_weights_of_the_tissue_learn():
+    network = tissue_unet()
+    fields, noise, style = inputs(network, 64, 64)
+    cells = torch.arange(16).reshape(4, 4) % 4
+    network(with_tissue(fields, cells), noise, style).square().sum().backward()
+    for name, parameter in [*network.read.named_parameters(), *network.modulate.named_parameters()]:
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.any(), name
+
+
+def test_the_painter_with_tissue_fits_into_the_package():
+    network = build_synthesizer({"name": "tissue-unet"})
+    assert (network.stride, network.halo, network.tissue_classes) == (16, 96, 6)
+    # In half precision, 9 MB at most.
+    assert 2 * sum(p.numel() for p in network.parameters()) < 9e6
+
+
 # -- styles --------------------------------------------------------------------------------------
 
 
@@ -261,12 +343,14 @@ def test_noise_and_mask_change_what_the_noisy_resnet_paints():
 @pytest.mark.parametrize(
     ("architecture", "reason"),
     [
-        ({}, "no network None; choose one of noisy-resnet, painter"),
+        ({}, "no network None; choose one of noisy-resnet, painter, tissue-unet"),
         ({"name": "resnet"}, "no network 'resnet'"),
         ({"name": "painter", "depth": 3}, "does not take"),
         ({"name": "painter", "widths": [8, 8]}, "at least three widths"),
         ({"name": "painter", "widths": 8}, "does not take"),
         ({"name": "painter", "style_size": 0}, "style of at least 1"),
+        ({"name": "tissue-unet", "classes": 0}, "at least one class"),
+        ({"name": "tissue-unet", "widths": [4] * 6}, "at most five widths"),
         ({"name": "noisy-resnet", "width": 2, "upsampling": "shuffle"}, "'transposed' or 'resize'"),
     ],
 )

@@ -5,12 +5,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from napari_nucleigan.base.errors import ModelError
+from napari_nucleigan.networks.encoders import EncoderUNet
 from napari_nucleigan.training.cyclegan import CycleBatch, CycleGAN
 from napari_nucleigan.training.recipes import RECIPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from napari_nucleigan.training.recipes import SynthesizerRecipe
 
@@ -150,6 +154,21 @@ def test_the_identity_term(tiny_synthesizer: Recipes) -> None:
     assert 0 < values[-1] < 0.7 * values[0]
 
 
+def test_the_perceptual_term(tiny_synthesizer: Recipes, tmp_path: Path) -> None:
+    weights = tmp_path / "encoder.safetensors"
+    torch.manual_seed(0)
+    encoder = {name: value.contiguous() for name, value in EncoderUNet().encoder.state_dict().items()}
+    save_file(encoder, weights)
+    recipe = tiny_synthesizer(perceptual=2.0, perceptual_weights=str(weights), lr=1e-2)
+    gan = CycleGAN(recipe)
+    values = [gan.step(_batch(step % 4), step, 1.0)["perceptual"] for step in range(16)]
+    assert 0 < np.mean(values[-4:]) < np.mean(values[:4])
+    assert not any("encoder" in name for name in gan.state()[0])
+    assert "perceptual" not in CycleGAN(tiny_synthesizer()).step(_batch(), 0, 1.0)
+    with pytest.raises(ModelError):
+        CycleGAN(tiny_synthesizer(perceptual=2.0, perceptual_weights=str(tmp_path / "none")))
+
+
 def test_distances_between_averages_leave_texture_alone(tiny_synthesizer: Recipes) -> None:
     batch = _batch()
     checks = 0.2 * torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(16, 16)
@@ -271,3 +290,58 @@ def test_a_trained_painter_is_taken_over(tiny_synthesizer: Recipes) -> None:
     assert torch.equal(_weights(gan.generator), _weights(base.generator))
     assert torch.equal(_weights(gan.average), _weights(base.generator))
     assert torch.equal(_weights(gan.segmenter), segmenter)
+
+
+# -- tissue --------------------------------------------------------------------------------------
+
+KNOWS = {"generator": {"name": "tissue-unet", "classes": 3, "widths": (4, 6, 8), "style_size": 4, "features": 6}}
+
+
+def _tissues(seed: int, count: int = 2) -> torch.Tensor:
+    cells = torch.randint(0, 4, (count, 1, 2, 2), generator=torch.Generator().manual_seed(seed)).float()
+    return torch.nn.functional.interpolate(cells, scale_factor=16)
+
+
+def test_the_tissue_of_images_and_masks_is_told(tiny_synthesizer: Recipes) -> None:
+    batch = _batch()
+    unknown = torch.zeros(2, 1, 32, 32)
+    plain = CycleGAN(tiny_synthesizer(**KNOWS)).step(batch, 0, 1.0)
+    zeros = batch._replace(tissues=unknown, mask_tissues=unknown)
+    assert CycleGAN(tiny_synthesizer(**KNOWS)).step(zeros, 0, 1.0) == plain
+    told = CycleGAN(tiny_synthesizer(**KNOWS)).step(batch._replace(tissues=_tissues(1)), 0, 1.0)
+    assert told["cycle_images"] != plain["cycle_images"]
+    assert told["cycle_masks"] == plain["cycle_masks"]
+    told = CycleGAN(tiny_synthesizer(**KNOWS)).step(batch._replace(mask_tissues=_tissues(1)), 0, 1.0)
+    assert told["cycle_masks"] != plain["cycle_masks"]
+    assert told["cycle_images"] == plain["cycle_images"]
+
+
+def test_a_painter_that_knows_none_is_told_none(tiny_synthesizer: Recipes) -> None:
+    batch = _batch()
+    told = batch._replace(tissues=_tissues(1), mask_tissues=_tissues(2))
+    assert CycleGAN(tiny_synthesizer()).step(told, 0, 1.0) == CycleGAN(tiny_synthesizer()).step(batch, 0, 1.0)
+
+
+def test_pictures_come_to_show_the_tissue(tiny_synthesizer: Recipes) -> None:
+    gan = CycleGAN(tiny_synthesizer(lr=1e-2, cycle_blur=1, **KNOWS))
+    cells = _tissues(3)
+    batch = _batch()
+    shown = torch.where(cells == 1, torch.tensor(0.9), batch.images)
+    values = [gan.step(batch._replace(images=shown, tissues=cells), step, 1.0)["cycle_images"] for step in range(40)]
+    assert np.mean(values[-4:]) < 0.6 * np.mean(values[:4])
+    fields = torch.cat([batch.fields, cells], 1)
+    picture = gan.paint(fields, gan.style_of(batch.others))
+    assert picture[(cells == 1).expand(-1, 3, -1, -1)].mean() > picture[(cells != 1).expand(-1, 3, -1, -1)].mean() + 0.2
+    assert not torch.equal(gan.paint(batch.fields, gan.style_of(batch.others)), picture)
+
+
+def test_a_painter_without_tissue_is_where_one_with_it_begins(tiny_synthesizer: Recipes) -> None:
+    base = CycleGAN(tiny_synthesizer(seed=3))
+    gan = CycleGAN(tiny_synthesizer(**KNOWS))
+    gan.start_from(base.generator.state_dict())
+    batch = _batch()
+    style = base.style_of(batch.others)
+    told = torch.cat([batch.fields, _tissues(1)], 1)
+    torch.testing.assert_close(gan.paint(told, style), base.paint(batch.fields, style))
+    gan.step(batch._replace(tissues=_tissues(1), mask_tissues=_tissues(2)), 0, 1.0)
+    assert all(layer.weight.any() for layer in gan.generator.modulate)

@@ -16,12 +16,15 @@ from skimage.io import imread, imsave
 from napari_nucleigan.base.errors import DatasetError, DeviceError, RecipeError, RunError
 from napari_nucleigan.base.events import Checkpoint, Finished, Losses, Note, Preview, Progress, ValidationScores, run
 from napari_nucleigan.data.datasets.dataset import Dataset
-from napari_nucleigan.data.images.files import write_labels
+from napari_nucleigan.data.images.files import write_image, write_labels
+from napari_nucleigan.masks.polygons import sample_tissue
 from napari_nucleigan.models import ModelCard, load_model, read_card, save_model
+from napari_nucleigan.models.tissue import classes_on, masks_on
 from napari_nucleigan.networks import build_synthesizer
 from napari_nucleigan.training import RunFolder, train_segmenter, train_synthesizer
 from napari_nucleigan.training.cyclegan import CycleGAN
 from napari_nucleigan.training.synthesizer import CODES, PAINTED
+from tissue_pictures import tissue_picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -386,3 +389,73 @@ def test_fine_tuning_refuses_another_network(
 ) -> None:
     with pytest.raises(RecipeError, match="is another network"):
         run(train_synthesizer(dataset, tiny_synthesizer(start_from=str(whole), **changes), tmp_path / "tuned"))
+
+
+# -- tissue --------------------------------------------------------------------------------------
+
+KNOWS = {"generator": {"name": "tissue-unet", "classes": 3, "widths": [4, 6, 8], "style_size": 4, "features": 6}}
+
+
+@pytest.fixture(scope="module")
+def glands(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of three tiles with a gland in the middle of each."""
+    folder = tmp_path_factory.mktemp("glands")
+    for seed in range(3):
+        pixels, labels, _ = tissue_picture(128, seed)
+        write_image(folder / "images" / f"{seed}.png", pixels)
+        write_labels(folder / "labels" / f"{seed}.tif", labels)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tissue_run(glands: Path, tiny_synthesizer: Recipes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "tissue"
+    run(train_synthesizer(glands, tiny_synthesizer(**KNOWS), folder))
+    return folder
+
+
+def test_a_training_with_tissue_leaves_its_classes_on_the_card(tissue_run: Path) -> None:
+    model = load_model(tissue_run, "synthesizer")
+    classes, masks = classes_on(model.card), masks_on(model.card)
+    assert classes is not None and masks is not None and masks.layout is not None
+    assert len(classes.classes) == model.network.tissue_classes == 3
+    assert masks.layout.classes == classes
+    assert sample_tissue(masks, (64, 64), seed=1)[0].max() > 0
+
+
+def test_a_training_with_tissue_resumes_as_if_never_stopped(
+    tissue_run: Path, glands: Path, tiny_synthesizer: Recipes, tmp_path: Path
+) -> None:
+    job = train_synthesizer(glands, tiny_synthesizer(**KNOWS), tmp_path / "run")
+    for event in job:
+        if isinstance(event, Checkpoint) and event.step >= 8:
+            job.close()
+            break
+    run(train_synthesizer(glands, tiny_synthesizer(), tmp_path / "run", resume=True))
+    assert dict(_curve(tmp_path / "run")) == dict(_curve(tissue_run))
+    assert read_card(tmp_path / "run" / "best.safetensors").sha256 == read_card(tissue_run / "best.safetensors").sha256
+
+
+def test_tissue_is_learnt_from_a_painter_that_knows_none(
+    whole: Path, tissue_run: Path, glands: Path, tiny_synthesizer: Recipes, tmp_path: Path
+) -> None:
+    run(train_synthesizer(glands, tiny_synthesizer(start_from=str(whole), **KNOWS, **SHORT), tmp_path / "a"))
+    # One that knows tissue keeps its classes.
+    run(
+        train_synthesizer(
+            glands, tiny_synthesizer(start_from=str(tissue_run), **KNOWS, **SHORT, seed=5), tmp_path / "b"
+        )
+    )
+    found = [classes_on(read_card(folder / "best.safetensors")) for folder in (tissue_run, tmp_path / "b")]
+    assert found[0] == found[1]
+    other = KNOWS["generator"] | {"widths": [4, 6, 10]}
+    with pytest.raises(RecipeError, match="another network"):
+        run(train_synthesizer(glands, tiny_synthesizer(start_from=str(whole), generator=other), tmp_path / "c"))
+
+
+def test_images_without_labels_have_tissue_too(glands: Path, tiny_synthesizer: Recipes, tmp_path: Path) -> None:
+    recipe = tiny_synthesizer(**KNOWS, **SHORT, masks="liver")
+    run(train_synthesizer(glands / "images", recipe, tmp_path / "run"))
+    card = read_card(tmp_path / "run" / "best.safetensors")
+    assert classes_on(card) is not None
+    assert masks_on(card) is None

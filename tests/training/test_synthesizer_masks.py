@@ -12,7 +12,7 @@ from napari_nucleigan.data.images.files import write_labels
 from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.masks.polygons import PRESETS, preset, save
 from napari_nucleigan.training.images import TrainingImage
-from napari_nucleigan.training.synthesizer import MaskBatches, check_masks, open_masks
+from napari_nucleigan.training.mask_batches import MaskBatches, check_masks, open_masks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +70,8 @@ def test_masks_are_label_images_of_the_crops_size(masks: str, tiny_synthesizer: 
 @pytest.mark.parametrize("encoding", ["distance", "binary", "contour"])
 def test_fields_are_the_masks_encoded(encoding: str, tiny_synthesizer: Recipes, tiny_he: Images) -> None:
     source = run(open_masks(tiny_synthesizer(masks="labels", encoding=encoding), [_tile("a", tiny_he()[1])]))
-    fields = source.fields(2, ["a", "a", "a"])
+    fields, tissues = source.batch(2, ["a", "a", "a"])
+    assert not tissues.any()
     assert fields.shape == (3, 3, 32, 32)
     assert fields.dtype == torch.float32
     for field, labels in zip(fields, source.draw(2, ["a", "a", "a"]), strict=True):

@@ -66,6 +66,8 @@ def draw_masks(
 ) -> Job[MaskReport]:
     """Draw masks into a folder: ``labels/mask-00001.tif`` and so on. What is there of the same masks is kept.
 
+    Where the statistics know the tissue, its maps go to ``tissue/mask-00001.tif`` and so on.
+
     Parameters
     ----------
     out : Path
@@ -93,7 +95,8 @@ def draw_masks(
         If `mpp`, `size` or `seed` cannot be used.
     """
     from napari_nucleigan.data.images.files import write_labels
-    from napari_nucleigan.masks.polygons import sample
+    from napari_nucleigan.masks.polygons import TISSUE, sample_tissue
+    from napari_nucleigan.tissue.features import CELL
 
     began = time.perf_counter()
     record = {"size": list(size), "mpp": mpp, "seed": seed, "statistics": statistics.model_dump(mode="json")}
@@ -106,9 +109,12 @@ def draw_masks(
         if is_whole(path):
             kept += 1
             continue
-        labels = sample(statistics, size, mpp, seed + number)
+        labels, cells = sample_tissue(statistics, size, mpp, seed + number)
         if not made:
             write_text(out / RECORD, json.dumps(record, indent=1) + "\n")
+        if cells is not None and statistics.layout is not None:
+            # First: a mask that is there is done.
+            write_labels(out / TISSUE / path.name, cells.astype("int32"), CELL * statistics.layout.classes.mpp)
         write_labels(path, labels, mpp)
         made += 1
         nuclei += int(labels.max())
@@ -150,7 +156,7 @@ def _shape(size: str) -> tuple[int, int]:
 
 
 @handle_errors
-@with_options(PolygonMasks, dict, without=["tissues"], unset=True)
+@with_options(PolygonMasks, dict, without=["tissues", "layout"], unset=True)
 def masks(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder: labels/mask-00001.tif, ...", show_default=False)],
     count: Annotated[int, typer.Option("--count", "-n", min=1, max=10**6, help="How many masks.")] = 1,
@@ -162,6 +168,13 @@ def masks(
             "them, a data set, or saved statistics. Further options change it."
         ),
     ] = "all",
+    tissue: Annotated[
+        bool,
+        typer.Option(
+            help="Lay out tissue first, then the nuclei of each: glands with lumens, stroma, crowds. --like is then a "
+            "data set with H&E, or statistics learnt from one. Its maps go to tissue/.",
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same masks.")] = 0,
     mpp: Annotated[
         float,
@@ -184,7 +197,7 @@ def masks(
     shape = _shape(size)
     if save_statistics is not None and save_statistics.suffix.lower() != ".json":
         raise typer.BadParameter("--save-statistics takes a name that ends in .json.")
-    statistics = learn(like, mpp)
+    statistics = learn(like, mpp, tissue)
     with usage_errors():
         statistics = statistics.changed(**settings) if settings else statistics
     if save_statistics is not None:

@@ -18,21 +18,27 @@ from skimage.measure import label
 from napari_nucleigan.base.errors import LabelsError, RecipeError
 from napari_nucleigan.base.files import write_text
 from napari_nucleigan.base.reading import FileFault, read_bytes, reading
-from napari_nucleigan.data.datasets.dataset import read_nuclei
+from napari_nucleigan.data.datasets.dataset import Dataset, read_nuclei
 from napari_nucleigan.data.datasets.splits import SplitTable, read_split
 from napari_nucleigan.data.images.files import list_images, read_mpp
-from napari_nucleigan.masks.sampler.fit import fit
-from napari_nucleigan.masks.sampler.layout import Layout, lay_out, tissue_of
+from napari_nucleigan.masks.sampler.adjustment import tissue_of
+from napari_nucleigan.masks.sampler.fit import MOST_TISSUES, fit
+from napari_nucleigan.masks.sampler.layout import Layout, lay_out
 from napari_nucleigan.masks.sampler.parameters import PolygonMasks
 from napari_nucleigan.masks.sampler.random_outlines import fill, walk
 from napari_nucleigan.masks.sampler.statistics import LayoutStatistics, describe, neighbouring
+from napari_nucleigan.masks.sampler.tissue_fit import fit_tissue
+from napari_nucleigan.masks.sampler.tissue_nuclei import lay_out_tissue
 
 __all__ = [
+    "MOST_TISSUES",
     "PRESETS",
+    "TISSUE",
     "LayoutStatistics",
     "PolygonMasks",
     "describe",
     "fit",
+    "fit_tissue",
     "is_statistics",
     "label_files",
     "learn",
@@ -40,8 +46,12 @@ __all__ = [
     "open_statistics",
     "preset",
     "sample",
+    "sample_tissue",
     "save",
 ]
+
+TISSUE = "tissue"
+"""Folder of tissue maps, beside that of the label images that they belong to and of the same names."""
 
 PRESETS = ("all", "breast", "kidney", "liver", "prostate")
 """Names of what was learnt from the training tiles of the Kumar data set, by organ; "all" from all of them."""
@@ -55,7 +65,8 @@ _GOLDEN = 2654435769
 def sample(statistics: PolygonMasks, shape: tuple[int, int], mpp: float = 0.25, seed: int = 0) -> NDArray[np.int32]:
     """Draw a random mask.
 
-    The same arguments give the same mask. Seeds that follow one another go evenly through the tissues of a fit.
+    The same arguments give the same mask. Seeds that follow one another go evenly through the tissues of a fit. The
+    mask of a fit with a `layout` is that of `sample_tissue`.
 
     Parameters
     ----------
@@ -78,6 +89,38 @@ def sample(statistics: PolygonMasks, shape: tuple[int, int], mpp: float = 0.25, 
     RecipeError
         If the shape, `mpp` or the seed cannot be used.
     """
+    return sample_tissue(statistics, shape, mpp, seed)[0]
+
+
+def sample_tissue(
+    statistics: PolygonMasks, shape: tuple[int, int], mpp: float = 0.25, seed: int = 0
+) -> tuple[NDArray[np.int32], NDArray[np.uint8] | None]:
+    """Draw a random mask and the tissue map that it was laid out on.
+
+    Parameters
+    ----------
+    statistics : PolygonMasks
+        What it shall look like.
+    shape : (int, int)
+        Height and width in pixels.
+    mpp : float
+        Microns per pixel.
+    seed : int
+        0 or more.
+
+    Returns
+    -------
+    labels : (H, W) array of int32
+        As `sample` returns it.
+    cells : (h, w) array of uint8, or None
+        Numbers of `statistics.layout.classes`, one for each cell of 16 pixels at their scale; None where the statistics
+        have no layout.
+
+    Raises
+    ------
+    RecipeError
+        If the shape, `mpp` or the seed cannot be used.
+    """
     height, width = shape
     if height < 1 or width < 1:
         raise RecipeError(f"A mask has at least one pixel each way, not {height} x {width}.")
@@ -86,14 +129,18 @@ def sample(statistics: PolygonMasks, shape: tuple[int, int], mpp: float = 0.25, 
     if seed < 0:
         raise RecipeError(f"The seed must be 0 or more, not {seed}.")
     random = np.random.Generator(np.random.PCG64(seed))
-    tissue = tissue_of(statistics, seed * _GOLDEN % 2**32 / 2**32)
-    layout = lay_out(random, tissue, (height * mpp, width * mpp), mpp)
+    draw = seed * _GOLDEN % 2**32 / 2**32
+    cells = None
+    if statistics.layout is None:
+        layout = lay_out(random, tissue_of(statistics, draw), (height * mpp, width * mpp), mpp)
+    else:
+        layout, cells = lay_out_tissue(random, statistics, statistics.layout, shape, draw, seed, mpp)
     count = len(layout.centres)
     outlines = walk(
         random, count, statistics.vertices, statistics.irregularity, statistics.spikiness, statistics.smoothed
     )
     labels = fill(_turned(outlines, layout) / mpp - 0.5, (height, width))
-    return _whole(_parted(labels, layout))
+    return _whole(_parted(labels, layout)), cells
 
 
 def _turned(outlines: NDArray[np.float64], layout: Layout) -> NDArray[np.float64]:
@@ -154,7 +201,7 @@ DEFAULT_MPP = 0.25
 """Microns per pixel of label images that do not say theirs."""
 
 
-def learn(like: str | Path, mpp: float | None = None) -> PolygonMasks:
+def learn(like: str | Path, mpp: float | None = None, tissue: bool = False) -> PolygonMasks:
     """Find the statistics of what masks shall be like.
 
     Parameters
@@ -164,6 +211,9 @@ def learn(like: str | Path, mpp: float | None = None) -> PolygonMasks:
         ``split.csv`` calls ``"test"`` nothing is learnt, unless there are no others.
     mpp : float, optional
         Microns per pixel of label images that do not say theirs; by default 0.25.
+    tissue : bool
+        Learn the tissue around the nuclei too. That takes a data set, with H&E; statistics that were saved know it
+        already, or do not.
 
     Returns
     -------
@@ -172,16 +222,25 @@ def learn(like: str | Path, mpp: float | None = None) -> PolygonMasks:
     Raises
     ------
     RecipeError
-        If there is no such thing, or a file does not hold statistics.
+        If there is no such thing, a file does not hold statistics, or nothing tells of the tissue.
     LabelsError
         If label images are missing, damaged, without nuclei, or of different pixel sizes.
     DatasetError
         If ``split.csv`` cannot be understood.
     """
-    if like in PRESETS:
-        return preset(str(like))
-    path = _found(like)
-    return open_statistics(path) if is_statistics(path) else _fitted(_to_learn_from(path), path, mpp)
+    path = None if like in PRESETS else _found(like)
+    if tissue and path is not None and not is_statistics(path):
+        return _fitted_tissue(path, mpp)
+    if path is None:
+        statistics = preset(str(like))
+    else:
+        statistics = open_statistics(path) if is_statistics(path) else _fitted(_to_learn_from(path), path, mpp)
+    if tissue and statistics.layout is None:
+        raise RecipeError(
+            f"Nothing is known of the tissue around the nuclei of {str(like)!r}; give a data set with H&E images and "
+            "labels, or statistics that were learnt from one with the tissue."
+        )
+    return statistics
 
 
 def learn_by_organ(like: str | Path, mpp: float | None = None) -> dict[str, PolygonMasks]:
@@ -290,15 +349,28 @@ def _to_learn_from(path: Path) -> list[Path]:
     return [file for file in files if rows.get(file.stem, {}).get("split") != "test"] or files
 
 
-def _fitted(files: list[Path], path: Path, mpp: float | None, organ: str = "") -> PolygonMasks:
-    sizes = {read_mpp(file) or mpp or DEFAULT_MPP for file in files}
+def _fitted_tissue(path: Path, mpp: float | None) -> PolygonMasks:
+    data = Dataset.open(path)
+    # What is learnt goes into training data, and test images are for the final figure only.
+    names = [name for name in data.names if data.splits[name] != "test"] or list(data.names)
+    pairs = [data.pair(name) for name in names]
+    size = _one_size({image.mpp or mpp or DEFAULT_MPP for image, _ in pairs}, path)
+    return fit_tissue([image.pixels for image, _ in pairs], [labels for _, labels in pairs], size)
+
+
+def _one_size(sizes: set[float], path: Path) -> float:
     if max(sizes) > 1.01 * min(sizes):
         raise LabelsError(
             f"The label images of {path} differ in microns per pixel, from {min(sizes):.3g} to {max(sizes):.3g}; "
             "bring them to one size first, or learn from those of one size."
         )
+    return min(sizes)
+
+
+def _fitted(files: list[Path], path: Path, mpp: float | None, organ: str = "") -> PolygonMasks:
+    size = _one_size({read_mpp(file) or mpp or DEFAULT_MPP for file in files}, path)
     try:
-        return fit((read_nuclei(file) for file in files), min(sizes))
+        return fit((read_nuclei(file) for file in files), size)
     except LabelsError as error:
         if not organ:
             raise

@@ -68,6 +68,9 @@ class ModelCard(BaseModel):
     styles: dict[str, list[list[float]]] = Field(
         default_factory=dict, description="Style codes of a synthesizer by the name of the tissue they were read off."
     )
+    tissue: dict[str, Any] | None = Field(
+        None, description="Classes of tissue that a synthesizer knows, and statistics of masks laid out on them."
+    )
     recipe: dict[str, Any] = Field(default_factory=dict, description="The recipe that trained it.")
     training_data: str = Field("", description="What it was trained on.")
     data_licence: str = Field("", description="Licence of the training data.")

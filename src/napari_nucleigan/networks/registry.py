@@ -9,7 +9,7 @@ from napari_nucleigan.base.errors import NucleiganError, RecipeError
 from napari_nucleigan.base.text import printable
 from napari_nucleigan.networks.encoders import EncoderUNet
 from napari_nucleigan.networks.generators import FCN, CompactUNet, Generator, ResNet, UNet256
-from napari_nucleigan.networks.synthesizers import NoisyResNet, NoisyUNet, Synthesizer
+from napari_nucleigan.networks.synthesizers import NoisyResNet, NoisyUNet, Synthesizer, TissueUNet
 
 _Network = TypeVar("_Network")
 
@@ -34,6 +34,7 @@ GENERATORS: dict[str, Callable[..., Generator]] = {
 
 SYNTHESIZERS: dict[str, Callable[..., Synthesizer]] = {
     "painter": NoisyUNet,
+    "tissue-unet": TissueUNet,
     "noisy-resnet": NoisyResNet,
 }
 """Synthesizers by the name that recipes and model cards use."""

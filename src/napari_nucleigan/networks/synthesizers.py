@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from itertools import pairwise, repeat
 from typing import Literal
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_nucleigan.networks.generators import ResNet
+from napari_nucleigan.tissue.features import CELL
 
 Padding = Literal["zeros", "replicate"]
 
@@ -19,7 +20,8 @@ class Synthesizer(nn.Module):
     """Base of the synthesizers.
 
     A synthesizer maps a field (N, 3, H, W), maps of standard normal noise and a style (N, `style_size`) to an
-    RGB image (N, 3, H, W), all images with values in [-1, 1].
+    RGB image (N, 3, H, W), all images with values in [-1, 1]. One that knows tissue takes a fourth channel with the
+    field: the number of the tissue of each pixel, alike in all pixels of a cell; 0 or less where it is unknown.
 
     Attributes
     ----------
@@ -34,6 +36,8 @@ class Synthesizer(nn.Module):
         Channels and stride in pixels of each map of noise.
     style_size : int
         Length of the style code; 0 where there is none.
+    tissue_classes : int
+        Classes of tissue that the network knows; 0 for none.
     """
 
     stride: int = 1
@@ -41,6 +45,7 @@ class Synthesizer(nn.Module):
     local: bool = False
     noise: tuple[tuple[int, int], ...] = ()
     style_size: int = 0
+    tissue_classes: int = 0
 
     def forward(self, fields: Tensor, noise: Sequence[Tensor], style: Tensor) -> Tensor:
         """Paint a batch.
@@ -48,7 +53,7 @@ class Synthesizer(nn.Module):
         Parameters
         ----------
         fields : (N, 3, H, W) tensor
-            Fields of the mask domain.
+            Fields of the mask domain; (N, 4, H, W) with the tissue.
         noise : sequence of (N, channels, H / stride, W / stride) tensors
             As `noise` lists them.
         style : (N, style_size) tensor
@@ -141,7 +146,8 @@ class NoisyUNet(Synthesizer):
         """Paint a batch."""
         # Of the distance only the first quarter is read: it parts nuclei that touch, but the rest would tempt the
         # network to draw rings within them.
-        seen = torch.cat([fields[:, :1], (4 * fields[:, 2:] + 3).clamp(max=1)], dim=1)
+        seen = torch.cat([fields[:, :1], (4 * fields[:, 2:3] + 3).clamp(max=1)], dim=1)
+        tissue = self._modulations(fields)
         inner = functional.leaky_relu(self.stem(seen), 0.2)
         skips = [inner]
         for down in self.down:
@@ -149,13 +155,17 @@ class NoisyUNet(Synthesizer):
             skips.append(inner)
         inner = torch.cat([skips.pop(), noise[-1]], dim=1)
         for block in self.inner:
-            inner = block(inner, style)
+            inner = block(inner, style, next(tissue))
         for up, merge, refine, grain in zip(self.up, self.merge, self.refine, noise[-2::-1], strict=True):
             # The 1x1 convolution first: it commutes with the resizing and is four times cheaper there.
             inner = functional.interpolate(up(inner), scale_factor=2, mode="bilinear", align_corners=False)
-            inner = merge(torch.cat([inner, skips.pop(), grain], dim=1), style)
+            inner = merge(torch.cat([inner, skips.pop(), grain], dim=1), style, next(tissue))
             inner = refine(inner, style)
         return torch.tanh(self.head(inner))
+
+    def _modulations(self, fields: Tensor) -> Iterator[Tensor | None]:
+        """Yield, for each block in turn, the scale and the shift that the tissue asks for; None for neither."""
+        return repeat(None)
 
     def encode_style(self, images: Tensor) -> Tensor:
         """Read the style off H&E images: means and deviations of features, as a code of mean 0 and variance 1."""
@@ -165,6 +175,52 @@ class NoisyUNet(Synthesizer):
         features = features.float().flatten(2)
         statistics = torch.cat([features.mean(dim=2), features.std(dim=2)], dim=1)
         return functional.layer_norm(self.code(statistics).float(), (self.style_size,))
+
+
+class TissueUNet(NoisyUNet):
+    """A `NoisyUNet` that knows the tissue around the nuclei.
+
+    The features of all blocks but those of the finest scale are modulated, after they were normalised, by what the
+    tissue map says of their place (Park et al., "Semantic Image Synthesis with Spatially-Adaptive Normalization", CVPR
+    2019). The map is of 1/16 of the resolution, so that is computed there, and resized to each scale. Where the tissue
+    is unknown the network paints what it likes.
+
+    Parameters
+    ----------
+    classes : int
+        Classes of tissue, at least 1.
+    widths, style_size
+        As for `NoisyUNet`; at most five widths.
+    features : int
+        Channels that the tissue map is turned into.
+    """
+
+    def __init__(
+        self,
+        classes: int = 6,
+        widths: Sequence[int] = (16, 40, 80, 128, 192),
+        style_size: int = 16,
+        features: int = 48,
+    ) -> None:
+        super().__init__(widths, style_size)
+        if classes < 1 or self.stride > CELL:
+            raise TypeError(f"there are at least one class of tissue and at most five widths, not {classes}, {widths}")
+        self.tissue_classes = classes
+        # A cell at whichever scale: tiles begin at the corners of cells, and see a cell and a half beyond the others.
+        self.halo = self.halo if self.stride == CELL else -(-(self.halo + 3 * CELL) // CELL) * CELL
+        self.stride = CELL
+        self.read = nn.Conv2d(classes, features, 3, padding=1, padding_mode="replicate")
+        channels = [widths[-1], widths[-1], *widths[-2:0:-1]]
+        self.modulate = nn.ModuleList([nn.Conv2d(features, 2 * each, 1) for each in channels])
+
+    def _modulations(self, fields: Tensor) -> Iterator[Tensor | None]:
+        cells = fields[:, 3:, ::CELL, ::CELL].round()
+        numbers = torch.arange(1, self.tissue_classes + 1, device=fields.device)[:, None, None]
+        # Unknown is no class at all.
+        tissue = functional.leaky_relu(self.read((cells == numbers).to(fields.dtype)), 0.2)
+        for layer in self.modulate:
+            yield layer(tissue)
+        yield None
 
 
 class NoisyResNet(Synthesizer):
@@ -202,9 +258,15 @@ class _Styled(nn.Module):
         self.convolution = nn.Conv2d(before, channels, 3, padding=1, padding_mode=padding)
         self.modulation = nn.Linear(style_size, 2 * channels)
 
-    def forward(self, features: Tensor, style: Tensor) -> Tensor:
-        scale, shift = self.modulation(style)[:, :, None, None].chunk(2, dim=1)
+    def forward(self, features: Tensor, style: Tensor, tissue: Tensor | None = None) -> Tensor:
+        modulation = self.modulation(style)[:, :, None, None]
         features = _normalise(self.convolution(features))
+        if tissue is not None:
+            if tissue.shape[2:] != features.shape[2:]:
+                size = features.shape[2:]
+                tissue = functional.interpolate(tissue, size=size, mode="bilinear", align_corners=False)
+            modulation = modulation + tissue
+        scale, shift = modulation.chunk(2, dim=1)
         return functional.leaky_relu(features * (1 + scale) + shift, 0.2)
 
 

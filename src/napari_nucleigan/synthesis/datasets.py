@@ -127,7 +127,7 @@ def synthesize_set(
     settings = settings or SetSettings()
     yield Progress(0, 1, "loading the model")
     model = model or load_model(settings.model, "synthesizer")
-    source = open_source(Path(masks) if isinstance(masks, str) else masks, settings, model.card.mpp)
+    source = open_source(Path(masks) if isinstance(masks, str) else masks, settings, model.card)
     count = settings.count or source.count
     if count is None:
         raise RecipeError("Say how many pairs to make, or give masks to be painted.")
@@ -144,6 +144,7 @@ class _Pair:
     labels: NDArray[np.int32]
     scale: Scale
     field: NDArray[np.float32]
+    tissue: NDArray[np.uint8] | None = None
     pixels: NDArray[np.uint8] | None = None
     consistency: float | None = None
 
@@ -211,7 +212,8 @@ class _SetMaker:
             try:
                 mask = self._source.mask(index, attempt)
                 scale, said = self._context.scale((mask.labels.shape[0], mask.labels.shape[1]), mask.mpp)
-                pairs.append(_Pair(index, attempt, mask.labels, scale, self._context.encode(mask.labels, scale)))
+                encoded = self._context.encode(mask.labels, scale, mask.tissue)
+                pairs.append(_Pair(index, attempt, mask.labels, scale, encoded, mask.tissue))
                 notes += said
             except NucleiganError as error:
                 if self._count == 1:
@@ -311,8 +313,12 @@ class _SetMaker:
     def _write_files(self, pair: _Pair) -> None:
         name = self._source.name(pair.index)
         target = self._log.labels(name)
-        if not _same(self._source.file(pair.index), target):
+        own = _same(self._source.file(pair.index), target)
+        if not own:
             write_labels(target, pair.labels, pair.scale.mpp)
+        if pair.tissue is not None and not own:
+            cell = pair.scale.mpp * pair.labels.shape[0] / pair.tissue.shape[0]
+            write_labels(self._log.tissue(name), pair.tissue.astype(np.int32), cell)
         if pair.pixels is not None:
             write_image(self._log.image(name), pair.pixels, pair.scale.mpp, _LEVEL)
 

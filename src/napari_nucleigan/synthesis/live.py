@@ -16,6 +16,7 @@ from napari_nucleigan.networks.network_runner import network_errors
 from napari_nucleigan.synthesis.picture import SynthesisContext
 from napari_nucleigan.synthesis.settings import SynthesisSettings
 from napari_nucleigan.tiling import Box, resize_image, resize_labels
+from napari_nucleigan.tissue.features import spread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,6 +46,8 @@ class LiveCanvas:
         Microns per pixel of the mask, where its source says them.
     references : mapping of str to HEImage, optional
         Images to take after, as `synthesize` takes them.
+    tissue : ndarray of integers, optional
+        A tissue map that covers the mask, as `synthesize` takes it.
 
     Attributes
     ----------
@@ -70,6 +73,7 @@ class LiveCanvas:
         model: Model | None = None,
         mpp: float | None = None,
         references: References | None = None,
+        tissue: NDArray[np.integer[Any]] | None = None,
     ) -> None:
         settings = settings or SynthesisSettings()
         self.labels: NDArray[np.int32] = check_labels(labels).astype(np.int32)
@@ -79,7 +83,7 @@ class LiveCanvas:
         self.style, self._code = self._context.styles.draw(settings.seed)
         # The mask and the picture at the model's scale; the mask's own where the two are the same.
         self._small = resize_labels(self.labels, self._scale.model_shape).copy()
-        self._field = encode(self._small, self._context.card.encoding)
+        self._field = self._context.encode(self.labels, self._scale, tissue)
         self._boxes = _boxes(self._small)
         painted = self._painted(None)
         self._source = self._context.source_stains(painted)
@@ -128,7 +132,41 @@ class LiveCanvas:
         changed = _difference(self._small, small, None if self._scale.resamples else changed)
         if changed is None:  # too little to be seen at the model's scale
             return None
-        stale = self._reach(self._encode(small, changed))
+        return self._repaint(self._encode(small, changed))
+
+    def update_tissue(self, tissue: NDArray[np.integer[Any]]) -> Box | None:
+        """Let the picture follow the tissue map.
+
+        Parameters
+        ----------
+        tissue : ndarray of integers, shape (h, w)
+            The map as it is now: it covers the mask, as `synthesize` takes it.
+
+        Returns
+        -------
+        Box or None
+            The part of `pixels` that was painted again; None where nothing has changed, or the model knows no tissue.
+
+        Raises
+        ------
+        LabelsError
+            If it holds classes that the model does not know.
+        DeviceError
+            If the network fails.
+        """
+        if len(self._field) == 3:
+            return None
+        shape: tuple[int, int] = self._small.shape
+        channel = spread(self._context.tissue_cells(tissue, self._scale), shape)
+        changed = _difference(self._field[3], channel, None)
+        if changed is None:
+            return None
+        self._field[3] = channel
+        return self._repaint(changed)
+
+    def _repaint(self, changed: Box) -> Box:
+        """Paint again what a change of the field can be seen in; return that part of `pixels`."""
+        stale = self._reach(changed)
         self._picture[stale.slices] = self._context.restain(self._painted(stale), self._source)
         if not self._scale.resamples:
             return stale
@@ -157,7 +195,7 @@ class LiveCanvas:
             here = small[stale.slices]
             whole = np.isin(here, list(touched)) | (here == 0)
             fresh[2] = np.where(whole, fresh[2], self._field[2][stale.slices])
-        self._field[:, *stale.slices] = fresh
+        self._field[:3, *stale.slices] = fresh
         self._small[changed.slices] = small[changed.slices]
         return stale
 

@@ -7,32 +7,40 @@ import os
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_nucleigan.base.errors import LabelsError, OutputError
+from napari_nucleigan.base.errors import LabelsError, OutputError, RecipeError
 from napari_nucleigan.base.files import append_records, is_whole, make_folder, read_records, write_text
 from napari_nucleigan.base.tables import write_csv
 from napari_nucleigan.data.datasets.dataset import read_nuclei
 from napari_nucleigan.data.datasets.splits import read_split
-from napari_nucleigan.data.images.files import read_mpp
+from napari_nucleigan.data.images.files import read_labels, read_mpp
 from napari_nucleigan.masks.polygons import (
+    TISSUE,
     PolygonMasks,
     is_statistics,
     label_files,
     learn_by_organ,
     open_statistics,
-    sample,
+    sample_tissue,
 )
+from napari_nucleigan.models.tissue import classes_on, masks_on
+from napari_nucleigan.tissue.classes import UNKNOWN
+from napari_nucleigan.tissue.features import CELL, grid_shape
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
+    from napari_nucleigan.models import ModelCard
     from napari_nucleigan.synthesis.settings import SetSettings
+    from napari_nucleigan.tissue.classes import TissueClasses
+
+MODEL = "model"
+"""What `SetSettings.like` calls the masks, with their tissue, that the model learnt to paint."""
 
 SIZE = 256
 """Side of drawn masks where no other is asked for, in pixels."""
@@ -50,10 +58,13 @@ class Mask:
         0 is background.
     mpp : float or None
         Microns per pixel; None where its file does not say.
+    tissue : ndarray of uint8, shape (h, w), or None
+        A tissue map that covers the mask; None where the tissue is unknown.
     """
 
     labels: NDArray[np.int32]
     mpp: float | None
+    tissue: NDArray[np.uint8] | None = None
 
 
 class MaskSource(ABC):
@@ -106,9 +117,18 @@ class DrawnMasks(MaskSource):
         Size and seed.
     mpp : float
         Microns per pixel.
+    classes : TissueClasses, optional
+        Those that the model knows; maps of others would tell it nonsense.
     """
 
-    def __init__(self, statistics: dict[str, PolygonMasks], settings: SetSettings, mpp: float) -> None:
+    def __init__(
+        self,
+        statistics: dict[str, PolygonMasks],
+        settings: SetSettings,
+        mpp: float,
+        classes: TissueClasses | None = None,
+    ) -> None:
+        self._classes = classes
         side = settings.size or SIZE
         self._statistics, self._shape, self._mpp = statistics, (side, side), mpp
         self._start = int(np.random.SeedSequence(settings.seed).generate_state(1)[0])
@@ -116,7 +136,10 @@ class DrawnMasks(MaskSource):
     def mask(self, index: int, attempt: int) -> Mask:
         """Draw the mask of a pair; another attempt keeps the tissue."""
         seed = self._start + index + attempt * _RETRY
-        return Mask(sample(self._statistics[self.organ(index)], self._shape, self._mpp, seed), self._mpp)
+        statistics = self._statistics[self.organ(index)]
+        labels, cells = sample_tissue(statistics, self._shape, self._mpp, seed)
+        known = statistics.layout is not None and statistics.layout.classes == self._classes
+        return Mask(labels, self._mpp, cells if known else None)
 
     def name(self, index: int) -> str:
         """Return the name of a pair."""
@@ -163,14 +186,16 @@ class GivenMasks(MaskSource):
     def mask(self, index: int, attempt: int) -> Mask:
         """Read the mask of a pair; where it is cut, another attempt cuts elsewhere."""
         path = self._files[index % len(self._files)]
-        labels = read_nuclei(path)
+        labels, tissue = read_nuclei(path), _tissue_beside(path)
         if self._size:
             random = np.random.default_rng([self._seed, index, attempt])
+            shape = labels.shape[0], labels.shape[1]
             spare = [max(0, self._size - length) for length in labels.shape]
             labels = np.pad(labels, [(0, width) for width in spare])
             top, left = (int(random.integers(length - self._size + 1)) for length in labels.shape)
             labels = np.ascontiguousarray(labels[top : top + self._size, left : left + self._size])
-        return Mask(labels, read_mpp(path))
+            tissue = None if tissue is None else _cut_tissue(tissue, shape, (top, left), self._size)
+        return Mask(labels, read_mpp(path), tissue)
 
     def name(self, index: int) -> str:
         """Return the name of the file, and after the first round its number."""
@@ -200,7 +225,27 @@ class GivenMasks(MaskSource):
         return self._rows.get(self._names[index % len(self._files)], {})
 
 
-def open_source(masks: Path | PolygonMasks | None, settings: SetSettings, model_mpp: float) -> MaskSource:
+def _tissue_beside(labels: Path) -> NDArray[np.uint8] | None:
+    """Read the tissue map of a label image, where there is one."""
+    path = labels.parent.parent / TISSUE / labels.name
+    if labels.parent.name != "labels" or not path.is_file():
+        return None
+    return np.clip(read_labels(path), 0, 255).astype(np.uint8)
+
+
+def _cut_tissue(
+    tissue: NDArray[np.uint8], shape: tuple[int, int], corner: tuple[int, int], side: int
+) -> NDArray[np.uint8]:
+    """Cut, out of the tissue map of a mask of that shape, the map of a square of it; beyond the mask it is unknown."""
+    cells = np.arange(grid_shape((side, side))[0])
+    places = [start + np.minimum(CELL * cells + CELL // 2, side - 1) for start in corner]
+    rows, columns = (place * length // total for place, length, total in zip(places, tissue.shape, shape, strict=True))
+    padded = np.pad(tissue, (0, 1), constant_values=UNKNOWN)
+    rows, columns = (np.minimum(place, length) for place, length in zip((rows, columns), tissue.shape, strict=True))
+    return np.asarray(padded[np.ix_(rows, columns)])
+
+
+def open_source(masks: Path | PolygonMasks | None, settings: SetSettings, card: ModelCard) -> MaskSource:
     """Find out where the masks of a data set come from.
 
     Parameters
@@ -209,24 +254,32 @@ def open_source(masks: Path | PolygonMasks | None, settings: SetSettings, model_
         Label images, or what drawn masks are like, or the file of it; None draws those that the settings name.
     settings : SetSettings
         Size, seed and what drawn masks are like.
-    model_mpp : float
-        Microns per pixel of the synthesizer, at which masks are drawn where the settings do not say.
+    card : ModelCard
+        Of the synthesizer: masks are drawn at its microns per pixel where the settings do not say, and with the tissue
+        that it knows.
 
     Raises
     ------
     RecipeError
-        If there is nothing that the masks could be like.
+        If there is nothing that the masks could be like, or the model has learnt of none.
     LabelsError, DatasetError
         If label images are not there or cannot be read.
     """
-    mpp = settings.mpp or model_mpp
-    if isinstance(masks, PolygonMasks):
-        return DrawnMasks({"": masks}, settings, mpp)
-    if masks is not None and is_statistics(masks):
-        return DrawnMasks({"": open_statistics(masks)}, settings, mpp)
-    if masks is not None:
+    mpp = settings.mpp or card.mpp
+    if isinstance(masks, Path) and not is_statistics(masks):
         return GivenMasks(masks, settings)
-    return DrawnMasks(learn_by_organ(settings.like, mpp), settings, mpp)
+    if isinstance(masks, PolygonMasks):
+        drawn = {"": masks}
+    elif masks is not None:
+        drawn = {"": open_statistics(masks)}
+    elif settings.like == MODEL:
+        learnt = masks_on(card)
+        if learnt is None:
+            raise RecipeError(f"The model {card.name!r} has learnt of no masks; say what they shall be like instead.")
+        drawn = {"": learnt}
+    else:
+        drawn = learn_by_organ(settings.like, mpp)
+    return DrawnMasks(drawn, settings, mpp, classes_on(card))
 
 
 PROVENANCE, PAIRS, SPLIT = "provenance.json", "pairs.jsonl", "split.csv"
@@ -287,6 +340,10 @@ class PairLog:
         write_text(out / PROVENANCE, _json(provenance) + "\n")
         # Drops what a sudden end has left of a line.
         self._write_pairs()
+
+    def tissue(self, name: str) -> Path:
+        """Path of a tissue map."""
+        return self.out / TISSUE / f"{name}.tif"
 
     def image(self, name: str) -> Path:
         """Path of an image."""

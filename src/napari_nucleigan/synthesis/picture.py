@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_nucleigan.base.errors import ImageError, LabelsError, RecipeError
 from napari_nucleigan.base.events import Event, Job, Note, Progress, relay
 from napari_nucleigan.base.version import __version__
@@ -18,12 +20,13 @@ from napari_nucleigan.synthesis.settings import SynthesisSettings
 from napari_nucleigan.synthesis.styles import Styles
 from napari_nucleigan.synthesis.tiled_generator import TiledGenerator
 from napari_nucleigan.tiling import COARSEST, FINEST, Scale, resize_image, resize_labels
+from napari_nucleigan.tissue.classes import UNKNOWN
+from napari_nucleigan.tissue.features import grid_shape, spread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import TypeAlias
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from napari_nucleigan.data.images.files import HEImage
@@ -79,6 +82,7 @@ def synthesize(
     model: Model | None = None,
     mpp: float | None = None,
     references: References | None = None,
+    tissue: NDArray[np.integer[Any]] | None = None,
 ) -> Job[Synthesis]:
     """Paint H&E from a mask of any size and scale.
 
@@ -95,6 +99,9 @@ def synthesize(
     references : mapping of str to HEImage, optional
         Images to take after instead of what the settings name: their ``"style"``, their stains (``"restain"``), or
         both.
+    tissue : ndarray of integers, shape (h, w), optional
+        A tissue map that covers the mask: numbers of the classes that the model knows, 0 where the tissue is unknown.
+        It is brought to one value for each 16x16 pixels at the model's scale.
 
     Yields
     ------
@@ -108,7 +115,8 @@ def synthesize(
     Raises
     ------
     LabelsError
-        If the mask is no label image, its scale cannot be right, or it does not fit into memory.
+        If the mask is no label image, its scale cannot be right, it does not fit into memory, or the tissue map holds
+        classes that the model does not know.
     ModelError
         If the model cannot be used.
     DeviceError
@@ -126,7 +134,7 @@ def synthesize(
         "microns per pixel; crop it, or close other programs."
     )
     with network_errors(too_large):
-        return (yield from _synthesize(mask, SynthesisContext(settings, model, references), mpp))
+        return (yield from _synthesize(mask, SynthesisContext(settings, model, references), mpp, tissue))
 
 
 class SynthesisContext:
@@ -199,8 +207,10 @@ class SynthesisContext:
             )
         return scale, notes
 
-    def encode(self, labels: NDArray[np.int32], scale: Scale) -> NDArray[np.float32]:
-        """Bring a mask to the model's scale, by the nearest pixel, and encode it.
+    def encode(
+        self, labels: NDArray[np.int32], scale: Scale, tissue: NDArray[np.integer[Any]] | None = None
+    ) -> NDArray[np.float32]:
+        """Bring a mask and its tissue map to the model's scale, by the nearest pixel, and encode the mask.
 
         Parameters
         ----------
@@ -208,12 +218,41 @@ class SynthesisContext:
             The mask.
         scale : Scale
             As `scale` gives it.
+        tissue : ndarray of integers, optional
+            A tissue map that covers the mask.
 
         Returns
         -------
-        ndarray of float32, shape (3, h, w)
+        ndarray of float32, shape (3, h, w), or (4, h, w) for a model that knows tissue
+
+        Raises
+        ------
+        LabelsError
+            If the tissue map holds classes that the model does not know.
         """
-        return encode(resize_labels(labels, scale.model_shape), self.card.encoding)
+        field = encode(resize_labels(labels, scale.model_shape), self.card.encoding)
+        if not self.generator.network.tissue_classes:
+            if tissue is not None:
+                self._notes.append(
+                    Note(f"The model {self.card.name!r} knows no tissue; the tissue map is of no use to it.", "warning")
+                )
+            return field
+        channel = spread(self.tissue_cells(tissue, scale), scale.model_shape)
+        return np.concatenate([field, channel[None].astype(np.float32)])
+
+    def tissue_cells(self, tissue: NDArray[np.integer[Any]] | None, scale: Scale) -> NDArray[np.uint8]:
+        """Bring a tissue map that covers a mask to the cells of the model; unknown where there is none."""
+        grid = grid_shape(scale.model_shape)
+        if tissue is None:
+            return np.full(grid, UNKNOWN, np.uint8)
+        most = int(self.generator.network.tissue_classes)
+        cells = check_labels(tissue)
+        if cells.size == 0 or cells.min() < 0 or cells.max() > most:
+            raise LabelsError(
+                f"The model {self.card.name!r} knows the classes of tissue 1 to {most}, and 0 is unknown; the tissue "
+                "map holds others. Take the map from this model, or train a model on such maps."
+            )
+        return resize_labels(cells.astype(np.int32), grid).astype(np.uint8)
 
     def source_stains(self, pixels: NDArray[np.uint8]) -> StainFit | None:
         """Find the stains of a painted image, if they are to be changed."""
@@ -253,14 +292,19 @@ class SynthesisContext:
         }
 
 
-def _synthesize(labels: NDArray[np.int32], context: SynthesisContext, mpp: float | None) -> Job[Synthesis]:
+def _synthesize(
+    labels: NDArray[np.int32],
+    context: SynthesisContext,
+    mpp: float | None,
+    tissue: NDArray[np.integer[Any]] | None,
+) -> Job[Synthesis]:
     started, settings = time.perf_counter(), context.settings
     scale, notes = context.scale((labels.shape[0], labels.shape[1]), mpp)
     notes = context.notes() + notes
     yield from notes
     style, code = context.styles.draw(settings.seed)
     yield Progress(0, 1, "encoding the mask")
-    painting = context.generator.painting(context.encode(labels, scale), settings.seed, code)
+    painting = context.generator.painting(context.encode(labels, scale, tissue), settings.seed, code)
 
     def keep(event: Event) -> Event:
         if isinstance(event, Note):

@@ -87,7 +87,8 @@ class SetSettings(SynthesisSettings):
         title="Like",
         min_length=1,
         description="What drawn masks are like: a preset (all, breast, kidney, liver, prostate), statistics that were "
-        "saved, or the label image, folder of label images or data set to learn them from.",
+        "saved, or the label image, folder of label images or data set to learn them from; 'model' for the masks and "
+        "the tissue that the model learnt to paint.",
     )
     min_consistency: float | None = Field(
         None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,8 +30,8 @@ class Window:
 
     Attributes
     ----------
-    field : ndarray of float, shape (3, H, W)
-        Field of the mask domain in [-1, 1].
+    field : ndarray of float, shape (3, H, W) or (4, H, W)
+        Field of the mask domain in [-1, 1], and the tissue where the network knows it.
     seed : int
         Seed of the noise.
     style : ndarray of float32, shape (style_size,)
@@ -97,8 +97,9 @@ class TiledGenerator(NetworkRunner["Synthesizer"]):
 
         Parameters
         ----------
-        field : ndarray of float, shape (3, H, W)
-            Field of the mask domain in [-1, 1], of any size.
+        field : ndarray of float, shape (3, H, W) or (4, H, W)
+            Field of the mask domain in [-1, 1], of any size. A network that knows tissue reads a fourth channel: the
+            number of the tissue of each pixel, alike in a cell; without it the tissue is unknown.
         seed : int
             Seed of the noise.
         style : sequence of float, optional
@@ -142,6 +143,7 @@ class TiledGenerator(NetworkRunner["Synthesizer"]):
             RGB of the region, by default of the whole canvas.
         """
         shape = (int(field.shape[1]), int(field.shape[2]))
+        field = self._as_read(field)
         whole = Box.of(shape)
         region = region or whole
         code = np.zeros(self.style_size, np.float32) if style is None else np.asarray(style, np.float32)
@@ -178,14 +180,23 @@ class TiledGenerator(NetworkRunner["Synthesizer"]):
         DeviceError
             If not even the CPU has the memory for a single window.
         """
+        windows = [replace(window, field=self._as_read(window.field)) for window in windows]
         return self.in_batches(windows, [window.field.shape for window in windows], self._forward)
+
+    def _as_read(self, field: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+        """Give a field the channels that the network reads: the tissue is unknown, or of no use."""
+        if not self.network.tissue_classes:
+            return field[:3]
+        if field.shape[0] > 3:
+            return field
+        return np.concatenate([field, np.zeros_like(field[:1])])
 
     def _forward(self, windows: list[Window]) -> NDArray[np.uint8]:
         import torch
 
-        _, height, width = windows[0].field.shape
+        channels, height, width = windows[0].field.shape
         rows, columns = (-(-length // self.stride) * self.stride for length in (height, width))
-        fields = np.full((len(windows), 3, rows, columns), -1, dtype=np.float32)
+        fields = np.full((len(windows), channels, rows, columns), -1, dtype=np.float32)
         for field, window in zip(fields, windows, strict=True):
             field[:, :height, :width] = window.field
         noise = [

@@ -11,13 +11,14 @@ from torch.nn import functional
 from napari_nucleigan.masks.encoding import PRESENCE_CHANNELS
 from napari_nucleigan.networks import build, build_synthesizer
 from napari_nucleigan.networks.discriminators import MultiScale, discriminator_loss, generator_loss, presence_loss
+from napari_nucleigan.networks.encoders import perceptual_distance, pretrained_encoder
 from napari_nucleigan.networks.generators import initialise
 from napari_nucleigan.networks.synthesizers import Synthesizer
 from napari_nucleigan.training.adversarial import AdversarialTrainer, ImagePool, descend
 from napari_nucleigan.training.recipes import SynthesizerRecipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from torch import Tensor
 
@@ -37,12 +38,16 @@ class CycleBatch(NamedTuple):
         Other crops of the same images: they show the style without the content.
     masks : tensor
         Fields to paint, which belong to no image.
+    tissues, mask_tissues : (N, 1, H, W) tensor or None
+        Number of the tissue of each pixel of the images and of the masks, 0 where it is unknown; None for unknown.
     """
 
     images: Tensor
     fields: Tensor
     others: Tensor
     masks: Tensor
+    tissues: Tensor | None = None
+    mask_tissues: Tensor | None = None
 
 
 class CycleGAN(AdversarialTrainer[Synthesizer, SynthesizerRecipe]):
@@ -94,6 +99,8 @@ class CycleGAN(AdversarialTrainer[Synthesizer, SynthesizerRecipe]):
             recipe.discriminator_lr,
             recipe.discriminator_betas,
         )
+        # It learns nothing, so checkpoints do without it.
+        self._encoder = pretrained_encoder(recipe.perceptual_weights).to(device) if recipe.perceptual else None
         self.image_pool = ImagePool(recipe.pool)
         self.mask_pool = ImagePool(recipe.pool)
         # The names in checkpoints are those of 0.1.0, so that its runs go on.
@@ -107,6 +114,15 @@ class CycleGAN(AdversarialTrainer[Synthesizer, SynthesizerRecipe]):
             {"makers": self.generator_optimizer, "judges": self.discriminator_optimizer},
             {"image_pool": self.image_pool, "mask_pool": self.mask_pool},
         )
+
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Begin with the weights of a trained generator, be it one that knows no tissue yet."""
+        unknown = {
+            name: torch.zeros_like(value) if name.startswith("modulate.") else value
+            for name, value in self.generator.state_dict().items()
+            if name.startswith(("read.", "modulate."))
+        }
+        super().start_from(unknown | dict(weights))
 
     def join(self, ranks: Ranks) -> None:
         """Train with other processes, each of which makes its share of every batch."""
@@ -137,7 +153,8 @@ class CycleGAN(AdversarialTrainer[Synthesizer, SynthesizerRecipe]):
         recipe = self.recipe
         # Torch's own generator, so that the dropout of a U-Net depends on the step alone, too.
         random = torch.manual_seed(int(np.random.default_rng([recipe.seed, step, 1 << 21]).integers(2**31)))
-        images, fields, others, masks = (part.to(self.device, memory_format=torch.channels_last) for part in batch)
+        images, fields, others, masks = (part.to(self.device, memory_format=torch.channels_last) for part in batch[:4])
+        tissues = [self._tissue_of(part, masks) for part in (batch.mask_tissues, batch.tissues)]
         self.generator.train()
         self.segmenter.train()
         with self._autocast():
@@ -146,7 +163,9 @@ class CycleGAN(AdversarialTrainer[Synthesizer, SynthesizerRecipe]):
             drawn = torch.tanh(logits)
             starts = torch.cat([masks, fields if self.paired else drawn])
             noise = self._noise(starts, random, 2)
-            painted = self._paint_image(starts, noise, torch.cat([style, style])).float()
+            painted = self._paint_image(
+                _with_tissue(starts, torch.cat(tissues)), noise, torch.cat([style, style])
+            ).float()
             fake, back = painted.chunk(2)
             returned = self._draw_mask(self._disturb(fake, random)).float()
         # Where the way back begins at a true mask, what comes back is a fake like any other.
@@ -168,6 +187,9 @@ class CycleGAN(AdversarialTrainer[Synthesizer, SynthesizerRecipe]):
             told = PRESENCE_CHANNELS[recipe.encoding]
             presence = presence_loss(logits[:, :told], fields[:, :told], self._ranks.all_reduce_sum)
             parts["supervised"] = (recipe.supervised, (drawn - fields).abs().mean() + presence)
+        if self._encoder is not None:
+            with self._autocast():
+                parts["perceptual"] = (recipe.perceptual, perceptual_distance(self._encoder, back, images))
         if recipe.identity:
             parts["identity"] = (recipe.identity, self._identity(images, masks, style, random))
         values = self._update_generator(parts, step, scale) | values
@@ -182,7 +204,7 @@ class CycleGAN(AdversarialTrainer[Synthesizer, SynthesizerRecipe]):
         Parameters
         ----------
         fields : (N, 3, H, W) float32 tensor
-            Fields; sides are multiples of the painter's stride.
+            Fields; sides are multiples of the painter's stride. With the tissue as a fourth channel, where it is known.
         style : (N, style_size) float32 tensor
             Style codes.
         seed : int
@@ -196,6 +218,8 @@ class CycleGAN(AdversarialTrainer[Synthesizer, SynthesizerRecipe]):
         network = self.average.eval()
         fields = fields.to(self.device, memory_format=torch.channels_last)
         noise = network.draw_noise(fields, torch.Generator().manual_seed(seed))
+        if fields.shape[1] == 3:
+            fields = _with_tissue(fields, self._tissue_of(None, fields))
         with self._autocast():
             image: Tensor = network(fields, noise, style.to(self.device))
         return image.float()
@@ -260,16 +284,28 @@ class CycleGAN(AdversarialTrainer[Synthesizer, SynthesizerRecipe]):
         noise = self._ranks.local_shard(torch.randn(self._ranks.widened(fake).shape, generator=random))
         return fake + 2 * self.recipe.hiding_noise * noise.to(fake)
 
+    def _tissue_of(self, tissue: Tensor | None, fields: Tensor) -> Tensor:
+        """Return the channel of tissue of some fields: zeros where it is unknown, none where G takes none."""
+        channels = 1 if self.generator.tissue_classes else 0
+        if tissue is None or not channels:
+            return fields.new_zeros(len(fields), channels, *fields.shape[2:])
+        return tissue.to(fields)
+
     def _noise(self, fields: Tensor, random: torch.Generator, parts: int = 1) -> list[Tensor]:
         drawn = self.generator.draw_noise(self._ranks.widened(fields), random)
         return [self._ranks.local_shard(noise, parts) for noise in drawn]
 
     def _identity(self, images: Tensor, masks: Tensor, style: Tensor, random: torch.Generator) -> Tensor:
         with self._autocast():
-            same = self._paint_image(images, self._noise(images, random), style).float()
+            unknown = self._tissue_of(None, images)
+            same = self._paint_image(_with_tissue(images, unknown), self._noise(images, random), style).float()
             same_masks = self._draw_mask(masks).float()
         apart: Tensor = (same_masks - masks).abs().mean()
         return self._distance(same, images) + apart
+
+
+def _with_tissue(fields: Tensor, tissue: Tensor) -> Tensor:
+    return torch.cat([fields, tissue], dim=1).contiguous(memory_format=torch.channels_last)
 
 
 def _features_apart(fakes: list[list[Tensor]], real: list[list[Tensor]], count: int) -> Tensor:

@@ -102,6 +102,10 @@ class Training(ABC, Generic[_Recipe]):
     def validator(self, held: Sequence[TrainingImage], run: RunFolder) -> BestModel:
         """Return what validates on the images held out, if there are any, and keeps the best model."""
 
+    def goes_on(self, there: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
+        """Tell whether a network of one architecture can begin with the weights of another."""
+        return there == asked
+
     def starting_model(self) -> Model | None:
         """Return the model that training starts from, if the recipe names one.
 
@@ -115,7 +119,7 @@ class Training(ABC, Generic[_Recipe]):
             return None
         base = load_model(recipe.start_from, recipe.kind)
         architecture = recipe.model_dump(mode="json")["generator"]
-        if base.card.architecture != architecture or base.card.encoding != recipe.encoding:
+        if not self.goes_on(base.card.architecture, architecture) or base.card.encoding != recipe.encoding:
             raise RecipeError(
                 f"{recipe.start_from!r} is another network ({base.card.architecture}) than the recipe asks for "
                 f"({architecture}); choose the recipe that it was trained with."

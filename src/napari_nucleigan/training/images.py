@@ -22,6 +22,7 @@ from napari_nucleigan.data.datasets.patches import Jitter, PatchSampler
 from napari_nucleigan.labels.numbering import remarks_on
 from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.tiling import TOLERANCE, plan_tiles, resize_labels
+from napari_nucleigan.tissue.features import CELL
 from napari_nucleigan.training.recipes import SegmenterRecipe
 
 if TYPE_CHECKING:
@@ -128,8 +129,14 @@ def rescaled_labels(labels: NDArray[np.int32], zoom: float) -> NDArray[np.int32]
     return resize_labels(labels, (height, width))
 
 
-def sampler(tiles: Sequence[TrainingImage], recipe: Recipe, blur: float = 0.0, noise: float = 0.0) -> Job[PatchSampler]:
-    """Make the sampler that cuts crops from the tiles as the recipe says."""
+def sampler(
+    tiles: Sequence[TrainingImage],
+    recipe: Recipe,
+    blur: float = 0.0,
+    noise: float = 0.0,
+    tissues: Sequence[NDArray[np.uint8]] | None = None,
+) -> Job[PatchSampler]:
+    """Make the sampler that cuts crops from the tiles as the recipe says, with the tissue of their pixels if given."""
     fields, matrices = [], []
     for number, tile in enumerate(tiles):
         yield Progress(number, len(tiles), "preparing crops")
@@ -144,6 +151,8 @@ def sampler(tiles: Sequence[TrainingImage], recipe: Recipe, blur: float = 0.0, n
         recipe.seed,
         # Only a segmenter learns pixel by pixel; what paints learns whole images.
         [tile.known for tile in tiles] if isinstance(recipe, SegmenterRecipe) else None,
+        tissues,
+        CELL,
     )
 
 

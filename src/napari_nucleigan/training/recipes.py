@@ -177,6 +177,13 @@ class SynthesizerRecipe(Recipe):
         description="Masks to paint: 'fit' (random polygons like the data's labels), a preset of the polygon sampler, "
         "statistics that 'nucleigan masks' saved, a folder of label images, or 'labels' (the data's own).",
     )
+    tissue_dropout: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of the images and masks whose tissue a network that knows tissue is not told, so that it "
+        "can do without.",
+    )
     paired: bool = Field(True, description="Use the labels of the images as pairs; without labels there are none.")
 
     discriminator_width: int = Field(32, ge=1, le=256, description="Channels of D_N's first layer; D_M has half.")
@@ -202,6 +209,15 @@ class SynthesizerRecipe(Recipe):
     )
     features_weight: float = Field(
         5.0, ge=0, description="Weight of D_N's features of a painted pair against the real."
+    )
+    perceptual: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of what a pretrained encoder sees in the image that comes back against the image.",
+    )
+    perceptual_weights: str = Field(
+        "imagenet",
+        description="Weights of that encoder: 'imagenet' (the extra 'pretrained' brings them), or a file.",
     )
     supervised: float = Field(10.0, ge=0, description="Weight of S's mask of a labelled image against the true one.")
     hiding_noise: float = Field(
@@ -297,6 +313,7 @@ RECIPES: dict[str, SegmenterRecipe | SynthesizerRecipe] = {
         weight_decay=0.0,
     ),
     "compact-synthesizer": SynthesizerRecipe(),
+    "tissue-synthesizer": SynthesizerRecipe(name="tissue-synthesizer", generator={"name": "tissue-unet", "classes": 6}),
     "paper-synthesizer": SynthesizerRecipe(
         name="paper-synthesizer",
         **_PAPER,

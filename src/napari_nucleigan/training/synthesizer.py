@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,22 +12,16 @@ import torch
 from napari_nucleigan import metrics
 from napari_nucleigan.base.errors import LabelsError, RecipeError
 from napari_nucleigan.base.events import Event, Job, Note, Progress, ValidationScores
-from napari_nucleigan.data.datasets.dataset import Dataset, read_nuclei
-from napari_nucleigan.data.images.files import read_mpp
-from napari_nucleigan.masks.encoding import decode, encode
-from napari_nucleigan.masks.polygons import (
-    PRESETS,
-    PolygonMasks,
-    fit,
-    is_statistics,
-    label_files,
-    open_statistics,
-    preset,
-    sample,
-)
+from napari_nucleigan.data.datasets.dataset import Dataset
+from napari_nucleigan.masks.encoding import decode
+from napari_nucleigan.masks.polygons import MOST_TISSUES, fit_tissue
+from napari_nucleigan.models.tissue import classes_on
+from napari_nucleigan.tissue.classes import UNKNOWN, TissueClasses, fit_classes, tissue_map
+from napari_nucleigan.tissue.features import spread
 from napari_nucleigan.training.cyclegan import CycleBatch, CycleGAN
 from napari_nucleigan.training.frame import BestModel, Training, run_training
-from napari_nucleigan.training.images import TrainingImage, prepare_all, rescaled_labels, sampler
+from napari_nucleigan.training.images import TrainingImage, prepare_all, sampler
+from napari_nucleigan.training.mask_batches import MaskBatches, check_masks, open_masks
 from napari_nucleigan.training.recipes import SynthesizerRecipe
 
 if TYPE_CHECKING:
@@ -109,6 +104,8 @@ class _SynthesizerTraining(Training[SynthesizerRecipe]):
     crops_per_image = 2
     gan: CycleGAN
     crops: PatchSampler
+    classes: TissueClasses | None
+    _known: TissueClasses | None
 
     def build(self, device: str, bfloat16: bool) -> None:
         recipe = self.recipe
@@ -119,9 +116,20 @@ class _SynthesizerTraining(Training[SynthesizerRecipe]):
                 f"{np.lcm(gan.generator.stride, gan.segmenter.stride)}."
             )
         base = self.starting_model()
+        self._known = None
         if base is not None:
             gan.start_from(base.network.state_dict())
+            self._known = classes_on(base.card)
         check_masks(recipe, self.dataset.labelled)
+
+    def goes_on(self, there: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
+        if there == asked:
+            return True
+        # A painter that knows no tissue can learn it.
+        rest = {key: value for key, value in asked.items() if key not in ("name", "classes", "features")}
+        return (there.get("name"), asked.get("name")) == ("painter", "tissue-unet") and rest == {
+            key: value for key, value in there.items() if key != "name"
+        }
 
     def describe(self, training: Dataset, validation: Dataset) -> str:
         return (
@@ -130,14 +138,48 @@ class _SynthesizerTraining(Training[SynthesizerRecipe]):
         )
 
     def prepare(self, training: Dataset) -> Job[None]:
-        self._tiles = yield from prepare_all(training, self.recipe)
-        self._masks = yield from open_masks(self.recipe, self._tiles)
-        self.crops = yield from sampler(self._tiles, self.recipe)
+        tiles = self._tiles = yield from prepare_all(training, self.recipe)
+        classes = self.classes = yield from self._find_classes()
+        maps = None if classes is None else (yield from _tissues(tiles, classes))
+        self._masks = yield from open_masks(self.recipe, tiles, classes, maps)
+        tissues = None if maps is None else [maps[tile.name] for tile in tiles]
+        self.crops = yield from sampler(tiles, self.recipe, tissues=tissues)
 
     def batch(self, step: int, share: range) -> CycleBatch:
-        images, fields, others, indices = self.crops.styled_batch(step, len(share), share.start)
+        images, fields, others, indices, tissues = self.crops.styled_batch(step, len(share), share.start)
         names = [self._tiles[index].name for index in indices]
-        return CycleBatch(images, fields, others, self._masks.fields(step, names, share.start))
+        masks, mask_tissues = self._masks.batch(step, names, share.start)
+        if tissues is None:
+            return CycleBatch(images, fields, others, masks)
+        for number, index in enumerate(share):
+            random = np.random.default_rng([self.recipe.seed, step, index, 78])
+            for each in (tissues, mask_tissues):
+                if random.random() < self.recipe.tissue_dropout:
+                    each[number] = UNKNOWN
+        return CycleBatch(images, fields, others, masks, tissues, mask_tissues)
+
+    def _find_classes(self) -> Job[TissueClasses | None]:
+        """Find the classes of tissue in the training images, or take those that the network knows already."""
+        count = self.gan.generator.tissue_classes
+        if not count:
+            return None
+        if self._known is not None:
+            return self._known
+        yield Progress(0, 1, "finding classes of tissue")
+        return fit_classes([tile.pixels for tile in self._tiles], self.recipe.mpp, count, self.recipe.seed)
+
+    def tissue(self) -> dict[str, Any] | None:
+        """Return what the card is to hold of the tissue: its classes, and masks with it where there are labels."""
+        if self.classes is None:
+            return None
+        masks = None
+        if self.dataset.labelled:
+            # Many images tell no more than some of them.
+            some = self._tiles[:: -(-len(self._tiles) // MOST_TISSUES)]
+            with suppress(LabelsError):
+                pixels, labels = [tile.pixels for tile in some], [tile.labels for tile in some]
+                masks = fit_tissue(pixels, labels, self.recipe.mpp, self.classes).model_dump(mode="json")
+        return {"classes": self.classes.model_dump(mode="json"), "masks": masks}
 
     def validator(self, held: Sequence[TrainingImage], run: RunFolder) -> BestModel:
         return _Validator(self, run, self._tiles, held or self._tiles, self._masks)
@@ -173,8 +215,10 @@ class _Validator(BestModel):
         shown = [held[index % len(held)] for index in range(PAINTED)]
         self._others = torch.cat([_cut(tile, recipe.patch, random)[:1] for tile in shown])
         self._real = torch.cat([_cut(tile, recipe.patch, random)[:1] for tile in shown])
-        self._labels = masks.draw(0, [tile.name for tile in shown])
-        self._fields = torch.from_numpy(np.stack([encode(labels, recipe.encoding) for labels in self._labels]))
+        names = [tile.name for tile in shown]
+        self._labels = masks.draw(0, names)
+        self._fields, self._masks_tissue = masks.batch(0, names)
+        self._tissue = training.tissue()
 
     def __call__(self, step: int) -> Generator[Event, None, bool]:
         painted, total = [], PAINTED + sum(map(len, self._parts.values()))
@@ -203,7 +247,7 @@ class _Validator(BestModel):
                 "warning",
             )
         styles = styles if self._gan.generator.style_size else {}
-        card = self.card({f"{PAINTED} masks in training": values}, styles=styles)
+        card = self.card({f"{PAINTED} masks in training": values}, styles=styles, tissue=self._tissue)
         self.save(self._gan.average.state_dict(), card)
         yield self.preview(step, self._picture([one.fake for one in painted], [one.returned for one in painted]))
         return True
@@ -211,7 +255,8 @@ class _Validator(BestModel):
     def _paint(self, number: int) -> _Painted:
         """Paint a mask, and read it back from the picture and from a noisy one."""
         gan, field = self._gan, self._fields[number : number + 1]
-        fake = gan.paint(field, gan.style_of(self._others[number : number + 1]), seed=number)
+        told = torch.cat([field, self._masks_tissue[number : number + 1]], 1) if self._tissue else field
+        fake = gan.paint(told, gan.style_of(self._others[number : number + 1]), seed=number)
         noise = torch.randn(fake.shape, generator=torch.Generator().manual_seed(number)).to(fake)
         disturbance = 2 * max(self._recipe.hiding_noise, DISTURBANCE)
         returned, disturbed = gan.draw(fake).cpu(), gan.draw(fake + disturbance * noise).cpu()
@@ -230,6 +275,16 @@ class _Validator(BestModel):
         return np.rint((np.concatenate(columns, axis=1) + 1) * 127.5).astype(np.uint8)
 
 
+def _tissues(tiles: Sequence[TrainingImage], classes: TissueClasses) -> Job[dict[str, NDArray[np.uint8]]]:
+    """Find the tissue of each pixel of the tiles, by their names."""
+    found = {}
+    for number, tile in enumerate(tiles):
+        yield Progress(number, len(tiles), "mapping tissue")
+        shape = tile.labels.shape
+        found[tile.name] = spread(tissue_map(tile.pixels, classes), (shape[0], shape[1]))
+    return found
+
+
 def _cut(tile: TrainingImage, side: int, random: np.random.Generator) -> Tensor:
     """Cut squares out of a tile at random, (CODES, 3, side, side) float32 in [-1, 1]."""
     pixels = tile.pixels
@@ -242,157 +297,5 @@ def _cut(tile: TrainingImage, side: int, random: np.random.Generator) -> Tensor:
     return torch.stack(cuts).float() / 127.5 - 1
 
 
-_OWN = ("fit", "labels")
-
-
-class MaskBatches:
-    """Draws fields of masks; the same ones for the same seed and step.
-
-    Parameters
-    ----------
-    masks : mapping of str to PolygonMasks or sequence of (H, W) int arrays
-        Statistics to draw polygons from, or label images to cut from, by the image that they suit. An image that is
-        not there gets those of any other.
-    recipe : SynthesizerRecipe
-        Size, scale, encoding and seed.
-    """
-
-    def __init__(
-        self, masks: Mapping[str, PolygonMasks | Sequence[NDArray[np.integer]]], recipe: SynthesizerRecipe
-    ) -> None:
-        self._masks = masks
-        self._recipe = recipe
-
-    def draw(
-        self, step: int, images: Sequence[str], size: int | None = None, first: int = 0
-    ) -> list[NDArray[np.int32]]:
-        """Draw one label image to suit each image.
-
-        Parameters
-        ----------
-        step : int
-            Number of the step.
-        images : sequence of str
-            Names of the images whose tissue the masks are to be of.
-        size : int, optional
-            Side in pixels; by default the recipe's patch.
-        first : int
-            Number in the batch of the first image.
-
-        Returns
-        -------
-        list of (size, size) int32 arrays
-        """
-        side = size or self._recipe.patch
-        return [
-            self._one(image, np.random.default_rng([self._recipe.seed, step, i, 77]), side)
-            for i, image in enumerate(images, first)
-        ]
-
-    def fields(self, step: int, images: Sequence[str], first: int = 0) -> torch.Tensor:
-        """Draw masks as `draw` does, as a (N, 3, H, W) float32 tensor of fields in [-1, 1]."""
-        drawn = self.draw(step, images, first=first)
-        return torch.from_numpy(np.stack([encode(labels, self._recipe.encoding) for labels in drawn]))
-
-    def _one(self, image: str, random: np.random.Generator, side: int) -> NDArray[np.int32]:
-        names = sorted(self._masks)
-        masks = self._masks[image if image in self._masks else names[int(random.integers(len(names)))]]
-        if isinstance(masks, PolygonMasks):
-            return sample(masks, (side, side), self._recipe.mpp, int(random.integers(2**31)))
-        labels = masks[int(random.integers(len(masks)))]
-        labels = np.pad(labels, [(0, max(0, side - length)) for length in labels.shape])
-        top, left = (int(random.integers(length - side + 1)) for length in labels.shape)
-        labels = np.rot90(labels[top : top + side, left : left + side], int(random.integers(4)))
-        return np.ascontiguousarray(labels[::-1] if random.random() < 0.5 else labels).astype(np.int32)
-
-
 MaskSource = MaskBatches
 """Its name in version 0.1.0."""
-
-
-def check_masks(recipe: SynthesizerRecipe, labelled: bool) -> None:
-    """Make sure that there is what the recipe calls its masks, before anything is begun.
-
-    Parameters
-    ----------
-    recipe : SynthesizerRecipe
-        Its field `masks` says what.
-    labelled : bool
-        Whether the training images have labels.
-
-    Raises
-    ------
-    RecipeError
-        If the masks are to come from labels that are not there, or from nothing that is known, or a file does not
-        hold statistics.
-    LabelsError
-        If a folder holds no label images, or its first is none.
-    """
-    if recipe.masks in _OWN and not labelled:
-        raise RecipeError(
-            f"The images have no labels, so masks cannot be taken from them (masks = {recipe.masks!r}); give a "
-            f"folder of label images or a preset: {', '.join(PRESETS)}."
-        )
-    if recipe.masks in (*_OWN, *PRESETS):
-        return
-    path = _there(recipe.masks)
-    if is_statistics(path):
-        open_statistics(path)
-    else:
-        read_nuclei(label_files(path)[0])
-
-
-def open_masks(recipe: SynthesizerRecipe, tiles: Sequence[TrainingImage]) -> Job[MaskBatches]:
-    """Open what the recipe calls its masks.
-
-    Parameters
-    ----------
-    recipe : SynthesizerRecipe
-        Its field `masks` says what.
-    tiles : sequence of TrainingImage
-        Training tiles.
-
-    Raises
-    ------
-    RecipeError, LabelsError
-        As `check_masks`; or if masks are to be like those of the tiles, and none has nuclei, or a label image is
-        damaged.
-    """
-    if recipe.masks == "labels":
-        return MaskBatches({tile.name: [tile.labels] for tile in tiles}, recipe)
-    if recipe.masks == "fit":
-        return MaskBatches((yield from _fits(tiles, recipe.mpp)), recipe)
-    if recipe.masks in PRESETS:
-        return MaskBatches({recipe.masks: preset(recipe.masks)}, recipe)
-    path = _there(recipe.masks)
-    if is_statistics(path):
-        return MaskBatches({"all": open_statistics(path)}, recipe)
-    files, masks = label_files(path), []
-    for number, file in enumerate(files):
-        yield Progress(number, len(files), "reading masks")
-        masks.append(rescaled_labels(read_nuclei(file), (read_mpp(file) or recipe.mpp) / recipe.mpp))
-    return MaskBatches({"all": masks}, recipe)
-
-
-def _fits(tiles: Sequence[TrainingImage], mpp: float) -> Job[dict[str, PolygonMasks | Sequence[NDArray[np.integer]]]]:
-    """Fit each tile alone, since a discriminator soon learns which nuclei go with which colours."""
-    found: dict[str, PolygonMasks | Sequence[NDArray[np.integer]]] = {}
-    for number, tile in enumerate(tiles):
-        yield Progress(number, len(tiles), "fitting masks")
-        try:
-            found[tile.name] = fit([tile.labels], mpp)
-        except LabelsError:
-            # Of too few nuclei to learn from: the tile's own labels are like it.
-            found[tile.name] = [tile.labels]
-    if not any(isinstance(masks, PolygonMasks) for masks in found.values()):
-        fit([tile.labels for tile in tiles], mpp)
-    return found
-
-
-def _there(masks: str) -> Path:
-    path = Path(masks).expanduser()
-    if not path.exists():
-        raise RecipeError(
-            f"masks = {masks!r} is neither a file nor a folder, nor one of {', '.join((*_OWN, *PRESETS))}."
-        )
-    return path

@@ -333,8 +333,9 @@ def test_a_styled_batch_depends_on_seed_and_step_alone():
     later = second.styled_batch(7, 3)
     np.random.seed(1)
     for step, expected in ((2, second.styled_batch(2, 3)), (7, later)):
-        *tensors, indices = first.styled_batch(step, 3)
-        assert indices == expected[-1]
+        *tensors, indices, classes = first.styled_batch(step, 3)
+        assert indices == expected[-2]
+        assert classes is None
         for before, after in zip(tensors, expected, strict=False):
             assert before.shape == (3, 3, 32, 32)
             assert before.dtype == torch.float32
@@ -347,7 +348,7 @@ def test_a_styled_batch_depends_on_seed_and_step_alone():
 def test_the_other_crop_is_of_the_same_image_and_elsewhere():
     images, fields = two_colours()
     patches = PatchSampler(images, fields, [RUIFROK] * 2, 32)
-    found, masks, others, indices = patches.styled_batch(0, 40)
+    found, masks, others, indices, _ = patches.styled_batch(0, 40)
     assert set(indices) == {0, 1}
     for crop, mask, other, index in zip(found, masks, others, indices, strict=True):
         assert mask.mean() == pytest.approx(2 * index - 1, abs=0.01)
@@ -359,16 +360,36 @@ def test_the_other_crop_is_of_the_same_image_and_elsewhere():
 
 def test_image_and_field_stay_aligned_in_a_styled_batch():
     image, field = places(90, 90)
-    crops, fields, others, _ = sampler(image, field, jitter=Jitter((0.75, 1.4), rotation=40.0)).styled_batch(0, 12)
+    crops, fields, others, *_ = sampler(image, field, jitter=Jitter((0.75, 1.4), rotation=40.0)).styled_batch(0, 12)
     assert torch.allclose(crops, fields, atol=1e-5)
     assert (others - fields).abs().mean(dim=(1, 2, 3)).min() > 0.05
+
+
+def test_classes_stay_aligned_and_are_never_mixed():
+    numbers = np.random.default_rng(0).choice([0, 2, 5, 9], (6, 6)).astype(np.uint8).repeat(16, 0).repeat(16, 1)
+    # The image tells the classes, too.
+    image = np.repeat(20 + 20 * numbers[..., None], 3, axis=2)
+    patches = PatchSampler(
+        [image], [np.zeros((3, 96, 96))], [RUIFROK], 32, Jitter((0.9, 1.1), rotation=20.0), classes=[numbers], cell=8
+    )
+    crops, _, _, _, classes = patches.styled_batch(0, 12)
+    assert classes.shape == (12, 1, 32, 32)
+    assert set(classes.unique().tolist()) <= {0, 2, 5, 9}
+    cells = classes[..., ::8, ::8]
+    assert torch.equal(classes, cells.repeat_interleave(8, 2).repeat_interleave(8, 3))
+    seen = ((crops[:, :1, 4::8, 4::8] + 1) * 127.5 - 20) / 20
+    assert ((seen - cells).abs() < 0.5).float().mean() > 0.8
+    # Crops are what they are without classes.
+    plain = PatchSampler([image], [np.zeros((3, 96, 96))], [RUIFROK], 32, Jitter((0.9, 1.1), rotation=20.0))
+    assert torch.equal(plain.styled_batch(0, 12)[0], crops)
+    assert torch.equal(plain.batch(0, 2)[0], patches.batch(0, 2)[0])
 
 
 def test_the_other_crop_gets_the_same_stain():
     # An image of one colour: whatever happens to that colour happens to both crops.
     plain = np.full((60, 60, 3), (180, 110, 190), np.uint8)
     jitter = Jitter(stain=0.3, hue=0.1, light=0.1)
-    crops, _, others, _ = sampler(plain, jitter=jitter).styled_batch(0, 20)
+    crops, _, others, *_ = sampler(plain, jitter=jitter).styled_batch(0, 20)
     colours = crops.mean(dim=(2, 3))
     assert torch.allclose(colours, others.mean(dim=(2, 3)), atol=1e-5)
     assert colours.std(dim=0).min() > 0.05

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_nucleigan.masks.sampler.layout import RandomField, lay_out, tissue_of
+from napari_nucleigan.masks.sampler.adjustment import tissue_of
+from napari_nucleigan.masks.sampler.layout import RandomField, lay_out
 from napari_nucleigan.masks.sampler.parameters import PolygonMasks
 from napari_nucleigan.masks.sampler.statistics import spacing
 

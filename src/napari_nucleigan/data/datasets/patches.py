@@ -77,6 +77,10 @@ class PatchSampler:
         Seed of everything.
     known : sequence of (H, W) bool arrays or None, optional
         Where each image's field is known; None for everywhere. In the crops, it is NaN elsewhere.
+    classes : sequence of (H, W) uint8 arrays, optional
+        Number of a class for each pixel of the images, such as its tissue, for `styled_batch`.
+    cell : int
+        Side in pixels of the cells of crops that have one class each; a divisor of `size`.
     """
 
     def __init__(
@@ -88,7 +92,11 @@ class PatchSampler:
         jitter: Jitter | None = None,
         seed: int = 0,
         known: Sequence[NDArray[np.bool_] | None] | None = None,
+        classes: Sequence[NDArray[np.uint8]] | None = None,
+        cell: int = 16,
     ) -> None:
+        self._cell = cell if classes is not None else 0
+        nothing: list[None] = [None] * len(images)
         self._pairs = [
             torch.from_numpy(
                 np.concatenate(
@@ -96,10 +104,11 @@ class PatchSampler:
                         np.moveaxis(image, -1, 0),
                         np.rint((field + 1) * 127.5).astype(np.uint8),
                         *(() if where is None else (where[None] * np.uint8(255),)),
+                        *(() if numbers is None else (numbers[None],)),
                     ]
                 )
             )
-            for image, field, where in zip(images, fields, known or [None] * len(images), strict=True)
+            for image, field, where, numbers in zip(images, fields, known or nothing, classes or nothing, strict=True)
         ]
         # Vectors that are nearly parallel cannot be told apart; typical ones take their place.
         self._stains = [_with_residual(matrix if _apart(np.asarray(matrix)) else RUIFROK) for matrix in stains]
@@ -135,7 +144,7 @@ class PatchSampler:
 
     def styled_batch(
         self, step: int, count: int, first: int = 0
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[int]]:
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[int], torch.Tensor | None]:
         """Draw the batch of a step, and beside each crop another one of the same image and stain.
 
         Parameters
@@ -153,12 +162,19 @@ class PatchSampler:
             In [-1, 1]; `others` shows the style of `images` without their content.
         indices : list of int
             Image of each crop.
+        classes : (count, 1, size, size) float32 tensor or None
+            Number of the class of each pixel of `images`, alike in all pixels of a cell; None without classes.
         """
-        crops, others, indices = [], [], []
+        crops, others, indices, classes = [], [], [], []
         for i in range(first, first + count):
             random = np.random.default_rng([self._seed, step, i])
             index = int(random.integers(len(self._pairs)))
-            crop, other = self._warp(self._pairs[index], random), self._warp(self._pairs[index], random)
+            pair = self._pairs[index]
+            crop = self._warp(pair, random, bool(self._cell))
+            if self._cell:
+                classes.append(self._cells(crop))
+                crop, pair = crop[:-1], pair[:-1]
+            other = self._warp(pair, random)
             # One above the other, both get the same stain.
             both = torch.cat([crop[:3], other[:3]], dim=1)
             crop[:3], restained = self._restain(both, self._stains[index], random).chunk(2, dim=1)
@@ -166,12 +182,15 @@ class PatchSampler:
             others.append(restained * 2.0 - 1.0)
             indices.append(index)
         stacked = torch.stack(crops)
-        return stacked[:, :3].contiguous(), stacked[:, 3:].contiguous(), torch.stack(others), indices
+        images, fields = stacked[:, :3].contiguous(), stacked[:, 3:].contiguous()
+        return images, fields, torch.stack(others), indices, torch.stack(classes) if classes else None
 
     def crop(self, random: np.random.Generator) -> torch.Tensor:
         """Draw one crop, (6, size, size) float32 in [-1, 1]: three channels of the image, three of its field."""
         index = int(random.integers(len(self._pairs)))
         pair = self._pairs[index]
+        if self._cell:
+            pair = pair[:-1]
         crop = self._warp(pair, random)
         for _ in range(TRIES if len(pair) > 6 else 0):
             if float(crop[6].mean()) >= LEAST_KNOWN:
@@ -182,7 +201,7 @@ class PatchSampler:
         # Beside the edge of what is known, a pixel is a mixture with what is not.
         return crop if len(pair) == 6 else crop[:6].masked_fill_((crop[6] < 0.99) & _FIELD, torch.nan)
 
-    def _warp(self, pair: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
+    def _warp(self, pair: torch.Tensor, random: np.random.Generator, classes: bool = False) -> torch.Tensor:
         jitter = self._jitter
         size = self._size
         low, high = jitter.zoom
@@ -205,7 +224,20 @@ class PatchSampler:
             padding_mode="reflection",
             align_corners=False,
         )
-        return sampled[0].div_(255.0)
+        warped = sampled[0].div_(255.0)
+        if classes:
+            # Between two classes there is no third one.
+            nearest = functional.grid_sample(
+                window[None, -1:].float(), grid, mode="nearest", padding_mode="reflection", align_corners=False
+            )
+            warped[-1] = nearest[0, 0]
+        return warped
+
+    def _cells(self, warped: torch.Tensor) -> torch.Tensor:
+        """Give all pixels of a cell, of a warped crop whose last channel has the classes, that of the cell's centre."""
+        half = self._cell // 2
+        centres = warped[-1:, half :: self._cell, half :: self._cell]
+        return centres.repeat_interleave(self._cell, 1).repeat_interleave(self._cell, 2)
 
     def _restain(self, crop: torch.Tensor, stains: NDArray[np.float64], random: np.random.Generator) -> torch.Tensor:
         jitter = self._jitter

@@ -10,6 +10,7 @@ from .features import kid as kid
 from .features import mmd2 as mmd2
 from .features import real_or_synthetic as real_or_synthetic
 from .measure import consistency as consistency
+from .repetition import repetition as repetition
 from .report import QualityReport as QualityReport
 from .report import SetDistance as SetDistance
 from .report import SetFigures as SetFigures

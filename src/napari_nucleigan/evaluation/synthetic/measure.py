@@ -18,6 +18,7 @@ from napari_nucleigan.evaluation.synthetic.appearance import (
     mean_colours,
     sum_colours,
 )
+from napari_nucleigan.evaluation.synthetic.repetition import repetition
 from napari_nucleigan.evaluation.synthetic.report import SetFigures
 from napari_nucleigan.metrics import aji, overlaps
 from napari_nucleigan.models import Model, load_model
@@ -59,6 +60,8 @@ class SetMeasurements:
         Of each image.
     texture : Texture
         Of all crops.
+    repetitions : ndarray of float64, shape (n,)
+        As `napari_nucleigan.evaluation.synthetic.repetition`, of each crop.
     """
 
     names: tuple[str, ...]
@@ -68,6 +71,7 @@ class SetMeasurements:
     means: NDArray[np.float64]
     colours: tuple[Colours, ...]
     texture: Texture
+    repetitions: NDArray[np.float64]
 
     @property
     def all_features(self) -> NDArray[np.float32]:
@@ -92,6 +96,7 @@ class SetMeasurements:
             slope=self.texture.slope,
             blocks=self.texture.blocks,
             grid=self.texture.grid,
+            repetition=_mean(self.repetitions),
         )
 
     def only(self, chosen: NDArray[np.intp]) -> SetMeasurements:
@@ -103,6 +108,7 @@ class SetMeasurements:
             features={depth: rows[kept] for depth, rows in self.features.items()},
             scores=self.scores[kept],
             means=self.means[kept],
+            repetitions=self.repetitions[kept],
             colours=tuple(self.colours[index] for index in chosen),
         )
 
@@ -204,6 +210,7 @@ def measure(
     colours: list[Colours] = []
     groups: list[int] = []
     means: list[NDArray[np.float64]] = []
+    repetitions: list[float] = []
     features: dict[Depth, list[NDArray[np.float32]]] = {"deep": [], "fine": []}
     scores: list[NDArray[np.float64]] = []
     patches: list[NDArray[np.uint8]] = []
@@ -243,6 +250,7 @@ def measure(
             colours[-1].add(lab, nuclei)
             means.append(mean_colours(lab, nuclei))
             texture.add(lab[..., 0])
+            repetitions.append(repetition(lab[..., 0], nuclei))
             if len(patches) == _BATCH:
                 show_networks()
         groups += [index] * len(places)
@@ -258,7 +266,13 @@ def measure(
         np.stack(means),
         tuple(colours),
         texture,
+        np.array(repetitions),
     )
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def crop_places(shape: tuple[int, int], crop: int) -> list[tuple[int, int]]:

@@ -36,6 +36,8 @@ class SetFigures:
         As the properties of `napari_nucleigan.evaluation.synthetic.Texture`.
     grid : dict of int to float
         Strength by period in pixels, as the property of `napari_nucleigan.evaluation.synthetic.Texture`.
+    repetition : float
+        Mean over crops of `napari_nucleigan.evaluation.synthetic.repetition`.
     """
 
     images: int
@@ -47,6 +49,7 @@ class SetFigures:
     slope: float
     blocks: float
     grid: dict[int, float]
+    repetition: float
 
     @property
     def consistency(self) -> float:
@@ -74,6 +77,7 @@ class SetFigures:
                 "slope": self.slope,
                 "blocks": self.blocks,
                 "grid": self.grid,
+                "repetition": self.repetition,
                 "scores": self.scores,
             }
         )
@@ -186,6 +190,7 @@ class QualityReport:
         for period in PERIODS:
             add(f"grid of {period} pixels", lambda each, period=period: each.grid[period])  # type: ignore[misc]
         add("blocks", lambda each: each.blocks)
+        add("repetition of the background", lambda each: each.repetition, 3)
         return ["figure", "synthetic", "real"], rows
 
     def _distances(self) -> Table:

@@ -12,7 +12,7 @@ from scipy.special import ndtri
 from scipy.stats import rankdata
 
 from napari_nucleigan.base.errors import LabelsError
-from napari_nucleigan.masks.sampler.layout import means
+from napari_nucleigan.masks.sampler.adjustment import means
 from napari_nucleigan.masks.sampler.parameters import PolygonMasks, TissueStatistics
 from napari_nucleigan.masks.sampler.random_outlines import fill, walk
 from napari_nucleigan.masks.sampler.statistics import Ellipses, describe, find_ellipses, solidities, spacing
@@ -261,7 +261,7 @@ def _tissues(groups: Sequence[Sequence[ObservedMask]], mpp: float) -> tuple[Tiss
 
 
 def _tissue(images: Sequence[ObservedMask], mpp: float, own: dict[str, float]) -> TissueStatistics:
-    weight = np.concatenate([_weights(image) for image in images])
+    weight = np.concatenate([weights(image) for image in images])
 
     def values(name: str) -> NDArray[np.float64]:
         return np.concatenate([getattr(image.found, name)[image.found.whole] for image in images])
@@ -284,25 +284,27 @@ def _tissue(images: Sequence[ObservedMask], mpp: float, own: dict[str, float]) -
     if apart.sum() >= _FEWEST_GAPS and meets.sum() >= _FEWEST_GAPS:
         learnt["touching_sizes"] = float(size[meets].mean() - size[apart].mean())
     if meets.sum() >= _FEWEST_GAPS:
-        tables["contacts"] = _table(gap[meets], weight[meets])
+        tables["contacts"] = quantiles(gap[meets], weight[meets])
     return TissueStatistics(
-        areas=_table(area, weight),
-        elongations=_table(ratio, weight),
-        spacings=_table(gap[apart], weight[apart]) if apart.sum() >= _FEWEST_GAPS else (),
+        areas=quantiles(area, weight),
+        elongations=quantiles(ratio, weight),
+        spacings=quantiles(gap[apart], weight[apart]) if apart.sum() >= _FEWEST_GAPS else (),
         **own,
         **tables,
         **{name: round(value, 4) for name, value in learnt.items()},
     )
 
 
-def _weights(image: ObservedMask) -> NDArray[np.float64]:
+def weights(image: ObservedMask) -> NDArray[np.float64]:
+    """Return how much each whole nucleus counts, as the border cuts large ones more often; (n,)."""
     # A nucleus of the extent h x w lies wholly inside H x W with a chance in proportion to (H - h) (W - w).
     size = np.asarray(image.size)
     room = np.maximum(size - image.found.extent[image.found.whole], 0.05 * size)
     return np.asarray(image.square_um / room.prod(1))
 
 
-def _table(values: NDArray[np.float64], weight: NDArray[np.float64]) -> tuple[float, ...]:
+def quantiles(values: NDArray[np.float64], weight: NDArray[np.float64]) -> tuple[float, ...]:
+    """Return `QUANTILES` quantiles of weighted values."""
     order = np.argsort(values, kind="stable")
     share = np.cumsum(weight[order]) - weight[order] / 2
     levels = (np.arange(QUANTILES) + 0.5) / QUANTILES * weight.sum()

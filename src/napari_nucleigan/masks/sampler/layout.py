@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ive, ndtr, ndtri
+from scipy.special import ive, ndtr
 
-from napari_nucleigan.masks.sampler.parameters import FULL, PolygonMasks, Quantiles, TissueStatistics
 from napari_nucleigan.masks.sampler.statistics import spacing
 
-# Fields that are scaled, and shares, which stay between 0 and 1.
-_RELATIVE = ("density", "area", "area_spread", "elongation_spread", "clustering", "reach")
-_SHARES = ("touching", "similarity", "shape_similarity", "coherence", "alignment")
-_OVER_MASKS = ("density", "clustering", "alignment", "reach")
-_KEPT = ("contacts", "touching_sizes", "association", "crowding")
-_LEVELS = (np.arange(33) + 0.5) / 33
+if TYPE_CHECKING:
+    from napari_nucleigan.masks.sampler.parameters import TissueStatistics
 
 _WAVES = 64
 _ROUNDS = 30
@@ -78,8 +73,31 @@ class RandomField:
         return values
 
 
+@dataclass(frozen=True)
+class Scattered:
+    """Nuclei that have not found their places to one another yet.
+
+    Attributes
+    ----------
+    layout : Layout
+        The nuclei; none is said to touch another.
+    goal : (n,) array of float
+        Distances to the nearest neighbour over that of contact, one for whichever nucleus has it by its rank; 0 where
+        nothing is prescribed.
+    touch : (n,) array of bool
+        Whether the nucleus of that goal touches another.
+    small : float
+        How much small nuclei come near others before large ones do.
+    """
+
+    layout: Layout
+    goal: NDArray[np.float64]
+    touch: NDArray[np.bool_]
+    small: float
+
+
 def lay_out(random: np.random.Generator, tissue: TissueStatistics, size: tuple[float, float], gap: float) -> Layout:
-    """Place nuclei on a mask and on a margin around it.
+    """Place nuclei of one kind of tissue on a mask and on a margin around it.
 
     Points come from an even sequence, thinned by the exponential of a random field; sizes, elongations and directions
     mix a field of their own with chance. Then all move a little, together, until the distances between neighbours are
@@ -100,7 +118,34 @@ def lay_out(random: np.random.Generator, tissue: TissueStatistics, size: tuple[f
     -------
     Layout
     """
-    margin = min(2.5 * float(np.sqrt(np.mean(tissue.areas))), 2 * max(size))
+    return settle(scatter(random, tissue, size, margin_of(tissue, size)), gap)
+
+
+def margin_of(tissue: TissueStatistics, size: tuple[float, float]) -> float:
+    """Return how far beyond a mask, in µm, nuclei are placed too."""
+    return min(2.5 * float(np.sqrt(np.mean(tissue.areas))), 2 * max(size))
+
+
+def scatter(
+    random: np.random.Generator, tissue: TissueStatistics, size: tuple[float, float], margin: float
+) -> Scattered:
+    """Place nuclei on a mask and on a margin around it, each for itself.
+
+    Parameters
+    ----------
+    random : numpy.random.Generator
+        Source of chance.
+    tissue : TissueStatistics
+        What the mask shall look like.
+    size : (float, float)
+        Height and width of the mask in µm.
+    margin : float
+        Width of the margin in µm.
+
+    Returns
+    -------
+    Scattered
+    """
     low, high = np.full(2, -margin), np.asarray(size) + margin
     apart = 0.5e3 / np.sqrt(max(tissue.density, 1.0))
     kept = _LOST * np.exp(apart / tissue.reach)
@@ -125,7 +170,7 @@ def lay_out(random: np.random.Generator, tissue: TissueStatistics, size: tuple[f
     ranks = (np.arange(len(centres)) + random.uniform()) / max(len(centres), 1)
     # Large nuclei come near others first; the more this counts, the more small ones do. Measured.
     small = float(np.clip(0.35 * (0.27 - tissue.touching_sizes), 0, 0.3))
-    return _settled(layout, _goal(tissue, ranks), ranks < tissue.touching, small, gap)
+    return Scattered(layout, _goal(tissue, ranks), ranks < tissue.touching, small)
 
 
 def _mixed(
@@ -191,16 +236,21 @@ def _directions(
     common = random.uniform(0, 2 * np.pi)
     chance = random.standard_normal((2, len(streams)))
     alike = np.exp(-((apart / tissue.reach) ** 2) / 2) * 0.9 + 1e-6
-    whole = _pull(tissue.alignment)
-    local = _pull(float(np.sqrt(min(max(tissue.coherence - tissue.alignment**2, 0) / alike, 1))))
+    whole = pull(tissue.alignment)
+    local = pull(float(np.sqrt(min(max(tissue.coherence - tissue.alignment**2, 0) / alike, 1))))
     east = whole * np.cos(common) + local * np.cos(streams) + chance[0]
     north = whole * np.sin(common) + local * np.sin(streams) + chance[1]
     return np.asarray(np.arctan2(north, east) / 2)
 
 
-def _pull(order: float) -> float:
-    # The length of the mean vector of which, with a normal of variance 1 each way added, the direction has the mean
-    # resultant length `order`.
+def pull(order: float) -> float:
+    """Return the length of the vector to which chance, normal of variance 1 each way, is to be added for some order.
+
+    Parameters
+    ----------
+    order : float
+        Mean resultant length, in [0, 1], of the directions of such sums.
+    """
     pulls = np.concatenate([np.linspace(0, 4, 41), [6, 10, 20, 50, 100]])
     quarter = pulls**2 / 4
     reached = np.sqrt(np.pi / 8) * pulls * (ive(0, quarter) + ive(1, quarter))
@@ -214,7 +264,17 @@ def _goal(tissue: TissueStatistics, ranks: NDArray[np.float64]) -> NDArray[np.fl
     return np.where(ranks < tissue.touching, touch, apart)
 
 
-def _settled(layout: Layout, goal: NDArray[np.float64], touch: NDArray[np.bool_], small: float, gap: float) -> Layout:
+def settle(scattered: Scattered, gap: float) -> Layout:
+    """Move nuclei, all together, until the distances between neighbours are those of their goals.
+
+    Parameters
+    ----------
+    scattered : Scattered
+        The nuclei and the goals.
+    gap : float
+        Least distance in µm at which two nuclei can be told apart.
+    """
+    layout, goal, touch, small = scattered.layout, scattered.goal, scattered.touch, scattered.small
     count = len(layout.centres)
     if count < 2:
         return layout
@@ -242,119 +302,3 @@ def _settled(layout: Layout, goal: NDArray[np.float64], touch: NDArray[np.bool_]
         centres = centres - _STEP * (move[..., None] * toward).sum(1)
         centres = np.round(centres / GRID) * GRID
     return replace(layout, centres=centres, meets=touches)
-
-
-def tissue_of(statistics: PolygonMasks, draw: float) -> TissueStatistics:
-    """Choose the tissue of one mask, with every field applied to it.
-
-    Parameters
-    ----------
-    statistics : PolygonMasks
-        Where it has tissues, its other fields are compared with the means of these: what differs changes each of them,
-        in proportion; shares in proportion to their odds.
-    draw : float
-        In [0, 1): which tissue, by their shares.
-
-    Returns
-    -------
-    TissueStatistics
-    """
-    if not statistics.tissues:
-        plain = {name: float(getattr(statistics, name)) for name in (*_RELATIVE, *_SHARES, "elongation")}
-        return _made(plain, (1.0,), (1.0,), ())
-    shares = np.cumsum([each.share for each in statistics.tissues])
-    chosen = int(np.searchsorted(shares, draw * shares[-1], "right"))
-    own = statistics.tissues[min(chosen, len(shares) - 1)]
-    was, values = means(statistics.tissues), summary(own)
-    if all(_same(getattr(statistics, name), mean) for name, mean in was.items()):
-        return own
-    for name in _RELATIVE:
-        values[name] = _scaled(values[name], was[name], getattr(statistics, name))
-    for name in _SHARES:
-        values[name] = _shifted(values[name], was[name], getattr(statistics, name))
-    logs = (float(np.log(each)) for each in (values["elongation"], was["elongation"], statistics.elongation))
-    values["elongation"] = float(np.exp(_scaled(*logs)))
-    # Fewer or smaller nuclei lie farther apart, in terms of their own size.
-    cover = values["density"] * values["area"] / max(own.density * float(np.mean(own.areas)), 1e-9)
-    spacings = tuple((np.array(own.spacings) / np.sqrt(max(cover, 1e-6))).tolist())
-    return _made(values, own.areas, own.elongations, spacings, own)
-
-
-def means(tissues: Sequence[TissueStatistics]) -> dict[str, float]:
-    """Average the tissues of a fit: the values of its fields before a user changes them."""
-    summaries = [summary(each) for each in tissues]
-    masks = np.array([each.share for each in tissues])
-    nuclei = masks * [max(each.density, 1e-9) for each in tissues]
-    return {
-        name: float(np.average([each[name] for each in summaries], weights=masks if name in _OVER_MASKS else nuclei))
-        for name in summaries[0]
-    }
-
-
-def summary(tissue: TissueStatistics) -> dict[str, float]:
-    """Return the values of the fields of `PolygonMasks` that make a tissue like this."""
-    areas, elongations = np.asarray(tissue.areas), np.log(tissue.elongations)
-    return {
-        "area": float(areas.mean()),
-        "area_spread": float(np.log(areas).std()),
-        "elongation": float(np.exp(elongations.mean())),
-        "elongation_spread": float(elongations.std()),
-        **{name: getattr(tissue, name) for name in (*_RELATIVE, *_SHARES) if name in TissueStatistics.model_fields},
-    }
-
-
-def _made(
-    values: dict[str, float],
-    areas: Quantiles,
-    elongations: Quantiles,
-    spacings: Quantiles,
-    own: TissueStatistics | None = None,
-) -> TissueStatistics:
-    # The tables give the form of the distributions; mean and spread come from the values.
-    area = np.exp(_standard(areas) * values["area_spread"])
-    area *= values["area"] / area.mean()
-    ratio = np.exp(np.log(values["elongation"]) + _standard(elongations) * values["elongation_spread"])
-    fields = {name: value for name, value in values.items() if name in TissueStatistics.model_fields}
-    fields["density"] = min(values["density"], FULL * 1e6 / values["area"])
-    return TissueStatistics(
-        areas=tuple(area.tolist()),
-        elongations=tuple(np.maximum(ratio, 1).tolist()),
-        spacings=spacings,
-        **fields,
-        **({name: getattr(own, name) for name in _KEPT} if own else {}),
-    )
-
-
-def _standard(table: Quantiles) -> NDArray[np.float64]:
-    # Logarithms of mean 0 and variance 1. From values that are all the same nothing can be learnt but a normal form.
-    logs = np.log(table)
-    if logs.std() < 1e-6:
-        logs = ndtri(_LEVELS)
-    standard: NDArray[np.float64] = (logs - logs.mean()) / logs.std()
-    return standard
-
-
-def _same(value: float, was: float) -> bool:
-    # Fields are saved rounded.
-    return abs(value - was) <= 1e-3 * abs(was) + 1e-6
-
-
-def _scaled(own: float, was: float, value: float) -> float:
-    if _same(value, was):
-        return own
-    return own * value / was if was > 1e-9 else value
-
-
-def _shifted(own: float, was: float, value: float) -> float:
-    # On the logistic scale shares stay shares, and all reach 0 and 1 together.
-    if _same(value, was):
-        return own
-    if value <= 0 or value >= 1:
-        return min(max(value, 0.0), 1.0)
-    odds = value / (1 - value) * _odds(own) / _odds(was)
-    return odds / (1 + odds)
-
-
-def _odds(share: float) -> float:
-    within = min(max(share, 1e-3), 1 - 1e-3)
-    return within / (1 - within)

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from napari_nucleigan.base.settings import Settings
+from napari_nucleigan.tissue.classes import TissueClasses
+from napari_nucleigan.tissue.features import FEATURES
 
 FULL = 0.9
 """Largest share of a mask that nuclei may cover."""
@@ -48,6 +57,88 @@ class TissueStatistics(BaseModel):
     coherence: float = Field(ge=0, le=1)
     alignment: float = Field(ge=0, le=1)
     reach: float = Field(gt=0)
+
+
+class FeatureField(BaseModel):
+    """How one feature of tissue varies over an image: its values, and how far they are alike.
+
+    At the distance d in cells two places correlate by ``near * exp(-d² / 2 short²) + (1 - near) * exp(-d² / 2 long²)``,
+    in normal scores.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    values: Quantiles = Field(min_length=1, description="Quantiles of the feature.")
+    near: float = Field(ge=0, le=1)
+    short: float = Field(gt=0)
+    long: float = Field(gt=0)
+
+
+class Glands(BaseModel):
+    """Closed rings of epithelium around a lumen, as the map of an image shows them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    density: float = Field(0, ge=0, description="Glands per mm².")
+    lumen: float = Field(12, gt=0, description="Mean radius of the lumens in µm.")
+    wall: float = Field(12, gt=0, description="Mean thickness of the epithelium around them in µm.")
+
+
+class ImageTissue(BaseModel):
+    """How tissue lies in one image."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    share: float = Field(1.0, gt=0, description="Share of the masks that show it, relative to the others.")
+    fields: tuple[FeatureField, ...] = Field(min_length=len(FEATURES), max_length=len(FEATURES))
+    correlations: tuple[tuple[float, ...], ...] = Field(
+        description="Of the features with one another, in normal scores."
+    )
+    biases: tuple[float, ...] = Field(
+        (), description="Added to the nearness of each class, so that drawn maps have the shares of the image's."
+    )
+    glands: Glands = Glands()
+
+    @model_validator(mode="after")
+    def _square(self) -> ImageTissue:
+        matrix = self.correlations
+        if len(matrix) != len(FEATURES) or any(len(row) != len(FEATURES) for row in matrix):
+            raise ValueError(f"the correlations are a matrix of {len(FEATURES)} x {len(FEATURES)}")
+        return self
+
+
+class ClassNuclei(BaseModel):
+    """The nuclei in one class of tissue."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    nuclei: TissueStatistics
+    along: float = Field(
+        0,
+        ge=-1,
+        le=1,
+        description="How far nuclei beside the border of the tissue lie along it: mean cosine of twice the angle; "
+        "below 0 they stand across.",
+    )
+
+
+class TissueLayout(BaseModel):
+    """What a fit has learnt of the tissue of some images: its classes, how they lie, and the nuclei in each."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    classes: TissueClasses
+    images: tuple[ImageTissue, ...] = Field(min_length=1)
+    nuclei: tuple[ClassNuclei, ...]
+
+    @model_validator(mode="after")
+    def _complete(self) -> TissueLayout:
+        count = len(self.classes.classes)
+        if len(self.nuclei) != count:
+            raise ValueError("there are nuclei for each class of tissue")
+        if any(len(image.biases) not in (0, count) for image in self.images):
+            raise ValueError("there are as many biases as classes of tissue, or none")
+        return self
 
 
 class PolygonMasks(Settings):
@@ -165,6 +256,11 @@ class PolygonMasks(Settings):
     tissues: tuple[TissueStatistics, ...] = Field(
         (), description="What a fit has learnt of each kind of tissue; made by `fit`."
     )
+    layout: TissueLayout | None = Field(
+        None,
+        description="What a fit has learnt of the tissue around the nuclei; with it a mask is laid out tissue first. "
+        "Made by `fit_tissue`.",
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> PolygonMasks:
@@ -175,6 +271,14 @@ class PolygonMasks(Settings):
                 "lower the density or the area"
             )
         return self
+
+    @model_serializer(mode="wrap")
+    def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Records of before there were layouts are compared with those of now.
+        values: dict[str, Any] = handler(self)
+        if self.layout is None:
+            values.pop("layout", None)
+        return values
 
     def changed(self, **values: Any) -> PolygonMasks:
         """Return a copy with some fields changed, checked as `checked` does."""

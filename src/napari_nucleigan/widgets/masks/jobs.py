@@ -43,7 +43,7 @@ class FillOrder:
 
     def record(self) -> dict[str, Any]:
         """Return what the mask's metadata say of it."""
-        fields = self.statistics.model_dump(exclude={"tissues"})
+        fields = self.statistics.model_dump(exclude={"tissues", "layout"})
         return {"like": self.like, **fields, "seed": self.seed, "region": self.region, "replace": self.replace}
 
 

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.utils.notifications import show_info
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QTabWidget
 
+from napari_nucleigan.models.tissue import classes_on
+from napari_nucleigan.tiling import Scale
+from napari_nucleigan.tissue.features import grid_shape
 from napari_nucleigan.widgets.base.dock import ModelDock, add_tabs
 from napari_nucleigan.widgets.base.fields import GAP, column, set_text, warning_style
+from napari_nucleigan.widgets.base.image_sources import Source
 from napari_nucleigan.widgets.base.jobs import Runner
-from napari_nucleigan.widgets.base.layers import REPLACE
+from napari_nucleigan.widgets.base.layers import REPLACE, image_shape, layer_mpp
+from napari_nucleigan.widgets.base.mask_layers import mask_reader
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.scrolling import pinned
 from napari_nucleigan.widgets.base.steps import TRAIN, NextStep, open_dock
@@ -23,10 +29,12 @@ from napari_nucleigan.widgets.synthesize import jobs
 from napari_nucleigan.widgets.synthesize.dialog import SavePairDialog
 from napari_nucleigan.widgets.synthesize.form import PaintForm, SetSection
 from napari_nucleigan.widgets.synthesize.layers import Choices, LivePainting, Outlines, PaintedImage, PaintedImages
+from napari_nucleigan.widgets.synthesize.tissue import add_map
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari.layers import Image
     from napari.viewer import Viewer
 
     from napari_nucleigan.base.errors import NucleiganError
@@ -75,6 +83,8 @@ class SynthesizeWidget(ModelDock):
         self._saved_to: Path | None = None
         self._runner = Runner(self, activity=True)
         self._saver = Runner(self, activity=True)
+        self._mapper = Runner(self, activity=True)
+        self._mapped_over: Any = None
         self.live = LivePainting(self._cache, self)
         self.sets = SetSection(self._cache, self._choices.set_request, self.problem)
         self._rest = self._after(REST_MS, self._begin_live)
@@ -174,6 +184,8 @@ class SynthesizeWidget(ModelDock):
         form.live.toggled.connect(self._live_toggled)
         form.outlines.toggled.connect(self._outline)
         form.changed.connect(self._changed)
+        form.tissue.begun.connect(self._begin_map)
+        self._wire(self._mapper, self._mapped, stopped=self._update, quiet=True)
         self.save_button.clicked.connect(self.save_pair)
         self._wire(self._runner, self._finished)
         self._wire(self._saver, self._saved, stopped=self._update, quiet=True)
@@ -264,6 +276,26 @@ class SynthesizeWidget(ModelDock):
         elif (picture := self.picture) is not None:
             self._outlines.show(picture.mask)
 
+    def _begin_map(self, image: Image | None) -> None:
+        """Begin an empty tissue map over the mask, or find that of an image."""
+        card, mask = self.form.picker.card, self.mask
+        classes = classes_on(card) if card is not None else None
+        if classes is None or self._mapper.running:
+            return
+        if image is not None:
+            self._mapped_over = image, image_shape(image), classes
+            self._mapper.start(jobs.map_tissue(Source.of(image, layer_mpp(image)), classes), "mapping the tissue")
+        elif mask is not None and not self.problem():
+            shape = mask_reader(mask)().shape
+            self._mapped_over = mask, shape, classes
+            mpp = self.form.mpp.value() or classes.mpp
+            self._mapped(np.zeros(grid_shape(Scale.of(shape, mpp, classes.mpp).model_shape), np.uint8))
+
+    def _mapped(self, cells: np.ndarray) -> None:
+        over, shape, classes = self._mapped_over
+        if over in self._viewer.layers:
+            self.form.tissue.choose(add_map(self._viewer, over, shape, cells, classes))
+
     def _live_toggled(self, on: bool) -> None:
         if on:
             self._begin_live()
@@ -280,7 +312,7 @@ class SynthesizeWidget(ModelDock):
         if not self.live.beginning:
             self.bar.begin()
         self._request = self._choices.request()
-        self.live.start(mask, self._choices.request)
+        self.live.start(mask, self._choices.request, self._choices.tissue)
         self._update()
 
     def _end_live(self, reason: str) -> None:

@@ -41,6 +41,7 @@ from napari_nucleigan.widgets.base.path_fields import FolderField
 from napari_nucleigan.widgets.base.preferences import recall, remember
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.synthesize.jobs import FIT, ITSELF, SetRequest, make_set
+from napari_nucleigan.widgets.synthesize.tissue import TissueBox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -93,10 +94,18 @@ class PaintForm(Form):
         )
         self.seed = self.add("Seed", whole(0, LARGEST_SEED, 0, "", _TIPS["seed"]), self.dice)
         self.dice.clicked.connect(lambda: self.seed.setValue(secrets.randbelow(LARGEST_SEED + 1)))
+        self.tissue = self.add("Tissue", TissueBox())
         self.style_box = self.add("Style", ReferenceBox(_RANDOM, _TIPS["style"]))
         self.restain = self.add("Stains", ReferenceBox(_RESTAIN, _TIPS["restain"]))
-        for button in (self.picker.add_button, self.dice, self.style_box.button, self.restain.button):
+        for button in (
+            self.picker.add_button,
+            self.dice,
+            self.tissue.button,
+            self.style_box.button,
+            self.restain.button,
+        ):
             button.setMinimumWidth(BUTTON)
+        self.rows.setRowVisible(self.tissue, False)
         result = combo(
             {"Replace the picture": REPLACE, "Add a new layer": ADD},
             "What a run does where the mask has a picture already: paint it anew, or add another Image layer.",
@@ -148,9 +157,15 @@ class PaintForm(Form):
             return "No model that paints is installed: add a model file with the “Add” button beside Model."
         return fault(self.settings)
 
+    @property
+    def knows_tissue(self) -> bool:
+        """Whether the chosen model paints tissue from a map."""
+        return getattr(self.picker.card, "tissue", None) is not None
+
     def _model_chosen(self) -> None:
         styles = getattr(self.picker.card, "styles", None) or {}
         self.style_box.set_named(_RANDOM | {name.capitalize(): name for name in styles})
+        self.rows.setRowVisible(self.tissue, self.knows_tissue)
         self.changed.emit()
 
 

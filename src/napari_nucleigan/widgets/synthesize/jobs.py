@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from napari_nucleigan.synthesis import LiveCanvas, Synthesis, SynthesisSettings
     from napari_nucleigan.synthesis.datasets import SetReport
     from napari_nucleigan.tiling import Box
+    from napari_nucleigan.tissue.classes import TissueClasses
     from napari_nucleigan.widgets.base.image_sources import Source
     from napari_nucleigan.widgets.base.mask_layers import Reader
 
@@ -112,11 +113,18 @@ class PaintRequest:
         How.
     mpp : float or None
         Microns per pixel of the mask, where its layer says them.
+    tissue : callable or None
+        Makes the tissue map; None where the tissue is unknown.
     """
 
     read: Reader
     look: Appearance
     mpp: float | None = None
+    tissue: Reader | None = None
+
+    def read_tissue(self) -> np.ndarray[Any, Any] | None:
+        """Make the tissue map, if there is one, as it is now; for a worker."""
+        return None if self.tissue is None else np.array(self.tissue())
 
 
 @dataclass(frozen=True)
@@ -159,7 +167,8 @@ def paint(request: PaintRequest, cache: ModelCache) -> Job[Synthesis]:
     model = cache.load(request.look.settings.model)
     # The user may go on editing: what is painted is the mask as it was when Run was pressed.
     labels = np.array(request.read())
-    made = yield from synthesize(labels, request.look.settings, model, request.mpp, request.look.images())
+    tissue = request.read_tissue()
+    made = yield from synthesize(labels, request.look.settings, model, request.mpp, request.look.images(), tissue)
     return replace(made, provenance=request.look.described(made.provenance))
 
 
@@ -170,13 +179,14 @@ def begin(request: PaintRequest, cache: ModelCache) -> Job[LiveCanvas]:
     yield Progress(0, 1, "loading the model")
     model = cache.load(request.look.settings.model)
     yield Progress(0, 1, "painting")
-    canvas = LiveCanvas(request.read(), request.look.settings, model, request.mpp, request.look.images())
+    look, tissue = request.look, request.read_tissue()
+    canvas = LiveCanvas(request.read(), look.settings, model, request.mpp, look.images(), tissue)
     yield from canvas.notes()
     return canvas
 
 
-def follow(canvas: LiveCanvas, read: Reader) -> Job[Patch | Reshaped | None]:
-    """Let a canvas follow its mask.
+def follow(canvas: LiveCanvas, read: Reader, tissue: Reader | None = None) -> Job[Patch | Reshaped | None]:
+    """Let a canvas follow its mask and its tissue map.
 
     Returns
     -------
@@ -187,11 +197,25 @@ def follow(canvas: LiveCanvas, read: Reader) -> Job[Patch | Reshaped | None]:
     labels = check_labels(read())
     if labels.shape != canvas.labels.shape:
         return Reshaped()
-    box = canvas.update(labels)
-    if box is None:
+    boxes = [canvas.update(labels), canvas.update_tissue(np.array(tissue())) if tissue else None]
+    changed = [box for box in boxes if box is not None]
+    if not changed:
         return None
+    box = changed[0] | changed[-1]
     # Copies: the canvas goes on changing in this thread while the viewer shows the patch.
     return Patch(box, canvas.pixels[box.slices].copy(), canvas.labels[box.slices].copy())
+
+
+def map_tissue(source: Source, classes: TissueClasses) -> Job[np.ndarray[Any, Any]]:
+    """Find the tissue of an image, at the scale of the classes; (h, w) uint8."""
+    from napari_nucleigan.tiling import Scale, resize_image
+    from napari_nucleigan.tissue.classes import tissue_map
+
+    yield Progress(0, 1, "mapping the tissue")
+    image = source.image()
+    shape = image.pixels.shape[0], image.pixels.shape[1]
+    scale = Scale.of(shape, image.mpp or classes.mpp, classes.mpp)
+    return tissue_map(resize_image(image.pixels, scale.model_shape), classes)
 
 
 def pair_files(folder: Path, name: str) -> list[Path]:

@@ -45,7 +45,6 @@ from napari_nucleigan.widgets.synthesize.jobs import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
-    from pathlib import Path
 
     from napari.layers import Image
     from napari.viewer import Viewer
@@ -218,18 +217,21 @@ class LivePainting(LiveUpdater):
         """Whether the first picture is still being painted."""
         return self.mask is not None and self._canvas is None
 
-    def start(self, mask: MaskLayer, request: Callable[[], PaintRequest]) -> None:
+    def start(self, mask: MaskLayer, request: Callable[[], PaintRequest], tissue: MaskLayer | None = None) -> None:
         """Begin to follow a mask, or begin again with other settings.
 
         Parameters
         ----------
         mask : MaskLayer
             The layer to follow.
+        tissue : MaskLayer, optional
+            Its tissue map, which is followed too.
         request : callable
             Gives the request of the first picture; asked for again where the mask changes its shape.
         """
-        if mask is not self.mask:
-            self.watch([mask])
+        followed = (mask,) if tissue is None else (mask, tissue)
+        if followed != self.layers:
+            self.watch(followed)
         self._request = request
         self._begin()
 
@@ -246,7 +248,8 @@ class LivePainting(LiveUpdater):
     def _job(self) -> Job[Patch | Reshaped | None] | None:
         if self.mask is None or self._canvas is None:
             return None
-        return follow(self._canvas, mask_reader(self.mask))
+        tissue = mask_reader(self._layers[1]) if len(self._layers) > 1 else None
+        return follow(self._canvas, mask_reader(self.mask), tissue)
 
     def _finished(self, result: Any) -> None:
         if self.beginning:
@@ -300,6 +303,13 @@ class Choices:
         self._images = [layer for layer in layers.image_layers(self._viewer) if not layers.layer_problem(layer)]
         for box in (self._form.style_box, self._form.restain):
             box.set_layers([(str(layer.unique_id), layer.name) for layer in self._images])
+        maps = [layer for layer in self.masks if is_labels(layer) and not mask_problem(layer)]
+        self._form.tissue.set_layers(maps, self._images)
+
+    @property
+    def tissue(self) -> MaskLayer | None:
+        """The chosen tissue map; None where the tissue is unknown, or the model knows none."""
+        return self._form.tissue.layer if self._form.knows_tissue else None
 
     def problem(self) -> str:
         """Why the chosen mask cannot be painted; empty where it can."""
@@ -355,7 +365,8 @@ class Choices:
         """
         mask = self.mask
         assert mask is not None
-        return PaintRequest(mask_reader(mask), self.look(), mask_mpp(mask))
+        tissue = self.tissue
+        return PaintRequest(mask_reader(mask), self.look(), mask_mpp(mask), mask_reader(tissue) if tissue else None)
 
     def key(self) -> Hashable:
         """Return what two requests share that paint the same mask alike.
@@ -368,7 +379,8 @@ class Choices:
         mask, look = self.mask, self.look()
         assert mask is not None
         boxes = self._form.style_box.value, self._form.restain.value
-        return mask.unique_id, look.settings.model_dump_json(), boxes, mask_mpp(mask)
+        tissue = self.tissue.unique_id if self.tissue else None
+        return mask.unique_id, look.settings.model_dump_json(), boxes, mask_mpp(mask), tissue
 
     def set_request(self, out: Path, masks: str, values: dict[str, Any]) -> SetRequest:
         """Return a data set as the form asks to paint it.

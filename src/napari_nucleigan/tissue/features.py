@@ -1,0 +1,90 @@
+"""Features of H&E by which tissue is told apart, one vector for each cell of 16 x 16 pixels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_nucleigan import stains
+
+CELL = 16
+"""Side of a cell of tissue in pixels: the stride of the coarsest level of the synthesizers."""
+
+FEATURES = ("white", "nuclei", "haematoxylin", "hue")
+"""Share that shows no stain; share that shows much haematoxylin; haematoxylin between the nuclei, over its strength in
+the image; logarithm of haematoxylin over eosin there, which is low in collagen and high in epithelium."""
+
+_RELATIVE = np.array([False, False, True, True])
+_UNSTAINED = 0.22  # of the strengths of both stains, summed: glass and lumens
+_NUCLEAR = 0.5  # of haematoxylin's strength, over a few pixels: nuclei
+_BLUR = 2.0  # pixels over which that is averaged
+_FAINT = 0.03  # keeps the logarithm of what is hardly there finite
+# Reach of the averages in cells. Lumens are small; how crowded nuclei are shows over several of them.
+_REACH = {"white": 1.0, "nuclei": 2.0, "between": 1.5, "hue": 1.0}
+
+
+def grid_shape(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return how many cells an image of (H, W, ...) pixels has each way; cells that it only begins count."""
+    return -(-shape[0] // CELL), -(-shape[1] // CELL)
+
+
+def spread(cells: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Give each pixel of an image of a shape the value of its cell in a map, (ceil(H / 16), ceil(W / 16))."""
+    wide = np.repeat(np.repeat(cells, CELL, axis=0), CELL, axis=1)
+    return np.ascontiguousarray(wide[: shape[0], : shape[1]])
+
+
+def tissue_features(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Measure an image cell by cell.
+
+    Amounts are relative to the image's own stains, and what depends on how deep a section is stained is taken against
+    the median of the image. So give a whole image or tile, not a crop of one tissue.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8, shape (H, W, 3)
+        H&E.
+
+    Returns
+    -------
+    ndarray of float32, shape (ceil(H / 16), ceil(W / 16), 4)
+        As `FEATURES` lists them.
+
+    Raises
+    ------
+    ImageError
+        If the image is not uint8 of shape (H, W, 3).
+    """
+    fit = stains.fit(pixels)
+    amounts = stains.concentrations(pixels, fit) / fit.max_concentrations.astype(np.float32)
+    blue, pink = np.moveaxis(amounts, -1, 0)
+    white = blue + pink < _UNSTAINED
+    nuclei = ndimage.gaussian_filter(blue, _BLUR) > _NUCLEAR
+    between = ~nuclei & ~white
+    share = np.maximum(_averaged(between, _REACH["between"]), 1e-3)
+    blue, pink = (_averaged(amount * between, _REACH["between"]) / share for amount in (blue, pink))
+    hue = np.log((blue + _FAINT) / (pink + _FAINT))
+    found = np.stack(
+        [
+            _averaged(white, _REACH["white"]),
+            _averaged(nuclei, _REACH["nuclei"]),
+            blue,
+            ndimage.gaussian_filter(hue, _REACH["hue"], mode="nearest"),
+        ],
+        axis=-1,
+    ).astype(np.float32)
+    found -= np.where(_RELATIVE, np.median(found, axis=(0, 1)), 0).astype(np.float32)
+    return found
+
+
+def _averaged(values: NDArray[Any], reach: float) -> NDArray[np.float32]:
+    """Mean of each cell, then over its surroundings by a Gaussian of that reach in cells."""
+    rows, columns = grid_shape(values.shape)
+    spare = [(0, -length % CELL) for length in values.shape]
+    padded = np.pad(values.astype(np.float32), spare, mode="symmetric")
+    means = padded.reshape(rows, CELL, columns, CELL).mean(axis=(1, 3))
+    averaged: NDArray[np.float32] = ndimage.gaussian_filter(means, reach, mode="nearest")
+    return averaged

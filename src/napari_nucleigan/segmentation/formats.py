@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,13 @@ class Format:
         """
         for module in self.modules:
             needed(module, self.extra, f"To write {self.suffix}")
+
+    @property
+    def missing(self) -> str:
+        """What must be installed before it can be written here, without importing anything; empty for nothing."""
+        if all(find_spec(module) for module in self.modules):
+            return ""
+        return f'Not installed here; run: pip install "napari-nucleigan[{self.extra}]"'
 
 
 def known_suffix(name: str, known: Sequence[str]) -> str:
@@ -216,6 +224,8 @@ FORMATS = (
         "the same table in columns, for data frames",
         writers.of_image(writers.parquet),
         writers.parquet,
+        title="Parquet",
+        tooltip="The table in columns, with embeddings, for pandas, polars and R (.parquet).",
         extra="parquet",
         modules=("pyarrow",),
     ),
@@ -224,6 +234,8 @@ FORMATS = (
         "AnnData, for scanpy and squidpy",
         writers.of_image(writers.h5ad),
         writers.h5ad,
+        title="AnnData",
+        tooltip="Measurements and places of the nuclei for scanpy and squidpy (.h5ad).",
         extra="spatial",
         modules=("h5py",),
     ),
@@ -232,6 +244,8 @@ FORMATS = (
         "SpatialData: image, labels, outlines and table in one coordinate system",
         writers.of_image(writers.spatialdata),
         writers.spatialdata,
+        title="SpatialData",
+        tooltip="Image, labels, outlines and table in one coordinate system (.spatialdata.zarr).",
         also=".spatialdata",
         is_ours=writers.is_own_spatialdata,
         extra="spatial",

@@ -1,4 +1,4 @@
-"""Stores of a slide's nuclei: time and memory of each for a million nuclei, beside the segmentation.
+"""Stores of a slide's nuclei, and filters on them: time and memory for a million nuclei, beside the segmentation.
 
 The nuclei are records of tiles on disk, as a finished slide leaves them. Each format is written by a process of its
 own, whose figures are less what it took to take the records over.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -18,18 +19,22 @@ from typing import Any
 import numpy as np
 
 from _table import Row
-from napari_nucleigan.segmentation.formats import write_slide_results
+from napari_nucleigan.base.events import run
+from napari_nucleigan.segmentation.filter_files import filter_results
+from napari_nucleigan.segmentation.formats import USUAL, write_slide_results
 from napari_nucleigan.segmentation.instances import Instances
+from napari_nucleigan.segmentation.settings import NucleiFilter
 from napari_nucleigan.segmentation.slides.assembly import Assembly, TileStore
 from napari_nucleigan.segmentation.slides.nuclei import SlideNuclei
 from napari_nucleigan.tiling import plan_tiles
+from napari_nucleigan.widgets.segment.jobs import filter_slide
 
 NUCLEI = int(os.environ.get("NUCLEI", "1_000_000"))
 MPP = 0.25
 CORE, PITCH = 2048, 28  # pixels of a tile, and from nucleus to nucleus
 COLUMNS, VECTOR = 60, 32  # measurements, and values of an embedding
 CLASSES = np.array(["epithelial", "inflammatory", "fibroblast", "other"])
-FORMATS = tuple(os.environ.get("FORMATS", ".csv .parquet .h5ad .spatialdata.zarr .geojson.gz").split())
+FORMATS = tuple(os.environ.get("FORMATS", ".ome.zarr .csv .geojson.gz .parquet .h5ad .spatialdata.zarr").split())
 _EACH = (CORE // PITCH) ** 2
 
 
@@ -93,7 +98,7 @@ def _write(folder: Path, target: Path) -> None:
         view,
         assembly,
         MPP,
-        {"model": "bench", "classes": {str(name): [9 * place] * 3 for place, name in enumerate(CLASSES)}},
+        {"model": "bench", "mpp": MPP, "classes": {str(name): [9 * place] * 3 for place, name in enumerate(CLASSES)}},
     )  # type: ignore[arg-type]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     wall, cpu = time.perf_counter(), time.process_time()
@@ -104,18 +109,37 @@ def _write(folder: Path, target: Path) -> None:
     print(time.perf_counter() - wall, time.process_time() - cpu, before / 1024, peak / 1024, size / 2**20, found.count)
 
 
-def measure() -> list[Row]:
-    import subprocess
+def _filter(result: Path, out: Path) -> None:
+    """Move a filter as the viewer does, the first time and again, then write all files with what it leaves."""
+    labels = result / "x.ome.zarr"
+    begun = time.perf_counter()
+    view = run(filter_slide(labels, NucleiFilter(min_confidence=0.5), None, ()))
+    first, begun = time.perf_counter() - begun, time.perf_counter()
+    view = run(filter_slide(labels, NucleiFilter(min_confidence=0.6), view.table, ()))
+    again, begun, cpu = time.perf_counter() - begun, time.perf_counter(), time.process_time()
+    (done,) = run(filter_results([labels], out, NucleiFilter(min_confidence=0.5)))
+    wall, cpu = time.perf_counter() - begun, time.process_time() - cpu
+    print(first, again, wall, cpu, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, done.nuclei)
 
+
+def _apart(*arguments: object) -> list[float]:
+    """Run this file in a process of its own, and return the numbers that it prints."""
+    done = subprocess.run([sys.executable, __file__, *map(str, arguments)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip().splitlines()[-1])
+    return [float(word) for word in done.stdout.split()]
+
+
+def measure() -> list[Row]:
     rows = []
     with tempfile.TemporaryDirectory() as name:
-        _fill(Path(name) / "tiles")
+        folder = Path(name)
+        for inner in ("usual", "stores"):
+            (folder / inner).mkdir()
+        _fill(folder / "tiles")
         for suffix in FORMATS:
-            command = [sys.executable, __file__, str(Path(name) / "tiles"), str(Path(name) / f"x{suffix}")]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise RuntimeError(done.stderr.strip().splitlines()[-1])
-            wall, cpu, before, peak, size, count = map(float, done.stdout.split())
+            where = folder / ("usual" if suffix in USUAL else "stores")
+            wall, cpu, before, peak, size, count = _apart("write", folder / "tiles", where / f"x{suffix}")
             bar = "<= 60" if suffix in (".parquet", ".h5ad", ".spatialdata.zarr") else ""
             note = f"{count:.0f} nuclei, {COLUMNS} measurements, {VECTOR} values each; {cpu:.0f} s of processor time"
             rows += [
@@ -123,8 +147,24 @@ def measure() -> list[Row]:
                 Row(f"its peak memory, {suffix}", peak, "MiB", "<= 2048", f"{before:.0f} MiB before"),
             ]
             print(rows[-2:], file=sys.stderr, flush=True)
+        if {".ome.zarr", ".csv"} <= set(FORMATS):
+            first, again, wall, cpu, peak, left = _apart("filter", folder / "usual", folder / "filtered")
+            names = ", ".join(suffix for suffix in FORMATS if suffix in USUAL)
+            note = f"{names}: {left:.0f} nuclei; {cpu:.0f} s of processor time"
+            rows += [
+                Row("move a filter on a slide's result", first, "s", "", f"{count:.0f} nuclei; the table is read"),
+                Row("move it again", again, "s", "<= 0.3", "what is in view is drawn again by napari"),
+                Row(
+                    "write the filtered result",
+                    wall,
+                    "s",
+                    "",
+                    f"{names}: {left:.0f} nuclei; {cpu:.0f} s of processor time",
+                ),
+                Row("its peak memory", peak, "MiB", "<= 2048", ""),
+            ]
     return rows
 
 
 if __name__ == "__main__":
-    _write(Path(sys.argv[1]), Path(sys.argv[2]))
+    {"write": _write, "filter": _filter}[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))

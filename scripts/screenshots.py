@@ -35,6 +35,7 @@ def main() -> None:
             segment(out, theme)
             slides(out, theme, Path(folder) / theme)
             batch(out, theme, Path(folder) / "evaluate")
+            classify(out, theme)
             synthesize(out, theme)
             masks(out, theme)
             train(out, theme)
@@ -121,6 +122,41 @@ def batch(out: Path, theme: str, folder: Path) -> None:
     wait_for(lambda: bool(opened))
     widget.table.choose("tile_4_4.png")
     save(out / f"batch-{theme}.png", viewer)
+    viewer.close()
+
+
+def classify(out: Path, theme: str) -> None:
+    """Show nuclei that have the colours of their classes after a few clicks."""
+    import napari
+    import numpy as np
+
+    from napari_nucleigan.data.images.samples import synthetic_he
+    from napari_nucleigan.widgets.base.preferences import PLUGIN
+
+    picture, labels = synthetic_he()
+    viewer = napari.Viewer(show=True)
+    viewer.theme = theme
+    viewer.window.resize(*WINDOW)
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Classify nuclei")
+    image = viewer.add_image(picture.pixels, name="sample", scale=(picture.mpp,) * 2, units=("um", "um"))
+    viewer.add_labels(labels, name="sample nuclei", scale=image.scale, units=image.units)
+    viewer.reset_view()
+    widget.failed.connect(fail)
+    wait_for(lambda: not widget.form.problem())
+    measured: list[Any] = []
+    widget.measured.connect(lambda: measured.append(True))
+    widget.bar.run_button.click()
+    wait_for(lambda: bool(measured))
+    for name in ("large", "small"):
+        widget.classes.add(name)
+    order = np.argsort(widget.session.images[widget._key].features["area_um2"])
+    for place in range(6):
+        for kind, row in enumerate((order[-1 - 3 * place], order[3 * place])):
+            widget.classes.choose(kind)
+            at = np.argwhere(widget.session.images[widget._key].labels == row + 1)
+            widget.click(widget.layer.data_to_world(at[len(at) // 2]))
+    wait_for(lambda: bool(widget.score.text()))
+    save(out / f"classify-{theme}.png", viewer)
     viewer.close()
 
 

@@ -10,7 +10,8 @@ from torch import nn
 from napari_nucleigan.base.errors import ModelError, RecipeError
 from napari_nucleigan.models import DEFAULT_SEGMENTER, load_model
 from napari_nucleigan.networks import build
-from napari_nucleigan.networks.generators import Generator, InstanceNorm, ResNet, initialise
+from napari_nucleigan.networks.blocks import InstanceNorm
+from napari_nucleigan.networks.generators import Generator, ResNet, initialise
 from napari_nucleigan.networks.registry import GENERATORS
 
 SMALL = {

@@ -16,6 +16,7 @@ from napari_nucleigan.base.errors import OutputError
 from napari_nucleigan.base.events import run
 from napari_nucleigan.base.text import uncell
 from napari_nucleigan.data.slides import is_slide
+from napari_nucleigan.data.slides.zarr_arrays import METADATA
 from napari_nucleigan.labels.classes import colours
 from napari_nucleigan.labels.geojson import read_annotations
 from napari_nucleigan.segmentation.file_plan import plan_files, plan_outputs
@@ -119,3 +120,10 @@ def test_rows_are_measured_alike_in_tiles() -> None:
     labels = np.concatenate([table["label"] for table in tables])
     areas = np.concatenate([table["area_px"] for table in tables])[np.argsort(labels)]
     assert areas.tolist() == image_nuclei().features["area_px"].tolist()
+
+
+def test_properties_of_many_nuclei_stay_readable() -> None:
+    longest = {"class": "a" * 60, "class_probability": 0.1234567890123456, "confidence": 0.1234567890123456}
+    entries = {"properties": [{"label-value": 10**6, **longest}], "colors": [{"label-value": 10**6, "rgba": [255] * 4}]}
+    text = json.dumps({"attributes": {"ome": {"image-label": entries}}}, indent=2)
+    assert len(text) * nuclei.MOST_PROPERTIES < METADATA

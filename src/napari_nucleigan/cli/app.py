@@ -24,6 +24,7 @@ from napari_nucleigan.cli.compare import compare
 from napari_nucleigan.cli.console import handle_errors, print_line, print_message
 from napari_nucleigan.cli.datasets import corrections, export, import_
 from napari_nucleigan.cli.evaluate import evaluate
+from napari_nucleigan.cli.filter import filter_
 from napari_nucleigan.cli.propose import propose
 from napari_nucleigan.cli.segment import normalize, segment
 from napari_nucleigan.cli.synthesize import masks, synthesize
@@ -120,8 +121,7 @@ def run_in_virtual_display(arguments: list[str]) -> int:
 
 
 app.command()(segment)
-
-
+app.command("filter")(filter_)
 app.command()(normalize)
 app.command()(masks)
 app.command()(propose)

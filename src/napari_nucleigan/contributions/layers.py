@@ -62,8 +62,11 @@ def pyramid_layer(pyramid: SlideLabels) -> LayerData:
     features = str(pyramid.features) if pyramid.features else None
     known = {**pyramid.provenance, **_known(pyramid), "features": features}
     name = f"{pyramid.name} nuclei" if pyramid.provenance else pyramid.name
-    arguments = {"name": name, "multiscale": True, "metadata": {"nucleigan": known}}
-    return list(pyramid.levels), arguments | _place(pyramid.mpp) | {"translate": pyramid.offset}, "labels"
+    # napari takes one level only for an image, not for a pyramid.
+    several = len(pyramid.levels) > 1
+    arguments = {"name": name, "multiscale": several, "metadata": {"nucleigan": known}}
+    data = list(pyramid.levels) if several else pyramid.levels[0]
+    return data, arguments | _place(pyramid.mpp) | {"translate": pyramid.offset}, "labels"
 
 
 def density_layer(density: DensityMap) -> LayerData:

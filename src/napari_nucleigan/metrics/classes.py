@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-from napari_nucleigan.metrics.agreement import Overlaps, assign, pairs_above
+from napari_nucleigan.metrics.agreement import Overlaps, pairs_above
+from napari_nucleigan.metrics.assignment import assign
 
 if TYPE_CHECKING:
     from napari_nucleigan.labels.regions import Float64Array, Int64Array

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
-from napari_nucleigan.networks.generators import InstanceNorm
+from napari_nucleigan.networks.blocks import InstanceNorm
 
 
 class PatchGAN(nn.Module):

@@ -9,20 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-
-class InstanceNorm(nn.InstanceNorm2d):
-    """Normalise each channel of each image.
-
-    On a CPU, torch (2.13 at least) computes a wrong gradient for a batch of one image if the gradient that comes back
-    is laid out channels last, as convolutions in that format make it. Laid out otherwise it is right.
-    """
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Normalise (N, C, H, W) features."""
-        normalised = super().forward(features)
-        if len(features) == 1 and normalised.requires_grad:
-            normalised.register_hook(torch.Tensor.contiguous)  # type: ignore[no-untyped-call]
-        return normalised
+from napari_nucleigan.networks.blocks import InstanceNorm, PlainResidual, Residual, conv_bn, doubling
 
 
 class Generator(nn.Module):
@@ -177,10 +164,10 @@ class ResNet(Generator):
                 InstanceNorm(2 * channels),
                 nn.ReLU(),
             ]
-        layers += [_PlainResidual(4 * width) for _ in range(blocks)]
+        layers += [PlainResidual(4 * width) for _ in range(blocks)]
         for channels in (4 * width, 2 * width):
             layers += [
-                *_doubling(channels, channels // 2, upsampling),
+                *doubling(channels, channels // 2, upsampling),
                 InstanceNorm(channels // 2),
                 nn.ReLU(),
             ]
@@ -329,16 +316,16 @@ def decoder(widths: Sequence[int], out_channels: int) -> tuple[nn.ModuleList, nn
     up, merge = nn.ModuleList(), nn.ModuleList()
     for channels, outer in zip(widths[:0:-1], widths[-2::-1], strict=True):
         up.append(nn.Conv2d(channels, outer, 1))
-        merge.append(_Residual(2 * outer, outer))
+        merge.append(Residual(2 * outer, outer))
     return up, merge, nn.Conv2d(widths[0], 4 * out_channels, 3, padding=1)
 
 
 def _encoder(in_channels: int, widths: Sequence[int]) -> tuple[nn.Module, nn.ModuleList]:
     """Make the strided stem and the residual levels below it."""
-    down = nn.ModuleList([_Residual(widths[0], widths[0])])
+    down = nn.ModuleList([Residual(widths[0], widths[0])])
     for before, channels in pairwise(widths):
-        down.append(nn.Sequential(_conv_bn(before, channels, 2, stride=2), _Residual(channels, channels)))
-    return _conv_bn(in_channels, widths[0], 4, stride=2), down
+        down.append(nn.Sequential(conv_bn(before, channels, 2, stride=2), Residual(channels, channels)))
+    return conv_bn(in_channels, widths[0], 4, stride=2), down
 
 
 def _levels(stem: nn.Module, down: nn.ModuleList, images: Tensor) -> list[Tensor]:
@@ -353,52 +340,6 @@ def _levels(stem: nn.Module, down: nn.ModuleList, images: Tensor) -> list[Tensor
 
 def _resized(images: Tensor, factor: int) -> Tensor:
     return nn.functional.interpolate(images, scale_factor=factor, mode="bilinear", align_corners=False)
-
-
-class _Residual(nn.Module):
-    def __init__(self, before: int, channels: int) -> None:
-        super().__init__()
-        self.first = _conv_bn(before, channels, 3)
-        self.second = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
-        self.skip = nn.Identity() if before == channels else nn.Conv2d(before, channels, 1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        # In place: what these layers take is mostly memory that is read and written.
-        output: Tensor = self.second(self.first(images)).add_(self.skip(images)).relu_()
-        return output
-
-
-class _PlainResidual(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect"),
-            InstanceNorm(channels),
-            nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect"),
-            InstanceNorm(channels),
-        )
-
-    def forward(self, images: Tensor) -> Tensor:
-        output: Tensor = images + self.layers(images)
-        return output
-
-
-def _conv_bn(before: int, channels: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    padding = (kernel - stride + 1) // 2
-    return nn.Sequential(
-        nn.Conv2d(before, channels, kernel, stride=stride, padding=padding, bias=False),
-        nn.BatchNorm2d(channels),
-        nn.ReLU(),
-    )
-
-
-def _doubling(before: int, channels: int, upsampling: str) -> list[nn.Module]:
-    if upsampling == "transposed":
-        return [nn.ConvTranspose2d(before, channels, 3, stride=2, padding=1, output_padding=1)]
-    if upsampling == "resize":
-        return [nn.Upsample(scale_factor=2), nn.Conv2d(before, channels, 3, padding=1)]
-    raise TypeError(f"upsampling is 'transposed' or 'resize', not {upsampling!r}")
 
 
 def initialise(module: nn.Module, scheme: str = "normal", seed: int = 0) -> None:

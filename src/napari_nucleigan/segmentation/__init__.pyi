@@ -1,6 +1,7 @@
 from .artefacts import ArtefactMap as ArtefactMap
 from .artefacts import find_artefacts as find_artefacts
 from .decoding import Decoding as Decoding
+from .filter_files import filter_results as filter_results
 from .folders import FileResult as FileResult
 from .folders import SlideOptions as SlideOptions
 from .folders import segment_files as segment_files
@@ -14,4 +15,5 @@ from .proposals import propose as propose
 from .scale import ScaleEstimate as ScaleEstimate
 from .scale import estimate_mpp as estimate_mpp
 from .segmenter import Segmenter as Segmenter
+from .settings import NucleiFilter as NucleiFilter
 from .settings import SegmentSettings as SegmentSettings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from napari_nucleigan.segmentation.image import Segmentation
-    from napari_nucleigan.segmentation.slides.nuclei import SlideNuclei
+    from napari_nucleigan.segmentation.stores.nuclei import Nuclei
 
 _STEPS = 1000  # of progress within a file
-_TABLE = b"label,"  # begins the table of nuclei
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,14 @@ class Format:
         Tells whether what is there by that name is a result of this program.
     extra, modules : str, tuple of str
         The extra of this package that it needs, and the modules of it.
+    of_nuclei : bool
+        Whether it tells of nuclei; what does not is no part of a filtered result.
     """
 
     suffix: str
     what: str
     write: Callable[[Path, Segmentation], None] | None
-    write_slide: Callable[[Path, SlideNuclei], Iterable[float]]
+    write_slide: Callable[[Path, Nuclei], Iterable[float]]
     usual: int = 0
     title: str = ""
     tooltip: str = ""
@@ -60,6 +62,7 @@ class Format:
     is_ours: Callable[[Path], bool] = says_so
     extra: str = ""
     modules: tuple[str, ...] = ()
+    of_nuclei: bool = True
 
     def check(self) -> None:
         """Make sure that it can be written here.
@@ -71,6 +74,13 @@ class Format:
         """
         for module in self.modules:
             needed(module, self.extra, f"To write {self.suffix}")
+
+    @property
+    def missing(self) -> str:
+        """What must be installed before it can be written here, without importing anything; empty for nothing."""
+        if all(find_spec(module) for module in self.modules):
+            return ""
+        return f'Not installed here; run: pip install "napari-nucleigan[{self.extra}]"'
 
 
 def known_suffix(name: str, known: Sequence[str]) -> str:
@@ -92,7 +102,7 @@ def known_suffix(name: str, known: Sequence[str]) -> str:
 def format_of(path: Path) -> str:
     """Return the suffix of the format that the name of a file tells; ``""`` if it tells none."""
     name = path.name.lower()
-    suffix = max((suffix for suffix in (*SLIDE_FORMATS, *SAME_AS) if name.endswith(suffix)), key=len, default="")
+    suffix = next((suffix for suffix in (*SLIDE_FORMATS, *SAME_AS) if name.endswith(suffix)), "")
     return SAME_AS.get(suffix, suffix)
 
 
@@ -151,14 +161,14 @@ def files_of(paths: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(chain.from_iterable(part_files(path) if ".geojson" in format_of(path) else (path,) for path in paths))
 
 
-def write_slide_results(paths: Sequence[Path], found: SlideNuclei) -> Job[None]:
+def write_slide_results(paths: Sequence[Path], found: Nuclei) -> Job[None]:
     """Write the files of a slide, each whole or not at all.
 
     Parameters
     ----------
     paths : sequence of Path
         Their names tell the formats.
-    found : SlideNuclei
+    found : Nuclei
         The nuclei.
 
     Yields
@@ -180,25 +190,12 @@ def write_slide_results(paths: Sequence[Path], found: SlideNuclei) -> Job[None]:
             raise output_error(path, error) from error
 
 
-def _is_own_spatialdata(path: Path) -> bool:
-    from napari_nucleigan.segmentation.stores.spatial import is_own_spatialdata
-
-    return is_own_spatialdata(path)
-
-
-def _is_own_table(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    with path.open("rb") as handle:
-        return handle.read(len(_TABLE)) == _TABLE
-
-
 FORMATS = (
     Format(
         ".tif",
         "label image",
-        writers.write_labels,
-        writers.write_slide_labels,
+        writers.image_labels,
+        writers.labels,
         title="Labels",
         tooltip="A label image (.tif) for each image: 0 is background, each nucleus has a number of its own.",
         also=".tiff",
@@ -206,8 +203,8 @@ FORMATS = (
     Format(
         ".geojson",
         "polygons for QuPath",
-        writers.write_polygons,
-        writers.write_slide_polygons,
+        writers.image_polygons,
+        writers.polygons,
         title="Polygons",
         tooltip="The outlines of the nuclei (.geojson), which QuPath imports.",
         also=".json",
@@ -215,10 +212,10 @@ FORMATS = (
     Format(
         ".csv",
         "a row of measurements for each nucleus",
-        writers.of_image(writers.write_table),
-        writers.write_table,
+        writers.of_image(writers.table),
+        writers.table,
         usual=3,
-        is_ours=_is_own_table,
+        is_ours=writers.is_own_table,
         title="Table",
         tooltip="A row of measurements for each nucleus (.csv).",
     ),
@@ -226,7 +223,7 @@ FORMATS = (
         ".ome.zarr",
         "a pyramid of labels",
         None,
-        writers.write_pyramid,
+        writers.pyramid,
         usual=1,
         title="Pyramid",
         tooltip="Of whole slides: labels that are read where they are looked at (.ome.zarr).",
@@ -236,16 +233,20 @@ FORMATS = (
     Format(
         ".parquet",
         "the same table in columns, for data frames",
-        writers.of_image(writers.write_parquet),
-        writers.write_parquet,
+        writers.of_image(writers.parquet),
+        writers.parquet,
+        title="Parquet",
+        tooltip="The table in columns, with embeddings, for pandas, polars and R (.parquet).",
         extra="parquet",
         modules=("pyarrow",),
     ),
     Format(
         ".ann.dcm",
         "DICOM Microscopy Bulk Simple Annotations",
-        writers.of_image(writers.write_dicom),
-        writers.write_dicom,
+        writers.of_image(writers.dicom),
+        writers.dicom,
+        title="DICOM",
+        tooltip="The outlines as annotations that belong to the slide in an image archive (.ann.dcm).",
         also=".dcm",
         extra="dicom",
         modules=("highdicom",),
@@ -253,24 +254,35 @@ FORMATS = (
     Format(
         ".h5ad",
         "AnnData, for scanpy and squidpy",
-        writers.of_image(writers.write_h5ad),
-        writers.write_h5ad,
+        writers.of_image(writers.h5ad),
+        writers.h5ad,
+        title="AnnData",
+        tooltip="Measurements and places of the nuclei for scanpy and squidpy (.h5ad).",
         extra="spatial",
         modules=("h5py",),
     ),
     Format(
         ".spatialdata.zarr",
         "SpatialData: image, labels, outlines and table in one coordinate system",
-        writers.of_image(writers.write_spatialdata),
-        writers.write_spatialdata,
+        writers.of_image(writers.spatialdata),
+        writers.spatialdata,
+        title="SpatialData",
+        tooltip="Image, labels, outlines and table in one coordinate system (.spatialdata.zarr).",
         also=".spatialdata",
-        is_ours=_is_own_spatialdata,
+        is_ours=writers.is_own_spatialdata,
         extra="spatial",
         modules=("pyarrow", "shapely"),
     ),
-    Format(".geojson.gz", "compressed polygons", None, writers.write_slide_polygons, usual=2),
-    Format(".density.tif", "nuclei per square millimetre", None, writers.write_density, usual=4, also=".density"),
-    Format(".artefacts.tif", "map of blur, folds, pen and air", None, writers.write_artefacts, also=".artefacts"),
+    Format(".geojson.gz", "compressed polygons", None, writers.polygons, usual=2),
+    Format(".density.tif", "nuclei per square millimetre", None, writers.density, usual=4, also=".density"),
+    Format(
+        ".artefacts.tif",
+        "map of blur, folds, pen and air",
+        None,
+        writers.artefacts,
+        also=".artefacts",
+        of_nuclei=False,
+    ),
 )
 """What can be written, in the order in which people see it."""
 
@@ -285,5 +297,8 @@ USUAL = SLIDE_FORMATS[: sum(each.usual > 0 for each in FORMATS)]
 
 SAME_AS = {each.also: each.suffix for each in FORMATS if each.also}
 """Other suffixes that mean one of these."""
+
+OF_NUCLEI = tuple(each.suffix for each in FORMATS if each.of_nuclei)
+"""Suffixes of what tells of nuclei."""
 
 _BY_SUFFIX = {each.suffix: each for each in FORMATS}

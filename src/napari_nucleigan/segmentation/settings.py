@@ -171,3 +171,35 @@ class SegmentSettings(Settings):
         if self.tta not in (None, *TTA):
             raise ValueError("views are 1, 2, 4 or 8")
         return self
+
+
+class NucleiFilter(Settings):
+    """Which nuclei of a finished result count; by default all of them."""
+
+    min_confidence: float = Field(
+        0.0,
+        title="Confidence",
+        ge=0,
+        le=1,
+        description="Nuclei of less confidence are left out; those whose confidence is not known stay.",
+    )
+    min_area: float = Field(
+        0.0, title="Smallest", ge=0, description="Nuclei of less area, in square microns, are left out."
+    )
+    max_area: float | None = Field(
+        None, title="Largest", gt=0, description="Nuclei of more area, in square microns, are left out."
+    )
+    classes: tuple[str, ...] | None = Field(
+        None, title="Classes", description="Only nuclei of these classes are kept. By default those of all, or of none."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> NucleiFilter:
+        if self.max_area is not None and self.min_area > self.max_area:
+            raise ValueError("the smallest area is above the largest")
+        return self
+
+    @property
+    def idle(self) -> bool:
+        """Whether it leaves every nucleus."""
+        return self == NucleiFilter()

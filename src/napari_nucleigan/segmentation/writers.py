@@ -1,9 +1,9 @@
-"""Writers of results: one for each format and for images, slides, or both."""
+"""Writers of the formats of results: each takes nuclei, and imports what it needs when it runs."""
 
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from napari_nucleigan.base.files import atomic_folder, atomic_write
 from napari_nucleigan.base.pixels import mpp_of, sides
@@ -14,31 +14,32 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_nucleigan.segmentation.artefacts import ArtefactMap
     from napari_nucleigan.segmentation.image import Segmentation
-    from napari_nucleigan.segmentation.slides.nuclei import SlideNuclei
     from napari_nucleigan.segmentation.stores.nuclei import Nuclei
 
 _TIFF_TILE = 512
+_TABLE = b"label,"  # begins the table of nuclei
 _PYRAMID = ("zarr.json", ".DS_Store")  # beside the levels; macOS adds one where somebody has looked
 
 
-def write_labels(path: Path, found: Segmentation) -> None:
-    """Write a label image."""
+def image_labels(path: Path, found: Segmentation) -> None:
+    """Write the labels of an image."""
     from napari_nucleigan.data.images.files import write_labels
 
     write_labels(path, found.labels, found.mpp)
 
 
-def write_polygons(path: Path, found: Segmentation) -> None:
-    """Write outlines as GeoJSON."""
+def image_polygons(path: Path, found: Segmentation) -> None:
+    """Write the outlines of the nuclei of an image."""
     from napari_nucleigan.labels.geojson import write_geojson
     from napari_nucleigan.segmentation.stores.nuclei import ImageNuclei
 
     write_geojson(path, found.labels, found.features, found.mpp, ImageNuclei(found).classes())
 
 
-def write_table(path: Path, found: Nuclei) -> tuple[()]:
-    """Write a row of measurements for each nucleus."""
+def table(path: Path, found: Nuclei) -> tuple[()]:
+    """Write a row for each nucleus."""
     from napari_nucleigan.labels.features import write_csv_parts
     from napari_nucleigan.segmentation.stores.nuclei import plain, with_first
 
@@ -47,30 +48,31 @@ def write_table(path: Path, found: Nuclei) -> tuple[()]:
     return ()
 
 
-def write_density(path: Path, found: SlideNuclei) -> tuple[()]:
-    """Write the map of nuclei per square millimetre."""
+def density(path: Path, found: Nuclei) -> tuple[()]:
+    """Write how many nuclei there are per square millimetre; one plane more for each class."""
     from napari_nucleigan.data.images.files import write_tiff
-    from napari_nucleigan.segmentation.slides.nuclei import DENSITY_PIXEL
+    from napari_nucleigan.segmentation.density import DENSITY_PIXEL, density_map
 
     classes = list(found.classes())
-    planes = found.density(classes)
-    # One plane more for each class, which QuPath and napari show as channels.
+    planes = density_map(found, classes)
+    # QuPath and napari show the planes as channels.
     write_tiff(path, planes if classes else planes[0], DENSITY_PIXEL, channels=("all", *classes) if classes else ())
     return ()
 
 
-def write_artefacts(path: Path, found: SlideNuclei) -> tuple[()]:
+def artefacts(path: Path, found: Nuclei) -> tuple[()]:
     """Write the map of artefacts: 0, or 1 to 4 for blur, fold, pen and air."""
     from napari_nucleigan.data.images.files import write_tiff
 
-    assert found.artefacts is not None
-    lengths = (length * side for length, side in zip(found.artefacts.square, sides(found.mpp), strict=True))
-    write_tiff(path, found.artefacts.kinds, mpp_of(*lengths))
+    seen: ArtefactMap | None = cast("Any", found).artefacts  # only the nuclei of a slide that was segmented just now
+    assert seen is not None
+    lengths = (length * side for length, side in zip(seen.square, sides(found.mpp), strict=True))
+    write_tiff(path, seen.kinds, mpp_of(*lengths))
     return ()
 
 
-def write_pyramid(path: Path, found: SlideNuclei) -> Iterator[float]:
-    """Write the labels of a slide as OME-Zarr; yields which share is written."""
+def pyramid(path: Path, found: Nuclei) -> Iterator[float]:
+    """Write labels as a pyramid in OME-Zarr; yields which share is written."""
     from napari_nucleigan.data.slides.label_pyramids import LabelPyramid
     from napari_nucleigan.segmentation.stores.nuclei import label_properties
 
@@ -81,24 +83,25 @@ def write_pyramid(path: Path, found: SlideNuclei) -> Iterator[float]:
         yield from pyramid.fill(found.paint)
 
 
-def write_slide_polygons(path: Path, found: SlideNuclei) -> tuple[()]:
-    """Write the outlines of a slide as GeoJSON."""
+def polygons(path: Path, found: Nuclei) -> tuple[()]:
+    """Write the outlines of nuclei part by part, in pixels of the image."""
     from napari_nucleigan.labels.geojson import write_geojson_parts
     from napari_nucleigan.segmentation.stores.nuclei import plain
 
     parts = (part._replace(features=plain(part.features)) for part in found.parts())
-    write_geojson_parts(path, parts, found.view.slide.shape, found.mpp, found.view.factors, found.classes())
+    vertical, horizontal = (inner / outer for inner, outer in zip(found.pixel, sides(found.mpp), strict=True))
+    write_geojson_parts(path, parts, found.extent, found.mpp, (vertical, horizontal), found.classes())
     return ()
 
 
-def write_slide_labels(path: Path, found: SlideNuclei) -> tuple[()]:
-    """Write the labels of a slide as one tiled TIFF."""
+def labels(path: Path, found: Nuclei) -> tuple[()]:
+    """Write labels as one tiled TIFF, of which a tile is in memory at a time."""
     import numpy as np
     import tifffile
 
     from napari_nucleigan.data.images.files import SOFTWARE, density_tags
 
-    height, width = found.view.shape
+    height, width = found.shape
     side = _TIFF_TILE
 
     def tiles() -> Iterator[NDArray[np.int32]]:
@@ -124,32 +127,39 @@ def write_slide_labels(path: Path, found: SlideNuclei) -> tuple[()]:
     return ()
 
 
-def write_parquet(path: Path, found: Nuclei) -> Iterator[float]:
-    """Write a table in columns."""
+def parquet(path: Path, found: Nuclei) -> Iterator[float]:
+    """Write the table in columns; yields which share is written."""
     from napari_nucleigan.segmentation.stores.parquet import write_parquet
 
     return write_parquet(path, found)
 
 
-def write_dicom(path: Path, found: Nuclei) -> Iterator[float]:
-    """Write annotations in DICOM."""
+def dicom(path: Path, found: Nuclei) -> Iterator[float]:
+    """Write annotations in DICOM; yields which share is written."""
     from napari_nucleigan.segmentation.stores.dicom import write_annotations
 
     return write_annotations(path, found)
 
 
-def write_h5ad(path: Path, found: Nuclei) -> Iterator[float]:
-    """Write AnnData."""
+def h5ad(path: Path, found: Nuclei) -> Iterator[float]:
+    """Write AnnData; yields which share is written."""
     from napari_nucleigan.segmentation.stores.annotated import write_h5ad
 
     return write_h5ad(path, found)
 
 
-def write_spatialdata(path: Path, found: Nuclei) -> Iterator[float]:
-    """Write SpatialData."""
+def spatialdata(path: Path, found: Nuclei) -> Iterator[float]:
+    """Write SpatialData; yields which share is written."""
     from napari_nucleigan.segmentation.stores.spatial import write_spatialdata
 
     return write_spatialdata(path, found)
+
+
+def is_own_spatialdata(path: Path) -> bool:
+    """Tell whether a folder is a SpatialData store of this program."""
+    from napari_nucleigan.segmentation.stores.spatial import is_own_spatialdata
+
+    return is_own_spatialdata(path)
 
 
 def of_image(write: Callable[[Path, Nuclei], Iterable[float]]) -> Callable[[Path, Segmentation], None]:
@@ -172,3 +182,11 @@ def is_own_pyramid(path: Path) -> bool:
     if not path.is_dir() or not is_label_pyramid(path) or OWN not in attributes(path):
         return False
     return all(part.name in _PYRAMID or (part.is_dir() and part.name.isdecimal()) for part in path.iterdir())
+
+
+def is_own_table(path: Path) -> bool:
+    """Tell whether a file begins as a table of nuclei does."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as handle:
+        return handle.read(len(_TABLE)) == _TABLE

@@ -58,7 +58,7 @@ class App:
 
     def add(self, name: str) -> None:
         self.patch.setattr(QInputDialog, "getText", lambda *_, **__: (name, True))
-        self.press(self.widget.add_button)
+        self.press(self.widget.classes.add_button)
 
     def click(self, label: int) -> None:
         """Click a nucleus on the canvas: the viewer's callbacks hear a press and a release."""
@@ -90,13 +90,13 @@ def test_from_the_first_class_to_the_saved_and_applied_classifier(app: App, tmp_
     app.add("large")
     app.add("small")
     for key, label in (("1", 1), ("2", 7), ("1", 14), ("2", 22), ("1", 27), ("2", 34)):
-        widget.layer.keymap[key](widget.layer) if key in widget.layer.keymap else widget._choose(int(key) - 1)
+        widget.layer.keymap[key](widget.layer) if key in widget.layer.keymap else widget.classes.choose(int(key) - 1)
         with app.qtbot.waitSignal(widget.recoloured, timeout=LONG):
             app.click(label)
     app.qtbot.waitUntil(lambda: widget.session.classifier is not None and bool(widget.score.text()), timeout=LONG)
     expected = ["large" if place % 12 < 6 else "small" for place in range(96)]
     assert app.kinds() == expected
-    assert "48 nuclei" in widget.classes.item(0).text()
+    assert "48 nuclei" in widget.classes.rows.item(0).text()
     assert "on other images it may do worse" in widget.score.text()
     colour = widget.layer.colormap.map(np.array([2]))[0]
     np.testing.assert_allclose(colour[:3], np.array(widget.session.classes[0].color) / 255, atol=0.01)
@@ -118,9 +118,9 @@ def test_classes_are_renamed_and_deleted(app: App) -> None:
     app.add("a")
     app.add("b")
     app.patch.setattr(QInputDialog, "getText", lambda *_, **__: ("c", True))
-    app.press(widget.rename_button)
+    app.press(widget.classes.rename_button)
     assert [each.name for each in widget.session.classes] == ["a", "c"]
-    app.press(widget.delete_button)
+    app.press(widget.classes.delete_button)
     assert [each.name for each in widget.session.classes] == ["a"]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import subprocess
 import sys
 import threading
@@ -21,7 +20,7 @@ from napari_nucleigan.data.slides import open_slide
 from napari_nucleigan.widgets.base import layers
 from napari_nucleigan.widgets.base.layers import METADATA_KEY
 from napari_nucleigan.widgets.segment import form, slide_run
-from segment_app import LONG, MICRONS, App
+from segment_app import LONG, MICRONS, SlideApp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
     from pytestqt.qtbot import QtBot
 
-    from napari_nucleigan.data.slides import Slide
 
 SIDE, LARGE = 1200, 500_000
 
@@ -52,44 +50,6 @@ def slide_file(tiny_he: Callable, tmp_path_factory: pytest.TempPathFactory) -> P
                 resolutionunit="CENTIMETER",
             )
     return path
-
-
-class SlideApp(App):
-    """A viewer that shows a slide, and results that go to a folder."""
-
-    def __init__(self, viewer: Any, qtbot: QtBot) -> None:
-        super().__init__(viewer, qtbot)
-        self.slides: list[Slide] = []
-
-    def open(self, path: Path, out: Path, tile: int = 256, **place: Any) -> Any:
-        slide = open_slide(path)
-        self.slides.append(slide)
-        layer = self.viewer.add_image(
-            list(slide.levels),
-            multiscale=True,
-            rgb=True,
-            name=slide.name,
-            metadata={METADATA_KEY: {"path": str(path)}},
-            **(MICRONS | place),
-        )
-        self.widget._preferences = dataclasses.replace(self.widget._preferences, tile=tile)
-        self.widget.slide.folder.line.setText(str(out))
-        return layer
-
-    def layer(self, ending: str) -> Any:
-        return next((layer for layer in self.viewer.layers if layer.name.endswith(ending)), None)
-
-    def run_until_tiles(self, count: int) -> None:
-        """Click Run, and wait until some tiles are done."""
-        self.click_run()
-        self.qtbot.waitUntil(
-            lambda: (tiles := self.widget.slides._tiles) is not None and tiles.done >= count, timeout=LONG
-        )
-
-    def draw(self, corners: Any, kind: str = "rectangle") -> None:
-        self.choose(self.form.region, form.DRAWN)
-        self.qtbot.mouseClick(self.widget.shapes.button, Qt.MouseButton.LeftButton)
-        self.widget.shapes.chosen.add(np.array(corners, float), shape_type=kind)
 
 
 @pytest.fixture(params=[False])

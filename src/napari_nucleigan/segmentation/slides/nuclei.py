@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nucleigan.base.pixels import sides
-from napari_nucleigan.labels.classes import CLASS, Colour, class_colours
+from napari_nucleigan.labels.classes import Colour, class_colours
 from napari_nucleigan.labels.features import measure
 from napari_nucleigan.labels.geojson import GeoJSONPart
 from napari_nucleigan.segmentation.embedding import EMBEDDING
@@ -18,19 +18,17 @@ from napari_nucleigan.segmentation.slides.neighbours import SlideTable
 from napari_nucleigan.tiling import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from napari_nucleigan.classification import Classifier
+    from napari_nucleigan.data.slides import Slide
     from napari_nucleigan.segmentation.artefacts import ArtefactMap
     from napari_nucleigan.segmentation.instances import Instances
     from napari_nucleigan.segmentation.slides.assembly import Assembly
     from napari_nucleigan.segmentation.slides.worker import ModelView
-
-DENSITY_PIXEL = 64.0
-"""Microns that a pixel of the map of density is long."""
 
 _BAND = 256  # rows of a picture that are read at a time
 
@@ -150,53 +148,24 @@ class SlideNuclei:
                 stamp(labels, row - top, column - left, mask, value)
             yield GeoJSONPart(labels, self._columns(record, kept, place), (top, left))
 
-    def density(self, classes: Sequence[str] = ()) -> NDArray[np.float32]:
-        """Count nuclei per square millimetre in squares of `DENSITY_PIXEL` microns.
-
-        Parameters
-        ----------
-        classes : sequence of str
-            Classes to count beside all.
-
-        Returns
-        -------
-        ndarray of float32, shape (1 + k, H, W)
-            All nuclei, then those of each class.
-        """
-        height, width = (length * side for length, side in zip(self.view.slide.shape, sides(self.mpp), strict=True))
-        shape = int(np.ceil(height / DENSITY_PIXEL)), int(np.ceil(width / DENSITY_PIXEL))
-        count = np.zeros((1 + len(classes), *shape), np.float32)
-        for table in self.tables():
-            rows, columns = (
-                (table[f"centroid_{axis}_um"] / DENSITY_PIXEL).astype(np.intp).clip(0, length - 1)
-                for axis, length in zip("yx", shape, strict=True)
-            )
-            np.add.at(count[0], (rows, columns), 1)
-            for name, plane in zip(classes, count[1:], strict=True):
-                mine = table[CLASS] == name
-                np.add.at(plane, (rows[mine], columns[mine]), 1)
-        # Squares at the lower and right border are smaller.
-        lengths = [
-            np.minimum(DENSITY_PIXEL, length - DENSITY_PIXEL * np.arange(inner))
-            for length, inner in zip((height, width), shape, strict=True)
-        ]
-        found: NDArray[np.float32] = (count / (np.outer(*lengths) / 1e6)).astype(np.float32)
-        return found
-
     def classes(self) -> dict[str, Colour]:
         """Return the classes that the nuclei have, and their colours."""
         return class_colours(self.tables(), self.provenance.get("classes"))
 
     def picture(self, most: int) -> NDArray[np.uint8]:
         """Return the whole slide in RGB, (h, w, 3), with at most `most` pixels on its longer side, or a few more."""
-        slide = self.view.slide
-        longest = [max(plane.shape[:2]) for plane in slide.planes]
-        level = next((number for number, length in enumerate(longest) if length <= most), len(longest) - 1)
-        step = -(-longest[level] // most)
-        height, width = slide.planes[level].shape[:2]
-        # Band by band: of a slide without small levels only what is kept stays in memory.
-        bands = [
-            slide.region((top, min(top + step * _BAND, height), 0, width), level)[::step, ::step]
-            for top in range(0, height, step * _BAND)
-        ]
-        return np.concatenate(bands)
+        return overview(self.view.slide, most)
+
+
+def overview(slide: Slide, most: int) -> NDArray[np.uint8]:
+    """Return a slide in RGB, (h, w, 3), with at most `most` pixels on its longer side, or a few more."""
+    longest = [max(plane.shape[:2]) for plane in slide.planes]
+    level = next((number for number, length in enumerate(longest) if length <= most), len(longest) - 1)
+    step = -(-longest[level] // most)
+    height, width = slide.planes[level].shape[:2]
+    # Band by band: of a slide without small levels only what is kept stays in memory.
+    bands = [
+        slide.region((top, min(top + step * _BAND, height), 0, width), level)[::step, ::step]
+        for top in range(0, height, step * _BAND)
+    ]
+    return np.concatenate(bands)

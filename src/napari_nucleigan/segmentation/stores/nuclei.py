@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
     from napari_nucleigan.segmentation.image import Segmentation
 
-MOST_PROPERTIES = 100_000
-"""Nuclei up to which each has its class in the metadata of a label image in OME-Zarr."""
+MOST_PROPERTIES = 25_000
+"""Nuclei up to which each has its class in the metadata of a label image in OME-Zarr: up to 600 bytes each.
+
+More would make them larger than `napari_nucleigan.data.slides.zarr_arrays.METADATA`, which is refused on reading.
+"""
 
 _PROPERTIES = (CLASS, "class_probability", "confidence", ARTEFACT)
 

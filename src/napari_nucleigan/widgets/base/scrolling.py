@@ -80,7 +80,9 @@ class _Column(QScrollArea):
     def _width(self, wanted: QSize) -> int:
         bar = self.verticalScrollBar()
         apart = self.style().pixelMetric(QStyle.PixelMetric.PM_ScrollView_ScrollBarSpacing, None, self)
-        return wanted.width() + bar.sizeHint().width() + max(0, apart)
+        # A style sheet may draw a border, although there is no frame.
+        border = self.contentsMargins().left() + self.contentsMargins().right()
+        return wanted.width() + bar.sizeHint().width() + max(0, apart) + border
 
 
 class Remarks(QScrollArea):

@@ -163,6 +163,10 @@ class BatchForm(MethodForm):
         out = FolderField("Where the results go, under the names of the images; it may be a new folder.", "the results")
         self.out = self.add("Results", out, call=self.looker.look)
         self.formats = {each.suffix: check(each.title, each.tooltip) for each in FORMATS if each.title}
+        for each in FORMATS:
+            if each.title and each.missing:
+                self.formats[each.suffix].setEnabled(False)
+                self.formats[each.suffix].setToolTip(f"{each.tooltip} {each.missing}")
         self.recursive = check(
             "Subfolders too", "Take the images of subfolders too; the results lie in subfolders of the same names."
         )
@@ -251,7 +255,7 @@ class BatchForm(MethodForm):
         self.out.line.setText(recall("batch_results", ""))
         chosen = recall("batch_formats", [".tif"])
         for suffix, box in self.formats.items():
-            box.setChecked(suffix in chosen)
+            box.setChecked(suffix in chosen and box.isEnabled())
 
 
 def _in_pairs(boxes: Sequence[QCheckBox]) -> QGridLayout:

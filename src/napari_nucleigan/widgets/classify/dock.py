@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Points as PointsLayer
 from qtpy.QtCore import Signal
-from qtpy.QtGui import QColor, QIcon, QPixmap
-from qtpy.QtWidgets import QColorDialog, QFileDialog, QGridLayout, QInputDialog, QListWidget, QListWidgetItem
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout
 
 from napari_nucleigan.base.errors import NucleiganError, RecipeError
 from napari_nucleigan.base.text import same_name
@@ -26,6 +25,7 @@ from napari_nucleigan.widgets.base.layers import METADATA_KEY, VIEW_KEY, labels_
 from napari_nucleigan.widgets.base.preferences import recall, remember
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.scrolling import pinned
+from napari_nucleigan.widgets.classify.class_list import ClassList
 from napari_nucleigan.widgets.classify.form import ClassifyForm
 from napari_nucleigan.widgets.classify.session import Session
 
@@ -34,12 +34,14 @@ if TYPE_CHECKING:
 
     from napari.layers import Labels
     from napari.viewer import Viewer
+    from qtpy.QtWidgets import QPushButton
 
     from napari_nucleigan.classification import Classifier
     from napari_nucleigan.segmentation.description import Description
 
 CLASSES_VIEW = "classes"
 _UNNAMED = (0.6, 0.6, 0.6, 1.0)  # colour of a nucleus without a class
+_IN_A_ROW = 3  # buttons
 _REST_MS = 700  # after a click, until its scores are worked out
 
 
@@ -66,15 +68,7 @@ class ClassifyWidget(Dock):
         self.bar.run_button.setText("Measure")
         self._measuring, self._fitting, self._scoring = Runner(self, activity=True), Runner(self), Runner(self)
         self._flight = Flight(napari_viewer, self)
-        self.classes = QListWidget()
-        self.classes.setToolTip(
-            "The classes; the chosen one is what a click on a nucleus gives. Keys 1 to 9 choose, too."
-        )
-        self.classes.setMinimumHeight(110)
-        self.add_button = push_button("Add", "Add a class.")
-        self.rename_button = push_button("Rename", "Give the chosen class another name.")
-        self.colour_button = push_button("Colour", "Give the chosen class another colour.")
-        self.delete_button = push_button("Delete", "Take the chosen class away, with its clicks.")
+        self.classes = ClassList(self.session)
         self.undo_button = push_button("Undo", "Take back what was clicked last.")
         self.next_button = push_button("Next unsure", "Fly to the nucleus that the classifier is least sure of.")
         self.points_button = menu_button(
@@ -85,15 +79,8 @@ class ClassifyWidget(Dock):
         self.open_button = push_button("Open", "Apply a classifier from a file.")
         self.save_button = push_button("Save", "Save the classifier as a file.")
         self.score = small_label()
-        buttons = QGridLayout()
-        rows = (
-            (self.add_button, self.rename_button, self.colour_button, self.delete_button),
-            (self.undo_button, self.next_button, self.points_button),
-            (self.open_button, self.save_button),
-        )
-        for at, line in enumerate(rows):
-            for place, button in enumerate(line):
-                buttons.addWidget(button, at, place)
+        others = self.undo_button, self.points_button, self.next_button, self.open_button, self.save_button
+        buttons = _in_rows((*self.classes.buttons, *others))
         body = column(self.form, self.classes, buttons, self.score, tall=self.classes)
         self._fill(pinned(body, self.bar))
         self._connect()
@@ -111,17 +98,16 @@ class ClassifyWidget(Dock):
         self._wire(self._scoring, self._scored, quiet=True)
         self._rest = self._after(_REST_MS, self._score)
         for button, call in (
-            (self.add_button, self._ask_name),
-            (self.rename_button, self._rename),
-            (self.colour_button, self._colour),
-            (self.delete_button, self._delete),
             (self.undo_button, self.undo),
             (self.next_button, self.fly_to_unsure),
             (self.open_button, self._ask_classifier),
             (self.save_button, self._ask_save),
         ):
             button.clicked.connect(partial(self._told, call))
-        self.classes.currentRowChanged.connect(lambda _: self._update())
+        self.classes.chosen_changed.connect(self._update)
+        self.classes.added.connect(self._show_classes)
+        self.classes.said.connect(self._said)
+        self.classes.failed.connect(self._complain)
         for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
             event.connect(self._layers_changed)
 
@@ -151,9 +137,7 @@ class ClassifyWidget(Dock):
     def _update(self) -> None:
         problem, session = self.form.problem(), self.session
         self.bar.set_state(self.running, problem)
-        chosen = self.classes.currentRow() >= 0
-        for button in (self.rename_button, self.colour_button, self.delete_button):
-            button.setEnabled(chosen)
+        self.classes.enable()
         shown = self.layer is not None
         self.undo_button.setEnabled(bool(session.clicks))
         self.next_button.setEnabled(shown and session.classifier is not None)
@@ -208,7 +192,7 @@ class ClassifyWidget(Dock):
         )
         labels.visible = False
         for number in range(1, 10):
-            self.layer.bind_key(str(number), partial(self._choose, number - 1), overwrite=True)
+            self.layer.bind_key(str(number), partial(_choose, self.classes, number - 1), overwrite=True)
         self.bar.note(f"{len(found.numbers)} nuclei can be clicked now.")
         self._said()
         self._recolour()
@@ -227,7 +211,7 @@ class ClassifyWidget(Dock):
 
     def click(self, position: Sequence[float]) -> None:
         """Give the nucleus at a place of the viewer's world the chosen class."""
-        place = self.classes.currentRow()
+        place = self.classes.chosen
         if self.layer is None or place < 0 or self.layer.mode != "pan_zoom":
             return
         row, column = (round(float(at)) for at in np.asarray(self.layer.world_to_data(position))[-2:])
@@ -299,64 +283,12 @@ class ClassifyWidget(Dock):
         corners = [self.layer.data_to_world((part(rows), part(columns))) for part in (np.min, np.max)]
         self._flight.to(*corners)
 
-    # Classes
-
-    def add_class(self, name: str) -> None:
-        """Add a class, and choose it."""
-        self.session.add_class(name)
-        self._show_classes()
-        self.classes.setCurrentRow(len(self.session.classes) - 1)
-        self._update()
-
     def _show_classes(self) -> None:
-        """List the classes: the legend, with counts of clicks and nuclei, and densities."""
-        chosen, session = max(self.classes.currentRow(), 0), self.session
-        clicks = list(session.said.values())
-        kinds, area = [], 0.0
-        if self._key in session.images:
-            kinds, area = session.kinds(self._key)[0], session.images[self._key].mm2
-        self.classes.blockSignals(True)
-        self.classes.clear()
-        for number, each in enumerate(session.classes, 1):
-            text = f"{number}  {each.name}: {clicks.count(each.name)} clicked"
-            if session.classifier is not None and area:
-                count = kinds.count(each.name)
-                text += f", {count} nuclei, {count / area:,.0f} per mm²".replace(",", " ").replace("  ", ", ", 0)
-            pixmap = QPixmap(12, 12)
-            pixmap.fill(QColor(*each.color))
-            self.classes.addItem(QListWidgetItem(QIcon(pixmap), text))
-        if session.classes:
-            self.classes.setCurrentRow(min(chosen, len(session.classes) - 1))
-        self.classes.blockSignals(False)
-
-    def _choose(self, place: int, _: object = None) -> None:
-        if place < len(self.session.classes):
-            self.classes.setCurrentRow(place)
-
-    def _ask_name(self) -> None:
-        name, given = QInputDialog.getText(self, "Add a class", "Name of the class:")
-        if given:
-            self.add_class(name)
-
-    def _rename(self) -> None:
-        place = self.classes.currentRow()
-        name, given = QInputDialog.getText(
-            self, "Rename", "New name of the class:", text=self.session.classes[place].name
-        )
-        if given:
-            self.session.rename(place, name)
-            self._said()
-
-    def _colour(self) -> None:
-        place = self.classes.currentRow()
-        chosen = QColorDialog.getColor(QColor(*self.session.classes[place].color), self)
-        if chosen.isValid():
-            self.session.paint(place, (chosen.red(), chosen.green(), chosen.blue()))
-            self._said()
-
-    def _delete(self) -> None:
-        self.session.delete(self.classes.currentRow())
-        self._said()
+        known = self.session.images.get(self._key)
+        if known is None:
+            self.classes.show_classes(())
+        else:
+            self.classes.show_classes(self.session.kinds(self._key)[0], known.mm2)
 
     # Files
 
@@ -433,3 +365,19 @@ class ClassifyWidget(Dock):
         if path:
             remember("classify", str(Path(path).parent))
             self.save_classifier(path)
+
+
+def _choose(classes: ClassList, place: int, _: object = None) -> None:
+    """Choose a class by a key that a layer hears."""
+    classes.choose(place)
+
+
+def _in_rows(buttons: Sequence[QPushButton]) -> QVBoxLayout:
+    """Lay buttons out, three to a row; rows of a grid would all be as wide as the widest of each column."""
+    rows = QVBoxLayout()
+    for start in range(0, len(buttons), _IN_A_ROW):
+        line = QHBoxLayout()
+        for button in buttons[start : start + _IN_A_ROW]:
+            line.addWidget(button, 1)
+        rows.addLayout(line)
+    return rows

@@ -32,7 +32,7 @@ class ClassifyForm(Form):
         self._viewer = viewer
         self.image = self.add("Image", combo({}, _TIPS["image"]))
         self.labels = self.add("Nuclei", combo({}, _TIPS["labels"]))
-        mpp = pixel_size("from the image", _TIPS["mpp"])
+        mpp = pixel_size("from image", _TIPS["mpp"])
         self.mpp = self.add("Pixel size", mpp, objective_button(mpp))
         self.picker = ModelPicker(self, ("segmenter",), (_TIPS["model"], _TIPS["device"]), DEFAULT_SEGMENTER)
         self.picker.add_model_row(self.rows, "Model")

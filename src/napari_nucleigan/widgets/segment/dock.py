@@ -33,18 +33,19 @@ from napari_nucleigan.widgets.segment.corrections import Corrections
 from napari_nucleigan.widgets.segment.form import SlideFields, slide_job
 from napari_nucleigan.widgets.segment.regions import RegionChoice
 from napari_nucleigan.widgets.segment.results import Refilter, Result, Results, run_key
+from napari_nucleigan.widgets.segment.slide_filter import FilteredFiles, SlideFilter, class_names, slide_results
 from napari_nucleigan.widgets.segment.slide_run import SlideRun, SlideShown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari.layers import Image
+    from napari.layers import Image, Labels
     from napari.viewer import Viewer
 
     from napari_nucleigan.base.errors import NucleiganError
     from napari_nucleigan.base.events import Progress
     from napari_nucleigan.contributions.layers import LayerData
-    from napari_nucleigan.segmentation import Segmentation
+    from napari_nucleigan.segmentation import FileResult, Segmentation
 
 REFILTER_MS = 80
 """Rest after the last move of a filter before the labels are made again."""
@@ -83,7 +84,8 @@ class SegmentWidget(ModelDock):
         )
         self.slide = SlideFields()
         self.label_images = LabelImages(napari_viewer)
-        self.form = forms.SegmentForm(self.shapes, self.slide, self.label_images)
+        self.filtered = FilteredFiles(self)
+        self.form = forms.SegmentForm(self.shapes, self.slide, self.label_images, self.filtered.button)
         self._choice = RegionChoice(napari_viewer, self.form, self.shapes, self._scales, self)
         self.bar = RunBar("Segment the nuclei.")
         self.next = NextStep("Evaluate it", "Open Evaluate with these nuclei as the prediction.", self.go_on)
@@ -91,6 +93,7 @@ class SegmentWidget(ModelDock):
         self._runner = Runner(self, activity=True)
         self._opener = Runner(self, activity=True)
         self._refilterer = Refilter(self._results, self)
+        self._slide_filter = SlideFilter(napari_viewer, self)
         self.slides = SlideRun(napari_viewer, self)
         self._rest = self._after(REFILTER_MS, self._refilter)
         self._fill(pinned(column(self.form, self.corrections), self.bar, self.next))
@@ -148,6 +151,7 @@ class SegmentWidget(ModelDock):
         self.bar.begin()
         self._rest.stop()
         self._refilterer.cancel()
+        self._slide_filter.cancel()
         self._queue = deque(self._selected())
         self._total = len(self._queue)
         self._made = []
@@ -187,11 +191,15 @@ class SegmentWidget(ModelDock):
         self._wire(self._opener, self._opened)
         self._wire(self._runner, self._finished, failed=self._failed_run)
         self._wire(self.slides, self._finished_slide, failed=self._failed_run)
+        self._wire(self.filtered, self._written)
         self._wire(self._refilterer, quiet=True)
+        self._wire(self._slide_filter, quiet=True)
         self._quiet.append(self.form.scale.runner)  # it tells of itself
         self.shapes.button.clicked.connect(lambda: self.shapes.draw(self._selected()[0]))
         self._refilterer.shown.connect(self._refiltered)
         self._refilterer.noted.connect(self._noted)
+        self._slide_filter.noted.connect(self._noted)
+        self._slide_filter.shown.connect(self._slide_filtered)
         self.corrections.model_made.connect(self._learnt)
         self._choice.view_changed.connect(self._update)
         self._add_page(self.corrections)
@@ -241,6 +249,10 @@ class SegmentWidget(ModelDock):
         self.shapes.button.setEnabled(len(chosen) == 1)
         self.slide.look(next((layer for layer in chosen if self._choice.is_slide(layer, WHOLE_IMAGE)), None))
         self.next.setVisible(not running and self._comparable() is not None)
+        found = slide_results(self._viewer, chosen)
+        hidden = self._slide_filter.hidden(found)
+        self.filtered.look(hidden)
+        self.form.show_filtered(class_names(found), bool(hidden))
         mpp = self._scales.of(image)[0] if image else None
         self.form.offer_scale(None if mpp or image is None or layers.layer_problem(image) else image)
         self.corrections.look(image, mpp, self.form)
@@ -358,6 +370,23 @@ class SegmentWidget(ModelDock):
         if not self.running and not self.form.problem():
             chosen = self._results.latest(self._selected(), self.form.model.currentData())
             self._refilterer.filter(chosen, self.form.settings())
+            found = slide_results(self._viewer, self._selected())
+            self._slide_filter.filter(found, self.form.settings(), self.form.classes.chosen)
+
+    def _slide_filtered(self, labels: Labels, view: jobs.SlideView) -> None:
+        """Say how many nuclei of a slide are shown now."""
+        for item in self._made:
+            if isinstance(item, SlideShown) and item.labels is not None and item.labels.unique_id == labels.unique_id:
+                item.left = view.left
+        self._say(colour(labels, self._results.look))
+        self._show_figures()
+        self._update()
+
+    def _written(self, results: list[FileResult]) -> None:
+        for result in results:
+            names = ", ".join(path.name for path in result.outputs)
+            self._say(f"Written to {result.outputs[0].parent}: {names}, {result.nuclei} nuclei.")
+        self._update()
 
     def _refiltered(self, item: Result) -> None:
         self._made = [item] if item not in self._made else self._made

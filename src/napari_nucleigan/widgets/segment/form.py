@@ -31,6 +31,7 @@ from napari_nucleigan.widgets.base.preferences import recall, remember
 from napari_nucleigan.widgets.base.scale_offer import ScaleOffer, layer_reader
 from napari_nucleigan.widgets.segment.colours import OWN, SURE, Legend
 from napari_nucleigan.widgets.segment.jobs import SlideJob
+from napari_nucleigan.widgets.segment.slide_filter import ClassChoice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +60,8 @@ class SegmentForm(MethodForm):
         What is asked for slides; shown for these only.
     label_images : QWidget
         What is said of images that hold labels.
+    filtered : QWidget
+        What writes the nuclei of a slide that filters leave.
     """
 
     image_changed = Signal()
@@ -70,9 +73,9 @@ class SegmentForm(MethodForm):
     paths_chosen = Signal(list)
     """Image files, or a folder, to open."""
 
-    def __init__(self, drawn: QWidget, slide: SlideFields, label_images: QWidget) -> None:
+    def __init__(self, drawn: QWidget, slide: SlideFields, label_images: QWidget, filtered: QWidget) -> None:
         super().__init__()
-        self.drawn, self.slide = drawn, slide
+        self.drawn, self.slide, self.filtered = drawn, slide, filtered
         forward(self.changed, self.image_changed, self.mpp_typed)
         self.open = images_button("Open", "Open H&E images from files or a folder.", self, self.paths_chosen.emit)
         image = combo({}, "The image to segment. All open image layers are listed.")
@@ -99,6 +102,11 @@ class SegmentForm(MethodForm):
         self.add("Cluster", slide.cluster)
         slide.wanted.connect(self._show_slide)
         self.add_method()
+        self.classes = ClassChoice()
+        add_row(self.rows, "Classes", self.classes)
+        self.classes.changed.connect(self.filters_changed.emit)
+        self.rows.addRow(filtered)
+        self.show_filtered((), False)
         rerun = combo(
             {"Replace the same result": REPLACE, "Add a new layer": ADD},
             "What a run does where the same image was already segmented with the same model, "
@@ -141,6 +149,12 @@ class SegmentForm(MethodForm):
         """Offer to estimate the microns per pixel of an image; None where nobody needs that."""
         read = [] if image is None else [layer_reader(image)]
         self.scale.look(image and image.unique_id, read, self.picker.path, self.device.currentData())
+
+    def show_filtered(self, classes: Sequence[str], hidden: bool) -> None:
+        """Offer the classes of a slide's result, and to write it where nuclei of it are hidden."""
+        self.classes.offer(classes)
+        self.rows.setRowVisible(self.classes, bool(classes))
+        self.rows.setRowVisible(self.filtered, hidden)
 
     def _show_slide(self, shown: bool) -> None:
         for part in (self.slide.folder, self.slide.cluster):

@@ -18,10 +18,12 @@ from napari_nucleigan.segmentation.slides import segment_slide
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Collection
 
     from numpy.typing import NDArray
 
-    from napari_nucleigan.segmentation import SegmentSettings
+    from napari_nucleigan.labels.regions import Bounds
+    from napari_nucleigan.segmentation.settings import NucleiFilter
     from napari_nucleigan.segmentation.slides import SlideResult
     from napari_nucleigan.segmentation.slides.worker import Polygons
     from napari_nucleigan.widgets.base.image_sources import Region, Source
@@ -224,10 +226,21 @@ class LabelLevel(ArrayLevel):
     def __init__(self, array: zarr.Array[Any]) -> None:
         super().__init__(str(array.store_path), array)
         self.size = array.size
+        self._keep: NDArray[np.bool_] | None = None
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Read all."""
         return np.asarray(self[:], dtype)
+
+    def hiding(self, keep: NDArray[np.bool_]) -> LabelLevel:
+        """Return the same level without the labels that `keep` is false for; of larger ones its last value tells."""
+        level = LabelLevel(self._array)
+        level._keep = keep
+        return level
+
+    def _read(self, box: Bounds) -> NDArray[Any]:
+        found = super()._read(box)
+        return found if self._keep is None else found * self._keep[np.minimum(found, len(self._keep) - 1)]
 
 
 def open_levels(folder: Path) -> list[LabelLevel]:
@@ -235,3 +248,77 @@ def open_levels(folder: Path) -> list[LabelLevel]:
     group = zarr.open_group(folder, mode="r")
     known: Any = group.attrs["ome"]
     return [LabelLevel(group[part["path"]]) for part in known["multiscales"][0]["datasets"]]
+
+
+@dataclass(frozen=True, eq=False)
+class SlideTable:
+    """What filters look at of a slide's finished result.
+
+    Attributes
+    ----------
+    columns : dict of str to ndarray, shape (n,)
+        As `napari_nucleigan.segmentation.filters.COLUMNS` names them.
+    extent : (float, float)
+        Microns that the slide is high and wide.
+    """
+
+    columns: dict[str, NDArray[Any]]
+    extent: tuple[float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class SlideView:
+    """What is left of a slide's nuclei by a filter.
+
+    Attributes
+    ----------
+    table : SlideTable
+        Of all nuclei.
+    keep : ndarray of bool, shape (largest label + 2,)
+        Which labels are left; the last value stands for all that have no row.
+    left : int
+        How many.
+    density : ndarray of float32
+        Nuclei per square millimetre of these.
+    """
+
+    table: SlideTable
+    keep: NDArray[np.bool_]
+    left: int
+    density: NDArray[np.float32]
+
+    @property
+    def hidden(self) -> int:
+        """How many nuclei are not left."""
+        return len(self.table.columns["label"]) - self.left
+
+
+def filter_slide(
+    path: Path, wanted: NucleiFilter, table: SlideTable | None, classes: Collection[str]
+) -> Job[SlideView]:
+    """Tell which nuclei of a slide's finished result a filter leaves.
+
+    Parameters
+    ----------
+    path : Path
+        The labels.
+    wanted : NucleiFilter
+        The filter.
+    table : SlideTable or None
+        As an earlier filter has read it.
+    classes : collection of str
+        Classes that nuclei may have.
+    """
+    from napari_nucleigan.segmentation.density import count_per_mm2
+    from napari_nucleigan.segmentation.filters import COLUMNS, kept
+    from napari_nucleigan.segmentation.stored import open_labels, read_table
+
+    if table is None:
+        yield Progress(0, 1, "reading the table")
+        table = SlideTable(read_table(path, COLUMNS), open_labels(path).extent_um)
+    columns = table.columns
+    rows = kept(wanted, columns, path.name, classes)
+    keep = np.zeros(int(columns["label"].max(initial=0)) + 2, bool)
+    keep[columns["label"][rows]] = True
+    places = {name: columns[name][rows] for name in ("centroid_y_um", "centroid_x_um")}
+    return SlideView(table, keep, int(rows.sum()), count_per_mm2([places], table.extent)[0])

@@ -12,7 +12,7 @@ import numpy as np
 from qtpy.QtCore import QTimer
 
 from napari_nucleigan.base.events import Painted
-from napari_nucleigan.segmentation.slides.nuclei import DENSITY_PIXEL
+from napari_nucleigan.segmentation.density import DENSITY_PIXEL
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import (
     CONTOUR,
@@ -59,17 +59,25 @@ class SlideShown:
         The layer of its nuclei; None where the user has removed the slide meanwhile.
     findings : SlideFindings
         What was found.
+    left : int or None
+        Nuclei that filters leave; None where none was moved.
     """
 
     image: Image
     labels: Labels | None
     findings: SlideFindings
+    left: int | None = None
 
     @property
     def figures(self) -> Figures:
         """What is said of it."""
         found = self.findings.result
-        return Figures(found.nuclei, found.seconds, float(found.provenance["mpp"]), str(found.provenance["model"]))
+        return Figures(
+            found.nuclei if self.left is None else self.left,
+            found.seconds,
+            float(found.provenance["mpp"]),
+            str(found.provenance["model"]),
+        )
 
     def remark(self) -> str:
         """Say where the results are, and what is missing."""
@@ -183,7 +191,7 @@ class LiveLayer:
         self._small = self._last[:].copy()
         self._box: tuple[int, int, int, int] | None = None
         known = {VIEW_KEY: UNFINISHED, "path": folder, "image": image.name}
-        before = _showing(viewer, folder)
+        before = showing(viewer, folder)
         self.labels = _add_labels(viewer, image, [*finer, self._small], f"{image.name} nuclei {RUNNING}", known, before)
 
     def mark(self, event: Painted) -> None:
@@ -213,7 +221,7 @@ def show_findings(viewer: Viewer, image: Image, found: SlideFindings, live: Live
     result = found.result
     path = str(found.output(".ome.zarr"))
     known = {**result.provenance, "image": image.name, "path": path, "notes": list(result.notes)}
-    before = [*_showing(viewer, path), *([live.labels] if live is not None else [])]
+    before = [*showing(viewer, path), *([live.labels] if live is not None else [])]
     return _add_labels(viewer, image, found.levels, f"{image.name} nuclei", known, before)
 
 
@@ -226,7 +234,7 @@ def describe(viewer: Viewer, image: Image, labels: Labels, found: SlideFindings)
         return
     path = str(found.output(".density.tif"))
     factor = DENSITY_PIXEL / float(found.result.provenance["mpp"])
-    for layer in _showing(viewer, path):
+    for layer in showing(viewer, path):
         viewer.layers.remove(layer)
     viewer.add_image(
         found.density,
@@ -268,6 +276,6 @@ def _add_labels(
     return layer
 
 
-def _showing(viewer: Viewer, path: str) -> list[Layer]:
+def showing(viewer: Viewer, path: str) -> list[Layer]:
     """Layers of this package that show a file or folder."""
     return [layer for layer in viewer.layers if layer_info(layer).get("path") == path]

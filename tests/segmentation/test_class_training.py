@@ -127,7 +127,7 @@ def test_a_slide_without_nuclei_has_the_same_columns(folder: Path) -> None:
         out = folder / "one.csv"
         run(segment_slide(slide_of(labels), out, settings, model=SEEN))
         headers.append(out.read_text().splitlines()[0])
-    assert headers[0].split(",")[-2:] == ["class", "class_probability"]
+    assert headers[0].split(",")[-3:] == ["class", "class_probability", "artefact"]
 
 
 def test_another_segmenter_is_refused(folder: Path) -> None:

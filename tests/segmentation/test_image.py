@@ -220,7 +220,7 @@ class TestJob:
         run(segment(picture(scatter((200, 200))), settings, model()), events.append)
         done = [event.done for event in events if isinstance(event, Progress) and event.what == "segmenting"]
         assert done[:5] == [0, 1, 2, 3, 4]
-        left = [event.seconds_left for event in events if isinstance(event, Progress)]
+        left = [event.seconds_left for event in events if isinstance(event, Progress) and event.what == "segmenting"]
         assert left[0] is None
         assert all(value >= 0 for value in left[1:16])
 

@@ -102,7 +102,7 @@ def known_suffix(name: str, known: Sequence[str]) -> str:
 def format_of(path: Path) -> str:
     """Return the suffix of the format that the name of a file tells; ``""`` if it tells none."""
     name = path.name.lower()
-    suffix = next((suffix for suffix in (*SLIDE_FORMATS, *SAME_AS) if name.endswith(suffix)), "")
+    suffix = max((suffix for suffix in (*SLIDE_FORMATS, *SAME_AS) if name.endswith(suffix)), key=len, default="")
     return SAME_AS.get(suffix, suffix)
 
 

@@ -17,6 +17,7 @@ from napari_nucleigan.base.reading import reading
 from napari_nucleigan.base.text import uncell
 from napari_nucleigan.labels.classes import CLASS, Colour, class_colours
 from napari_nucleigan.labels.geojson import GeoJSONPart
+from napari_nucleigan.segmentation.artefacts import ARTEFACT
 from napari_nucleigan.segmentation.filters import kept
 from napari_nucleigan.segmentation.formats import format_of
 from napari_nucleigan.segmentation.settings import NucleiFilter
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from napari_nucleigan.segmentation.stores.nuclei import Table
 
 _LABELS = (".ome.zarr", ".tif")
+TEXTS = (CLASS, ARTEFACT)
+"""Columns that hold texts."""
+
 TABLES = (".parquet", ".csv")
 """Tables of a result; the first keeps what was measured to the last digit, and embeddings."""
 
@@ -80,14 +84,14 @@ def _read_csv(path: Path, columns: Collection[str] | None) -> Table:
     frame = pd.read_csv(
         path,
         usecols=None if columns is None else lambda name: name in columns,
-        dtype={CLASS: str},
+        dtype=dict.fromkeys(TEXTS, str),
         keep_default_na=False,
-        na_values={name: [""] for name in pd.read_csv(path, nrows=0).columns if name != CLASS},
+        na_values={name: [""] for name in pd.read_csv(path, nrows=0).columns if name not in TEXTS},
     )
     table = {str(name): frame[name].to_numpy() for name in frame}
-    if CLASS in table:
-        names, places = np.unique(table[CLASS].astype(str), return_inverse=True)
-        table[CLASS] = np.array([uncell(name) for name in names.tolist()], dtype=str)[places]
+    for text in table.keys() & set(TEXTS):
+        names, places = np.unique(table[text].astype(str), return_inverse=True)
+        table[text] = np.array([uncell(name) for name in names.tolist()], dtype=str)[places]
     return table
 
 
@@ -100,7 +104,7 @@ def _read_parquet(path: Path, columns: Collection[str] | None) -> Table:
         values = file.read([name]).column(0).combine_chunks()
         if hasattr(values, "flatten") and hasattr(values.type, "list_size"):
             table[name] = values.flatten().to_numpy().reshape(len(values), values.type.list_size)
-        elif name == CLASS:
+        elif name in TEXTS:
             table[name] = np.array(values.to_pylist(), dtype=str)
         else:
             table[name] = values.to_numpy(zero_copy_only=False)

@@ -17,7 +17,7 @@ import pytest
 from napari_nucleigan.cli.segment import _polygons
 from napari_nucleigan.data.images.files import read_labels
 from napari_nucleigan.data.images.samples import FOLDER
-from napari_nucleigan.segmentation.instances import inside
+from napari_nucleigan.labels.polygons import inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable

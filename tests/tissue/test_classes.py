@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from napari_nucleigan.base.errors import ImageError, RecipeError
-from napari_nucleigan.tissue.classes import TissueClasses, fit_classes, tissue_map
-from napari_nucleigan.tissue.features import CELL
+from napari_nucleigan.tissue.classes import fit_classes, tissue_map
+from napari_nucleigan.tissue.record import CELL, TissueClasses
 from tissue_pictures import tissue_picture
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from napari_nucleigan.base.errors import ImageError
-from napari_nucleigan.tissue.features import CELL, FEATURES, grid_shape, tissue_features
+from napari_nucleigan.tissue.features import grid_shape, tissue_features
+from napari_nucleigan.tissue.record import CELL, FEATURES
 from tissue_pictures import tissue_picture
 
 

@@ -96,7 +96,7 @@ def draw_masks(
     """
     from napari_nucleigan.data.images.files import write_labels
     from napari_nucleigan.masks.polygons import TISSUE, sample_tissue
-    from napari_nucleigan.tissue.features import CELL
+    from napari_nucleigan.tissue.record import CELL
 
     began = time.perf_counter()
     record = {"size": list(size), "mpp": mpp, "seed": seed, "statistics": statistics.model_dump(mode="json")}

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from napari_nucleigan.base.errors import ModelError
 from napari_nucleigan.masks.sampler.parameters import PolygonMasks
-from napari_nucleigan.tissue.classes import TissueClasses
+from napari_nucleigan.tissue.record import TissueClasses
 
 if TYPE_CHECKING:
     from napari_nucleigan.models.registry import ModelCard

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_nucleigan.networks.generators import ResNet
-from napari_nucleigan.tissue.features import CELL
+from napari_nucleigan.tissue.record import CELL
 
 Padding = Literal["zeros", "replicate"]
 

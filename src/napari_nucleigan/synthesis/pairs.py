@@ -29,15 +29,15 @@ from napari_nucleigan.masks.polygons import (
     sample_tissue,
 )
 from napari_nucleigan.models.tissue import classes_on, masks_on
-from napari_nucleigan.tissue.classes import UNKNOWN
-from napari_nucleigan.tissue.features import CELL, grid_shape
+from napari_nucleigan.tissue.features import grid_shape
+from napari_nucleigan.tissue.record import CELL, UNKNOWN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nucleigan.models import ModelCard
     from napari_nucleigan.synthesis.settings import SetSettings
-    from napari_nucleigan.tissue.classes import TissueClasses
+    from napari_nucleigan.tissue.record import TissueClasses
 
 MODEL = "model"
 """What `SetSettings.like` calls the masks, with their tissue, that the model learnt to paint."""

@@ -20,8 +20,8 @@ from napari_nucleigan.synthesis.settings import SynthesisSettings
 from napari_nucleigan.synthesis.styles import Styles
 from napari_nucleigan.synthesis.tiled_generator import TiledGenerator
 from napari_nucleigan.tiling import COARSEST, FINEST, Scale, resize_image, resize_labels
-from napari_nucleigan.tissue.classes import UNKNOWN
 from napari_nucleigan.tissue.features import grid_shape, spread
+from napari_nucleigan.tissue.record import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,94 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_nucleigan.base.errors import ImageError, RecipeError
-from napari_nucleigan.tissue.features import CELL, FEATURES, grid_shape, tissue_features
+from napari_nucleigan.tissue.features import WEIGHTS, grid_shape, scaled, tissue_features
+from napari_nucleigan.tissue.record import (
+    CELL,
+    DEFAULT_CLASSES,
+    FEATURES,
+    FEWEST,
+    MOST,
+    TissueClass,
+    TissueClasses,
+)
 
-UNKNOWN = 0
-"""Value of a tissue map where nothing is said of the tissue; the classes are 1, 2, ..."""
-
-DEFAULT_CLASSES, FEWEST, MOST = 6, 2, 12
-"""How many classes are looked for, and how few and how many can be."""
-
-_WEIGHTS = np.array([1.3, 1.0, 0.8, 1.2])  # of the features; what is white must not be overlooked
-_FARTHEST = 3.0  # standard deviations; beyond it an odd cell pulls no harder
 _STARTS, _ROUNDS = 6, 100
 _WHITE = 0.15  # share without stain from which a second class is called pale
-
-
-Vector = Annotated[tuple[float, ...], Field(min_length=len(FEATURES), max_length=len(FEATURES))]
-"""One value for each of `FEATURES`."""
-
-
-class TissueClass(BaseModel):
-    """One class of tissue.
-
-    Attributes
-    ----------
-    name : str
-        What it most likely is; a guess from its features that serves people, legends and the layout of glands.
-    centre : tuple of float
-        Mean of each of `FEATURES`, odd cells counted as less odd.
-    colour : (int, int, int)
-        Mean colour, RGB.
-    share : float
-        Share of the cells that were clustered.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    name: str = Field(min_length=1)
-    centre: Vector
-    colour: tuple[int, int, int]
-    share: float = Field(ge=0, le=1)
-
-
-class TissueClasses(BaseModel):
-    """Classes of tissue, and how features are scaled before they are compared with them.
-
-    Attributes
-    ----------
-    classes : tuple of TissueClass
-        Their numbers in a map are 1, 2, ...; 0 is unknown.
-    mean, deviation : tuple of float
-        Of each of `FEATURES` over all cells.
-    mpp : float
-        Microns per pixel of the images: a cell is 16 pixels of that size.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    classes: tuple[TissueClass, ...] = Field(min_length=FEWEST, max_length=MOST)
-    mean: Vector
-    deviation: Vector
-    mpp: float = Field(gt=0)
-
-    @model_validator(mode="after")
-    def _scales(self) -> Self:
-        if min(self.deviation) <= 0:
-            raise ValueError("the deviations of the features must be above 0")
-        if len(set(self.names)) < len(self.classes):
-            raise ValueError("the classes must have different names")
-        return self
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the classes, in the order of their numbers."""
-        return tuple(each.name for each in self.classes)
-
-    def number(self, name: str) -> int:
-        """Return the number of a class in a map; 0 where there is none of that name."""
-        return self.names.index(name) + 1 if name in self.names else UNKNOWN
-
-    def scaled(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Bring features, (..., 4), to the scale on which distances are measured."""
-        return _scaled(features, np.array(self.mean), np.array(self.deviation))
 
 
 def tissue_map(pixels: NDArray[np.uint8], classes: TissueClasses) -> NDArray[np.uint8]:
@@ -156,14 +86,14 @@ def fit_classes(
         raise ImageError("There are no images to find classes of tissue in.")
     cells = np.concatenate(found).astype(np.float64)
     mean, deviation = cells.mean(0), np.maximum(cells.std(0), 1e-6)
-    scaled = _scaled(cells, mean, deviation)
-    if len(np.unique(scaled.round(6), axis=0)) < count:
+    standard = scaled(cells, mean, deviation)
+    if len(np.unique(standard.round(6), axis=0)) < count:
         raise ImageError(
             f"The images have fewer different places than the {count} classes of tissue asked for; give more or larger "
             "images, or ask for fewer classes."
         )
-    labels = _k_means(scaled, count, seed)
-    centres = np.stack([scaled[labels == number].mean(0) for number in range(count)]) / _WEIGHTS * deviation + mean
+    labels = _k_means(standard, count, seed)
+    centres = np.stack([standard[labels == number].mean(0) for number in range(count)]) / WEIGHTS * deviation + mean
     painted = np.concatenate(colours)
     classes = {
         name: TissueClass(
@@ -195,18 +125,12 @@ def nearest_class(
     -------
     (...) array of uint8
     """
-    scaled = classes.scaled(features)
-    centres = classes.scaled(np.array([each.centre for each in classes.classes]))
-    away = np.square(scaled[..., None, :] - centres).sum(-1)
+    standard = scaled(features, classes.mean, classes.deviation)
+    centres = scaled(np.array([each.centre for each in classes.classes]), classes.mean, classes.deviation)
+    away = np.square(standard[..., None, :] - centres).sum(-1)
     if len(biases):
         away -= np.asarray(biases)
     return np.asarray(away.argmin(-1) + 1, dtype=np.uint8)
-
-
-def _scaled(
-    features: NDArray[np.floating], mean: NDArray[np.float64], deviation: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    return np.asarray(np.clip((features - mean) / deviation, -_FARTHEST, _FARTHEST) * _WEIGHTS)
 
 
 def _rounded(values: NDArray[np.float64]) -> tuple[float, ...]:

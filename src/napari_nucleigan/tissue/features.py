@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_nucleigan import stains
+from napari_nucleigan.tissue.record import CELL
 
-CELL = 16
-"""Side of a cell of tissue in pixels: the stride of the coarsest level of the synthesizers."""
+WEIGHTS = np.array([1.3, 1.0, 0.8, 1.2])  # of the features; what is white must not be overlooked
+"""Of the features, where they are compared."""
 
-FEATURES = ("white", "nuclei", "haematoxylin", "hue")
-"""Share that shows no stain; share that shows much haematoxylin; haematoxylin between the nuclei, over its strength in
-the image; logarithm of haematoxylin over eosin there, which is low in collagen and high in epithelium."""
-
+_FARTHEST = 3.0  # standard deviations; beyond it an odd cell pulls no harder
 _RELATIVE = np.array([False, False, True, True])
 _UNSTAINED = 0.22  # of the strengths of both stains, summed: glass and lumens
 _NUCLEAR = 0.5  # of haematoxylin's strength, over a few pixels: nuclei
@@ -88,3 +87,13 @@ def _averaged(values: NDArray[Any], reach: float) -> NDArray[np.float32]:
     means = padded.reshape(rows, CELL, columns, CELL).mean(axis=(1, 3))
     averaged: NDArray[np.float32] = ndimage.gaussian_filter(means, reach, mode="nearest")
     return averaged
+
+
+def scaled(
+    features: NDArray[np.floating],
+    mean: Sequence[float] | NDArray[np.float64],
+    deviation: Sequence[float] | NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Bring features, (..., 4), to the scale on which distances are measured."""
+    standard = (features - np.asarray(mean)) / np.asarray(deviation)
+    return np.asarray(np.clip(standard, -_FARTHEST, _FARTHEST) * WEIGHTS)

@@ -22,7 +22,7 @@ from napari_nucleigan.data.datasets.patches import Jitter, PatchSampler
 from napari_nucleigan.labels.numbering import remarks_on
 from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.tiling import TOLERANCE, plan_tiles, resize_labels
-from napari_nucleigan.tissue.features import CELL
+from napari_nucleigan.tissue.record import CELL
 from napari_nucleigan.training.recipes import SegmenterRecipe
 
 if TYPE_CHECKING:

@@ -24,7 +24,8 @@ from napari_nucleigan.masks.polygons import (
     preset,
     sample_tissue,
 )
-from napari_nucleigan.tissue.features import CELL, spread
+from napari_nucleigan.tissue.features import spread
+from napari_nucleigan.tissue.record import CELL
 from napari_nucleigan.training.images import TrainingImage, rescaled_labels
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_nucleigan.tissue.classes import TissueClasses
+    from napari_nucleigan.tissue.record import TissueClasses
     from napari_nucleigan.training.recipes import SynthesizerRecipe
 
 _OWN = ("fit", "labels")

@@ -16,8 +16,9 @@ from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.masks.encoding import decode
 from napari_nucleigan.masks.polygons import MOST_TISSUES, fit_tissue
 from napari_nucleigan.models.tissue import classes_on
-from napari_nucleigan.tissue.classes import UNKNOWN, TissueClasses, fit_classes, tissue_map
+from napari_nucleigan.tissue.classes import fit_classes, tissue_map
 from napari_nucleigan.tissue.features import spread
+from napari_nucleigan.tissue.record import UNKNOWN, TissueClasses
 from napari_nucleigan.training.cyclegan import CycleBatch, CycleGAN
 from napari_nucleigan.training.frame import BestModel, Training, run_training
 from napari_nucleigan.training.images import TrainingImage, prepare_all, sampler

@@ -14,7 +14,7 @@ from napari_nucleigan.base.events import run
 from napari_nucleigan.models import DEFAULT_SYNTHESIZER, ModelCard, save_model
 from napari_nucleigan.networks import build_synthesizer
 from napari_nucleigan.synthesis import SynthesisSettings, synthesize
-from napari_nucleigan.tissue.classes import TissueClasses, fit_classes, tissue_map
+from napari_nucleigan.tissue.classes import fit_classes, tissue_map
 from napari_nucleigan.widgets.synthesize.dock import SynthesizeWidget
 from tissue_pictures import tissue_picture
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytestqt.qtbot import QtBot
+
+    from napari_nucleigan.tissue.record import TissueClasses
 
 LONG = 60_000  # milliseconds; the machine may be busy
 MICRONS = {"scale": (0.25, 0.25), "units": ("µm", "µm")}

@@ -14,8 +14,7 @@ from pydantic import (
 )
 
 from napari_nucleigan.base.settings import Settings
-from napari_nucleigan.tissue.classes import TissueClasses
-from napari_nucleigan.tissue.features import FEATURES
+from napari_nucleigan.tissue.record import FEATURES, TissueClasses
 
 FULL = 0.9
 """Largest share of a mask that nuclei may cover."""
@@ -68,7 +67,9 @@ class FeatureField(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    values: Quantiles = Field(min_length=1, description="Quantiles of the feature.")
+    values: tuple[Annotated[float, Field(ge=-1e6, le=1e6)], ...] = Field(
+        min_length=1, description="Quantiles of the feature."
+    )
     near: float = Field(ge=0, le=1)
     short: float = Field(gt=0)
     long: float = Field(gt=0)

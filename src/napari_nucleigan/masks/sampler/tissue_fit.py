@@ -38,8 +38,9 @@ from napari_nucleigan.masks.sampler.tissue_maps import (
     draw_features,
     find_glands,
 )
-from napari_nucleigan.tissue.classes import DEFAULT_CLASSES, TissueClasses, fit_classes, nearest_class
-from napari_nucleigan.tissue.features import CELL, FEATURES, tissue_features
+from napari_nucleigan.tissue.classes import fit_classes, nearest_class
+from napari_nucleigan.tissue.features import tissue_features
+from napari_nucleigan.tissue.record import CELL, DEFAULT_CLASSES, FEATURES, TissueClasses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

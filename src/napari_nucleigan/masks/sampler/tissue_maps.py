@@ -14,14 +14,14 @@ from scipy import ndimage
 from scipy.special import ndtr
 
 from napari_nucleigan.masks.sampler.layout import RandomField
-from napari_nucleigan.tissue.classes import UNKNOWN, nearest_class
-from napari_nucleigan.tissue.features import CELL
+from napari_nucleigan.tissue.classes import nearest_class
+from napari_nucleigan.tissue.record import CELL, UNKNOWN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nucleigan.masks.sampler.parameters import ImageTissue, Quantiles, TissueLayout
-    from napari_nucleigan.tissue.classes import TissueClasses
+    from napari_nucleigan.tissue.record import TissueClasses
 
 BORDER = 0.12
 """Slope, per cell, of a class's share above which a place is beside the class's border."""

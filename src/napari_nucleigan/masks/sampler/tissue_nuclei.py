@@ -10,8 +10,8 @@ import numpy as np
 from napari_nucleigan.masks.sampler.adjustment import adjusted
 from napari_nucleigan.masks.sampler.layout import Layout, Scattered, margin_of, pull, scatter, settle
 from napari_nucleigan.masks.sampler.tissue_maps import BORDER, border_directions, choose_image, class_at, draw_map
-from napari_nucleigan.tissue.classes import UNKNOWN
-from napari_nucleigan.tissue.features import CELL, grid_shape
+from napari_nucleigan.tissue.features import grid_shape
+from napari_nucleigan.tissue.record import CELL, UNKNOWN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari_nucleigan.synthesis import LiveCanvas, Synthesis, SynthesisSettings
     from napari_nucleigan.synthesis.datasets import SetReport
     from napari_nucleigan.tiling import Box
-    from napari_nucleigan.tissue.classes import TissueClasses
+    from napari_nucleigan.tissue.record import TissueClasses
     from napari_nucleigan.widgets.base.image_sources import Source
     from napari_nucleigan.widgets.base.mask_layers import Reader
 

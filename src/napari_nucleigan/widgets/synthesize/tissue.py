@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
     from napari.viewer import Viewer
 
-    from napari_nucleigan.tissue.classes import TissueClasses
+    from napari_nucleigan.tissue.record import TissueClasses
 
 _TIP = (
     "Where which tissue is: a Labels layer of the model's classes, coarser than the mask. Paint it as you paint "

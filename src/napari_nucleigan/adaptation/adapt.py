@@ -15,7 +15,6 @@ Each part is kept: what is there is not done again, and what was broken off goes
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,7 +25,7 @@ from napari_nucleigan.adaptation.report import START, Adaptation, write_adaptati
 from napari_nucleigan.adaptation.settings import REPORT, AdaptationSettings
 from napari_nucleigan.adaptation.variety import most_varied
 from napari_nucleigan.base.errors import LabelsError, RunError
-from napari_nucleigan.base.events import Finished, Note, Progress, ValidationScores
+from napari_nucleigan.base.events import Event, Finished, Note, Progress, ValidationScores, relay
 from napari_nucleigan.base.files import refuse_foreign_report, write_bytes, write_text
 from napari_nucleigan.base.version import __version__
 from napari_nucleigan.data.datasets.dataset import Dataset
@@ -245,20 +244,18 @@ class _Work:
         """Pass on how far a part has come, and what users should know; its own run records the rest."""
         parts = parts_of(self.settings)
         prefix = f"{parts.index(name) + 1} of {len(parts)}, {name}: "
-        with closing(job):
-            while True:
-                try:
-                    event = next(job)
-                except StopIteration as stop:
-                    result: _Result = stop.value
-                    return result
-                match event:
-                    case Progress() if event.what in (PAUSED, STOPPING):
-                        yield event
-                    case Progress():
-                        yield replace(event, what=prefix + event.what)
-                    case Note():
-                        yield replace(event, text=prefix + event.text)
+
+        def told(event: Event) -> Event | None:
+            match event:
+                case Progress() if event.what in (PAUSED, STOPPING):
+                    return event
+                case Progress():
+                    return replace(event, what=prefix + event.what)
+                case Note():
+                    return replace(event, text=prefix + event.text)
+            return None
+
+        return relay(job, told)
 
     def _fine_tuned(self, method: str, data: Dataset, mixed: Dataset | None) -> Job[None]:
         run = self._run_of(method)

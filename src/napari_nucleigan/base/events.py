@@ -205,7 +205,7 @@ def run(job: Job[_Result], on_event: Callable[[Event], object] | None = None) ->
                 on_event(event)
 
 
-def relay(job: Job[_Result], change: Callable[[Event], Event]) -> Job[_Result]:
+def relay(job: Job[_Result], change: Callable[[Event], Event | None]) -> Job[_Result]:
     """Pass on what a job tells, each event changed; who closes this closes the job.
 
     Parameters
@@ -213,7 +213,7 @@ def relay(job: Job[_Result], change: Callable[[Event], Event]) -> Job[_Result]:
     job : generator of events
         What to run.
     change : callable
-        Gives the event that is passed on in place of each.
+        Gives the event that is passed on in place of each; None for none.
 
     Returns
     -------
@@ -227,7 +227,9 @@ def relay(job: Job[_Result], change: Callable[[Event], Event]) -> Job[_Result]:
             except StopIteration as stop:
                 result: _Result = stop.value
                 return result
-            yield change(event)
+            changed = change(event)
+            if changed is not None:
+                yield changed
 
 
 def with_prefix(job: Job[_Result], prefix: str) -> Job[_Result]:

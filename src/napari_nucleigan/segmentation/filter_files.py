@@ -109,7 +109,6 @@ def filter_results(
         yield Progress(_STEPS * number, _STEPS * len(tasks), f"reading {source.name}")
         try:
             found = StoredNuclei(source, wanted)
-
             yield from relay(write_slide_results(paths, found), partial(_of_all, number, len(tasks)))
         except Exception as failure:
             error = explain(failure, f"filtering {source.name}")

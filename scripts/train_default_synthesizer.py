@@ -65,7 +65,7 @@ def main() -> None:
             "minutes": arguments.minutes,
         }
         if arguments.tissue:
-            changes["start_from"] = DEFAULT_SYNTHESIZER
+            changes |= {"start_from": DEFAULT_SYNTHESIZER, "head_start": 600, "lr": 2e-4}
         name = "tissue-synthesizer" if arguments.tissue else "compact-synthesizer"
         recipe = read_recipe(name, changes, SynthesizerRecipe)
         run(train_synthesizer(arguments.data, recipe, folder, resume=folder.exists, card=own), tell)

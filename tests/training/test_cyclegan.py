@@ -101,6 +101,16 @@ def test_the_schedule_scales_both_rates(tiny_synthesizer: Recipes) -> None:
     assert all(torch.equal(_weights(network), old) for network, old in zip(networks, before, strict=True))
 
 
+def test_all_but_the_painter_learn_in_the_head_start(tiny_synthesizer: Recipes) -> None:
+    gan = CycleGAN(tiny_synthesizer(head_start=2))
+    networks = {"G": gan.generator, "average": gan.average, "S": gan.segmenter, "D_N": gan.discriminator_n}
+    for step in range(3):
+        before = {name: _weights(network) for name, network in networks.items()}
+        gan.step(_batch(), step, 1.0)
+        moved = {name for name, network in networks.items() if not torch.equal(before[name], _weights(network))}
+        assert moved == ({"S", "D_N"} if step < 2 else {"G", "average", "S", "D_N"})
+
+
 def test_a_step_in_bfloat16_keeps_weights_and_losses_in_float32(tiny_synthesizer: Recipes) -> None:
     half, full = CycleGAN(tiny_synthesizer(), bfloat16=True), CycleGAN(tiny_synthesizer())
     values, expected = half.step(_batch(), 0, 1.0), full.step(_batch(), 0, 1.0)

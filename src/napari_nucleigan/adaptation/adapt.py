@@ -76,7 +76,8 @@ def generator_recipe(settings: AdaptationSettings, masks: str) -> SynthesizerRec
     fixed: dict[str, Any] = {"validation": 0.0, "validate_every": 5, "checkpoint_every": 1, "seed": settings.seed}
     fixed |= {"paired": settings.paired, "masks": masks}
     if settings.generator_from:
-        fixed |= as_model(settings.generator_from)
+        # A tenth of the steps of two crops each.
+        fixed |= as_model(settings.generator_from) | {"head_start": settings.generator_crops // 20}
     changes = {**fixed, **budget(settings.generator_crops, GENERATOR_EPOCHS), **settings.generator_changes}
     return read_recipe("compact-synthesizer", changes, SynthesizerRecipe)
 

@@ -14,7 +14,7 @@ from napari_nucleigan.training.ranks import ALONE
 from napari_nucleigan.training.recipes import Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import numpy as np
     from torch import Tensor
@@ -139,11 +139,16 @@ class AdversarialTrainer(ABC, Generic[_Network, _Recipe]):
         self.join(ALONE)
 
     def _update_generator(
-        self, parts: Mapping[str, tuple[float, Tensor]], step: int, scale: float, largest: float | None = None
+        self,
+        parts: Mapping[str, tuple[float, Tensor]],
+        step: int,
+        scale: float,
+        largest: float | None = None,
+        still: Iterable[Tensor] = (),
     ) -> dict[str, float]:
         """Make a step down the sum of losses, each with its weight, let the average follow, and return the losses."""
         total = torch.stack([weight * loss for weight, loss in parts.values()]).sum()
-        descend(self.generator_optimizer, total, self.recipe.lr * scale, largest)
+        descend(self.generator_optimizer, total, self.recipe.lr * scale, largest, still)
         if self.average is not self.generator:
             update_ema(self.average, self.generator, self.recipe.ema, step)
         return {name: float(loss.detach()) for name, (_, loss) in parts.items()}
@@ -156,12 +161,23 @@ class AdversarialTrainer(ABC, Generic[_Network, _Recipe]):
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16)
 
 
-def descend(optimizer: torch.optim.Optimizer, loss: Tensor, lr: float, largest: float | None = None) -> None:
-    """Make a step of an optimizer down the gradient of a loss, whose norm is cut off at `largest`."""
+def descend(
+    optimizer: torch.optim.Optimizer,
+    loss: Tensor,
+    lr: float,
+    largest: float | None = None,
+    still: Iterable[Tensor] = (),
+) -> None:
+    """Make a step of an optimizer down the gradient of a loss, whose norm is cut off at `largest`.
+
+    The parameters `still` stay as they are.
+    """
     for group in optimizer.param_groups:
         group["lr"] = lr
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
+    for parameter in still:
+        parameter.grad = None
     if largest is not None:
         torch.nn.utils.clip_grad_norm_([each for group in optimizer.param_groups for each in group["params"]], largest)
     optimizer.step()

@@ -192,7 +192,9 @@ class CycleGAN(AdversarialTrainer[Synthesizer, SynthesizerRecipe]):
                 parts["perceptual"] = (recipe.perceptual, perceptual_distance(self._encoder, back, images))
         if recipe.identity:
             parts["identity"] = (recipe.identity, self._identity(images, masks, style, random))
-        values = self._update_generator(parts, step, scale) | values
+        # Its gradients are computed all the same: other processes wait for them.
+        still = self.generator.parameters() if step < recipe.head_start else ()
+        values = self._update_generator(parts, step, scale, still=still) | values
         for discriminator in (self.discriminator_n, self.discriminator_m):
             discriminator.requires_grad_(True)
         return values

@@ -235,6 +235,12 @@ class SynthesizerRecipe(Recipe):
     light: float = Field(0.0, ge=0, le=1, description="Jitter of the brightness.")
     epochs_constant: int = Field(60, ge=0, description="Epochs at the full learning rate.")
     epochs_decay: int = Field(40, ge=0, description="Epochs in which it falls linearly to 0.")
+    head_start: int = Field(
+        0,
+        ge=0,
+        description="Steps in which all but G learn: discriminators that know nothing yet would lead a trained G "
+        "astray.",
+    )
     lr: float = Field(4e-4, gt=0, le=1, description="Learning rate of G and S.")
     discriminator_lr: float = Field(2e-4, gt=0, le=1, description="Learning rate of D_N and D_M.")
     betas: tuple[float, float] = Field((0.5, 0.99), description="Adam's betas of G and S.")

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from napari_nucleigan.synthesis import LiveCanvas, Synthesis, SynthesisSettings
     from napari_nucleigan.synthesis.datasets import SetReport
     from napari_nucleigan.tiling import Box
-    from napari_nucleigan.tissue.record import TissueClasses
     from napari_nucleigan.widgets.base.image_sources import Source
     from napari_nucleigan.widgets.base.mask_layers import Reader
 
@@ -204,18 +203,6 @@ def follow(canvas: LiveCanvas, read: Reader, tissue: Reader | None = None) -> Jo
     box = changed[0] | changed[-1]
     # Copies: the canvas goes on changing in this thread while the viewer shows the patch.
     return Patch(box, canvas.pixels[box.slices].copy(), canvas.labels[box.slices].copy())
-
-
-def map_tissue(source: Source, classes: TissueClasses) -> Job[np.ndarray[Any, Any]]:
-    """Find the tissue of an image, at the scale of the classes; (h, w) uint8."""
-    from napari_nucleigan.tiling import Scale, resize_image
-    from napari_nucleigan.tissue.classes import tissue_map
-
-    yield Progress(0, 1, "mapping the tissue")
-    image = source.image()
-    shape = image.pixels.shape[0], image.pixels.shape[1]
-    scale = Scale.of(shape, image.mpp or classes.mpp, classes.mpp)
-    return tissue_map(resize_image(image.pixels, scale.model_shape), classes)
 
 
 def pair_files(folder: Path, name: str) -> list[Path]:

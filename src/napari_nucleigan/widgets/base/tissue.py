@@ -271,12 +271,6 @@ def add_map(viewer: Viewer, mask: Layer, cells: np.ndarray[Any, Any], classes: T
     return layer
 
 
-def read_map(layer: Labels, grid: tuple[int, int]) -> np.ndarray[Any, Any]:
-    """Bring a map to a number of cells each way; uint8."""
-    cells = np.clip(np.asarray(layer.data), 0, 255).astype(np.int32)
-    return resize_labels(cells, grid).astype(np.uint8)
-
-
 def complete_map(layer: Labels, cells: np.ndarray[Any, Any]) -> None:
     """Write other cells where a map is unknown, as one step of its undo history."""
     data = np.asarray(layer.data)

@@ -376,10 +376,9 @@ class Choices:
         RecipeError
             If a setting is not valid.
         """
-        mask, look = self.mask, self.look()
+        mask, look, tissue = self.mask, self.look(), self.tissue and self.tissue.unique_id
         assert mask is not None
         boxes = self._form.style_box.value, self._form.restain.value
-        tissue = self.tissue.unique_id if self.tissue else None
         return mask.unique_id, look.settings.model_dump_json(), boxes, mask_mpp(mask), tissue
 
     def set_request(self, out: Path, masks: str, values: dict[str, Any]) -> SetRequest:
@@ -394,7 +393,8 @@ class Choices:
         values : dict
             Further fields of `SetSettings`.
         """
-        mask = self.mask
+        mask, tissue, mpp = self.mask, self.tissue, self._form.mpp.value() or None
         if masks not in (FIT, ITSELF) or mask is None:
             return SetRequest(out, masks, self.look(), values)
-        return SetRequest(out, masks, self.look(), values, mask_reader(mask), mask.name, self._form.mpp.value() or None)
+        cells = mask_reader(tissue) if tissue else None
+        return SetRequest(out, masks, self.look(), values, mask_reader(mask), mask.name, mpp, cells)

@@ -20,7 +20,7 @@ from napari_nucleigan.widgets.base.layers import REPLACE
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.scrolling import pinned
 from napari_nucleigan.widgets.base.steps import TRAIN, NextStep, open_dock
-from napari_nucleigan.widgets.base.tissue import MapMaker
+from napari_nucleigan.widgets.base.tissue import MapMaker, map_problem
 from napari_nucleigan.widgets.synthesize import jobs
 from napari_nucleigan.widgets.synthesize.dialog import SavePairDialog
 from napari_nucleigan.widgets.synthesize.form import PaintForm, SetSection
@@ -108,10 +108,11 @@ class SynthesizeWidget(ModelDock):
         self._mask_chosen()
 
     def select_mask(self, layer: MaskLayer, model: str = "") -> None:
-        """Choose a mask layer in the form, and perhaps the file of a model."""
-        if model and model != self.form.picker.path:
-            self.add_model_file(model)
+        """Choose a mask layer in the form, and the file of a model where the chosen one cannot paint its tissue."""
         self.form.mask.setCurrentIndex(self._choices.masks.index(layer))
+        form = self.form
+        if model and (not form.knows_tissue or map_problem(form.tissue.layer, form.picker.card)):
+            self.add_model_file(model)
 
     def problem(self, needs_mask: bool = True) -> str:
         """Why nothing can be painted now, or not the chosen mask; empty where it can."""

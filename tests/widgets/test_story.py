@@ -86,7 +86,7 @@ def test_from_a_drawn_mask_to_figures_by_mouse(
     user.click(draw.canvas_form.create_button)
     qtbot.waitUntil(lambda: draw.tabs.isTabVisible(TISSUE_TAB), timeout=LONG)
     organ = draw.fill_form.organ
-    organ.setCurrentIndex(organ.findText("Tissue of “nucleigan-paint”"))
+    organ.setCurrentIndex(organ.findText("nucleigan-paint"))
     user.click_and_wait(draw.fill_form.fill_button, draw.done)
     mask, tissue = draw.mask, draw.tissue.map.layer
 

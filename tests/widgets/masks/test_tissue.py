@@ -75,7 +75,7 @@ class App:
 
     def like_the_model(self) -> None:
         organ = self.fill.organ
-        organ.setCurrentIndex(organ.findText("Tissue of “nucleigan-paint”"))
+        organ.setCurrentIndex(organ.findText("nucleigan-paint"))
         assert self.fill.statistics().layout is not None
 
     def stroke(self, layer: Any, *places: tuple[float, float]) -> None:
@@ -109,7 +109,7 @@ def test_without_a_model_that_knows_tissue_there_is_no_page(
 ) -> None:
     app = App(make_napari_viewer_proxy(), qtbot)
     assert not app.widget.tabs.isTabVisible(TISSUE_TAB)
-    assert app.fill.organ.findText("Tissue of", Qt.MatchFlag.MatchStartsWith) < 0
+    assert app.fill.organ.findText("nucleigan-paint") < 0
 
 
 def test_a_fill_lays_out_tissue_and_keeps_what_is_painted(app: App, tissue_masks: PolygonMasks) -> None:

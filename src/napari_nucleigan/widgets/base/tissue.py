@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,7 +46,7 @@ _TIP = (
     "Where which tissue is: a Labels layer of the model's classes, coarser than the mask. Paint it as you paint "
     "nuclei; 0 is unknown, and there the model paints what it likes."
 )
-_BRIGHT = 0.55  # of the colours of classes that are alike, how far they are drawn apart
+_FIRST_HUE, _LAST_HUE, _DIM = 0.12, 0.7, 0.65  # of the colours of classes: from yellow to blue; brightness
 _BRUSH = 3  # cells
 
 
@@ -75,10 +76,9 @@ def map_problem(layer: Labels | None, card: ModelCard | None) -> str:
 
 
 def class_colours(classes: TissueClasses) -> list[tuple[float, float, float]]:
-    """Colours of the classes: their own, drawn apart from their mean so that they can be told."""
-    own = np.array([each.colour for each in classes.classes]) / 255
-    apart = own + (own - own.mean(0)) * _BRIGHT / max(float(own.std(0).max()), 0.05)
-    return [(float(red), float(green), float(blue)) for red, green, blue in np.clip(apart, 0, 1)]
+    """Colours of the classes: hues that H&E has few of, bright and dim in turn; its own are too alike to be told."""
+    hues = np.linspace(_FIRST_HUE, _LAST_HUE, len(classes.names))
+    return [colorsys.hsv_to_rgb(float(hue), 0.85, _DIM if place % 2 else 1.0) for place, hue in enumerate(hues)]
 
 
 class TissueBox(QWidget):
@@ -234,7 +234,7 @@ def _seen_by(
 
 
 def add_map(viewer: Viewer, mask: Layer, cells: np.ndarray[Any, Any], classes: TissueClasses) -> Labels:
-    """Show a tissue map as a Labels layer over a mask, in the colours of its classes.
+    """Show a tissue map as a Labels layer over a mask, with a colour for each class.
 
     Parameters
     ----------

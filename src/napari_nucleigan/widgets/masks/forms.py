@@ -316,7 +316,7 @@ class FillForm(Form):
             with silent(self.organ):
                 self.organ.removeItem(self.organ.findData(key))
         for name, statistics in learnt.items():
-            self._list(f"{_MODEL}{name}", f"Tissue of “{name}”", statistics)
+            self._list(f"{_MODEL}{name}", name, statistics)
         with silent(self.organ):
             self.organ.setCurrentIndex(max(self.organ.findData(chosen), 0))
         if chosen != self.organ.currentData():

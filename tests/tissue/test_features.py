@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from napari_nucleigan.base.errors import ImageError
-from napari_nucleigan.tissue.features import grid_shape, tissue_features
+from napari_nucleigan.tissue.features import cut_cells, grid_shape, mask_grid, tissue_features
 from napari_nucleigan.tissue.record import CELL, FEATURES
 from tissue_pictures import tissue_picture
 
@@ -16,6 +18,23 @@ from tissue_pictures import tissue_picture
 )
 def test_cells_that_an_image_only_begins_count(shape: tuple[int, ...], grid: tuple[int, int]) -> None:
     assert grid_shape(shape) == grid
+
+
+def test_a_mask_has_cells_at_the_scale_of_the_classes() -> None:
+    assert mask_grid((512, 300), 0.25, 0.25) == (32, 19)
+    assert mask_grid((256, 150), 0.5, 0.25) == (32, 19)
+    assert mask_grid((1, 1), 0.05, 0.25) == (1, 1)
+
+
+@given(rows=st.integers(-6, 12), columns=st.integers(-6, 12), height=st.integers(1, 9), width=st.integers(1, 9))
+def test_a_window_of_a_map_is_unknown_beyond_it(rows: int, columns: int, height: int, width: int) -> None:
+    cells = np.arange(1, 31, dtype=np.uint8).reshape(5, 6)
+    window = cut_cells(cells, (rows, columns), (height, width))
+    wide = np.zeros((40, 40), np.uint8)
+    wide[10:15, 10:16] = cells
+    np.testing.assert_array_equal(window, wide[rows + 10 :, columns + 10 :][:height, :width])
+    # A window that begins within a cell shows what lies nearest.
+    np.testing.assert_array_equal(cut_cells(cells, (rows - 0.4, columns + 0.4), (height, width)), window)
 
 
 def test_features_are_those_of_the_tissue() -> None:

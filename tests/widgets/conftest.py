@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from napari_nucleigan.masks.polygons import PolygonMasks
+
 ARCHITECTURE = {"name": "compact-unet", "widths": [8, 16, 16]}
 MPP = 0.25
 
@@ -99,3 +101,31 @@ def painters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     save_model(folder / "paint.safetensors", build_synthesizer(PAINTER).state_dict(), card)
     return folder
+
+
+KNOWS = {"name": "tissue-unet", "classes": 3, "widths": [8, 8, 8, 8], "style_size": 4, "features": 8}
+
+
+@pytest.fixture(scope="session")
+def tissue_masks() -> PolygonMasks:
+    """Masks of three tissues, as learnt from a painted tile."""
+    from napari_nucleigan.masks.polygons import fit_tissue
+    from tissue_pictures import tissue_picture
+
+    pixels, labels, _ = tissue_picture()
+    return fit_tissue([pixels], [labels], count=3)
+
+
+@pytest.fixture
+def tissue_painter(painters: Path, tissue_masks: PolygonMasks) -> Path:
+    """The user's model folder, whose synthesizer of random weights paints those tissues, and each otherwise."""
+    from napari_nucleigan.models import DEFAULT_SYNTHESIZER, ModelCard, save_model
+    from napari_nucleigan.networks import build_synthesizer
+
+    network = build_synthesizer(KNOWS)
+    state = {key: 8 * value if key.startswith("modulate") else value for key, value in network.state_dict().items()}
+    masks = tissue_masks.model_dump(mode="json")
+    tissue = {"classes": masks["layout"]["classes"], "masks": masks}
+    card = ModelCard(name=DEFAULT_SYNTHESIZER, kind="synthesizer", architecture=KNOWS, mpp=MPP, tissue=tissue)
+    save_model(painters / "paint.safetensors", state, card)
+    return painters

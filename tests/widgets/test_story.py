@@ -1,4 +1,4 @@
-"""The whole story of the paper by mouse: a mask, its picture, pairs like it, a model that learns from them, nuclei."""
+"""The whole story of the paper by mouse: tissue and nuclei, their picture, pairs like it, a model, nuclei, figures."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from napari_nucleigan.training.runs.run_library import list_runs
 from napari_nucleigan.training.runs.status import RunState
 from napari_nucleigan.widgets.base.canvas import main_window
 from napari_nucleigan.widgets.base.dock import Dock
+from napari_nucleigan.widgets.masks.panel import TISSUE_TAB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,7 +74,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.mark.timeout(900)
 def test_from_a_drawn_mask_to_figures_by_mouse(
-    make_napari_viewer_proxy: Callable, qtbot: QtBot, models: Path, painters: Path, runs: Path
+    make_napari_viewer_proxy: Callable, qtbot: QtBot, models: Path, tissue_painter: Path, runs: Path
 ) -> None:
     notification_manager.records.clear()
     viewer = make_napari_viewer_proxy()
@@ -83,13 +84,26 @@ def test_from_a_drawn_mask_to_figures_by_mouse(
     draw.canvas_form.height.setValue(160)
     draw.canvas_form.width_.setValue(160)
     user.click(draw.canvas_form.create_button)
+    qtbot.waitUntil(lambda: draw.tabs.isTabVisible(TISSUE_TAB), timeout=LONG)
+    organ = draw.fill_form.organ
+    organ.setCurrentIndex(organ.findText("nucleigan-paint"))
     user.click_and_wait(draw.fill_form.fill_button, draw.done)
-    mask = draw.mask
+    mask, tissue = draw.mask, draw.tissue.map.layer
 
     user.click(draw.next)
     paint = user.dock
-    assert paint.mask == mask
+    assert (paint.mask, paint.form.tissue.layer) == (mask, tissue)
     picture = user.click_and_wait(paint.bar.run_button, paint.done)
+    # The picture follows the brush on both layers.
+    with qtbot.waitSignal(paint.live.begun, timeout=LONG):
+        paint.form.live.click()
+    for layer, place, label in ((tissue, (5, 5), 1 + tissue.data[5, 5] % 3), (mask, (80, 80), 900)):
+        before = picture.image.data.copy()
+        with qtbot.waitSignal(paint.followed, timeout=LONG):
+            layer.paint(place, label)
+        qtbot.waitUntil(lambda: not paint.live.behind, timeout=LONG)
+        assert (picture.image.data != before).any()
+    paint.form.live.click()
     assert not paint.train_step.isVisibleTo(paint)
 
     user.click(paint.set_step)
@@ -97,6 +111,7 @@ def test_from_a_drawn_mask_to_figures_by_mouse(
     paint.sets.side.setValue(64)
     report = user.click_and_wait(paint.sets.bar.run_button, paint.sets.done)
     assert len(Dataset.open(report.out)) == 3
+    assert len(list((report.out / "tissue").iterdir())) == 3
 
     user.click(paint.train_step)
     train = user.dock

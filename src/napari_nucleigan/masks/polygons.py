@@ -27,7 +27,7 @@ from napari_nucleigan.masks.sampler.layout import Layout, lay_out
 from napari_nucleigan.masks.sampler.parameters import PolygonMasks
 from napari_nucleigan.masks.sampler.random_outlines import fill, walk
 from napari_nucleigan.masks.sampler.statistics import LayoutStatistics, describe, neighbouring
-from napari_nucleigan.masks.sampler.tissue_fit import fit_tissue
+from napari_nucleigan.masks.sampler.tissue_fit import fit_tissue, fit_tissue_map
 from napari_nucleigan.masks.sampler.tissue_nuclei import lay_out_tissue
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "describe",
     "fit",
     "fit_tissue",
+    "fit_tissue_map",
     "is_statistics",
     "label_files",
     "learn",
@@ -93,7 +94,11 @@ def sample(statistics: PolygonMasks, shape: tuple[int, int], mpp: float = 0.25, 
 
 
 def sample_tissue(
-    statistics: PolygonMasks, shape: tuple[int, int], mpp: float = 0.25, seed: int = 0
+    statistics: PolygonMasks,
+    shape: tuple[int, int],
+    mpp: float = 0.25,
+    seed: int = 0,
+    known: NDArray[np.uint8] | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8] | None]:
     """Draw a random mask and the tissue map that it was laid out on.
 
@@ -107,6 +112,9 @@ def sample_tissue(
         Microns per pixel.
     seed : int
         0 or more.
+    known : ndarray of uint8, shape (h, w), optional
+        What is known of the tissue, such as what a user has painted: only cells of 0 are drawn. Statistics without a
+        layout take no notice of it.
 
     Returns
     -------
@@ -119,7 +127,7 @@ def sample_tissue(
     Raises
     ------
     RecipeError
-        If the shape, `mpp` or the seed cannot be used.
+        If the shape, `mpp`, the seed or what is known of the tissue cannot be used.
     """
     height, width = shape
     if height < 1 or width < 1:
@@ -134,7 +142,7 @@ def sample_tissue(
     if statistics.layout is None:
         layout = lay_out(random, tissue_of(statistics, draw), (height * mpp, width * mpp), mpp)
     else:
-        layout, cells = lay_out_tissue(random, statistics, statistics.layout, shape, draw, seed, mpp)
+        layout, cells = lay_out_tissue(random, statistics, statistics.layout, shape, draw, seed, mpp, known)
     count = len(layout.centres)
     outlines = walk(
         random, count, statistics.vertices, statistics.irregularity, statistics.spikiness, statistics.smoothed

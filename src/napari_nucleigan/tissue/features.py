@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_nucleigan import stains
-from napari_nucleigan.tissue.record import CELL
+from napari_nucleigan.tissue.record import CELL, UNKNOWN
 
 WEIGHTS = np.array([1.3, 1.0, 0.8, 1.2])  # of the features; what is white must not be overlooked
 """Of the features, where they are compared."""
@@ -28,6 +28,31 @@ _REACH = {"white": 1.0, "nuclei": 2.0, "between": 1.5, "hue": 1.0}
 def grid_shape(shape: tuple[int, ...]) -> tuple[int, int]:
     """Return how many cells an image of (H, W, ...) pixels has each way; cells that it only begins count."""
     return -(-shape[0] // CELL), -(-shape[1] // CELL)
+
+
+def mask_grid(shape: tuple[int, int], mpp: float, classes_mpp: float) -> tuple[int, int]:
+    """Return how many cells, at the scale of the classes, a mask of (H, W) pixels of `mpp` microns has each way."""
+    return grid_shape(tuple(max(1, round(length * mpp / classes_mpp)) for length in shape))
+
+
+def cut_cells(cells: NDArray[np.uint8], start: tuple[float, float], shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Cut a window out of a map, by the nearest cell; beyond the map it is unknown.
+
+    Parameters
+    ----------
+    cells : ndarray of uint8, shape (h, w)
+        The map.
+    start : (float, float)
+        Where the window begins, in cells from the map's corner; it may lie outside.
+    shape : (int, int)
+        Rows and columns of the window.
+    """
+    padded = np.pad(cells, 1, constant_values=UNKNOWN)
+    rows, columns = (
+        np.clip(np.floor(np.arange(count) + 0.5 + first).astype(np.intp), -1, length) + 1
+        for count, first, length in zip(shape, start, cells.shape, strict=True)
+    )
+    return np.asarray(padded[np.ix_(rows, columns)])
 
 
 def spread(cells: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:

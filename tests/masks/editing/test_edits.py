@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage.measure import label as connected
 
-from napari_nucleigan.base.errors import LabelsError
+from napari_nucleigan.base.errors import LabelsError, RecipeError
 from napari_nucleigan.masks.editing import edits
-from napari_nucleigan.masks.polygons import PolygonMasks, sample
+from napari_nucleigan.masks.polygons import PolygonMasks, fit_tissue, sample, sample_tissue
+from tissue_pictures import tissue_picture
 
 MPP = 0.5
 SPARSE = PolygonMasks(density=2500, area=40, touching=0)
@@ -244,3 +245,56 @@ def test_deleting(mask_filling: np.ndarray) -> None:
     assert set(ids_of_filling(mask_filling)) - set(ids_of_filling(edit.labels)) == {3, 5}
     assert ((edit.labels != mask_filling) == np.isin(mask_filling, [3, 5])).all()
     np.testing.assert_array_equal(edits.delete(mask_filling, []).labels, mask_filling)
+
+
+@pytest.fixture(scope="module")
+def tissue_like() -> PolygonMasks:
+    """Statistics of glass, crowded cells and fibres with few nuclei."""
+    pixels, labels, _ = tissue_picture()
+    return fit_tissue([pixels], [labels], count=3)
+
+
+def test_filling_with_tissue_is_sampling_with_tissue(tissue_like: PolygonMasks) -> None:
+    shape = (128, 150)
+    edit = edits.fill(np.zeros(shape, np.int32), tissue_like, 0.25, seed=4)
+    labels, cells = sample_tissue(tissue_like, shape, 0.25, 4)
+    np.testing.assert_array_equal(edit.labels, labels)
+    np.testing.assert_array_equal(edit.tissue, cells)
+    assert edits.fill(np.zeros(shape, np.int32), SPARSE_FILLING, 0.25).tissue is None
+
+
+@pytest.mark.parametrize("mpp", [0.25, 0.5])
+def test_nuclei_are_those_of_the_tissue_that_is_known(tissue_like: PolygonMasks, mpp: float) -> None:
+    assert tissue_like.layout is not None
+    empty = np.zeros((int(96 / mpp), int(96 / mpp)), np.int32)
+    classes = tissue_like.layout.classes
+    known = np.full((24, 24), classes.number("lumen"), np.uint8)
+    known[:, 12:] = classes.number("crowded")
+    known[20:] = 0
+    counts = np.zeros(2, int)
+    for seed in range(4):
+        edit = edits.fill(empty, tissue_like, mpp, seed, tissue=known)
+        assert edit.tissue is not None
+        np.testing.assert_array_equal(edit.tissue[:20], known[:20])
+        assert (edit.tissue > 0).all()
+        upper = edit.labels[: empty.shape[0] * 20 // 24]
+        for side, half in enumerate(np.split(upper, 2, axis=1)):
+            counts[side] += np.unique(half[half > 0]).size
+    own = [tissue_like.layout.nuclei[number - 1].nuclei.density for number in (known[0, 0], known[0, 23])]
+    assert counts[0] / counts[1] == pytest.approx(own[0] / own[1], abs=0.15)
+    # Only what lies in the region is added.
+    box = tuple(int(edge / mpp) for edge in (16, 48, 40, 96))
+    edit = edits.fill(empty, tissue_like, mpp, 1, box, tissue=np.zeros_like(known))
+    assert edit.tissue is not None
+    rows, columns = np.nonzero(edit.tissue)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (4, 11, 10, 23)
+    assert len(rows) == 8 * 14
+    again = edits.fill(empty, tissue_like, mpp, 1, box, tissue=edit.tissue)
+    np.testing.assert_array_equal(again.tissue, edit.tissue)
+
+
+def test_a_map_that_does_not_fit_is_refused(tissue_like: PolygonMasks) -> None:
+    empty = np.zeros((64, 64), np.int32)
+    for known in (np.zeros((3, 4), np.uint8), np.full((4, 4), 9, np.uint8)):
+        with pytest.raises(RecipeError, match="Begin another map"):
+            edits.fill(empty, tissue_like, 0.25, tissue=known)

@@ -15,6 +15,7 @@ from napari_nucleigan.masks.polygons import (
     PolygonMasks,
     fit,
     fit_tissue,
+    fit_tissue_map,
     open_statistics,
     sample,
     sample_tissue,
@@ -115,3 +116,31 @@ def test_labels_of_another_size_are_refused() -> None:
     pixels, labels, _ = tissue_picture(128)
     with pytest.raises(LabelsError, match="one size"):
         fit_tissue([pixels], [labels[:64]])
+
+
+def test_a_painted_map_and_its_nuclei_teach_how_they_lie(tissue_statistics: PolygonMasks) -> None:
+    assert tissue_statistics.layout is not None
+    classes = tissue_statistics.layout.classes
+    fibrous, crowded = classes.number("fibrous"), classes.number("crowded")
+    cells = np.full((32, 32), crowded, np.uint8)
+    cells[:, :12] = fibrous
+    labels, _ = sample_tissue(tissue_statistics, (512, 512), seed=2, known=cells)
+    cells[20:24] = 0  # what is unknown is taken for what lies beside it
+    learnt = fit_tissue_map(cells, labels, classes)
+    assert learnt.layout is not None
+    assert learnt.layout.classes == classes
+    for number in (fibrous, crowded):
+        found, own = (each.nuclei[number - 1].nuclei.density for each in (learnt.layout, tissue_statistics.layout))
+        assert found == pytest.approx(own, rel=0.3)
+    drawn = [sample_tissue(learnt, (256, 256), seed=seed) for seed in range(6)]
+    maps = np.stack([each[1] for each in drawn])
+    shares = np.bincount(maps.ravel(), minlength=len(classes.names) + 1) / maps.size
+    assert shares[fibrous] == pytest.approx(12 / 32, abs=0.2)
+    assert shares[fibrous] + shares[crowded] == pytest.approx(1)  # nothing that nobody has painted
+    # The same at a coarser scale of the mask.
+    coarse = fit_tissue_map(cells, labels[::2, ::2], classes, 0.5)
+    assert coarse.layout is not None
+    assert coarse.layout.images == learnt.layout.images
+    for wrong in (cells[:4], np.zeros_like(cells), np.full_like(cells, 9)):
+        with pytest.raises(LabelsError, match="cells of the classes 1 to 4"):
+            fit_tissue_map(wrong, labels, classes)

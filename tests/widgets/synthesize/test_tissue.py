@@ -11,11 +11,13 @@ pytest.importorskip("qtpy.QtWidgets")
 from qtpy.QtCore import Qt
 
 from napari_nucleigan.base.events import run
-from napari_nucleigan.models import DEFAULT_SYNTHESIZER, ModelCard, save_model
-from napari_nucleigan.networks import build_synthesizer
+from napari_nucleigan.data.datasets.dataset import Dataset
+from napari_nucleigan.data.images.files import read_labels
 from napari_nucleigan.synthesis import SynthesisSettings, synthesize
-from napari_nucleigan.tissue.classes import fit_classes, tissue_map
+from napari_nucleigan.tissue.classes import tissue_map
+from napari_nucleigan.widgets.base.tissue import add_map
 from napari_nucleigan.widgets.synthesize.dock import SynthesizeWidget
+from napari_nucleigan.widgets.synthesize.jobs import FIT, ITSELF
 from tissue_pictures import tissue_picture
 
 if TYPE_CHECKING:
@@ -24,27 +26,21 @@ if TYPE_CHECKING:
 
     from pytestqt.qtbot import QtBot
 
+    from napari_nucleigan.masks.polygons import PolygonMasks
     from napari_nucleigan.tissue.record import TissueClasses
 
 LONG = 60_000  # milliseconds; the machine may be busy
 MICRONS = {"scale": (0.25, 0.25), "units": ("µm", "µm")}
-KNOWS = {"name": "tissue-unet", "classes": 3, "widths": [8, 8, 8, 8], "style_size": 4, "features": 8}
-
-
-@pytest.fixture(scope="module")
-def classes() -> TissueClasses:
-    return fit_classes([tissue_picture()[0]], count=3)
 
 
 @pytest.fixture
-def widget(
-    make_napari_viewer_proxy: Callable, qtbot: QtBot, painters: Path, classes: TissueClasses
-) -> SynthesizeWidget:
-    network = build_synthesizer(KNOWS)
-    state = {key: 8 * value if key.startswith("modulate") else value for key, value in network.state_dict().items()}
-    tissue = {"classes": classes.model_dump(mode="json"), "masks": None}
-    card = ModelCard(name=DEFAULT_SYNTHESIZER, kind="synthesizer", architecture=KNOWS, mpp=0.25, tissue=tissue)
-    save_model(painters / "paint.safetensors", state, card)
+def classes(tissue_masks: PolygonMasks) -> TissueClasses:
+    assert tissue_masks.layout is not None
+    return tissue_masks.layout.classes
+
+
+@pytest.fixture
+def widget(make_napari_viewer_proxy: Callable, qtbot: QtBot, tissue_painter: Path) -> SynthesizeWidget:
     viewer = make_napari_viewer_proxy()
     widget = SynthesizeWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Synthesize H&E")
@@ -124,3 +120,74 @@ def test_models_that_know_none_show_no_field(make_napari_viewer_proxy: Callable,
     with qtbot.waitSignal(widget.ready, timeout=LONG):
         pass
     assert not widget.form.tissue.isVisibleTo(widget.form)
+
+
+@pytest.mark.parametrize("masks", [FIT, ITSELF])
+def test_data_sets_have_the_painted_tissue(
+    widget: SynthesizeWidget, qtbot: QtBot, tmp_path: Path, classes: TissueClasses, masks: str
+) -> None:
+    _, labels, _ = tissue_picture(160, 3)
+    mask = widget._viewer.add_labels(labels, name="mask", **MICRONS)
+    _begin(widget, "Empty")
+    layer = widget.form.tissue.layer
+    assert layer is not None
+    left = np.indices((10, 10))[1] < 5
+    layer.data_setitem(np.nonzero(left), 2)
+    layer.data_setitem(np.nonzero(~left), 3)
+    sets = widget.sets
+    widget.tabs.setCurrentWidget(sets)
+    sets.masks.setCurrentIndex(sets.masks.findData(masks))
+    sets.count.setValue(2)
+    sets.side.setValue(64)
+    sets.folder.line.setText(str(tmp_path / "set"))
+    with qtbot.waitSignal(sets.done, timeout=LONG):
+        qtbot.mouseClick(sets.bar.run_button, Qt.MouseButton.LeftButton)
+    data = Dataset.open(tmp_path / "set")
+    assert len(data) == 2
+    for name in data.names:
+        cells = read_labels(tmp_path / "set" / "tissue" / f"{name}.tif")
+        if masks == ITSELF:
+            np.testing.assert_array_equal(cells, layer.data)
+            np.testing.assert_array_equal(data.labels(name), mask.data)
+        else:
+            assert cells.shape == (4, 4)
+            assert set(np.unique(cells)) <= {2, 3}
+    assert data.image(data.names[0]).pixels.any()
+
+
+def test_a_map_goes_with_its_mask_and_its_model(widget: SynthesizeWidget, classes: TissueClasses) -> None:
+    viewer = widget._viewer
+    first, second = (viewer.add_labels(tissue_picture(96)[1], name=name, **MICRONS) for name in ("one", "two"))
+    widget.select_mask(first)
+    _begin(widget, "Empty")
+    own = widget.form.tissue.layer
+    assert own is not None and own.name == "one tissue"
+    assert own not in widget._choices.masks
+    widget.select_mask(second)
+    assert widget.form.tissue.layer is None
+    # What another dock begins is taken up.
+    other = add_map(viewer, second, np.zeros((6, 6), int), classes)
+    assert widget.form.tissue.layer == other
+    widget.select_mask(first)
+    assert widget.form.tissue.layer == own
+    own.metadata = {"nucleigan": {**own.metadata["nucleigan"], "classes": {**classes.model_dump(), "mpp": 0.5}}}
+    assert "classes of the tissue map are not those of the model" in widget.problem()
+    widget.form.tissue.box.setCurrentIndex(0)
+    assert not widget.problem()
+
+
+def test_the_tissue_of_an_image_lies_where_the_image_lies(
+    widget: SynthesizeWidget, qtbot: QtBot, classes: TissueClasses
+) -> None:
+    pixels, labels, _ = tissue_picture(160, 3)
+    widget._viewer.add_image(pixels, name="tile", rgb=True, translate=(3, 4), **MICRONS)
+    # The mask begins 32 pixels right of and 16 above the tile, and has pixels twice as large.
+    place = {"scale": (0.5, 0.5), "units": ("µm", "µm"), "translate": (3 - 3.875, 4 + 8.125)}
+    widget._viewer.add_labels(labels[:64, :64], name="mask", **place)
+    _begin(widget, "That of “tile”")
+    qtbot.waitUntil(lambda: widget.form.tissue.layer is not None, timeout=LONG)
+    cells = widget.form.tissue.layer.data
+    whole = tissue_map(pixels, classes)
+    assert cells.shape == (8, 8)
+    assert not cells[0].any()
+    np.testing.assert_array_equal(cells[1:], whole[:7, 2:10])

@@ -7,6 +7,7 @@ cuts it with another, or changes its label.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import replace as changed
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from skimage.measure import label as connected
 from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.labels.polygons import boxes_of, labels_to_polygons, polygons_to_labels
 from napari_nucleigan.labels.regions import bounds, regions_of
-from napari_nucleigan.masks.polygons import sample
+from napari_nucleigan.masks.editing.known_tissue import KnownTissue
+from napari_nucleigan.masks.polygons import sample_tissue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -51,11 +53,14 @@ class Edit:
         Nuclei that are new or have changed.
     left_out : int
         Nuclei that could not be added or changed, because there is no room.
+    tissue : ndarray of uint8, shape (h, w), or None
+        The tissue map after it, where nuclei were laid out on one.
     """
 
     labels: Labels
     ids: tuple[int, ...]
     left_out: int = 0
+    tissue: npt.NDArray[np.uint8] | None = None
 
 
 def fill(
@@ -67,6 +72,7 @@ def fill(
     *,
     replace: bool = False,
     first: int | None = None,
+    tissue: npt.NDArray[np.uint8] | None = None,
 ) -> Edit:
     """Add random nuclei where there is room.
 
@@ -89,6 +95,9 @@ def fill(
         Delete the nuclei whose centroid lies in the region first.
     first : int, optional
         Label of the first new nucleus; by default one more than the largest.
+    tissue : ndarray of uint8, shape (h, w), optional
+        The tissue map of the mask, for statistics with a layout: nuclei are those of the tissue that is known, and
+        what is unknown in the region is drawn.
 
     Returns
     -------
@@ -97,19 +106,21 @@ def fill(
     Raises
     ------
     RecipeError
-        If `mpp` or the seed cannot be used.
+        If `mpp`, the seed or the tissue map cannot be used.
     """
     height, width = labels.shape
     first = next_id(labels) if first is None else first
     box = (0, height, 0, width) if region is None else region
     if replace:
         labels = delete(labels, inside(labels, box)).labels
+    known = KnownTissue(statistics, labels.shape, mpp, box, tissue)
     if box == (0, height, 0, width):
-        return place(labels, sample(statistics, (height, width), mpp, seed), (0, 0), None, first)
+        nuclei, cells = sample_tissue(statistics, (height, width), mpp, seed, known.cells)
+        return changed(place(labels, nuclei, (0, 0), None, first), tissue=cells)
     margin = int(np.ceil(MARGIN_UM / mpp))
-    origin = box[0] - margin, box[2] - margin
-    shape = box[1] - box[0] + 2 * margin, box[3] - box[2] + 2 * margin
-    nuclei = sample(statistics, shape, mpp, seed)
+    origin = known.begin(box[0] - margin), known.begin(box[2] - margin)
+    shape = box[1] + margin - origin[0], box[3] + margin - origin[1]
+    nuclei, cells = sample_tissue(statistics, shape, mpp, seed, known.window(origin, shape))
     cut = np.concatenate([nuclei[0], nuclei[-1], nuclei[:, 0], nuclei[:, -1]])
     nuclei[np.isin(nuclei, cut[cut > 0])] = 0
     # Where the region ends with the canvas, nuclei beyond its border belong to it too: they are seen in part.
@@ -120,7 +131,7 @@ def fill(
         box[2] if box[2] > 0 else -reach,
         box[3] if box[3] < width else reach,
     )
-    return place(labels, nuclei, origin, reached, first)
+    return changed(place(labels, nuclei, origin, reached, first), tissue=known.joined(cells, origin))
 
 
 def place(

@@ -39,8 +39,8 @@ from napari_nucleigan.masks.sampler.tissue_maps import (
     find_glands,
 )
 from napari_nucleigan.tissue.classes import fit_classes, nearest_class
-from napari_nucleigan.tissue.features import tissue_features
-from napari_nucleigan.tissue.record import CELL, DEFAULT_CLASSES, FEATURES, TissueClasses
+from napari_nucleigan.tissue.features import mask_grid, tissue_features
+from napari_nucleigan.tissue.record import CELL, DEFAULT_CLASSES, FEATURES, UNKNOWN, TissueClasses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +58,7 @@ _IN_GLANDS = 0.5  # share of the epithelium that glands take, at most
 _WALL = 6  # cells from a lumen in which epithelium counts for its gland's wall
 _DRAWN, _DRAWS = 48, 3  # side and number of the maps by which shares are brought to those of the image
 _ROUNDS, _PACE, _RARE = 25, 0.5, 0.003
+_NEVER = -1e3  # bias of a class that is not to be drawn
 _CLUSTERING = 0.15  # crowds beyond those that tissue makes by itself
 
 
@@ -102,13 +103,67 @@ def fit_tissue(
     classes = classes or fit_classes(images, mpp, count)
     features = [tissue_features(pixels) for pixels in images]
     maps = [nearest_class(each, classes) for each in features]
-    chosen = np.unique(np.linspace(0, len(images) - 1, min(MOST_TISSUES, len(images))).round().astype(int))
-    layout = TissueLayout(
+    return statistics.model_copy(update={"layout": _layout(features, maps, labels, classes, mpp)})
+
+
+def fit_tissue_map(
+    cells: NDArray[np.uint8], labels: NDArray[np.integer], classes: TissueClasses, mpp: float = 0.25
+) -> PolygonMasks:
+    """Learn how tissue and nuclei lie from a mask and its tissue map alone, such as those that a user has painted.
+
+    Each cell is taken to have the features of its class; what is unknown, to be of the nearest class that is known.
+
+    Parameters
+    ----------
+    cells : ndarray of uint8, shape (h, w)
+        The map: a cell for every 16 pixels that the mask has or begins at the scale of the classes.
+    labels : ndarray of integers, shape (H, W)
+        The nuclei; 0 is background.
+    classes : TissueClasses
+        The classes of the map.
+    mpp : float
+        Microns per pixel of `labels`.
+
+    Returns
+    -------
+    PolygonMasks
+        As `fit` returns it, and with the tissue as its `layout`.
+
+    Raises
+    ------
+    LabelsError
+        If there are no whole nuclei, nothing is known of the tissue, or the map has another shape or other classes.
+    """
+    grid = mask_grid((labels.shape[0], labels.shape[1]), mpp, classes.mpp)
+    if cells.shape != grid or not 0 < cells.max(initial=0) <= len(classes.classes):
+        raise LabelsError(
+            f"Tissue is learnt from a map of {grid[0]} x {grid[1]} cells of the classes 1 to {len(classes.classes)}; "
+            f"this one has {' x '.join(map(str, cells.shape))} cells up to class {cells.max(initial=0)}."
+        )
+    nearest = ndimage.distance_transform_edt(cells == UNKNOWN, return_distances=False, return_indices=True)
+    whole = cells[tuple(nearest)]
+    centres = np.array([each.centre for each in classes.classes], np.float32)
+    layout = _layout([centres[whole - 1]], [whole], [labels], classes, mpp)
+    # Between the features of two classes lie those of others, which nobody has painted.
+    (image,), painted = layout.images, set(np.unique(whole).tolist())
+    biases = [bias if number in painted else _NEVER for number, bias in enumerate(image.biases, 1)]
+    layout = layout.model_copy(update={"images": (image.model_copy(update={"biases": tuple(biases)}),)})
+    return fit([labels], mpp).model_copy(update={"layout": layout})
+
+
+def _layout(
+    features: Sequence[NDArray[np.float32]],
+    maps: Sequence[NDArray[np.uint8]],
+    labels: Sequence[NDArray[np.integer]],
+    classes: TissueClasses,
+    mpp: float,
+) -> TissueLayout:
+    chosen = np.unique(np.linspace(0, len(maps) - 1, min(MOST_TISSUES, len(maps))).round().astype(int))
+    return TissueLayout(
         classes=classes,
         images=tuple(_image_tissue(features[index], maps[index], classes) for index in chosen),
         nuclei=_nuclei(maps, labels, classes, mpp),
     )
-    return statistics.model_copy(update={"layout": layout})
 
 
 def _image_tissue(features: NDArray[np.float32], cells: NDArray[np.uint8], classes: TissueClasses) -> ImageTissue:
@@ -214,7 +269,7 @@ def _thickness(wall: NDArray[np.bool_], open_: NDArray[np.bool_], away: NDArray[
 def _nuclei(
     maps: Sequence[NDArray[np.uint8]], labels: Sequence[NDArray[np.integer]], classes: TissueClasses, mpp: float
 ) -> tuple[ClassNuclei, ...]:
-    cell_um = CELL * mpp
+    cell_um = CELL * classes.mpp
     masks, kinds = [], []
     for cells, nuclei in zip(maps, labels, strict=True):
         found = find_ellipses(nuclei, mpp)

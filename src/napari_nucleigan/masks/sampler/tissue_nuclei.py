@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_nucleigan.base.errors import RecipeError
 from napari_nucleigan.masks.sampler.adjustment import adjusted
 from napari_nucleigan.masks.sampler.layout import Layout, Scattered, margin_of, pull, scatter, settle
 from napari_nucleigan.masks.sampler.tissue_maps import BORDER, border_directions, choose_image, class_at, draw_map
-from napari_nucleigan.tissue.features import grid_shape
+from napari_nucleigan.tissue.features import mask_grid
 from napari_nucleigan.tissue.record import CELL, UNKNOWN
 
 if TYPE_CHECKING:
@@ -27,8 +28,9 @@ def lay_out_tissue(
     draw: float,
     seed: int,
     mpp: float,
+    known: NDArray[np.uint8] | None = None,
 ) -> tuple[Layout, NDArray[np.uint8]]:
-    """Draw a tissue map, and place the nuclei of each of its tissues.
+    """Draw a tissue map, or what is unknown of one, and place the nuclei of each of its tissues.
 
     Parameters
     ----------
@@ -46,6 +48,8 @@ def lay_out_tissue(
         Of the map.
     mpp : float
         Microns per pixel of the mask.
+    known : ndarray of uint8, shape (h, w), optional
+        What is known of the map; only its unknown cells are drawn.
 
     Returns
     -------
@@ -53,16 +57,29 @@ def lay_out_tissue(
         Nuclei on the mask and on a margin around it.
     cells : ndarray of uint8, shape (h, w)
         The map at the classes' scale, a cell for every 16 pixels that the mask has or begins at that scale.
+
+    Raises
+    ------
+    RecipeError
+        If what is known has another shape, or classes that there are not.
     """
     cell_um = CELL * tissue.classes.mpp
     size = shape[0] * mpp, shape[1] * mpp
-    grid = grid_shape(tuple(max(1, round(length / tissue.classes.mpp)) for length in size))
+    grid = mask_grid(shape, mpp, tissue.classes.mpp)
+    if known is not None and (known.shape != grid or known.max(initial=0) > len(tissue.nuclei)):
+        raise RecipeError(
+            f"The tissue map is to have {grid[0]} x {grid[1]} cells of the classes 0 to {len(tissue.nuclei)}; it has "
+            f"{' x '.join(map(str, known.shape))} cells up to class {known.max(initial=0)}. Begin another map."
+        )
     nuclei = [_changed(each, statistics) for each in tissue.nuclei]
     margin = max(margin_of(each.nuclei, size) for each in nuclei)
     around = int(np.ceil(margin / cell_um)) + 1
     wide = draw_map(
         tissue, choose_image(tissue, draw), (grid[0] + 2 * around, grid[1] + 2 * around), seed, (-around, -around)
     )
+    if known is not None:
+        inner = wide[around : around + grid[0], around : around + grid[1]]
+        np.copyto(inner, known, where=known != UNKNOWN)
     parts = []
     for number, each in enumerate(nuclei, 1):
         scattered = scatter(random, each.nuclei, size, margin)

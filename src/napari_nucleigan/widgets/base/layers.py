@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_nucleigan.base.pixels import mpp_of
 from napari_nucleigan.labels.regions import looks_like_labels
+from napari_nucleigan.tiling import resize_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -287,6 +288,11 @@ def moved(place: dict[str, Any], factors: Sequence[float], start: Sequence[float
         "scale": np.asarray(place["scale"]) * factors,
         "translate": np.asarray(place["translate"]) + linear @ middle,
     }
+
+
+def read_cells(data: np.ndarray[Any, Any], grid: tuple[int, int]) -> np.ndarray[Any, Any]:
+    """Bring the data of a tissue map to a number of cells each way; uint8."""
+    return resize_labels(np.clip(data, 0, 255).astype(np.int32), grid).astype(np.uint8)
 
 
 def is_channel_first(layer: Image) -> bool:

@@ -212,12 +212,14 @@ class ModelPicker(QObject):
 
     def _list(self, chosen: str | None) -> None:
         before = self.path
-        added = [file for file in self._added if file.card is not None and file.card.kind == self._kind]
+        listed = self._models.get(self._kind, [])
+        there = {file.path for file in listed}
+        added = [file for file in self._added if file.card and file.card.kind == self._kind and file.path not in there]
         with silent(self.box):
             self.box.clear()
             if self._nothing:
                 self.box.addItem(self._nothing, "")
-            for file in [*self._models.get(self._kind, []), *added]:
+            for file in [*listed, *added]:
                 self.box.addItem(file.name, str(file.path))
                 if file.card is not None:
                     self.box.setItemData(self.box.count() - 1, file.card, _CARD)

@@ -15,7 +15,6 @@ from napari_nucleigan.widgets.base.layers import (
     layer_folder,
     layer_mpp,
     layer_problem,
-    own_transform,
 )
 from napari_nucleigan.widgets.base.preferences import recall_mpp, remember_mpp
 
@@ -32,11 +31,18 @@ _MICROMETER = "micrometer"
 
 def layer_grid(layer: Labels) -> Grid:
     """Return the grid of a 2-D layer's pixels: in µm where its units are lengths, else in its own units."""
-    matrix = np.asarray(layer.affine.affine_matrix) @ np.asarray(own_transform(layer).affine_matrix)
-    factors = _microns(layer.units)
-    if factors is not None:
-        matrix = np.diag([*factors, 1.0]) @ matrix
-    return Grid(image_shape(layer), matrix, factors is not None, layer.name)
+    return Grid(image_shape(layer), world_matrix(layer), _microns(layer.units) is not None, layer.name)
+
+
+def world_matrix(layer: Layer) -> np.ndarray[Any, Any]:
+    """Where the pixels of a layer's plane lie, (3, 3): in µm where its units are lengths, else in its own units."""
+    from napari.utils.transforms import CompositeAffine
+
+    place = labels_place(layer)
+    own = CompositeAffine(ndim=2, **{name: place[name] for name in ("scale", "translate", "rotate", "shear")})
+    matrix = np.asarray(place["affine"]) @ np.asarray(own.affine_matrix)
+    factors = _microns(place["units"])
+    return matrix if factors is None else np.diag([*factors, 1.0]) @ matrix
 
 
 def grid_place(grid: Grid, layer: Labels) -> dict[str, Any]:

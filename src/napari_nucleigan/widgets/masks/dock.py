@@ -6,6 +6,7 @@ It shows forms (`panel`), runs jobs (`jobs`, through `base.jobs`), and keeps the
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,14 @@ from napari_nucleigan.masks.sampler.statistics import mask_sizes, tissue_sizes
 from napari_nucleigan.widgets.base import layers
 from napari_nucleigan.widgets.base.fields import list_choices, on_typed, set_text, show_pixel_size
 from napari_nucleigan.widgets.base.jobs import Runner
+from napari_nucleigan.widgets.base.scrolling import scrolled
 from napari_nucleigan.widgets.base.steps import SYNTHESIZE, open_dock
 from napari_nucleigan.widgets.masks import jobs
 from napari_nucleigan.widgets.masks.forms import ALL, EMPTY, REPLACE, SELECTED, VIEW
-from napari_nucleigan.widgets.masks.panel import FILL, MaskPanel
+from napari_nucleigan.widgets.masks.panel import FILL, TISSUE_TAB, MaskPanel
 from napari_nucleigan.widgets.masks.session import MaskSession
 from napari_nucleigan.widgets.masks.sync import editing_problem
+from napari_nucleigan.widgets.masks.tissue import TissuePage
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Shapes
@@ -53,7 +56,11 @@ class MasksWidget(MaskPanel):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
         self.session = MaskSession(napari_viewer, self)
+        self.tissue = TissuePage(napari_viewer, self.session)
+        self.tabs.addTab(scrolled(self.tissue), "Tissue")
+        self.tabs.setTabVisible(TISSUE_TAB, False)
         self._target: MaskSync | None = None
+        self._target_map: Labels | None = None
         self._fit_name = ""
 
         self._runner = Runner(self, activity=True)
@@ -107,9 +114,9 @@ class MasksWidget(MaskPanel):
         if self.running or self._work_problem() or form.problem():
             return
         box = self.session.view() if form.region.currentData() == VIEW else None
-        replace = form.existing.currentData() == REPLACE
+        anew = form.existing.currentData() == REPLACE
         like = form.organ.currentText()
-        self._start(jobs.FillOrder(form.statistics(), form.seed.value(), box, replace, like))
+        self._start(jobs.FillOrder(form.statistics(), form.seed.value(), box, anew, like))
 
     def edit(self, name: str) -> None:
         """Change the nuclei that the Edit tab names: jitter, grow, shrink, copy, split or delete them."""
@@ -152,16 +159,19 @@ class MasksWidget(MaskPanel):
         """Open Synthesize H&E with the mask."""
         if self.sync is not None and self.mask is not None:
             self.sync.sync()
-            open_dock(self._viewer, SYNTHESIZE).select_mask(self.mask)
+            model = self.tissue.painter
+            open_dock(self._viewer, SYNTHESIZE).select_mask(self.mask, model.path if model else "")
 
     def undo(self) -> None:
-        """Take back the last stroke, fill, edit or polygon of the mask."""
-        if self.sync is not None and not self.sync.undo():
+        """Take back the last stroke, fill, edit or polygon of the mask, or of the tissue map if that is in hand."""
+        done = self.tissue.undo()
+        if self.sync is not None and not (self.sync.undo() if done is None else done):
             self._say("There is nothing to undo.")
 
     def redo(self) -> None:
         """Do again what was taken back."""
-        if self.sync is not None and not self.sync.redo():
+        done = self.tissue.undo(redo=True)
+        if self.sync is not None and not (self.sync.redo() if done is None else done):
             self._say("There is nothing to redo.")
 
     def paint(self) -> None:
@@ -210,9 +220,18 @@ class MasksWidget(MaskPanel):
         self.cancel_button.clicked.connect(lambda: self.cancel())
         self._wire(self._runner, self._finished)
         self._wire(self._fitter, self._fitted)
+        self._add_page(self.tissue)
+        self.tissue.found.connect(self._models_found)
+        self.tissue.map.changed.connect(self._update)
 
     def _docked(self) -> None:
         self.reset_choices()
+        self.tissue.look()
+
+    def _models_found(self) -> None:
+        models = self.tissue.models
+        self.tabs.setTabVisible(TISSUE_TAB, bool(models))
+        self.fill_form.set_models({each.name: each.masks for each in models if each.masks is not None})
 
     def shut_down(self) -> None:
         """Stop all work and let go of all masks; their layers stay."""
@@ -227,6 +246,7 @@ class MasksWidget(MaskPanel):
     def _show_mask(self) -> None:
         mpp, source = self.session.scale(self.mask)
         show_pixel_size(self.mpp, self.mpp_source, mpp, source)
+        self.tissue.refresh()
         self._rest.start()
         self._update()
 
@@ -262,7 +282,8 @@ class MasksWidget(MaskPanel):
         running, sync = self.running, self.sync
         problem = "Wait, or press Cancel." if running else self._work_problem()
         self.canvas_form.set_state(self._canvas_problem())
-        self.fill_form.set_state(problem or self.fill_form.problem())
+        form = self.fill_form
+        form.set_state(problem or form.problem() or self.tissue.problem(form.statistics()))
         self.choice.setEnabled(not running)
         self.mpp.setEnabled(self.mask is not None)
         scope = self.edit_form.scope.currentData()
@@ -315,7 +336,9 @@ class MasksWidget(MaskPanel):
         sync = self.sync
         assert sync is not None
         sync.sync()
-        self._target = sync
+        if isinstance(order, jobs.FillOrder):
+            order = replace(order, tissue=self.tissue.cells(order.statistics))
+        self._target, self._target_map = sync, self.tissue.map.layer
         job = jobs.carry_out(order, sync.document.labels.copy(), self.session.mpp or 1.0, sync.document.new_id())
         self._begin(self._runner, job, "changing the mask")
 
@@ -336,6 +359,9 @@ class MasksWidget(MaskPanel):
             return
         if isinstance(done.order, jobs.FillOrder):
             sync.record("fills", done.order.record())
+            layout, cells = done.order.statistics.layout, done.edit.tissue
+            if layout is not None and cells is not None:
+                self.tissue.complete(sync.labels, self._target_map, cells, layout.classes)
             self.fill_form.step_seed()
         elif done.order.name == "copy" and done.edit.ids:
             sync.select(done.edit.ids)

@@ -63,7 +63,7 @@ FIRST = ("density", "area", "area_spread", "elongation", "touching", "clustering
 """Fields that are shown at once; the others are folded away."""
 SELECTED, WHOLE, VIEW, ALL = "selected", "whole", "view", "all"
 KEEP, REPLACE = "keep", "replace"
-_FITTED = "fitted"
+_FITTED, _MODEL = "fitted", "model:"
 
 
 class CanvasForm(Form):
@@ -251,12 +251,13 @@ class FillForm(Form):
 
     def __init__(self) -> None:
         super().__init__(margin=MARGIN)
-        self._fit: PolygonMasks | None = None
+        self._learnt: dict[str, PolygonMasks] = {}
         names = {("All organs" if name == "all" else name.capitalize()): name for name in PRESETS}
         organ = combo(
             names,
-            "Tissue whose nuclei are imitated, as learnt from the training tiles of the Kumar data set. Choosing one "
-            "sets all fields below; change them as you like.",
+            "Tissue whose nuclei are imitated, as learnt from the training tiles of the Kumar data set; or what a "
+            "model that paints tissue has learnt, which lays out a tissue map and the nuclei of each tissue. Choosing "
+            "one sets all fields below; change them as you like.",
         )
         self.fit = menu_button("Fit", "Learn all fields from the nuclei of a Labels layer.", {})
         self.organ = self.add("Like", organ, self.fit, self._choose_organ)
@@ -302,12 +303,24 @@ class FillForm(Form):
 
     def show_fit(self, statistics: PolygonMasks, name: str) -> None:
         """Choose what was learnt from a layer."""
-        self._fit = statistics
+        self._list(_FITTED, f"Like “{name}”", statistics)
         with silent(self.organ):
-            self.organ.removeItem(self.organ.findData(_FITTED))
-            self.organ.addItem(f"Like “{name}”", _FITTED)
-            self.organ.setCurrentIndex(self.organ.count() - 1)
+            self.organ.setCurrentIndex(self.organ.findData(_FITTED))
         self._choose_organ()
+
+    def set_models(self, learnt: Mapping[str, PolygonMasks]) -> None:
+        """List models by their names, with what each has learnt of masks and their tissue."""
+        chosen = self.organ.currentData()
+        for key in [key for key in self._learnt if key != _FITTED]:
+            self._learnt.pop(key)
+            with silent(self.organ):
+                self.organ.removeItem(self.organ.findData(key))
+        for name, statistics in learnt.items():
+            self._list(f"{_MODEL}{name}", name, statistics)
+        with silent(self.organ):
+            self.organ.setCurrentIndex(max(self.organ.findData(chosen), 0))
+        if chosen != self.organ.currentData():
+            self._choose_organ()
 
     def set_layers(self, actions: Mapping[str, Callable[[], object]]) -> None:
         """List the Labels layers that can be learnt from."""
@@ -324,9 +337,15 @@ class FillForm(Form):
         if self.next_seed.isChecked():
             self.seed.setValue(self.seed.value() + 1)
 
+    def _list(self, key: str, label: str, statistics: PolygonMasks) -> None:
+        self._learnt[key] = statistics
+        with silent(self.organ):
+            self.organ.removeItem(self.organ.findData(key))
+            self.organ.addItem(label, key)
+
     def _choose_organ(self) -> None:
         name = self.organ.currentData()
-        self.sampler.show_statistics(self._fit if name == _FITTED and self._fit else preset(name))
+        self.sampler.show_statistics(self._learnt.get(name) or preset(name))
         self.organ_changed.emit()
         self.changed.emit()
 

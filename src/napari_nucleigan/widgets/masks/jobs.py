@@ -33,6 +33,8 @@ class FillOrder:
         Whether those there are deleted first.
     like : str
         Name of the tissue that they imitate.
+    tissue : ndarray of uint8, shape (h, w), or None
+        What is known of the tissue map, for statistics with a layout.
     """
 
     statistics: PolygonMasks
@@ -40,6 +42,7 @@ class FillOrder:
     region: Bounds | None
     replace: bool
     like: str = ""
+    tissue: np.ndarray[Any, Any] | None = None
 
     def record(self) -> dict[str, Any]:
         """Return what the mask's metadata say of it."""
@@ -94,7 +97,16 @@ def carry_out(order: FillOrder | EditOrder, labels: np.ndarray[Any, Any], mpp: f
     """
     yield Progress(0, 1, "laying out nuclei" if isinstance(order, FillOrder) else f"{order.name}: {len(order.ids)}")
     if isinstance(order, FillOrder):
-        edit = fill(labels, order.statistics, mpp, order.seed, order.region, replace=order.replace, first=first)
+        edit = fill(
+            labels,
+            order.statistics,
+            mpp,
+            order.seed,
+            order.region,
+            replace=order.replace,
+            first=first,
+            tissue=order.tissue,
+        )
     elif order.name == "copy":
         edit = edits.copy(labels, order.ids, order.seed, first)
     elif order.name == "split":

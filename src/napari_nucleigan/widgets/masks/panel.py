@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from napari_nucleigan.masks.sampler.statistics import Sizes
 
-CANVAS, FILL, EDIT = range(3)
+CANVAS, FILL, EDIT, TISSUE_TAB = range(4)
 """Positions of the tabs."""
 MASK, TISSUE = "#2f9e8f", "#e8871e"
 """Colours that can be told apart on dark and on light, also by the colour-blind."""

@@ -8,28 +8,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.utils.notifications import show_info
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QTabWidget
 
 from napari_nucleigan.models.tissue import classes_on
-from napari_nucleigan.tiling import Scale
-from napari_nucleigan.tissue.features import grid_shape
 from napari_nucleigan.widgets.base.dock import ModelDock, add_tabs
 from napari_nucleigan.widgets.base.fields import GAP, column, set_text, warning_style
-from napari_nucleigan.widgets.base.image_sources import Source
 from napari_nucleigan.widgets.base.jobs import Runner
-from napari_nucleigan.widgets.base.layers import REPLACE, image_shape, layer_mpp
-from napari_nucleigan.widgets.base.mask_layers import mask_reader
+from napari_nucleigan.widgets.base.layers import REPLACE
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.scrolling import pinned
 from napari_nucleigan.widgets.base.steps import TRAIN, NextStep, open_dock
+from napari_nucleigan.widgets.base.tissue import MapMaker, map_problem
 from napari_nucleigan.widgets.synthesize import jobs
 from napari_nucleigan.widgets.synthesize.dialog import SavePairDialog
 from napari_nucleigan.widgets.synthesize.form import PaintForm, SetSection
 from napari_nucleigan.widgets.synthesize.layers import Choices, LivePainting, Outlines, PaintedImage, PaintedImages
-from napari_nucleigan.widgets.synthesize.tissue import add_map
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,8 +78,7 @@ class SynthesizeWidget(ModelDock):
         self._saved_to: Path | None = None
         self._runner = Runner(self, activity=True)
         self._saver = Runner(self, activity=True)
-        self._mapper = Runner(self, activity=True)
-        self._mapped_over: Any = None
+        self._maker = MapMaker(napari_viewer, self)
         self.live = LivePainting(self._cache, self)
         self.sets = SetSection(self._cache, self._choices.set_request, self.problem)
         self._rest = self._after(REST_MS, self._begin_live)
@@ -113,9 +107,12 @@ class SynthesizeWidget(ModelDock):
             self._end_live("The picture was removed: live mode is off.")
         self._mask_chosen()
 
-    def select_mask(self, layer: MaskLayer) -> None:
-        """Choose a mask layer in the form."""
+    def select_mask(self, layer: MaskLayer, model: str = "") -> None:
+        """Choose a mask layer in the form, and the file of a model where the chosen one cannot paint its tissue."""
         self.form.mask.setCurrentIndex(self._choices.masks.index(layer))
+        form = self.form
+        if model and (not form.knows_tissue or map_problem(form.tissue.layer, form.picker.card)):
+            self.add_model_file(model)
 
     def problem(self, needs_mask: bool = True) -> str:
         """Why nothing can be painted now, or not the chosen mask; empty where it can."""
@@ -185,7 +182,7 @@ class SynthesizeWidget(ModelDock):
         form.outlines.toggled.connect(self._outline)
         form.changed.connect(self._changed)
         form.tissue.begun.connect(self._begin_map)
-        self._wire(self._mapper, self._mapped, stopped=self._update, quiet=True)
+        self._wire(self._maker, form.tissue.choose, quiet=True)
         self.save_button.clicked.connect(self.save_pair)
         self._wire(self._runner, self._finished)
         self._wire(self._saver, self._saved, stopped=self._update, quiet=True)
@@ -211,7 +208,7 @@ class SynthesizeWidget(ModelDock):
         self.form.mpp_source.setStyleSheet(warning_style(theme))
 
     def _mask_chosen(self) -> None:
-        self._choices.show_mpp()
+        self._choices.show_mask()
         self._changed()
 
     def _mpp_typed(self, mpp: float) -> None:
@@ -277,24 +274,11 @@ class SynthesizeWidget(ModelDock):
             self._outlines.show(picture.mask)
 
     def _begin_map(self, image: Image | None) -> None:
-        """Begin an empty tissue map over the mask, or find that of an image."""
+        """Begin an empty tissue map over the mask, or one with the tissue of an image."""
         card, mask = self.form.picker.card, self.mask
         classes = classes_on(card) if card is not None else None
-        if classes is None or self._mapper.running:
-            return
-        if image is not None:
-            self._mapped_over = image, image_shape(image), classes
-            self._mapper.start(jobs.map_tissue(Source.of(image, layer_mpp(image)), classes), "mapping the tissue")
-        elif mask is not None and not self.problem():
-            shape = mask_reader(mask)().shape
-            self._mapped_over = mask, shape, classes
-            mpp = self.form.mpp.value() or classes.mpp
-            self._mapped(np.zeros(grid_shape(Scale.of(shape, mpp, classes.mpp).model_shape), np.uint8))
-
-    def _mapped(self, cells: np.ndarray) -> None:
-        over, shape, classes = self._mapped_over
-        if over in self._viewer.layers:
-            self.form.tissue.choose(add_map(self._viewer, over, shape, cells, classes))
+        if classes is not None and mask is not None and not self.problem():
+            self._maker.begin(mask, self.form.mpp.value() or classes.mpp, classes, image)
 
     def _live_toggled(self, on: bool) -> None:
         if on:

@@ -40,8 +40,8 @@ from napari_nucleigan.widgets.base.model_picker import ModelPicker
 from napari_nucleigan.widgets.base.path_fields import FolderField
 from napari_nucleigan.widgets.base.preferences import recall, remember
 from napari_nucleigan.widgets.base.run_bar import RunBar
+from napari_nucleigan.widgets.base.tissue import TissueBox
 from napari_nucleigan.widgets.synthesize.jobs import FIT, ITSELF, SetRequest, make_set
-from napari_nucleigan.widgets.synthesize.tissue import TissueBox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

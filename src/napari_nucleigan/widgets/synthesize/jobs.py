@@ -18,9 +18,11 @@ from napari_nucleigan.base.files import make_folder, output_error
 from napari_nucleigan.data.images.files import IMAGE_SUFFIXES, read_image, read_labels, write_image, write_labels
 from napari_nucleigan.labels.regions import check_labels
 from napari_nucleigan.models import load_model, resolve
+from napari_nucleigan.models.tissue import classes_on
 from napari_nucleigan.synthesis.pairs import PROVENANCE
 from napari_nucleigan.synthesis.settings import SetSettings
-from napari_nucleigan.widgets.base.layers import file_name
+from napari_nucleigan.tissue.features import mask_grid
+from napari_nucleigan.widgets.base.layers import file_name, read_cells
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from napari_nucleigan.synthesis import LiveCanvas, Synthesis, SynthesisSettings
     from napari_nucleigan.synthesis.datasets import SetReport
     from napari_nucleigan.tiling import Box
-    from napari_nucleigan.tissue.record import TissueClasses
     from napari_nucleigan.widgets.base.image_sources import Source
     from napari_nucleigan.widgets.base.mask_layers import Reader
 
@@ -206,18 +207,6 @@ def follow(canvas: LiveCanvas, read: Reader, tissue: Reader | None = None) -> Jo
     return Patch(box, canvas.pixels[box.slices].copy(), canvas.labels[box.slices].copy())
 
 
-def map_tissue(source: Source, classes: TissueClasses) -> Job[np.ndarray[Any, Any]]:
-    """Find the tissue of an image, at the scale of the classes; (h, w) uint8."""
-    from napari_nucleigan.tiling import Scale, resize_image
-    from napari_nucleigan.tissue.classes import tissue_map
-
-    yield Progress(0, 1, "mapping the tissue")
-    image = source.image()
-    shape = image.pixels.shape[0], image.pixels.shape[1]
-    scale = Scale.of(shape, image.mpp or classes.mpp, classes.mpp)
-    return tissue_map(resize_image(image.pixels, scale.model_shape), classes)
-
-
 def pair_files(folder: Path, name: str) -> list[Path]:
     """Return the files that a data set has under a name."""
     images = [folder / "images" / f"{name}{suffix}" for suffix in IMAGE_SUFFIXES]
@@ -312,6 +301,8 @@ class SetRequest:
         Name of the mask's layer.
     mpp : float or None
         Microns per pixel of the chosen mask; None where they are not known.
+    tissue : callable or None
+        Makes its tissue map; None where the tissue is unknown.
     """
 
     out: Path
@@ -321,12 +312,14 @@ class SetRequest:
     read: Reader | None = None
     name: str = ""
     mpp: float | None = None
+    tissue: Reader | None = None
 
 
 def make_set(request: SetRequest, cache: ModelCache) -> Job[SetReport]:
     """Make a data set, or go on with it.
 
-    Masks and images of open layers are kept in its folder, so that it can be gone on with when they are gone.
+    Masks, their tissue maps and images of open layers are kept in its folder, so that it can be gone on with when they
+    are gone.
 
     Parameters
     ----------
@@ -335,26 +328,33 @@ def make_set(request: SetRequest, cache: ModelCache) -> Job[SetReport]:
     cache : ModelCache
         Where the model is kept.
     """
+    from napari_nucleigan.masks.polygons import TISSUE, fit, fit_tissue_map
     from napari_nucleigan.synthesis.datasets import synthesize_set
 
     yield Progress(0, 1, "loading the model")
     model = cache.load(request.look.settings.model)
     mpp = request.mpp or model.card.mpp
     references, kept = request.out / "references", request.out / f"{file_name(request.name)}.tif"
-    new = [path for path in (references, kept) if not path.exists()]
+    new = [path for path in (references, kept, kept.with_suffix("")) if not path.exists()]
     try:
         values = request.look.written(references).model_dump() | {"mpp": None} | request.values
         masks: PolygonMasks | Path | None = None
         if request.read is None:
             values["like"] = request.masks
-        elif request.masks == FIT:
-            from napari_nucleigan.masks.polygons import fit
-
-            yield Progress(0, 1, "learning from the mask")
-            masks, values["mpp"] = fit([request.read()], mpp), mpp
         else:
-            masks = _kept(kept, np.array(request.read()), mpp)
-            values["size"] = None
+            labels = np.array(request.read())
+            cells, classes = _known_tissue(request, (labels.shape[0], labels.shape[1]), mpp, model)
+            if request.masks == FIT:
+                yield Progress(0, 1, "learning from the mask")
+                masks = fit([labels], mpp) if cells is None else fit_tissue_map(cells, labels, classes, mpp)
+                values["mpp"] = mpp
+            elif cells is None:
+                masks, values["size"] = _kept(kept, labels, mpp), None
+            else:
+                folder = kept.with_suffix("")
+                masks, values["size"] = folder, None
+                _kept(folder / "labels" / kept.name, labels, mpp)
+                _kept(folder / TISSUE / kept.name, cells.astype(np.int32), mpp * labels.shape[0] / cells.shape[0])
         return (yield from synthesize_set(request.out, SetSettings.checked(**values), masks, model))
     finally:
         if not (request.out / PROVENANCE).is_file():  # the folder was no place for it
@@ -362,6 +362,17 @@ def make_set(request: SetRequest, cache: ModelCache) -> Job[SetReport]:
                 shutil.rmtree(path, ignore_errors=True)
                 with suppress(OSError):
                     path.unlink()
+
+
+def _known_tissue(
+    request: SetRequest, shape: tuple[int, int], mpp: float, model: Model
+) -> tuple[np.ndarray[Any, Any] | None, Any]:
+    """Make the tissue map of the chosen mask, and the classes that the model knows; no map where all is unknown."""
+    classes = classes_on(model.card)
+    if request.tissue is None or classes is None:
+        return None, classes
+    cells = read_cells(request.tissue(), mask_grid(shape, mpp, classes.mpp))
+    return (cells if cells.any() else None), classes
 
 
 def _kept(path: Path, labels: np.ndarray[Any, Any], mpp: float) -> Path:

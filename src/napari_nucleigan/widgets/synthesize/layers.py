@@ -29,6 +29,7 @@ from napari_nucleigan.widgets.base.mask_layers import (
     mask_problem,
     mask_reader,
 )
+from napari_nucleigan.widgets.base.tissue import map_problem, tissue_maps
 from napari_nucleigan.widgets.synthesize.form import LAYER
 from napari_nucleigan.widgets.synthesize.jobs import (
     FIT,
@@ -46,7 +47,7 @@ from napari_nucleigan.widgets.synthesize.jobs import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from napari.layers import Image
+    from napari.layers import Image, Labels
     from napari.viewer import Viewer
 
     from napari_nucleigan.base.errors import NucleiganError
@@ -303,11 +304,9 @@ class Choices:
         self._images = [layer for layer in layers.image_layers(self._viewer) if not layers.layer_problem(layer)]
         for box in (self._form.style_box, self._form.restain):
             box.set_layers([(str(layer.unique_id), layer.name) for layer in self._images])
-        maps = [layer for layer in self.masks if is_labels(layer) and not mask_problem(layer)]
-        self._form.tissue.set_layers(maps, self._images)
 
     @property
-    def tissue(self) -> MaskLayer | None:
+    def tissue(self) -> Labels | None:
         """The chosen tissue map; None where the tissue is unknown, or the model knows none."""
         return self._form.tissue.layer if self._form.knows_tissue else None
 
@@ -321,11 +320,12 @@ class Choices:
         mpp = self._form.mpp.value()
         if mpp and not FINEST <= mpp <= COARSEST:
             return f"Nuclei are painted from {FINEST} to {COARSEST} microns per pixel: type the right pixel size above."
-        return ""
+        return map_problem(self.tissue, self._form.picker.card)
 
-    def show_mpp(self) -> None:
-        """Show the microns per pixel of the chosen mask, and where they come from."""
+    def show_mask(self) -> None:
+        """Show the microns per pixel of the chosen mask, where they come from, and its tissue map."""
         mask, mpp, source = self.mask, None, ""
+        self._form.tissue.set_layers(mask, tissue_maps(self._viewer), self._images)
         if mask is not None and not mask_problem(mask):
             if mpp := self._typed.get(mask.unique_id):
                 source = "Typed by you."
@@ -376,10 +376,9 @@ class Choices:
         RecipeError
             If a setting is not valid.
         """
-        mask, look = self.mask, self.look()
+        mask, look, tissue = self.mask, self.look(), self.tissue and self.tissue.unique_id
         assert mask is not None
         boxes = self._form.style_box.value, self._form.restain.value
-        tissue = self.tissue.unique_id if self.tissue else None
         return mask.unique_id, look.settings.model_dump_json(), boxes, mask_mpp(mask), tissue
 
     def set_request(self, out: Path, masks: str, values: dict[str, Any]) -> SetRequest:
@@ -394,7 +393,8 @@ class Choices:
         values : dict
             Further fields of `SetSettings`.
         """
-        mask = self.mask
+        mask, tissue, mpp = self.mask, self.tissue, self._form.mpp.value() or None
         if masks not in (FIT, ITSELF) or mask is None:
             return SetRequest(out, masks, self.look(), values)
-        return SetRequest(out, masks, self.look(), values, mask_reader(mask), mask.name, self._form.mpp.value() or None)
+        cells = mask_reader(tissue) if tissue else None
+        return SetRequest(out, masks, self.look(), values, mask_reader(mask), mask.name, mpp, cells)

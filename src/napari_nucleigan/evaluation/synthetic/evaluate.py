@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from napari_nucleigan.base.errors import DatasetError, ExtraError
 from napari_nucleigan.base.events import Event, Job, Note, Progress, relay
 from napari_nucleigan.base.version import __version__
-from napari_nucleigan.data.datasets.dataset import Dataset, split_name
+from napari_nucleigan.data.datasets.dataset import Dataset
+from napari_nucleigan.data.datasets.splits import split_name
 from napari_nucleigan.evaluation.synthetic.appearance import REGIONS, colour_distance, sum_colours
 from napari_nucleigan.evaluation.synthetic.distances import FEWEST, kid, mmd2, real_or_synthetic
 from napari_nucleigan.evaluation.synthetic.features import DEPTHS, PRETRAINED, Encoder, PretrainedEncoder

@@ -35,6 +35,7 @@ _BATCH = 16
 _MULTIPLE = 32  # of the sides of what is encoded
 _DEEP = (3, 4)  # of the halvings: at 1/16 and 1/32
 _FINE = (0, 1)  # at 1/2 and 1/4
+_LARGER = 4.0  # levels of the pretrained encoder, which come out of linear layers, are than those of a segmenter
 
 
 class _Features:
@@ -94,8 +95,7 @@ class _Features:
 
     def _levels(self, images: Tensor) -> list[Tensor]:
         """Return what the network makes of images in [-1, 1], at 1/2, 1/4, ... of the resolution."""
-        found: list[Tensor] = self._network(images)
-        return found
+        raise NotImplementedError
 
 
 class Encoder(_Features):
@@ -160,7 +160,7 @@ class PretrainedEncoder(_Features):
     """An encoder that has learnt from photographs, ready on a device: another eye than that of a segmenter of ours.
 
     The features of a picture are those of one group, ``pretrained``: mean and standard deviation of each channel at
-    1/16 and 1/32 of the resolution (864 numbers).
+    1/16 and 1/32 of the resolution (864 numbers), divided by 4, which brings them to the size of a segmenter's.
 
     Parameters
     ----------
@@ -186,6 +186,9 @@ class PretrainedEncoder(_Features):
         kind = next(iter(ENCODERS))
         self.name = f"{kind}, {IMAGENET}"
         super().__init__(pretrained_encoder(IMAGENET, kind), device, {PRETRAINED: _DEEP})
+
+    def _levels(self, images: Tensor) -> list[Tensor]:
+        return [level / _LARGER for level in self._network(images)]
 
 
 def _moments(level: Tensor) -> Tensor:

@@ -63,7 +63,7 @@ RECORD = "measures.jsonl"
 FEWEST = 4  # generators of which ranks are correlated at all
 ENOUGH = 8  # from which an interval is worth reading
 WIDTHS = (16, 32, 64, 96, 128)
-FAST = {"ema": 0.99, "warmup_steps": 20, "validation": 0.0, "checkpoint_every": 1000}
+FAST = {"ema": 0.99, "warmup_steps": 20, "validation": 0.0, "checkpoint_every": 1}
 
 
 @dataclass(frozen=True)

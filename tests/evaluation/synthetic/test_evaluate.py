@@ -16,6 +16,7 @@ from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.data.images.files import write_labels
 from napari_nucleigan.evaluation.synthetic import QualitySettings, evaluate_synthetic
 from napari_nucleigan.evaluation.synthetic.measure import crop_places
+from napari_nucleigan.networks import encoders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,6 +97,7 @@ class TestFigures:
         assert blurred.synthetic.slope < real.synthetic.slope - 1
         assert blurred.comparison.fine_kid > 5 * real.comparison.fine_kid
         assert blurred.comparison.kid > real.comparison.kid
+        assert blurred.comparison.pretrained_kid > 5 * max(real.comparison.pretrained_kid, 0)
         assert blurred.comparison.accuracy > 0.85
 
     def test_a_grid_is_seen(self, reports: dict[str, QualityReport]) -> None:
@@ -110,6 +112,22 @@ class TestFigures:
         assert one.synthetic.diversity < 0.6 * real.synthetic.diversity
         assert one.comparison.colour["stroma"] > real.comparison.colour["stroma"]
         assert max(one.synthetic.grid.values()) < 0.3
+
+    def test_a_collapse_to_one_picture_is_seen(
+        self,
+        tmp_path: Path,
+        tiles: dict[str, tuple[Pair, Pair]],
+        write_set: Callable[..., Path],
+        reports: dict[str, QualityReport],
+        sets: dict[str, Dataset],
+        segmenter: Model,
+    ) -> None:
+        _, pair = next(iter(tiles.values()))
+        one = write_set(tmp_path / "one", dict.fromkeys(list(tiles)[:4], pair))
+        found = run(evaluate_synthetic(one, sets["truth"], SETTINGS, segmenter=segmenter)).synthetic
+        real = reports["real"].synthetic
+        assert found.deep_diversity < 0.9 * real.deep_diversity
+        assert found.diversity < 0.6 * real.diversity
 
     def test_masks_that_are_not_theirs_are_seen(self, reports: dict[str, QualityReport]) -> None:
         real, others = reports["real"], reports["other masks"]
@@ -127,6 +145,8 @@ class TestReport:
         assert len(record["synthetic"]["scores"]) == 8
         assert record["kid_ratio"] == pytest.approx(record["comparison"]["kid"] / record["reference"]["kid"])
         assert record["provenance"]["segmenter"]["sha256"]
+        assert record["provenance"]["pretrained"] == "efficientnet-lite0, imagenet"
+        assert 0 < record["comparison"]["accuracy_std"] < 0.2
 
     def test_tables_have_every_figure(self, reports: dict[str, QualityReport]) -> None:
         (header, rows), (titles, distances) = reports["real"].tables()
@@ -171,10 +191,30 @@ class TestReference:
         assert set(report.real.scores) == set(real.names[4:])
         asked = run(evaluate_synthetic(sets["real"], held, SETTINGS, split="test", segmenter=segmenter))
         assert set(asked.real.scores) == set(real.names[:4])
-        assert asked.reference is None
-        assert any("too few images for a reference" in note for note in asked.notes)
+        assert asked.reference is not None
+        assert asked.reference.what == "real: train to test"
+        assert asked.real.images == 4
+        alone = held.only(real.names[:4])
+        lonely = run(evaluate_synthetic(sets["real"], alone, SETTINGS, split="test", segmenter=segmenter))
+        assert lonely.reference is None
+        assert any("too few images for a reference" in note for note in lonely.notes)
+        assert lonely.comparison.kid == pytest.approx(asked.comparison.kid)
         with pytest.raises(DatasetError, match="no images of the split 'none'"):
             run(evaluate_synthetic(sets["real"], held, SETTINGS, split="none", segmenter=segmenter))
+
+
+class TestWithoutThePretrainedEncoder:
+    def test_it_is_left_out_and_said(
+        self, sets: dict[str, Dataset], segmenter: Model, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(encoders, "find_spec", lambda name: None)
+        few = sets["real"].only(sets["real"].names[:4])
+        report = run(evaluate_synthetic(few, sets["truth"], SETTINGS, segmenter=segmenter))
+        assert any("left out" in note and "pip install 'napari-nucleigan[pretrained]'" in note for note in report.notes)
+        assert report.to_json()["comparison"]["pretrained_kid"] is None
+        assert report.provenance["pretrained"] is None
+        cells = [row for row in report.tables()[1][1] if row[0].startswith("KID, pretrained")]
+        assert cells == [["KID, pretrained encoder (x1000)", "-", "-", "-"]]
 
 
 class TestJob:

@@ -3,12 +3,13 @@ from .appearance import Texture as Texture
 from .appearance import colour_distance as colour_distance
 from .appearance import colour_statistics as colour_statistics
 from .appearance import diversity as diversity
+from .distances import kid as kid
+from .distances import mmd2 as mmd2
+from .distances import real_or_synthetic as real_or_synthetic
 from .evaluate import evaluate_synthetic as evaluate_synthetic
 from .features import Encoder as Encoder
+from .features import PretrainedEncoder as PretrainedEncoder
 from .features import encoder_features as encoder_features
-from .features import kid as kid
-from .features import mmd2 as mmd2
-from .features import real_or_synthetic as real_or_synthetic
 from .measure import consistency as consistency
 from .repetition import repetition as repetition
 from .report import QualityReport as QualityReport

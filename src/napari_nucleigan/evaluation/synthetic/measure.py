@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from napari_nucleigan.base.events import Job
     from napari_nucleigan.data.datasets.dataset import Dataset
-    from napari_nucleigan.evaluation.synthetic.features import Depth, Encoder
+    from napari_nucleigan.evaluation.synthetic.features import Depth, Encoder, PretrainedEncoder
 
 _ALIGNED = 8  # crops begin at multiples of it, so that grids of all crops of an image lie upon one another
 _BATCH = 32  # crops
@@ -51,7 +52,7 @@ class SetMeasurements:
     groups : ndarray of int, shape (n,)
         Index of the image that each crop was cut from.
     features : dict of str to ndarray of float32, shape (n, d)
-        As `Encoder` gives them.
+        As `Encoder` gives them, and `PretrainedEncoder` where it is there.
     scores : ndarray of float64, shape (n,)
         Consistency of each crop.
     means : ndarray of float64, shape (n, 2, 3)
@@ -92,12 +93,23 @@ class SetMeasurements:
             scores=scores,
             colours=sum_colours(self.colours).moments(),
             diversity=diversity(self.means, self.groups),
+            deep_diversity=self._deep_diversity(),
             sharpness=self.texture.sharpness,
             slope=self.texture.slope,
             blocks=self.texture.blocks,
             grid=self.texture.grid,
             repetition=_mean(self.repetitions),
+            repetition_std=self._spread_over_images(self.repetitions),
         )
+
+    def _deep_diversity(self) -> float:
+        deep = self.features["deep"].astype(np.float64)
+        return diversity(deep[:, None] / np.sqrt(deep.shape[1]), self.groups)
+
+    def _spread_over_images(self, values: NDArray[np.float64]) -> float:
+        means = np.array([_mean(values[self.groups == index]) for index in range(len(self.names))])
+        known = means[np.isfinite(means)]
+        return float(known.std()) if len(known) else float("nan")
 
     def only(self, chosen: NDArray[np.intp]) -> SetMeasurements:
         """Return the features and colours of some images, by their indices; the texture stays that of all."""
@@ -172,7 +184,14 @@ def _found(images: Sequence[NDArray[np.uint8]], segmenter: Segmenter, mpp: float
 
 
 def measure(
-    data: Dataset, segmenter: Segmenter, encoder: Encoder, crop: int, what: str, first: int, total: int
+    data: Dataset,
+    segmenter: Segmenter,
+    encoder: Encoder,
+    crop: int,
+    what: str,
+    first: int,
+    total: int,
+    pretrained: PretrainedEncoder | None = None,
 ) -> Job[SetMeasurements]:
     """Measure the crops of a set.
 
@@ -190,6 +209,8 @@ def measure(
         Which set, for people.
     first, total : int
         Images done before, and of all sets, for the progress.
+    pretrained : PretrainedEncoder, optional
+        Gives further features.
 
     Yields
     ------
@@ -211,15 +232,16 @@ def measure(
     groups: list[int] = []
     means: list[NDArray[np.float64]] = []
     repetitions: list[float] = []
-    features: dict[Depth, list[NDArray[np.float32]]] = {"deep": [], "fine": []}
+    features: dict[Depth, list[NDArray[np.float32]]] = defaultdict(list)
     scores: list[NDArray[np.float64]] = []
     patches: list[NDArray[np.uint8]] = []
     masks: list[NDArray[np.int32]] = []
 
     def show_networks() -> None:
         """Show them what has come together, several crops at once."""
-        for depth, rows in encoder(patches).items():
-            features[depth].append(rows)
+        for eye in (encoder, pretrained):
+            for depth, rows in eye(patches).items() if eye else ():
+                features[depth].append(rows)
         scores.append(consistency(patches, masks, segmenter, mpp=mpp))
         patches.clear()
         masks.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,13 +31,16 @@ class SetFigures:
         ``[region][channel]``: mean and standard deviation over pixels, CIELAB; region is ``"nuclei"`` or
         ``"stroma"``, channel ``"L"``, ``"a"`` or ``"b"``. nan for a region without pixels.
     diversity : float
-        As `napari_nucleigan.evaluation.synthetic.diversity`.
+        Of colour, as `napari_nucleigan.evaluation.synthetic.diversity`.
+    deep_diversity : float
+        Of what is shown: mean distance between the deep features of two crops of different images, by the square root
+        of their number.
     sharpness, slope, blocks : float
         As the properties of `napari_nucleigan.evaluation.synthetic.Texture`.
     grid : dict of int to float
         Strength by period in pixels, as the property of `napari_nucleigan.evaluation.synthetic.Texture`.
-    repetition : float
-        Mean over crops of `napari_nucleigan.evaluation.synthetic.repetition`.
+    repetition, repetition_std : float
+        Mean over crops of `napari_nucleigan.evaluation.synthetic.repetition`, and its standard deviation over images.
     """
 
     images: int
@@ -45,16 +48,23 @@ class SetFigures:
     scores: dict[str, float]
     colours: dict[str, dict[str, tuple[float, float]]]
     diversity: float
+    deep_diversity: float
     sharpness: float
     slope: float
     blocks: float
     grid: dict[int, float]
     repetition: float
+    repetition_std: float
 
     @property
     def consistency(self) -> float:
         """Mean consistency over images, 0 to 1."""
         return float(np.mean(list(self.scores.values())))
+
+    @property
+    def consistency_std(self) -> float:
+        """Standard deviation of the consistency over images."""
+        return float(np.std(list(self.scores.values())))
 
     def share(self, threshold: float) -> float:
         """Share of the images whose consistency is at least `threshold`."""
@@ -67,17 +77,20 @@ class SetFigures:
                 "images": self.images,
                 "crops": self.crops,
                 "consistency": self.consistency,
+                "consistency_std": self.consistency_std,
                 "consistency_shares": {threshold: self.share(threshold) for threshold in THRESHOLDS},
                 "colours": {
                     region: {channel: {"mean": mean, "std": std} for channel, (mean, std) in channels.items()}
                     for region, channels in self.colours.items()
                 },
                 "diversity": self.diversity,
+                "deep_diversity": self.deep_diversity,
                 "sharpness": self.sharpness,
                 "slope": self.slope,
                 "blocks": self.blocks,
                 "grid": self.grid,
                 "repetition": self.repetition,
+                "repetition_std": self.repetition_std,
                 "scores": self.scores,
             }
         )
@@ -96,11 +109,13 @@ class SetDistance:
         Kernel distance of the deep features, and its standard deviation: over subsets, or over halvings.
     fine_kid, fine_kid_std : float
         The same of the fine features.
+    pretrained_kid, pretrained_kid_std : float
+        The same of the features of an encoder that has learnt from photographs; nan where it is not installed.
     colour : dict of str to float
         By region, as `napari_nucleigan.evaluation.synthetic.colour_distance`.
-    accuracy : float
-        As `napari_nucleigan.evaluation.synthetic.real_or_synthetic`, on both groups of features; nan where a set has
-        one image only.
+    accuracy, accuracy_std : float
+        As `napari_nucleigan.evaluation.synthetic.real_or_synthetic`, on deep and fine features; of halvings, the
+        spread over these. nan where a set has one image only.
     """
 
     what: str
@@ -108,8 +123,11 @@ class SetDistance:
     kid_std: float
     fine_kid: float
     fine_kid_std: float
+    pretrained_kid: float
+    pretrained_kid_std: float
     colour: dict[str, float]
     accuracy: float
+    accuracy_std: float
 
     def to_json(self) -> dict[str, Any]:
         """Represent the distances by dictionaries, numbers and strings; None stands for nan."""
@@ -176,41 +194,50 @@ class QualityReport:
         def add(name: str, figure: Callable[[SetFigures], float], digits: int = 2) -> None:
             rows.append([name, *(_text(figure(each), digits) for each in sets)])
 
-        add("consistency (AJI)", lambda each: each.consistency, 3)
+        rows.append(["consistency (AJI)", *(_spread(each.consistency, each.consistency_std) for each in sets)])
         for threshold in THRESHOLDS:
             rows.append([f"  at least {threshold:g}", *(f"{each.share(threshold):.0%}" for each in sets)])
         for region in REGIONS:
             for index, channel in enumerate(CHANNELS):
                 pairs = [each.colours[region][channel] for each in sets]
                 name = f"{region}: {channel}" if index == 0 else f"  {channel}"
-                rows.append([name, *(f"{_text(mean, 1)} ± {_text(std, 1)}" for mean, std in pairs)])
+                rows.append([name, *(_spread(mean, std, 1) for mean, std in pairs)])
         add("diversity of colour", lambda each: each.diversity, 1)
+        add("diversity of what is shown", lambda each: each.deep_diversity, 3)
         add("sharpness", lambda each: each.sharpness)
         add("slope of the spectrum", lambda each: each.slope)
         for period in PERIODS:
             add(f"grid of {period} pixels", lambda each, period=period: each.grid[period])  # type: ignore[misc]
         add("blocks", lambda each: each.blocks)
-        add("repetition of the background", lambda each: each.repetition, 3)
+        repetitions = [_spread(each.repetition, each.repetition_std) for each in sets]
+        rows.append(["repetition of the background", *repetitions])
         return ["figure", "synthetic", "real"], rows
 
     def _distances(self) -> Table:
         sides = (self.comparison, self.reference) if self.reference else (self.comparison,)
-        rows = [
-            ["KID, what is shown (x1000)", *(_spread(each.kid, each.kid_std) for each in sides)],
-            ["KID, how it is drawn (x1000)", *(_spread(each.fine_kid, each.fine_kid_std) for each in sides)],
-            *([f"colour of {region}", *(_text(each.colour[region], 2) for each in sides)] for region in REGIONS),
-            ["told apart (0.5 = never)", *(_text(each.accuracy, 2) for each in sides)],
+        kids = [
+            ("KID, what is shown (x1000)", "kid"),
+            ("KID, how it is drawn (x1000)", "fine_kid"),
+            ("KID, pretrained encoder (x1000)", "pretrained_kid"),
         ]
-        if self.reference:
-            pairs: Sequence[tuple[float, float]] = [
-                (self.comparison.kid, self.reference.kid),
-                (self.comparison.fine_kid, self.reference.fine_kid),
-                *((self.comparison.colour[region], self.reference.colour[region]) for region in REGIONS),
-            ]
-            ratios = [_text(_ratio(value, scale), 1) for value, scale in pairs]
-            rows = [[*row, ratio] for row, ratio in zip(rows, [*ratios, ""], strict=True)]
+        rows: list[list[str]] = []
+        for title, name in kids:
+            values = [(getattr(each, name), getattr(each, f"{name}_std")) for each in sides]
+            row = [title, *(_spread(1000 * mean, 1000 * deviation, 1) for mean, deviation in values)]
+            rows.append([*row, *self._ratio_of(lambda each, name=name: getattr(each, name))])  # type: ignore[misc]
+        for region in REGIONS:
+            row = [f"colour of {region}", *(_text(each.colour[region], 2) for each in sides)]
+            rows.append([*row, *self._ratio_of(lambda each, region=region: each.colour[region])])  # type: ignore[misc]
+        told = [_spread(each.accuracy, each.accuracy_std, 2) for each in sides]
+        rows.append(["told apart (0.5 = never)", *told, *([""] if self.reference else [])])
         header = ["distance", *(each.what for each in sides), *(["ratio"] if self.reference else [])]
         return header, rows
+
+    def _ratio_of(self, distance: Callable[[SetDistance], float]) -> list[str]:
+        """Distance of synthetic and real by that of real and real, as a cell of the table; none without a reference."""
+        if not self.reference:
+            return []
+        return [_text(_ratio(distance(self.comparison), distance(self.reference)), 1)]
 
 
 def _ratio(value: float, scale: float) -> float:
@@ -221,8 +248,8 @@ def _text(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if math.isfinite(value) else "-"
 
 
-def _spread(mean: float, deviation: float) -> str:
-    return f"{1000 * mean:.1f} ± {1000 * deviation:.1f}"
+def _spread(mean: float, deviation: float, digits: int = 3) -> str:
+    return f"{mean:.{digits}f} ± {deviation:.{digits}f}" if math.isfinite(mean) else "-"
 
 
 def _plain(value: Any) -> Any:

@@ -30,6 +30,7 @@ from napari_nucleigan.widgets.base.flight import Flight
 from napari_nucleigan.widgets.base.image_sources import Source
 from napari_nucleigan.widgets.base.jobs import Runner, once
 from napari_nucleigan.widgets.base.layers import METADATA_KEY, VIEW_KEY, labels_place, layer_file, layer_mpp
+from napari_nucleigan.widgets.base.path_fields import ask_classifier, ask_to_open
 from napari_nucleigan.widgets.base.preferences import recall, remember
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.scrolling import pinned
@@ -367,19 +368,13 @@ class ClassifyWidget(Dock):
             self.saved.emit(Path(path))
 
     def _ask_points(self) -> None:
-        path = self._ask_open("Take classes from points", "Points (*.csv *.geojson *.json *.gz)")
-        if path:
+        pattern = "Points (*.csv *.tsv *.txt *.geojson *.json *.gz)"
+        if path := ask_to_open(self, "classify", "Take classes from points", pattern):
             self._told(lambda: self.take_points(path))
 
     def _ask_classifier(self) -> None:
-        if path := self._ask_open("Open a classifier", "Classifiers (*.safetensors)"):
+        if path := ask_classifier(self):
             self.open_classifier(path)
-
-    def _ask_open(self, title: str, pattern: str) -> str:
-        path, _ = QFileDialog.getOpenFileName(self, title, recall("classify", ""), pattern)
-        if path:
-            remember("classify", str(Path(path).parent))
-        return str(path)
 
     def _ask_save(self) -> None:
         start = str(Path(recall("classify", "")) / "types.safetensors")

@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("qtpy.QtWidgets", reason="no Qt binding is installed")
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QInputDialog
+from vispy.util.keys import SHIFT
 
 from napari_nucleigan.base.errors import ModelError, RecipeError
 from napari_nucleigan.classification import Classifier, ClassifierCard, NucleusClass, save_classifier
@@ -68,7 +69,7 @@ class App:
 
         class Event:
             type, button, position, pos = "mouse_press", 1, places[0], (5, 5)
-            modifiers = ("Shift",) if shift else ()
+            modifiers = (SHIFT,) if shift else ()
 
         event = Event()
         assert self.widget._pen._dragged in self.viewer.mouse_drag_callbacks
@@ -117,6 +118,14 @@ def test_from_the_first_class_to_the_saved_and_applied_classifier(app: App, tmp_
     app.patch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
     app.press(widget.open_button)
     assert app.kinds() == expected
+
+
+def test_what_the_nuclei_were_segmented_with_need_not_be_typed_again(app: App) -> None:
+    app.widget.form.mpp.setValue(0)
+    assert "pixel size" in app.widget.form.problem()
+    app.viewer.layers["img nuclei"].metadata = {"nucleigan": {"mpp": 0.5}}
+    app.measure()
+    assert app.widget.session.images[app.widget._key].mpp == 0.5
 
 
 def test_classes_are_renamed_and_deleted(app: App) -> None:

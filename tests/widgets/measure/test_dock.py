@@ -14,6 +14,7 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QImage
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFileDialog
+from vispy.util.keys import Key
 
 from napari_nucleigan.labels.features import measure
 from napari_nucleigan.widgets.base.layers import view_kind
@@ -82,7 +83,8 @@ class App:
         """Click a nucleus on the canvas: the viewer's callbacks hear a press and a release."""
         layer = self.widget.form.layer
         place = layer.data_to_world(np.argwhere(layer.data == label).mean(axis=0).round())
-        event = SimpleNamespace(type="mouse_press", button=1, position=tuple(place), modifiers=modifiers)
+        keys = tuple(Key(name) for name in modifiers)  # as the canvas reports them
+        event = SimpleNamespace(type="mouse_press", button=1, position=tuple(place), modifiers=keys)
         assert self.widget._clicked in self.viewer.mouse_drag_callbacks
         steps = self.widget._clicked(self.viewer, event)
         next(steps)

@@ -29,7 +29,7 @@ from napari_nucleigan.widgets.base.fields import column, menu_button, push_butto
 from napari_nucleigan.widgets.base.flight import Flight
 from napari_nucleigan.widgets.base.image_sources import Source
 from napari_nucleigan.widgets.base.jobs import Runner, once
-from napari_nucleigan.widgets.base.layers import METADATA_KEY, VIEW_KEY, labels_place, layer_file, layer_mpp
+from napari_nucleigan.widgets.base.layers import METADATA_KEY, VIEW_KEY, labels_place, layer_file
 from napari_nucleigan.widgets.base.path_fields import ask_classifier, ask_to_open
 from napari_nucleigan.widgets.base.preferences import recall, remember
 from napari_nucleigan.widgets.base.run_bar import RunBar
@@ -165,7 +165,7 @@ class ClassifyWidget(Dock):
         except NucleiganError as error:
             self._complain(error)
             return
-        source, nuclei = Source.of(image, self.form.mpp.value() or layer_mpp(image)), np.array(labels.data)
+        source, nuclei = Source.of(image, self.form.microns), np.array(labels.data)
         self._pending = (image.unique_id, labels.unique_id), image, labels
 
         def job() -> Any:

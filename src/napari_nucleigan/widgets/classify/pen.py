@@ -41,7 +41,7 @@ class Pen:
         if event.button != 1:
             return
         begun, last = np.array(event.pos), event.position
-        painting = "Shift" in {str(each) for each in event.modifiers}
+        painting = "Shift" in event.modifiers  # keys of vispy, which are equal to their names
         met = painting and self._touch(last, None, False)
         yield
         while event.type == "mouse_move":

@@ -120,6 +120,7 @@ class ClassifyWidget(Dock):
         self.classes.failed.connect(self._complain)
         for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
             event.connect(self._layers_changed)
+        self._layers_changed()
 
     def _docked(self) -> None:
         self.form.picker.look()
@@ -140,6 +141,8 @@ class ClassifyWidget(Dock):
     def _layers_changed(self, _: object = None) -> None:
         if self.layer is not None and self.layer not in self._viewer.layers:
             self.layer, self._key = None, ("", "")
+        for layer in self._viewer.layers:
+            layer.events.metadata.connect(self._layers_changed)  # once: they may tell the pixel size
         self.form.list_layers()
 
     def _update(self) -> None:

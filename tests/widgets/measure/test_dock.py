@@ -296,6 +296,19 @@ def test_classes_of_another_layer_are_taken_with_their_colours_and_followed(app:
     assert len(found.rows) == 12
 
 
+def test_artefacts_are_no_classes_unless_they_are_chosen(app: App) -> None:
+    table = {"index": range(11, 23), "artefact": ["", "pen", ""] * 4}
+    layer, _ = with_labels(app, features=table)
+    box = app.widget.form.classes
+    assert [box.itemText(place) for place in range(box.count())] == ["None", "Column “artefact”"]
+    assert box.currentData() == ""
+    kinds = {"index": list(table["index"]), "class": ["a", "b", "b"] * 4}
+    app.told(lambda: app.viewer.add_labels(layer.data, name="classes", features=kinds, **MICRONS))
+    assert box.currentText() == "classes"
+    found = app.choose(box, "artefact")
+    assert [(one.name, one.count) for one in found.classes] == [("pen", 4), ("", 8)]
+
+
 def test_pixels_without_a_size(app: App) -> None:
     _, found = with_labels(app, units=("pixel", "pixel"))
     widget = app.widget

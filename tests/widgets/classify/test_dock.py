@@ -24,16 +24,18 @@ if TYPE_CHECKING:
 LONG = 60_000  # milliseconds; the machine may be busy
 
 
-def painted() -> tuple[np.ndarray, np.ndarray]:
+def painted(rows: int = 8, columns: int = 12) -> tuple[np.ndarray, np.ndarray]:
     """Large dark nuclei on the left, small pale ones on the right."""
     y, x = np.mgrid[:20, :20]
-    rgb, labels = np.full((160, 240, 3), (240, 190, 215), np.uint8), np.zeros((160, 240), np.int32)
-    for number in range(96):
-        row, column = divmod(number, 12)
-        disc = (y - 10) ** 2 + (x - 10) ** 2 <= (49 if column < 6 else 20)
+    shape = 20 * rows, 20 * columns
+    rgb, labels = np.full((*shape, 3), (240, 190, 215), np.uint8), np.zeros(shape, np.int32)
+    for number in range(rows * columns):
+        row, column = divmod(number, columns)
+        large = 2 * column < columns
+        disc = (y - 10) ** 2 + (x - 10) ** 2 <= (49 if large else 20)
         part = slice(20 * row, 20 * row + 20), slice(20 * column, 20 * column + 20)
         labels[part][disc] = number + 1
-        rgb[part][disc] = (90, 50, 130) if column < 6 else (150, 110, 180)
+        rgb[part][disc] = (90, 50, 130) if large else (150, 110, 180)
     return rgb, labels
 
 
@@ -42,13 +44,16 @@ class App:
 
     def __init__(self, viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         self.viewer, self.qtbot, self.patch = viewer, qtbot, monkeypatch
-        rgb, self.labels = painted()
-        viewer.add_image(rgb, name="img")
-        viewer.add_labels(self.labels, name="img nuclei")
+        self.show(*painted())
         self.widget = ClassifyWidget(viewer)
         with qtbot.waitSignal(self.widget.ready, timeout=LONG):
             viewer.window.add_dock_widget(self.widget, name="Classify nuclei")
         self.widget.form.mpp.setValue(0.25)
+
+    def show(self, rgb: np.ndarray, labels: np.ndarray) -> None:
+        self.labels = labels
+        self.viewer.add_image(rgb, name="img")
+        self.viewer.add_labels(labels, name="img nuclei")
 
     def press(self, button: Any) -> None:
         assert button.isEnabled(), button.text()
@@ -208,15 +213,23 @@ def test_a_classifier_of_another_model_colours_nothing_and_that_is_said(app: App
     assert "looks at nuclei through the model 'elsewhere'" in str(failure.args[0])
     assert set(app.kinds()) == {""}
     assert not app.widget.next_button.isEnabled()
-    with pytest.raises(ModelError, match="the chosen one has no embeddings"):
+    with pytest.raises(ModelError, match="the chosen model has no embeddings"):
         app.widget.open_classifier(path)
 
 
 def test_two_thousand_nuclei_are_recoloured_in_time(app: App) -> None:
+    app.viewer.layers.clear()
+    app.show(*painted(40, 50))
     app.measure()
     widget = app.widget
+    assert len(app.kinds()) == 2000
     app.add("a")
     app.add("b")
+    app.click(1)
+    widget.classes.choose(0)
+    with app.qtbot.waitSignal(widget.recoloured, timeout=LONG):
+        app.click(40)
+    app.qtbot.waitUntil(lambda: set(app.kinds()) == {"a", "b"}, timeout=LONG)
     begun = time.process_time()
-    widget._recolour()
+    widget._fitted(widget.session.fit(scored=False))
     assert time.process_time() - begun < 0.3

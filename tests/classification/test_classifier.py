@@ -68,6 +68,29 @@ def test_embeddings_bind_it_to_their_segmenter() -> None:
     made(0).check_segmenter("other", "def")
 
 
+def test_a_class_gets_another_name_or_is_left_out() -> None:
+    third = NucleusClass(name="third", color=(0, 9, 0))
+    two, wide = made(0), 2
+    three = Classifier(
+        two.card.model_copy(update={"classes": (*CLASSES, third), "counts": {"round": 1, "third": 2}}),
+        two.mean,
+        two.scale,
+        np.random.default_rng(0).normal(size=(3, wide)),
+        np.array([0.1, 0.2, 0.3]),
+    )
+    rows = np.random.default_rng(1).normal(size=(5, wide))
+    left = three.changed("long", None)
+    assert left is not None
+    assert (left.names, left.card.counts) == (["round", "third"], {"round": 1, "third": 2})
+    before = three.of_rows(rows)[:, [0, 2]]
+    np.testing.assert_allclose(left.of_rows(rows), before / before.sum(axis=1, keepdims=True))
+    assert left.changed("round", None) is None
+    named = left.changed("third", NucleusClass(name="odd", color=(1, 1, 1)))
+    assert named is not None
+    assert (named.names, named.card.counts) == (["round", "odd"], {"round": 1, "odd": 2})
+    assert named.changed("nobody", None) is named
+
+
 def test_nothing_foreign_is_written_over(tmp_path: Path) -> None:
     path = tmp_path / "types.safetensors"
     path.write_bytes(b"my thesis")

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from napari_nucleigan.base.errors import LabelsError
-from napari_nucleigan.classification import Points, assign, read_points
+from napari_nucleigan.classification import Points, assign, points_of, read_points
+from napari_nucleigan.classification.points import Assignment
 
 
 def table(folder: Path, text: str) -> Path:
@@ -26,8 +27,35 @@ def test_a_table_of_points(tmp_path: Path) -> None:
     assert found["b.png"].types == ("long",)
 
 
-def test_semicolons_separate_too(tmp_path: Path) -> None:
-    assert len(read_points(table(tmp_path, "name;x;y;type\na;1;2;round\n"))["a"]) == 1
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name;x;y;type\na;1,5;2;round\n",
+        "\ufeff\nNAME;X;Y;Class\r\na;1,5;2;round\r\n;;;\r\n\r\n",
+        "id\tImage\tx\ty\tClassification\n7\tscans/a\t1.5\t2\tround\n",
+        '"name","x","y","type",\n"C:\\scans\\a","1.5","2","round",\n',
+        "type,y,x,name\rround,2,1.5,a\r",
+    ],
+)
+def test_tables_as_people_have_them(tmp_path: Path, text: str) -> None:
+    found = read_points(table(tmp_path, text))
+    assert list(found) == ["a"]
+    assert (found["a"].places.tolist(), found["a"].types) == ([[1.5, 2]], ("round",))
+
+
+def test_a_comma_in_a_number_is_no_decimal_where_commas_separate(tmp_path: Path) -> None:
+    with pytest.raises(LabelsError, match="x of row 2 is '1,234'"):
+        read_points(table(tmp_path, 'name,x,y,type\na,"1,234",2,round\n'))
+
+
+def test_the_points_of_an_image_are_found_by_its_name_with_or_without_suffix(tmp_path: Path) -> None:
+    found = read_points(table(tmp_path, "name,x,y,type\na.png,1,2,round\na,3,4,long\nb.c,5,6,long\n"))
+    for name in ("a", "a.png", "a.tif"):
+        points = points_of(found, name)
+        assert points is not None
+        assert points.types == ("round", "long")
+    assert points_of(found, "b") is None
+    assert points_of(found, "x", "b.c") is not None
 
 
 @pytest.mark.parametrize(
@@ -65,14 +93,19 @@ def test_geojson_of_qupath(tmp_path: Path) -> None:
             feature({"type": "MultiPoint", "coordinates": [[5, 6], [7, 8]]}, "Stroma"),
             feature({"type": "Polygon", "coordinates": square}, "Tumor"),
             feature({"type": "Point", "coordinates": [9, 9]}, None),
+            {
+                "type": "Feature",
+                "geometry": {"type": "Point", "coordinates": [8, 8]},
+                "properties": {"classification": {"names": ["Tumor", "Positive"], "color": [200, 0, 0]}},
+            },
         ],
     }
     path = tmp_path / "slide.geojson"
     path.write_text(json.dumps(content))
     found = read_points(path)
     assert list(found) == ["slide"]
-    assert found["slide"].places.tolist() == [[3, 4], [5, 6], [7, 8], [2, 2]]
-    assert found["slide"].types == ("Tumor", "Stroma", "Stroma", "Tumor")
+    assert found["slide"].places.tolist() == [[3, 4], [5, 6], [7, 8], [2, 2], [8, 8]]
+    assert found["slide"].types == ("Tumor", "Stroma", "Stroma", "Tumor", "Tumor: Positive")
     path.write_text('{"type": "FeatureCollection", "features": [{"geometry": 3, "properties": 4}]}')
     with pytest.raises(LabelsError, match="Cannot read"):
         read_points(path)
@@ -91,8 +124,11 @@ def test_each_nucleus_gets_the_type_of_the_point_in_it() -> None:
     assert found.types == ("a", "", "", "b")
     assert (found.outside, found.missed, found.disputed) == (2, 1, 2)
     assert found.note("img") == (
-        "img: 2 points lie outside of it and 1 points have no nucleus in them or near and 2 nuclei hold points of "
+        "img: 2 points lie outside of it and 1 point has no nucleus around it or near and 2 nuclei hold points of "
         "different types; these were left out."
+    )
+    assert (
+        Assignment(("a",), disputed=1).note("b") == "b: 1 nucleus holds points of different types; this was left out."
     )
 
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import csv
 import json
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from classed_nuclei import image_nuclei
+from napari_nucleigan.classification import Classifier, ClassifierCard, NucleusClass, save_classifier
 from napari_nucleigan.segmentation import write_result
 
 if TYPE_CHECKING:
@@ -44,3 +47,27 @@ def test_wrong_use_is_said_in_a_line(folder: Path, tmp_path: Path, nucleigan: Ca
     said = nucleigan("filter", folder, "-o", folder)
     assert said.exit_code == 1
     assert "choose another folder" in said.output
+
+
+def test_classes_are_applied_to_results_that_are_there(
+    folder: Path, tmp_path: Path, nucleigan: Callable[..., Result]
+) -> None:
+    classes = tuple(NucleusClass(name=name, color=(1, 2, 3)) for name in ("large", "small"))
+    card = ClassifierCard(name="sizes", classes=classes, columns=("area_um2",), mpp=0.25)
+    path = tmp_path / "sizes.safetensors"
+    save_classifier(path, Classifier(card, np.array([5.0]), np.ones(1), np.array([[2.0], [-2.0]]), np.zeros(2)))
+    said = nucleigan("classify", "apply", path, folder, "-o", tmp_path / "classed")
+    assert said.exit_code == 0, said.output
+    areas = image_nuclei().features["area_um2"]
+    assert f"tile.tif: {len(areas)} nuclei," in said.output
+    with (tmp_path / "classed" / "tile.csv").open() as handle:
+        found = [row["class"] for row in csv.DictReader(handle)]
+    assert sorted(found) == sorted(np.where(areas > 5, "large", "small"))
+    said = nucleigan("classify", "apply", path, folder, "-o", folder)
+    assert said.exit_code == 1
+    assert "choose another folder" in said.output
+    path.write_bytes(path.read_bytes()[:-9])
+    said = nucleigan("classify", "apply", path, folder, "-o", tmp_path / "more")
+    assert said.exit_code == 1
+    assert "cut short" in said.output
+    assert not (tmp_path / "more").exists()

@@ -128,7 +128,7 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no columns for a class"):
         find_classed(path)
     path.write_text("x,y,class\n1,2\n")
-    with pytest.raises(DatasetError, match="more or fewer cells"):
+    with pytest.raises(DatasetError, match="row 2 has 2 cells, and its header 3"):
         find_classed(path)
     path.write_text("x,y,class\n1,two,a\n")
     with pytest.raises(DatasetError, match="Nothing could be compared; x: Cannot read"):
@@ -136,6 +136,15 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     path.write_text("x,y,class\n1,2,a\n")
     with pytest.raises(DatasetError, match="give it by --mpp"):
         run(evaluate_classes(path, path))
+
+
+def test_a_table_may_come_from_a_spreadsheet(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("\ufeffX;Y;Class;Image\n1,5;2,5;a;folder/one.png\n\n3;4;b;one\n", encoding="utf-8")
+    found = find_classed(tmp_path / "x.csv")
+    assert list(found) == ["one"]
+    nuclei = found["one"]()
+    assert nuclei.places.tolist() == [[1.5, 2.5], [3, 4]]
+    assert nuclei.classes == ["a", "b"]
 
 
 def test_classes_that_never_meet_are_noted(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from napari_nucleigan.classification import Classifier, save_classifier
 from napari_nucleigan.data.images.files import read_image, write_image
 from napari_nucleigan.segmentation import SegmentSettings, segment, segment_files
 from napari_nucleigan.segmentation.class_training import train_classifier
+from napari_nucleigan.segmentation.filter_files import filter_results
+from napari_nucleigan.segmentation.settings import NucleiFilter
 from napari_nucleigan.segmentation.slides import segment_slide
+from napari_nucleigan.segmentation.stored import StoredNuclei
 from oracle import Oracle, model, save_picture, scatter
 from slide_pictures import slide_of
 
@@ -117,6 +121,50 @@ def test_on_slides_neighbours_and_classes_do_not_depend_on_tiles(folder: Path) -
         assert row["class"] == other["class"]
         for name in ("nearest_um", "neighbours_10um", "neighbours_25um", "neighbours_50um", "density_per_mm2"):
             assert float(row[name]) == pytest.approx(float(other[name]), rel=1e-6), name
+
+
+def test_a_finished_slide_gets_classes_without_being_segmented_again(folder: Path) -> None:
+    classifier = trained(folder)
+    picture, found, classed = slide_of(scatter((300, 400))), folder / "found", folder / "classed"
+    formats = ["csv", "parquet", "ome.zarr", "geojson.gz"]
+    known = SegmentSettings(classifier=str(folder / "types.safetensors"), tile=160, **EXACT)
+    run(segment_slide(picture, folder / "at once", known, ["csv"], model=SEEN))
+    run(segment_slide(picture, found, SegmentSettings(measurements="full", tile=160, **EXACT), formats, model=SEEN))
+    (result,) = run(filter_results([found], classed, classifier=classifier))
+    assert {path.suffix for path in result.outputs} == {".csv", ".parquet", ".zarr", ".gz"}
+
+    def rows(path: Path) -> dict[str, dict[str, str]]:
+        with next(path.glob("*.csv")).open() as handle:
+            return {row["label"]: row for row in csv.DictReader(handle)}
+
+    expected, got = rows(folder / "at once"), rows(classed)
+    assert len(got) == len(expected) > 20
+    for label, row in got.items():
+        assert row["class"] == expected[label]["class"]
+        assert float(row["class_probability"]) == pytest.approx(float(expected[label]["class_probability"]), abs=1e-3)
+    assert "class" not in next(iter(rows(found).values()))
+    labels = next(classed.glob("*.ome.zarr"))
+    assert StoredNuclei(labels).classes() == {name: tuple(color) for name, color in classifier.colours.items()}
+    (large,) = run(filter_results([classed], folder / "large", NucleiFilter(classes=("large",))))
+    assert large.nuclei == sum(row["class"] == "large" for row in got.values())
+
+    other = replace(classifier, card=classifier.card.model_copy(update={"segmenter_sha256": "def"}))
+    with pytest.raises(ModelError, match=r"'oracle' .* is another one"):
+        run(filter_results([found], folder / "other", classifier=other))
+    next(found.glob("*.parquet")).unlink()
+    with pytest.raises(LabelsError, match="embeddings, which a table in Parquet keeps"):
+        run(filter_results([found], folder / "none", classifier=classifier))
+    run(filter_results([found], folder / "shape", classifier=trained(folder, embedding=False)))
+    assert {row["class"] for row in rows(folder / "shape").values()} == {"large", "small"}
+
+
+def test_a_result_with_few_measurements_gets_no_classes(folder: Path) -> None:
+    classifier = trained(folder, embedding=False)
+    settings = SegmentSettings(mpp=0.25, **EXACT)
+    image = folder / "images" / "img0.tif"
+    run(segment_files([image, folder / "images" / "img1.tif"], folder / "found", settings, ["tif", "csv"], SEEN))
+    with pytest.raises(LabelsError, match="segment with --measurements full"):
+        run(filter_results([folder / "found" / "img0.tif"], folder / "classed", classifier=classifier))
 
 
 def test_a_slide_without_nuclei_has_the_same_columns(folder: Path) -> None:

@@ -5,6 +5,7 @@ from .classifier import load_classifier as load_classifier
 from .classifier import save_classifier as save_classifier
 from .points import Points as Points
 from .points import assign as assign
+from .points import points_of as points_of
 from .points import read_points as read_points
 from .training import Examples as Examples
 from .training import train as train

@@ -7,7 +7,7 @@ four arrays of numbers, and in the metadata a card in JSON. Nothing is ever unpi
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -132,7 +132,7 @@ class Classifier:
         Parameters
         ----------
         name, sha256 : str
-            Of the model that segments.
+            Of the model that segments; empty where it has no embeddings.
 
         Raises
         ------
@@ -140,11 +140,50 @@ class Classifier:
             If it looks at embeddings, and they come from another model.
         """
         if self.card.embedding and self.card.segmenter_sha256 != sha256:
+            other = (
+                f"{printable(name)!r} ({sha256[:8]}) is another one" if name else "the chosen model has no embeddings"
+            )
             raise ModelError(
                 f"The classifier {printable(self.card.name)!r} looks at nuclei through the model "
-                f"{printable(self.card.segmenter)!r} ({printable(self.card.segmenter_sha256[:8])}), and {name!r} "
-                f"({sha256[:8]}) is another one; segment with that model, or train the classifier again."
+                f"{printable(self.card.segmenter)!r} ({printable(self.card.segmenter_sha256[:8])}), and {other}; "
+                "choose that model, or train the classifier again."
             )
+
+    def changed(self, old: str, new: NucleusClass | None) -> Classifier | None:
+        """Give a class another name or colour, or leave it out.
+
+        Parameters
+        ----------
+        old : str
+            Name of the class.
+        new : NucleusClass or None
+            What takes its place; None for nothing: the others become as much likelier as they were before.
+
+        Returns
+        -------
+        Classifier or None
+            None where fewer than two classes are left.
+        """
+        if old not in self.names:
+            return self
+        card = self.card
+        if new is not None:
+            classes = tuple(new if each.name == old else each for each in card.classes)
+            counts = {new.name if name == old else name: count for name, count in card.counts.items()}
+            scores = dict(card.scores)
+            if "f1" in scores:
+                scores["f1"] = {new.name if name == old else name: value for name, value in scores["f1"].items()}
+            return replace(self, card=card.model_copy(update={"classes": classes, "counts": counts, "scores": scores}))
+        left = [place for place, name in enumerate(self.names) if name != old]
+        if len(left) < FEWEST:
+            return None
+        # The scores were those of all classes.
+        update = {
+            "classes": tuple(card.classes[place] for place in left),
+            "counts": {name: count for name, count in card.counts.items() if name != old},
+            "scores": {},
+        }
+        return replace(self, card=card.model_copy(update=update), weights=self.weights[left], bias=self.bias[left])
 
     def probabilities(
         self, features: Mapping[str, NDArray[Any]], embeddings: NDArray[np.floating[Any]] | None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections import Counter
 from dataclasses import dataclass
@@ -14,17 +12,22 @@ import numpy as np
 
 from napari_nucleigan.base.errors import LabelsError, listing
 from napari_nucleigan.base.pixels import sides
-from napari_nucleigan.base.reading import LARGEST_TEXT, FileFault, read_bytes, read_json, reading
-from napari_nucleigan.base.text import printable, same_name, uncell
+from napari_nucleigan.base.reading import LARGEST_TEXT, FileFault, read_json, reading
+from napari_nucleigan.base.tables import TextTable, read_csv
+from napari_nucleigan.base.text import printable, same_name
+from napari_nucleigan.data.datasets.splits import plain_name
+from napari_nucleigan.labels.geojson import class_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import NDArray
 
 NEAR = 4.0
 """Microns from its centroid within which a nucleus gets a point that lies in no nucleus."""
 
-COLUMNS = ("name", "x", "y", "type")
-"""Columns of a table of points."""
+COLUMNS = (("name", "image"), ("x",), ("y",), ("type", "class", "classification"))
+"""Columns of a table of points, and what else people call them."""
 
 _MOST_CLASSES = 32
 _LONGEST = 100  # characters of a class
@@ -49,6 +52,11 @@ class Points:
         """Return how many there are."""
         return len(self.types)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Points]) -> Points:
+        """Join those of several tables."""
+        return cls(np.concatenate([part.places for part in parts]), sum((part.types for part in parts), ()))
+
 
 def read_points(path: str | Path) -> dict[str, Points]:
     """Read points with their classes: a table (CSV), or GeoJSON as QuPath exports it.
@@ -56,9 +64,10 @@ def read_points(path: str | Path) -> dict[str, Points]:
     Parameters
     ----------
     path : str or Path
-        A table with the columns ``name`` (of the image, with or without its suffix), ``x``, ``y`` (pixels) and
-        ``type``; or GeoJSON whose points, and polygons by the middle of their corners, have a classification. That is
-        of one image, the one with the name of the file.
+        A table with the columns ``name`` or ``image`` (with or without folders and suffix), ``x``, ``y`` (pixels) and
+        ``type``, ``class`` or ``classification``, as `napari_nucleigan.base.tables.read_csv` takes it; or GeoJSON
+        whose points, and polygons by the middle of their corners, have a classification. That is of one image, the
+        one with the name of the file.
 
     Returns
     -------
@@ -86,36 +95,30 @@ def read_points(path: str | Path) -> dict[str, Points]:
 
 
 def _of_table(path: Path) -> dict[str, Points]:
-    text = read_bytes(path, LARGEST_TEXT).decode("utf-8-sig")
-    first = text[: text.find("\n")] if "\n" in text else text
-    delimiter = max(",;\t", key=first.count)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
-    header = [each.strip().lower() for each in next(rows, [])]
-    missing = [name for name in COLUMNS if name not in header]
+    table = read_csv(path, LARGEST_TEXT)
+    where = [table.column(*names) for names in COLUMNS]
+    missing = [names for names, column in zip(COLUMNS, where, strict=True) if column is None]
     if missing:
+        wanted = ", ".join(" or ".join(names) for names in COLUMNS)
         raise FileFault(
-            f"it has no column {listing(map(repr, missing))}; a table of points has the columns {', '.join(COLUMNS)}"
+            f"it has no column {listing(repr(names[0]) for names in missing)}; a table of points has the columns "
+            f"{wanted}"
         )
-    where = [header.index(name) for name in COLUMNS]
     places: dict[str, list[tuple[float, float]]] = {}
     types: dict[str, list[str]] = {}
-    for number, row in enumerate(rows, start=2):
-        if not any(each.strip() for each in row):
-            continue
-        if len(row) <= max(where):
-            raise FileFault(f"row {number} has {len(row)} cells, and its header {len(header)}")
-        name, x, y, kind = (uncell(row[place].strip()) for place in where)
+    for line, row in table.rows:
+        name, x, y, kind = (row[column or ""] for column in where)
         if not name:
-            raise FileFault(f"row {number} names no image")
-        key = same_name(name)
-        places.setdefault(key, []).append((_number(x, "x", number), _number(y, "y", number)))
-        types.setdefault(key, []).append(_class(kind, f"row {number}"))
+            raise FileFault(f"row {line} names no image")
+        key = same_name(name.replace("\\", "/").rsplit("/", 1)[-1])
+        places.setdefault(key, []).append((_number(table, x, "x", line), _number(table, y, "y", line)))
+        types.setdefault(key, []).append(_class(kind, f"row {line}"))
     return {name: Points(np.array(places[name]), tuple(types[name])) for name in places}
 
 
-def _number(text: str, name: str, row: int) -> float:
+def _number(table: TextTable, text: str, name: str, row: int) -> float:
     try:
-        value = float(text)
+        value = table.number(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
@@ -138,8 +141,7 @@ def _of_geojson(path: Path) -> dict[str, Points]:
     places: list[tuple[float, float]] = []
     types: list[str] = []
     for number, feature in enumerate(features, start=1):
-        properties = feature.get("properties") or {}
-        kind = (properties.get("classification") or {}).get("name", "")
+        kind = class_of(feature.get("properties") or {})
         geometry = feature.get("nucleusGeometry") or feature.get("geometry") or {}
         if not kind:
             continue
@@ -147,7 +149,7 @@ def _of_geojson(path: Path) -> dict[str, Points]:
             if not (math.isfinite(x) and math.isfinite(y)):
                 raise FileFault(f"a place of feature {number} is no finite number")
             places.append((x, y))
-            types.append(_class(str(kind), f"feature {number}"))
+            types.append(_class(kind, f"feature {number}"))
     name = path.name
     for suffix in (".gz", ".geojson", ".json"):
         name = name[: -len(suffix)] if name.lower().endswith(suffix) else name
@@ -165,6 +167,26 @@ def _middles(geometry: dict[str, Any]) -> list[tuple[float, float]]:
         means = [np.mean([corner[:2] for corner in ring[:-1] or ring], axis=0) for ring in rings]
         return [(float(x), float(y)) for x, y in means]
     return []
+
+
+def points_of(found: Mapping[str, Points], *names: str) -> Points | None:
+    """Choose the points of one image, whatever folder or suffix it is named with.
+
+    Parameters
+    ----------
+    found : mapping of str to Points
+        As `read_points` gives them.
+    *names : str
+        What the image is called.
+
+    Returns
+    -------
+    Points or None
+        None where there are none of it.
+    """
+    wanted = {plain_name(name) for name in names}
+    own = [points for name, points in found.items() if plain_name(name) in wanted]
+    return Points.joined(own) if own else None
 
 
 @dataclass(frozen=True)
@@ -191,15 +213,16 @@ class Assignment:
     def note(self, name: str) -> str:
         """Say what was left out; empty where nothing was."""
         parts = [
-            f"{count} {what}"
-            for count, what in (
-                (self.outside, "points lie outside of it"),
-                (self.missed, "points have no nucleus in them or near"),
-                (self.disputed, "nuclei hold points of different types"),
+            f"{count} {one if count == 1 else many}"
+            for count, one, many in (
+                (self.outside, "point lies outside of it", "points lie outside of it"),
+                (self.missed, "point has no nucleus around it or near", "points have no nucleus around them or near"),
+                (self.disputed, "nucleus holds points of different types", "nuclei hold points of different types"),
             )
             if count
         ]
-        return f"{name}: {' and '.join(parts)}; these were left out." if parts else ""
+        left_out = "this was left out" if self.outside + self.missed + self.disputed == 1 else "these were left out"
+        return f"{name}: {' and '.join(parts)}; {left_out}." if parts else ""
 
 
 def assign(points: Points, labels: NDArray[np.integer[Any]], mpp: float) -> Assignment:

@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_nucleigan.base.text import printable
-from napari_nucleigan.cli.console import handle_errors, print_json, print_line, run_with_bar, usage_errors
+from napari_nucleigan.cli.console import (
+    fail_if_any_failed,
+    handle_errors,
+    print_json,
+    print_line,
+    run_with_bar,
+    usage_errors,
+)
 from napari_nucleigan.cli.options import Json, with_options
+from napari_nucleigan.cli.segment import FormatName
 from napari_nucleigan.segmentation.settings import SegmentSettings
 
 if TYPE_CHECKING:
@@ -18,7 +26,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Give nuclei classes, learnt from a few points with classes.\n\n"
     "'nucleigan classify train' makes a classifier: one file. 'nucleigan segment --classifier FILE' applies it to "
-    "images, folders and slides, and adds the columns class and class_probability to what it writes.",
+    "images, folders and slides, and adds the columns class and class_probability to what it writes; "
+    "'nucleigan classify apply' does so for results that are there.",
     no_args_is_help=True,
 )
 
@@ -85,6 +94,57 @@ def train(
         print_json({**classifier.card.model_dump(mode="json"), "path": str(out)})
     else:
         _show(classifier.card, out)
+
+
+@app.command()
+@handle_errors
+def apply(
+    classifier: Annotated[Path, typer.Argument(metavar="FILE", help="File of a classifier.", show_default=False)],
+    results: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RESULT",
+            help="Labels (.ome.zarr or .tif) that 'nucleigan segment' has written, with the table (.parquet or .csv) "
+            "beside them; or folders of such.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Another folder; or, of one result, the file to write.", show_default=False),
+    ],
+    formats: Annotated[
+        list[FormatName] | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="What to write. By default what the result has. May be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Give the nuclei of finished results classes, without segmenting again.
+
+    The result needs all measurements, and, for a classifier that looks at embeddings, its table in Parquet. Its files
+    are written to OUT with the columns class and class_probability; the result itself stays.
+
+    nucleigan segment slide.svs -o results -f ome.zarr -f parquet --measurements full
+
+    nucleigan classify apply types.safetensors results -o classed
+    """
+    from napari_nucleigan.classification import load_classifier
+    from napari_nucleigan.segmentation.filter_files import filter_results
+
+    found = run_with_bar(filter_results(results, out, None, formats or (), load_classifier(classifier)))
+    if as_json:
+        print_json([result.to_json() for result in found])
+    else:
+        for result in found:
+            if not result.error:
+                where = ", ".join(map(str, result.outputs))
+                print_line(f"{result.source.name}: {result.nuclei} nuclei, {result.seconds:.1f} s -> {where}")
+    fail_if_any_failed(found)
 
 
 @app.command()

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_nucleigan.base.errors import DatasetError
-from napari_nucleigan.base.reading import FileFault, read_bytes, reading
-from napari_nucleigan.base.text import same_name, uncell
+from napari_nucleigan.base.reading import FileFault, reading
+from napari_nucleigan.base.tables import TextTable, read_csv
+from napari_nucleigan.base.text import same_name
 from napari_nucleigan.data.datasets.splits import plain_name
 from napari_nucleigan.labels.regions import Regions, numbered
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 _CLASS = ("class", "type", "classification")
 _NAME = ("name", "image")
 _PLACE = (("centroid_x_px", "centroid_y_px"), ("x", "y"))
+_LARGEST = 1 << 30  # bytes of a table
 _IMAGES = (".tif", ".tiff", ".png")
 _POLYGONS = (".geojson", ".geojson.gz", ".json")
 
@@ -135,10 +135,10 @@ def _of_labels(path: Path) -> ClassedNuclei:
     table = path.with_suffix(".csv")
     rows = _rows(table)
     with reading(table, DatasetError, "a table of nuclei"):
-        column = _column(rows, _CLASS)
-        if rows and "label" not in rows[0]:
+        column = rows.column(*_CLASS)
+        if "label" not in rows.header:
             raise FileFault("it has no column 'label'")
-        classes = {int(row["label"]): uncell(row[column] or "") for row in rows} if column else {}
+        classes = {int(row["label"]): row[column] for _, row in rows.rows} if column else {}
     return _of_image(read_nuclei(path), classes, read_mpp(path))
 
 
@@ -151,43 +151,40 @@ def _of_image(labels: NDArray[np.int32], classes: dict[int, str], mpp: float | N
 
 def _of_tables(path: Path, alone: bool) -> dict[str, Callable[[], ClassedNuclei]]:
     """Find the images of a table; none where it is a table of something else, unless it is the one that was named."""
-    rows = _rows(path)
-    column, name = _column(rows, _CLASS), _column(rows, _NAME)
-    place = next((pair for pair in _PLACE if rows and set(pair) <= rows[0].keys()), None)
+    table = _rows(path)
+    column, name = table.column(*_CLASS), table.column(*_NAME)
+    place = next((pair for pair in _PLACE if set(pair) <= set(table.header)), None)
     if column is None or place is None:
-        if alone and rows:
+        if alone and table.rows:
             raise DatasetError(
                 f"{path} has no columns for a class ({', '.join(_CLASS)}) and a place (x and y); it has "
-                f"{', '.join(rows[0])}."
+                f"{', '.join(table.header)}."
             )
         return {}
-    groups: dict[str, list[dict[str, str]]] = {}
-    for row in rows:
-        groups.setdefault(plain_name(row[name]) if name else _name(path, path.suffix), []).append(row)
-    return {image: partial(_of_points, path, group, column, place) for image, group in groups.items()}
+    groups: dict[str, list[tuple[int, dict[str, str]]]] = {}
+    for row in table.rows:
+        groups.setdefault(plain_name(row[1][name]) if name else _name(path, path.suffix), []).append(row)
+    return {
+        image: partial(_of_points, path, replace(table, rows=group), column, place) for image, group in groups.items()
+    }
 
 
-def _of_points(path: Path, rows: list[dict[str, str]], column: str, place: tuple[str, str]) -> ClassedNuclei:
+def _of_points(path: Path, table: TextTable, column: str, place: tuple[str, str]) -> ClassedNuclei:
+    def numbers(*names: str) -> NDArray[np.float64]:
+        cells = [[table.number(row[name]) for name in names] for _, row in table.rows]
+        return np.array(cells, np.float64).reshape(-1, len(names))
+
     with reading(path, DatasetError, "a table of nuclei"):
-        places = np.array([[float(row[axis]) for axis in place] for row in rows]).reshape(-1, 2)
+        places = numbers(*place)
         if not np.isfinite(places).all():
             raise FileFault("a place in it is no finite number")
-        mpp = None
-        if "centroid_x_um" in rows[0] and "centroid_x_px" in rows[0]:
-            microns = np.array([float(row["centroid_x_um"]) for row in rows])
-            mpp = float(np.median((microns / places[:, 0])[places[:, 0] > 1])) if (places[:, 0] > 1).any() else None
-    classes = [uncell(row[column] or "") for row in rows]
-    return ClassedNuclei(classes, places, None, np.arange(len(rows)), mpp)
+        mpp, right = None, places[:, 0] > 1
+        if {"centroid_x_um", "centroid_x_px"} <= set(table.header) and right.any():
+            mpp = float(np.median((numbers("centroid_x_um")[:, 0] / places[:, 0])[right]))
+    classes = [row[column] for _, row in table.rows]
+    return ClassedNuclei(classes, places, None, np.arange(len(classes)), mpp)
 
 
-def _column(rows: list[dict[str, str]], names: tuple[str, ...]) -> str | None:
-    return next((name for name in names if rows and name in rows[0]), None)
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
+def _rows(path: Path) -> TextTable:
     with reading(path, DatasetError, "a table of nuclei"):
-        text = read_bytes(path, 1 << 30).decode("utf-8-sig")
-        found = list(csv.DictReader(io.StringIO(text, newline="")))
-        if any(None in row or None in row.values() for row in found):
-            raise FileFault("a row of it has more or fewer cells than its header")
-    return found
+        return read_csv(path, _LARGEST)

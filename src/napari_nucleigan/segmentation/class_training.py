@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_nucleigan.base.errors import ImageError, LabelsError, RecipeError, listing
 from napari_nucleigan.base.events import Job, Note, Progress, relay
 from napari_nucleigan.base.text import printable, same_name
@@ -179,8 +177,4 @@ def _named(images: Sequence[str | Path], files: Sequence[str | Path]) -> tuple[l
             f"The points name {listing(map(printable, unknown), 5)}, and none of the {len(paths)} images is called so; "
             "the column 'name' holds the file name of the image, with or without its suffix."
         )
-    named = [
-        _Named(path, Points(np.concatenate([part.places for part in parts]), sum((part.types for part in parts), ())))
-        for path, parts in sorted(merged.items())
-    ]
-    return named, unknown
+    return [_Named(path, Points.joined(parts)) for path, parts in sorted(merged.items())], unknown

@@ -1,4 +1,4 @@
-"""Files of finished results, written again with those nuclei only that a filter leaves.
+"""Files of finished results, written again with those nuclei only that a filter leaves, or with other classes.
 
 The results themselves are never changed: what a filter hides comes back with another filter.
 """
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_nucleigan.base.events import Event
+    from napari_nucleigan.classification import Classifier
     from napari_nucleigan.segmentation.settings import NucleiFilter
 
 _STEPS = 1000  # of progress within a result
@@ -63,7 +64,11 @@ def find_results(paths: Sequence[str | Path]) -> list[Path]:
 
 
 def filter_results(
-    results: Sequence[str | Path], out: str | Path, wanted: NucleiFilter, formats: Sequence[str] = ()
+    results: Sequence[str | Path],
+    out: str | Path,
+    wanted: NucleiFilter | None = None,
+    formats: Sequence[str] = (),
+    classifier: Classifier | None = None,
 ) -> Job[list[FileResult]]:
     """Write the files of finished results again, with those nuclei only that a filter leaves.
 
@@ -75,10 +80,12 @@ def filter_results(
         As for `find_results`.
     out : str or Path
         Folder; or, of one result, the file to write, its format told by the suffix.
-    wanted : NucleiFilter
-        Which nuclei count.
+    wanted : NucleiFilter, optional
+        Which nuclei count; by default all.
     formats : sequence of str
         What to write, with or without the dot; by default, in a folder, what each result has.
+    classifier : Classifier, optional
+        Gives the nuclei their classes.
 
     Yields
     ------
@@ -92,7 +99,10 @@ def filter_results(
     Raises
     ------
     LabelsError
-        If something is no result; of one result, if it cannot be read or does not say what the filter asks about.
+        If something is no result; of one result, if it cannot be read, or does not say what the filter asks about or
+        the classifier looks at.
+    ModelError
+        If the classifier belongs to another model.
     OutputError
         If a result would be overwritten, or something that is not this program's.
     """
@@ -108,7 +118,7 @@ def filter_results(
         begun = time.perf_counter()
         yield Progress(_STEPS * number, _STEPS * len(tasks), f"reading {source.name}")
         try:
-            found = StoredNuclei(source, wanted)
+            found = StoredNuclei(source, wanted, classifier)
             yield from relay(write_slide_results(paths, found), partial(_of_all, number, len(tasks)))
         except Exception as failure:
             error = explain(failure, f"filtering {source.name}")

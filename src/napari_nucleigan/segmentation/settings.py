@@ -148,7 +148,8 @@ class SegmentSettings(Settings):
     classifier: str = Field(
         "",
         title="Classifier",
-        description="File of a classifier (nucleigan classify) that gives each nucleus a class and its probability.",
+        description="File of a classifier, of Classify nuclei or 'nucleigan classify', that gives each nucleus a class "
+        "and its probability.",
     )
 
     @field_validator("mpp", mode="before")

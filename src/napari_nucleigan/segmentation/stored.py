@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,10 +15,11 @@ from napari_nucleigan.base.errors import ImageError, LabelsError
 from napari_nucleigan.base.extras import needed
 from napari_nucleigan.base.pixels import sides
 from napari_nucleigan.base.reading import reading
-from napari_nucleigan.base.text import uncell
+from napari_nucleigan.base.text import printable, uncell
 from napari_nucleigan.labels.classes import CLASS, Colour, class_colours
 from napari_nucleigan.labels.geojson import GeoJSONPart
 from napari_nucleigan.segmentation.artefacts import ARTEFACT
+from napari_nucleigan.segmentation.embedding import EMBEDDING
 from napari_nucleigan.segmentation.filters import kept
 from napari_nucleigan.segmentation.formats import format_of
 from napari_nucleigan.segmentation.settings import NucleiFilter
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_nucleigan.classification import Classifier
     from napari_nucleigan.data.slides.slide import Level
     from napari_nucleigan.segmentation.stores.nuclei import Table
 
@@ -39,6 +42,7 @@ TEXTS = (CLASS, ARTEFACT)
 TABLES = (".parquet", ".csv")
 """Tables of a result; the first keeps what was measured to the last digit, and embeddings."""
 
+_ROWS = 1 << 14  # nuclei that are classified together
 _BLOCK = 2048  # pixels: side of the squares whose nuclei are outlined together
 _MARGIN = 128  # pixels around them at first, which most nuclei do not reach beyond
 
@@ -177,6 +181,8 @@ class StoredNuclei:
         Labels of a result, in OME-Zarr or TIFF.
     wanted : NucleiFilter, optional
         Which nuclei count; by default all.
+    classifier : Classifier, optional
+        Gives the nuclei classes, in the place of those that they have.
 
     Attributes
     ----------
@@ -186,10 +192,13 @@ class StoredNuclei:
     Raises
     ------
     LabelsError
-        If labels or table cannot be read, are not of this program, or do not say what the filter asks about.
+        If labels or table cannot be read, are not of this program, or do not say what the filter asks about, or the
+        classifier looks at.
+    ModelError
+        If the classifier belongs to another model.
     """
 
-    def __init__(self, path: Path, wanted: NucleiFilter | None = None) -> None:
+    def __init__(self, path: Path, wanted: NucleiFilter | None = None, classifier: Classifier | None = None) -> None:
         self._path, self.name = path, result_name(path)
         self.source: Path | None = None  # a result does not say where its slide lies
         self._labels = labels = open_labels(path)
@@ -201,6 +210,9 @@ class StoredNuclei:
         self.extent = vertical, horizontal
         wanted = wanted or NucleiFilter()
         table = read_table(path)
+        self.provenance = labels.provenance
+        if classifier is not None:
+            _classify(table, classifier, path, self.provenance)
         # Of all nuclei, so that the colours do not depend on the filter.
         self._classes = class_colours([table], labels.provenance.get("classes"))
         keep = kept(wanted, table, self.name, self._classes)
@@ -210,7 +222,6 @@ class StoredNuclei:
         self.count = len(rows)
         self._kept = np.zeros(int(table["label"].max(initial=0)) + 2, bool)  # the last stands for all without a row
         self._kept[self._table["label"]] = True
-        self.provenance = labels.provenance
         if not wanted.idle:
             self.provenance |= {"filters": wanted.model_dump(mode="json", exclude_defaults=True), "hidden": self.hidden}
 
@@ -321,6 +332,44 @@ class StoredNuclei:
     def _read(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.uint32]:
         found = self._labels.plane.read((top, bottom, left, right))
         return found.astype(np.uint32, copy=False)
+
+
+def _classify(table: Table, classifier: Classifier, path: Path, provenance: dict[str, Any]) -> None:
+    """Put the classes that a classifier gives into a table and its provenance."""
+    if classifier.card.embedding:
+        if EMBEDDING not in table:
+            raise LabelsError(
+                f"The classifier {printable(classifier.card.name)!r} looks at embeddings, which a table in Parquet "
+                f"keeps, and there is none beside {path.name}: segment with -f parquet --measurements full, or train "
+                "the classifier with --no-embedding."
+            )
+        known = _table_record(path) | provenance
+        classifier.check_segmenter(str(known.get("model", "")), str(known.get("sha256", "")))
+    elif any(name not in table for name in classifier.card.columns):
+        raise LabelsError(
+            f"The classifier {printable(classifier.card.name)!r} looks at measurements that the table of {path.name} "
+            "does not have; segment with --measurements full."
+        )
+    parts = [
+        classifier.columns({name: table[name][some] for name in classifier.card.columns}, _part(table, some))
+        for some in (slice(at, at + _ROWS) for at in range(0, max(1, len(table["label"])), _ROWS))
+    ]
+    table |= {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    provenance |= {"classes": classifier.colours, "classifier_sha256": classifier.card.sha256}
+
+
+def _part(table: Table, some: slice) -> NDArray[Any] | None:
+    return table[EMBEDDING][some] if EMBEDDING in table else None
+
+
+def _table_record(labels: Path) -> dict[str, Any]:
+    """Return what the table of a result in Parquet says of where it came from."""
+    path = labels.parent / f"{result_name(labels)}.parquet"
+    pq: Any = needed("pyarrow.parquet", "parquet", f"To read {path.name}")
+    with reading(path, LabelsError, "a table of nuclei"):
+        said = (pq.read_schema(path).metadata or {}).get(b"nucleigan")
+        record = json.loads(said).get("provenance") if said else None
+    return record if isinstance(record, dict) else {}
 
 
 def labels_of(folder: Path, stem: str) -> Path | None:

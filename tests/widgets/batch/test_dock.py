@@ -19,6 +19,7 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtWidgets import QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox, QFileDialog, QLineEdit
 
+from napari_nucleigan.classification import Classifier, ClassifierCard, NucleusClass, save_classifier
 from napari_nucleigan.data.images.files import read_labels, write_image
 from napari_nucleigan.segmentation.file_plan import REPORT
 from napari_nucleigan.widgets.base.layers import CONTOUR, METADATA_KEY
@@ -99,6 +100,24 @@ def test_a_folder_is_segmented_and_then_skipped(app: App) -> None:
     app.run()
     assert app.states() == ["done"] * 3
     assert all(path.stat().st_mtime_ns != before for path, before in written.items())
+
+
+def test_a_classifier_gives_the_nuclei_of_a_folder_classes(app: App, tmp_path: Path) -> None:
+    classes = tuple(NucleusClass(name=name, color=(1, 2, 3)) for name in ("large", "small"))
+    card = ClassifierCard(classes=classes, columns=("area_um2",), mpp=0.25)
+    path = tmp_path / "types.safetensors"
+    save_classifier(path, Classifier(card, np.array([5.0]), np.ones(1), np.array([[2.0], [-2.0]]), np.zeros(2)))
+    app.fill()
+    app.form.formats[".csv"].click()
+    app.form.classifier.line.setText(str(path.parent / "none"))
+    app.wait(lambda: "There is no classifier" in app.bar.problem.text())
+    app.form.classifier.line.setText(str(path))
+    app.wait(app.bar.run_button.isEnabled)
+    app.run()
+    with (app.out / "a.csv").open() as handle:
+        rows = list(csv.DictReader(handle))
+    assert {row["class"] for row in rows} == {"large", "small"}
+    assert all((float(row["area_um2"]) > 5) == (row["class"] == "large") for row in rows)
 
 
 def test_images_without_a_pixel_size_are_asked_for_before_run(app: App, tiny_he: Callable) -> None:

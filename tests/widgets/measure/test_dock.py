@@ -14,6 +14,7 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QImage
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFileDialog
+from vispy.util.keys import Key
 
 from napari_nucleigan.labels.features import measure
 from napari_nucleigan.widgets.base.layers import view_kind
@@ -82,7 +83,8 @@ class App:
         """Click a nucleus on the canvas: the viewer's callbacks hear a press and a release."""
         layer = self.widget.form.layer
         place = layer.data_to_world(np.argwhere(layer.data == label).mean(axis=0).round())
-        event = SimpleNamespace(type="mouse_press", button=1, position=tuple(place), modifiers=modifiers)
+        keys = tuple(Key(name) for name in modifiers)  # as the canvas reports them
+        event = SimpleNamespace(type="mouse_press", button=1, position=tuple(place), modifiers=keys)
         assert self.widget._clicked in self.viewer.mouse_drag_callbacks
         steps = self.widget._clicked(self.viewer, event)
         next(steps)
@@ -292,6 +294,19 @@ def test_classes_of_another_layer_are_taken_with_their_colours_and_followed(app:
     assert (len(found.rows), found.total.count) == (2, 12)
     found = app.choose(widget.form.classes, "")
     assert len(found.rows) == 12
+
+
+def test_artefacts_are_no_classes_unless_they_are_chosen(app: App) -> None:
+    table = {"index": range(11, 23), "artefact": ["", "pen", ""] * 4}
+    layer, _ = with_labels(app, features=table)
+    box = app.widget.form.classes
+    assert [box.itemText(place) for place in range(box.count())] == ["None", "Column “artefact”"]
+    assert box.currentData() == ""
+    kinds = {"index": list(table["index"]), "class": ["a", "b", "b"] * 4}
+    app.told(lambda: app.viewer.add_labels(layer.data, name="classes", features=kinds, **MICRONS))
+    assert box.currentText() == "classes"
+    found = app.choose(box, "artefact")
+    assert [(one.name, one.count) for one in found.classes] == [("pen", 4), ("", 8)]
 
 
 def test_pixels_without_a_size(app: App) -> None:

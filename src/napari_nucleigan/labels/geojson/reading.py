@@ -133,7 +133,7 @@ def read_annotations(path: str | Path) -> Annotations:
                 nuclei.append(polygons)
                 properties = feature.get("properties") or {}
                 named.append(properties.get("name", ""))
-                classes.append(_class(properties))
+                classes.append(class_of(properties))
         said = ", ".join(f"{what} ({count})" for what, count in left.items())
         if left and not nuclei:
             raise FileFault(f"it holds no polygons, but {said}")
@@ -193,7 +193,7 @@ def read_points(path: str | Path) -> Points:
                 continue
             found = geometry["coordinates"] if geometry["type"] == "MultiPoint" else [geometry["coordinates"]]
             places += [[float(point[0]), float(point[1])] for point in found]
-            classes += [_class(feature.get("properties") or {})] * len(found)
+            classes += [class_of(feature.get("properties") or {})] * len(found)
         if not places:
             raise FileFault("it holds no points")
         array = np.array(places, dtype=np.float64)
@@ -210,7 +210,7 @@ def read_mpp(path: str | Path) -> float | None:
         return None
 
 
-def _class(properties: dict[str, Any]) -> str:
+def class_of(properties: dict[str, Any]) -> str:
     """Return the class of a feature as QuPath writes it; derived ones, which have several names, as it shows them."""
     given = properties.get("classification")
     if isinstance(given, str):

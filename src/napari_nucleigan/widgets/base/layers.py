@@ -17,7 +17,7 @@ from napari_nucleigan.tiling import resize_labels
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from napari.layers import Image, Layer
+    from napari.layers import Image, Labels, Layer
     from napari.utils.colormaps import CyclicLabelColormap
     from napari.utils.transforms import CompositeAffine
     from napari.viewer import Viewer
@@ -173,6 +173,12 @@ def layer_mpp(layer: Image) -> float | None:
             return None
         values.append(abs(float(quantity.to("micrometer").magnitude)))
     return mpp_of(*values)
+
+
+def known_mpp(layer: Labels) -> float | None:
+    """Microns per pixel of labels: from their layer's scale, else of what they were made from."""
+    made = layer_info(layer).get("mpp")
+    return layer_mpp(layer) or (made if isinstance(made, float) and made > 0 else None)
 
 
 def layer_folder(layer: Image) -> str:

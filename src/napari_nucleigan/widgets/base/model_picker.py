@@ -33,6 +33,7 @@ from napari_nucleigan.widgets.base.fields import (
     spin,
 )
 from napari_nucleigan.widgets.base.jobs import Runner
+from napari_nucleigan.widgets.base.path_fields import ClassifierField
 from napari_nucleigan.widgets.base.preferences import preferences
 
 if TYPE_CHECKING:
@@ -331,6 +332,7 @@ class MethodForm(Form):
         self.picker.add_model_row(self.rows, "Model")
         self.normalize = self.add("Stains", combo(_NORMALIZE, TIPS["normalize"]))
         self.add("Device", self.device)
+        self.classifier = self.add("Classifier", ClassifierField(TIPS["classifier"]))
         self.add_gap()
         self.threshold = self.add("Threshold", slider(THRESHOLD, TIPS["threshold"]), call=moved)
         self.prominence = self.add("Prominence", slider(PROMINENCE, TIPS["prominence"]), call=moved)
@@ -357,6 +359,7 @@ class MethodForm(Form):
             max_area=self.max_area.value() or None,
             min_confidence=round(self.min_confidence.value(), 3),
             normalize=self.normalize.currentData(),
+            classifier=str(self.classifier.path or ""),
         )
 
     def problem(self) -> str:
@@ -367,7 +370,7 @@ class MethodForm(Form):
             return "No model is installed: add a model file with the “Add” button beside Model."
         if self.max_area.value() and self.min_area.value() >= self.max_area.value():
             return "The smallest area is not below the largest: lower Smallest or raise Largest."
-        return fault(self.settings)
+        return self.classifier.problem() or fault(self.settings)
 
     def _model_chosen(self) -> None:
         card = self.picker.card

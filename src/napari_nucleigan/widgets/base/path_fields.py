@@ -77,6 +77,27 @@ class FolderField(QWidget):
             self.line.setText(folder)
 
 
+class ClassifierField(FolderField):
+    """A line for the file of a classifier, which may be left empty, and a button that looks for one."""
+
+    def __init__(self, tip: str) -> None:
+        super().__init__(tip, "the classifier")
+        self.line.setPlaceholderText("none")
+        self.line.setClearButtonEnabled(True)
+        self.browse.setToolTip("Look for the file.")
+
+    def problem(self) -> str:
+        """Why it cannot be read; empty where it can, as far as can be told, or where there is none."""
+        path = self.path
+        if path is None or (path.is_absolute() and path.is_file()):
+            return ""
+        return f"There is no classifier {path}: look for its file with Browse, or leave Classifier empty."
+
+    def _browse(self) -> None:
+        if path := ask_classifier(self):
+            self.line.setText(path)
+
+
 class DebouncedCheck(QObject):
     """Looks into what a form names, a moment after its last change, and says what is there.
 
@@ -167,6 +188,19 @@ def ask_file(parent: QWidget, memory: str, name: str, title: str = "Save") -> Pa
         return None
     remember(memory, str(Path(chosen).parent))
     return Path(chosen)
+
+
+def ask_classifier(parent: QWidget) -> str:
+    """Ask for the file of a classifier; empty where none is chosen."""
+    return ask_to_open(parent, "classify", "Open a classifier", "Classifiers (*.safetensors)")
+
+
+def ask_to_open(parent: QWidget, memory: str, title: str, pattern: str) -> str:
+    """Ask for a file to read, and remember its folder under a word; empty where none is chosen."""
+    path, _ = QFileDialog.getOpenFileName(parent, title, recall(memory, ""), pattern)
+    if path:
+        remember(memory, str(Path(path).parent))
+    return str(path)
 
 
 def confirm(parent: QWidget, title: str, question: str, answer: str) -> bool:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPixmap
-from qtpy.QtWidgets import QColorDialog, QInputDialog, QListWidget, QListWidgetItem, QSizePolicy, QWidget
+from qtpy.QtWidgets import (
+    QColorDialog,
+    QHBoxLayout,
+    QInputDialog,
+    QListWidget,
+    QListWidgetItem,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.widgets.base.fields import NO_MARGINS, column, push_button
@@ -19,6 +28,8 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QPushButton
 
     from napari_nucleigan.widgets.classify.session import Session
+
+_IN_A_ROW = 3  # buttons
 
 
 class ClassList(QWidget):
@@ -156,3 +167,14 @@ class ClassList(QWidget):
     def _delete(self) -> None:
         self._session.delete(self.chosen)
         self.said.emit()
+
+
+def in_rows(buttons: Sequence[QPushButton]) -> QVBoxLayout:
+    """Lay buttons out, three to a row; rows of a grid would all be as wide as the widest of each column."""
+    rows = QVBoxLayout()
+    for start in range(0, len(buttons), _IN_A_ROW):
+        line = QHBoxLayout()
+        for button in buttons[start : start + _IN_A_ROW]:
+            line.addWidget(button, 1)
+        rows.addLayout(line)
+    return rows

@@ -7,13 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Image as ImageLayer
 from napari.layers import Points as PointsLayer
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout
+from qtpy.QtWidgets import QFileDialog
 
-from napari_nucleigan.base.errors import NucleiganError, RecipeError
-from napari_nucleigan.base.text import same_name
-from napari_nucleigan.classification import Points, assign, load_classifier, read_points, save_classifier
+from napari_nucleigan.base.errors import NucleiganError, RecipeError, listing
+from napari_nucleigan.base.text import printable
+from napari_nucleigan.classification import (
+    Points,
+    assign,
+    load_classifier,
+    points_of,
+    read_points,
+    save_classifier,
+)
 from napari_nucleigan.classification.training import describe_scores
 from napari_nucleigan.segmentation.description import describe
 from napari_nucleigan.widgets.base.dock import Dock
@@ -21,27 +29,27 @@ from napari_nucleigan.widgets.base.fields import column, menu_button, push_butto
 from napari_nucleigan.widgets.base.flight import Flight
 from napari_nucleigan.widgets.base.image_sources import Source
 from napari_nucleigan.widgets.base.jobs import Runner, once
-from napari_nucleigan.widgets.base.layers import METADATA_KEY, VIEW_KEY, labels_place, layer_mpp
+from napari_nucleigan.widgets.base.layers import METADATA_KEY, VIEW_KEY, labels_place, layer_file
+from napari_nucleigan.widgets.base.path_fields import ask_classifier, ask_to_open
 from napari_nucleigan.widgets.base.preferences import recall, remember
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.scrolling import pinned
-from napari_nucleigan.widgets.classify.class_list import ClassList
+from napari_nucleigan.widgets.classify.class_list import ClassList, in_rows
 from napari_nucleigan.widgets.classify.form import ClassifyForm
-from napari_nucleigan.widgets.classify.session import Session
+from napari_nucleigan.widgets.classify.pen import Pen
+from napari_nucleigan.widgets.classify.session import Key, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from napari.layers import Labels
     from napari.viewer import Viewer
-    from qtpy.QtWidgets import QPushButton
 
     from napari_nucleigan.classification import Classifier
     from napari_nucleigan.segmentation.description import Description
 
 CLASSES_VIEW = "classes"
 _UNNAMED = (0.6, 0.6, 0.6, 1.0)  # colour of a nucleus without a class
-_IN_A_ROW = 3  # buttons
 _REST_MS = 700  # after a click, until its scores are worked out
 
 
@@ -61,15 +69,17 @@ class ClassifyWidget(Dock):
         super().__init__(napari_viewer)
         self.session = Session()
         self.layer: Labels | None = None
-        self._key = ""
+        self._key: Key = ("", "")
         self._seen: list[int] = []
         self.form = ClassifyForm(napari_viewer)
         self.bar = RunBar("Measure the nuclei, and let the network look at them. Then they can be clicked.")
         self.bar.run_button.setText("Measure")
         self._measuring, self._fitting, self._scoring = Runner(self, activity=True), Runner(self), Runner(self)
-        self._flight = Flight(napari_viewer, self)
+        self._flight, self._pen = Flight(napari_viewer, self), Pen(napari_viewer, self.click)
         self.classes = ClassList(self.session)
-        self.undo_button = push_button("Undo", "Take back what was clicked last.")
+        self.undo_button = push_button(
+            "Undo", "Take back what was done last: a click, what was painted, points, or a change of the classes."
+        )
         self.next_button = push_button("Next unsure", "Fly to the nucleus that the classifier is least sure of.")
         self.points_button = menu_button(
             "Points",
@@ -80,7 +90,7 @@ class ClassifyWidget(Dock):
         self.save_button = push_button("Save", "Save the classifier as a file.")
         self.score = small_label()
         others = self.undo_button, self.points_button, self.next_button, self.open_button, self.save_button
-        buttons = _in_rows((*self.classes.buttons, *others))
+        buttons = in_rows((*self.classes.buttons, *others))
         body = column(self.form, self.classes, buttons, self.score, tall=self.classes)
         self._fill(pinned(body, self.bar))
         self._connect()
@@ -110,16 +120,15 @@ class ClassifyWidget(Dock):
         self.classes.failed.connect(self._complain)
         for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
             event.connect(self._layers_changed)
+        self._layers_changed()
 
     def _docked(self) -> None:
         self.form.picker.look()
-        if self._clicked not in self._viewer.mouse_drag_callbacks:
-            self._viewer.mouse_drag_callbacks.append(self._clicked)
+        self._pen.listen(True)
 
     def shut_down(self) -> None:
         """Stop all work and let go of the viewer; the layers that were made stay."""
-        if self._clicked in self._viewer.mouse_drag_callbacks:
-            self._viewer.mouse_drag_callbacks.remove(self._clicked)
+        self._pen.listen(False)
         self._flight.stop()
         super().shut_down()
 
@@ -131,7 +140,9 @@ class ClassifyWidget(Dock):
 
     def _layers_changed(self, _: object = None) -> None:
         if self.layer is not None and self.layer not in self._viewer.layers:
-            self.layer, self._key = None, ""
+            self.layer, self._key = None, ("", "")
+        for layer in self._viewer.layers:
+            layer.events.metadata.connect(self._layers_changed)  # once: they may tell the pixel size
         self.form.list_layers()
 
     def _update(self) -> None:
@@ -139,8 +150,8 @@ class ClassifyWidget(Dock):
         self.bar.set_state(self.running, problem)
         self.classes.enable()
         shown = self.layer is not None
-        self.undo_button.setEnabled(bool(session.clicks))
-        self.next_button.setEnabled(shown and session.classifier is not None)
+        self.undo_button.setEnabled(session.undoable)
+        self.next_button.setEnabled(session.fits(self._key))
         self.points_button.setEnabled(shown)
         busy = self._fitting.running or self._scoring.running or self._rest.isActive()
         self.save_button.setEnabled(session.classifier is not None and not busy)
@@ -157,8 +168,8 @@ class ClassifyWidget(Dock):
         except NucleiganError as error:
             self._complain(error)
             return
-        source, nuclei = Source.of(image, self.form.mpp.value() or layer_mpp(image)), np.array(labels.data)
-        self._pending = f"{image.unique_id}:{labels.unique_id}", image, labels
+        source, nuclei = Source.of(image, self.form.microns), np.array(labels.data)
+        self._pending = (image.unique_id, labels.unique_id), image, labels
 
         def job() -> Any:
             import sklearn.linear_model  # noqa: F401  # it takes a second, which the first click has not
@@ -177,8 +188,7 @@ class ClassifyWidget(Dock):
         old = self.session.images.get(key)
         if old is not None and not np.array_equal(old.labels, found.labels):
             # Other nuclei: what was said of the earlier ones is about nothing.
-            steps = [tuple(each for each in step if each.image != key) for step in self.session.clicks]
-            self.session.clicks = [step for step in steps if step]
+            self.session.forget(key)
         self.session.images[key] = found
         self._key, self._seen = key, []
         if self.layer is not None and self.layer in self._viewer.layers:
@@ -193,35 +203,45 @@ class ClassifyWidget(Dock):
         labels.visible = False
         for number in range(1, 10):
             self.layer.bind_key(str(number), partial(_choose, self.classes, number - 1), overwrite=True)
-        self.bar.note(f"{len(found.numbers)} nuclei can be clicked now.")
-        self._said()
+        self.bar.note(f"{len(found.numbers)} nuclei can be clicked now; drag with Shift to paint several.")
         self._recolour()
-        self._update()
+        self._said()
         self.measured.emit()
+        if self.session.opened is not None:
+            self._told(partial(self.session.opened.check_segmenter, found.model, found.sha256))
 
-    def _clicked(self, viewer: Viewer, event: Any) -> Iterator[None]:
-        """Give the nucleus that is clicked, and not dragged over, the chosen class."""
-        dragged = False
-        yield
-        while event.type == "mouse_move":
-            dragged = True
-            yield
-        if not dragged and event.button == 1 and self.layer is not None and self.layer.visible:
-            self.click(event.position)
+    def click(self, position: Sequence[float], start: Sequence[float] | None = None, more: bool = False) -> bool:
+        """Give nuclei the chosen class.
 
-    def click(self, position: Sequence[float]) -> None:
-        """Give the nucleus at a place of the viewer's world the chosen class."""
-        place = self.classes.chosen
-        if self.layer is None or place < 0 or self.layer.mode != "pan_zoom":
-            return
-        row, column = (round(float(at)) for at in np.asarray(self.layer.world_to_data(position))[-2:])
-        labels = self.session.images[self._key].labels
-        if 0 <= row < labels.shape[0] and 0 <= column < labels.shape[1] and labels[row, column]:
-            self.session.click(self._key, [int(labels[row, column]) - 1], [self.session.classes[place].name])
+        Parameters
+        ----------
+        position : sequence of float
+            A place of the viewer's world: the nucleus there.
+        start : sequence of float, optional
+            Another one: also the nuclei between them.
+        more : bool
+            Whether that is one step, to be undone at once, with the click before.
+
+        Returns
+        -------
+        bool
+            Whether there were any.
+        """
+        place, layer = self.classes.chosen, self.layer
+        if layer is None or not layer.visible or place < 0 or layer.mode != "pan_zoom":
+            return False
+        line = [np.asarray(layer.world_to_data(each))[-2:] for each in (position if start is None else start, position)]
+        met = self.session.along(self._key, *line)
+        kind = self.session.classes[place].name
+        if more:
+            met = [row for row in met if self.session.said.get((self._key, row)) != kind]
+        if met:
+            self.session.click(self._key, met, [kind] * len(met), more)
             self._said()
+        return bool(met)
 
     def undo(self) -> None:
-        """Take back what was said last."""
+        """Take back what was done last."""
         self.session.undo()
         self._said()
 
@@ -233,10 +253,16 @@ class ClassifyWidget(Dock):
             self._rest.start()
             self._fitting.start(once(partial(self.session.fit, False)), "learning the classes")
         else:
-            if self.session.clicks:
-                self.session.classifier = None
+            self._fitting.cancel()
+            self._rest.stop()
+            self.session.classifier = self.session.opened
+            self._tell_score()
             self._recolour()
         self._update()
+
+    def _tell_score(self) -> None:
+        if (classifier := self.session.classifier) is not None:
+            set_text(self.score, describe_scores(classifier.card))
 
     def _fitted(self, classifier: Classifier) -> None:
         self.session.classifier = classifier
@@ -295,13 +321,17 @@ class ClassifyWidget(Dock):
     def take_points(self, path: str | Path) -> None:
         """Take classes from a table or GeoJSON of points, those of the image that is shown."""
         found = read_points(path)
-        name = same_name(self.session.images[self._key].name)
-        points = found.get(name) or found.get(Path(name).stem)
+        image = next((layer for layer in self._viewer.layers if layer.unique_id == self._key[0]), None)
+        file = layer_file(image) if isinstance(image, ImageLayer) else None
+        name = self.session.images[self._key].name
+        points, note = points_of(found, name, *([file.name] if file else [])), ""
         if points is None and len(found) == 1:
-            points = next(iter(found.values()))
+            other, points = next(iter(found.items()))
+            note = f"The points of {printable(other)!r} were taken. "
         if points is None:
-            raise RecipeError(f"{path} has no points of {name!r}; its column 'name' holds names of images.")
-        self._take(points)
+            named = listing(map(printable, found), 5)
+            raise RecipeError(f"{path} has no points of {name!r}: its images are {named}; rename the layer if need be.")
+        self._take(points, note)
 
     def take_points_layer(self) -> None:
         """Take classes from the chosen Points layer: its text features, or its name for all of its points."""
@@ -316,16 +346,12 @@ class ClassifyWidget(Dock):
         places = [np.asarray(self.layer.world_to_data(layer.data_to_world(each)))[-2:] for each in layer.data]
         self._told(lambda: self._take(Points(np.array(places).reshape(-1, 2)[:, ::-1] + 0.5, tuple(kinds))))
 
-    def _take(self, points: Points) -> None:
+    def _take(self, points: Points, note: str = "") -> None:
         known = self.session.images[self._key]
         found = assign(points, known.labels, known.mpp)
-        for kind in dict.fromkeys(points.types):
-            if kind not in {each.name for each in self.session.classes}:
-                self.session.add_class(kind)
-        rows = [row for row, kind in enumerate(found.types) if kind]
-        self.session.click(self._key, rows, [found.types[row] for row in rows])
-        if text := found.note(known.name):
-            self.bar.note(text)
+        self.session.take(self._key, found.types)
+        got = sum(map(bool, found.types))
+        self.bar.note(f"{note}{got} {'nucleus has' if got == 1 else 'nuclei have'} a class. {found.note(known.name)}")
         self._said()
 
     def open_classifier(self, path: str | Path) -> None:
@@ -334,7 +360,7 @@ class ClassifyWidget(Dock):
         self._fitting.cancel()
         self._scoring.cancel()
         self._rest.stop()
-        set_text(self.score, describe_scores(self.session.classifier.card))  # type: ignore[union-attr]
+        self._tell_score()
         self._recolour()
         self._update()
 
@@ -345,19 +371,13 @@ class ClassifyWidget(Dock):
             self.saved.emit(Path(path))
 
     def _ask_points(self) -> None:
-        path = self._ask_open("Take classes from points", "Points (*.csv *.geojson *.json *.gz)")
-        if path:
+        pattern = "Points (*.csv *.tsv *.txt *.geojson *.json *.gz)"
+        if path := ask_to_open(self, "classify", "Take classes from points", pattern):
             self._told(lambda: self.take_points(path))
 
     def _ask_classifier(self) -> None:
-        if path := self._ask_open("Open a classifier", "Classifiers (*.safetensors)"):
+        if path := ask_classifier(self):
             self.open_classifier(path)
-
-    def _ask_open(self, title: str, pattern: str) -> str:
-        path, _ = QFileDialog.getOpenFileName(self, title, recall("classify", ""), pattern)
-        if path:
-            remember("classify", str(Path(path).parent))
-        return str(path)
 
     def _ask_save(self) -> None:
         start = str(Path(recall("classify", "")) / "types.safetensors")
@@ -370,14 +390,3 @@ class ClassifyWidget(Dock):
 def _choose(classes: ClassList, place: int, _: object = None) -> None:
     """Choose a class by a key that a layer hears."""
     classes.choose(place)
-
-
-def _in_rows(buttons: Sequence[QPushButton]) -> QVBoxLayout:
-    """Lay buttons out, three to a row; rows of a grid would all be as wide as the widest of each column."""
-    rows = QVBoxLayout()
-    for start in range(0, len(buttons), _IN_A_ROW):
-        line = QHBoxLayout()
-        for button in buttons[start : start + _IN_A_ROW]:
-            line.addWidget(button, 1)
-        rows.addLayout(line)
-    return rows

@@ -9,7 +9,7 @@ from napari.layers import Image, Labels
 from napari_nucleigan.models import DEFAULT_SEGMENTER
 from napari_nucleigan.segmentation.settings import SegmentSettings
 from napari_nucleigan.widgets.base.fields import Form, combo, list_layers, objective_button, pixel_size
-from napari_nucleigan.widgets.base.layers import image_layers, image_shape, is_large, layer_mpp, view_kind
+from napari_nucleigan.widgets.base.layers import image_layers, image_shape, is_large, known_mpp, layer_mpp, view_kind
 from napari_nucleigan.widgets.base.model_picker import ModelPicker
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _TIPS = {
     "image": "The H&E image.",
     "labels": "Its nuclei: what Segment nuclei has found, or labels that you have opened.",
-    "mpp": "Microns per pixel of the image. By default what the image says.",
+    "mpp": "Microns per pixel of the image. By default what the image says, or what its nuclei were segmented with.",
     "model": "The network that looks at each nucleus. Take the one that found the nuclei, and later the same again.",
     "device": "Where to compute.",
 }
@@ -59,11 +59,17 @@ class ClassifyForm(Form):
     def _layer(self, chosen: object) -> object:
         return next((layer for layer in self._viewer.layers if layer.unique_id == chosen), None)
 
+    @property
+    def microns(self) -> float | None:
+        """Microns per pixel: as typed, as the image says, or as its nuclei were segmented with; None if not known."""
+        image, labels = self.image_layer, self.labels_layer
+        said = (image and layer_mpp(image)) or (labels and known_mpp(labels))
+        return float(self.mpp.value()) or said or None
+
     def settings(self) -> SegmentSettings:
         """Return the settings as given."""
-        image = self.image_layer
-        mpp = self.mpp.value() or (layer_mpp(image) if image is not None else None)
-        return SegmentSettings.checked(model=self.picker.path, device=self.picker.device.currentData(), mpp=mpp)
+        device = self.picker.device.currentData()
+        return SegmentSettings.checked(model=self.picker.path, device=device, mpp=self.microns)
 
     def problem(self) -> str:
         """Why nuclei cannot be measured; empty where they can."""
@@ -76,7 +82,7 @@ class ClassifyForm(Form):
             return "Slides are classified by nucleigan segment --classifier; choose a tile here."
         if tuple(labels.data.shape) != image_shape(image):
             return "The nuclei are of another size than the image: choose those of this image."
-        if not self.mpp.value() and layer_mpp(image) is None:
+        if self.microns is None:
             return "The image does not say its pixel size: type it above in microns, or choose the objective."
         if self.picker.waiting:
             return self.picker.waiting

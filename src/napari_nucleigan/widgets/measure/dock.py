@@ -23,7 +23,7 @@ from napari_nucleigan.widgets.base.fields import (
     small_label,
 )
 from napari_nucleigan.widgets.base.jobs import Runner
-from napari_nucleigan.widgets.base.layers import file_name, layer_info, pixels
+from napari_nucleigan.widgets.base.layers import file_name, known_mpp, layer_info, pixels
 from napari_nucleigan.widgets.base.path_fields import ask_file
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.scrolling import pinned
@@ -33,7 +33,6 @@ from napari_nucleigan.widgets.measure.jobs import (
     class_choices,
     class_layers,
     class_source,
-    known_mpp,
     measure_nuclei,
     measure_request,
     tell,
@@ -58,7 +57,7 @@ _POLL_MS = 10  # what follows the mouse must not wait for the usual 50
 _EDIT_MS = 500  # after an edit of the labels, until they are measured again
 _MARK_MS = 30  # while nuclei are being selected, until the image follows
 _MEMORY = "measurements"  # under which word the folder of files is remembered
-_ADDING = {"Shift", "Control"}
+_ADDING = "Shift", "Control"
 
 
 class MeasureWidget(Dock):
@@ -318,7 +317,8 @@ class MeasureWidget(Dock):
             yield
         active = viewer.layers.selection.active
         if not dragged and event.button == 1 and (active is None or active.mode == "pan_zoom"):
-            self.click(event.position, bool(_ADDING & {str(each) for each in event.modifiers}))
+            # Keys of vispy, which are equal to their names.
+            self.click(event.position, any(name in event.modifiers for name in _ADDING))
 
     def click(self, position: Sequence[float], add: bool = False) -> None:
         """Select the nucleus at a place of the viewer's world; beside the others, or take it back, if `add`."""

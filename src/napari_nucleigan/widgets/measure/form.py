@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from napari.layers import Labels
 from qtpy.QtCore import Signal
 
+from napari_nucleigan.segmentation.artefacts import ARTEFACT
 from napari_nucleigan.widgets.base.drawn_shapes import ShapesPicker, region_polygons
 from napari_nucleigan.widgets.base.fields import (
     Form,
@@ -94,10 +95,11 @@ class MeasureForm(Form):
         self.shapes.reset_choices()
 
     def list_classes(self, choices: Mapping[str, str]) -> None:
-        """List what can tell classes; what was chosen stays chosen, else the first of the first ones is."""
-        before, had_choice = self.classes.currentData(), self.classes.count() > 1
-        stays = before in choices.values() or (had_choice and not before)
-        chosen = before if stays else next(iter(choices.values()), NO_CLASSES)
+        """List what can tell classes; what was chosen stays chosen, else the first one is that was made for it."""
+        before, listed = self.classes.currentData(), map(self.classes.itemData, range(self.classes.count()))
+        refused = not before and any(each not in (NO_CLASSES, ARTEFACT) for each in listed)
+        first = next((each for each in choices.values() if each != ARTEFACT), NO_CLASSES)
+        chosen = before if before in choices.values() or refused else first
         list_choices(self.classes, [("None", NO_CLASSES), *choices.items()], chosen)
 
     def list_measurements(self, names: Mapping[str, str]) -> None:

@@ -81,12 +81,6 @@ class MeasureRequest:
     pixel: tuple[float, float] | None = None
 
 
-def known_mpp(layer: Labels) -> float | None:
-    """Microns per pixel of labels: from their layer's scale, else of what they were made from."""
-    made = layer_info(layer).get("mpp")
-    return layer_mpp(layer) or (made if isinstance(made, float) and made > 0 else None)
-
-
 def measure_request(viewer: Viewer, layer: Labels, mpp: float | None, full: bool) -> MeasureRequest:
     """Return what is to be measured of a layer, at some microns per pixel."""
     shape, info = image_shape(layer), layer_info(layer)

@@ -1,7 +1,9 @@
-"""Colours of nuclei: each its own, or by how sure the model is of it, with a legend."""
+"""Colours of nuclei: each its own, by how sure the model is of it, or by class, with a legend."""
 
 from __future__ import annotations
 
+from collections import Counter
+from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,19 +11,28 @@ from qtpy.QtCore import QRectF, QSize
 from qtpy.QtGui import QColor, QLinearGradient, QPainter, QPalette
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
+from napari_nucleigan.base.text import printable
+from napari_nucleigan.labels.classes import CLASS, class_colours
 from napari_nucleigan.segmentation.confidence import CONFIDENCE
-from napari_nucleigan.widgets.base.layers import nuclei_colormap
+from napari_nucleigan.widgets.base.layers import layer_info, nuclei_colormap
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     from napari.layers import Labels
     from napari.utils.colormaps import DirectLabelColormap
     from numpy.typing import NDArray
     from qtpy.QtGui import QPaintEvent
 
-OWN, SURE = "own", "sure"
+    from napari_nucleigan.labels.classes import Colour
+
+OWN, SURE, KIND = "own", "sure", "class"
 
 RAMP = ("#ffe600", "#ff9a2e", "#f2f2f2", "#3fd0ff", "#0a6cff")
 """From doubted to sure: yellow to blue, which all eyes tell apart, and neither is a colour of H&E."""
+
+UNNAMED = "#a0a0a0"
+"""Of labels that have no class."""
 
 UNKNOWN = "#00ff5a"
 """Of labels that the model has not found: what a user has painted."""
@@ -41,7 +52,7 @@ def colour(labels: Labels, look: str) -> str:
     ----------
     labels : napari.layers.Labels
         The layer; its features tell the confidence, where the model does.
-    look : {"own", "sure"}
+    look : {"own", "sure", "class"}
         How.
 
     Returns
@@ -52,12 +63,16 @@ def colour(labels: Labels, look: str) -> str:
     from napari.utils.colormaps import DirectLabelColormap
 
     table, problem = labels.features, ""
-    if look == SURE and not {"index", CONFIDENCE} <= set(table):
-        problem = f"Of the nuclei of “{labels.name}” no confidence is known: they keep their own colours."
-    elif look == SURE and len(table) > MOST:
-        problem = f"“{labels.name}” has more than {MOST} nuclei, too many to be coloured by confidence."
+    column, what = {SURE: (CONFIDENCE, "confidence"), KIND: (CLASS, "class")}.get(look, ("", ""))
+    if column and not {"index", column} <= set(table):
+        problem = f"Of the nuclei of “{labels.name}” no {what} is known: they keep their own colours."
+    elif column and len(table) > MOST:
+        problem = f"“{labels.name}” has more than {MOST} nuclei, too many to be coloured by {what}."
     elif look == SURE:
         labels.colormap = confidence_colormap(table["index"].to_numpy(), table[CONFIDENCE].to_numpy())
+        return ""
+    elif look == KIND:
+        labels.colormap = class_colormap(table["index"].to_numpy(), *classes_of(labels))
         return ""
     if isinstance(labels.colormap, DirectLabelColormap):
         labels.colormap = nuclei_colormap()
@@ -74,6 +89,42 @@ def confidence_colormap(numbers: NDArray[np.integer], confidence: NDArray[np.flo
     shown: dict[int | None, NDArray[np.floating]] = {None: unknown, 0: nothing}
     shown |= {int(number): ramp[step] for number, step in zip(numbers, steps, strict=True) if step >= 0}
     return DirectLabelColormap(color_dict=shown)
+
+
+def classes_of(labels: Labels) -> tuple[list[str], dict[str, Colour]]:
+    """Tell the class of each row of a layer's table, and the colours of all classes."""
+    if CLASS not in labels.features:
+        return [], {}
+    kinds = labels.features[CLASS].fillna("").astype(str).to_list()
+    return kinds, class_colours([{CLASS: np.array(kinds, dtype=str)}], layer_info(labels).get("classes"))
+
+
+def class_colormap(
+    numbers: NDArray[np.integer], kinds: Sequence[str], known: Mapping[str, Colour]
+) -> DirectLabelColormap:
+    """Give labels the colours of their classes; what has none is `UNNAMED`."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    unnamed = np.array(QColor(UNNAMED).getRgbF())
+    colour = {name: np.array([*(part / 255 for part in parts), 1.0]) for name, parts in known.items()}
+    shown: dict[int | None, NDArray[np.floating]] = {None: unnamed, 0: np.zeros(4)}
+    shown |= {int(number): colour[kind] for number, kind in zip(numbers, kinds, strict=True) if kind in colour}
+    return DirectLabelColormap(color_dict=shown)
+
+
+def class_legend(layers: Iterable[Labels]) -> str:
+    """Write the classes that nuclei of layers have, in their colours, and how many there are of each; as HTML."""
+    counts: Counter[str] = Counter()
+    colour: dict[str, Colour] = {}
+    for layer in layers:
+        kinds, known = classes_of(layer)
+        counts.update(kinds)
+        colour |= known
+    lines = [
+        f'<span style="color: rgb{rgb}">\u25a0</span> {escape(printable(name, 60))}: {counts[name]}'
+        for name, rgb in colour.items()
+    ]
+    return "<br>".join([*lines, *([f"no class: {counts['']}"] if counts[""] else [])])
 
 
 def colours(confidence: NDArray[np.floating], ramp: tuple[str, ...] = RAMP) -> NDArray[np.floating]:

@@ -28,7 +28,7 @@ from napari_nucleigan.widgets.base.transforms import PixelSizes
 from napari_nucleigan.widgets.segment import form as forms
 from napari_nucleigan.widgets.segment import jobs
 from napari_nucleigan.widgets.segment.artefacts import show_artefacts
-from napari_nucleigan.widgets.segment.colours import colour
+from napari_nucleigan.widgets.segment.colours import class_legend, colour
 from napari_nucleigan.widgets.segment.corrections import Corrections
 from napari_nucleigan.widgets.segment.form import SlideFields, slide_job
 from napari_nucleigan.widgets.segment.regions import RegionChoice
@@ -354,6 +354,11 @@ class SegmentWidget(ModelDock):
 
     def _show_figures(self) -> None:
         self.bar.show_figures([item.figures for item in self._made])
+        self._show_kinds()
+
+    def _show_kinds(self) -> None:
+        made = [item.labels for item in self._made if item.labels is not None]
+        self.form.show_kinds(class_legend(layer for layer in made if layer in self._viewer.layers))
 
     def _colour(self) -> None:
         """Colour all nuclei that the viewer shows, of results of slides and of files too, as the form says."""
@@ -361,6 +366,7 @@ class SegmentWidget(ModelDock):
         for layer in self._viewer.layers:
             if "model" in layers.layer_info(layer) and layers.view_kind(layer) is None and is_labels(layer):
                 self._say(colour(layer, self._results.look))
+        self._show_kinds()
 
     def _say(self, problem: str) -> None:
         if problem:

@@ -29,7 +29,7 @@ from napari_nucleigan.widgets.base.model_picker import TIPS, MethodForm
 from napari_nucleigan.widgets.base.path_fields import FolderField, images_button
 from napari_nucleigan.widgets.base.preferences import recall, remember
 from napari_nucleigan.widgets.base.scale_offer import ScaleOffer, layer_reader
-from napari_nucleigan.widgets.segment.colours import OWN, SURE, Legend
+from napari_nucleigan.widgets.segment.colours import KIND, OWN, SURE, Legend
 from napari_nucleigan.widgets.segment.jobs import SlideJob
 from napari_nucleigan.widgets.segment.slide_filter import ClassChoice
 
@@ -115,12 +115,15 @@ class SegmentForm(MethodForm):
         )
         self.rerun = self.add("Re-run", rerun)
         colours = combo(
-            {"Each its own": OWN, "By confidence": SURE},
-            "Give each nucleus a colour of its own, or the colour of how likely it is one, if the model tells.",
+            {"Each its own": OWN, "By confidence": SURE, "By class": KIND},
+            "Give each nucleus a colour of its own, the colour of how likely it is one, if the model tells, or that of "
+            "its class, if there is a classifier.",
         )
         self.colours = self.add("Colours", colours, call=self.colours_changed.emit)
         self.legend = Legend()
         self.rows.addRow(self.legend)
+        self.kinds = self.add_remark()
+        self.classifier.changed.connect(self._offer_kinds)
         self.colours.currentIndexChanged.connect(lambda _: self._show_legend())
         self._show_legend()
         self._show_drawn()
@@ -155,6 +158,16 @@ class SegmentForm(MethodForm):
         self.classes.offer(classes)
         self.rows.setRowVisible(self.classes, bool(classes))
         self.rows.setRowVisible(self.filtered, hidden)
+
+    def show_kinds(self, legend: str) -> None:
+        """Show the classes of nuclei that are coloured by them, and their numbers."""
+        set_text(self.kinds, legend if self.colours.currentData() == KIND else "")
+
+    def _offer_kinds(self) -> None:
+        """Colour nuclei by class once there is a classifier, and not where there is none any more."""
+        before, after = (OWN, KIND) if self.classifier.path else (KIND, OWN)
+        if self.colours.currentData() == before:
+            self.colours.setCurrentIndex(self.colours.findData(after))
 
     def _show_slide(self, shown: bool) -> None:
         for part in (self.slide.folder, self.slide.cluster):

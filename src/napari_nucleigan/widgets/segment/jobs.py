@@ -72,7 +72,8 @@ def _within(part: Region, segmentation: Segmentation) -> Segmentation:
     keep = inside(centres, [np.array(polygon) for polygon in part.polygons])
     features = {name: values[keep] for name, values in table.items()} | {"label": np.arange(1, keep.sum() + 1)}
     labels = renumbered(segmentation.labels, np.concatenate([[False], keep]))
-    return replace(segmentation, labels=labels, features=features)
+    seen = segmentation.embeddings
+    return replace(segmentation, labels=labels, features=features, embeddings=None if seen is None else seen[keep])
 
 
 @dataclass(frozen=True, eq=False)

@@ -72,6 +72,12 @@ def to_csv(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     return text.getvalue()
 
 
+def delimiter_of(text: str) -> str:
+    """Tell by its first line what separates the columns of a table: spreadsheets write commas, semicolons or tabs."""
+    first = text.partition("\n")[0]
+    return max(",;\t", key=first.count)
+
+
 def write_csv(path: str | Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
     """Write a table as CSV (UTF-8), whole or not at all; of its rows only one is held at a time.
 

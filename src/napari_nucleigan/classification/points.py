@@ -15,7 +15,9 @@ import numpy as np
 from napari_nucleigan.base.errors import LabelsError, listing
 from napari_nucleigan.base.pixels import sides
 from napari_nucleigan.base.reading import LARGEST_TEXT, FileFault, read_bytes, read_json, reading
+from napari_nucleigan.base.tables import delimiter_of
 from napari_nucleigan.base.text import printable, same_name, uncell
+from napari_nucleigan.labels.geojson import class_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -87,9 +89,7 @@ def read_points(path: str | Path) -> dict[str, Points]:
 
 def _of_table(path: Path) -> dict[str, Points]:
     text = read_bytes(path, LARGEST_TEXT).decode("utf-8-sig")
-    first = text[: text.find("\n")] if "\n" in text else text
-    delimiter = max(",;\t", key=first.count)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text), skipinitialspace=True)
     header = [each.strip().lower() for each in next(rows, [])]
     missing = [name for name in COLUMNS if name not in header]
     if missing:
@@ -139,7 +139,7 @@ def _of_geojson(path: Path) -> dict[str, Points]:
     types: list[str] = []
     for number, feature in enumerate(features, start=1):
         properties = feature.get("properties") or {}
-        kind = (properties.get("classification") or {}).get("name", "")
+        kind = class_of(properties)
         geometry = feature.get("nucleusGeometry") or feature.get("geometry") or {}
         if not kind:
             continue
@@ -147,7 +147,7 @@ def _of_geojson(path: Path) -> dict[str, Points]:
             if not (math.isfinite(x) and math.isfinite(y)):
                 raise FileFault(f"a place of feature {number} is no finite number")
             places.append((x, y))
-            types.append(_class(str(kind), f"feature {number}"))
+            types.append(_class(kind, f"feature {number}"))
     name = path.name
     for suffix in (".gz", ".geojson", ".json"):
         name = name[: -len(suffix)] if name.lower().endswith(suffix) else name

@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_nucleigan.base.errors import DatasetError
 from napari_nucleigan.base.reading import FileFault, read_bytes, reading
+from napari_nucleigan.base.tables import delimiter_of
 from napari_nucleigan.base.text import same_name, uncell
 from napari_nucleigan.data.datasets.splits import plain_name
 from napari_nucleigan.labels.regions import Regions, numbered
@@ -107,25 +108,25 @@ def _name(file: Path, suffix: str) -> str:
 
 
 def _of_geojson(path: Path) -> ClassedNuclei:
+    from napari_nucleigan.base.errors import LabelsError
     from napari_nucleigan.labels.geojson import read_annotations, read_points
 
-    if _holds_points(path):
-        points = read_points(path)
+    try:
+        known = read_annotations(path, nuclei_only=True)
+    except LabelsError as reason:
+        known = None
+        why = reason
+    if known is None or not known.nuclei:
+        try:
+            points = read_points(path)
+        except LabelsError:
+            if known is None:
+                raise why from None
+            raise
         # QuPath counts from the corner of the first pixel.
         return ClassedNuclei(points.classes, points.places - 0.5, None, np.arange(len(points.classes)), None)
-    known = read_annotations(path)
     classes = dict(zip(known.labels, known.classes, strict=True))
     return replace(_of_image(known.draw(), classes, known.mpp), whole=known.shape is not None)
-
-
-def _holds_points(path: Path) -> bool:
-    from napari_nucleigan.base.errors import LabelsError
-    from napari_nucleigan.labels.geojson import read_annotations
-
-    try:
-        return not read_annotations(path).nuclei
-    except LabelsError:
-        return True
 
 
 def _of_labels(path: Path) -> ClassedNuclei:
@@ -134,7 +135,7 @@ def _of_labels(path: Path) -> ClassedNuclei:
 
     table = path.with_suffix(".csv")
     rows = _rows(table)
-    with reading(table, DatasetError, "a table of nuclei"):
+    with reading(table, DatasetError, "table of nuclei"):
         column = _column(rows, _CLASS)
         if rows and "label" not in rows[0]:
             raise FileFault("it has no column 'label'")
@@ -168,7 +169,7 @@ def _of_tables(path: Path, alone: bool) -> dict[str, Callable[[], ClassedNuclei]
 
 
 def _of_points(path: Path, rows: list[dict[str, str]], column: str, place: tuple[str, str]) -> ClassedNuclei:
-    with reading(path, DatasetError, "a table of nuclei"):
+    with reading(path, DatasetError, "table of nuclei"):
         places = np.array([[float(row[axis]) for axis in place] for row in rows]).reshape(-1, 2)
         if not np.isfinite(places).all():
             raise FileFault("a place in it is no finite number")
@@ -185,9 +186,10 @@ def _column(rows: list[dict[str, str]], names: tuple[str, ...]) -> str | None:
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    with reading(path, DatasetError, "a table of nuclei"):
+    with reading(path, DatasetError, "table of nuclei"):
         text = read_bytes(path, 1 << 30).decode("utf-8-sig")
-        found = list(csv.DictReader(io.StringIO(text, newline="")))
+        lines = io.StringIO(text, newline="")
+        found = list(csv.DictReader(lines, delimiter=delimiter_of(text), skipinitialspace=True))
         if any(None in row or None in row.values() for row in found):
             raise FileFault("a row of it has more or fewer cells than its header")
     return found

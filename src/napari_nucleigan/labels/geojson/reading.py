@@ -30,6 +30,9 @@ _GEOMETRIES = {
 }
 """GeoJSON's geometries; what those are called that have no area."""
 
+_NUCLEI = ("detection", "cell")
+"""QuPath's types of objects that a program found; annotations beside them are the regions where it looked."""
+
 _FAR = 1e10  # pixels
 
 
@@ -101,7 +104,7 @@ class Annotations:
         return canvas
 
 
-def read_annotations(path: str | Path) -> Annotations:
+def read_annotations(path: str | Path, *, nuclei_only: bool = False) -> Annotations:
     """Read the areas of a GeoJSON file: polygons, in collections too. QuPath cells count as their nuclei.
 
     Parameters
@@ -109,6 +112,9 @@ def read_annotations(path: str | Path) -> Annotations:
     path : str or Path
         A FeatureCollection, a list of features, one feature or one geometry, in pixels. It is unpacked if its name
         ends in ``.gz``.
+    nuclei_only : bool
+        Whether to leave out, where QuPath exported all of its objects, those that hold the detections and cells:
+        annotations and cores of tissue microarrays.
 
     Returns
     -------
@@ -127,15 +133,19 @@ def read_annotations(path: str | Path) -> Annotations:
         named: list[object] = []
         classes: list[str] = []
         nuclei: list[list[Rings]] = []
-        for feature in _features(content):
+        features = _features(content)
+        if nuclei_only and any(_type(feature) in _NUCLEI for feature in features):
+            left["objects that are no detections"] = sum(_type(feature) not in _NUCLEI for feature in features)
+            features = [feature for feature in features if _type(feature) in _NUCLEI]
+        for feature in features:
             polygons = list(_polygons(feature.get("nucleusGeometry") or feature.get("geometry"), left))
             if polygons:
                 nuclei.append(polygons)
                 properties = feature.get("properties") or {}
                 named.append(properties.get("name", ""))
-                classes.append(_class(properties))
-        said = ", ".join(f"{what} ({count})" for what, count in left.items())
-        if left and not nuclei:
+                classes.append(class_of(properties))
+        said = ", ".join(f"{what} ({count})" for what, count in (+left).items())
+        if said and not nuclei:
             raise FileFault(f"it holds no polygons, but {said}")
         known = content.get("nucleigan") if isinstance(content, dict) else None
         shape = (int(known["height"]), int(known["width"])) if known else None
@@ -144,7 +154,7 @@ def read_annotations(path: str | Path) -> Annotations:
         mpp = float(known.get("mpp") or 0) if known else 0.0
         if not 0 <= mpp < math.inf:
             raise FileFault(f"it says that a pixel is {mpp} microns long")
-    notes: tuple[str, ...] = (f"What is no area was left out of {printable(path.name)}: {said}.",) if left else ()
+    notes: tuple[str, ...] = (f"What is no area was left out of {printable(path.name)}: {said}.",) if said else ()
     if rest := [printable(part.name) for part in part_files(path)[1:]]:
         notes += (f"{printable(path.name)} holds the first of the nuclei; the others are in {', '.join(rest)}.",)
     return Annotations(path, nuclei, _labels(named), classes, shape, mpp or None, notes)
@@ -193,7 +203,7 @@ def read_points(path: str | Path) -> Points:
                 continue
             found = geometry["coordinates"] if geometry["type"] == "MultiPoint" else [geometry["coordinates"]]
             places += [[float(point[0]), float(point[1])] for point in found]
-            classes += [_class(feature.get("properties") or {})] * len(found)
+            classes += [class_of(feature.get("properties") or {})] * len(found)
         if not places:
             raise FileFault("it holds no points")
         array = np.array(places, dtype=np.float64)
@@ -210,7 +220,7 @@ def read_mpp(path: str | Path) -> float | None:
         return None
 
 
-def _class(properties: dict[str, Any]) -> str:
+def class_of(properties: dict[str, Any]) -> str:
     """Return the class of a feature as QuPath writes it; derived ones, which have several names, as it shows them."""
     given = properties.get("classification")
     if isinstance(given, str):
@@ -221,9 +231,17 @@ def _class(properties: dict[str, Any]) -> str:
     return ": ".join(map(str, names))
 
 
+def _type(feature: dict[str, Any]) -> str:
+    """Return what QuPath says that an object is; before version 0.4 it said so under another name."""
+    properties = feature.get("properties") or {}
+    return str(properties.get("objectType") or properties.get("object_type") or "")
+
+
 def _features(content: Any) -> list[dict[str, Any]]:
     if isinstance(content, dict) and content.get("type") == "FeatureCollection":
         content = content["features"]
+    if not isinstance(content, dict | list):
+        raise ValueError("it lists no features")
     members = [
         {"geometry": member} if isinstance(member, dict) and member.get("type") in _GEOMETRIES else member
         for member in ([content] if isinstance(content, dict) else content)

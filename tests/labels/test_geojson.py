@@ -196,7 +196,7 @@ class TestForeignFiles:
         assert len(read_annotations(path).nuclei) == 4
         known = read_annotations(path, nuclei_only=True)
         assert [rings[0][0][0].tolist() for rings in known.nuclei] == [[2, 0], [3, 0]]
-        assert known.notes == ("What is no area was left out of a.json: objects that are no detections (2).",)
+        assert known.notes == ("Annotations and cores around the detections (2) were left out of a.json.",)
         saved(path, objects[:2])
         assert len(read_annotations(path, nuclei_only=True).nuclei) == 2
         assert read_annotations(path, nuclei_only=True).notes == ()

@@ -31,7 +31,10 @@ _GEOMETRIES = {
 """GeoJSON's geometries; what those are called that have no area."""
 
 _NUCLEI = ("detection", "cell")
-"""QuPath's types of objects that a program found; annotations beside them are the regions where it looked."""
+"""QuPath's types of objects that a program found."""
+
+_AROUND = ("annotation", "tma_core", "root", "tile")
+"""Its types of objects that, beside those, are where the program looked."""
 
 _FAR = 1e10  # pixels
 
@@ -134,9 +137,10 @@ def read_annotations(path: str | Path, *, nuclei_only: bool = False) -> Annotati
         classes: list[str] = []
         nuclei: list[list[Rings]] = []
         features = _features(content)
+        around = 0
         if nuclei_only and any(_type(feature) in _NUCLEI for feature in features):
-            left["objects that are no detections"] = sum(_type(feature) not in _NUCLEI for feature in features)
-            features = [feature for feature in features if _type(feature) in _NUCLEI]
+            around = sum(_type(feature) in _AROUND for feature in features)
+            features = [feature for feature in features if _type(feature) not in _AROUND]
         for feature in features:
             polygons = list(_polygons(feature.get("nucleusGeometry") or feature.get("geometry"), left))
             if polygons:
@@ -144,8 +148,8 @@ def read_annotations(path: str | Path, *, nuclei_only: bool = False) -> Annotati
                 properties = feature.get("properties") or {}
                 named.append(properties.get("name", ""))
                 classes.append(class_of(properties))
-        said = ", ".join(f"{what} ({count})" for what, count in (+left).items())
-        if said and not nuclei:
+        said = ", ".join(f"{what} ({count})" for what, count in left.items())
+        if left and not nuclei:
             raise FileFault(f"it holds no polygons, but {said}")
         known = content.get("nucleigan") if isinstance(content, dict) else None
         shape = (int(known["height"]), int(known["width"])) if known else None
@@ -154,7 +158,9 @@ def read_annotations(path: str | Path, *, nuclei_only: bool = False) -> Annotati
         mpp = float(known.get("mpp") or 0) if known else 0.0
         if not 0 <= mpp < math.inf:
             raise FileFault(f"it says that a pixel is {mpp} microns long")
-    notes: tuple[str, ...] = (f"What is no area was left out of {printable(path.name)}: {said}.",) if said else ()
+    notes: tuple[str, ...] = (f"What is no area was left out of {printable(path.name)}: {said}.",) if left else ()
+    if around:
+        notes += (f"Annotations and cores around the detections ({around}) were left out of {printable(path.name)}.",)
     if rest := [printable(part.name) for part in part_files(path)[1:]]:
         notes += (f"{printable(path.name)} holds the first of the nuclei; the others are in {', '.join(rest)}.",)
     return Annotations(path, nuclei, _labels(named), classes, shape, mpp or None, notes)

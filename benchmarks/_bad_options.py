@@ -20,6 +20,7 @@ from _bad_files import (
     picture,
     png,
     saved,
+    says,
     sized,
     write,
 )
@@ -115,13 +116,14 @@ def _masks() -> Iterator[Case]:
             f"masks/--like {value!r}", (*base, "--like", value), nothing, "like|preset|neither|no |cannot|holds"
         )
     huge = {
-        "density 60 000, area 100 000": ("--density", "60000", "--area", "100000"),
+        "a seed of 10**30": ("--seed", str(10**30)),
         "a seed of 2**62": ("--seed", str(2**62)),
         "nothing in it": ("--density", "0"),
     }
     for name, more in huge.items():
         yield answers(f"masks/{name}", (*base, *more), nothing, _drawn)
-    yield fails("masks/a seed of 10**30", (*base, "--seed", str(10**30)), nothing, "seed")
+    crowded = ("--density", "60000", "--area", "100000")
+    yield misused("masks/density 60 000, area 100 000", (*base, *crowded), nothing, "lower the density or the area")
     yield fails(
         "masks/statistics over a foreign file",
         (*base, "--save-statistics", "s.json"),
@@ -254,7 +256,7 @@ def _others() -> Iterator[Case]:
         "propose/what is done is of another size",
         (*propose, "--done", "d.png"),
         both(_PICTURE, write("d.png", png(np.ones((9, 9), np.uint8)))),
-        "size|shape|differ",
+        "9 x 9 pixels large, but .* 96 x 64",
     )
     yield fails("propose/into a file that is no GeoJSON", (*propose, "-o", "x.txt"), _PICTURE, "GeoJSON")
     yield fails(
@@ -299,24 +301,28 @@ def _others() -> Iterator[Case]:
         ("--set", "x"),
     ):
         yield misused(f"compare/{' '.join(more)}", (*compare, *more), data, more[0].strip("-"))
-    for more in (
-        ("--method", "x"),
-        ("--split", "nothing"),
-        ("--synthetic", "nowhere"),
-        ("--set", "speed=9"),
-        ("--epochs", "0", "0"),
-        ("--labels", "0"),
-        ("--labels", "-1"),
-        ("--labels", "99"),
-        ("--device", "tpu"),
-        ("--report-only",),
-    ):
+    split = "name,organ,split\na,x,train\nb,x,train\nc,x,test\n"
+    tested = lambda folder: data_set(folder / "in", ("a", "b", "c"), split) and None  # noqa: E731
+    yield fails("compare/no images to test on", compare, data, "no images to test on")
+    for more, reason in {
+        ("--method", "x"): "method.*x",
+        ("--split", "nothing"): "no images to test on.*'nothing'",
+        ("--synthetic", "nowhere"): "nowhere",
+        ("--set", "speed=9"): "speed",
+        ("--epochs", "0", "0"): "epoch",
+        ("--labels", "0"): "label",
+        ("--labels", "-1"): "label",
+        ("--labels", "99"): "label|images",
+        ("--device", "tpu"): "device 'tpu'",
+    }.items():
         yield fails(
             f"compare/{' '.join(more)}, refused",
             (*compare, *more),
-            data,
-            "method|split|nowhere|speed|epoch|label|device|image|test|finished|nothing",
+            tested,
+            reason,
         )
+    told = says("conditional GAN +not run")
+    yield answers("compare/--report-only of nothing", (*compare, "--report-only"), tested, told)
     yield fails("compare/data that are not there", ("compare", "nowhere", "-o", "out"), nothing, "nowhere|folder")
     for more in (("--workers", "0"), ("--memory", "nan"), ("--memory", "0"), ("--port", "-1"), ("--port", "99999")):
         yield misused(f"cluster/local {' '.join(more)}", ("cluster", "local", *more), nothing, more[0].strip("-"))

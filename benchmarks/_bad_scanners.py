@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-from _bad_case import Case, Make, either, fails
+from _bad_case import Case, Make, answers, either, fails
 from _bad_files import both, labels, link, nothing, picture, png, saved, write
 from _bad_slides import ARGUMENTS, slide
 
@@ -26,28 +24,41 @@ def _tiles() -> Iterator[Case]:
         return both(*(write(f"in/{name}", content or png()) for name in names))
 
     folder = ("segment", "in", "-o", "out.tif", "--slide", *ARGUMENTS[2:])
-    layouts: dict[str, Make] = {
-        "no tile": named("a.txt"),
-        "no places": named("a.png", "b.png"),
-        "row 99 999 999": named("r0_c0.png", "r99999999_c0.png"),
-        "column of 30 digits": named("r0_c0.png", f"r0_c{10**30}.png"),
-        "twice the same place": named("r0_c0.png", "x_r0_c0.png"),
-        "sizes that differ": both(named("r0_c0.png"), write("in/r0_c1.png", png(picture()[:20, :30]))),
-        "an empty tile": both(named("r0_c0.png"), write("in/r0_c1.png", b"")),
-        "a tile of noise": both(named("r0_c0.png"), write("in/r0_c1.png", b"x" * 100)),
-        "a place of QuPath that is far": named(
-            "a [d=1,x=99999999999,y=0,w=96,h=64].png", "a [d=1,x=0,y=0,w=96,h=64].png"
+    refused: dict[str, tuple[Make, str]] = {
+        "no tile": (named("a.txt"), "holds no images"),
+        "no places": (named("a.png", "b.png"), "do not tell where they lie"),
+        "rows and columns without letters": (named("0_0.png", "0_1.png"), "do not tell where they lie"),
+        "row 99 999 999": (named("r0_c0.png", "r99999999_c0.png"), "nearly all of them white"),
+        "column of 30 digits": (named("r0_c0.png", f"r0_c{10**30}.png"), "nearly all of them white"),
+        "twice the same place": (named("r0_c0.png", "x_r0_c0.png"), "lie in one place"),
+        "two slides": (named(*(f"{s}_x{x}_y0.png" for s in "ab" for x in (0, 96))), "lie in one place"),
+        "two planes of a stack": (named(*(f"a [d=1,x=0,y=0,w=96,h=64,z={z}].png" for z in (0, 1))), "lie in one place"),
+        "that overlap": (named("a_x0_y0.png", "a_x86_y0.png"), "do not lie on a grid"),
+        "an empty tile": (both(named("r0_c0.png"), write("in/r0_c1.png", b"")), "r0_c1.png: it is empty"),
+        "a tile of noise": (both(named("r0_c0.png"), write("in/r0_c1.png", b"x" * 100)), "r0_c1.png: it is not PNG"),
+        "a place of QuPath that is far": (
+            named("a [d=1,x=99999999999,y=0,w=96,h=64].png", "a [d=1,x=0,y=0,w=96,h=64].png"),
+            "do not lie on a grid|nearly all of them white",
         ),
-        "a place of QuPath with d=0": named("a [d=0,x=0,y=0,w=96,h=64].png", "a [d=0,x=96,y=0,w=96,h=64].png"),
-        "a place of QuPath with d=1e300": named("a [d=1e300,x=0,y=0,w=96,h=64].png"),
-        "a place of QuPath with w=0": named("a [d=1,x=0,y=0,w=0,h=0].png", "a [d=1,x=96,y=0,w=0,h=0].png"),
+        "a place of QuPath with w=0": (
+            named("a [d=0,x=0,y=0,w=0,h=0].png", "a [d=0,x=96,y=0,w=0,h=0].png"),
+            "by several factors|d=0",
+        ),
     }
-    for name, make in layouts.items():
-        yield either(f"tiles/{name}", folder, make, "cannot|tiles|no images|place", _some)
-
-
-def _some(folder: Path, outcome: Any) -> str | None:
-    return None if (folder / "out.tif").is_file() else "nothing was written"
+    for name, (make, says) in refused.items():
+        yield fails(f"tiles/{name}", folder, make, says)
+    size: dict[str, tuple[Make, tuple[int, int]]] = {
+        "by row and column": (named(*(f"row-{r}_column-{c}.png" for r in (1, 2) for c in (1, 2))), (128, 192)),
+        "by pixels": (named(*(f"a_x{x}_y{y}.png" for x in (0, 96) for y in (0, 64))), (128, 192)),
+        "that begin left of 0": (named(*(f"a_x{x}_y0.png" for x in (-96, 0))), (64, 192)),
+        "with hyphens": (named(*(f"a_x-{x}_y-0.png" for x in (0, 96))), (64, 192)),
+        "of QuPath, made smaller": (named(*(f"a [d=4,x={x},y=0,w=384,h=256].png" for x in (0, 384))), (64, 192)),
+        "of QuPath, not made smaller": (named(*(f"a [x={x},y=0,w=96,h=64].png" for x in (0, 96))), (64, 192)),
+        "one smaller": (both(named("r0_c0.png"), write("in/r0_c1.png", png(picture()[:20, :30]))), (64, 192)),
+        "one of QuPath": (named("a [d=1e300,x=0,y=0,w=96,h=64].png"), (64, 96)),
+    }
+    for name, (make, shape) in size.items():
+        yield answers(f"tiles/{name}", folder, make, labels(0, 10**5, shape))
 
 
 def _scanners() -> Iterator[Case]:

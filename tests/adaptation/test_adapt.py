@@ -10,7 +10,7 @@ import pytest
 
 from napari_nucleigan import load_model
 from napari_nucleigan.adaptation import Adaptation, AdaptationSettings, adapt
-from napari_nucleigan.base.errors import DatasetError, LabelsError, OutputError, RunError, StopRequested
+from napari_nucleigan.base.errors import DatasetError, LabelsError, OutputError, RecipeError, RunError, StopRequested
 from napari_nucleigan.base.events import Losses, Progress, run
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.data.images.files import write_image
@@ -154,4 +154,12 @@ def test_labelled_data_that_are_not_there_are_told_before_anything_is_learnt(tmp
     write_image(tmp_path / "in" / "a.png", np.full((64, 64, 3), 200, np.uint8))
     with pytest.raises(DatasetError, match="nowhere"):
         run(adapt(tmp_path / "in", tmp_path / "out", AdaptationSettings(real=str(tmp_path / "nowhere"))))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_generator_that_cannot_be_is_refused_before_anything_is_done(
+    tmp_path: Path, looks: tuple[Path, Path], asked: AdaptationSettings
+) -> None:
+    with pytest.raises(RecipeError, match="lr"):
+        run(adapt(looks[0], tmp_path / "out", _with(asked, generator_changes={"lr": float("nan")})))
     assert not (tmp_path / "out").exists()

@@ -15,6 +15,7 @@ from napari_nucleigan.base.reading import (
     FileFault,
     check_memory,
     check_regular,
+    fault,
     gunzip,
     read_bytes,
     read_json,
@@ -141,3 +142,9 @@ def test_json_of_many_values_is_refused_before_it_is_parsed(tmp_path: Path, memb
     path.write_bytes(gzip.compress(b"[" + member * (300_000_000 // len(member)) + b"1]", 1))
     with pytest.raises(FileFault, match="GB of memory"):
         read_json(path)
+
+
+def test_a_decoder_that_fails_with_a_text_tells_of_damage() -> None:
+    error = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+    assert fault(error, "image").startswith("it is damaged, cut short or no image")
+    assert fault(error, "GeoJSON of polygons") == fault(error) == "its text is not in UTF-8"

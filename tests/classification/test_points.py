@@ -140,3 +140,11 @@ def test_a_point_near_a_nucleus_is_its_point_unless_another_lies_in_it() -> None
     assert assign(Points(np.array([near]), ("a",)), labels, 2.0).types == ("",)
     assert assign(Points(np.array([near, inside]), ("a", "b")), labels, 0.5).types == ("b",)
     assert assign(Points(np.array([near]), ("a",)), np.zeros((20, 20), np.int32), 0.5).missed == 1
+
+
+@pytest.mark.parametrize("kind", ["round", {"name": "round"}, {"names": ["round"], "color": [1, 2, 3]}])
+def test_classes_as_versions_of_qupath_write_them(tmp_path: Path, kind: object) -> None:
+    path = tmp_path / "a.geojson"
+    point = {"type": "Point", "coordinates": [1, 2]}
+    path.write_text(json.dumps([{"type": "Feature", "geometry": point, "properties": {"classification": kind}}]))
+    assert read_points(path)["a"].types == ("round",)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import tifffile
 
-from napari_nucleigan.base.errors import DatasetError, RecipeError, RunError
+from napari_nucleigan.base.errors import DatasetError, DeviceError, RecipeError, RunError
 from napari_nucleigan.base.events import Checkpoint, Losses, Note, Progress, run
 from napari_nucleigan.comparison import METHODS, MethodComparison, compare, experiment
 from napari_nucleigan.evaluation import evaluate_folders
@@ -173,3 +173,14 @@ def test_every_recipe_builds(name: str) -> None:
     recipe = recipe_of(name, 1, 1, {"seed": 2})
     assert (recipe.seed, recipe.epochs_constant) == (2, 1)
     assert sum(each.numel() for each in build(recipe.generator).parameters()) < 6_000_000
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind"), [({"device": "tpu"}, DeviceError), ({"synthetic": "nowhere"}, DatasetError)]
+)
+def test_what_is_wrong_for_all_is_said_before_the_first(
+    tmp_path: Path, tested_set: Path, tiny_changes: dict[str, Any], asked: dict[str, Any], kind: type[Exception]
+) -> None:
+    with pytest.raises(kind):
+        run(compare(tested_set, tmp_path / "out", ["u-net"], changes=tiny_changes, **asked))
+    assert not (tmp_path / "out").exists()

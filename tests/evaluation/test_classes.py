@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from napari_nucleigan.base.errors import DatasetError
+from napari_nucleigan.base.errors import DatasetError, LabelsError
 from napari_nucleigan.base.events import Note, run
 from napari_nucleigan.data.images.files import write_labels
 from napari_nucleigan.evaluation import evaluate_classes
@@ -167,3 +167,18 @@ def test_only_a_split_is_compared(tmp_path: Path) -> None:
     report = run(evaluate_classes(path, path, mpp=0.5, split="test"))
     assert [name for name, _ in report.images] == ["x"]
     assert report.missing == report.extra == ()
+
+
+def test_tables_of_spreadsheets(tmp_path: Path) -> None:
+    for form, text in {"comma": "label, class\n1, a\n2, b\n", "semicolon": "label;class\n1;a\n2;b\n"}.items():
+        (tmp_path / form).mkdir()
+        write_labels(tmp_path / form / "x.tif", nuclei())
+        (tmp_path / form / "x.csv").write_text(text)
+        assert find_classed(tmp_path / form)["x"]().classes == ["a", "b", "", ""]
+
+
+def test_the_reason_is_that_of_the_polygons(tmp_path: Path) -> None:
+    ring = {"type": "Polygon", "coordinates": [[["a", "b"], [1, 2], [3, 4]]]}
+    (tmp_path / "x.geojson").write_text(json.dumps([{"type": "Feature", "geometry": ring}]))
+    with pytest.raises(LabelsError, match="could not convert string to float: 'a'"):
+        find_classed(tmp_path / "x.geojson")["x"]()

@@ -188,6 +188,19 @@ class TestForeignFiles:
             "What is no area was left out of a.json: points (2), lines (1), polygons of fewer than 3 corners (1).",
         )
 
+    @pytest.mark.parametrize("key", ["objectType", "object_type"])
+    def test_annotations_around_detections_are_no_nuclei(self, tmp_path: Path, key: str) -> None:
+        kinds = ("annotation", "tma_core", "detection", "cell")
+        objects = [feature(square(number, 0), **{key: kind}) for number, kind in enumerate(kinds)]
+        path = saved(tmp_path / "a.json", objects)
+        assert len(read_annotations(path).nuclei) == 4
+        known = read_annotations(path, nuclei_only=True)
+        assert [rings[0][0][0].tolist() for rings in known.nuclei] == [[2, 0], [3, 0]]
+        assert known.notes == ("Annotations and cores around the detections (2) were left out of a.json.",)
+        saved(path, objects[:2])
+        assert len(read_annotations(path, nuclei_only=True).nuclei) == 2
+        assert read_annotations(path, nuclei_only=True).notes == ()
+
     def test_holes_islands_and_names(self, tmp_path: Path) -> None:
         rings = [square(0, 0, 7)["coordinates"][0], square(1, 1, 5)["coordinates"][0]]
         donut = {"type": "MultiPolygon", "coordinates": [rings, square(2, 2, 3)["coordinates"]]}

@@ -80,3 +80,18 @@ def test_a_slip_among_many_and_parts_that_are_near_are_no_fault() -> None:
     labels[labels == 200] = 1
     labels[labels == 100] = 99
     assert remarks_on(labels) == ()
+
+
+@pytest.mark.parametrize("ground", [1, 61, 255])
+def test_a_background_with_a_number_is_refused(ground: int) -> None:
+    labels = discs(60)
+    counted = np.where(labels > 0, labels + (ground == 1), ground)
+    with pytest.raises(LabelsError, match=rf"no pixel of it is 0, as background is, and {ground} reaches all four"):
+        check_nuclei(counted)
+
+
+def test_images_full_of_nuclei_are_labels() -> None:
+    check_nuclei(np.ones((9, 9), int))
+    check_nuclei(np.arange(1, 82).reshape(9, 9))
+    check_nuclei(np.repeat([[1, 2, 3]], 9, axis=0))
+    check_nuclei(np.zeros((0, 9), int))

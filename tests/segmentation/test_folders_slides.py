@@ -14,7 +14,7 @@ from napari_nucleigan.base.events import run
 from napari_nucleigan.data.images.files import read_labels, write_image
 from napari_nucleigan.data.slides import is_slide, list_slides
 from napari_nucleigan.segmentation import SegmentSettings, SlideOptions, segment_files
-from napari_nucleigan.segmentation.file_plan import plan_files
+from napari_nucleigan.segmentation.file_plan import REPORT, plan_files
 from napari_nucleigan.segmentation.formats import IMAGE_FORMATS, SLIDE_FORMATS
 from oracle import model, picture, scatter
 from slide_files import write_pyramid, write_zarr
@@ -120,3 +120,27 @@ def test_a_slide_that_lost_tiles_counts_as_failed_and_is_tried_again(folder: Pat
     again = segmented(folder, tmp_path / "out", ("csv",))
     assert again["slide.svs"].state == "done"
     assert again["image.png"].state == "skipped"
+
+
+def test_a_folder_of_tiles_is_written_to_one_file(tmp_path: Path) -> None:
+    pixels = picture(scatter((128, 128))).pixels
+    for column in (0, 1):
+        write_image(
+            tmp_path / "in" / f"r0_c{column}.png", np.ascontiguousarray(pixels[:, 64 * column : 64 * column + 64])
+        )
+    options = SlideOptions(whole=True)
+    (result,) = run(segment_files([tmp_path / "in"], tmp_path / "out.tif", SETTINGS, (), model(), slides=options))
+    assert result.outputs == (tmp_path / "out.tif",)
+    assert read_labels(tmp_path / "out.tif").shape == (128, 128)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out.tif"]
+
+
+def test_a_foreign_report_stays(tmp_path: Path) -> None:
+    write_image(tmp_path / "in" / "a.png", picture(scatter((64, 64))).pixels)
+    (tmp_path / "out").mkdir()
+    report = tmp_path / "out" / REPORT
+    report.write_text("my,table\n")
+    events: list[object] = []
+    run(segment_files([tmp_path / "in"], tmp_path / "out", SETTINGS, (), model()), events.append)
+    assert report.read_text() == "my,table\n"
+    assert any("was not made by this program" in str(event) for event in events)

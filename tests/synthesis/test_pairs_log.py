@@ -78,11 +78,12 @@ def test_an_attempt_that_came_to_nothing_is_no_obstacle(tmp_path: Path, left: st
         PairLog(tmp_path, _provenance(), False)
 
 
-def test_a_damaged_provenance_is_not_written_over(tmp_path: Path) -> None:
-    (tmp_path / PROVENANCE).write_text("{")
+@pytest.mark.parametrize("text", ["{", "[" * 100_000])
+def test_a_damaged_provenance_is_not_written_over(tmp_path: Path, text: str) -> None:
+    (tmp_path / PROVENANCE).write_text(text)
     with pytest.raises(OutputError, match="is damaged"):
         PairLog(tmp_path, _provenance(), False)
-    assert (tmp_path / PROVENANCE).read_text() == "{"
+    assert (tmp_path / PROVENANCE).read_text() == text
 
 
 @pytest.mark.parametrize("held", ["images/a.png", "labels/a.tif", SPLIT])

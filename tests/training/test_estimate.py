@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from napari_nucleigan.base.errors import DatasetError, DeviceError, RunError
+from napari_nucleigan.base.errors import DatasetError, DeviceError, ModelError, RunError
 from napari_nucleigan.base.events import Progress, run
 from napari_nucleigan.training.estimate import Estimate, estimate, estimate_apart
 
@@ -53,6 +53,8 @@ def test_what_hinders_the_training_hinders_its_estimate(
         run(estimate(tmp_path, tiny_recipe()))
     with pytest.raises(DeviceError, match="quantum"):
         run(estimate(dataset, tiny_recipe(), device="quantum"))
+    with pytest.raises(ModelError, match="no model named 'nothing'"):
+        run(estimate(dataset, tiny_recipe(start_from="nothing")))
     with pytest.raises(RunError, match="no folder 'images'"):
         run(estimate_apart(tmp_path, tiny_recipe()))
 

@@ -161,6 +161,8 @@ def adapt(
     real = Dataset.open(settings.real).part("train", "to learn from") if settings.real else None
     start = load_model(settings.model, "segmenter")
     fine_tuning(settings)
+    if "synthetic" in settings.methods:
+        generator_recipe(settings, "all")  # so that what is not valid is said now
     refuse_foreign_report(folder.path, *REPORT)
     record = {
         "folder": str(dataset.folder.resolve()),

@@ -323,6 +323,7 @@ def append_records(path: str | Path, records: Iterable[dict[str, Any]], *, flush
     text = "".join(json.dumps(record) + "\n" for record in records)
     size: int | None = None
     try:
+        _refuse_special(path)
         with path.open("ab+") as handle:
             size = handle.seek(0, os.SEEK_END)
             handle.seek(max(0, size - 1))

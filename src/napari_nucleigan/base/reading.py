@@ -26,6 +26,7 @@ LARGEST_TEXT = 400_000_000
 
 _PARSED = 1_400_000_000  # bytes that the values of JSON may take
 _OBJECT = re.compile(r"<class '[^']*'>|<[^<>]* at 0x[0-9a-f]+>")  # as parsers name what they did not expect
+_PICTURES = ("image", "slide")  # where a text that cannot be read is a decoder's, of what is wrong
 _CONTAINER, _VALUE = 72, 32  # bytes that a short list takes, and a number with its place in one
 
 
@@ -84,7 +85,7 @@ def fault(error: BaseException, expected: str = "") -> str:
         return "it does not fit into memory"
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
-    if isinstance(error, UnicodeError):
+    if isinstance(error, UnicodeError) and expected not in _PICTURES:
         return "its text is not in UTF-8"
     text = _OBJECT.sub("something", printable(error)).strip().rstrip(".") or type(error).__name__
     if isinstance(error, KeyError):
@@ -126,10 +127,11 @@ def check_memory(nbytes: float, most: int = LARGEST) -> None:
         If it would take more.
     """
     if not nbytes <= most:
-        raise FileFault(
-            f"it would take {nbytes / 1e9:.3g} GB of memory, more than the {most / 1e9:.2g} GB that are read as a "
-            "whole; use a part of it"
-        )
+        # What is unpacked is so no further than to the limit, and how much more there is stays unknown.
+        much = f"{nbytes / 1e9:.3g} GB of memory, more than the {most / 1e9:.2g} GB"
+        if nbytes < 1.01 * most:
+            much = f"more than the {most / 1e9:.2g} GB of memory"
+        raise FileFault(f"it would take {much} that are read as a whole; use a part of it")
 
 
 def read_bytes(path: str | Path, most: int = LARGEST) -> bytes:

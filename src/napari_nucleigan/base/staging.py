@@ -13,6 +13,7 @@ from napari_nucleigan.base.errors import OutputError
 from napari_nucleigan.base.files import RECORD, make_folder, output_error, write_text
 from napari_nucleigan.base.leftovers import sweep
 from napari_nucleigan.base.locks import FileLock
+from napari_nucleigan.base.reading import read_json
 
 
 def stage_folder(out: Path, doing: str, record: dict[str, Any], *, afresh: bool = False) -> Path:
@@ -94,8 +95,8 @@ def discard_folder(work: Path) -> None:
 
 def _record(work: Path) -> dict[str, Any] | None:
     try:
-        content = json.loads((work / RECORD).read_text("utf-8"))
-    except (OSError, ValueError):
+        content = read_json(work / RECORD)
+    except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -191,6 +192,9 @@ def _evaluate_classes(
     from napari_nucleigan.evaluation import evaluate_classes
     from napari_nucleigan.metrics.classes import RADIUS
 
+    for name, value in (("within", within), ("mpp", mpp)):
+        if value is not None and not math.isfinite(value):
+            raise typer.BadParameter(f"--{name} needs a number of microns, not {value}.")
     radius = RADIUS if within is None else within
     job = evaluate_classes(pred, truth, split=split, iou=0.5 if iou is None else iou, radius=radius, mpp=mpp)
     report = run_with_bar(job, "Interrupted; nothing was written.")

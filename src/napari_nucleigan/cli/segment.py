@@ -90,8 +90,9 @@ def segment(
     from napari_nucleigan.segmentation import SlideOptions, segment_files
     from napari_nucleigan.segmentation.file_plan import REPORT, results_folder
 
-    folder = results_folder(inputs, out)
-    slides = SlideOptions(scheduler, workers, _polygons(region) if region else None, slide or region is not None)
+    whole = slide or region is not None
+    folder = results_folder(inputs, out, whole=whole)
+    slides = SlideOptions(scheduler, workers, _polygons(region) if region else None, whole)
     job = segment_files(inputs, out, settings, formats or (), again=again, recursive=recursive, slides=slides)
     results = run_with_bar(job, INTERRUPTED_TEXT if folder is None else CONTINUES_TEXT)
     if as_json:

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from napari_nucleigan.base.devices import usable_cores
+from napari_nucleigan.base.devices import choose_device, usable_cores
 from napari_nucleigan.base.errors import DatasetError, NucleiganError, OutputError, RecipeError, StopRequested
 from napari_nucleigan.base.events import Finished, Job, Losses, Note, Progress, quiet, with_prefix
 from napari_nucleigan.base.files import is_whole, make_folder, refuse_foreign, refuse_foreign_report, write_text
@@ -114,6 +114,10 @@ def compare(
         refuse_tested(plan, test)
     failed: dict[str, str] = {}
     if train:
+        # What is wrong for every method is said once, and before the first has taken its hours.
+        choose_device(device)
+        if synthetic is not None:
+            Dataset.open(synthetic)
         for plan in plans:
             refuse_other(plan)
         failed = yield from _train(plans, dataset, root, synthetic, device)

@@ -225,7 +225,7 @@ def read_geojson_layer(path: str) -> list[LayerData]:
     LabelsError
         If the file holds something else.
     """
-    known = geojson.read_annotations(path)
+    known = geojson.read_annotations(path, nuclei_only=True)
     _say(Path(path).name, known.notes)
     return [labels_layer(known.draw(), known.mpp, Path(path).stem)]
 

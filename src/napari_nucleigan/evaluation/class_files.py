@@ -107,25 +107,25 @@ def _name(file: Path, suffix: str) -> str:
 
 
 def _of_geojson(path: Path) -> ClassedNuclei:
+    from napari_nucleigan.base.errors import LabelsError
     from napari_nucleigan.labels.geojson import read_annotations, read_points
 
-    if _holds_points(path):
-        points = read_points(path)
+    try:
+        known = read_annotations(path, nuclei_only=True)
+    except LabelsError as reason:
+        known = None
+        why = reason
+    if known is None or not known.nuclei:
+        try:
+            points = read_points(path)
+        except LabelsError:
+            if known is None:
+                raise why from None
+            raise
         # QuPath counts from the corner of the first pixel.
         return ClassedNuclei(points.classes, points.places - 0.5, None, np.arange(len(points.classes)), None)
-    known = read_annotations(path)
     classes = dict(zip(known.labels, known.classes, strict=True))
     return replace(_of_image(known.draw(), classes, known.mpp), whole=known.shape is not None)
-
-
-def _holds_points(path: Path) -> bool:
-    from napari_nucleigan.base.errors import LabelsError
-    from napari_nucleigan.labels.geojson import read_annotations
-
-    try:
-        return not read_annotations(path).nuclei
-    except LabelsError:
-        return True
 
 
 def _of_labels(path: Path) -> ClassedNuclei:
@@ -134,7 +134,7 @@ def _of_labels(path: Path) -> ClassedNuclei:
 
     table = path.with_suffix(".csv")
     rows = _rows(table)
-    with reading(table, DatasetError, "a table of nuclei"):
+    with reading(table, DatasetError, "table of nuclei"):
         column = rows.column(*_CLASS)
         if "label" not in rows.header:
             raise FileFault("it has no column 'label'")
@@ -174,7 +174,7 @@ def _of_points(path: Path, table: TextTable, column: str, place: tuple[str, str]
         cells = [[table.number(row[name]) for name in names] for _, row in table.rows]
         return np.array(cells, np.float64).reshape(-1, len(names))
 
-    with reading(path, DatasetError, "a table of nuclei"):
+    with reading(path, DatasetError, "table of nuclei"):
         places = numbers(*place)
         if not np.isfinite(places).all():
             raise FileFault("a place in it is no finite number")
@@ -186,5 +186,5 @@ def _of_points(path: Path, table: TextTable, column: str, place: tuple[str, str]
 
 
 def _rows(path: Path) -> TextTable:
-    with reading(path, DatasetError, "a table of nuclei"):
+    with reading(path, DatasetError, "table of nuclei"):
         return read_csv(path, _LARGEST)

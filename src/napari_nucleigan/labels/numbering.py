@@ -24,7 +24,9 @@ _EIGHT = np.ones((3, 3), int)  # neighbours at corners too
 
 
 def check_nuclei(labels: npt.NDArray[Any], name: str = "The array") -> None:
-    """Refuse a label image that only tells nuclei from background, or kinds of nuclei, as 0 and 255 do.
+    """Refuse a label image that only tells nuclei from background, as 0 and 255 do, or kinds of nuclei.
+
+    Also one whose background has a number, as 1 where other programs count the nuclei from 2.
 
     Parameters
     ----------
@@ -36,8 +38,14 @@ def check_nuclei(labels: npt.NDArray[Any], name: str = "The array") -> None:
     Raises
     ------
     LabelsError
-        If it has one number in several places, or few numbers and each in many places.
+        If it has one number in several places, or few numbers and each in many places; or no 0, and a number on all
+        four sides beside others.
     """
+    if (ground := _ground(labels)) is not None:
+        raise LabelsError(
+            f"{printable(name)} is no label image: no pixel of it is 0, as background is, and {ground} reaches all "
+            f"four sides; set {ground} to 0 first."
+        )
     values = _few(labels)
     if not values:
         return
@@ -49,6 +57,15 @@ def check_nuclei(labels: npt.NDArray[Any], name: str = "The array") -> None:
         mask = all(len(each) > 2 and _far(each) for each in pieces)
     if mask:
         raise LabelsError(f"{printable(name)} is no label image: {MASK_ONLY}.")
+
+
+def _ground(labels: npt.NDArray[Any]) -> int | None:
+    """Find the number that the background has where it has one: there is no 0, and it lies around all else."""
+    if not labels.size or not labels.all():
+        return None
+    sides = (labels[0], labels[-1], labels[:, 0], labels[:, -1])
+    around = set.intersection(*(set(np.unique(side).tolist()) for side in sides))
+    return around.pop() if len(around) == 1 and (labels != labels.flat[0]).any() else None
 
 
 def _few(labels: npt.NDArray[Any]) -> list[int]:

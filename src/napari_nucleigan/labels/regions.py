@@ -385,9 +385,9 @@ def _labels_problem(values: npt.NDArray[Any]) -> str | None:
     if values.dtype.kind == "b":
         return MASK_ONLY
     if values.dtype.kind not in "ui":
-        return f"its values are {values.dtype}; labels are integers"
+        return f"its values are {values.dtype}; labels are integers, so save it with 16 or 32 bits, as they are"
     if values.min() < 0:
-        return "it holds negative numbers"
+        return f"it holds negative numbers, {values.min()} the lowest; 0 is background, and nuclei have numbers above"
     if values.max() > _MAX_LABEL:
         return f"its largest label is {values.max()}, more than {_MAX_LABEL}; number the nuclei anew"
     return None

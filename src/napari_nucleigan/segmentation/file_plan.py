@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan.base.errors import ImageError, OutputError
-from napari_nucleigan.base.files import append_records, is_whole, read_records, write_text
+from napari_nucleigan.base.files import append_records, is_whole, read_records, refuse_foreign, says_so, write_text
 from napari_nucleigan.base.tables import to_csv
 from napari_nucleigan.segmentation.formats import SAME_AS, SLIDE_FORMATS, USUAL, file_suffix, format_of, known_suffix
 
@@ -71,11 +71,12 @@ def plan_files(
         If a format is not known, two images would get the same result, or an image its own.
     """
     target = Path(out)
-    single = results_folder(inputs, out) is None
-    if not _is_one_file(inputs) and SAME_AS.get(target.suffix, target.suffix) in known:
+    single = results_folder(inputs, out, whole=whole) is None
+    sources = _sources(inputs, file_key(target) if recursive else None, results, bool(slides), whole)
+    if not _is_one_file(inputs, whole) and SAME_AS.get(target.suffix, target.suffix) in known:
         raise OutputError(f"Several images cannot be written to the one file {target}; give a folder.")
     tasks = []
-    for path, below in _sources(inputs, file_key(target) if recursive else None, results, bool(slides), whole):
+    for path, below in sources:
         slide = bool(slides) and (whole or _is_slide(path))
         wanted = formats if slide else _of_images(formats, known, slides)
         outputs = _outputs(
@@ -146,11 +147,11 @@ def slide_name(path: Path) -> str:
     return path.name if whole else path.stem.removesuffix(".ome")
 
 
-def results_folder(inputs: Sequence[str | Path], out: str | Path) -> Path | None:
-    """Return the folder that results go to; None where `out` is the one file to write."""
+def results_folder(inputs: Sequence[str | Path], out: str | Path, *, whole: bool = False) -> Path | None:
+    """Return the folder that results go to; None where `out` is the one file to write. `whole` as for `plan_files`."""
     target = Path(out)
     folder = target.is_dir() and target.suffix != ".zarr"
-    return None if _is_one_file(inputs) and target.suffix and not folder else target
+    return None if _is_one_file(inputs, whole) and target.suffix and not folder else target
 
 
 def file_key(path: Path) -> str:
@@ -158,8 +159,8 @@ def file_key(path: Path) -> str:
     return os.path.normcase(os.path.realpath(path))
 
 
-def _is_one_file(inputs: Sequence[str | Path]) -> bool:
-    return len(inputs) == 1 and (not Path(inputs[0]).is_dir() or _is_slide(Path(inputs[0])))
+def _is_one_file(inputs: Sequence[str | Path], whole: bool = False) -> bool:
+    return len(inputs) == 1 and (whole or not Path(inputs[0]).is_dir() or _is_slide(Path(inputs[0])))
 
 
 def _is_slide(path: Path) -> bool:
@@ -337,6 +338,7 @@ class ResumeLog:
                 rows.append([row.get(name) for name in _COLUMNS])
         text = to_csv(_COLUMNS, rows)
         path = self._folder / REPORT
+        refuse_foreign(path, lambda there: says_so(there, ",".join(_COLUMNS[:2]).encode()))
         # A folder that nothing is added to need not be one that can be written to.
         with suppress(OSError):
             if path.read_text("utf-8") == text:

@@ -180,7 +180,7 @@ def segment_files(
         If the model or the device cannot be used.
     """
     settings, slides = settings or SegmentSettings(), slides or SlideOptions()
-    log = ResumeLog(results_folder(inputs, out))
+    log = ResumeLog(results_folder(inputs, out, whole=slides.whole))
     tasks = plan_files(
         inputs,
         out,

@@ -95,7 +95,7 @@ def known_suffix(name: str, known: Sequence[str]) -> str:
     suffix = SAME_AS.get(suffix, suffix)
     if suffix not in known:
         what = "Slides" if known == SLIDE_FORMATS else "Results"
-        raise OutputError(f"{what} cannot be written as {name!r}; choose one of {', '.join(known)}.")
+        raise OutputError(f"{what} cannot be written as {str(name)!r}; choose one of {', '.join(known)}.")
     return suffix
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from napari_nucleigan.base.errors import LabelsError, OutputError, RecipeError
 from napari_nucleigan.base.files import append_records, is_whole, make_folder, read_records, write_text
+from napari_nucleigan.base.reading import read_json
 from napari_nucleigan.base.tables import write_csv
 from napari_nucleigan.data.datasets.dataset import read_nuclei
 from napari_nucleigan.data.datasets.splits import read_split
@@ -403,9 +404,9 @@ class PairLog:
     def _difference(self, provenance: dict[str, Any]) -> str:
         """Say in what the set that is there was made otherwise; nothing where it was not."""
         try:
-            before = json.loads((self.out / PROVENANCE).read_text(encoding="utf-8"))
+            before = read_json(self.out / PROVENANCE)
             old, new = _comparable(before), _comparable(provenance)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise OutputError(
                 f"{self.out / PROVENANCE} is damaged, so it cannot be told how the pairs of {self.out} were made; "
                 "choose another folder."

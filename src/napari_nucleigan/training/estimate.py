@@ -128,15 +128,18 @@ def estimate(
 
     Raises
     ------
-    DatasetError, RecipeError, DeviceError
+    DatasetError, ModelError, RecipeError, DeviceError
         As the training would.
     """
     import torch
 
     from napari_nucleigan.base.devices import choose_device, usable_cores
     from napari_nucleigan.data.datasets.dataset import Dataset
+    from napari_nucleigan.models import read_card, resolve
     from napari_nucleigan.training.images import prepare, sampler, split
 
+    if recipe.start_from:
+        read_card(resolve(recipe.start_from))  # the training would need it
     labelled = isinstance(recipe, SegmenterRecipe)
     dataset = Dataset.of(data, labelled=labelled)
     training, validation = split(dataset, recipe)

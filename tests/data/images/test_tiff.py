@@ -10,10 +10,10 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_nucleigan.base.errors import ImageError
+from napari_nucleigan.base.errors import ImageError, LabelsError
 from napari_nucleigan.base.reading import FileFault
 from napari_nucleigan.data.images import tiff
-from napari_nucleigan.data.images.files import SOFTWARE, read_image, write_image, write_labels
+from napari_nucleigan.data.images.files import SOFTWARE, read_image, read_labels, write_image, write_labels
 from napari_nucleigan.data.images.tiff import check_size, is_density, read_density
 from napari_nucleigan.data.slides import open_slide
 
@@ -433,3 +433,53 @@ def test_the_overview_of_an_olympus_slide_is_no_slide(tmp_path: Path, rgb: np.nd
     for read in (read_image, open_slide):
         with pytest.raises(ImageError, match=r"\.ets files beside it"):
             read(path)
+
+
+@pytest.mark.parametrize(
+    ("tags", "mpp"),
+    [
+        ({282: (11, struct.pack("<f", 4e4)), 283: (11, struct.pack("<f", 4e4))}, 0.25),
+        ({282: (3, struct.pack("<I", 40_000)), 283: (3, struct.pack("<I", 40_000))}, 0.25),
+        ({282: (2, b"wide"), 283: (2, b"wide")}, None),
+        ({296: (2, b"cm\0\0")}, None),
+    ],
+)
+def test_resolutions_of_other_types(
+    tmp_path: Path, rgb: np.ndarray, tags: dict[int, tuple[int, bytes]], mpp: float | None
+) -> None:
+    path = write(tmp_path / "a.tif", rgb, resolution=(4e4, 4e4), resolutionunit="CENTIMETER", metadata=None)
+    content = bytearray(path.read_bytes())
+    begin = int.from_bytes(content[4:8], "little")
+    for entry in range(begin + 2, begin + 2 + 12 * int.from_bytes(content[begin : begin + 2], "little"), 12):
+        code = int.from_bytes(content[entry : entry + 2], "little")
+        if code in tags:
+            kind, value = tags[code]
+            count = len(value) if kind == 2 else 1
+            content[entry + 2 : entry + 12] = struct.pack("<HI", kind, count) + value
+    path.write_bytes(content)
+    image = read_image(path)
+    assert image.mpp == mpp
+    assert np.array_equal(image.pixels, rgb)
+
+
+@pytest.mark.parametrize("text", ['SizeC="3" SizeZ="1" SizeT="1000000000"', 'SizeC="3000" SizeZ="3000"'])
+def test_endless_planes_are_refused_before_room_is_made(tmp_path: Path, rgb: np.ndarray, text: str) -> None:
+    ome = f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image><Pixels {text}/></Image></OME>'
+    path = write(tmp_path / "a.ome.tif", rgb, description=ome, metadata=None)
+    with pytest.raises(ImageError, match=r"it says that it has .* planes"):
+        read_image(path)
+
+
+def test_colours_of_aperio_that_are_no_rgb_are_refused(tmp_path: Path, rgb: np.ndarray) -> None:
+    path = write(tmp_path / "a.tif", rgb, compression=33003, tile=(64, 64), metadata=None)
+    with pytest.raises(ImageError, match="YCbCr in JPEG 2000"):
+        read_image(path)
+
+
+def test_labels_do_not_go_through_jpeg(tmp_path: Path) -> None:
+    labels = np.zeros((64, 64), np.uint8)
+    labels[8:24, 8:24] = 40
+    path = write(tmp_path / "a.tif", labels, compression="jpeg", photometric="minisblack")
+    with pytest.raises(LabelsError, match="JPEG changes numbers"):
+        read_labels(path)
+    assert read_image(path).pixels.shape == (64, 64, 3)

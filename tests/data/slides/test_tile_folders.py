@@ -83,3 +83,20 @@ def test_names_that_tell_no_places(tmp_path: Path, rgb: np.ndarray, names: tuple
         write_image(tmp_path / f"{name}.png", np.ascontiguousarray(rgb[:64, :64]))
     with pytest.raises(ImageError, match=why):
         open_slide(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("form", "places"),
+    [
+        ("s_x{x}.png", ("-64_y-64", "0_y-64", "-64_y0", "0_y0")),
+        ("s_x={x}.png", ("-128,y=-64", "-64,y=-64", "-128,y=0", "-64,y=0")),
+        ("s_x-{x}.png", ("0_y-0", "64_y-0", "0_y-64", "64_y-64")),
+    ],
+)
+def test_a_hyphen_is_a_sign_or_separates(tmp_path: Path, rgb: np.ndarray, form: str, places: tuple[str, ...]) -> None:
+    for number, place in enumerate(places):
+        row, column = divmod(number, 2)
+        part = rgb[64 * row : 64 * row + 64, 64 * column : 64 * column + 64]
+        write_image(tmp_path / form.format(x=place), np.ascontiguousarray(part))
+    with open_slide(tmp_path) as slide:
+        assert np.array_equal(slide.region((0, 128, 0, 128)), rgb[:128, :128])

@@ -40,6 +40,8 @@ def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.docx").touch()
     with pytest.raises(RunError, match=r"thesis\.docx"):
         RunFolder(tmp_path).start(RECIPE, {})
+    with pytest.raises(RunError, match=r"thesis\.docx"), RunFolder(tmp_path).locked():
+        pass
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.docx"]
 
 

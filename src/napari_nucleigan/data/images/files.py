@@ -385,10 +385,11 @@ def _density(header: Header, form: str) -> PixelSize:
 
 def _read_stored(path: Path, form: str, *, colours: bool = False) -> npt.NDArray[Any]:
     """Values as they are stored: for labels, palettes and inverted grey mean nothing, unless colours are asked for."""
-    if form == "tiff":
-        return read_plane(path).values
-    if form == "jpeg":
-        raise FileFault("JPEG changes numbers, so it cannot hold labels; use TIFF or PNG")
+    plane = read_plane(path) if form == "tiff" else None
+    if form == "jpeg" or (plane is not None and plane.header.jpeg):
+        raise FileFault("JPEG changes numbers, so it cannot hold labels; use PNG, or TIFF without JPEG")
+    if plane is not None:
+        return plane.values
     data = read_bytes(path)
     _header(data, form)
     return np.asarray(imagecodecs.png_decode(data)) if colours else decode_stored(data)

@@ -213,8 +213,7 @@ def from_tiff(page: Any, ome: str | None, imagej: Mapping[str, Any] | None, plac
     unit = str((imagej or {}).get("unit", ""))
     if microns(unit) is not None:
         return from_density(*density, unit, "ImageJ metadata")
-    code = page.tags.valueof("ResolutionUnit", default=2)
-    tags = from_density(*density, {2: "inch", 3: "cm"}.get(int(code), ""))
+    tags = from_density(*density, _tagged_unit(page))
     return tags if tags != (None, ()) else found
 
 
@@ -227,17 +226,24 @@ def spacing(page: Any) -> float | None:
         First page.
     """
     density = _densities(page)
-    length = {2: microns("inch"), 3: microns("cm")}.get(int(page.tags.valueof("ResolutionUnit", default=2)))
+    length = microns(_tagged_unit(page))
     return float(f"{length / math.sqrt(density[0] * density[1]):.7g}") if density and length else None
 
 
+def _tagged_unit(page: Any) -> str:
+    code = page.tags.valueof("ResolutionUnit", default=2)
+    return {2: "inch", 3: "cm"}.get(code, "") if isinstance(code, int) else ""
+
+
 def _densities(page: Any) -> tuple[float, float] | None:
+    """Pixels per unit; some programs write plain numbers where TIFF has fractions."""
     values = []
     for name in ("XResolution", "YResolution"):
-        rational = page.tags.valueof(name)
-        if not rational or not rational[0] or not rational[1]:
+        found = page.tags.valueof(name)
+        parts = tuple(found) if isinstance(found, tuple | list) else (found,)
+        if len(parts) not in (1, 2) or not all(isinstance(part, int | float) and part > 0 for part in parts):
             return None
-        values.append(rational[0] / rational[1])
+        values.append(parts[0] / (parts[1] if len(parts) == 2 else 1))
     return values[0], values[1]
 
 

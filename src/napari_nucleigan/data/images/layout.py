@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 _PHOTOMETRIC = {0: "white-is-zero", 1: "grey", 2: "rgb", 3: "palette", 6: "ycbcr"}
 _PLANES = {"Z": "a z-stack", "T": "a time series", "I": "a stack", "Q": "a stack"}
 _CHANNELS = "CS"
-_JPEG = (6, 7)
+JPEG = (6, 7)
+"""Compressions by JPEG, of the first kind and as it is used."""
+
+APERIO_YCBCR = 33003
+"""Compression by JPEG 2000, of Aperio, that does not say that its colours are no RGB."""
 _STRAIGHT, _PREMULTIPLIED = 2, 1  # ExtraSamples
 
 # Names that microscopes and people give to channels of fluorescence.
@@ -94,7 +98,7 @@ class Layout:
         if photometric is None:
             name = getattr(page.photometric, "name", page.photometric)
             raise FileFault(f"it stores its colours as {name}, which is not read; save it as an RGB TIFF")
-        if photometric == "ycbcr" and int(page.compression) in _JPEG:
+        if photometric == "ycbcr" and int(page.compression) in JPEG:
             photometric = "rgb"  # the JPEG decoder has converted it
         axis, count = _sample_axis(series)
         extra = [int(one) for one in page.extrasamples] if axis == "S" else []

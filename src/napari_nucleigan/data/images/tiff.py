@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from napari_nucleigan.base.pixels import mpp_of, sides
 from napari_nucleigan.base.reading import FileFault, check_memory, check_regular, read_bytes, reading
 from napari_nucleigan.data.images.convert import full_range
 from napari_nucleigan.data.images.headers import from_tiff, picture_size, spacing
-from napari_nucleigan.data.images.layout import Layout
+from napari_nucleigan.data.images.layout import APERIO_YCBCR, JPEG, Layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +32,8 @@ MAX_PAGES = 10_000
 """Pages of a file; one with more is no picture, and takes minutes to look through."""
 
 _SURPLUS = 1 << 24  # pixels that a strip or tile may have more than it should
+_OME_PLANES = re.compile(r"<(?:\w+:)?(?:Pixels|TiffData)\b[^>]*>")
+_OME_COUNT = re.compile(r"""\b(?:Size[CTZ]|PlaneCount|NumPlanes)\s*=\s*["'](\d{1,300})["']""")
 
 # Damaged files are told of by one error; what decoders log beside it would reach the terminal.
 for _decoder in ("tifffile", "imagecodecs"):
@@ -51,6 +54,8 @@ class TiffHeader:
         Microns per pixel.
     software : str
         Program that wrote the file.
+    jpeg : bool
+        Whether the values went through JPEG, which changes them.
     notes : tuple of str
         What was chosen or ignored.
     """
@@ -59,6 +64,7 @@ class TiffHeader:
     dtype: np.dtype[Any]
     mpp: float | None
     software: str
+    jpeg: bool
     notes: tuple[str, ...]
 
 
@@ -122,6 +128,7 @@ def open_guarded(path: Path) -> tifffile.TiffFile:
         )
     tif = tifffile.TiffFile(path)
     try:
+        _refuse_planes(tif.ome_metadata)
         tif.pages.get(MAX_PAGES)
     except IndexError:
         return tif
@@ -130,6 +137,14 @@ def open_guarded(path: Path) -> tifffile.TiffFile:
         raise
     tif.close()
     raise FileFault(f"it has more than {MAX_PAGES} pages, which no picture of a section has")
+
+
+def _refuse_planes(ome: str | None) -> None:
+    """Refuse OME-XML that tells of endless planes, for each of which tifffile makes room before it looks for it."""
+    for tag in _OME_PLANES.findall(ome or ""):
+        count = math.prod(float(number) for number in _OME_COUNT.findall(tag))
+        if count > MAX_PAGES:
+            raise FileFault(f"it says that it has {count:.3g} planes, more than the {MAX_PAGES} of any picture")
 
 
 def guard(series: tifffile.TiffPageSeries) -> None:
@@ -204,6 +219,8 @@ def _inspect(tif: tifffile.TiffFile) -> tuple[tifffile.TiffPageSeries, TiffHeade
     page = series.keyframe
     check_size(page.imagelength, page.imagewidth)
     layout = Layout.of(series, tif.ome_metadata)
+    if int(page.compression) == APERIO_YCBCR:
+        raise FileFault("it stores its colours as YCbCr in JPEG 2000, as slides of Aperio do; save it as an RGB TIFF")
     refuse_cut_short(series, tif.filehandle.size)
     guard(series)
     dtype = np.dtype(series.dtype)
@@ -211,7 +228,8 @@ def _inspect(tif: tifffile.TiffFile) -> tuple[tifffile.TiffPageSeries, TiffHeade
     mpp, said = from_tiff(page, tif.ome_metadata, tif.imagej_metadata, tif.series.index(series))
     if mpp and layout.orientation >= 5:
         mpp = mpp_of(*reversed(sides(mpp)))
-    header = TiffHeader(layout, dtype, mpp, str(page.software), (*_other_pictures(tif, series), *said))
+    jpeg = int(page.compression) in JPEG
+    header = TiffHeader(layout, dtype, mpp, str(page.software), jpeg, (*_other_pictures(tif, series), *said))
     return series, header
 
 

@@ -15,7 +15,7 @@ from napari_nucleigan.base.pixels import mpp_of, sides
 from napari_nucleigan.base.reading import FileFault, check_regular, reading
 from napari_nucleigan.data.images.convert import DARK_CHANNELS, is_dark
 from napari_nucleigan.data.images.headers import NUMBER, check_pixel_size, file_kind, from_tiff, number
-from napari_nucleigan.data.images.layout import TURNED, Layout
+from napari_nucleigan.data.images.layout import APERIO_YCBCR, TURNED, Layout
 from napari_nucleigan.data.images.tiff import guard, open_guarded, opened, refuse_cut_short
 from napari_nucleigan.data.slides.levels import TurnedLevel, ZarrLevel, opaque
 from napari_nucleigan.data.slides.slide import (
@@ -41,7 +41,6 @@ NAMES = {"label": "label", "macro": "macro", "overview": "macro", "thumbnail": "
 """Words in the names of series, and what the pictures are."""
 
 _LARGE_PIECE = 16 << 20  # pixels; to decode so many takes longer than a view may
-_APERIO_YCBCR = 33003  # JPEG 2000 that does not say that its colours are no RGB
 
 
 class OpenslideNeeded(FileFault):
@@ -75,7 +74,7 @@ def looks_like_slide(path: Path, pixels: int) -> bool:
         try:
             _layout(tif, series)
         except OpenslideNeeded:
-            if int(series.keyframe.compression) == _APERIO_YCBCR:
+            if int(series.keyframe.compression) == APERIO_YCBCR:
                 return True
         except FileFault:
             return False
@@ -171,7 +170,7 @@ def _layout(tif: tifffile.TiffFile, level: tifffile.TiffPageSeries) -> Layout:
         raise FileFault(f"it holds {layout.bits}-bit values ({level.dtype}), and slides are 8-bit RGB")
     if layout.colours != 3:
         raise FileFault("it is grey, and slides are 8-bit RGB")
-    if layout.photometric == "ycbcr" or int(level.keyframe.compression) == _APERIO_YCBCR:
+    if layout.photometric == "ycbcr" or int(level.keyframe.compression) == APERIO_YCBCR:
         raise OpenslideNeeded("it stores its colours as YCbCr")
     return layout
 

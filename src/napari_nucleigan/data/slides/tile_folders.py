@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_nucleigan.labels.regions import Bounds
 
 # `slide_x2048_y1024.png`, `x=2048,y=1024`, `[d=2,x=2048,y=1024,w=512,h=512]`: pixels from the upper left corner.
-_PIXELS = re.compile(r"(?:^|[^a-z])x[=_-]?(\d+)[^0-9a-z]+y[=_-]?(\d+)", re.IGNORECASE)
+_PIXELS = re.compile(r"(?:^|[^a-z])x([=_]?-?)(\d+)[^0-9a-z]+?y([=_]?-?)(\d+)", re.IGNORECASE)
 # What QuPath says beside: by how much the tile was made smaller than the slide, whose pixels all the other numbers are.
 _SMALLER = re.compile(r"\[d=(\d+(?:\.\d+)?),x=", re.IGNORECASE)
 _EXTENT = re.compile(r",y=\d+,w=(\d+),h=(\d+)", re.IGNORECASE)
@@ -112,16 +112,23 @@ def open_mosaic(path: Path) -> Slide:
 
 
 def _places(path: Path, files: list[Path]) -> tuple[list[_Tile], bool]:
-    for pattern, in_pixels in ((_PIXELS, True), (_PLACES, False)):
-        found = [(pattern.search(file.stem), file) for file in files]
-        if all(match for match, _ in found):
-            # x is the column and comes first; of numbered places the row does.
-            order = (2, 1) if in_pixels else (1, 2)
-            return [_Tile(int(m[order[0]]), int(m[order[1]]), file) for m, file in found if m], in_pixels
+    found = [match for file in files if (match := _PIXELS.search(file.stem))]
+    if len(found) == len(files):
+        # A hyphen separates where every name has one, and is a sign elsewhere.
+        dashed = all(match[sign] == "-" for match in found for sign in (1, 3))
+        y, x = ([int(match[sign + 1]) * _sign(match[sign], dashed) for match in found] for sign in (3, 1))
+        return [_Tile(*place) for place in zip(y, x, files, strict=True)], True
+    found = [match for file in files if (match := _PLACES.search(file.stem))]
+    if len(found) == len(files):
+        return [_Tile(int(match[1]), int(match[2]), file) for match, file in zip(found, files, strict=True)], False
     raise ImageError(
         f"The names of the images in {path} do not tell where they lie, as NAME_x2048_y1024.png or NAME_r2_c1.png do; "
         "open them one by one."
     )
+
+
+def _sign(separator: str, dashed: bool) -> int:
+    return -1 if separator.endswith("-") and not dashed else 1
 
 
 def _grid(path: Path, tiles: list[_Tile]) -> _Grid:

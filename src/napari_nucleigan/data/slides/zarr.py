@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +21,11 @@ from napari_nucleigan.data.slides.slide import OVERVIEW, UNKNOWN_SCALE, Slide, b
 from napari_nucleigan.data.slides.zarr_arrays import METADATA, Stores, in_folder, open_array
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from napari_nucleigan.data.slides.slide import Level
+
+    Vector = npt.NDArray[np.float64]
 
 MOST_LEVELS = 64
 """Levels of a pyramid; were each half of the one before, no slide would have as many."""
@@ -73,7 +78,13 @@ def image_folder(path: Path) -> Path | None:
         return path
     if "bioformats2raw.layout" not in known:
         return None
-    found = [folder for folder in path.iterdir() if folder.name.isdecimal() and image_folder(folder) == folder]
+    listed = attributes(path / "OME").get("ome", {}).get("series")
+    names = listed if isinstance(listed, list) else [part.name for part in path.iterdir() if part.name.isdecimal()]
+    found = []
+    for name in names:
+        with suppress(FileFault):  # one that leads elsewhere is none of these images
+            folder = inside(path, name)
+            found += [folder] if attributes(folder).get("ome", {}).get("multiscales") else []
     return max(found, key=_pixels, default=None)
 
 
@@ -105,6 +116,10 @@ def open_zarr(
     """
     with reading(name or path, ImageError, "image in OME-Zarr"):
         folder = image_folder(path) or path
+        if "plate" in attributes(folder).get("ome", {}):
+            raise FileFault(
+                "it is a plate of wells, which hold images each; give one of these, as PLATE.ome.zarr/A/1/0"
+            )
         image, (levels, notes) = _levels(folder, path.name, store)
         if folder != path:
             notes = (*notes, f"The folder may hold several pictures; the largest, {folder.name}, was taken.")
@@ -149,27 +164,45 @@ def read_image(folder: Path) -> PyramidMetadata:
         If they are not as they should be.
     """
     image = attributes(folder)["ome"]["multiscales"][0]
-    # Version 0.3 has names for axes, later ones descriptions.
-    axes = tuple(str(axis["name"] if isinstance(axis, dict) else axis) for axis in image["axes"])
+    # Version 0.3 has names for axes, later ones descriptions, and earlier ones always the same.
+    described = list("tczyx") if image.get("version") in ("0.1", "0.2") else image["axes"]
+    axes = tuple(str(axis["name"] if isinstance(axis, dict) else axis) for axis in described)
+    if not {"y", "x"} <= set(axes):
+        raise FileFault(f"it has no axes called y and x, but {', '.join(axes) or 'none'}")
     sets = image["datasets"]
     if len(sets) > MOST_LEVELS:
         raise FileFault(f"it says that it has {len(sets)} levels, as no pyramid has")
-    scale, offset = np.ones(len(axes)), np.zeros(len(axes))
-    for changes in (sets[0].get("coordinateTransformations", []), image.get("coordinateTransformations", [])):
-        for change in changes:
-            if change["type"] == "scale":
-                scale, offset = scale * change["scale"], offset * change["scale"]
-            elif change["type"] == "translation":
-                offset = offset + change["translation"]
+    places = [_place(each, image, len(axes)) for each in sets]
     rows, columns = axes.index("y"), axes.index("x")
-    units = [_microns(image["axes"][place]) for place in (rows, columns)]
+    # The full resolution has the smallest pixels; it need not come first.
+    known = all(scaled for _, _, scaled in places)
+    order = sorted(range(len(sets)), key=lambda level: places[level][0][rows] if known else 0)
+    scale, offset, _ = places[order[0]]
+    units = [_microns(described[place]) for place in (rows, columns)]
     found: PixelSize = None, (UNKNOWN_SCALE,)
-    if units[0] and units[1]:
+    if known and units[0] and units[1]:
         found = check_pixel_size(units[1] * scale[columns], units[0] * scale[rows], "OME-Zarr metadata")
     mpp, notes = found
     height, width = sides(mpp or 1.0)
     place = height * float(offset[rows] / scale[rows]), width * float(offset[columns] / scale[columns])
-    return PyramidMetadata(axes, tuple(inside(folder, entry["path"]) for entry in sets), mpp, place, notes)
+    return PyramidMetadata(axes, tuple(inside(folder, sets[level]["path"]) for level in order), mpp, place, notes)
+
+
+def _place(level: dict[str, Any], image: dict[str, Any], count: int) -> tuple[Vector, Vector, bool]:
+    """Return the scale and the offset of a level on its axes, and whether the metadata give a scale."""
+    scale, offset, known = np.ones(count), np.zeros(count), False
+    for change in (*level.get("coordinateTransformations", ()), *image.get("coordinateTransformations", ())):
+        kind = change["type"]
+        if kind not in ("scale", "translation"):
+            continue
+        values = np.array(change[kind], np.float64)
+        if values.shape != (count,):
+            raise FileFault(f"its {kind} {change[kind]} is not one number for each of its {count} axes")
+        if kind == "scale":
+            scale, offset, known = scale * values, offset * values, True
+        else:
+            offset = offset + values
+    return scale, offset, known
 
 
 def inside(folder: Path, name: Any) -> Path:

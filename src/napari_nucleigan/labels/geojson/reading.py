@@ -30,6 +30,12 @@ _GEOMETRIES = {
 }
 """GeoJSON's geometries; what those are called that have no area."""
 
+_NUCLEI = ("detection", "cell")
+"""QuPath's types of objects that a program found."""
+
+_AROUND = ("annotation", "tma_core", "root", "tile")
+"""Its types of objects that, beside those, are where the program looked."""
+
 _FAR = 1e10  # pixels
 
 
@@ -101,7 +107,7 @@ class Annotations:
         return canvas
 
 
-def read_annotations(path: str | Path) -> Annotations:
+def read_annotations(path: str | Path, *, nuclei_only: bool = False) -> Annotations:
     """Read the areas of a GeoJSON file: polygons, in collections too. QuPath cells count as their nuclei.
 
     Parameters
@@ -109,6 +115,9 @@ def read_annotations(path: str | Path) -> Annotations:
     path : str or Path
         A FeatureCollection, a list of features, one feature or one geometry, in pixels. It is unpacked if its name
         ends in ``.gz``.
+    nuclei_only : bool
+        Whether to leave out, where QuPath exported all of its objects, those that hold the detections and cells:
+        annotations and cores of tissue microarrays.
 
     Returns
     -------
@@ -127,7 +136,12 @@ def read_annotations(path: str | Path) -> Annotations:
         named: list[object] = []
         classes: list[str] = []
         nuclei: list[list[Rings]] = []
-        for feature in _features(content):
+        features = _features(content)
+        around = 0
+        if nuclei_only and any(_type(feature) in _NUCLEI for feature in features):
+            around = sum(_type(feature) in _AROUND for feature in features)
+            features = [feature for feature in features if _type(feature) not in _AROUND]
+        for feature in features:
             polygons = list(_polygons(feature.get("nucleusGeometry") or feature.get("geometry"), left))
             if polygons:
                 nuclei.append(polygons)
@@ -145,6 +159,8 @@ def read_annotations(path: str | Path) -> Annotations:
         if not 0 <= mpp < math.inf:
             raise FileFault(f"it says that a pixel is {mpp} microns long")
     notes: tuple[str, ...] = (f"What is no area was left out of {printable(path.name)}: {said}.",) if left else ()
+    if around:
+        notes += (f"Annotations and cores around the detections ({around}) were left out of {printable(path.name)}.",)
     if rest := [printable(part.name) for part in part_files(path)[1:]]:
         notes += (f"{printable(path.name)} holds the first of the nuclei; the others are in {', '.join(rest)}.",)
     return Annotations(path, nuclei, _labels(named), classes, shape, mpp or None, notes)
@@ -221,9 +237,17 @@ def class_of(properties: dict[str, Any]) -> str:
     return ": ".join(map(str, names))
 
 
+def _type(feature: dict[str, Any]) -> str:
+    """Return what QuPath says that an object is; before version 0.4 it said so under another name."""
+    properties = feature.get("properties") or {}
+    return str(properties.get("objectType") or properties.get("object_type") or "")
+
+
 def _features(content: Any) -> list[dict[str, Any]]:
     if isinstance(content, dict) and content.get("type") == "FeatureCollection":
         content = content["features"]
+    if not isinstance(content, dict | list):
+        raise ValueError("it lists no features")
     members = [
         {"geometry": member} if isinstance(member, dict) and member.get("type") in _GEOMETRIES else member
         for member in ([content] if isinstance(content, dict) else content)

@@ -317,10 +317,6 @@ def _launch(folder: RunFolder, order: dict[str, Any]) -> RunProcess:
     # Not this folder's modules (-P): a stray json.py beside an image must not end up in the training.
     line = [sys.executable, "-P", "-m", "napari_nucleigan", *words]
     with folder.claimed():
-        if not folder.exists:
-            foreign = folder.foreign()
-            if foreign:
-                raise RunError(f"{folder.path} holds other files ({foreign!r}); a new run needs an empty folder.")
         (folder.path / CONTROL).unlink(missing_ok=True)
         write_text(folder.path / ORDER, json.dumps(order, indent=2))
         try:

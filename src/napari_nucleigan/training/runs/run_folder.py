@@ -25,6 +25,7 @@ import json
 import os
 import threading
 import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -47,7 +48,7 @@ from napari_nucleigan.training.runs.run_files import DataFile, read_run_file
 from napari_nucleigan.training.runs.run_lock import CONTROL, LOCK, LOG, ORDER, PROCESS, PROGRESS, RunLock, is_left
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from pydantic import BaseModel
 
@@ -79,6 +80,13 @@ class RunFolder(RunLock):
     dedicated : bool
         Whether this process does nothing but train here, so that it may be killed.
     """
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Hold the lock, as `RunLock.claimed`; also a `RunError` if the folder holds other files and no run."""
+        self._refuse_foreign()
+        with super().claimed():
+            yield
 
     @property
     def exists(self) -> bool:
@@ -125,17 +133,19 @@ class RunFolder(RunLock):
         if self.exists:
             raise RunError(f"{self.path} holds a training run already; resume it, or choose another folder.")
         make_folder(self.path)
-        foreign = self.foreign()
-        if foreign:
-            raise RunError(f"{self.path} holds other files ({foreign!r}); a new run needs an empty folder.")
+        self._refuse_foreign()
         write_text(self.path / "data.json", json.dumps(data, indent=2))
         # Written last: it is what makes the folder a run.
         write_text(self.path / "recipe.json", recipe.model_dump_json(indent=2))
 
-    def foreign(self) -> str:
-        """Return the name of a file that a new run would not have; ``""`` if there is none."""
-        names = (path.name for path in self.path.iterdir() if path.name not in _OWN and not is_left(path))
-        return next(names, "")
+    def _refuse_foreign(self) -> None:
+        """Refuse to begin a run where something else lies."""
+        if self.exists or not self.path.is_dir():
+            return
+        with suppress(OSError):  # that it may not be read is said where it is written to
+            names = (path.name for path in self.path.iterdir() if path.name not in _OWN and not is_left(path))
+            if foreign := next(names, ""):
+                raise RunError(f"{self.path} holds other files ({foreign!r}); a new run needs an empty folder.")
 
     def data(self) -> dict[str, Any]:
         """Return what `start` was given of the data."""

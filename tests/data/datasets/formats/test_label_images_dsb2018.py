@@ -68,3 +68,12 @@ def test_folders_that_are_incomplete(tmp_path: Path) -> None:
     assert found.notes == ("Left out, folders without masks/: 1.",)
     with pytest.raises(DatasetError, match="no folders NAME/masks"):
         find_dsb2018(tmp_path / "test" / "bare" / "images")
+
+
+def test_masks_that_are_not_read_are_no_image_without_nuclei(tmp_path: Path) -> None:
+    make(tmp_path, "n")
+    assert find_dsb2018(tmp_path).entries[0].read().labels.max() == 0
+    (tmp_path / "n" / "masks" / "1.bmp").write_bytes(b"BM")
+    found = find_dsb2018(tmp_path)
+    assert found.broken == {"n": "its masks/ holds no PNG or TIFF, but 1.bmp; save the masks as PNG"}
+    assert found.entries == ()

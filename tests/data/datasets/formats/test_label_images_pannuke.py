@@ -134,3 +134,9 @@ def test_archives_of_arrays_are_refused(tmp_path: Path) -> None:
         np.savez(handle, masks=arrays()[1])
     with pytest.raises(DatasetError, match="archive of arrays"):
         find_pannuke(root)
+
+
+def test_fractions_are_no_colours(tmp_path: Path) -> None:
+    (first, *_) = find_pannuke(fold(tmp_path, 1, images=arrays()[0] / 255)).entries
+    with pytest.raises(ValueError, match="fractions up to 1, not colours from 0 to 255; multiply them by 255"):
+        first.read()

@@ -129,3 +129,12 @@ def test_depth_is_no_fault(pair: tuple[Path, Path]) -> None:
     depth = 100_000
     pair[1].write_text(f"<Annotations>{'<a>' * depth}{'</a>' * depth}</Annotations>")
     assert not read_aperio(*pair).labels.any()
+
+
+def test_numbers_may_have_a_decimal_comma(pair: tuple[Path, Path]) -> None:
+    commas = [(f"{x},0", f"{y},0") for x, y in SQUARE]
+    save(pair[1], layer(region(*commas)), attributes=' MicronsPerPixel="0,252"')  # type: ignore[arg-type]
+    tile = read_aperio(*pair)
+    assert tile.mpp == pytest.approx(0.252)
+    save(pair[1], layer(region(*SQUARE)))
+    assert np.array_equal(tile.labels, read_aperio(*pair).labels)

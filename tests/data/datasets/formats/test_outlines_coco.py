@@ -245,3 +245,10 @@ def test_what_is_written(tmp_path: Path) -> None:
     assert (second["area"], second["bbox"]) == (8, [1, 1, 3, 3])
     assert content["categories"][0]["name"] == "nucleus"
     assert content["images"] == [{"id": 1, "file_name": "x.png", "height": 5, "width": 7}]
+
+
+@pytest.mark.parametrize("outline", [SQUARE, [[[1, 1], [4, 1], [4, 4], [1, 4]]], [[str(each) for each in SQUARE]]])
+def test_polygons_as_others_write_them(tmp_path: Path, outline: Any) -> None:
+    labels = labels_of(saved(tmp_path, outline))
+    assert labels.sum() == 9
+    assert labels[1:4, 1:4].all()

@@ -134,10 +134,13 @@ def find_dsb2018(source: Path) -> Found:
     """List the folders that hold ``masks/``."""
     images: dict[Path, list[Path]] = {}
     masks: dict[Path, list[Path]] = {}
+    others: dict[Path, str] = {}
     for path in files_below(source):
         kind = {"images": images, "masks": masks}.get(path.parent.name.lower())
         if kind is not None and path.suffix.lower() in IMAGE_SUFFIXES:
             kind.setdefault(path.parent.parent, []).append(path)
+        elif kind is masks:
+            others.setdefault(path.parent.parent, path.name)
     for folder in images:
         if (folder / "masks").is_dir():
             masks.setdefault(folder, [])  # an image without nuclei
@@ -151,6 +154,9 @@ def find_dsb2018(source: Path) -> Found:
         pictures = images.get(folder, [])
         if len(pictures) != 1:
             broken[shown] = f"its images/ must hold one image, not {len(pictures)}"
+            continue
+        if not found and folder in others:
+            broken[shown] = f"its masks/ holds no PNG or TIFF, but {others[folder]}; save the masks as PNG"
             continue
         entries.append(
             Entry(
@@ -246,6 +252,8 @@ def read_pannuke(images: npt.NDArray[Any], masks: npt.NDArray[Any], index: int) 
     pixels = np.asarray(images[index])
     if not ((pixels >= 0) & (pixels <= 255)).all():
         raise FileFault("its values are not colours from 0 to 255")
+    if 0 < pixels.max() <= 1 and pixels.dtype.kind == "f":
+        raise FileFault("its values are fractions up to 1, not colours from 0 to 255; multiply them by 255")
     channels = whole_numbers(np.asarray(masks[index][..., :_CLASSES]))
     canvas = Canvas((pixels.shape[0], pixels.shape[1]))
     number = 0

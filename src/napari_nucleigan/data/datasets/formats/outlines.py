@@ -27,7 +27,7 @@ from napari_nucleigan.base.text import same_name
 from napari_nucleigan.data.datasets.formats.entries import Canvas, Entry, Found, ImportedImage, files_below, split_of
 from napari_nucleigan.data.datasets.splits import name_of
 from napari_nucleigan.data.images.files import read_image, write_image
-from napari_nucleigan.data.images.headers import check_pixel_size
+from napari_nucleigan.data.images.headers import check_pixel_size, number
 from napari_nucleigan.labels.geojson import read_annotations, write_geojson
 from napari_nucleigan.labels.outlines import outlines
 from napari_nucleigan.labels.polygons import labels_to_polygons
@@ -68,7 +68,7 @@ def read_aperio(image: Path, annotation: Path) -> ImportedImage:
     for layer in root.iter("Annotation"):
         unsure = any(_AMBIGUOUS in (each.get("Name") or "").lower() for each in layer.findall("Attributes/Attribute"))
         for region in layer.iter("Region"):
-            corners = [(float(each.attrib["X"]), float(each.attrib["Y"])) for each in region.iter("Vertex")]
+            corners = [(number(each.attrib["X"]), number(each.attrib["Y"])) for each in region.iter("Vertex")]
             if unsure:
                 canvas.tally["ambiguous"] += 1
             elif len(corners) < 3:
@@ -100,7 +100,7 @@ def _xml(content: bytes) -> ElementTree.Element:
 
 def _aperio_mpp(root: ElementTree.Element) -> tuple[float | None, tuple[str, ...]]:
     try:
-        value = float(root.get("MicronsPerPixel") or 0)
+        value = number(root.get("MicronsPerPixel") or "0")
     except ValueError:
         return None, ()
     return check_pixel_size(value, value, "Aperio annotations")
@@ -120,8 +120,8 @@ def write_aperio(folder: Path, pairs: Pairs) -> Iterator[str]:
         layer = ElementTree.SubElement(root, "Annotation", Id="1", Name="", Type="4", LineColor="65280", Visible="1")
         regions = ElementTree.SubElement(layer, "Regions")
         make = partial(ElementTree.SubElement, regions, "Region", Type="0", NegativeROA="0")
-        for number, polygon in enumerate(labels_to_polygons(labels)[0], 1):
-            region = make(Id=str(number), DisplayId=str(number))
+        for place, polygon in enumerate(labels_to_polygons(labels)[0], 1):
+            region = make(Id=str(place), DisplayId=str(place))
             vertices = ElementTree.SubElement(region, "Vertices")
             for row, column in polygon.tolist():
                 ElementTree.SubElement(vertices, "Vertex", X=f"{column:g}", Y=f"{row:g}", Z="0")
@@ -140,7 +140,7 @@ def read_qupath(image: Path, annotation: Path) -> ImportedImage:
     """
     picture = read_image(image)
     canvas = Canvas((picture.pixels.shape[0], picture.pixels.shape[1]))
-    known = read_annotations(annotation)
+    known = read_annotations(annotation, nuclei_only=True)
     canvas.draw(known.nuclei, known.labels)
     return ImportedImage(
         picture.pixels,
@@ -250,7 +250,7 @@ def read_coco(image: Path, record: dict[str, Any], annotations: Sequence[dict[st
         canvas.draw(list(waiting.values()), list(waiting))
         waiting.clear()
 
-    for number, annotation in enumerate(annotations, 1):
+    for place, annotation in enumerate(annotations, 1):
         outline = annotation.get("segmentation")
         if annotation.get("iscrowd"):
             canvas.tally["crowd"] += 1
@@ -258,12 +258,15 @@ def read_coco(image: Path, record: dict[str, Any], annotations: Sequence[dict[st
             canvas.tally["bare"] += 1
         elif isinstance(outline, dict):
             draw()
-            canvas.fill(_places(outline, shape), number, "empty")
+            canvas.fill(_places(outline, shape), place, "empty")
         else:
-            polygons = [[np.array(flat, np.float64).reshape(-1, 2)] for flat in outline if len(flat) >= 6]
-            canvas.tally["short"] += len(outline) - len(polygons)
+            # One polygon may come without the list around it, and its corners as pairs.
+            listed = outline if isinstance(outline[0], list) else [outline]
+            rings = [np.array(flat, np.float64).reshape(-1, 2) for flat in listed]
+            polygons = [[ring] for ring in rings if len(ring) > 2]
+            canvas.tally["short"] += len(rings) - len(polygons)
             if polygons:
-                waiting[number] = polygons
+                waiting[place] = polygons
     draw()
     return ImportedImage(picture.pixels, canvas.finish(), picture.mpp, canvas.tally, picture.notes)
 

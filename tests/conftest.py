@@ -101,8 +101,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the user's own models and settings out of the tests, and the tests out of them."""
-    for variable in ("NUCLEIGAN_MODELS", "NUCLEIGAN_CONFIG", "NUCLEIGAN_RUNS", "NUCLEIGAN_QUEUE"):
-        monkeypatch.setenv(variable, str(tmp_path_factory.mktemp(variable.lower())))
+    user = tmp_path_factory.mktemp("user")
+    for what in ("MODELS", "CONFIG", "RUNS", "QUEUE"):
+        (user / what.lower()).mkdir()
+        monkeypatch.setenv(f"NUCLEIGAN_{what}", str(user / what.lower()))
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -236,6 +237,12 @@ def make_he(
     labels : ndarray of int32, shape (height, width)
         0 = background, 1... = nuclei.
     """
+    rgb, labels = _paint_he(height, width, nuclei, seed)
+    return rgb.copy(), labels.copy()
+
+
+@lru_cache(64)  # many tests begin with the same image
+def _paint_he(height: int, width: int, nuclei: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     random = np.random.default_rng(seed)
     rows, columns = np.mgrid[:height, :width]
     labels = np.zeros((height, width), np.int32)

@@ -253,13 +253,15 @@ def _paint_he(height: int, width: int, nuclei: int, seed: int) -> tuple[NDArray[
         row, column = random.uniform(0, (height, width))
         first, second = random.uniform(4, 8, 2)
         angle = random.uniform(0, np.pi)
-        along = (rows - row) * np.cos(angle) + (columns - column) * np.sin(angle)
-        across = (columns - column) * np.cos(angle) - (rows - row) * np.sin(angle)
+        near = tuple(slice(max(0, int(middle) - 12), int(middle) + 13) for middle in (row, column))
+        down, right = rows[near] - row, columns[near] - column
+        along = down * np.cos(angle) + right * np.sin(angle)
+        across = right * np.cos(angle) - down * np.sin(angle)
         inside = (along / first) ** 2 + (across / second) ** 2 <= 1
-        if inside.sum() < 20 or (inside & taken).any():
+        if inside.sum() < 20 or (inside & taken[near]).any():
             continue
-        labels[inside] = labels.max() + 1
-        taken |= (along / (first + 2)) ** 2 + (across / (second + 2)) ** 2 <= 1
+        labels[near][inside] = labels.max() + 1
+        taken[near] |= (along / (first + 2)) ** 2 + (across / (second + 2)) ** 2 <= 1
     haematoxylin = np.where(labels > 0, 1.3, 0.08) * random.uniform(0.85, 1.15, labels.shape)
     eosin = np.where(labels > 0, 0.25, 0.55) * random.uniform(0.85, 1.15, labels.shape)
     density = haematoxylin[..., None] * HAEMATOXYLIN + eosin[..., None] * EOSIN

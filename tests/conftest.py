@@ -21,6 +21,7 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from click.testing import Result
     from numpy.typing import NDArray
 
 # How long one example takes says nothing on a busy machine.
@@ -113,6 +114,19 @@ def trainings_in_front(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let trainings not stand back: they are what a test waits for, on a machine that has other things to do."""
     if (processes := sys.modules.get("napari_nucleigan.training.runs.processes")) is not None:
         monkeypatch.setattr(processes, "NICENESS", 0)
+
+
+@pytest.fixture
+def nucleigan() -> Callable[..., Result]:
+    """Run the application in this process."""
+    from typer.testing import CliRunner
+
+    from napari_nucleigan.cli.app import app
+
+    def command(*arguments: object) -> Result:
+        return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+    return command
 
 
 @pytest.fixture

@@ -12,6 +12,11 @@ TESTS ?= tests
 LOWEST_TESTS := $(addprefix tests/,base data evaluation labels masks metrics models networks segmentation stains \
 	synthesis tiling training)
 
+# What the tests use of pytest's plugins, and no other: of a package that brings one pytest rewrites all modules, napari's
+# too, whenever it starts. And sources that are compiled are not compiled by each command that a test starts.
+PLUGINS := xdist.plugin,pytest_timeout,pytestqt.plugin,napari.utils._testsupport,npe2._pytest_plugin,_hypothesis_pytestplugin
+PYTEST := PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTEST_PLUGINS=$(PLUGINS) OMP_WAIT_POLICY=PASSIVE
+
 export PYTHON TORCH_INDEX
 
 .PHONY: help env libs demo test lowest lint docs architecture screenshots bench wheel try-wheel pin clean
@@ -32,7 +37,8 @@ demo: libs
 	@$(BIN)/nucleigan demo
 
 test: libs
-	@NAPARI_STRICT_QT=1 OMP_WAIT_POLICY=PASSIVE $(VIRTUAL) $(BIN)/python -m pytest -n auto --dist worksteal $(TESTS)
+	@$(BIN)/python -m compileall -q src
+	@$(PYTEST) NAPARI_STRICT_QT=1 $(VIRTUAL) $(BIN)/python -m pytest -n auto --dist worksteal $(TESTS)
 
 # The lower bounds of pyproject.toml, in an environment of their own.
 lowest: env

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from click.testing import Result
     from numpy.typing import NDArray
 
 # How long one example takes says nothing on a busy machine.
@@ -101,8 +103,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the user's own models and settings out of the tests, and the tests out of them."""
-    for variable in ("NUCLEIGAN_MODELS", "NUCLEIGAN_CONFIG", "NUCLEIGAN_RUNS", "NUCLEIGAN_QUEUE"):
-        monkeypatch.setenv(variable, str(tmp_path_factory.mktemp(variable.lower())))
+    user = tmp_path_factory.mktemp("user")
+    for what in ("MODELS", "CONFIG", "RUNS", "QUEUE"):
+        (user / what.lower()).mkdir()
+        monkeypatch.setenv(f"NUCLEIGAN_{what}", str(user / what.lower()))
 
 
 @pytest.fixture(autouse=True)
@@ -110,6 +114,19 @@ def trainings_in_front(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let trainings not stand back: they are what a test waits for, on a machine that has other things to do."""
     if (processes := sys.modules.get("napari_nucleigan.training.runs.processes")) is not None:
         monkeypatch.setattr(processes, "NICENESS", 0)
+
+
+@pytest.fixture
+def nucleigan() -> Callable[..., Result]:
+    """Run the application in this process."""
+    from typer.testing import CliRunner
+
+    from napari_nucleigan.cli.app import app
+
+    def command(*arguments: object) -> Result:
+        return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+    return command
 
 
 @pytest.fixture
@@ -234,6 +251,12 @@ def make_he(
     labels : ndarray of int32, shape (height, width)
         0 = background, 1... = nuclei.
     """
+    rgb, labels = _paint_he(height, width, nuclei, seed)
+    return rgb.copy(), labels.copy()
+
+
+@lru_cache(64)  # many tests begin with the same image
+def _paint_he(height: int, width: int, nuclei: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     random = np.random.default_rng(seed)
     rows, columns = np.mgrid[:height, :width]
     labels = np.zeros((height, width), np.int32)
@@ -244,13 +267,15 @@ def make_he(
         row, column = random.uniform(0, (height, width))
         first, second = random.uniform(4, 8, 2)
         angle = random.uniform(0, np.pi)
-        along = (rows - row) * np.cos(angle) + (columns - column) * np.sin(angle)
-        across = (columns - column) * np.cos(angle) - (rows - row) * np.sin(angle)
+        near = tuple(slice(max(0, int(middle) - 12), int(middle) + 13) for middle in (row, column))
+        down, right = rows[near] - row, columns[near] - column
+        along = down * np.cos(angle) + right * np.sin(angle)
+        across = right * np.cos(angle) - down * np.sin(angle)
         inside = (along / first) ** 2 + (across / second) ** 2 <= 1
-        if inside.sum() < 20 or (inside & taken).any():
+        if inside.sum() < 20 or (inside & taken[near]).any():
             continue
-        labels[inside] = labels.max() + 1
-        taken |= (along / (first + 2)) ** 2 + (across / (second + 2)) ** 2 <= 1
+        labels[near][inside] = labels.max() + 1
+        taken[near] |= (along / (first + 2)) ** 2 + (across / (second + 2)) ** 2 <= 1
     haematoxylin = np.where(labels > 0, 1.3, 0.08) * random.uniform(0.85, 1.15, labels.shape)
     eosin = np.where(labels > 0, 0.25, 0.55) * random.uniform(0.85, 1.15, labels.shape)
     density = haematoxylin[..., None] * HAEMATOXYLIN + eosin[..., None] * EOSIN

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Seconds that the damaging of one kind of file may take; more where the profile looks for more (see conftest.py).
-BUDGET = 1.0 if settings().max_examples <= 100 else 120.0
+BUDGET = 0.5 if settings().max_examples <= 100 else 120.0
 LONGEST = 10  # seconds of one file
 
 

@@ -7,24 +7,11 @@ from typing import TYPE_CHECKING
 import imagecodecs
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from click.testing import Result
     from numpy.typing import NDArray
-
-
-@pytest.fixture
-def nucleigan() -> Callable[..., Result]:
-    """Run the application in this process."""
-    from napari_nucleigan.cli.app import app
-
-    def command(*arguments: object) -> Result:
-        return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-    return command
 
 
 @pytest.fixture

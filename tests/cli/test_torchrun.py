@@ -41,10 +41,12 @@ LENGTH = {
 }
 RECIPES = {
     "segmenter": {"generator": {"name": "compact-unet", "widths": [4, 4, 4]}, "warmup_steps": 0, **LENGTH},
+    # As long as a pause in the middle takes.
     "synthesizer": {
         "generator": {"name": "painter", "widths": [4, 4, 4], "style_size": 4},
         "segmenter": {"name": "compact-unet", "widths": [4, 4, 4]},
         **LENGTH,
+        "crops_per_epoch": 28,
     },
 }
 WAIT = 150.0

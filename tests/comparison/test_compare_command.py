@@ -12,7 +12,10 @@ from napari_nucleigan.training import RunFolder
 from napari_nucleigan.training.runs.status import RunState, state_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from click.testing import Result
 
     from napari_nucleigan.comparison import MethodComparison
 
@@ -28,11 +31,14 @@ def _run(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_command_reports_finished_runs(
-    compared: tuple[Path, MethodComparison], tested_set: Path, tiny_changes: dict[str, Any]
+    compared: tuple[Path, MethodComparison],
+    tested_set: Path,
+    tiny_changes: dict[str, Any],
+    nucleigan: Callable[..., Result],
 ) -> None:
     folder, comparison = compared
-    done = _run(tested_set, "-o", folder, "--report-only", "--json", *_settings(tiny_changes))
-    assert done.returncode == 0, done.stderr
+    done = nucleigan("compare", tested_set, "-o", folder, "--report-only", "--json", *_settings(tiny_changes))
+    assert done.exit_code == 0, done.stderr
     methods = json.loads(done.stdout)["methods"]
     assert methods["cgan"]["mean"]["aji"] == comparison.mean(comparison.outcomes[1], "aji")
     assert methods["dist"]["not_run"] == "its training has not been started"
@@ -59,17 +65,17 @@ def test_interrupted_it_goes_on(tmp_path: Path, tested_set: Path, tiny_changes: 
     assert "epochs_constant is 300, not 1" in again.stderr
 
 
-def test_the_methods_are_listed_without_data() -> None:
-    done = _run("--list")
-    assert done.returncode == 0
+def test_the_methods_are_listed_without_data(nucleigan: Callable[..., Result]) -> None:
+    done = nucleigan("compare", "--list")
+    assert done.exit_code == 0
     assert "fcn: FCN, on real pairs." in done.stdout
 
 
-def test_wrong_use_is_one_line(tested_set: Path, tmp_path: Path) -> None:
-    done = _run(tested_set, "-o", tmp_path, "-m", "vgg")
-    assert done.returncode == 1
+def test_wrong_use_is_one_line(tested_set: Path, tmp_path: Path, nucleigan: Callable[..., Result]) -> None:
+    done = nucleigan("compare", tested_set, "-o", tmp_path, "-m", "vgg")
+    assert done.exit_code == 1
     assert done.stderr.startswith("Error: There is no method 'vgg'")
-    assert _run(tested_set).returncode == 2
+    assert nucleigan("compare", tested_set).exit_code == 2
 
 
 def test_the_old_name_of_the_command_still_works(compared: tuple[Path, MethodComparison], tested_set: Path) -> None:

@@ -23,7 +23,10 @@ from napari_nucleigan.training.budget import budget
 from tiny_recipes import GENERATOR
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from click.testing import Result
 
 COMMAND = [sys.executable, "-m", "napari_nucleigan", "compare"]
 FEW = PAIRS.model_copy(update={"count": 2, "size": 64})
@@ -178,10 +181,11 @@ def test_the_command(tested_set: Path, tmp_path: Path, tiny_changes: dict[str, A
         (["--labels", "1", "-m", "cgan"], "--method does not go with --labels"),
     ],
 )
-def test_wrong_use(tested_set: Path, tmp_path: Path, options: list[str], said: str) -> None:
-    command = [*COMMAND, tested_set, "-o", tmp_path, *options]
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
+def test_wrong_use(
+    tested_set: Path, tmp_path: Path, options: list[str], said: str, nucleigan: Callable[..., Result]
+) -> None:
+    done = nucleigan("compare", tested_set, "-o", tmp_path, *options)
+    assert done.exit_code == 2
     assert said in " ".join(done.stderr.replace("│", " ").split())
 
 

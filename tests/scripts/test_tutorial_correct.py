@@ -28,7 +28,7 @@ def test_the_page_shows_the_pictures_of_the_script() -> None:
 )
 def test_followed_from_start_to_end(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, SCRIPT, "--out", tmp_path, "--minutes", "0.1"],
+        [sys.executable, SCRIPT, "--out", tmp_path, "--minutes", "0.1", "--side", "620"],
         capture_output=True,
         text=True,
         check=False,

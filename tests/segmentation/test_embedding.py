@@ -55,11 +55,11 @@ def test_a_network_without_a_decoder_has_no_embeddings() -> None:
 
 
 def test_embeddings_do_not_depend_on_the_tiles(tiny_he: Any) -> None:
-    rgb, _ = tiny_he(900, 700, 60)
+    rgb, _ = tiny_he(600, 500, 60)
     seen = model(network("compact-unet"))
     options = {"measurements": "full", "min_area": 100, **EXACT}  # a network that knows nothing sees specks
     whole, tiled = (
-        run(segment(HEImage(rgb, 0.25, "x"), SegmentSettings(tile=tile, **options), seen)) for tile in (2048, 256)
+        run(segment(HEImage(rgb, 0.25, "x"), SegmentSettings(tile=tile, **options), seen)) for tile in (1024, 192)
     )
     assert whole.seen is not None
     assert tiled.seen is not None

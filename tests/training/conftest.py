@@ -64,7 +64,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory, tiny_he: Callable[..., Any
     return root
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_recipe() -> Callable[..., SegmenterRecipe]:
     """Return a maker of tiny recipes; its arguments change fields."""
     return lambda **changes: SegmenterRecipe(**{**TINY, **changes})

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from napari_nucleigan.training import checkpoints
+from napari_nucleigan.training.optimizers import Adam, AdamW
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,7 +64,7 @@ def test_an_empty_folder_has_none(tmp_path: Path) -> None:
     assert checkpoints.load_checkpoint(tmp_path) is None
 
 
-@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
+@pytest.mark.parametrize("kind", [Adam, AdamW])
 def test_an_optimizer_goes_on_as_if_never_stopped(kind: type[torch.optim.Adam]) -> None:
     def fresh() -> tuple[torch.nn.Linear, torch.optim.Optimizer]:
         torch.manual_seed(0)

@@ -38,17 +38,26 @@ run(train_segmenter(data, SegmenterRecipe.model_validate_json(recipe), folder, r
 """
 
 
+CARD = {"training_data": "five ellipses"}
+
+
+@pytest.fixture(scope="module")
+def whole(dataset: Path, tiny_recipe: Recipes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that went from start to end."""
+    folder = tmp_path_factory.mktemp("runs") / "my-run"
+    assert run(train_segmenter(dataset, tiny_recipe(), folder, card=CARD)) == folder / "best.safetensors"
+    return folder
+
+
 def _curve(folder: Path) -> list[tuple[int, dict[str, float]]]:
     return [(event.step, event.values) for event in RunFolder(folder).events() if isinstance(event, Losses)]
 
 
-def test_a_training_leaves_a_model_and_its_story(dataset: Path, tiny_recipe: Recipes, tmp_path: Path) -> None:
-    folder = tmp_path / "my-run"
-    best = run(train_segmenter(dataset, tiny_recipe(), folder, card={"training_data": "five ellipses"}))
-    assert best == folder / "best.safetensors"
-    kinds = {type(event) for event in RunFolder(folder).events()}
+def test_a_training_leaves_a_model_and_its_story(whole: Path, tiny_recipe: Recipes) -> None:
+    best = whole / "best.safetensors"
+    kinds = {type(event) for event in RunFolder(whole).events()}
     assert kinds == {Note, Losses, ValidationScores, Preview, Checkpoint, Finished}
-    scores = [event for event in RunFolder(folder).events() if isinstance(event, ValidationScores)]
+    scores = [event for event in RunFolder(whole).events() if isinstance(event, ValidationScores)]
     assert [event.step for event in scores] == [8, 16, 20]
     assert set(scores[0].values) == {"aji", "f1", "pq", "dice"}
 
@@ -58,7 +67,7 @@ def test_a_training_leaves_a_model_and_its_story(dataset: Path, tiny_recipe: Rec
     assert set(card.decode) == {"threshold", "prominence", "smoothing", "min_area_um2"}
     network = load_model(best, "segmenter").network
     assert sum(p.numel() for p in network.parameters()) < 50_000
-    preview = imread(sorted((folder / "previews").iterdir())[-1])
+    preview = imread(sorted((whole / "previews").iterdir())[-1])
     assert preview.shape == (96, 4 * 96, 3)
 
 
@@ -94,11 +103,10 @@ def test_training_learns(dataset: Path, tiny_recipe: Recipes, tmp_path: Path) ->
     assert losses[-1] < 0.3 * losses[0]
 
 
-def test_the_same_seed_gives_the_same_losses(dataset: Path, tiny_recipe: Recipes, tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        run(train_segmenter(dataset, tiny_recipe(), tmp_path / name))
-    run(train_segmenter(dataset, tiny_recipe(seed=1), tmp_path / "c"))
-    assert _curve(tmp_path / "a") == _curve(tmp_path / "b") != _curve(tmp_path / "c")
+def test_the_same_seed_gives_the_same_losses(whole: Path, dataset: Path, tiny_recipe: Recipes, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        run(train_segmenter(dataset, tiny_recipe(seed=seed), tmp_path / str(seed)))
+    assert _curve(whole) == _curve(tmp_path / "0") != _curve(tmp_path / "1")
 
 
 def test_killed_runs_resume_as_if_never_stopped(dataset: Path, tiny_recipe: Recipes, tmp_path: Path) -> None:
@@ -154,9 +162,9 @@ def test_fine_tuning_starts_from_a_model(dataset: Path, tiny_recipe: Recipes, tm
 
 
 def test_what_is_worse_than_its_start_is_not_taken_for_the_best(
-    dataset: Path, tiny_recipe: Recipes, tmp_path: Path
+    whole: Path, dataset: Path, tiny_recipe: Recipes, tmp_path: Path
 ) -> None:
-    base = run(train_segmenter(dataset, tiny_recipe(), tmp_path / "base"))
+    base = whole / "best.safetensors"
     astray = tiny_recipe(epochs_constant=2, epochs_decay=0, validate_every=1, start_from=str(base), lr=0.1, ema=0.0)
     tuned = run(train_segmenter(dataset, astray, tmp_path / "astray"))
     events = RunFolder(tmp_path / "astray").events()
@@ -197,7 +205,9 @@ def test_a_data_set_of_test_images_only_is_refused(tiny_recipe: Recipes, tmp_pat
         run(train_segmenter(tmp_path, tiny_recipe(), tmp_path / "run"))
 
 
-def test_a_full_disk_keeps_the_last_checkpoint(dataset: Path, tiny_recipe: Recipes, tmp_path: Path) -> None:
+def test_a_full_disk_keeps_the_last_checkpoint(
+    whole: Path, dataset: Path, tiny_recipe: Recipes, tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
     # From the second checkpoint on, no file may grow beyond a few bytes: a full disk, as a process meets it.
     full = """
@@ -217,20 +227,20 @@ def on_event(event):
     assert "OutputError: Cannot write" in stopped.stderr
     assert sorted(path.stem for path in (folder / "checkpoints").glob("*.json")) == ["00000004", "00000008"]
     subprocess.run([sys.executable, "-c", TRAIN, *arguments], check=True, timeout=100)
-    run(train_segmenter(dataset, tiny_recipe(), tmp_path / "whole"))
-    assert _curve(folder) == _curve(tmp_path / "whole")
+    assert _curve(folder) == _curve(whole)
 
 
-def test_synthetic_pairs_train_and_never_validate(dataset: Path, tiny_recipe: Recipes, tmp_path: Path) -> None:
-    run(train_segmenter(dataset, tiny_recipe(), tmp_path / "real"))
+def test_synthetic_pairs_train_and_never_validate(
+    whole: Path, dataset: Path, tiny_recipe: Recipes, tmp_path: Path
+) -> None:
     mixed = tiny_recipe(synthetic_share=0.5)
-    run(train_segmenter(dataset, mixed, tmp_path / "mixed", synthetic=dataset))
-    assert _curve(tmp_path / "mixed") != _curve(tmp_path / "real")
-    assert _curve(tmp_path / "mixed")[-1][0] == _curve(tmp_path / "real")[-1][0]
+    run(train_segmenter(dataset, mixed, tmp_path / "mixed", synthetic=dataset, card=CARD))
+    assert _curve(tmp_path / "mixed") != _curve(whole)
+    assert _curve(tmp_path / "mixed")[-1][0] == _curve(whole)[-1][0]
     data = RunFolder(tmp_path / "mixed").data()
     # Test images stay out, in a synthetic data set too.
     assert data["synthetic"] == {"folder": str(dataset.resolve()), "names": [f"tile{n}" for n in range(4)]}
-    plain = RunFolder(tmp_path / "real").data()
+    plain = RunFolder(whole).data()
     assert plain.items() <= data.items()
     assert "synthetic" not in plain
 
@@ -247,9 +257,8 @@ def test_synthetic_pairs_and_their_share_belong_together(dataset: Path, tiny_rec
 
 @pytest.mark.parametrize("what", ["preparing images", "validating", "choosing the decoding"])
 def test_a_stop_in_the_middle_of_anything_is_made_good(
-    dataset: Path, tiny_recipe: Recipes, tmp_path: Path, what: str
+    whole: Path, dataset: Path, tiny_recipe: Recipes, tmp_path: Path, what: str
 ) -> None:
-    run(train_segmenter(dataset, tiny_recipe(), tmp_path / "whole"))
     job = train_segmenter(dataset, tiny_recipe(), tmp_path / "run")
     for event in job:
         if isinstance(event, Progress) and event.what == what and event.done == event.total - 1:
@@ -267,8 +276,5 @@ def test_a_stop_in_the_middle_of_anything_is_made_good(
     def figures(folder: Path) -> list[tuple[object, ...]]:
         return [(type(e), e.step, getattr(e, "values", None), getattr(e, "best", None)) for e in told(folder)]
 
-    assert figures(tmp_path / "run") == figures(tmp_path / "whole")
-    assert (
-        read_card(tmp_path / "run" / "best.safetensors").decode
-        == read_card(tmp_path / "whole" / "best.safetensors").decode
-    )
+    assert figures(tmp_path / "run") == figures(whole)
+    assert read_card(tmp_path / "run" / "best.safetensors").decode == read_card(whole / "best.safetensors").decode

@@ -20,6 +20,7 @@ from napari_nucleigan.networks.discriminators import (
 from napari_nucleigan.networks.encoders import load_encoder
 from napari_nucleigan.networks.generators import Generator, initialise
 from napari_nucleigan.training.adversarial import AdversarialTrainer, ImagePool, descend
+from napari_nucleigan.training.optimizers import Adam, AdamW
 from napari_nucleigan.training.recipes import SegmenterRecipe
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class ConditionalGAN(AdversarialTrainer[Generator, SegmenterRecipe]):
         initialise(self.generator, recipe.initial_weights, recipe.seed)
         if recipe.encoder_weights and not recipe.start_from:
             load_encoder(self.generator, recipe.encoder_weights)
-        self.generator_optimizer = torch.optim.AdamW(
+        self.generator_optimizer = AdamW(
             self.generator.parameters(), recipe.lr, recipe.betas, weight_decay=recipe.weight_decay
         )
         networks: dict[str, torch.nn.Module] = {"generator": self.generator}
@@ -75,7 +76,7 @@ class ConditionalGAN(AdversarialTrainer[Generator, SegmenterRecipe]):
             # The power iteration of the spectral normalisation draws its first vectors at random.
             torch.manual_seed(recipe.seed)
             self.discriminator.normalise()
-            self.discriminator_optimizer = torch.optim.Adam(
+            self.discriminator_optimizer = Adam(
                 self.discriminator.parameters(), recipe.discriminator_lr, recipe.discriminator_betas
             )
             networks["discriminator"] = self.discriminator

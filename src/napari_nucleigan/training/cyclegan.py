@@ -15,6 +15,7 @@ from napari_nucleigan.networks.encoders import perceptual_distance, pretrained_e
 from napari_nucleigan.networks.generators import initialise
 from napari_nucleigan.networks.synthesizers import Synthesizer
 from napari_nucleigan.training.adversarial import AdversarialTrainer, ImagePool, descend
+from napari_nucleigan.training.optimizers import Adam
 from napari_nucleigan.training.recipes import SynthesizerRecipe
 
 if TYPE_CHECKING:
@@ -91,10 +92,10 @@ class CycleGAN(AdversarialTrainer[Synthesizer, SynthesizerRecipe]):
         for number, discriminator in enumerate((self.discriminator_n, self.discriminator_m)):
             initialise(discriminator, "normal", recipe.seed + 2 + number)
             discriminator.normalise()
-        self.generator_optimizer = torch.optim.Adam(
+        self.generator_optimizer = Adam(
             [*self.generator.parameters(), *self.segmenter.parameters()], recipe.lr, recipe.betas
         )
-        self.discriminator_optimizer = torch.optim.Adam(
+        self.discriminator_optimizer = Adam(
             [*self.discriminator_n.parameters(), *self.discriminator_m.parameters()],
             recipe.discriminator_lr,
             recipe.discriminator_betas,

@@ -105,7 +105,7 @@ def test_cancel_frees_the_widget_at_once_and_closes_the_job(runner: Runner, qtbo
     def slow() -> Job[None]:
         try:
             yield Progress(0, 1, "slow")
-            time.sleep(2.0)
+            time.sleep(1.0)
             yield Progress(1, 1, "slow")
         finally:
             closed.set()

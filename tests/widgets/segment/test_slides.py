@@ -135,7 +135,7 @@ def test_whole_slide(app: SlideApp, slide_file: Path, tmp_path: Path) -> None:
 
 
 def test_cancel_keeps_what_is_done(app: SlideApp, slide_file: Path, tmp_path: Path) -> None:
-    app.open(slide_file, tmp_path, tile=128)
+    app.open(slide_file, tmp_path, tile=192)
     app.run_until_tiles(4)
     app.qtbot.waitUntil(lambda: app.layer("so far") is not None, timeout=LONG)
     begun = time.monotonic()

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.special import ndtri
-from scipy.stats import rankdata
 
 from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.masks.sampler.adjustment import means
@@ -69,6 +68,8 @@ class ObservedMask:
 
 def scores(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Replace values by normal scores, the correlations of which are those of the fields that a sampler draws; (n,)."""
+    from scipy.stats import rankdata  # takes longer to import than all else of the sampler
+
     return np.asarray(ndtri((rankdata(values) - 0.5) / max(len(values), 1)))
 
 

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
-from scipy.special import ndtri
-from scipy.stats import rankdata
 
 from napari_nucleigan.base.errors import LabelsError
 from napari_nucleigan.masks.sampler.fit import (
@@ -18,6 +16,7 @@ from napari_nucleigan.masks.sampler.fit import (
     gaps,
     likeness,
     quantiles,
+    scores,
     weights,
 )
 from napari_nucleigan.masks.sampler.parameters import (
@@ -169,18 +168,18 @@ def _layout(
 def _image_tissue(features: NDArray[np.float32], cells: NDArray[np.uint8], classes: TissueClasses) -> ImageTissue:
     values = features.reshape(-1, len(FEATURES)).astype(float)
     # Equal values, such as those of empty glass, share a score.
-    scores = np.stack([ndtri((rankdata(column) - 0.5) / len(column)) for column in values.T])
-    scores -= scores.mean(1, keepdims=True)
-    scores /= np.maximum(scores.std(1, keepdims=True), 1e-6)
+    ranked = np.stack([scores(column) for column in values.T])
+    ranked -= ranked.mean(1, keepdims=True)
+    ranked /= np.maximum(ranked.std(1, keepdims=True), 1e-6)
     levels = (np.arange(QUANTILES) + 0.5) / QUANTILES
     fields = [
         FeatureField(
             values=tuple(float(f"{value:.4g}") for value in np.quantile(column, levels)),
             **_reaches(score.reshape(cells.shape)),
         )
-        for column, score in zip(values.T, scores, strict=True)
+        for column, score in zip(values.T, ranked, strict=True)
     ]
-    correlations: NDArray[np.float64] = np.round(scores @ scores.T / len(values), 4)
+    correlations: NDArray[np.float64] = np.round(ranked @ ranked.T / len(values), 4)
     image = ImageTissue(
         share=cells.size * CELL**2 * classes.mpp**2 * 1e-6,
         fields=tuple(fields),

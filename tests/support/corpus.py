@@ -35,7 +35,8 @@ from napari_nucleigan.masks.polygons import open_statistics, preset, save
 from napari_nucleigan.models import ModelCard, load_model, save_model
 from napari_nucleigan.models.registry import KEY, read_card
 from napari_nucleigan.networks import build
-from napari_nucleigan.training.recipes import RECIPES, read_recipe
+from napari_nucleigan.training.recipe_files import read_recipe
+from napari_nucleigan.training.recipes import RECIPES
 from napari_nucleigan.training.runs.run_folder import RunFolder, summary_of
 from napari_nucleigan.training.runs.run_library import list_runs
 from napari_nucleigan.training.runs.status import log_tail, state_of

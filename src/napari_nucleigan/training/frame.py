@@ -21,7 +21,8 @@ from napari_nucleigan.models import ModelCard, load_model, save_model
 from napari_nucleigan.training.images import in_bfloat16, prepare_all, split, stain_reference
 from napari_nucleigan.training.loop import Schedule, Validator, follow, train
 from napari_nucleigan.training.ranks import Dismissed, Ranks, started
-from napari_nucleigan.training.recipes import Recipe, read_recipe
+from napari_nucleigan.training.recipe_files import read_recipe
+from napari_nucleigan.training.recipes import Recipe
 from napari_nucleigan.training.runs.run_folder import RunFolder
 
 if TYPE_CHECKING:

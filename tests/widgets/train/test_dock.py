@@ -28,7 +28,7 @@ from qtpy.QtWidgets import (
 
 from napari_nucleigan.base.events import ValidationScores
 from napari_nucleigan.data.images.files import write_labels
-from napari_nucleigan.training.recipes import read_recipe
+from napari_nucleigan.training.recipe_files import read_recipe
 from napari_nucleigan.training.runs.processes import RunProcess
 from napari_nucleigan.training.runs.queue import Place
 from napari_nucleigan.training.runs.run_folder import RunFolder

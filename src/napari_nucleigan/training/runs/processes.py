@@ -19,7 +19,7 @@ from napari_nucleigan.base.devices import detached
 from napari_nucleigan.base.errors import OutputError, RecipeError, RunError
 from napari_nucleigan.base.files import output_error, write_text
 from napari_nucleigan.models.registry import child_environment
-from napari_nucleigan.training.recipes import kind_of
+from napari_nucleigan.training.recipe_files import kind_of
 from napari_nucleigan.training.runs.run_folder import RunFolder
 from napari_nucleigan.training.runs.run_lock import CONTROL, LOG, ORDER, ProcessRecord
 from napari_nucleigan.training.runs.status import LOG_HEAD, RunState, RunStatus, ask, state_of, watch

@@ -16,7 +16,7 @@ from napari_nucleigan.base.events import Event, Progress
 from napari_nucleigan.base.files import write_text
 from napari_nucleigan.base.reading import FileFault, check_regular
 from napari_nucleigan.base.text import printable
-from napari_nucleigan.training.recipes import kind_of
+from napari_nucleigan.training.recipe_files import kind_of
 from napari_nucleigan.training.runs.run_folder import EventLogReader, RunFolder, summary_of
 from napari_nucleigan.training.runs.run_lock import CONTROL, LOG, PAUSED
 

@@ -14,7 +14,8 @@ from qtpy.QtWidgets import QToolButton
 from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.base.events import Progress
 from napari_nucleigan.base.settings import field_facts
-from napari_nucleigan.training.recipes import FINE_TUNING, SegmenterRecipe, read_recipe
+from napari_nucleigan.training.recipe_files import read_recipe
+from napari_nucleigan.training.recipes import FINE_TUNING, SegmenterRecipe
 from napari_nucleigan.training.runs.run_library import default_folder
 from napari_nucleigan.training.runs.status import RunState
 from napari_nucleigan.training.starts import fixed_by

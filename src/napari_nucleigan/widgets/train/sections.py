@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QListWidget, QListWidgetItem, QWidget
 
 from napari_nucleigan.base.errors import RecipeError
 from napari_nucleigan.base.settings import field_facts
-from napari_nucleigan.training.recipes import Recipe, read_recipe
+from napari_nucleigan.training.recipe_files import read_recipe
 from napari_nucleigan.widgets.base import layers
 from napari_nucleigan.widgets.base.fields import (
     NO_MARGINS,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_nucleigan.base.events import Job
+    from napari_nucleigan.training.recipes import Recipe
 
 LAYERS, FOLDER = "layers", "folder"
 _PAIR = Qt.ItemDataRole.UserRole

@@ -105,14 +105,36 @@ def _read_parquet(path: Path, columns: Collection[str] | None) -> Table:
     names = [name for name in file.schema_arrow.names if columns is None or name in columns]
     table: Table = {}
     for name in names:
+        kind = file.schema_arrow.field(name).type
+        if hasattr(kind, "list_size"):
+            table[name] = _read_vectors(file, name, kind.list_size)
+            continue
         values = file.read([name]).column(0).combine_chunks()
-        if hasattr(values, "flatten") and hasattr(values.type, "list_size"):
-            table[name] = values.flatten().to_numpy().reshape(len(values), values.type.list_size)
-        elif name in TEXTS:
+        if name in TEXTS:
             table[name] = np.array(values.to_pylist(), dtype=str)
         else:
             table[name] = values.to_numpy(zero_copy_only=False)
     return table
+
+
+def _read_vectors(file: Any, name: str, length: int) -> NDArray[np.float32]:
+    """Read a column of vectors part by part: of a slide they take a gigabyte, and as a whole several times as much."""
+    vectors = np.empty((file.metadata.num_rows, length), np.float32)
+    at = 0
+    for batch in file.iter_batches(_ROWS, columns=[name]):
+        vectors[at : at + len(batch)] = batch.column(0).flatten().to_numpy().reshape(-1, length)
+        at += len(batch)
+    return vectors
+
+
+def _taken(values: NDArray[Any], rows: NDArray[np.intp]) -> NDArray[Any]:
+    """Take rows of a column; all of them are put in another order in place, where they are vectors."""
+    if values.ndim == 1 or len(rows) < len(values):
+        taken: NDArray[Any] = values[rows]
+        return taken
+    for column in range(values.shape[1]):
+        values[:, column] = values[rows, column]
+    return values
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,7 +240,7 @@ class StoredNuclei:
         keep = kept(wanted, table, self.name, self._classes)
         self.hidden = int(len(keep) - keep.sum())
         rows, self._starts = self._ordered(table, np.flatnonzero(keep))
-        self._table = {name: values[rows] for name, values in table.items()}
+        self._table = {name: _taken(values, rows) for name, values in table.items()}
         self.count = len(rows)
         self._kept = np.zeros(int(table["label"].max(initial=0)) + 2, bool)  # the last stands for all without a row
         self._kept[self._table["label"]] = True

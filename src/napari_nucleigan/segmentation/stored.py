@@ -15,15 +15,15 @@ from napari_nucleigan.base.errors import ImageError, LabelsError
 from napari_nucleigan.base.extras import needed
 from napari_nucleigan.base.pixels import sides
 from napari_nucleigan.base.reading import reading
-from napari_nucleigan.base.text import printable, uncell
-from napari_nucleigan.labels.classes import CLASS, Colour, class_colours
+from napari_nucleigan.base.text import printable
+from napari_nucleigan.labels.classes import Colour, class_colours
 from napari_nucleigan.labels.geojson import GeoJSONPart
-from napari_nucleigan.segmentation.artefacts import ARTEFACT
 from napari_nucleigan.segmentation.embedding import EMBEDDING
 from napari_nucleigan.segmentation.filters import kept
 from napari_nucleigan.segmentation.formats import format_of
 from napari_nucleigan.segmentation.settings import NucleiFilter
 from napari_nucleigan.segmentation.slides.nuclei import overview
+from napari_nucleigan.segmentation.stored_tables import read_csv, read_parquet
 from napari_nucleigan.segmentation.writers import is_own_pyramid
 
 if TYPE_CHECKING:
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     from napari_nucleigan.segmentation.stores.nuclei import Table
 
 _LABELS = (".ome.zarr", ".tif")
-TEXTS = (CLASS, ARTEFACT)
-"""Columns that hold texts."""
-
 TABLES = (".parquet", ".csv")
 """Tables of a result; the first keeps what was measured to the last digit, and embeddings."""
 
@@ -76,55 +73,10 @@ def read_table(labels: Path, columns: Collection[str] | None = None) -> Table:
             "the format csv, which measures the nuclei."
         )
     with reading(path, LabelsError, "a table of nuclei"):
-        table = _read_parquet(path, columns) if path.suffix == ".parquet" else _read_csv(path, columns)
+        table = read_parquet(path, columns) if path.suffix == ".parquet" else read_csv(path, columns)
     if "label" not in table:
         raise LabelsError(f"{path} is no table of nuclei: it has no column 'label'.")
     return table
-
-
-def _read_csv(path: Path, columns: Collection[str] | None) -> Table:
-    import pandas as pd
-
-    frame = pd.read_csv(
-        path,
-        usecols=None if columns is None else lambda name: name in columns,
-        dtype=dict.fromkeys(TEXTS, str),
-        keep_default_na=False,
-        na_values={name: [""] for name in pd.read_csv(path, nrows=0).columns if name not in TEXTS},
-    )
-    table = {str(name): frame[name].to_numpy() for name in frame}
-    for text in table.keys() & set(TEXTS):
-        names, places = np.unique(table[text].astype(str), return_inverse=True)
-        table[text] = np.array([uncell(name) for name in names.tolist()], dtype=str)[places]
-    return table
-
-
-def _read_parquet(path: Path, columns: Collection[str] | None) -> Table:
-    pq: Any = needed("pyarrow.parquet", "parquet", f"To read {path.name}")
-    file = pq.ParquetFile(path)
-    names = [name for name in file.schema_arrow.names if columns is None or name in columns]
-    table: Table = {}
-    for name in names:
-        kind = file.schema_arrow.field(name).type
-        if hasattr(kind, "list_size"):
-            table[name] = _read_vectors(file, name, kind.list_size)
-            continue
-        values = file.read([name]).column(0).combine_chunks()
-        if name in TEXTS:
-            table[name] = np.array(values.to_pylist(), dtype=str)
-        else:
-            table[name] = values.to_numpy(zero_copy_only=False)
-    return table
-
-
-def _read_vectors(file: Any, name: str, length: int) -> NDArray[np.float32]:
-    """Read a column of vectors part by part: of a slide they take a gigabyte, and as a whole several times as much."""
-    vectors = np.empty((file.metadata.num_rows, length), np.float32)
-    at = 0
-    for batch in file.iter_batches(_ROWS, columns=[name]):
-        vectors[at : at + len(batch)] = batch.column(0).flatten().to_numpy().reshape(-1, length)
-        at += len(batch)
-    return vectors
 
 
 def _taken(values: NDArray[Any], rows: NDArray[np.intp]) -> NDArray[Any]:

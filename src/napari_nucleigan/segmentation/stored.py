@@ -15,15 +15,15 @@ from napari_nucleigan.base.errors import ImageError, LabelsError
 from napari_nucleigan.base.extras import needed
 from napari_nucleigan.base.pixels import sides
 from napari_nucleigan.base.reading import reading
-from napari_nucleigan.base.text import printable, uncell
-from napari_nucleigan.labels.classes import CLASS, Colour, class_colours
+from napari_nucleigan.base.text import printable
+from napari_nucleigan.labels.classes import Colour, class_colours
 from napari_nucleigan.labels.geojson import GeoJSONPart
-from napari_nucleigan.segmentation.artefacts import ARTEFACT
 from napari_nucleigan.segmentation.embedding import EMBEDDING
 from napari_nucleigan.segmentation.filters import kept
 from napari_nucleigan.segmentation.formats import format_of
 from napari_nucleigan.segmentation.settings import NucleiFilter
 from napari_nucleigan.segmentation.slides.nuclei import overview
+from napari_nucleigan.segmentation.stored_tables import read_csv, read_parquet
 from napari_nucleigan.segmentation.writers import is_own_pyramid
 
 if TYPE_CHECKING:
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     from napari_nucleigan.segmentation.stores.nuclei import Table
 
 _LABELS = (".ome.zarr", ".tif")
-TEXTS = (CLASS, ARTEFACT)
-"""Columns that hold texts."""
-
 TABLES = (".parquet", ".csv")
 """Tables of a result; the first keeps what was measured to the last digit, and embeddings."""
 
@@ -76,43 +73,20 @@ def read_table(labels: Path, columns: Collection[str] | None = None) -> Table:
             "the format csv, which measures the nuclei."
         )
     with reading(path, LabelsError, "a table of nuclei"):
-        table = _read_parquet(path, columns) if path.suffix == ".parquet" else _read_csv(path, columns)
+        table = read_parquet(path, columns) if path.suffix == ".parquet" else read_csv(path, columns)
     if "label" not in table:
         raise LabelsError(f"{path} is no table of nuclei: it has no column 'label'.")
     return table
 
 
-def _read_csv(path: Path, columns: Collection[str] | None) -> Table:
-    import pandas as pd
-
-    frame = pd.read_csv(
-        path,
-        usecols=None if columns is None else lambda name: name in columns,
-        dtype=dict.fromkeys(TEXTS, str),
-        keep_default_na=False,
-        na_values={name: [""] for name in pd.read_csv(path, nrows=0).columns if name not in TEXTS},
-    )
-    table = {str(name): frame[name].to_numpy() for name in frame}
-    for text in table.keys() & set(TEXTS):
-        names, places = np.unique(table[text].astype(str), return_inverse=True)
-        table[text] = np.array([uncell(name) for name in names.tolist()], dtype=str)[places]
-    return table
-
-
-def _read_parquet(path: Path, columns: Collection[str] | None) -> Table:
-    pq: Any = needed("pyarrow.parquet", "parquet", f"To read {path.name}")
-    file = pq.ParquetFile(path)
-    names = [name for name in file.schema_arrow.names if columns is None or name in columns]
-    table: Table = {}
-    for name in names:
-        values = file.read([name]).column(0).combine_chunks()
-        if hasattr(values, "flatten") and hasattr(values.type, "list_size"):
-            table[name] = values.flatten().to_numpy().reshape(len(values), values.type.list_size)
-        elif name in TEXTS:
-            table[name] = np.array(values.to_pylist(), dtype=str)
-        else:
-            table[name] = values.to_numpy(zero_copy_only=False)
-    return table
+def _taken(values: NDArray[Any], rows: NDArray[np.intp]) -> NDArray[Any]:
+    """Take rows of a column; all of them are put in another order in place, where they are vectors."""
+    if values.ndim == 1 or len(rows) < len(values):
+        taken: NDArray[Any] = values[rows]
+        return taken
+    for column in range(values.shape[1]):
+        values[:, column] = values[rows, column]
+    return values
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,7 +192,7 @@ class StoredNuclei:
         keep = kept(wanted, table, self.name, self._classes)
         self.hidden = int(len(keep) - keep.sum())
         rows, self._starts = self._ordered(table, np.flatnonzero(keep))
-        self._table = {name: values[rows] for name, values in table.items()}
+        self._table = {name: _taken(values, rows) for name, values in table.items()}
         self.count = len(rows)
         self._kept = np.zeros(int(table["label"].max(initial=0)) + 2, bool)  # the last stands for all without a row
         self._kept[self._table["label"]] = True

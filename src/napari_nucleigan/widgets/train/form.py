@@ -11,13 +11,13 @@ from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.base.settings import field_facts
 from napari_nucleigan.masks.polygons import PRESETS
 from napari_nucleigan.models import DEFAULT_SEGMENTER, DEFAULT_SYNTHESIZER, Kind
+from napari_nucleigan.training.recipe_files import read_recipe
 from napari_nucleigan.training.recipes import (
     FINE_TUNING,
     RECIPES,
     Recipe,
     SegmenterRecipe,
     SynthesizerRecipe,
-    read_recipe,
 )
 from napari_nucleigan.training.starts import KEPT_WEIGHTS, fixed_by
 from napari_nucleigan.widgets.base.fields import Form, combo, fault, menu_button, silent, spin

@@ -74,7 +74,7 @@ def test_without_labels_nothing_is_claimed(tmp_path: Path) -> None:
     assert adaptation.verdict.startswith("Nobody can tell")
     assert "not accuracy" in adaptation.verdict
     assert "- self-training: AJI with its mirror image +0.2" in adaptation.verdict
-    assert adaptation.chosen == "synthetic"
+    assert adaptation.chosen == "self-training"
     text = write_adaptation_report(adaptation, tmp_path).read_text()
     assert "AJI gained" not in text
     (tmp_path / "adaptation.md").write_text("mine")

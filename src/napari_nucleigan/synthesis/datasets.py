@@ -16,7 +16,8 @@ from napari_nucleigan.base.events import Job, Note, Progress, relay
 from napari_nucleigan.data.images.files import write_image, write_labels
 from napari_nucleigan.models import load_model
 from napari_nucleigan.networks.network_runner import network_errors
-from napari_nucleigan.synthesis.pairs import SIZE, MaskSource, PairLog, open_source
+from napari_nucleigan.synthesis.mask_sources import SIZE, MaskSource, open_source
+from napari_nucleigan.synthesis.pair_log import PairLog
 from napari_nucleigan.synthesis.picture import SynthesisContext
 from napari_nucleigan.synthesis.settings import SetSettings
 from napari_nucleigan.synthesis.tiled_generator import Window

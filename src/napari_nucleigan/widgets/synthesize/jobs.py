@@ -19,7 +19,7 @@ from napari_nucleigan.data.images.files import IMAGE_SUFFIXES, read_image, read_
 from napari_nucleigan.labels.regions import check_labels
 from napari_nucleigan.models import load_model, resolve
 from napari_nucleigan.models.tissue import classes_on
-from napari_nucleigan.synthesis.pairs import PROVENANCE
+from napari_nucleigan.synthesis.pair_log import PROVENANCE
 from napari_nucleigan.synthesis.settings import SetSettings
 from napari_nucleigan.tissue.features import mask_grid
 from napari_nucleigan.widgets.base.layers import file_name, read_cells

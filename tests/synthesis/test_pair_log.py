@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from napari_nucleigan.base.errors import OutputError
-from napari_nucleigan.synthesis.pairs import PAIRS, PROVENANCE, SPLIT, PairLog
+from napari_nucleigan.synthesis.pair_log import PAIRS, PROVENANCE, SPLIT, PairLog
 
 if TYPE_CHECKING:
     from pathlib import Path

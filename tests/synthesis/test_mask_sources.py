@@ -9,7 +9,7 @@ from napari_nucleigan.base.errors import LabelsError, RecipeError
 from napari_nucleigan.data.images.files import write_labels
 from napari_nucleigan.masks.polygons import PolygonMasks, describe, preset, save
 from napari_nucleigan.models import ModelCard
-from napari_nucleigan.synthesis.pairs import open_source
+from napari_nucleigan.synthesis.mask_sources import open_source
 from napari_nucleigan.synthesis.settings import SetSettings
 
 if TYPE_CHECKING:

@@ -193,7 +193,7 @@ class TestLabels:
                 assert page.dtype == dtype
                 assert page.compression.name == "ADOBE_DEFLATE"
                 assert page.tags.valueof("ResolutionUnit") == 3
-            assert read_image_mpp(tmp_path / "a.tif") == pytest.approx(0.2527, rel=1e-6)
+            assert read_image_mpp(tmp_path / "a.tif") == pytest.approx(0.2527, rel=1e-4)
 
     def test_bytes_are_repeatable(self, tmp_path: Path) -> None:
         labels = np.arange(12).reshape(3, 4)

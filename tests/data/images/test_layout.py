@@ -3,6 +3,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -133,7 +134,17 @@ class TestChannels:
                 read(write(tmp_path / "b.ome.tif", planes // 12, **options))
 
 
+def packs_bits() -> bool:
+    """Tell whether this imagecodecs writes few bits; versions up to 2025.11 only read them."""
+    try:
+        imagecodecs.packints_encode(np.zeros(8, np.uint8), 4)
+    except NotImplementedError:
+        return False
+    return True
+
+
 class TestBits:
+    @pytest.mark.skipif(not packs_bits(), reason="this imagecodecs cannot write the test's images")
     @pytest.mark.parametrize("bits", [2, 4, 6, 12])
     @pytest.mark.parametrize("photometric", ["minisblack", "miniswhite", "rgb"])
     def test_few_bits_fill_the_range(self, tmp_path: Path, rgb: np.ndarray, bits: int, photometric: str) -> None:
@@ -180,13 +191,14 @@ def write_packed_palette(path: Path, indices: np.ndarray, bits: int, table: np.n
 
 @pytest.mark.parametrize("compression", [None, "tiff_lzw"])
 def test_ycbcr_without_jpeg(tmp_path: Path, rgb: np.ndarray, compression: str | None) -> None:
-    Image.fromarray(rgb).convert("YCbCr").save(tmp_path / "a.tif", compression=compression)
+    stored = Image.fromarray(rgb).convert("YCbCr")
+    stored.save(tmp_path / "a.tif", compression=compression)
     assert not is_slide(tmp_path / "a.tif")
     pytest.importorskip("openslide")
     with pytest.raises(ImageError, match=r"a\.tif: it stores its colours as YCbCr, which is not read"):
         open_slide(tmp_path / "a.tif")
     pixels = read_image(tmp_path / "a.tif").pixels
-    assert np.abs(pixels - shown(tmp_path / "a.tif")).max() <= 3
+    assert np.abs(pixels.astype(int) - np.asarray(stored.convert("RGB"))).max() <= 3
     assert np.abs(pixels.astype(int) - rgb).mean() < 3
 
 

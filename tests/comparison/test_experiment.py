@@ -130,23 +130,35 @@ def test_synthetic_pairs_are_painted_where_a_method_needs_them(
 def test_a_method_that_fails_does_not_stop_the_others(
     tmp_path: Path, tested_set: Path, tiny_changes: dict[str, Any]
 ) -> None:
-    (tmp_path / "empty").mkdir()
+    pairs = shutil.copytree(tested_set, tmp_path / "pairs")
+    for file in (pairs / "labels").iterdir():
+        file.write_bytes(b"cut short")
     notes: list[str] = []
     job = compare(
         tested_set,
         tmp_path / "out",
         ["cgan-both", "u-net"],
         epochs=(1, 0),
-        synthetic=tmp_path / "empty",
+        synthetic=pairs,
         changes=tiny_changes,
     )
     comparison = run(job, lambda event: notes.append(event.text) if isinstance(event, Note) else None)
     bad, good = comparison.outcomes
     assert bad.failed
-    assert "no folder 'images'" in bad.reason
+    assert "labels" in bad.reason
     assert good.trials
     assert not good.failed
-    assert any(note.startswith("cgan-both (1 of 2): ") and "no folder" in note for note in notes)
+    assert any(note.startswith("cgan-both (1 of 2): ") and "Cannot read" in note for note in notes)
+
+
+def test_pairs_that_are_none_are_said_before_anything_is_trained(
+    tmp_path: Path, tested_set: Path, tiny_changes: dict[str, Any]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    job = compare(tested_set, tmp_path / "out", ["u-net"], synthetic=tmp_path / "empty", changes=tiny_changes)
+    with pytest.raises(DatasetError, match="no folder 'images'"):
+        run(job)
+    assert not (tmp_path / "out").exists()
 
 
 def test_runs_that_are_something_else_are_refused(

@@ -36,7 +36,7 @@ TITLES = {
     "Segment a folder": ["Run"],
     "Classify nuclei": [""],
     "Measure nuclei": ["Measure"],
-    "Draw masks": ["Create the mask", "Fill", "Paint a nucleus"],
+    "Draw masks": ["Create the mask", "Fill", "Paint a nucleus", ""],
     "Synthesize H&E": ["Run", "Make the data set"],
     "Train a model": ["Start", "Start", "", ""],
     "Evaluate": ["Compare", "Compare"],
@@ -62,7 +62,7 @@ def viewer(
     large_font: None,
     make_napari_viewer_proxy: Callable,
     models: Path,
-    painters: Path,
+    tissue_painter: Path,
     tiny_he: Callable,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -97,6 +97,7 @@ def pages(widget: Any) -> list[tuple[QTabWidget | None, int]]:
 def turn_to(qtbot: QtBot, page: tuple[QTabWidget | None, int]) -> None:
     tabs, at = page
     if tabs is not None:
+        qtbot.waitUntil(lambda: tabs.isTabVisible(at), timeout=LONG)
         tabs.setCurrentIndex(at)
         qtbot.wait(50)
 

@@ -8,6 +8,7 @@ import pytest
 from scipy import ndimage
 
 from _defects import INKS, blurred, bubbled, folded, inked
+from _looks import other_look
 from napari_nucleigan.base.errors import ImageError
 from napari_nucleigan.base.events import Progress, run
 from napari_nucleigan.data.images.files import HEImage
@@ -56,6 +57,9 @@ def test_sharp_tissue_has_none(tissue: np.ndarray) -> None:
     dark = (255 * (tissue / 255) ** 1.8).astype(np.uint8)
     assert not looked_at(dark).kinds.any()
     assert not looked_at(np.clip(tissue * np.array([1.0, 0.97, 1.05]), 0, 255).astype(np.uint8)).kinds.any()
+    # Nor is a stain that has the colour of ink everywhere.
+    brown, _ = other_look(tissue, np.zeros(tissue.shape[:2], np.int32))
+    assert "pen" not in looked_at(brown).shares()
 
 
 @pytest.mark.parametrize(

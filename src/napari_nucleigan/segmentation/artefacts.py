@@ -69,6 +69,7 @@ _LONG, _WIDEST = 3.0, 320.0  # times that a fold is longer than wide, and the mi
 _BLOCK = 64  # squares a side that are read at once
 _GLASS = np.log(255 / 200)  # absorbed at most by empty glass
 _TISSUE = 0.2  # optical density (natural logarithm) of the strongest colour from which a square shows tissue
+_STROKES = 0.5  # share of a picture that strokes of a pen cover at most
 _PARTS = 4  # parts of a square's side, the brightest of which is its floor
 
 
@@ -298,7 +299,8 @@ def _pen(density: Floats, coarse: Floats, tissue: Bools) -> Bools:
     # Where dark tissue lies under it, a stroke goes on with less of its own colour.
     weaker = (red > 0.95 * green) | (blue > 1.1 * green) | (np.minimum(red, blue) > 0.7 * strongest)
     wider: Bools = ndimage.binary_dilation(ndimage.binary_propagation(found, mask=found | (dark & weaker)))
-    return wider
+    # What most of a picture has the colour of is its stain, however strange.
+    return wider if wider.mean() <= _STROKES else np.zeros_like(wider)
 
 
 def _air(density: Floats, ink: Bools) -> Bools:

@@ -49,6 +49,12 @@ def test_every_import_in_the_picture_points_down() -> None:
         assert all(floor_of[other] > floor_of[room] for other in others)
 
 
+def test_nothing_public_has_the_name_of_its_module() -> None:
+    # Once anybody has imported the module, a room gives it away under that name in the place of what is meant.
+    stubs = [(stub, line) for stub in SOURCE.rglob("__init__.pyi") for line in stub.read_text("utf-8").splitlines()]
+    assert [(str(stub), line) for stub, line in stubs if re.match(r"from \.(?:\w+\.)*(\w+) import \1\b", line)] == []
+
+
 def test_every_target_is_explained() -> None:
     targets = re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text("utf-8"), re.MULTILINE)
     text = (REPOSITORY / "CONTRIBUTING.md").read_text("utf-8")

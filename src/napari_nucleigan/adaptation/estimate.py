@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_nucleigan.adaptation.adapt import SIZE, fine_tuning, generator_recipe, open_images, parts_of
+from napari_nucleigan.adaptation.job import SIZE, fine_tuning, generator_recipe, open_images, parts_of
 from napari_nucleigan.adaptation.measure import ASKED
 from napari_nucleigan.adaptation.pseudo_labels import settings_for, write_found
 from napari_nucleigan.base.events import Progress, duration, quiet

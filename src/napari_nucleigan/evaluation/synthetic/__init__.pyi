@@ -3,6 +3,7 @@ from .appearance import Texture as Texture
 from .appearance import colour_distance as colour_distance
 from .appearance import colour_statistics as colour_statistics
 from .appearance import diversity as diversity
+from .autocorrelation import repetition as repetition
 from .distances import kid as kid
 from .distances import mmd2 as mmd2
 from .distances import real_or_synthetic as real_or_synthetic
@@ -11,7 +12,6 @@ from .features import Encoder as Encoder
 from .features import PretrainedEncoder as PretrainedEncoder
 from .features import encoder_features as encoder_features
 from .measure import consistency as consistency
-from .repetition import repetition as repetition
 from .report import QualityReport as QualityReport
 from .report import SetDistance as SetDistance
 from .report import SetFigures as SetFigures

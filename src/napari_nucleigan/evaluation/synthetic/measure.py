@@ -19,7 +19,7 @@ from napari_nucleigan.evaluation.synthetic.appearance import (
     mean_colours,
     sum_colours,
 )
-from napari_nucleigan.evaluation.synthetic.repetition import repetition
+from napari_nucleigan.evaluation.synthetic.autocorrelation import repetition
 from napari_nucleigan.evaluation.synthetic.report import SetFigures
 from napari_nucleigan.metrics import aji, overlaps
 from napari_nucleigan.models import Model, load_model

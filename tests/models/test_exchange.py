@@ -18,6 +18,9 @@ from napari_nucleigan.models import Model, ModelCard, exchange, load_model
 from napari_nucleigan.networks import build
 from napari_nucleigan.networks.generators import initialise
 
+if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13):
+    pytest.skip("the extra 'exchange' needs torch 2.13", allow_module_level=True)
+
 # The zoo's library leaves the package open.
 left_open = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 

@@ -77,7 +77,7 @@ def test_the_map_has_a_channel_for_each(tmp_path: Path) -> None:
         planes = tif.asarray()
         description = tifffile.xml2dict(tif.ome_metadata)["OME"]["Image"]["Pixels"]
     assert planes.shape == (4, 1, 1)
-    assert [channel["Name"] for channel in description["Channel"]] == ["all", *COLOURS]
+    assert [channel["Name"] for channel in description["Channel"]] == ["all", *(n.replace('"', "'") for n in COLOURS)]
     assert description["PhysicalSizeX"] == 64
     area = 200 * 240 / 16 / 1e6
     counts = [len(known()), *(list(known().values()).count(name) for name in COLOURS)]

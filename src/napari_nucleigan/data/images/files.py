@@ -306,7 +306,9 @@ def write_tiff(
 def _ome(channels: Sequence[str], mpp: float | None) -> dict[str, Any]:
     height, width = sides(mpp) if mpp else (None, None)
     size = {"PhysicalSizeX": width, "PhysicalSizeXUnit": "µm", "PhysicalSizeY": height, "PhysicalSizeYUnit": "µm"}
-    return {"axes": "CYX", "Channel": {"Name": list(channels)}, **(size if mpp else {})}
+    # tifffile before 2026.3 breaks the XML at a quotation mark.
+    names = [name.replace('"', "'") for name in channels]
+    return {"axes": "CYX", "Channel": {"Name": names}, **(size if mpp else {})}
 
 
 def density_tags(mpp: float | None) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from napari_nucleigan.cli.console import (
     run_with_bar,
     usage_errors,
 )
+from napari_nucleigan.cli.filter import Formats, Out, Results
 from napari_nucleigan.cli.options import Json, with_options
-from napari_nucleigan.cli.segment import FormatName
 from napari_nucleigan.segmentation.settings import SegmentSettings
 
 if TYPE_CHECKING:
@@ -100,28 +100,9 @@ def train(
 @handle_errors
 def apply(
     classifier: Annotated[Path, typer.Argument(metavar="FILE", help="File of a classifier.", show_default=False)],
-    results: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="RESULT",
-            help="Labels (.ome.zarr or .tif) that 'nucleigan segment' has written, with the table (.parquet or .csv) "
-            "beside them; or folders of such.",
-            show_default=False,
-        ),
-    ],
-    out: Annotated[
-        Path,
-        typer.Option("--out", "-o", help="Another folder; or, of one result, the file to write.", show_default=False),
-    ],
-    formats: Annotated[
-        list[FormatName] | None,
-        typer.Option(
-            "--format",
-            "-f",
-            help="What to write. By default what the result has. May be given several times.",
-            show_default=False,
-        ),
-    ] = None,
+    results: Results,
+    out: Out,
+    formats: Formats = None,
     as_json: Json = False,
 ) -> None:
     """Give the nuclei of finished results classes, without segmenting again.

@@ -22,38 +22,43 @@ from napari_nucleigan.segmentation.settings import NucleiFilter
 if TYPE_CHECKING:
     from napari_nucleigan.segmentation import FileResult
 
+# What commands take that write finished results again.
+Results = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="RESULT",
+        help="Labels (.ome.zarr or .tif) that 'nucleigan segment' has written, with the table (.csv or .parquet) "
+        "beside them; or folders of such.",
+        show_default=False,
+    ),
+]
+Out = Annotated[
+    Path,
+    typer.Option("--out", "-o", help="Another folder; or, of one result, the file to write.", show_default=False),
+]
+Formats = Annotated[
+    list[FormatName] | None,
+    typer.Option(
+        "--format",
+        "-f",
+        help="What to write. By default what the result has. May be given several times.",
+        show_default=False,
+    ),
+]
+
 
 @handle_errors
 @with_options(NucleiFilter, usage_errors()(NucleiFilter.checked), without={"classes"})
 def filter_(
-    results: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="RESULT",
-            help="Labels (.ome.zarr or .tif) that 'nucleigan segment' has written, with the table (.csv or .parquet) "
-            "beside them; or folders of such.",
-            show_default=False,
-        ),
-    ],
-    out: Annotated[
-        Path,
-        typer.Option("--out", "-o", help="Another folder; or, of one result, the file to write.", show_default=False),
-    ],
+    results: Results,
+    out: Out,
     classes: Annotated[
         list[str] | None,
         typer.Option(
             "--class", "-c", help="Keep nuclei of this class only. May be given several times.", show_default=False
         ),
     ] = None,
-    formats: Annotated[
-        list[FormatName] | None,
-        typer.Option(
-            "--format",
-            "-f",
-            help="What to write. By default what the result has. May be given several times.",
-            show_default=False,
-        ),
-    ] = None,
+    formats: Formats = None,
     as_json: Json = False,
     *,
     settings: NucleiFilter,

@@ -86,9 +86,8 @@ def on_card(fitted: Fitted) -> dict[str, object]:
 def fit_confidence(segmenter: Segmenter, data: Path, patients: list[int]) -> tuple[Fitted, float]:
     """Fit the confidence on tiles that the network has not learnt from, and choose the least that keeps a nucleus."""
     tiles = judged(segmenter, data, patients)
-    x, y = (np.concatenate([getattr(tile, name) for tile in tiles]) for name in ("evidence", "true"))
-    group = np.concatenate([np.full(len(tile.true), tile.patient) for tile in tiles])
-    told = left_out(x, y, group, logistic, probability=True)
+    x, y, patient = pooled(tiles)
+    told = left_out(x, y, patient, logistic, probability=True)
     print(f"confidence: {len(y)} nuclei, {y.mean():.3f} true, calibration error {calibration_error(told, y):.3f}")
     sure = np.split(told, np.cumsum([len(tile.true) for tile in tiles])[:-1])
     reached = {}
@@ -117,6 +116,12 @@ def judged(segmenter: Segmenter, data: Path, patients: list[int]) -> list[Judged
         true = np.isin(np.arange(1, labels.max() + 1), table.pred_ids[table.pred_index[table.ious > 0.5]])
         tiles.append(JudgedTile(patient, truth, labels, evidence(labels, field), true.astype(float)))
     return tiles
+
+
+def pooled(tiles: list[JudgedTile]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the evidence of the nuclei of all tiles, whether each is true, and whose it is."""
+    x, y = (np.concatenate([getattr(tile, name) for tile in tiles]) for name in ("evidence", "true"))
+    return x, y, np.concatenate([np.full(len(tile.true), tile.patient) for tile in tiles])
 
 
 def logistic(x: np.ndarray, y: np.ndarray, ridge: float = 1.0) -> Fitted:

@@ -236,8 +236,7 @@ def bundle(which: str, data: Path, runs: Path) -> None:
     changes["confidence"] = on_card(fitted)
     write()
     changes["scores"] = twin.scores if which == "he" else {**twin.scores, **test_scores(out, which, data)}
-    if which != "split":
-        changes["scale"] = fit_scale(Segmenter(load_model(out)), data, everything=which == "he")
+    changes["scale"] = fit_scale(Segmenter(load_model(out)), data, everything=which == "he")
     write()
     print(out, changes["scores"])
 

@@ -118,7 +118,8 @@ def machine() -> str:
 def markdown(rows: Sequence[Row]) -> str:
     """Lay rows out as a Markdown table."""
     lines = [HEADER, ("---", "---:", "---", "---", "---", "---"), *(row.cells() for row in rows)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    clean = (" | ".join(" ".join(cell.replace("|", "/").split()) for cell in cells) for cells in lines)
+    return "\n".join(f"| {row} |" for row in clean)
 
 
 def print_table(rows: Sequence[Row]) -> None:

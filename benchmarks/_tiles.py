@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from skimage.transform import resize
@@ -12,10 +13,13 @@ from skimage.transform import resize
 from _table import Skip, shared
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.data.images.files import HEImage, read_image
-from napari_nucleigan.models import DEFAULT_SEGMENTER
+from napari_nucleigan.models import DEFAULT_SEGMENTER, load_model
+from napari_nucleigan.segmentation import SegmentSettings
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from napari_nucleigan.models import Model
 
 MODEL = os.environ.get("NUCLEIGAN_BENCH_MODEL", DEFAULT_SEGMENTER)
 """Name or file of the model that is measured."""
@@ -23,22 +27,51 @@ MODEL = os.environ.get("NUCLEIGAN_BENCH_MODEL", DEFAULT_SEGMENTER)
 FINAL = bool(os.environ.get("NUCLEIGAN_BENCH_FINAL"))
 """Whether test tiles are measured: those of Kumar, and of TNBC's patients 8 to 11. Nothing may be chosen by them."""
 
+VIEWS = 1
+"""Views of an image that the network is averaged over, whatever the model's card asks for."""
+
 MPP = 0.25
 COLON_MPP = 0.55
 
 
 @dataclass(frozen=True)
 class Truth:
-    """A tile and its nuclei."""
+    """A tile and its nuclei; `patient` tells tiles of one patient from those of others."""
 
     group: str
     name: str
     pixels: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int32]
 
+    @property
+    def patient(self) -> str:
+        return self.name.rsplit("_", 1)[0]
 
-def tiles(each: int | None = None) -> list[Truth]:
-    """Return tiles at 0.25 microns per pixel with their nuclei; of TNBC the first few of each patient.
+
+@cache
+def model() -> Model:
+    """Return the model that is measured.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be used.
+    """
+    return load_model(MODEL, "segmenter")
+
+
+def settings(**changes: Any) -> SegmentSettings:
+    """Return how the model is measured: on the processor, with one view."""
+    return SegmentSettings(**{"model": MODEL, "device": "cpu", "tta": VIEWS, **changes})
+
+
+def about() -> str:
+    """Say what is measured, for the note of a row."""
+    return f"{model().card.name}, {VIEWS} view"
+
+
+def tiles() -> list[Truth]:
+    """Return tiles at 0.25 microns per pixel with their nuclei.
 
     Raises
     ------
@@ -46,14 +79,7 @@ def tiles(each: int | None = None) -> list[Truth]:
         If the data are absent.
     """
     tnbc = Dataset.open(shared("data/tnbc"))
-    counts: dict[int, int] = {}
-    names = []
-    for name in tnbc.names:
-        patient = int(name.split("_")[1])
-        counts[patient] = counts.get(patient, 0) + 1
-        if (patient > 7) is FINAL and counts[patient] <= (each or 100):
-            names.append(name)
-    chosen = [("TNBC", tnbc, names)]
+    chosen = [("TNBC", tnbc, [name for name in tnbc.names if (int(name.split("_")[1]) > 7) is FINAL])]
     if FINAL:
         kumar = Dataset.open(shared("data/kumar")).subset("test")
         chosen.append(("Kumar", kumar, list(kumar.names)))

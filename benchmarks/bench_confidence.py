@@ -30,7 +30,7 @@ def measure() -> list[Row]:
     labels = sample(preset("all"), (1000, 1000), seed=0)
     field = encode(labels).astype(np.float16)
     spent = timed(lambda: confidence(labels, field, model.card))
-    x, y, patients = script.judged(Segmenter(model), shared("data"), PATIENTS)
+    x, y, patients = script.pooled(script.judged(Segmenter(model), shared("data"), PATIENTS))
     told = script.left_out(x, y, patients, script.logistic, probability=True)
     error = script.calibration_error(told, y)
     order = told.argsort().argsort()

@@ -9,10 +9,9 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from _table import Row, shared
-from _tiles import COLON_MPP, MODEL, colon
+from _tiles import COLON_MPP, about, colon, model, settings
 from napari_nucleigan.base.events import run
-from napari_nucleigan.models import load_model
-from napari_nucleigan.segmentation import SegmentSettings, segment
+from napari_nucleigan.segmentation import segment
 
 REACH = 6.0  # microns
 
@@ -31,17 +30,16 @@ def measure() -> list[Row]:
     with (shared("data/crchisto") / "points.csv").open() as file:
         for row in csv.DictReader(file):
             points.setdefault(row["name"], []).append((float(row["y"]), float(row["x"])))
-    model = load_model(MODEL, "segmenter")
-    settings = SegmentSettings(model=MODEL, device="cpu", mpp=COLON_MPP)
+    images = colon()
     hits = found = true = 0
-    for image in colon():
-        features = run(segment(image, settings, model)).features
+    for image in images:
+        features = run(segment(image, settings(mpp=COLON_MPP), model())).features
         centres = np.stack([features["centroid_y_um"], features["centroid_x_um"]], axis=1)
         here = COLON_MPP * np.array(points.get(image.name, [])).reshape(-1, 2)
         hits += matched(centres, here, REACH)
         found, true = found + len(centres), true + len(here)
     precision, recall = hits / max(1, found), hits / max(1, true)
-    note = f"60 tiles of colon at 20x, {true} points, {found} nuclei, within {REACH:g} microns"
+    note = f"{about()}; {len(images)} tiles of colon at 20x, {true} points, {found} nuclei, within {REACH:g} microns"
     return [
         Row("detection in colon, F1", 2 * hits / max(1, found + true), "", ">= 0.82", note),
         Row("detection in colon, precision", precision, note="the points are not complete"),

@@ -6,7 +6,9 @@ Each ``bench_NAME.py`` beside this file has a function ``measure() -> list[Row]`
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import time
 from importlib import import_module
 from pathlib import Path
 
@@ -21,10 +23,14 @@ def main() -> int:
     parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
     parser.add_argument("--write", metavar="PART", help="write the table into that part of docs/benchmarks.md")
     arguments = parser.parse_args()
+    for variable in ("NUCLEIGAN_BENCH_MODEL", "NUCLEIGAN_DATA"):  # processes of their own work elsewhere
+        if (place := os.environ.get(variable)) and Path(place).exists():
+            os.environ[variable] = str(Path(place).resolve())
     rows: list[Row] = []
     broken = False
     for name in arguments.only or known:
         print(f"{name} ...", file=sys.stderr, flush=True)
+        begun, before = time.perf_counter(), len(rows)
         try:
             rows += import_module(f"bench_{name}").measure()
         except Skip as reason:
@@ -32,6 +38,9 @@ def main() -> int:
         except Exception as error:  # one broken benchmark must not hide the others
             broken = True
             rows.append(Row(name, None, note=f"failed: {type(error).__name__}: {error}"))
+        for row in rows[before:]:  # what is broken off later is not lost
+            print("  " + "  ".join(filter(None, row.cells())), file=sys.stderr)
+        print(f"{name}: {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
     print(machine())
     if arguments.write:
         write(arguments.write, markdown(rows))

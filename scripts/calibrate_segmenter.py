@@ -4,9 +4,9 @@
 
 MODEL is a model file; DATA the folder that holds the data sets ``kumar`` and ``tnbc``.
 
-Scale: training tiles of Kumar and those of TNBC's patients 1 to 7, each resampled to scales from 0.16 to 1.2 microns
-per pixel, teach a ridge regression of what the network sees inside of nuclei, whose strength is chosen by leaving whole
-organs and patients out.
+Scale: training tiles of Kumar and those of TNBC's patients 1 to 7, or those that ``--tiles`` says, each resampled to
+scales from 0.16 to 1.2 microns per pixel, teach a ridge regression of what the network sees inside of nuclei, whose
+strength is chosen by leaving whole organs and patients out.
 
 Confidence: the nuclei that the model finds in the TNBC tiles of the patients ``--unseen``, from which the network must
 not have learnt, teach a logistic regression; its calibration error is told with each patient left out. So is
@@ -39,6 +39,8 @@ BINS = 10
 
 LEAST = tuple(number / 20 for number in range(11))
 
+TILES = ("train", "all", "tnbc")
+
 Fitted = tuple[np.ndarray, float]
 
 
@@ -60,7 +62,12 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--unseen", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--only", choices=("confidence", "scale"))
-    parser.add_argument("--all", action="store_true", help="let test tiles teach the scale, too")
+    parser.add_argument(
+        "--tiles",
+        choices=TILES,
+        default="train",
+        help="what teaches the scale: all of Kumar and TNBC, TNBC, the default",
+    )
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
     model = load_model(arguments.model)
@@ -71,7 +78,7 @@ def main() -> None:
         found["confidence"] = on_card(fitted)
         found["decode"] = {**model.card.decode, "min_confidence": least}
     if arguments.only != "confidence":
-        found["scale"] = fit_scale(segmenter, arguments.data, arguments.all)
+        found["scale"] = fit_scale(segmenter, arguments.data, arguments.tiles)
     if arguments.check:
         return
     save_model(arguments.model, model.network.state_dict(), model.card.model_copy(update=found), half=True)
@@ -86,9 +93,8 @@ def on_card(fitted: Fitted) -> dict[str, object]:
 def fit_confidence(segmenter: Segmenter, data: Path, patients: list[int]) -> tuple[Fitted, float]:
     """Fit the confidence on tiles that the network has not learnt from, and choose the least that keeps a nucleus."""
     tiles = judged(segmenter, data, patients)
-    x, y = (np.concatenate([getattr(tile, name) for tile in tiles]) for name in ("evidence", "true"))
-    group = np.concatenate([np.full(len(tile.true), tile.patient) for tile in tiles])
-    told = left_out(x, y, group, logistic, probability=True)
+    x, y, patient = pooled(tiles)
+    told = left_out(x, y, patient, logistic, probability=True)
     print(f"confidence: {len(y)} nuclei, {y.mean():.3f} true, calibration error {calibration_error(told, y):.3f}")
     sure = np.split(told, np.cumsum([len(tile.true) for tile in tiles])[:-1])
     reached = {}
@@ -119,6 +125,12 @@ def judged(segmenter: Segmenter, data: Path, patients: list[int]) -> list[Judged
     return tiles
 
 
+def pooled(tiles: list[JudgedTile]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the evidence of the nuclei of all tiles, whether each is true, and whose it is."""
+    x, y = (np.concatenate([getattr(tile, name) for tile in tiles]) for name in ("evidence", "true"))
+    return x, y, np.concatenate([np.full(len(tile.true), tile.patient) for tile in tiles])
+
+
 def logistic(x: np.ndarray, y: np.ndarray, ridge: float = 1.0) -> Fitted:
     """Fit a logistic regression by Newton's method, on standardised values, and return it for values as they are."""
     mean, deviation = x.mean(axis=0), x.std(axis=0) + 1e-6
@@ -144,9 +156,9 @@ def calibration_error(told: np.ndarray, true: np.ndarray) -> float:
     return float(np.sum(gaps))
 
 
-def fit_scale(segmenter: Segmenter, data: Path, everything: bool = False) -> dict[str, object]:
+def fit_scale(segmenter: Segmenter, data: Path, tiles: str = "train") -> dict[str, object]:
     """Fit the regression of the scale; groups that are left out choose strength and width, and straighten the whole."""
-    views, exponents, groups = seen(segmenter, data, everything)
+    views, exponents, groups = seen(segmenter, data, tiles)
     flat, each = views.reshape(-1, views.shape[-1]), np.repeat(groups, len(ZOOMS))
     of_view = (exponents[:, None] - np.log2(ZOOMS)).ravel()
     found: dict[str, object] = {}
@@ -163,15 +175,16 @@ def fit_scale(segmenter: Segmenter, data: Path, everything: bool = False) -> dic
     return on_card(ridge(flat, of_view, best[0])) | rest
 
 
-def seen(segmenter: Segmenter, data: Path, everything: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def seen(segmenter: Segmenter, data: Path, tiles: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return what the network sees of each tile at each scale, the scale's exponent, and the tile's group."""
-    kumar, tnbc = Dataset.open(data / "kumar"), Dataset.open(data / "tnbc")
-    if not everything:
+    tnbc = Dataset.open(data / "tnbc")
+    kumar = Dataset.open(data / "kumar") if tiles != "tnbc" else None
+    if kumar and tiles == "train":
         kumar = kumar.subset("train")
         tnbc = tnbc.only(name for name in tnbc.names if int(name.split("_")[1]) <= 7)
     random = np.random.default_rng(0)
     rows, exponents, groups = [], [], []
-    for dataset in (kumar, tnbc):
+    for dataset in filter(None, (kumar, tnbc)):
         for name in dataset.names:
             pixels = dataset.image(name).pixels
             group = dataset.organs[name] if dataset is kumar else "tnbc" + name.split("_")[1]

@@ -173,7 +173,10 @@ class Predictor(NetworkRunner["Generator"]):
         spare = [(0, -length % self.stride) for length in (height, width)]
         padded = np.stack([np.pad(window, (*spare, (0, 0)), mode="symmetric") for window in windows])
         # (N, H, W, 3) seen as (N, 3, H, W) is channels_last already.
-        images = torch.from_numpy(padded).to(self.device).permute(0, 3, 1, 2)
+        images = torch.from_numpy(padded)
+        if pinned := torch.device(self.device).type == "cuda":
+            images = images.pin_memory()  # from there the card fetches it without the driver's own buffer
+        images = images.to(self.device, non_blocking=pinned).permute(0, 3, 1, 2)
         return images.float().div_(127.5).sub_(1.0)
 
     def _fields(self, windows: list[NDArray[np.uint8]]) -> list[Described]:

@@ -155,8 +155,10 @@ def results_folder(inputs: Sequence[str | Path], out: str | Path, *, whole: bool
 
 
 def file_key(path: Path) -> str:
-    """Return what two paths share that lead to the same file."""
-    return os.path.normcase(os.path.realpath(path))
+    """Return what two paths share that lead to the same file; of an address, the address."""
+    from napari_nucleigan.data.slides import address_of
+
+    return address_of(path) or os.path.normcase(os.path.realpath(path))
 
 
 def _is_one_file(inputs: Sequence[str | Path], whole: bool = False) -> bool:

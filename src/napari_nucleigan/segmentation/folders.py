@@ -113,8 +113,10 @@ class FileResult:
 
     def to_json(self) -> dict[str, Any]:
         """Represent the result by dictionaries, lists, numbers and strings."""
+        from napari_nucleigan.data.slides import address_of
+
         return {
-            "source": str(self.source),
+            "source": address_of(self.source) or str(self.source),
             "state": self.state,
             "outputs": [str(path) for path in self.outputs],
             "nuclei": self.nuclei,

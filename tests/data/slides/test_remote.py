@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from napari_nucleigan.base.errors import ImageError
-from napari_nucleigan.data.slides import is_slide, open_slide
+from napari_nucleigan.data.slides import address_of, is_slide, open_slide
 from napari_nucleigan.data.slides.remote import url_of
+from napari_nucleigan.segmentation import FileResult
+from napari_nucleigan.segmentation.file_plan import file_key
 from slide_files import write_zarr
 
 pytest.importorskip("fsspec")
@@ -66,13 +68,15 @@ def test_addresses_that_were_taken_for_paths() -> None:
     url = "https://host.org/slides/a.ome.zarr"
     assert url_of(url) == url_of(Path(url)) == url_of(Path(url).absolute()) == url
     assert url_of("s3://bucket/a.zarr/") == "s3://bucket/a.zarr"
+    assert address_of(Path(url)) == file_key(Path(url)) == FileResult(Path(url)).to_json()["source"] == url
     assert url_of("slides/a.ome.zarr") is None
+    assert address_of("slides/a.ome.zarr") is None
     assert url_of(Path("C:/slides/a.ome.zarr")) is None
 
 
 def test_what_is_not_there_is_one_sentence(server: tuple[str, list[str]]) -> None:
     url, _ = server
-    with pytest.raises(ImageError, match="no image in OME-Zarr"):
-        open_slide(f"{url}/none.ome.zarr")
+    with pytest.raises(ImageError, match=f"Cannot read {url}/none.ome.zarr: there is no image in OME-Zarr"):
+        open_slide(Path(f"{url}/none.ome.zarr"))
     with pytest.raises(ImageError, match="Cannot read"):
         open_slide("http://127.0.0.1:9/none.ome.zarr")

@@ -59,7 +59,7 @@ def open_remote(url: str) -> Slide:
     kept = tempfile.TemporaryDirectory(prefix="nucleigan-")
     folder = Path(kept.name) / root.rsplit("/", 1)[-1]
     try:
-        with reading(Path(url), ImageError, "image in OME-Zarr"):
+        with reading(url, ImageError, "image in OME-Zarr"):
             _copy_texts(files, root, folder)
             if not attributes(folder):
                 raise FileFault("there is no image in OME-Zarr, or the server does not answer")
@@ -68,7 +68,7 @@ def open_remote(url: str) -> Slide:
             place = path.relative_to(folder).as_posix()
             return _Described(FsspecStore.from_url(f"{url}/{place}", read_only=True), path)
 
-        return open_zarr(folder, store, Path(url), kept.cleanup)
+        return open_zarr(folder, store, url, kept.cleanup)
     except BaseException:
         kept.cleanup()
         raise

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_nucleigan.labels.classes import Colour
 
 MOST = 100_000
-"""Nuclei in a file: what QuPath imports within seconds."""
+"""Nuclei in a file: QuPath, which reads a file as a whole, takes them part by part."""
 
 _AHEAD = 2  # parts that are traced and encoded while others are compressed and written
 

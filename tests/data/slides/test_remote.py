@@ -28,7 +28,10 @@ class Handler(SimpleHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.asked.append(self.path)
-        super().do_GET()
+        if (Path(self.directory) / "busy").exists():
+            self.send_error(503)
+        else:
+            super().do_GET()
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -62,6 +65,18 @@ def test_only_what_is_looked_at_is_fetched(
         assert 0 < one < 12
         for level in range(len(near.planes)):
             assert np.array_equal(far.planes[level][:], near.planes[level][:])
+
+
+def test_a_server_that_fails_meanwhile_is_no_damage(
+    tmp_path: Path, tiny_he: Any, server: tuple[str, list[str]]
+) -> None:
+    write_zarr(tmp_path / "a.ome.zarr", tiny_he(300, 420, 40)[0], "0.5")
+    with open_slide(f"{server[0]}/a.ome.zarr") as slide:
+        (tmp_path / "busy").touch()
+        with pytest.raises(ImageError, match=r"rows 0 to 9, .* its server does not give it \(503.*; try again later"):
+            slide.region((0, 9, 0, 9))
+        (tmp_path / "busy").unlink()
+        assert slide.region((0, 9, 0, 9)).shape == (9, 9, 3)
 
 
 def test_addresses_that_were_taken_for_paths() -> None:

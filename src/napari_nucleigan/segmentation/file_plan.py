@@ -189,7 +189,10 @@ def _sources(
         else:
             found = [item]
         if not found:
-            raise ImageError(f"There are no images in {item}; choose another folder.")
+            # Slides in DICOM often have a folder each.
+            deeper = inside and recursive_but is None and any(path.is_dir() for path in item.iterdir())
+            rest = ", or take those of its subfolders (--recursive)" if deeper else ""
+            raise ImageError(f"There are no images in {item}; choose another folder{rest}.")
         for path in found:
             below = path.parent.relative_to(item) if inside else Path()
             sources.setdefault(file_key(path), (path, below))

@@ -14,6 +14,7 @@ from napari_nucleigan.base.errors import ImageError, OutputError
 from napari_nucleigan.base.events import run
 from napari_nucleigan.data.images.files import read_labels, write_image
 from napari_nucleigan.data.slides import is_slide, list_slides
+from napari_nucleigan.labels.geojson import parts
 from napari_nucleigan.segmentation import SegmentSettings, SlideOptions, segment_files
 from napari_nucleigan.segmentation.file_plan import REPORT, plan_files
 from napari_nucleigan.segmentation.formats import IMAGE_FORMATS, SLIDE_FORMATS
@@ -58,6 +59,17 @@ def test_slides_are_found_and_get_their_own_results(folder: Path, tmp_path: Path
     assert {result.state for result in segmented(folder, out).values()} == {"skipped"}
     # Results are no slides.
     assert list_slides(out) == []
+
+
+def test_all_files_of_many_nuclei_are_named(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "MOST", 60)
+    for state in ("done", "skipped"):
+        result = segmented(folder, tmp_path / "out", ("geojson",))["slide.svs"]
+        assert result.state == state
+        count = -(-result.nuclei // 60)
+        assert count > 1
+        further = [f"slide.part{number}.geojson" for number in range(2, count + 1)]
+        assert [path.name for path in result.outputs] == ["slide.geojson", *further]
 
 
 def test_each_kind_gets_those_of_the_formats_that_it_has(folder: Path, tmp_path: Path) -> None:

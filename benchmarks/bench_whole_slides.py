@@ -66,9 +66,9 @@ if __name__ == "__main__":
             if isinstance(event, Progress) and event.what == "segmenting tiles":
                 told.append((time.perf_counter(), event.done))
         run(segment_slide(slide, out, settings, scheduler=cluster.scheduler_address), hear)
-        # From when all workers hold the model, to the last.
+        # From when all workers hold the model, to when one has nothing more to do.
         begun = next(place for place in told if place[1] >= min(16, told[-1][1] // 4))
-        ended = next(place for place in told if place[1] == told[-1][1])
+        ended = next(place for place in told if place[1] >= told[-1][1] - int(workers))
         print(json.dumps({"rate": (ended[1] - begun[1]) / (ended[0] - begun[0])}))
 """
 

@@ -66,3 +66,12 @@ def test_the_script_of_a_job() -> None:
     for line in ("#SBATCH -p gpu", "#SBATCH --cpus-per-task=6", "#SBATCH --gres=gpu:1", "export OMP_NUM_THREADS=6"):
         assert line in found.output
     assert "--nthreads 1" in found.output
+
+
+def test_where_slurm_is_not_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("dask_jobqueue")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = CliRunner().invoke(app, ["cluster", "slurm", "--file", str(tmp_path / "cluster.json")])
+    assert found.exit_code == 1
+    assert "sbatch is not found" in found.stderr
+    assert not list(tmp_path.iterdir())

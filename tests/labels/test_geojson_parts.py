@@ -2,13 +2,24 @@ from __future__ import annotations
 
 import gzip
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from napari_nucleigan.base.errors import OutputError
-from napari_nucleigan.labels.geojson import GeoJSONPart, part_files, parts, read_annotations, write_geojson_parts
+from napari_nucleigan.labels.geojson import (
+    GeoJSONPart,
+    labels_to_geojson,
+    part_files,
+    parts,
+    read_annotations,
+    write_geojson_parts,
+)
+from napari_nucleigan.labels.geojson.writing import compact, lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +40,41 @@ def names_in(path: Path) -> list[int]:
     content = json.loads(gzip.decompress(raw) if path.suffix == ".gz" else raw)
     assert content["nucleigan"] == {"height": 90, "width": 90, "mpp": 0.5}
     return [int(feature["properties"]["name"]) for feature in content["features"]]
+
+
+@given(
+    hnp.arrays(
+        np.uint32,
+        hnp.array_shapes(min_dims=2, max_dims=2, max_side=12),
+        elements=st.sampled_from([0, 0, 1, 2, 9, 2**31 - 1]),
+    ),
+    st.tuples(st.integers(0, 10**5), st.integers(0, 10**5)),
+    st.sampled_from([(1.0, 1.0), (2.0, 2.0), (0.4987, 1.503)]),
+)
+@settings(max_examples=150, deadline=None)
+def test_parts_are_described_as_whole_images_are(
+    labels: np.ndarray, origin: tuple[int, int], factors: tuple[float, float]
+) -> None:
+    names = np.setdiff1d(labels, 0).astype(np.int64)
+    features = {
+        "label": names,
+        "area_px": np.arange(len(names)),
+        "solidity": np.linspace(0.1, np.nan, len(names)),
+        "class": np.array(["a", "", "b\\"])[np.arange(len(names)) % 3],
+        "artefact": np.array(["", "fold"])[np.arange(len(names)) % 2],
+    }
+    colours = {"a": (1, 2, 3)}
+    whole = labels_to_geojson(labels, features, colours=colours)["features"]
+    assert [line.decode() for line in lines(labels, features, colours)] == [compact(one) for one in whole]
+
+    def moved(part: Any) -> Any:
+        if isinstance(part[0], list):
+            return [moved(one) for one in part]
+        return [pytest.approx((part[side] + origin[1 - side]) * factors[1 - side], abs=0.00501) for side in (0, 1)]
+
+    placed = map(json.loads, lines(labels, features, colours, origin, factors))
+    for one, other in zip(whole, placed, strict=True):
+        assert other["geometry"]["coordinates"] == moved(one["geometry"]["coordinates"])
 
 
 @pytest.mark.parametrize("name", ["x.geojson", "x.geojson.gz", "x.y.json"])

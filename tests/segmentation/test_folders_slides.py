@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_nucleigan.base.errors import OutputError
+from dicom_files import write_dicom
+from napari_nucleigan.base.errors import ImageError, OutputError
 from napari_nucleigan.base.events import run
 from napari_nucleigan.data.images.files import read_labels, write_image
 from napari_nucleigan.data.slides import is_slide, list_slides
+from napari_nucleigan.labels.geojson import parts
 from napari_nucleigan.segmentation import SegmentSettings, SlideOptions, segment_files
 from napari_nucleigan.segmentation.file_plan import REPORT, plan_files
 from napari_nucleigan.segmentation.formats import IMAGE_FORMATS, SLIDE_FORMATS
@@ -59,6 +61,17 @@ def test_slides_are_found_and_get_their_own_results(folder: Path, tmp_path: Path
     assert list_slides(out) == []
 
 
+def test_all_files_of_many_nuclei_are_named(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "MOST", 60)
+    for state in ("done", "skipped"):
+        result = segmented(folder, tmp_path / "out", ("geojson",))["slide.svs"]
+        assert result.state == state
+        count = -(-result.nuclei // 60)
+        assert count > 1
+        further = [f"slide.part{number}.geojson" for number in range(2, count + 1)]
+        assert [path.name for path in result.outputs] == ["slide.geojson", *further]
+
+
 def test_each_kind_gets_those_of_the_formats_that_it_has(folder: Path, tmp_path: Path) -> None:
     found = segmented(folder, tmp_path / "out", ("tif", "ome.zarr"))
     assert [path.name for path in found["image.png"].outputs] == ["image.tif"]
@@ -91,6 +104,17 @@ def test_a_folder_of_tiles_is_a_slide_when_it_is_said_to_be(tmp_path: Path) -> N
     assert result.outputs == (tmp_path / "out" / "tiles.tif",)
     assert read_labels(result.outputs[0]).shape == (512, 512)
     assert len(segmented(tmp_path / "tiles", tmp_path / "each", ("tif",))) == 4
+
+
+def test_slides_in_dicom_have_folders_of_their_own(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        write_dicom(tmp_path / "in" / name / "1.dcm", np.full((60, 60, 3), 200, np.uint8), series=name)
+    known = {"known": IMAGE_FORMATS, "slides": SLIDE_FORMATS, "formats": ["csv"]}
+    tasks = plan_files([tmp_path / "in"], tmp_path / "out", recursive=True, **known)
+    assert [task.outputs for task in tasks] == [(tmp_path / "out" / name / "1.csv",) for name in ("one", "two")]
+    with pytest.raises(ImageError, match=r"choose another folder, or take those of its subfolders \(--recursive\)"):
+        plan_files([tmp_path / "in"], tmp_path / "out", **known)
 
 
 def test_a_region_of_an_image_that_is_no_slide(folder: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import time
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -69,7 +70,7 @@ def local(
             dashboard_address=f"127.0.0.1:{port}",
         ) as cluster,
     ):
-        _serve(cluster, file, f"{count} workers of {each} cores and {memory:g} GB")
+        _serve(cluster, file, f"{_several(count, 'worker')} of {_several(each, 'core')} and {memory:g} GB each")
 
 
 @app.command()
@@ -92,6 +93,10 @@ def slurm(
     with _extra("dask_jobqueue", "slurm"):
         from dask_jobqueue import SLURMCluster
 
+    if not show and which("sbatch") is None:
+        raise RunError(
+            "Slurm's command sbatch is not found here; run this where jobs are submitted from, or with --show."
+        )
     minutes = round(60 * hours)
     cluster = SLURMCluster(
         queue=queue or None,
@@ -111,7 +116,11 @@ def slurm(
                 print_line(line)
             return
         cluster.adapt(minimum_jobs=0, maximum_jobs=jobs)
-        _serve(cluster, file, f"up to {jobs} jobs of {cores} cores and {memory:g} GB")
+        _serve(cluster, file, f"up to {_several(jobs, 'job')} of {_several(cores, 'core')} and {memory:g} GB each")
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _serve(cluster: Any, file: Path, what: str) -> None:

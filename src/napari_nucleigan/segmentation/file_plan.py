@@ -155,8 +155,10 @@ def results_folder(inputs: Sequence[str | Path], out: str | Path, *, whole: bool
 
 
 def file_key(path: Path) -> str:
-    """Return what two paths share that lead to the same file."""
-    return os.path.normcase(os.path.realpath(path))
+    """Return what two paths share that lead to the same file; of an address, the address."""
+    from napari_nucleigan.data.slides import address_of
+
+    return address_of(path) or os.path.normcase(os.path.realpath(path))
 
 
 def _is_one_file(inputs: Sequence[str | Path], whole: bool = False) -> bool:
@@ -187,7 +189,10 @@ def _sources(
         else:
             found = [item]
         if not found:
-            raise ImageError(f"There are no images in {item}; choose another folder.")
+            # Slides in DICOM often have a folder each.
+            deeper = inside and recursive_but is None and any(path.is_dir() for path in item.iterdir())
+            rest = ", or take those of its subfolders (--recursive)" if deeper else ""
+            raise ImageError(f"There are no images in {item}; choose another folder{rest}.")
         for path in found:
             below = path.parent.relative_to(item) if inside else Path()
             sources.setdefault(file_key(path), (path, below))

@@ -21,6 +21,7 @@ from napari_nucleigan.segmentation.formats import (
     IMAGE_FORMATS,
     SLIDE_FORMATS,
     check_results,
+    files_of,
     format_of,
     write_result,
 )
@@ -113,8 +114,10 @@ class FileResult:
 
     def to_json(self) -> dict[str, Any]:
         """Represent the result by dictionaries, lists, numbers and strings."""
+        from napari_nucleigan.data.slides import address_of
+
         return {
-            "source": str(self.source),
+            "source": address_of(self.source) or str(self.source),
             "state": self.state,
             "outputs": [str(path) for path in self.outputs],
             "nuclei": self.nuclei,
@@ -253,7 +256,14 @@ def _earlier(task: FileTask, log: ResumeLog, asked: str) -> FileResult | None:
         return None
     notes, known = tuple(record.get("notes", ())), record.get("provenance", {})
     return FileResult(
-        task.source, task.outputs, record["nuclei"], "", notes, known, record.get("seconds", 0.0), skipped=True
+        task.source,
+        files_of(task.outputs),
+        record["nuclei"],
+        "",
+        notes,
+        known,
+        record.get("seconds", 0.0),
+        skipped=True,
     )
 
 
@@ -352,7 +362,7 @@ def _segment_slide(task: FileTask, settings: SegmentSettings, model: Model, slid
             f"{len(found.lost)} of {found.tiles} tiles could not be segmented, the first at {found.lost[0]} The others "
             "are in the results; the same again tries only those that are missing."
         )
-    return FileResult(task.source, task.outputs, found.nuclei, error, found.notes, found.provenance)
+    return FileResult(task.source, found.outputs, found.nuclei, error, found.notes, found.provenance)
 
 
 def _opened(path: Path) -> Path | Slide:

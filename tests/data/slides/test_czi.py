@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +39,16 @@ def test_a_slide_of_zeiss(tmp_path: Path, tiny_he: Any) -> None:
         assert np.array_equal(slide.region((0, 300, 0, 420)), pixels)
         assert np.array_equal(slide.region((17, 90, 190, 333)), pixels[17:90, 190:333])
     assert get_reader(str(path)) is not None
+
+
+def test_its_levels_are_read_when_the_slide_has_gone(tmp_path: Path, tiny_he: Any) -> None:
+    pixels = tiny_he(300, 420, 40)[0]
+    reader = get_reader(str(write_czi(tmp_path / "a.czi", pixels)))
+    assert reader is not None
+    ((levels, _, kind),) = reader(str(tmp_path / "a.czi"))
+    gc.collect()
+    assert kind == "image"
+    assert np.array_equal(levels[0][20:90, 190:333].compute(), pixels[20:90, 190:333])
 
 
 def test_smaller_levels_are_there(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from napari_nucleigan.base.errors import OutputError
 from napari_nucleigan.base.pixels import mpp_of, sides
 from napari_nucleigan.masks.encoding import decode, encode
 from napari_nucleigan.segmentation.instances import Instances, Mosaic, owned
-from napari_nucleigan.segmentation.slides.assembly import Assembly, TileStore
+from napari_nucleigan.segmentation.slides import assembly as assembly_module
+from napari_nucleigan.segmentation.slides.assembly import HELD, Assembly, TileStore
 from napari_nucleigan.segmentation.slides.nuclei import SlideNuclei
 from napari_nucleigan.segmentation.slides.worker import ModelView
 from napari_nucleigan.tiling import Box, Tile, plan_tiles
@@ -115,11 +116,38 @@ def test_few_records_are_held() -> None:
     assembly = Assembly(tiles, load)
     for number, record in enumerate(records):
         assembly.add(number, record)
-    assert len(assembly._recent) <= 2 * 4 + 4
+    assert len(assembly._recent) <= HELD
     # Neighbours were still at hand.
     assert not asked
     assembly.paint(Box(0, 64, 0, 200), assembly.numbers())
     assert set(asked) <= set(range(8))
+
+
+def test_of_a_wide_slide_no_more_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiles, records, _ = tile_records((200, 1500), 64)
+    asked: list[int] = []
+
+    def load(number: int) -> Instances:
+        asked.append(number)
+        return records[number]
+
+    def assembled() -> Assembly:
+        assembly = Assembly(tiles, load)
+        for number, record in enumerate(records):
+            assembly.add(number, record)
+            assert len(assembly._recent) <= assembly_module.HELD
+        return assembly
+
+    few = assembled()
+    assert len(tiles) > 4 * HELD
+    assert len(asked) <= len(tiles)
+    monkeypatch.setattr(assembly_module, "HELD", len(tiles))
+    asked.clear()
+    all_ = assembled()
+    assert not asked
+    whole = Box(0, 200, 0, 1500)
+    assert few.count == all_.count > 100
+    assert np.array_equal(few.paint(whole, few.numbers()), all_.paint(whole, all_.numbers()))
 
 
 def test_a_record_that_has_gone_is_said() -> None:

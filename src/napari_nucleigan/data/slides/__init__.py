@@ -9,7 +9,17 @@ from napari_nucleigan.base.errors import ImageError
 from napari_nucleigan.base.reading import FileFault, check_regular, reading
 from napari_nucleigan.data.slides.slide import Slide
 
-__all__ = ["EAGER_PIXELS", "REFUSED", "SCANNERS", "SUFFIXES", "Slide", "is_slide", "list_slides", "open_slide"]
+__all__ = [
+    "EAGER_PIXELS",
+    "REFUSED",
+    "SCANNERS",
+    "SUFFIXES",
+    "Slide",
+    "address_of",
+    "is_slide",
+    "list_slides",
+    "open_slide",
+]
 
 EAGER_PIXELS = 8192 * 8192
 """Pixels from which on an image is read where it is looked at: 200 MB."""
@@ -37,7 +47,7 @@ def is_slide(path: str | Path) -> bool:
     from napari_nucleigan.data.slides import dicom, tiff, zarr
 
     path = Path(path)
-    if _is_url(path):
+    if address_of(path):
         return True
     if path.is_dir():
         return zarr.is_slide(path)
@@ -100,10 +110,10 @@ def open_slide(path: str | Path) -> Slide:
     """
     from napari_nucleigan.data.slides import czi, dicom, openslide, tiff, tile_folders, zarr
 
-    if _is_url(path):
+    if url := address_of(path):
         from napari_nucleigan.data.slides import remote
 
-        return remote.open_remote(str(remote.url_of(path)))
+        return remote.open_remote(url)
     path = Path(path)
     with reading(path, ImageError, "slide"):
         folder = path.is_dir()
@@ -126,10 +136,11 @@ def open_slide(path: str | Path) -> Slide:
     return openslide.open_with_openslide(path)
 
 
-def _is_url(path: str | Path) -> bool:
+def address_of(path: str | Path) -> str | None:
+    """Return the address on a server that a path stands for, as people write it; None if it is one of this machine."""
     # Asked of every image of a folder, most of which have no colon in their names.
     if ":/" not in str(path).replace("\\", "/"):
-        return False
+        return None
     from napari_nucleigan.data.slides import remote
 
-    return remote.url_of(path) is not None
+    return remote.url_of(path)

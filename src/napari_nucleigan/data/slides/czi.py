@@ -69,7 +69,9 @@ def open_czi(path: Path) -> Slide:
         ) from error
     with reading(path, ImageError, "slide of Zeiss"), ExitStack() as stack:
         check_regular(path)
-        document = stack.enter_context(czi.open_czi(str(path)))
+        # Not `czi.open_czi`, which closes the file when the slide has gone: napari keeps its levels only.
+        document = czi.CziReader(str(path))
+        stack.callback(document.close)
         kinds = set(document.pixel_types.values())
         if kinds != {_COLOURS}:
             raise FileFault(

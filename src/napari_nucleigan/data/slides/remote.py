@@ -15,6 +15,7 @@ from zarr.storage import FsspecStore, WrapperStore
 
 from napari_nucleigan.base.errors import ExtraError, ImageError
 from napari_nucleigan.base.reading import FileFault, reading
+from napari_nucleigan.base.text import printable
 from napari_nucleigan.data.slides.zarr import attributes, inside, open_zarr
 from napari_nucleigan.data.slides.zarr_arrays import METADATA
 
@@ -59,7 +60,7 @@ def open_remote(url: str) -> Slide:
     kept = tempfile.TemporaryDirectory(prefix="nucleigan-")
     folder = Path(kept.name) / root.rsplit("/", 1)[-1]
     try:
-        with reading(Path(url), ImageError, "image in OME-Zarr"):
+        with reading(url, ImageError, "image in OME-Zarr"):
             _copy_texts(files, root, folder)
             if not attributes(folder):
                 raise FileFault("there is no image in OME-Zarr, or the server does not answer")
@@ -68,7 +69,7 @@ def open_remote(url: str) -> Slide:
             place = path.relative_to(folder).as_posix()
             return _Described(FsspecStore.from_url(f"{url}/{place}", read_only=True), path)
 
-        return open_zarr(folder, store, Path(url), kept.cleanup)
+        return open_zarr(folder, store, url, kept.cleanup)
     except BaseException:
         kept.cleanup()
         raise
@@ -117,6 +118,11 @@ class _Described(WrapperStore[FsspecStore]):  # type: ignore[misc]
 
     async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
         if key.rsplit("/", 1)[-1] not in _TEXTS:
-            return await super().get(key, prototype, byte_range)
+            try:
+                return await super().get(key, prototype, byte_range)
+            except OSError:
+                raise
+            except Exception as error:  # of the packages that speak to servers, each has its own
+                raise FileFault(f"its server does not give it ({printable(error)}); try again later") from error
         file = self._folder / key
         return prototype.buffer.from_bytes(file.read_bytes()) if file.is_file() else None

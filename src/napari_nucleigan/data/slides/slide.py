@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from napari_nucleigan.base.errors import ImageError
-from napari_nucleigan.base.reading import fault
+from napari_nucleigan.base.reading import FileFault, fault
 from napari_nucleigan.base.text import printable
 
 if TYPE_CHECKING:
@@ -106,9 +106,9 @@ class Level(ABC):
         except (ImageError, MemoryError):
             raise
         except Exception as error:  # decoders raise errors of many kinds
-            # What the system says of a part of it is no damage.
+            # What the system or a server says of a part of it is no damage.
             why = f"it is damaged there ({printable(error)}). Copy it again"
-            if isinstance(error, OSError) and error.errno:
+            if isinstance(error, FileFault) or (isinstance(error, OSError) and error.errno):
                 why = fault(error)
             raise ImageError(
                 f"{self.file} cannot be read in rows {box[0]} to {box[1]}, columns {box[2]} to {box[3]} of its "

@@ -107,14 +107,14 @@ def is_slide(path: Path) -> bool:
 
 
 def open_zarr(
-    path: Path, store: Stores = in_folder, name: Path | None = None, close: Callable[[], None] = lambda: None
+    path: Path, store: Stores = in_folder, address: str = "", close: Callable[[], None] = lambda: None
 ) -> Slide:
     """Open an image in OME-Zarr as a slide; takes, returns and raises what `open_slide` does.
 
-    Of one whose pixels lie elsewhere, `store` gives the place of each array, `name` is what to call it, and `close`
+    Of one whose pixels lie on a server, `store` gives the place of each array, `address` is where that is, and `close`
     ends what was begun for it.
     """
-    with reading(name or path, ImageError, "image in OME-Zarr"):
+    with reading(address or path, ImageError, "image in OME-Zarr"):
         folder = image_folder(path) or path
         if "plate" in attributes(folder).get("ome", {}):
             raise FileFault(
@@ -123,7 +123,8 @@ def open_zarr(
         image, (levels, notes) = _levels(folder, path.name, store)
         if folder != path:
             notes = (*notes, f"The folder may hold several pictures; the largest, {folder.name}, was taken.")
-        return Slide(bare_name(path), name or path, levels, image.mpp, {}, (*notes, *image.notes), close)
+        notes = (*notes, *image.notes)
+        return Slide(bare_name(path), Path(address) if address else path, levels, image.mpp, {}, notes, close)
 
 
 def _levels(

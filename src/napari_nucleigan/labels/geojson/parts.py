@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 import numpy.typing as npt
 
 from napari_nucleigan.base.files import atomic_write, refuse_foreign, says_so
-from napari_nucleigan.labels.geojson.writing import compact, described
+from napari_nucleigan.labels.geojson.writing import compact, lines
 
 if TYPE_CHECKING:
     from napari_nucleigan.labels.classes import Colour
 
 MOST = 100_000
-"""Nuclei in a file: what QuPath imports within seconds."""
+"""Nuclei in a file: QuPath, which reads a file as a whole, takes them part by part."""
 
 _AHEAD = 2  # parts that are traced and encoded while others are compressed and written
 
@@ -99,15 +99,14 @@ def write_geojson_parts(
     head = compact({"height": shape[0], "width": shape[1], "mpp": mpp})
 
     def encoded(part: GeoJSONPart) -> list[bytes]:
-        features = described(part.labels, part.features, colours or {}, part.origin, factors)
-        return [compact(feature).encode() for feature in features]
+        return lines(part.labels, part.features, colours or {}, part.origin, factors)
 
     before = part_files(path)
     # The files appear together, the first one last.
     with ExitStack() as stack, ThreadPoolExecutor(_AHEAD, "nucleigan-outlines") as pool:
         files = _Files(path, f'{{"type":"FeatureCollection","nucleigan":{head},"features":['.encode(), stack)
-        for lines in _ahead(pool, encoded, parts):
-            files.add(lines)
+        for written in _ahead(pool, encoded, parts):
+            files.add(written)
         files.end()
     for old in before[len(files.paths) :]:
         old.unlink(missing_ok=True)

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from napari_nucleigan.data.slides.label_pyramids import LabelPyramid
     from napari_nucleigan.tiling import Box, Tile
 
+HELD = 16
+"""Records in memory at most, however wide the slide: those around a tile, and of what a file of labels shows.
+
+To read one again takes 4 ms, and a tile that is taken over needs one of the row before it.
+"""
+
 Mask = tuple[int, int, "NDArray[np.bool_]"]
 """First row, first column and pixels of a nucleus."""
 
@@ -105,9 +111,7 @@ class Assembly:
         self._first: list[NDArray[np.int64]] = []  # rows and columns of the first pixels of kept nuclei, by tile
         self._order: list[int] = []
         self._starts: dict[int, int] = {}
-        columns = sum(tile.core.top == tiles[0].core.top for tile in tiles)
         self._recent: OrderedDict[int, Instances] = OrderedDict()
-        self._room = 2 * columns + 4
 
     def add(self, number: int, record: Instances) -> None:
         """Take the next tile.
@@ -241,7 +245,7 @@ class Assembly:
 
     def _remember(self, number: int, record: Instances) -> None:
         self._recent[number] = record
-        while len(self._recent) > self._room:
+        while len(self._recent) > HELD:
             self._recent.popitem(last=False)
 
 

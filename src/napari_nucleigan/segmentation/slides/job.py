@@ -18,6 +18,7 @@ from napari_nucleigan.base.files import make_folder, write_text
 from napari_nucleigan.base.locks import FileLock
 from napari_nucleigan.base.pixels import sides
 from napari_nucleigan.base.version import __version__
+from napari_nucleigan.data.slides import address_of
 from napari_nucleigan.models import load_model
 from napari_nucleigan.segmentation.artefacts import find_artefacts
 from napari_nucleigan.segmentation.file_plan import plan_outputs
@@ -212,7 +213,7 @@ class _SlideJob:
             provenance = self.segmenter.provenance(size, seconds) | {
                 "device": equipment.device,
                 "precision": equipment.precision,
-                "slide": str(self.slide.path),
+                "slide": address_of(self.slide.path) or str(self.slide.path),
                 "tissue": round(tissue.share, 4),
                 "artefacts": {kind: round(share, 4) for kind, share in artefacts.shares().items()},
                 "lost": [str(one) for one in self.lost],

@@ -143,7 +143,7 @@ class SlideNuclei:
             if not masks:
                 continue
             top, bottom, left, right = self.assembly.extents[number].tolist()
-            labels = np.zeros((bottom - top, right - left), np.int64)
+            labels = np.zeros((bottom - top, right - left), np.uint32)
             for value, (row, column, mask) in zip(self.numbers[place].tolist(), masks, strict=True):
                 stamp(labels, row - top, column - left, mask, value)
             yield GeoJSONPart(labels, self._columns(record, kept, place), (top, left))

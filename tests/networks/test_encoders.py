@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from napari_nucleigan.base.errors import ExtraError, ModelError, RecipeError
+from napari_nucleigan.data.images.samples import synthetic_he
 from napari_nucleigan.networks import build, encoders
 from napari_nucleigan.networks.encoders import (
     ENCODERS,
@@ -18,6 +19,7 @@ from napari_nucleigan.networks.encoders import (
     load_encoder,
     perceptual_distance,
 )
+from napari_nucleigan.networks.generators import initialise
 from napari_nucleigan.segmentation.predictor import Predictor
 from napari_nucleigan.training import read_recipe
 from napari_nucleigan.training.cgan import ConditionalGAN
@@ -81,6 +83,24 @@ def test_what_is_fused_gives_the_same_field(network):
     seen = torch.from_numpy(window).permute(2, 0, 1)[None].float() / 127.5 - 1
     with torch.inference_mode():
         assert np.allclose(predictor([window])[0], network(seen)[0].numpy(), atol=2e-3)
+
+
+def test_what_lies_beyond_the_halo_changes_the_field_by_next_to_nothing(network):
+    pixels = np.tile(synthetic_he()[0].pixels[:64, :64], (1, 12, 1))
+    seen = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
+    other = copy.deepcopy(network)
+    for part in (other.lateral, other.up, other.merge, other.head):
+        initialise(part, "he", 0)
+
+    with torch.inference_mode():
+        whole = other.logits(seen)[..., :32]
+
+        def changed(halo):
+            tile = other.logits(seen[..., : 32 + halo].contiguous())[..., :32]
+            return float((whole - tile).abs().max() / whole.std())
+
+        assert changed(other.halo) < 0.03
+        assert changed(other.halo // 4) > 0.3  # so it does see that far
 
 
 def test_learning_in_float32_changes_no_value_beyond_rounding(network):

@@ -39,6 +39,8 @@ def test_words() -> None:
     some = ask_for_pixel_size(2, 3, "do")
     assert some.startswith("2 of 3 images have no pixel size, ")
     assert some.endswith(": do, which then holds for all images.")
+    # What is estimated is each image's own.
+    assert ask_for_pixel_size(2, 3, "do", ", or else").endswith(": do, which then holds for all images, or else.")
 
 
 @pytest.mark.parametrize("known", [0, 1])

@@ -10,6 +10,7 @@ from napari_nucleigan.base.events import Progress, run
 from napari_nucleigan.data.images.files import HEImage, read_image, write_image
 from napari_nucleigan.data.images.samples import synthetic_he
 from napari_nucleigan.data.slides import open_slide
+from napari_nucleigan.models import DEFAULT_SEGMENTER, load_model
 from napari_nucleigan.networks.generators import DecodingUNet
 from napari_nucleigan.segmentation import Segmenter, SegmentSettings, estimate_mpp, segment, segment_files
 from napari_nucleigan.segmentation.scale import (
@@ -166,8 +167,18 @@ def test_folders_say_what_they_took(tmp_path: Path) -> None:
     assert header == "image,state,nuclei,seconds,mpp,mpp_source,error"
     assert ",0.5,estimated," in first
     assert ",image," in second
+    broken = model(scale={"weights": []})
     with pytest.raises(ModelError, match="cannot estimate"):
-        run(segment_files([tmp_path / "in"], tmp_path / "other", SETTINGS, model=model()))
+        run(segment_files([tmp_path / "in"], tmp_path / "other", SETTINGS, model=broken))
+
+
+def test_the_default_model_estimates_for_one_that_cannot() -> None:
+    pixels = synthetic_he()[0].pixels
+    own = model()
+    assert own.card.scale is None
+    assert estimate_mpp(pixels, own, SETTINGS) == estimate_mpp(pixels, load_model(DEFAULT_SEGMENTER), SETTINGS)
+    segmenter = Segmenter(own, SETTINGS)
+    assert segmenter.scale_estimator is segmenter.scale_estimator  # of a whole folder it is loaded once
 
 
 def test_a_slide_without_scale_is_segmented_at_the_estimate(tmp_path: Path) -> None:

@@ -151,10 +151,14 @@ def test_fine_tuning_starts_from_a_model(dataset: Path, tiny_recipe: Recipes, tm
     best = run(train_segmenter(dataset, recipe, tmp_path / "base"))
     base, sure = load_model(best), {"weights": [1.0] * 8, "bias": 0.5}
     assert base.card.confidence is None
-    save_model(best, base.network.state_dict(), base.card.model_copy(update={"confidence": sure}), half=True)
+    told = {"confidence": sure, "licence": "CC BY-NC-SA 4.0 (as the training data)", "training_data": "tiles"}
+    save_model(best, base.network.state_dict(), base.card.model_copy(update=told), half=True)
     tuned = tiny_recipe(epochs_constant=3, epochs_decay=0, start_from=str(best), lr=1e-4)
     # Regions to correct next are proposed by what the model doubts, in the second round too.
-    assert read_card(run(train_segmenter(dataset, tuned, tmp_path / "tuned"))).confidence == sure
+    card = read_card(run(train_segmenter(dataset, tuned, tmp_path / "tuned")))
+    assert card.confidence == sure
+    # It is made of that model, whose licence holds for it.
+    assert (card.licence_name, card.training_data) == ("CC BY-NC-SA 4.0", "Goes on from base (tiles)")
     assert _curve(tmp_path / "tuned")[0][1]["l1"] < 0.8 * _curve(tmp_path / "base")[0][1]["l1"]
     wrong = tiny_recipe(start_from=str(best), generator={"name": "compact-unet", "widths": (8, 16)})
     with pytest.raises(RecipeError, match="another network"):

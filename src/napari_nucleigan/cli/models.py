@@ -13,6 +13,8 @@ from napari_nucleigan.cli.options import Json
 
 app = typer.Typer(help="List, describe and export models.", no_args_is_help=True)
 
+_MOST = 12  # numbers of a list that are shown
+
 Source = Annotated[
     str,
     typer.Argument(metavar="MODEL", help="Name, model file, or folder of a training run.", show_default=False),
@@ -35,7 +37,8 @@ def list_(as_json: Json = False) -> None:
             print_message(f"{file.name}: cannot be used: {file.problem}")
         else:
             card = file.card
-            print_line(f"{file.name}: {card.kind}, {card.mpp:g} µm per pixel, {card.date or 'no date'}, {where}")
+            facts = (card.kind, f"{card.mpp:g} µm per pixel", card.licence_name, card.date or "no date", where)
+            print_line(f"{file.name}: {', '.join(filter(None, facts))}")
     if not files:
         print_message(f"No models are installed; put model files into {user_folder()}.")
 
@@ -51,7 +54,8 @@ def info(model: Source, as_json: Json = False) -> None:
     if as_json:
         print_json({**card, "path": str(path)})
         return
-    for name, value in {"path": str(path), **card}.items():
+    recipe = card.pop("recipe")  # long, and what fewest ask for
+    for name, value in {"path": str(path), **card, "recipe": recipe}.items():
         if value not in ("", None, {}):
             print(f"{name.replace('_', ' ')}: {_text(value)}")
 
@@ -69,10 +73,31 @@ def export(
             "the BioImage Model Zoo (.zip).",
         ),
     ] = "safetensors",
+    side: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="PIXELS",
+            help="onnx: images have this height and width and come one at a time, for programs that read the graph by "
+            "OpenCV; by default any size and number.",
+            show_default=False,
+        ),
+    ] = None,
+    licence: Annotated[
+        str,
+        typer.Option(
+            help="onnx, bioimageio: licence of a model of your own whose card names none, such as 'CC BY 4.0'.",
+            show_default=False,
+        ),
+    ] = "",
 ) -> None:
     """Copy a model, checked, to a file or into a folder, as it is or in a format of other programs."""
     from napari_nucleigan.models import export_model, load_model
 
+    if side and form != "onnx":
+        raise typer.BadParameter("only images of ONNX graphs have it; leave it out.", param_hint="--side")
+    if licence and form == "safetensors":
+        raise typer.BadParameter("a copy keeps its card as it is; leave it out.", param_hint="--licence")
     if form == "safetensors":
         print_line(export_model(model, out))
         return
@@ -80,9 +105,11 @@ def export(
     from napari_nucleigan.models import exchange
 
     loaded = load_model(model, "segmenter")
+    if licence:
+        loaded = exchange.licensed(loaded, licence)
     target = exchange.target(loaded.card, out, form)
     if form == "onnx":
-        print_line(exchange.export_onnx(loaded, target))
+        print_line(exchange.export_onnx(loaded, target, side))
     else:
         print_line(exchange.export_bioimageio(loaded, target, samples.synthetic_he()[0].pixels))
 
@@ -99,8 +126,8 @@ def _entry(file: Any) -> dict[str, Any]:
 
 
 def _text(value: Any, indent: int = 2) -> str:
-    if isinstance(value, list) and value and isinstance(value[0], list):
-        return f"{len(value)} codes"  # of a style; numbers that tell nobody anything
+    if isinstance(value, list) and (len(value) > _MOST or (value and isinstance(value[0], list))):
+        return f"{len(value)} {'codes' if isinstance(value[0], list) else 'numbers'}"  # that tell nobody anything
     if not isinstance(value, dict):
         return printable(value, 10_000)
     pad = "\n" + " " * indent

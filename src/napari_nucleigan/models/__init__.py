@@ -11,21 +11,22 @@ Reading a card does not import torch, so lists of models are quick.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan.base.errors import ExtraError, ModelError
-from napari_nucleigan.base.files import write_bytes
-from napari_nucleigan.base.text import printable
+from napari_nucleigan.base.files import refuse_foreign, write_bytes
+from napari_nucleigan.base.text import file_name, printable
 from napari_nucleigan.models.registry import (
     CARD_FORMAT,
     DEFAULT_SEGMENTER,
     DEFAULT_SYNTHESIZER,
     KEY,
+    SUFFIX,
     Kind,
     ModelCard,
     ModelFile,
     digest,
-    export_model,
     list_models,
     read_card,
     read_checked,
@@ -35,7 +36,6 @@ from napari_nucleigan.models.registry import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     import torch
 
@@ -192,3 +192,34 @@ def _build(content: bytes, card: ModelCard, path: Path) -> Any:
 
 def _misfit(path: Path) -> ModelError:
     return ModelError(f"The tensors of {path} do not fit the network on its card; train the model again.")
+
+
+def export_model(source: str | Path, out: str | Path) -> Path:
+    """Copy a model file, checked, to a file or into a folder, over nothing but another model.
+
+    Parameters
+    ----------
+    source : str or Path
+        As for `resolve`.
+    out : str or Path
+        The new file, or the folder to put it in under the model's name.
+
+    Returns
+    -------
+    Path
+        The new file.
+
+    Raises
+    ------
+    ModelError
+        If the model is not there or damaged.
+    OutputError
+        If it cannot be written.
+    """
+    card, content = read_checked(resolve(source))
+    target = Path(out)
+    if target.suffix != SUFFIX:
+        target = target / f"{file_name(card.name)}{SUFFIX}"
+    refuse_foreign(target)
+    write_bytes(target, content)
+    return target

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -68,7 +69,23 @@ def target(card: ModelCard, out: str | Path, form: str) -> Path:
     return path
 
 
-def export_onnx(model: Model, out: str | Path) -> Path:
+def licensed(model: Model, licence: str) -> Model:
+    """Return a model whose card says under which licence it is passed on, where it did not say so.
+
+    Raises
+    ------
+    ModelError
+        If the card names another licence.
+    """
+    if model.card.licence_name not in ("", licence):
+        raise ModelError(
+            f"The card of {model.card.name!r} says that it is under {model.card.licence}; it cannot be passed on under "
+            f"{licence!r}."
+        )
+    return replace(model, card=model.card.model_copy(update={"licence": model.card.licence or licence}))
+
+
+def export_onnx(model: Model, out: str | Path, side: int | None = None) -> Path:
     """Write the network of a segmenter as an ONNX graph, whole or not at all.
 
     Its input ``images`` is float32, (batch, 3, height, width), RGB in 0 to 255, both sides multiples of the network's
@@ -80,6 +97,9 @@ def export_onnx(model: Model, out: str | Path) -> Path:
         A segmenter.
     out : str or Path
         The file.
+    side : int, optional
+        Height and width of the images in pixels, which then come one at a time: OpenCV reads no graph that leaves them
+        open. By default any size and number.
 
     Returns
     -------
@@ -90,11 +110,17 @@ def export_onnx(model: Model, out: str | Path) -> Path:
     ExtraError
         If the extra ``exchange`` is not installed.
     ModelError
-        If the model is no segmenter, or its network cannot be written so.
+        If the model is no segmenter, its network cannot be written so, or takes no images of that size.
     OutputError
         If the file cannot be written.
     """
-    write_bytes(out, _graph(model))
+    stride = int(getattr(model.network, "stride", 1))
+    if side is not None and (side < 2 * stride or side % stride):
+        raise ModelError(
+            f"The network of {model.card.name!r} takes no images of {side} pixels a side; choose a multiple of "
+            f"{stride}, from {2 * stride} on."
+        )
+    write_bytes(out, _graph(model, side))
     return Path(out)
 
 
@@ -156,11 +182,11 @@ def spdx(card: ModelCard) -> str:
     known = ", ".join(_LICENCES.values())
     raise ModelError(
         f"A package of the BioImage Model Zoo needs a licence, and the card of {card.name!r} says {card.licence!r}; "
-        f"train it with one of {known}, or export it as ONNX."
+        f"name one of {known} (--licence), or export it as ONNX."
     )
 
 
-def _graph(model: Model) -> bytes:
+def _graph(model: Model, side: int | None = None) -> bytes:
     _needs("onnx", "onnxscript")
     if model.card.kind != "segmenter":
         raise ModelError(f"{model.card.name!r} is a {model.card.kind}; only segmenters are exported to other formats.")
@@ -177,8 +203,9 @@ def _graph(model: Model) -> bytes:
 
     stride = int(model.network.stride)
     batch, rows, columns = (torch.export.Dim(name) for name in ("batch", "rows", "columns"))
-    example = torch.zeros(1, 3, max(_SIDE, 2 * stride), max(_SIDE, 2 * stride))
-    sizes = {0: batch, 2: stride * rows, 3: stride * columns}
+    length = side or max(_SIDE, 2 * stride)
+    example = torch.zeros(1, 3, length, length)
+    sizes = None if side else {"images": {0: batch, 2: stride * rows, 3: stride * columns}}
     try:
         with _quiet():
             program: Any = torch.onnx.export(
@@ -187,7 +214,7 @@ def _graph(model: Model) -> bytes:
                 dynamo=True,
                 input_names=["images"],
                 output_names=["field"],
-                dynamic_shapes={"images": sizes},
+                dynamic_shapes=sizes,
                 opset_version=OPSET,
                 external_data=False,
                 verbose=False,
@@ -286,12 +313,23 @@ def _readme(card: ModelCard) -> str:
             "",
             "## Validation",
             "",
-            f"Scores: {card.scores or 'none on the card'}",
+            *_scores(card),
             "",
             f"Training data: {card.training_data or 'not said'}. Licence: {card.licence}. {card.notes}",
             "",
         )
     )
+
+
+def _scores(card: ModelCard) -> list[str]:
+    """Lay the scores of a card out as a list: those of all tiles, where it tells them of each organ too."""
+    lines = []
+    for name, scores in card.scores.items():
+        every = scores.get("all", scores) if isinstance(scores, dict) else {}
+        figures = [f"{key} {value:g}" for key, value in every.items() if isinstance(value, int | float)]
+        if figures:
+            lines.append(f"- {name}: {', '.join(figures)}")
+    return lines or ["There are no scores on the card."]
 
 
 def _needs(*packages: str) -> None:

@@ -12,9 +12,9 @@ from typing import Any, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from napari_nucleigan.base.errors import ModelError
-from napari_nucleigan.base.files import app_folder, refuse_foreign, write_bytes
+from napari_nucleigan.base.files import app_folder
 from napari_nucleigan.base.reading import check_regular, read_bytes, reading
-from napari_nucleigan.base.text import file_name, printable
+from napari_nucleigan.base.text import printable
 
 CARD_FORMAT = 1
 """The card format that this version writes, and the newest that it reads."""
@@ -80,6 +80,11 @@ class ModelCard(BaseModel):
     date: str = Field("", description="Day on which it was made, YYYY-MM-DD.")
     sha256: str = Field("", description="SHA-256 over the tensors.")
     notes: str = Field("", description="Anything else a user should know.")
+
+    @property
+    def licence_name(self) -> str:
+        """Name of the weights' licence, without what is said of it in brackets; empty where the card names none."""
+        return self.licence.split(" (")[0]
 
     @field_validator("decode")
     @classmethod
@@ -371,34 +376,3 @@ def resolve(source: str | Path) -> Path:
         f"There is no model named {str(source)!r} (there are: {names}); choose one of these, give "
         f"the path of a model file, or put the file into {user_folder()}."
     )
-
-
-def export_model(source: str | Path, out: str | Path) -> Path:
-    """Copy a model file, checked, to a file or into a folder, over nothing but another model.
-
-    Parameters
-    ----------
-    source : str or Path
-        As for `resolve`.
-    out : str or Path
-        The new file, or the folder to put it in under the model's name.
-
-    Returns
-    -------
-    Path
-        The new file.
-
-    Raises
-    ------
-    ModelError
-        If the model is not there or damaged.
-    OutputError
-        If it cannot be written.
-    """
-    card, content = read_checked(resolve(source))
-    target = Path(out)
-    if target.suffix != SUFFIX:
-        target = target / f"{file_name(card.name)}{SUFFIX}"
-    refuse_foreign(target)
-    write_bytes(target, content)
-    return target

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from napari_nucleigan.models import Model, ModelCard
     from napari_nucleigan.segmentation.slides.worker import Polygons
 
-_HOW = f"give its microns, as by --mpp 0.25, or let them be estimated from the nuclei, by --mpp {AUTO}"
+_HOW = "give it in microns, as by --mpp 0.25"
+_OTHER = f", or have it estimated from the nuclei of each such image, by --mpp {AUTO}"
 _STEPS = 100  # of progress within a file
 # What results do not depend on; the model stands for itself by its card.
 _FREE = ("model", "device", "tile", "batch", "classifier")
@@ -210,8 +211,9 @@ def segment_files(
             looking = Progress(0, _STEPS * len(tasks), "looking at the pixel sizes")
             missing = yield from relay(without_pixel_size(begun), lambda _: looking)
             if missing and settings.mpp == AUTO:
-                check_scale(model.card)
-            elif text := ask_for_pixel_size(len(missing), len(tasks), _HOW):
+                if model.card.scale is not None:
+                    check_scale(model.card)
+            elif text := ask_for_pixel_size(len(missing), len(tasks), _HOW, _OTHER):
                 raise ImageError(text)
     results: list[FileResult] = []
     course = _Course(tasks, earlier.count(None))

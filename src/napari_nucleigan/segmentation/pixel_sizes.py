@@ -43,13 +43,13 @@ def without_pixel_size(tasks: Sequence[FileTask]) -> Job[list[FileTask]]:
     return missing
 
 
-def ask_for_pixel_size(missing: int, total: int, how: str) -> str:
-    """Say how many images have no pixel size, and how it is given; empty where all have one."""
+def ask_for_pixel_size(missing: int, total: int, how: str, other: str = "") -> str:
+    """Say how many images have no pixel size, and how one is given, or had otherwise; empty where all have one."""
     if not missing:
         return ""
     have = f"{missing} of {total} images have" if total > 1 else "The image has"
     holds = ", which then holds for all images" if 1 < total != missing else ""
-    return f"{have} no pixel size, without which nuclei would be sought at a wrong scale: {how}{holds}."
+    return f"{have} no pixel size, without which nuclei would be sought at a wrong scale: {how}{holds}{other}."
 
 
 def _mpp(task: FileTask) -> float | None:

@@ -83,7 +83,8 @@ def estimate_mpp(
     image : HEImage, Slide, or ndarray of uint8, shape (H, W, 3)
         RGB, of `SMALLEST` pixels a side at least. What it says of its own scale does not count.
     model : Model, optional
-        A loaded model whose card has such a regression; by default the one that the settings name.
+        A loaded model; by default the one that the settings name. The default model takes the place of one whose card
+        has no such regression.
     settings : SegmentSettings, optional
         Model, device and precision.
 
@@ -95,7 +96,7 @@ def estimate_mpp(
     Raises
     ------
     ModelError
-        If the model cannot be used, or its card has no regression.
+        If the model cannot be used, or the regression on its card cannot.
     ImageError
         If the image is too small, or no nuclei can be seen in it.
     DeviceError
@@ -108,6 +109,7 @@ def estimate_mpp(
 
 def estimating(parts: Sequence[NDArray[np.uint8]], segmenter: Segmenter) -> Job[ScaleEstimate]:
     """Estimate as `estimate_mpp` does, from `darkest_parts`, step by step; closing the generator stops the work."""
+    segmenter = segmenter.scale_estimator
     card = segmenter.card
     fit = check_scale(card)
     if any(min(part.shape[:2]) < SMALLEST for part in parts):
@@ -158,7 +160,7 @@ def check_scale(card: ModelCard) -> dict[str, Any]:
     Raises
     ------
     ModelError
-        If it has none.
+        If it has none that can be used.
     """
     fit = card.scale or {}
     try:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from napari_nucleigan.base.errors import ModelError
 from napari_nucleigan.base.version import __version__
 from napari_nucleigan.masks.splitting import GRID
+from napari_nucleigan.models import DEFAULT_SEGMENTER, load_model
 from napari_nucleigan.networks.network_runner import network_errors
 from napari_nucleigan.segmentation.decoding import Decoding
 from napari_nucleigan.segmentation.predictor import Predictor, is_blank
@@ -89,6 +91,14 @@ class Segmenter:
     def embeds(self) -> bool:
         """Whether nuclei get an embedding: where all is measured, and the network has one."""
         return self.measurements == "full" and self.predictor.embedding > 0
+
+    @cached_property
+    def scale_estimator(self) -> Segmenter:
+        """What estimates the scale of images: itself, or where its card does not say how, one of the default model."""
+        if self.card.scale is not None or self.card.name == DEFAULT_SEGMENTER:
+            return self
+        how = SegmentSettings(device=self.settings.device, precision=self.settings.precision)
+        return Segmenter(load_model(how.model, "segmenter"), how)
 
     @classmethod
     def of_patches(cls, model: Model, settings: SegmentSettings | None = None) -> Segmenter:

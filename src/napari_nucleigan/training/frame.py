@@ -17,13 +17,14 @@ from napari_nucleigan.base.errors import DatasetError, RecipeError, RunError
 from napari_nucleigan.base.events import Event, Job, Note, Preview
 from napari_nucleigan.base.files import atomic_write
 from napari_nucleigan.base.version import __version__
-from napari_nucleigan.models import ModelCard, load_model, save_model
+from napari_nucleigan.models import ModelCard, load_model, read_card, resolve, save_model
 from napari_nucleigan.training.images import in_bfloat16, prepare_all, split, stain_reference
 from napari_nucleigan.training.loop import Schedule, Validator, follow, train
 from napari_nucleigan.training.ranks import Dismissed, Ranks, started
 from napari_nucleigan.training.recipe_files import read_recipe
 from napari_nucleigan.training.recipes import Recipe
 from napari_nucleigan.training.runs.run_folder import RunFolder
+from napari_nucleigan.training.starts import inherited
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -211,7 +212,7 @@ def _lead(
             "folder": str(training.dataset.folder.resolve()),
             "train": list(images.names),
             "val": list(held.names),
-            "card": dict(card or {}),
+            "card": {**_inherited(training.recipe), **(card or {})},
             **training.further_parts(),
         }
     # What cannot be is said before the folder holds a run.
@@ -222,6 +223,10 @@ def _lead(
         run.start(training.recipe, training.parts)
     # Recorded here and not in the loop, so that events reach the file before anyone who listens.
     yield from run.recorded(_train(training, run, ranks, resume, bfloat16))
+
+
+def _inherited(recipe: Recipe) -> dict[str, str]:
+    return inherited(read_card(resolve(recipe.start_from))) if recipe.start_from else {}
 
 
 def _train(training: Training[Any], run: RunFolder, ranks: Ranks, resume: bool, bfloat16: bool) -> Job[None]:

@@ -36,6 +36,12 @@ def as_model(model: str | Path) -> dict[str, Any]:
     return {"start_from": str(resolve(model).absolute()), **fixed_by(read_card(resolve(model)))}
 
 
+def inherited(card: ModelCard) -> dict[str, str]:
+    """Return what the card of a model says of itself that goes on with another's weights: it is made of these, too."""
+    data = f"Goes on from {card.name}" + (f" ({card.training_data})" if card.training_data else "")
+    return {"training_data": data, "data_licence": card.data_licence, "licence": card.licence}
+
+
 def fixed_by(card: ModelCard) -> dict[str, Any]:
     """Return the fields of a recipe that a model's card decides for those who go on with the model."""
     weights = {name: card.recipe[name] for name in KEPT_WEIGHTS if name in card.recipe}

@@ -194,3 +194,13 @@ def test_a_long_label_is_shortened_in_the_middle_with_all_of_it_in_the_tooltip(v
     qtbot.waitUntil(lambda: name in dock.form.image.toolTip(), timeout=LONG)
     viewer.layers[0].name = "tile"
     qtbot.waitUntil(lambda: "tile" not in dock.form.image.toolTip(), timeout=LONG)
+
+
+def test_corrections_come_into_sight_when_they_are_opened(viewer: Any, qtbot: QtBot) -> None:
+    dock = open_dock(viewer, qtbot, "Segment nuclei")
+    panel = dock.corrections
+    assert not whole(panel.button)
+
+    panel.button.click()
+
+    qtbot.waitUntil(lambda: whole(panel.button) and whole(panel.proposals.button), timeout=LONG)

@@ -35,7 +35,7 @@ def test_nobody_knows(tmp_path: Path) -> None:
 def test_typed_values_hold_for_the_layer_and_later_for_the_folder(tmp_path: Path) -> None:
     scales, first = PixelSizes(), layer(tmp_path / "a.png")
     scales.give(first, 0.25)
-    assert scales.of(first) == (0.25, "Typed by you.")
+    assert scales.of(first) == (0.25, "Given by you.")
     mpp, remark = PixelSizes().of(layer(tmp_path / "b.png"))
     assert mpp == 0.25
     assert "this folder" in remark

@@ -122,6 +122,7 @@ def test_regions_are_proposed_flown_to_and_corrected(app: App) -> None:
     assert 2 <= count <= 5
     assert len(panel.proposals.proposals) == count
     assert f"Region 1 of {count}" in panel.proposals.text.text()
+    assert panel.bar.problem.text() == "Make every nucleus in the rectangle right, then press Corrected."
     assert app.viewer.layers.selection.active == labels  # the brush stays in the hand
     for shape, each in zip(layer.data, panel.proposals.proposals, strict=True):
         np.testing.assert_allclose(shape.min(axis=0), [each.box.top - 0.5, each.box.left - 0.5])

@@ -181,7 +181,7 @@ def test_pixel_size_is_the_models_unless_the_mask_says_it(app: App, mask: Any) -
     assert "Not in the mask" in app.form.mpp_source.text()
     assert app.run().mpp == 0.25
     app.form.mpp.setValue(0.5)
-    assert app.form.mpp_source.text() == "Typed by you."
+    assert app.form.mpp_source.text() == "Given by you."
     picture = app.run()
     assert picture.mpp == 0.5
     assert picture.image.data.shape == (150, 200, 3)

@@ -274,7 +274,7 @@ def model_summary(card: ModelCard) -> str:
         figures = " · ".join(f"{name} {value:.2f}" for name, value in list(groups[measured_on].items())[:2])
         parts.append(f"{figures} ({measured_on})" if measured_on else figures)
     if card.licence:
-        parts.append(card.licence.split(" (")[0])
+        parts.append(card.licence_name)
     return " · ".join(parts)
 
 

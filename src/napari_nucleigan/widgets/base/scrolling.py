@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtCore import QEvent, QPoint, QSize, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QScrollArea, QSizePolicy, QStyle
 
 from napari_nucleigan.widgets.base.fields import MARGIN, NO_MARGINS, column
@@ -42,6 +42,25 @@ def pinned(content: QWidget, *below: QWidget, inside: QWidget | None = None) -> 
     area = scrolled(content)
     foot = column(*below, margins=(MARGIN, 0, MARGIN, MARGIN), stretch=False)
     return column(area, foot, inside=inside, margins=NO_MARGINS, tall=area)
+
+
+def reveal(widget: QWidget) -> None:
+    """Scroll what a widget lies in as far as it goes towards having it at the top, once all is laid out."""
+    area = widget.parentWidget()
+    while area is not None and not isinstance(area, _Column):
+        area = area.parentWidget()
+    if area is None:
+        return
+    found = area
+
+    def scroll() -> None:
+        found.verticalScrollBar().setValue(widget.mapTo(found.widget(), QPoint(0, 0)).y())
+
+    timer = QTimer(widget)
+    timer.setSingleShot(True)
+    timer.timeout.connect(scroll)
+    timer.timeout.connect(timer.deleteLater)
+    timer.start(0)
 
 
 class _Column(QScrollArea):

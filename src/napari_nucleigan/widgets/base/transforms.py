@@ -163,7 +163,7 @@ class PixelSizes:
             Where they come from, if not from the layer itself.
         """
         if layer.unique_id in self._typed:
-            return self._typed[layer.unique_id], "Typed by you."
+            return self._typed[layer.unique_id], "Given by you."
         if layer_problem(layer):
             return None, ""
         own = layer_mpp(layer)

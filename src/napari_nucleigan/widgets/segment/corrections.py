@@ -28,6 +28,7 @@ from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import file_name
 from napari_nucleigan.widgets.base.mask_layers import mask_reader, pairs_of
 from napari_nucleigan.widgets.base.run_bar import RunBar
+from napari_nucleigan.widgets.base.scrolling import reveal
 from napari_nucleigan.widgets.base.training_runs import Activity, Closing, RunWatcher
 from napari_nucleigan.widgets.segment.proposals import Proposals
 from napari_nucleigan.widgets.segment.regions import regions_reader
@@ -158,7 +159,10 @@ class Corrections(Page):
             return "Choose the model to be fine-tuned above."
         if not self._labels:
             return "Press Run above, then correct the nuclei of some region in the Labels layer."
-        return self.regions.problem("draw a rectangle around a region in which every nucleus is right.")
+        text = self.regions.problem("draw a rectangle around a region in which every nucleus is right.")
+        if text and self.proposals.proposals:
+            return "Make every nucleus in the rectangle right, then press Corrected."
+        return text
 
     def draw_regions(self) -> None:
         """Add a Shapes layer for the regions, with the rectangle tool at hand."""
@@ -242,6 +246,8 @@ class Corrections(Page):
         self.page.setVisible(shown)
         self.button.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
         self._update()
+        if shown:
+            reveal(self.button)
 
     def _update(self) -> None:
         for part in (self.labels, self.regions, self.minutes):

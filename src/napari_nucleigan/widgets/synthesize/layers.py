@@ -328,7 +328,7 @@ class Choices:
         self._form.tissue.set_layers(mask, tissue_maps(self._viewer), self._images)
         if mask is not None and not mask_problem(mask):
             if mpp := self._typed.get(mask.unique_id):
-                source = "Typed by you."
+                source = "Given by you."
             elif not (mpp := mask_mpp(mask)):
                 source = "Not in the mask: taken to be what the model paints at."
         show_pixel_size(self._form.mpp, self._form.mpp_source, mpp, source)

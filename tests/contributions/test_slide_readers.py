@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from napari_nucleigan.base.errors import ImageError, LabelsError
 from napari_nucleigan.contributions import readers
 from napari_nucleigan.contributions.readers import get_reader
 from napari_nucleigan.data.images.files import SOFTWARE, write_image
+from napari_nucleigan.data.images.tiff import MAX_PIXELS
 from slide_files import halved, write_label_zarr, write_labels_of, write_pyramid, write_svs, write_zarr
 
 if TYPE_CHECKING:
@@ -53,6 +55,16 @@ def units(layer: Layer) -> list[str]:
 
 
 class TestSlides:
+    def test_a_slide_may_be_larger_than_any_image(self, tmp_path: Path) -> None:
+        side, tile = 20_480, 1024
+        assert side**2 > MAX_PIXELS
+        path, packed = tmp_path / "large.tif", zlib.compress(np.full((tile, tile, 3), 230, np.uint8).tobytes())
+        like = {"tile": (tile, tile), "compression": "zlib", "photometric": "rgb"}
+        tiles = iter([packed] * (side // tile) ** 2)
+        tifffile.imwrite(path, tiles, shape=(side, side, 3), dtype=np.uint8, **like)
+        (layer,) = opened(path)
+        assert (layer.multiscale, layer.data[0].shape) == (True, (side, side, 3))
+
     def test_a_pyramid_is_one_layer_in_microns(self, tmp_path: Path, rgb: np.ndarray) -> None:
         options = {"resolution": (2e4, 2e4), "resolutionunit": "CENTIMETER", "compression": "zlib"}
         path = write_pyramid(tmp_path / "a.tif", rgb, **options)

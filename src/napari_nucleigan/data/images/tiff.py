@@ -172,15 +172,15 @@ def guard(series: tifffile.TiffPageSeries) -> None:
 
 
 def read_header(path: Path) -> TiffHeader:
-    """Read what `read_plane` says, without the pixels.
+    """Read what `read_plane` says, without the pixels, be there as many as there may.
 
     Raises
     ------
     FileFault, Exception
-        As `read_plane`, but for damaged pixels.
+        As `read_plane`, but for damaged pixels and too many of them.
     """
     with opened(path) as tif:
-        return _inspect(tif)[1]
+        return _inspect(tif, whole=False)[1]
 
 
 def read_plane(path: Path, *, as_bytes: bool = False) -> TiffPlane:
@@ -201,7 +201,7 @@ def read_plane(path: Path, *, as_bytes: bool = False) -> TiffPlane:
         Whatever the decoders raise on damaged data.
     """
     with opened(path) as tif:
-        series, header = _inspect(tif)
+        series, header = _inspect(tif, whole=True)
         page, layout = series.keyframe, header.layout
         if as_bytes:
             interleaved = header.dtype.itemsize == 1 and layout.colours == 3 and series.axes.endswith(layout.axis or "")
@@ -213,18 +213,20 @@ def read_plane(path: Path, *, as_bytes: bool = False) -> TiffPlane:
         return TiffPlane(values, alpha, palette, replace(header, notes=(*header.notes, *notes)))
 
 
-def _inspect(tif: tifffile.TiffFile) -> tuple[tifffile.TiffPageSeries, TiffHeader]:
-    """Choose a series, and make sure that it can be read."""
+def _inspect(tif: tifffile.TiffFile, whole: bool) -> tuple[tifffile.TiffPageSeries, TiffHeader]:
+    """Choose a series, and make sure that it can be read, as a `whole` or only its parts."""
     series = _largest(tif)
     page = series.keyframe
-    check_size(page.imagelength, page.imagewidth)
+    if whole:
+        check_size(page.imagelength, page.imagewidth)
     layout = Layout.of(series, tif.ome_metadata)
     if int(page.compression) == APERIO_YCBCR:
         raise FileFault("it stores its colours as YCbCr in JPEG 2000, as slides of Aperio do; save it as an RGB TIFF")
     refuse_cut_short(series, tif.filehandle.size)
     guard(series)
     dtype = np.dtype(series.dtype)
-    check_memory(math.prod(series.shape) * dtype.itemsize)
+    if whole:
+        check_memory(math.prod(series.shape) * dtype.itemsize)
     mpp, said = from_tiff(page, tif.ome_metadata, tif.imagej_metadata, tif.series.index(series))
     if mpp and layout.orientation >= 5:
         mpp = mpp_of(*reversed(sides(mpp)))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIDE, TILE = 4096, 128
+DARK, BRIGHT = 90, 250  # what -1 and 1 are shown as: neither the black around a scan nor the white of glass
 SEEDS = (1, 3, 6, 7, 4, 9, 11, 14, 15)
 WANTED = 100_000
 
@@ -33,11 +34,14 @@ WANTED = 100_000
 class Reader(Generator):
     """Reads the field off an image that shows it, rounded as bfloat16 would, differently in every window."""
 
+    scale = 255 / (BRIGHT - DARK)
+    shift = scale * (1 - 2 * DARK / 255) - 1
+
     stride, halo = 32, 128
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         random = torch.Generator().manual_seed(int(images.double().sum().abs() * 1000) % 2**31)
-        return images + 0.004 * (2 * torch.rand(images.shape, generator=random) - 1)
+        return self.scale * images + self.shift + 0.004 * (2 * torch.rand(images.shape, generator=random) - 1)
 
 
 def seams() -> list[Row]:
@@ -71,8 +75,9 @@ def seams() -> list[Row]:
 
 def _slide(seed: int) -> tuple[Slide, NDArray[np.int32]]:
     labels = sample(preset("kidney"), (SIDE, SIDE), seed=seed)
-    field = np.rint((np.moveaxis(encode(labels), 0, -1) + 1) * 127.5).astype(np.uint8)
-    pixels = da.from_array(np.minimum(field, 254), chunks=(512, 512, 3))
+    field = (np.moveaxis(encode(labels), 0, -1) + 1) / 2
+    shown = np.rint(DARK + (BRIGHT - DARK) * field).astype(np.uint8)
+    pixels = da.from_array(shown, chunks=(512, 512, 3))
     return Slide("mosaic", Path("mosaic.svs"), (pixels,), 0.25), labels
 
 

@@ -231,8 +231,7 @@ def _inspect(tif: tifffile.TiffFile, whole: bool) -> tuple[tifffile.TiffPageSeri
     if mpp and layout.orientation >= 5:
         mpp = mpp_of(*reversed(sides(mpp)))
     jpeg = int(page.compression) in JPEG
-    header = TiffHeader(layout, dtype, mpp, str(page.software), jpeg, (*_other_pictures(tif, series), *said))
-    return series, header
+    return series, TiffHeader(layout, dtype, mpp, str(page.software), jpeg, (*_other_pictures(tif, series), *said))
 
 
 def displayed(plane: TiffPlane) -> tuple[npt.NDArray[Any], tuple[str, ...]]:

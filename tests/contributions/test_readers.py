@@ -87,11 +87,13 @@ def test_what_is_no_area_of_geojson_is_said(tmp_path: Path) -> None:
     assert "What is no area was left out of a.geojson: points (1)." in str(notification_manager.records[-1].message)
 
 
-def test_geojson(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["a.geojson", "a.geojson.gz"])
+def test_geojson(tmp_path: Path, name: str) -> None:
     labels = np.array([[0, 3, 3], [2, 2, 0]])
-    write_geojson(tmp_path / "a.geojson", labels, mpp=0.25)
-    layer = opened(tmp_path / "a.geojson")
+    write_geojson(tmp_path / name, labels, mpp=0.25)
+    layer = opened(tmp_path / name)
     assert type(layer).__name__ == "Labels"
+    assert layer.name == "a"
     assert np.array_equal(layer.data, labels)
     assert layer.scale.tolist() == [0.25, 0.25]
 
@@ -128,6 +130,7 @@ class TestLeftToOthers:
             ("a.tif", b"II*\0 rubbish"),
             ("a.jpg", b"\xff\xd8\xff\xe0"),
             ("a.geojson", b'{"type": "Topology"}'),
+            ("b.geojson.gz", b"not compressed"),
             ("a.txt", b"hello"),
         ],
     )

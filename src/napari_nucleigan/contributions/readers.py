@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def get_reader(path: str | list[str]) -> _Reader | None:
             return _folder_reader(file)
         check_regular(file)
         suffix = file.suffix.lower()
-        if suffix in (".geojson", ".json"):
+        if file.name.lower().endswith((".geojson", ".json", ".geojson.gz")):
             return read_geojson_layer if b'"Feature' in _start(file) else None
         # These come before the content is asked: MRXS begins as JPEG does.
         if suffix in set(SUFFIXES) - set(SCANNERS):
@@ -227,7 +228,7 @@ def read_geojson_layer(path: str) -> list[LayerData]:
     """
     known = geojson.read_annotations(path, nuclei_only=True)
     _say(Path(path).name, known.notes)
-    return [labels_layer(known.draw(), known.mpp, Path(path).stem)]
+    return [labels_layer(known.draw(), known.mpp, Path(path.removesuffix(".gz")).stem)]
 
 
 def _say(name: str, notes: Iterable[str]) -> None:
@@ -239,5 +240,5 @@ def _say(name: str, notes: Iterable[str]) -> None:
 
 
 def _start(file: Path) -> bytes:
-    with file.open("rb") as handle:
+    with gzip.open(file) if file.suffix.lower() == ".gz" else file.open("rb") as handle:
         return handle.read(_HEADER_BYTES)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy.typing as npt
 
 from napari_nucleigan.base.files import atomic_write, refuse_foreign, says_so
-from napari_nucleigan.labels.geojson.writing import compact, lines
+from napari_nucleigan.labels.geojson.writing import binary, compact, lines
 
 if TYPE_CHECKING:
     from napari_nucleigan.labels.classes import Colour
@@ -142,14 +141,10 @@ class _Files:
         if self.paths:
             refuse_foreign(path)
         temporary = self._stack.enter_context(atomic_write(path))
-        self._file = self._stack.enter_context(_binary(temporary))
+        self._file = self._stack.enter_context(binary(temporary))
         self._file.write(self._head)
         self.paths.append(path)
         self._count = 0
-
-
-def _binary(path: Path) -> BinaryIO:
-    return cast("BinaryIO", gzip.open(path, "wb", compresslevel=4)) if path.suffix == ".gz" else path.open("wb")
 
 
 def _ahead(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_nucleigan.base.files import write_text
+from napari_nucleigan.base.files import atomic_write
 from napari_nucleigan.labels.classes import CLASS, Colour, class_colours
 from napari_nucleigan.labels.outlines import Polygon, outlines
 from napari_nucleigan.labels.regions import check_labels
@@ -136,7 +137,7 @@ def write_geojson(
     mpp: float | None = None,
     colours: Mapping[str, Colour] | None = None,
 ) -> None:
-    """Write `labels_to_geojson` to a file, whole or not at all.
+    """Write `labels_to_geojson` to a file, whole or not at all; it is compressed if its name ends in ``.gz``.
 
     Raises
     ------
@@ -146,7 +147,13 @@ def write_geojson(
         If the file cannot be written.
     """
     collection = labels_to_geojson(labels, features, mpp, colours)
-    write_text(path, compact(collection) + "\n")
+    with atomic_write(path) as temporary, binary(temporary) as file:
+        file.write(f"{compact(collection)}\n".encode())
+
+
+def binary(path: Path) -> BinaryIO:
+    """Open a file to write bytes to, which are compressed if its name ends in ``.gz``."""
+    return cast("BinaryIO", gzip.open(path, "wb", compresslevel=4)) if path.suffix == ".gz" else path.open("wb")
 
 
 def compact(value: object) -> str:

@@ -8,8 +8,8 @@ kumar   the paper's split only, 16 Kumar tiles, of which a quarter of every seco
         by version 0.1.0, at first with 4 of the tiles held out, and then with all 16
 split   what `he` is measured by: Kumar's 16, TNBC of patients 1 to 7, of whom two validate, and DSB
 he      all labelled tiles; its decoding and its scores are those of `split`, which must have been trained before
-open    only data under CC0 and CC BY: TNBC, of which patients 6 and 7 validate, and DSB; from random weights. Nothing
-        on its card comes from others. It ships if its AJI on Kumar's test tiles is 0.55 at least; else it stays in RUNS
+open    only data under CC0 and CC BY: TNBC, of which patients 6 and 7 validate, and DSB; from random weights.
+        Nothing on its card comes from others. It ships from AJI 0.55 on Kumar's test tiles on, else it stays in RUNS
 
 DATA is the folder that holds the data sets ``kumar``, ``tnbc`` and ``dsb2018_he``. `split` goes on from the
 weights of nucleigan-kumar that ship, `he` from those of `split`. A run can be interrupted; started again, the script
@@ -45,8 +45,9 @@ PART = 500
 NUCLEUS = 7.5
 """Median diameter of nuclei in microns, by which tiles get a scale whose own is not known."""
 
-DSB_SHARE = 4
-"""Of the DSB tiles, whose magnification is unknown and mixed, each so many-th is taken."""
+DSB_SHARE = {"kumar": 0, "split": 4, "he": 4, "open": 2}
+"""Of the DSB tiles, whose magnification is unknown and mixed, each so many-th is taken; none for 0. For `open` it makes
+them as many as those of TNBC."""
 
 KUMAR = "Kumar et al. 2017 (MoNuSeg 2018 training set), CC BY-NC-SA 4.0"
 TNBC = "Naylor et al. 2019 (TNBC), CC BY 4.0"
@@ -119,7 +120,7 @@ PLANS = {
     ),
     "open": Plan(
         "nucleigan-open",
-        f"{TNBC}: all 50 tiles, of which those of patients 6 and 7 only chose the decoding; {DSB}",
+        f"{TNBC}: all 50 tiles, of which those of patients 6 and 7 only chose the decoding; {DSB}: half",
         "CC BY 4.0",
         "May be used commercially, with attribution of the developers and of the training data. Kumar's tiles are no "
         "part of it: they only measured it at the very end.",
@@ -213,7 +214,7 @@ def tiles(which: str, data: Path) -> Iterator[tuple[str, str, str, HEImage, np.n
         }[which]
         if use:
             yield name, tnbc.organs[name], use, *tnbc.pair(name)
-    every = {"kumar": 0, "open": 1}.get(which, DSB_SHARE)
+    every = DSB_SHARE[which]
     for name in dsb.names[::every] if every else ():
         image, labels = dsb.pair(name)
         areas = np.bincount(labels.ravel())[1:]

@@ -132,8 +132,6 @@ def rescaled_labels(labels: NDArray[np.int32], zoom: float) -> NDArray[np.int32]
 def sampler(
     tiles: Sequence[TrainingImage],
     recipe: Recipe,
-    blur: float = 0.0,
-    noise: float = 0.0,
     tissues: Sequence[NDArray[np.uint8]] | None = None,
 ) -> Job[PatchSampler]:
     """Make the sampler that cuts crops from the tiles as the recipe says, with the tissue of their pixels if given."""
@@ -142,18 +140,14 @@ def sampler(
         yield Progress(number, len(tiles), "preparing crops")
         fields.append(encode(tile.labels, recipe.encoding))
         matrices.append(stains.fit(tile.pixels).matrix)
-    return PatchSampler(
-        [tile.pixels for tile in tiles],
-        fields,
-        matrices,
-        recipe.patch,
-        Jitter(recipe.zoom, recipe.turns, recipe.rotation, recipe.stain, recipe.hue, recipe.light, blur, noise),
-        recipe.seed,
-        # Only a segmenter learns pixel by pixel; what paints learns whole images.
-        [tile.known for tile in tiles] if isinstance(recipe, SegmenterRecipe) else None,
-        tissues,
-        CELL,
-    )
+    jitter = Jitter(recipe.zoom, recipe.turns, recipe.rotation, recipe.stain, recipe.hue, recipe.light)
+    known = None
+    # What paints learns whole images as they are; what segments learns pixel by pixel, and to bear with bad pictures.
+    if isinstance(recipe, SegmenterRecipe):
+        jitter = replace(jitter, blur=recipe.blur, noise=recipe.noise)
+        known = [tile.known for tile in tiles]
+    images = [tile.pixels for tile in tiles]
+    return PatchSampler(images, fields, matrices, recipe.patch, jitter, recipe.seed, known, tissues, CELL)
 
 
 def in_parts(

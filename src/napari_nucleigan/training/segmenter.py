@@ -146,11 +146,11 @@ class _SegmenterTraining(Training[SegmenterRecipe]):
             if not self.leads:
                 the_same(mixed, record["names"])
         self._tiles = yield from prepare_all(training, recipe)
-        self.crops = real = yield from sampler(self._tiles, recipe, recipe.blur, recipe.noise)
+        self.crops = real = yield from sampler(self._tiles, recipe)
         if mixed is not None:
             yield Note(f"{recipe.synthetic_share:.0%} of the crops are cut from {len(mixed)} synthetic images.")
             synthetic = yield from prepare_all(mixed, recipe)
-            pairs = yield from sampler(synthetic, recipe, recipe.blur, recipe.noise)
+            pairs = yield from sampler(synthetic, recipe)
             self.crops = MixedSampler(real, pairs, recipe.synthetic_share, recipe.seed)
 
     def batch(self, step: int, share: range) -> tuple[torch.Tensor, torch.Tensor]:

@@ -388,7 +388,7 @@ def test_both_themes(case: Case) -> None:
 
 @pytest.mark.parametrize("how", ["viewer closed", "napari quits"])
 def test_closed_in_the_middle_of_its_work(case: Case, qtbot: QtBot, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_nucleigan.widgets.base.training_runs.ask", lambda *_: "keep")
+    monkeypatch.setattr("napari_nucleigan.widgets.base.closing.ask", lambda *_: "keep")
     widget = case.open()
     case.begin(widget)
     qtbot.waitUntil(lambda: case.working(widget), timeout=LONG)

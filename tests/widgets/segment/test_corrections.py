@@ -20,7 +20,7 @@ from napari_nucleigan.training.runs.processes import RunProcess, reap
 from napari_nucleigan.training.runs.run_folder import RunFolder
 from napari_nucleigan.training.runs.run_library import list_runs
 from napari_nucleigan.training.runs.status import RunState, state_of
-from napari_nucleigan.widgets.base import training_runs
+from napari_nucleigan.widgets.base import closing
 from napari_nucleigan.widgets.base.layers import METADATA_KEY
 from napari_nucleigan.widgets.segment.dock import SegmentWidget
 from napari_nucleigan.widgets.segment.regions import regions_reader
@@ -185,10 +185,10 @@ def test_closing_napari_asks_once(app: App, monkeypatch: pytest.MonkeyPatch) -> 
     )
     asked: list[list[str]] = []
     window = app.widget.window()
-    monkeypatch.setattr(training_runs, "ask", lambda _, names: asked.append(list(names)) or training_runs.CANCEL)
+    monkeypatch.setattr(closing, "ask", lambda _, names: asked.append(list(names)) or closing.CANCEL)
     assert not window.close()
     assert asked == [[path.name]]
-    monkeypatch.setattr(training_runs, "ask", lambda _, names: asked.append(list(names)) or training_runs.STOP)
+    monkeypatch.setattr(closing, "ask", lambda _, names: asked.append(list(names)) or closing.STOP)
     window.close()
     assert asked == [[path.name]] * 2
     assert RunProcess(path).wait(LONG / 1000).state is RunState.STOPPED

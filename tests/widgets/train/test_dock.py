@@ -35,7 +35,7 @@ from napari_nucleigan.training.runs.run_folder import RunFolder
 from napari_nucleigan.training.runs.run_library import DATA, list_runs
 from napari_nucleigan.training.runs.status import RunState, state_of
 from napari_nucleigan.training.starts import fixed_by
-from napari_nucleigan.widgets.base import training_runs
+from napari_nucleigan.widgets.base import closing
 from napari_nucleigan.widgets.base.layers import image_layers
 from napari_nucleigan.widgets.train.form import SEGMENTER, SYNTHESIZER
 from napari_nucleigan.widgets.train.sections import FOLDER, LAYERS
@@ -491,7 +491,7 @@ def test_closing_napari_asks_and_a_run_that_goes_on_is_found_again(
 
 
 def test_nothing_is_asked_where_nothing_trains(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training_runs, "ask", lambda *_: pytest.fail("asked"))
+    monkeypatch.setattr(closing, "ask", lambda *_: pytest.fail("asked"))
     app.viewer.close()
 
 

@@ -20,6 +20,7 @@ from napari_nucleigan.training.runs.run_library import default_folder
 from napari_nucleigan.training.runs.status import RunState
 from napari_nucleigan.training.starts import fixed_by
 from napari_nucleigan.widgets.base import layers, training_jobs
+from napari_nucleigan.widgets.base.closing import Closing
 from napari_nucleigan.widgets.base.dock import Page
 from napari_nucleigan.widgets.base.drawn_shapes import ShapesPicker
 from napari_nucleigan.widgets.base.fields import NO_MARGINS, Form, check, column, combo, list_layers, push_button, spin
@@ -29,7 +30,7 @@ from napari_nucleigan.widgets.base.layers import file_name
 from napari_nucleigan.widgets.base.mask_layers import mask_reader, pairs_of
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.scrolling import reveal
-from napari_nucleigan.widgets.base.training_runs import Activity, Closing, RunWatcher
+from napari_nucleigan.widgets.base.training_runs import Activity, RunWatcher
 from napari_nucleigan.widgets.segment.proposals import Proposals
 from napari_nucleigan.widgets.segment.regions import regions_reader
 

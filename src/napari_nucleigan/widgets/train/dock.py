@@ -20,11 +20,12 @@ from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.training.runs.run_library import default_folder
 from napari_nucleigan.training.runs.status import RunState, state_of
 from napari_nucleigan.widgets.base import training_jobs
+from napari_nucleigan.widgets.base.closing import Closing
 from napari_nucleigan.widgets.base.dock import Dock, add_tabs
 from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.path_fields import confirm
 from napari_nucleigan.widgets.base.steps import open_dock
-from napari_nucleigan.widgets.base.training_runs import Activity, Closing, PreviewImage, RunWatcher
+from napari_nucleigan.widgets.base.training_runs import Activity, PreviewImage, RunWatcher
 from napari_nucleigan.widgets.train.adapt_form import AdaptForm
 from napari_nucleigan.widgets.train.charts import best_score
 from napari_nucleigan.widgets.train.form import TrainForm

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from napari_nucleigan.networks.discriminators import MultiScale, PatchGAN, discriminator_loss
+from napari_nucleigan.networks.discriminators import MultiScale, PatchGAN, Projected, discriminator_loss
+from napari_nucleigan.networks.encoders import EncoderUNet
 from napari_nucleigan.networks.generators import initialise
 
 PATCHES = [(1, 16), (2, 34), (3, 70), (4, 142)]
@@ -218,3 +219,48 @@ def test_the_bound_holds_at_every_scale_after_training(instance_norm):
 def test_without_spectral_normalisation_there_is_no_bound():
     network = MultiScale(2, 3, 4, spectral=False).normalise()
     assert not any(nn.utils.parametrize.is_parametrized(layer) for layer in network.modules())
+
+
+# -- through a pretrained encoder ----------------------------------------------------------------
+
+
+@pytest.fixture
+def projected():
+    torch.manual_seed(0)
+    encoder = EncoderUNet().encoder.eval().requires_grad_(False)
+    return Projected(encoder, width=8, seed=1).normalise()
+
+
+def test_a_projected_discriminator_judges_four_levels(projected):
+    images = pairs(2, 3, 64, 96).requires_grad_()
+    found = projected(images)
+    assert [levels[-1].shape for levels in found] == [(2, 1, 64 // 2**k, 96 // 2**k) for k in (5, 4, 3, 2)]
+    sum(levels[-1].sum() for levels in found).backward()
+    assert images.grad is not None
+    assert images.grad.abs().max() > 0
+
+
+def test_its_encoder_and_its_mixture_do_not_learn(projected):
+    assert not any("encoder" in name for name in projected.state_dict())
+    assert all(name.startswith("judges") for name, _ in projected.named_parameters())
+    projected.requires_grad_(True)
+    assert not any(parameter.requires_grad for parameter in projected._encoder[0].parameters())
+    same, other = (Projected(projected._encoder[0], width=8, seed=seed) for seed in (1, 2))
+    assert torch.equal(same.within0, projected.within0)
+    assert not torch.equal(other.within0, projected.within0)
+
+
+def test_what_learns_has_spectral_normalisation_unless_it_is_not_asked_for(projected):
+    projected(pairs(2, 3, 64, 64))
+    assert max(largest_singular_values(projected)) < 1.5
+    loose = Projected(projected._encoder[0], width=8, spectral=False).normalise()
+    for layer in convolutions(loose):
+        layer.weight.data.mul_(10)
+    assert max(largest_singular_values(loose)) > 2
+
+
+def test_it_judges_beside_patches(projected):
+    both = MultiScale(2, 3, 8, projected=projected)
+    found = both(pairs(2, 3, 64, 64))
+    assert len(found) == 6
+    assert all(torch.equal(a[-1], b[-1]) for a, b in zip(found, projected.eval()(pairs(2, 3, 64, 64)), strict=False))

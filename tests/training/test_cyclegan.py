@@ -164,12 +164,17 @@ def test_the_identity_term(tiny_synthesizer: Recipes) -> None:
     assert 0 < values[-1] < 0.7 * values[0]
 
 
-def test_the_perceptual_term(tiny_synthesizer: Recipes, tmp_path: Path) -> None:
+@pytest.fixture
+def photographs(tmp_path: Path) -> str:
+    """Weights of an encoder."""
     weights = tmp_path / "encoder.safetensors"
     torch.manual_seed(0)
-    encoder = {name: value.contiguous() for name, value in EncoderUNet().encoder.state_dict().items()}
-    save_file(encoder, weights)
-    recipe = tiny_synthesizer(perceptual=2.0, perceptual_weights=str(weights), lr=1e-2)
+    save_file({name: value.contiguous() for name, value in EncoderUNet().encoder.state_dict().items()}, weights)
+    return str(weights)
+
+
+def test_the_perceptual_term(tiny_synthesizer: Recipes, photographs: str, tmp_path: Path) -> None:
+    recipe = tiny_synthesizer(perceptual=2.0, perceptual_weights=photographs, lr=1e-2)
     gan = CycleGAN(recipe)
     values = [gan.step(_batch(step % 4), step, 1.0)["perceptual"] for step in range(16)]
     assert 0 < np.mean(values[-4:]) < np.mean(values[:4])
@@ -177,6 +182,18 @@ def test_the_perceptual_term(tiny_synthesizer: Recipes, tmp_path: Path) -> None:
     assert "perceptual" not in CycleGAN(tiny_synthesizer()).step(_batch(), 0, 1.0)
     with pytest.raises(ModelError):
         CycleGAN(tiny_synthesizer(perceptual=2.0, perceptual_weights=str(tmp_path / "none")))
+
+
+def test_a_projected_discriminator(tiny_synthesizer: Recipes, photographs: str, tmp_path: Path) -> None:
+    gan = CycleGAN(tiny_synthesizer(projected=True, perceptual_weights=photographs))
+    values = gan.step(_batch(), 0, 1.0)
+    assert values["discriminator_images"] != CycleGAN(tiny_synthesizer()).step(_batch(), 0, 1.0)["discriminator_images"]
+    assert "perceptual" not in values
+    names = gan.state()[0]
+    assert any(name.startswith("image_judge/projected") for name in names)
+    assert not any("encoder" in name for name in names)
+    with pytest.raises(ModelError):
+        CycleGAN(tiny_synthesizer(projected=True, perceptual_weights=str(tmp_path / "none")))
 
 
 def test_distances_between_averages_leave_texture_alone(tiny_synthesizer: Recipes) -> None:
@@ -242,9 +259,11 @@ def test_dropout_depends_on_the_step_alone_too(tiny_synthesizer: Recipes) -> Non
     assert values[0] == values[1]
 
 
-@pytest.mark.parametrize("paired", [True, False])
-def test_a_restored_state_goes_on_bit_for_bit(paired: bool, tiny_synthesizer: Recipes) -> None:
-    recipe = tiny_synthesizer(ema=0.9, paired=paired)
+@pytest.mark.parametrize("changes", [{}, {"paired": False}, {"projected": True}], ids=str)
+def test_a_restored_state_goes_on_bit_for_bit(
+    changes: dict[str, bool], tiny_synthesizer: Recipes, photographs: str
+) -> None:
+    recipe = tiny_synthesizer(ema=0.9, perceptual_weights=photographs, **changes)
     first = CycleGAN(recipe)
     for step in range(4):
         first.step(_batch(step), step, 1.0)

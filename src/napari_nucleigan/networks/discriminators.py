@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,9 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 from napari_nucleigan.networks.blocks import InstanceNorm
+
+if TYPE_CHECKING:
+    from napari_nucleigan.networks.encoders import EfficientNetLite
 
 
 class PatchGAN(nn.Module):
@@ -94,6 +97,74 @@ class PatchGAN(nn.Module):
         return found[1:]
 
 
+_MAGNITUDES = (9.5, 7.3, 5.0, 2.5)
+"""Root mean squares of what EfficientNet-Lite0 makes of H&E, at 1/4 to 1/32 of the resolution."""
+
+
+class Projected(nn.Module):
+    """A discriminator that judges what a pretrained encoder sees in an image, at 1/4 to 1/32 of its resolution.
+
+    The encoder's levels are mixed by fixed random convolutions, within a level and from the coarse ones to the fine, so
+    that none of its channels can be left out of account; only two layers of each level learn.
+
+    Parameters
+    ----------
+    encoder : EfficientNetLite
+        Fixed, on the device where it is used. It is no part of the state.
+    width : int
+        Channels that each level is mixed to, and of the layer that learns.
+    spectral : bool
+        As of `PatchGAN`, for what learns.
+    seed : int
+        Of the mixture.
+
+    Notes
+    -----
+    Sauer et al., "Projected GANs Converge Faster", NeurIPS 2021.
+    """
+
+    def __init__(self, encoder: EfficientNetLite, width: int = 64, spectral: bool = True, seed: int = 0) -> None:
+        super().__init__()
+        self._spectral = spectral
+        self._encoder = (encoder,)  # within a tuple it is no module of this one
+        random = torch.Generator().manual_seed(seed)
+        self.judges = nn.ModuleList()
+        for level, channels in enumerate(encoder.channels[1:]):
+            for name, shape in (("within", (width, channels, 1, 1)), ("down", (width, width, 3, 3))):
+                scale = (shape[1] * shape[2] * shape[3]) ** -0.5
+                self.register_buffer(f"{name}{level}", torch.randn(shape, generator=random) * scale)
+            self.judges.append(
+                nn.Sequential(
+                    nn.Conv2d(width, width, 3, padding=1), nn.LeakyReLU(0.2), nn.Conv2d(width, 1, 3, padding=1)
+                )
+            )
+
+    def normalise(self) -> Projected:
+        """Attach the spectral normalisation; call it once, after the weights are filled."""
+        for judge in self.judges if self._spectral else ():
+            layers = cast("nn.Sequential", judge)
+            for index in (0, 2):
+                layers[index] = spectral_norm(cast("nn.Conv2d", layers[index]), n_power_iterations=1)
+        return self
+
+    def forward(self, images: Tensor) -> list[list[Tensor]]:
+        """Judge a batch, as `MultiScale` does."""
+        # Depthwise convolutions are several times slower in bfloat16.
+        with torch.autocast(images.device.type, enabled=False):
+            levels = self._encoder[0](images.float())[1:]
+        mixed: Tensor | None = None
+        found: list[list[Tensor]] = []
+        for level in reversed(range(len(levels))):
+            own = functional.conv2d(levels[level] / _MAGNITUDES[level], self.get_buffer(f"within{level}"))
+            if mixed is not None:
+                own = own + functional.interpolate(mixed, size=own.shape[2:], mode="bilinear", align_corners=False)
+            mixed = functional.conv2d(own, self.get_buffer(f"down{level}"), padding=1)
+            first, activation, last = cast("nn.Sequential", self.judges[level])
+            inner = activation(first(mixed))
+            found.append([inner, last(inner)])
+        return found
+
+
 class MultiScale(nn.Module):
     """PatchGANs that look at the image, at half its resolution, and so on.
 
@@ -103,6 +174,8 @@ class MultiScale(nn.Module):
         How many.
     in_channels, width, layers, spectral, instance_norm
         As of `PatchGAN`.
+    projected : Projected, optional
+        What judges beside them.
 
     Notes
     -----
@@ -117,16 +190,20 @@ class MultiScale(nn.Module):
         layers: int = 3,
         spectral: bool = True,
         instance_norm: bool = False,
+        projected: Projected | None = None,
     ) -> None:
         super().__init__()
         self.judges = nn.ModuleList(
             [PatchGAN(in_channels, width, layers, spectral, instance_norm) for _ in range(scales)]
         )
+        self.projected = projected
 
     def normalise(self) -> MultiScale:
         """Attach the spectral normalisation; call it once, after the weights are filled."""
         for judge in self.judges:
             cast("PatchGAN", judge).normalise()
+        if self.projected is not None:
+            self.projected.normalise()
         return self
 
     def forward(self, images: Tensor) -> list[list[Tensor]]:
@@ -142,7 +219,7 @@ class MultiScale(nn.Module):
         list of list of tensor
             At each scale what each layer makes of the batch; the last are the logits.
         """
-        found = []
+        found = [] if self.projected is None else self.projected(images)
         for scale, judge in enumerate(self.judges):
             seen = images if scale == 0 else functional.avg_pool2d(images, 2**scale)
             found.append(cast("PatchGAN", judge).features(seen))

@@ -10,7 +10,13 @@ from torch.nn import functional
 
 from napari_nucleigan.masks.encoding import PRESENCE_CHANNELS
 from napari_nucleigan.networks import build, build_synthesizer
-from napari_nucleigan.networks.discriminators import MultiScale, discriminator_loss, generator_loss, presence_loss
+from napari_nucleigan.networks.discriminators import (
+    MultiScale,
+    Projected,
+    discriminator_loss,
+    generator_loss,
+    presence_loss,
+)
 from napari_nucleigan.networks.encoders import perceptual_distance, pretrained_encoder
 from napari_nucleigan.networks.generators import initialise
 from napari_nucleigan.networks.synthesizers import Synthesizer
@@ -82,8 +88,14 @@ class CycleGAN(AdversarialTrainer[Synthesizer, SynthesizerRecipe]):
         self.generator = build_synthesizer(recipe.generator)
         self.segmenter = build(recipe.segmenter)
         width, depth = recipe.discriminator_width, recipe.discriminator_layers
+        # It learns nothing, so checkpoints do without it.
+        looks = recipe.perceptual or recipe.projected
+        self._encoder = pretrained_encoder(recipe.perceptual_weights).to(device) if looks else None
+        projected = None
+        if recipe.projected and self._encoder is not None:
+            projected = Projected(self._encoder, spectral=recipe.spectral, seed=recipe.seed)
         self.discriminator_n = MultiScale(
-            recipe.discriminator_scales, 3, width, depth, recipe.spectral, recipe.instance_norm
+            recipe.discriminator_scales, 3, width, depth, recipe.spectral, recipe.instance_norm, projected
         )
         # Drawn masks are told from true ones by their soft edges all too soon: D_M needs no help.
         self.discriminator_m = MultiScale(1, 3, max(1, width // 2), depth, recipe.spectral)
@@ -100,8 +112,6 @@ class CycleGAN(AdversarialTrainer[Synthesizer, SynthesizerRecipe]):
             recipe.discriminator_lr,
             recipe.discriminator_betas,
         )
-        # It learns nothing, so checkpoints do without it.
-        self._encoder = pretrained_encoder(recipe.perceptual_weights).to(device) if recipe.perceptual else None
         self.image_pool = ImagePool(recipe.pool)
         self.mask_pool = ImagePool(recipe.pool)
         # The names in checkpoints are those of 0.1.0, so that its runs go on.
@@ -188,7 +198,7 @@ class CycleGAN(AdversarialTrainer[Synthesizer, SynthesizerRecipe]):
             told = PRESENCE_CHANNELS[recipe.encoding]
             presence = presence_loss(logits[:, :told], fields[:, :told], self._ranks.all_reduce_sum)
             parts["supervised"] = (recipe.supervised, (drawn - fields).abs().mean() + presence)
-        if self._encoder is not None:
+        if self._encoder is not None and recipe.perceptual:
             with self._autocast():
                 parts["perceptual"] = (recipe.perceptual, perceptual_distance(self._encoder, back, images))
         if recipe.identity:

@@ -212,6 +212,9 @@ class SynthesizerRecipe(Recipe):
         "imagenet",
         description="Weights of that encoder: 'imagenet' (the extra 'pretrained' brings them), or a file.",
     )
+    projected: bool = Field(
+        False, description="D_N also judges what that encoder sees in an image, at four more scales."
+    )
     supervised: float = Field(10.0, ge=0, description="Weight of S's mask of a labelled image against the true one.")
     hiding_noise: float = Field(
         0.05,
@@ -312,6 +315,7 @@ RECIPES: dict[str, SegmenterRecipe | SynthesizerRecipe] = {
         weight_decay=0.0,
     ),
     "compact-synthesizer": SynthesizerRecipe(),
+    "pretrained-synthesizer": SynthesizerRecipe(name="pretrained-synthesizer", projected=True),
     "tissue-synthesizer": SynthesizerRecipe(name="tissue-synthesizer", generator={"name": "tissue-unet", "classes": 6}),
     "paper-synthesizer": SynthesizerRecipe(
         name="paper-synthesizer",

@@ -4,7 +4,7 @@ It trains on all the training tiles for a number of epochs, or of minutes, fixed
 states, and the test tiles are never read. The run can be interrupted; started again, the script goes on.
 
     python scripts/train_default_synthesizer.py DATA RUN
-    python scripts/train_default_synthesizer.py DATA RUN --tissue --epochs 6 3 --out nucleigan-tissue.safetensors
+    python scripts/train_default_synthesizer.py DATA RUN --tissue --epochs 8 5 --out nucleigan-tissue.safetensors
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder for the run")
     parser.add_argument("--epochs", nargs=2, type=int, default=(20, 14), help="at the full rate, falling")
     parser.add_argument("--minutes", type=float, default=0.0, help="longest time; 0 for no limit")
-    parser.add_argument("--tissue", action="store_true", help="one that knows tissue, from nucleigan-paint on")
+    parser.add_argument("--tissue", action="store_true", help="one that knows tissue")
+    parser.add_argument("--start", default="", help="model or run to begin with; by default, with --tissue, what ships")
     parser.add_argument("--out", type=Path, default=OUT, help="where the model is written to")
     parser.add_argument("--bundle", action="store_true", help="only write the newest state of the run")
     arguments = parser.parse_args()
@@ -62,10 +63,12 @@ def main() -> None:
             "validation": 0.0,
             "validate_every": 1,
             "checkpoint_every": 1,
+            "projected": True,
             "minutes": arguments.minutes,
         }
-        if arguments.tissue:
-            changes |= {"start_from": DEFAULT_SYNTHESIZER, "head_start": 600, "lr": 2e-4}
+        start = arguments.start or (DEFAULT_SYNTHESIZER if arguments.tissue else "")
+        if start:
+            changes |= {"start_from": start, "head_start": 300, "lr": 2e-4}
         name = "tissue-synthesizer" if arguments.tissue else "compact-synthesizer"
         recipe = read_recipe(name, changes, SynthesizerRecipe)
         run(train_synthesizer(arguments.data, recipe, folder, resume=folder.exists, card=own), tell)

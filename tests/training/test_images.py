@@ -112,7 +112,7 @@ def test_stains_are_brought_to_the_reference(method: str, dataset: Path, tiny_re
 
 def test_crops_are_cut_as_the_recipe_says(dataset: Path, tiny_recipe: Recipes) -> None:
     tiles = [prepare(Dataset.open(dataset), name, tiny_recipe()) for name in ("tile0", "tile1")]
-    still = tiny_recipe(turns=False, zoom=(1.0, 1.0), stain=0.0, hue=0.0, light=0.0)
+    still = tiny_recipe(turns=False, zoom=(1.0, 1.0), stain=0.0, hue=0.0, light=0.0, blur=0.0, noise=0.0)
     images, fields = run(sampler(tiles, still)).batch(0, 4)
     assert images.shape == fields.shape == (4, 3, 32, 32)
     whole = [np.lib.stride_tricks.sliding_window_view(tile.pixels, (32, 32), axis=(0, 1)) for tile in tiles]

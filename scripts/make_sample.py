@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 MPP = 0.25
-TISSUE = "prostate"
+TISSUE = "breast"
 SEED = 2
 SIZE = 1000
 FOLDER = Path(__file__).resolve().parents[1] / "src" / "napari_nucleigan" / "_sample_data"

@@ -122,9 +122,10 @@ class Training(ABC, Generic[_Recipe]):
         base = load_model(recipe.start_from, recipe.kind)
         architecture = recipe.model_dump(mode="json")["generator"]
         if not self.goes_on(base.card.architecture, architecture) or base.card.encoding != recipe.encoding:
+            own = base.card.recipe.get("name")
             raise RecipeError(
                 f"{recipe.start_from!r} is another network ({base.card.architecture}) than the recipe asks for "
-                f"({architecture}); choose the recipe that it was trained with."
+                f"({architecture}); choose the recipe that it was trained with{f', {own}' if own else ''}."
             )
         return base
 

@@ -71,8 +71,8 @@ def measure() -> list[Row]:
         bar = "<= 0.03" if taken == "stain vectors" else ""
         rows += [
             Row(f"AJI lost in strangers' {taken}, mean", float(by_stain.mean()), "", bar, note),
-            Row(f"AJI lost in strangers' {taken}, worst stranger", float(by_stain.max()), "", "", "mean over the tiles"),
-            Row(f"AJI lost in strangers' {taken}, worst tile", float(np.max(losses)), "", "", "of any stranger"),
+            Row(f"AJI lost in strangers' {taken}, worst stranger", float(by_stain.max()), note="mean over the tiles"),
+            Row(f"AJI lost in strangers' {taken}, worst tile", float(np.max(losses)), note="of any stranger"),
         ]
     return rows
 

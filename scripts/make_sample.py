@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 MPP = 0.25
-TISSUE = "breast"
-SEED = 2
+TISSUE = "prostate"
+SEED = 7
 SIZE = 1000
 FOLDER = Path(__file__).resolve().parents[1] / "src" / "napari_nucleigan" / "_sample_data"
 

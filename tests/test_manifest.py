@@ -120,5 +120,5 @@ def test_the_reader_is_offered_what_the_command_line_and_folders_take(manifest: 
     from napari_nucleigan.data.slides import SUFFIXES
 
     (reader,) = manifest.contributions.readers
-    others = {"*.ome.tif", "*.geojson", "*.json", "*.zarr", "*.ome.zarr"}
+    others = {"*.ome.tif", "*.geojson", "*.geojson.gz", "*.json", "*.zarr", "*.ome.zarr"}
     assert {*reader.filename_patterns} - others == {f"*{suffix}" for suffix in (*IMAGE_SUFFIXES, *SUFFIXES)}

@@ -18,6 +18,7 @@ from napari_nucleigan.tissue.classes import tissue_map
 from napari_nucleigan.widgets.base.tissue import add_map
 from napari_nucleigan.widgets.synthesize.dock import SynthesizeWidget
 from napari_nucleigan.widgets.synthesize.jobs import FIT, ITSELF
+from napari_nucleigan.widgets.synthesize.layers import FAINT
 from tissue_pictures import tissue_picture
 
 if TYPE_CHECKING:
@@ -85,6 +86,16 @@ def test_tissue_is_painted_and_followed(widget: SynthesizeWidget, qtbot: QtBot, 
     expected = run(synthesize(labels, SynthesisSettings(mpp=0.25), tissue=np.asarray(layer.data))).pixels
     np.testing.assert_array_equal(painted, expected)
     assert not np.array_equal(painted, plain)
+    # The map steps back behind the picture, once, and comes again with the mask; what the user sets stays.
+    assert layer.opacity == FAINT
+    widget.form.outlines.setChecked(False)
+    assert layer.opacity == pytest.approx(0.4)
+    widget.form.outlines.setChecked(True)
+    assert layer.opacity == FAINT
+    layer.opacity = 0.7
+    _run(widget, qtbot)
+    widget.form.outlines.setChecked(False)
+    assert layer.opacity == pytest.approx(0.7)
     # Live, the picture follows the brush on either layer.
     with qtbot.waitSignal(widget.live.begun, timeout=LONG):
         widget.form.live.setChecked(True)

@@ -264,14 +264,14 @@ class SynthesizeWidget(ModelDock):
     ) -> PaintedImage:
         picture = self._pictures.show(mask, pixels, labels, mpp, provenance, replace)
         if self.form.outlines.isChecked():
-            self._outlines.show(mask)
+            self._outlines.show(mask, self.form.tissue.layer)
         return picture
 
     def _outline(self, shown: bool) -> None:
         if not shown:
             self._outlines.hide()
         elif (picture := self.picture) is not None:
-            self._outlines.show(picture.mask)
+            self._outlines.show(picture.mask, self.form.tissue.layer)
 
     def _begin_map(self, image: Image | None) -> None:
         """Begin an empty tissue map over the mask, or one with the tissue of an image."""

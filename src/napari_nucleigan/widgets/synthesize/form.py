@@ -112,7 +112,7 @@ class PaintForm(Form):
         )
         self.outlines = check(
             "Show the mask as outlines",
-            "Draw only the borders of the mask's nuclei, so that the picture below is seen.",
+            "Draw only the borders of the mask's nuclei, and the tissue faintly, so that the picture below is seen.",
             checked=True,
         )
         self.live = check(

@@ -18,7 +18,7 @@ from napari_nucleigan.tissue.classes import tissue_map
 from napari_nucleigan.widgets.base.tissue import add_map
 from napari_nucleigan.widgets.synthesize.dock import SynthesizeWidget
 from napari_nucleigan.widgets.synthesize.jobs import FIT, ITSELF
-from napari_nucleigan.widgets.synthesize.layers import FAINT
+from napari_nucleigan.widgets.synthesize.outlines import FAINT
 from tissue_pictures import tissue_picture
 
 if TYPE_CHECKING:

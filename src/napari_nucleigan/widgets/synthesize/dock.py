@@ -24,7 +24,8 @@ from napari_nucleigan.widgets.base.tissue import MapMaker, map_problem
 from napari_nucleigan.widgets.synthesize import jobs
 from napari_nucleigan.widgets.synthesize.dialog import SavePairDialog
 from napari_nucleigan.widgets.synthesize.form import PaintForm, SetSection
-from napari_nucleigan.widgets.synthesize.layers import Choices, LivePainting, Outlines, PaintedImage, PaintedImages
+from napari_nucleigan.widgets.synthesize.layers import Choices, LivePainting, PaintedImage, PaintedImages
+from napari_nucleigan.widgets.synthesize.outlines import Outlines
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,16 +14,13 @@ from napari_nucleigan.widgets.base import layers
 from napari_nucleigan.widgets.base.fields import list_choices, show_pixel_size
 from napari_nucleigan.widgets.base.image_sources import Source
 from napari_nucleigan.widgets.base.layers import (
-    CONTOUR,
     METADATA_KEY,
     labels_place,
     move_layer,
-    nuclei_colormap,
     selection_kept,
 )
 from napari_nucleigan.widgets.base.mask_layers import (
     LiveUpdater,
-    is_labels,
     mask_layers,
     mask_mpp,
     mask_problem,
@@ -55,12 +52,6 @@ if TYPE_CHECKING:
     from napari_nucleigan.synthesis import LiveCanvas
     from napari_nucleigan.widgets.base.mask_layers import MaskLayer
     from napari_nucleigan.widgets.synthesize.form import PaintForm
-
-FAINT = 0.12
-"""Opacity of a tissue map over a picture."""
-
-_USUAL = "label_colormap"
-"""What napari calls the colours that it gives to labels by itself."""
 
 
 @dataclass(eq=False)
@@ -152,44 +143,6 @@ class PaintedImages:
             painted.labels, painted.mpp, painted.provenance = labels, mpp, provenance
         painted.image.metadata = {**painted.image.metadata, METADATA_KEY: {**provenance, "mask": mask.name}}
         return painted
-
-
-class Outlines:
-    """Shows masks as outlines, and tissue faintly, while pictures are looked at, and gives them back as they were."""
-
-    def __init__(self) -> None:
-        self._before: dict[MaskLayer, dict[str, Any]] = {}
-        self._drawn: dict[MaskLayer, dict[str, Any]] = {}
-
-    def show(self, mask: MaskLayer, tissue: Labels | None = None) -> None:
-        """Draw a Labels layer as outlines, unless the user draws it so already, and a tissue map faintly, once."""
-        if is_labels(mask) and not mask.contour:
-            drawn: dict[str, Any] = {"contour": CONTOUR, "opacity": 1.0}
-            if mask.colormap.name == _USUAL:  # colours that the user chose have a meaning
-                drawn["colormap"] = nuclei_colormap()
-            self._draw(mask, drawn)
-        if tissue is not None and tissue not in self._before:
-            self._draw(tissue, {"opacity": FAINT})
-
-    def _draw(self, layer: MaskLayer, drawn: dict[str, Any]) -> None:
-        self._before[layer] = {name: getattr(layer, name) for name in drawn}
-        self._drawn[layer] = drawn
-        for name, value in drawn.items():
-            setattr(layer, name, value)
-
-    def hide(self) -> None:
-        """Draw all layers as they were before, but those that the user has drawn otherwise since."""
-        for layer, before in self._before.items():
-            told, value = next(iter(self._drawn[layer].items()))
-            if getattr(layer, told) == value:
-                for name, earlier in before.items():
-                    setattr(layer, name, earlier)
-        self.forget()
-
-    def forget(self) -> None:
-        """Let go of all layers; they stay as they are."""
-        self._before.clear()
-        self._drawn.clear()
 
 
 class LivePainting(LiveUpdater):

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -162,6 +164,22 @@ def test_test_images_are_never_touched(dataset: Path, tiny_synthesizer: Recipes,
 def test_labels_can_be_left_aside(dataset: Path, tiny_synthesizer: Recipes, tmp_path: Path) -> None:
     run(train_synthesizer(dataset, tiny_synthesizer(paired=False, **SHORT), tmp_path / "run"))
     assert all("supervised" not in values for _, values in _curve(tmp_path / "run"))
+
+
+def test_images_with_labels_and_without_take_turns(dataset: Path, tiny_synthesizer: Recipes, tmp_path: Path) -> None:
+    some = Dataset.open(dataset).hide_labels(["tile1"])
+    recipe = tiny_synthesizer(crops_per_epoch=4, epochs_constant=3, epochs_decay=0, validation=0.0)
+    with closing(train_synthesizer(some, recipe, tmp_path / "run")) as job:
+        next(event for event in job if isinstance(event, Checkpoint))
+    data = json.loads((tmp_path / "run" / "data.json").read_text())
+    assert data["labelled"] == [name for name in Dataset.open(dataset).names if name != "tile1"]
+    # Gone on with from the folder, where the label lies, it is left aside all the same.
+    events = list(train_synthesizer(dataset, recipe, tmp_path / "run", resume=True))
+    assert any("3 of them with their labels" in event.text for event in events if isinstance(event, Note))
+    run(train_synthesizer(some, recipe, tmp_path / "whole"))
+    assert _curve(tmp_path / "run") == _curve(tmp_path / "whole")
+    run(train_synthesizer(dataset, recipe, tmp_path / "other"))
+    assert _curve(tmp_path / "other") != _curve(tmp_path / "whole")
 
 
 def test_masks_from_a_folder(unlabelled: Path, tiny_synthesizer: Recipes, tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def compare(
         bool,
         typer.Option(
             "--unlabelled",
-            help="Also train a generator on all training images without their labels.",
+            help="Also train generators on all training images, with the labels of the labelled ones alone.",
             rich_help_panel=_LABELS,
         ),
     ] = False,

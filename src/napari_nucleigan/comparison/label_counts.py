@@ -4,7 +4,6 @@
 
     FOLDER/masks/NAME.json      what the masks of the labelled images are like
     FOLDER/runs/NAME-ARM/       the training run of a segmenter, NAME-ARM-generator of the synthesizer that helped it
-    FOLDER/runs/unlabelled-seedN-generator/     of the synthesizer that has seen all images, shared by all numbers
     FOLDER/pairs/NAME-ARM/      the synthetic pairs that it trained on
     FOLDER/predictions/NAME-ARM/
     FOLDER/labels.json, labels.md, labels.png
@@ -112,8 +111,7 @@ def compare_labels(
     seeds : int
         How often everything is done, each time with other images, weights and crops.
     unlabelled : bool
-        Whether to train a second generator for each seed on all training images, without labels. The masks that it
-        learns to paint are like those of the fewest labelled images, which all numbers have, so that they share it.
+        Whether to train further generators on all training images, of which only the labelled ones have their labels.
     epochs : (int, int)
         Epochs of a segmenter at the full learning rate, and epochs in which it falls.
     crops, generator_crops : int
@@ -165,11 +163,9 @@ def compare_labels(
     )
     order = {seed: labelled_images(training, seed) for seed in range(seeds)}
     cells = [
-        _Cell(root, training, tuple(order[seed]), count, counts[0], seed, *recipes)
-        for count in counts
-        for seed in range(seeds)
+        _Cell(root, training, tuple(order[seed][:count]), seed, *recipes) for count in counts for seed in range(seeds)
     ]
-    build_synthesizer(cells[0].generator("synthetic")[1].generator)
+    build_synthesizer(cells[0].generator_recipe.generator)
     for cell in cells:
         for arm in arms:
             refuse_tested(cell.plan(arm), test)
@@ -182,19 +178,19 @@ def compare_labels(
     for arm in arms:
         for cell in cells:
             trial = yield from tested(cell.plan(arm), test, root, split, device)
-            trials[cell.count, arm] = (*trials.get((cell.count, arm), ()), trial)
+            trials[len(cell.names), arm] = (*trials.get((len(cell.names), arm), ()), trial)
     provenance = {
         "version": __version__,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "data": dataset.folder.resolve().name,
         "seeds": seeds,
         "crops": _crops(cells[0].plan("real").recipe),
-        "generator_crops": _crops(cells[0].generator("synthetic")[1]),
+        "generator_crops": _crops(cells[0].generator_recipe),
         "changes": dict(changes or {}),
         "generator_changes": dict(generator_changes or {}),
         "pairs": {"count": pairs.count, "size": pairs.size},
     }
-    labelled = {(cell.count, cell.seed): cell.labelled.names for cell in cells}
+    labelled = {(len(cell.labelled), cell.seed): cell.labelled.names for cell in cells}
     return LabelComparison(trials, labelled, test.names, split, provenance)
 
 
@@ -204,24 +200,22 @@ def _crops(recipe: Recipe) -> int:
 
 @dataclass(frozen=True)
 class _Cell:
-    """One number of labelled images and one seed; `order` tells which are labelled first, `least` how many at least."""
+    """One number of labelled images, which `names` tells, and one seed."""
 
     root: Path
     training: Dataset
-    order: tuple[str, ...]
-    count: int
-    least: int
+    names: tuple[str, ...]
     seed: int
     changes: dict[str, Any]
     generator_changes: dict[str, Any]
 
     @property
     def name(self) -> str:
-        return self._named(self.count)
+        return f"{len(self.names)}-labels-seed{self.seed}"
 
     @property
     def labelled(self) -> Dataset:
-        return self._first(self.count)
+        return self.training.only(self.names)
 
     def plan(self, arm: str) -> Plan:
         method = "cgan" if arm == "real" else "cgan-both"
@@ -229,34 +223,26 @@ class _Cell:
         recipe = recipe_of(method, changes["epochs_constant"], changes["epochs_decay"], changes)
         return Plan(METHODS[method], recipe, RunFolder(self.root / "runs" / f"{self.name}-{arm}"))
 
-    def generator(self, arm: str) -> tuple[RunFolder, SynthesizerRecipe]:
-        """Return the run and the recipe of the synthesizer of an arm."""
+    @property
+    def generator_recipe(self) -> SynthesizerRecipe:
         asked = {"validation": 0.0, "seed": self.seed, **self.generator_changes}
-        name = f"{self.name}-{arm}"
-        if arm == "unlabelled":
-            asked |= {"paired": False, "masks": str(self._statistics(self.least))}
-            name = f"unlabelled-seed{self.seed}"
-        recipe = read_recipe("compact-synthesizer", asked, SynthesizerRecipe)
-        return RunFolder(self.root / "runs" / f"{name}-generator"), recipe
+        return read_recipe("compact-synthesizer", asked, SynthesizerRecipe)
 
-    def statistics(self, shared: bool = False) -> Job[Path]:
-        """Learn what the masks of the labelled images are like, or of those that all numbers share."""
-        count = self.least if shared else self.count
-        path, recipe = self._statistics(count), self.plan("real").recipe
+    def generator(self, arm: str) -> tuple[Dataset, RunFolder]:
+        """Return what the synthesizer of an arm is trained on, and its run."""
+        images = self.labelled
+        if arm == "unlabelled":
+            images = self.training.hide_labels(set(self.training.names) - set(self.names))
+        return images, RunFolder(self.root / "runs" / f"{self.name}-{arm}-generator")
+
+    def statistics(self) -> Job[Path]:
+        """Learn what the masks of the labelled images are like."""
+        path, recipe = self.root / "masks" / f"{self.name}.json", self.plan("real").recipe
         if not path.is_file():
             make_folder(path.parent)
-            tiles = yield from prepare_all(self._first(count), recipe)
+            tiles = yield from prepare_all(self.labelled, recipe)
             save(fit([tile.labels for tile in tiles], recipe.mpp), path)
         return path
-
-    def _named(self, count: int) -> str:
-        return f"{count}-labels-seed{self.seed}"
-
-    def _first(self, count: int) -> Dataset:
-        return self.training.only(self.order[:count])
-
-    def _statistics(self, count: int) -> Path:
-        return self.root / "masks" / f"{self._named(count)}.json"
 
 
 def _trained(cell: _Cell, arm: str, pairs: SetSettings, device: str) -> Job[None]:
@@ -267,11 +253,7 @@ def _trained(cell: _Cell, arm: str, pairs: SetSettings, device: str) -> Job[None
     card = {"name": plan.name, "training_data": cell.training.folder.name}
     synthetic = None
     if arm != "real":
-        run, recipe = cell.generator(arm)
-        images = cell.labelled
-        if arm == "unlabelled":
-            yield from cell.statistics(shared=True)
-            images = cell.training
+        (images, run), recipe = cell.generator(arm), cell.generator_recipe
         if not (run.exists and state_of(run).state is RunState.FINISHED):
             yield from train_synthesizer(images, recipe, run, resume=run.exists, device=device, card=card)
         elif SynthesizerRecipe.model_validate(run.recipe()) != recipe:

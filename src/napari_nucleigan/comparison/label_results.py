@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ARMS = {
     "real": "real pairs",
     "synthetic": "real and synthetic pairs",
-    "unlabelled": "real and synthetic pairs, the generator trained on unlabelled images too",
+    "unlabelled": "real and synthetic pairs, the generator trained on the unlabelled images too",
 }
 """What a segmenter trains on, and what the report calls it."""
 

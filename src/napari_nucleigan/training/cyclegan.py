@@ -39,8 +39,8 @@ class CycleBatch(NamedTuple):
     ----------
     images : tensor
         Real H&E.
-    fields : tensor
-        Their true fields; of no use where the images have no labels.
+    fields : tensor or None
+        Their true fields; None for images without labels.
     others : tensor
         Other crops of the same images: they show the style without the content.
     masks : tensor
@@ -50,7 +50,7 @@ class CycleBatch(NamedTuple):
     """
 
     images: Tensor
-    fields: Tensor
+    fields: Tensor | None
     others: Tensor
     masks: Tensor
     tissues: Tensor | None = None
@@ -68,21 +68,16 @@ class CycleGAN(AdversarialTrainer[Synthesizer, SynthesizerRecipe]):
         Where to compute.
     bfloat16 : bool
         Whether the convolutions compute in bfloat16; losses and weights stay in float32.
-    paired : bool
-        Whether the images have true fields to learn from.
 
     Notes
     -----
-    Mahmood et al., IEEE TMI 2020; Zhu et al., ICCV 2017. With pairs, the cycle of an image begins at its true mask
-    instead of the one that S draws, D_N's features are compared too (Wang et al., CVPR 2018), and S learns from the
-    true mask.
+    Mahmood et al., IEEE TMI 2020; Zhu et al., ICCV 2017. In a step of images with labels, the cycle of an image begins
+    at its true mask instead of the one that S draws, D_N's features are compared too (Wang et al., CVPR 2018), and S
+    learns from the true mask.
     """
 
-    def __init__(
-        self, recipe: SynthesizerRecipe, device: str = "cpu", bfloat16: bool = False, paired: bool = True
-    ) -> None:
+    def __init__(self, recipe: SynthesizerRecipe, device: str = "cpu", bfloat16: bool = False) -> None:
         super().__init__(recipe, device, bfloat16)
-        self.paired = paired and recipe.paired
         # Layers that `initialise` leaves alone, and the power iteration of the spectral normalisation, begin at random.
         torch.manual_seed(recipe.seed)
         self.generator = build_synthesizer(recipe.generator)
@@ -164,7 +159,8 @@ class CycleGAN(AdversarialTrainer[Synthesizer, SynthesizerRecipe]):
         recipe = self.recipe
         # Torch's own generator, so that the dropout of a U-Net depends on the step alone, too.
         random = torch.manual_seed(int(np.random.default_rng([recipe.seed, step, 1 << 21]).integers(2**31)))
-        images, fields, others, masks = (part.to(self.device, memory_format=torch.channels_last) for part in batch[:4])
+        images, others, masks = (self._here(part) for part in (batch.images, batch.others, batch.masks))
+        fields = self._here(batch.fields) if batch.fields is not None and recipe.paired else None
         tissues = [self._tissue_of(part, masks) for part in (batch.mask_tissues, batch.tissues)]
         self.generator.train()
         self.segmenter.train()
@@ -172,7 +168,7 @@ class CycleGAN(AdversarialTrainer[Synthesizer, SynthesizerRecipe]):
             style = self._paint_image.encode_style(others)
             logits = self._draw_mask.logits(images).float()
             drawn = torch.tanh(logits)
-            starts = torch.cat([masks, fields if self.paired else drawn])
+            starts = torch.cat([masks, drawn if fields is None else fields])
             noise = self._noise(starts, random, 2)
             painted = self._paint_image(
                 _with_tissue(starts, torch.cat(tissues)), noise, torch.cat([style, style])
@@ -180,7 +176,7 @@ class CycleGAN(AdversarialTrainer[Synthesizer, SynthesizerRecipe]):
             fake, back = painted.chunk(2)
             returned = self._draw_mask(self._disturb(fake, random)).float()
         # Where the way back begins at a true mask, what comes back is a fake like any other.
-        fakes = painted if self.paired else fake
+        fakes = fake if fields is None else painted
         real_features, values = self._update_discriminators(images, masks, fakes.detach(), drawn.detach(), step, scale)
         parts = {
             "cycle_images": (recipe.cycle_images, self._distance(back, images)),
@@ -193,7 +189,7 @@ class CycleGAN(AdversarialTrainer[Synthesizer, SynthesizerRecipe]):
             seen_masks = self.discriminator_m(drawn)
         parts["adversarial_images"] = (recipe.adversarial_weight, self._fool(seen))
         parts["adversarial_masks"] = (recipe.adversarial_weight, self._fool(seen_masks))
-        if self.paired:
+        if fields is not None:
             parts["features"] = (recipe.features_weight, _features_apart(seen, real_features, len(images)))
             told = PRESENCE_CHANNELS[recipe.encoding]
             presence = presence_loss(logits[:, :told], fields[:, :told], self._ranks.all_reduce_sum)
@@ -259,7 +255,7 @@ class CycleGAN(AdversarialTrainer[Synthesizer, SynthesizerRecipe]):
         total = torch.zeros((), device=self.device)
         values: dict[str, float] = {}
         features: list[list[Tensor]] = []
-        false_images = self._exchange(self.image_pool, fakes, random, 1 + self.paired)
+        false_images = self._exchange(self.image_pool, fakes, random, len(fakes) // len(images))
         false_masks = self._exchange(self.mask_pool, drawn, random)
         for name, discriminate, real, false in (
             ("discriminator_images", self._discriminate_images, images, false_images),
@@ -279,6 +275,9 @@ class CycleGAN(AdversarialTrainer[Synthesizer, SynthesizerRecipe]):
             features = features or [[level[: len(real)].detach() for level in levels] for levels in seen]
         descend(self.discriminator_optimizer, total, recipe.discriminator_lr * scale)
         return features, values
+
+    def _here(self, part: Tensor) -> Tensor:
+        return part.to(self.device, memory_format=torch.channels_last)
 
     def _fool(self, seen: Iterable[list[Tensor]]) -> Tensor:
         kind = self.recipe.adversarial

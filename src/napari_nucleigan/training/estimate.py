@@ -279,9 +279,10 @@ def _synthesizer(
     from napari_nucleigan.training.images import in_bfloat16
     from napari_nucleigan.training.synthesizer import PAINTED
 
-    gan = CycleGAN(recipe, device, in_bfloat16(recipe, device), training.labelled)
+    gan = CycleGAN(recipe, device, in_bfloat16(recipe, device))
     (images, fields, others, *_), crop_time = _timed(lambda: crops_of.styled_batch(0, recipe.batch))
-    batch = CycleBatch(images, fields, others, fields)
+    paired = recipe.paired and training.labelled_names
+    batch = CycleBatch(images, fields if paired else None, others, fields)
     step_time = _step_time(lambda step: gan.step(batch, step, 1.0), device)
     # A validation paints masks and reads them back twice, without the way backwards: about a third of a step each.
     look = step_time * PAINTED / recipe.batch

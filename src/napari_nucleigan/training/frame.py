@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nucleigan.data.datasets.dataset import Dataset
-    from napari_nucleigan.data.datasets.patches import MixedSampler, PatchSampler
     from napari_nucleigan.models import Model
     from napari_nucleigan.training.images import TrainingImage
 
@@ -58,6 +57,8 @@ class Training(ABC, Generic[_Recipe]):
         What ``data.json`` says: the data set, and which images train and which validate.
     gan : AdversarialTrainer
         The networks, once `build` has made them.
+    crops_per_epoch : int
+        How many crops fit side by side into the training images, once `prepare` has read them.
     leads : bool
         Whether this process is the leader.
     """
@@ -73,7 +74,7 @@ class Training(ABC, Generic[_Recipe]):
 
     leads = True
     gan: Any
-    crops: PatchSampler | MixedSampler
+    crops_per_epoch: int
 
     def __init__(self, dataset: Dataset, recipe: _Recipe) -> None:
         self.dataset = dataset
@@ -244,7 +245,7 @@ def _train(training: Training[Any], run: RunFolder, ranks: Ranks, resume: bool, 
         training.gan,
         lambda step: training.batch(step, share),
         validator,
-        Schedule.of(recipe, training.crops.crops_per_epoch),
+        Schedule.of(recipe, training.crops_per_epoch),
         run,
         training.crops_per_image * recipe.batch,
         recipe.lr,
@@ -264,7 +265,7 @@ def _help(training: Training[Any], ranks: Ranks) -> Job[None]:
     names = training.parts["train"]
     yield from training.prepare(the_same(training.dataset.only(names), names))
     share = ranks.share(training.recipe.batch)
-    schedule = Schedule.of(training.recipe, training.crops.crops_per_epoch)
+    schedule = Schedule.of(training.recipe, training.crops_per_epoch)
     follow(training.gan, lambda step: training.batch(step, share), schedule, ranks)
 
 

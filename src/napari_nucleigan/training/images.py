@@ -54,7 +54,7 @@ class TrainingImage:
     pixels : (H, W, 3) uint8 array
         H&E at the recipe's microns per pixel and stain.
     labels : (H, W) int32 array
-        Its nuclei; all 0 where the data set has no labels.
+        Its nuclei; all 0 where the image has no labels.
     known : (H, W) bool array or None
         Where these are known to be right; None for everywhere.
     """
@@ -86,7 +86,7 @@ def split(dataset: Dataset, recipe: Recipe) -> tuple[Dataset, Dataset]:
 
 def prepare(dataset: Dataset, name: str, recipe: Recipe) -> TrainingImage:
     """Read an image and its labels, and bring them to the recipe's scale and stain."""
-    if dataset.labelled:
+    if name in dataset.labelled_names:
         image, labels = dataset.pair(name)
     else:
         image = dataset.image(name)

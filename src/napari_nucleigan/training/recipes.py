@@ -177,7 +177,7 @@ class SynthesizerRecipe(Recipe):
         description="Share of the images and masks whose tissue a network that knows tissue is not told, so that it "
         "can do without.",
     )
-    paired: bool = Field(True, description="Use the labels of the images as pairs; without labels there are none.")
+    paired: bool = Field(True, description="Use the labels of the images as pairs, of all or some that have them.")
 
     discriminator_width: int = Field(32, ge=1, le=256, description="Channels of D_N's first layer; D_M has half.")
     discriminator_scales: int = Field(

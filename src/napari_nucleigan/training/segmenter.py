@@ -13,7 +13,7 @@ from napari_nucleigan import metrics
 from napari_nucleigan.base.errors import RecipeError
 from napari_nucleigan.base.events import Event, Job, Note, Progress, ValidationScores
 from napari_nucleigan.data.datasets.dataset import Dataset
-from napari_nucleigan.data.datasets.patches import MixedSampler
+from napari_nucleigan.data.datasets.patches import MixedSampler, PatchSampler
 from napari_nucleigan.masks.encoding import ENCODINGS, encode
 from napari_nucleigan.models import load_model
 from napari_nucleigan.segmentation.decoding import Decoding
@@ -146,15 +146,18 @@ class _SegmenterTraining(Training[SegmenterRecipe]):
             if not self.leads:
                 the_same(mixed, record["names"])
         self._tiles = yield from prepare_all(training, recipe)
-        self.crops = real = yield from sampler(self._tiles, recipe)
+        real = yield from sampler(self._tiles, recipe)
+        self._crops: PatchSampler | MixedSampler = real
+        # An epoch stays what it is without synthetic pairs.
+        self.crops_per_epoch = real.crops_per_epoch
         if mixed is not None:
             yield Note(f"{recipe.synthetic_share:.0%} of the crops are cut from {len(mixed)} synthetic images.")
             synthetic = yield from prepare_all(mixed, recipe)
             pairs = yield from sampler(synthetic, recipe)
-            self.crops = MixedSampler(real, pairs, recipe.synthetic_share, recipe.seed)
+            self._crops = MixedSampler(real, pairs, recipe.synthetic_share, recipe.seed)
 
     def batch(self, step: int, share: range) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.crops.batch(step, len(share), share.start)
+        return self._crops.batch(step, len(share), share.start)
 
     def validator(self, held: Sequence[TrainingImage], run: RunFolder) -> BestModel:
         return _Validator(self, run, held or self._tiles[:1], bool(held), self._decoding)

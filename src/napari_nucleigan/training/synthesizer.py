@@ -104,13 +104,17 @@ class _SynthesizerTraining(Training[SynthesizerRecipe]):
 
     crops_per_image = 2
     gan: CycleGAN
-    crops: PatchSampler
     classes: TissueClasses | None
     _known: TissueClasses | None
 
     def build(self, device: str, bfloat16: bool) -> None:
         recipe = self.recipe
-        gan = self.gan = CycleGAN(recipe, device, bfloat16, self.dataset.labelled)
+        labelled = self.parts.get("labelled")
+        if labelled is None:  # a run of 0.1.0, for which some labels were as good as none
+            labelled = self.dataset.names if self.dataset.labelled else ()
+        # A run that is gone on with has the labels that it began with, whatever lies in the folder by now.
+        self.dataset = self.dataset.hide_labels(set(self.dataset.names) - set(labelled))
+        gan = self.gan = CycleGAN(recipe, device, bfloat16)
         if recipe.patch % gan.generator.stride or recipe.patch % gan.segmenter.stride:
             raise RecipeError(
                 f"Crops of {recipe.patch} pixels do not fit these networks; choose a multiple of "
@@ -121,7 +125,7 @@ class _SynthesizerTraining(Training[SynthesizerRecipe]):
         if base is not None:
             gan.start_from(base.network.state_dict())
             self._known = classes_on(base.card)
-        check_masks(recipe, self.dataset.labelled)
+        check_masks(recipe, bool(self.dataset.only(self.parts["train"]).labelled_names))
 
     def goes_on(self, there: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
         if there == asked:
@@ -132,9 +136,14 @@ class _SynthesizerTraining(Training[SynthesizerRecipe]):
             key: value for key, value in there.items() if key != "name"
         }
 
+    def further_parts(self) -> dict[str, Any]:
+        return {"labelled": list(self.dataset.labelled_names)}
+
     def describe(self, training: Dataset, validation: Dataset) -> str:
+        labelled = len(training.labelled_names) if self.recipe.paired else 0
+        some = f"{labelled} of them " if 0 < labelled < len(training) else ""
         return (
-            f"{len(training)} images train, {'with' if self.gan.paired else 'without'} their labels, "
+            f"{len(training)} images train, {some}{'with' if labelled else 'without'} their labels, "
             f"{len(validation)} are held out, masks: {self.recipe.masks}"
         )
 
@@ -142,22 +151,32 @@ class _SynthesizerTraining(Training[SynthesizerRecipe]):
         tiles = self._tiles = yield from prepare_all(training, self.recipe)
         classes = self.classes = yield from self._find_classes()
         maps = None if classes is None else (yield from _tissues(tiles, classes))
-        self._masks = yield from open_masks(self.recipe, tiles, classes, maps)
-        tissues = None if maps is None else [maps[tile.name] for tile in tiles]
-        self.crops = yield from sampler(tiles, self.recipe, tissues=tissues)
+        labelled = training.labelled_names
+        self._labelled = [tile for tile in tiles if tile.name in labelled]
+        self._masks = yield from open_masks(self.recipe, self._labelled, classes, maps)
+        self._sources = []
+        for paired in (True, False):
+            some = [tile for tile in tiles if (self.recipe.paired and tile.name in labelled) is paired]
+            if some:
+                tissues = None if maps is None else [maps[tile.name] for tile in some]
+                crops = yield from sampler(some, self.recipe, tissues=tissues)
+                self._sources.append(_Source(crops, [tile.name for tile in some], paired))
+        self.crops_per_epoch = sum(source.crops.crops_per_epoch for source in self._sources)
 
     def batch(self, step: int, share: range) -> CycleBatch:
-        images, fields, others, indices, tissues = self.crops.styled_batch(step, len(share), share.start)
-        names = [self._tiles[index].name for index in indices]
-        masks, mask_tissues = self._masks.batch(step, names, share.start)
+        # Where some images have labels and others have none, they take turns.
+        source = self._sources[step % len(self._sources)]
+        images, fields, others, indices, tissues = source.crops.styled_batch(step, len(share), share.start)
+        masks, mask_tissues = self._masks.batch(step, [source.names[index] for index in indices], share.start)
+        true = fields if source.paired else None
         if tissues is None:
-            return CycleBatch(images, fields, others, masks)
+            return CycleBatch(images, true, others, masks)
         for number, index in enumerate(share):
             random = np.random.default_rng([self.recipe.seed, step, index, 78])
             for each in (tissues, mask_tissues):
                 if random.random() < self.recipe.tissue_dropout:
                     each[number] = UNKNOWN
-        return CycleBatch(images, fields, others, masks, tissues, mask_tissues)
+        return CycleBatch(images, true, others, masks, tissues, mask_tissues)
 
     def _find_classes(self) -> Job[TissueClasses | None]:
         """Find the classes of tissue in the training images, or take those that the network knows already."""
@@ -174,9 +193,9 @@ class _SynthesizerTraining(Training[SynthesizerRecipe]):
         if self.classes is None:
             return None
         masks = None
-        if self.dataset.labelled:
+        if self._labelled:
             # Many images tell no more than some of them.
-            some = self._tiles[:: -(-len(self._tiles) // MOST_TISSUES)]
+            some = self._labelled[:: -(-len(self._labelled) // MOST_TISSUES)]
             with suppress(LabelsError):
                 pixels, labels = [tile.pixels for tile in some], [tile.labels for tile in some]
                 masks = fit_tissue(pixels, labels, self.recipe.mpp, self.classes).model_dump(mode="json")
@@ -184,6 +203,14 @@ class _SynthesizerTraining(Training[SynthesizerRecipe]):
 
     def validator(self, held: Sequence[TrainingImage], run: RunFolder) -> BestModel:
         return _Validator(self, run, self._tiles, held or self._tiles, self._masks)
+
+
+class _Source(NamedTuple):
+    """Images that a batch can be made of: all with labels, or all without."""
+
+    crops: PatchSampler
+    names: list[str]
+    paired: bool
 
 
 class _Painted(NamedTuple):

@@ -252,6 +252,15 @@ def test_what_is_no_folder_of_images_is_told(tmp_path):
         Dataset.open(tmp_path, labelled=False)
 
 
+def test_labels_can_be_hidden(tmp_path):
+    dataset = Dataset.open(write(tmp_path, ["a", "b", "c"]))
+    hidden = dataset.hide_labels(["b"]).hide_labels(["c"])
+    assert (dataset.labelled_names, hidden.labelled_names) == (("a", "b", "c"), ("a",))
+    assert hidden.names == dataset.names
+    assert not hidden.labelled
+    assert hidden.only(["a"]).labelled
+
+
 # -- holding out ---------------------------------------------------------------------------------
 
 

@@ -33,12 +33,15 @@ class Dataset:
         Names of the images, without suffix, sorted.
     organs, splits : dict of str to str
         What ``split.csv`` says of each name; ``"unknown"`` and ``"train"`` where it says nothing.
+    hidden : frozenset of str
+        Names of the images whose labels count as missing.
     """
 
     folder: Path
     names: tuple[str, ...]
     organs: dict[str, str]
     splits: dict[str, str]
+    hidden: frozenset[str] = frozenset()
 
     @classmethod
     def open(cls, folder: str | Path, *, labelled: bool = True) -> Dataset:
@@ -110,7 +113,12 @@ class Dataset:
     @property
     def labelled(self) -> bool:
         """Whether every image has its labels."""
-        return self._labels.keys() >= set(self.names)
+        return len(self.labelled_names) == len(self)
+
+    @property
+    def labelled_names(self) -> tuple[str, ...]:
+        """Names of the images that have labels."""
+        return tuple(name for name in self.names if name in self._labels)
 
     def image(self, name: str) -> HEImage:
         """Read one image."""
@@ -126,7 +134,8 @@ class Dataset:
 
     @cached_property
     def _labels(self) -> dict[str, Path]:
-        return labels_by_name(self.folder / "labels")[0]
+        files = labels_by_name(self.folder / "labels")[0]
+        return {name: path for name, path in files.items() if name not in self.hidden}
 
     @cached_property
     def _regions(self) -> dict[str, Path]:
@@ -195,6 +204,10 @@ class Dataset:
         """Return the data set of the given names."""
         chosen = set(names)
         return replace(self, names=tuple(name for name in self.names if name in chosen))
+
+    def hide_labels(self, names: Iterable[str]) -> Dataset:
+        """Return the data set in which the given images have no labels."""
+        return replace(self, hidden=self.hidden | frozenset(names))
 
     def hold_out(self, fraction: float, seed: int = 0) -> tuple[Dataset, Dataset]:
         """Split whole images off for validation, the same share of every organ.

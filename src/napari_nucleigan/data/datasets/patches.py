@@ -284,11 +284,6 @@ class MixedSampler:
         self._share = share
         self._seed = seed
 
-    @property
-    def crops_per_epoch(self) -> int:
-        """How many crops fit side by side into the real images: an epoch stays what it is without synthetic ones."""
-        return self._real.crops_per_epoch
-
     def batch(self, step: int, count: int, first: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
         """Draw the batch of a step, as `PatchSampler.batch` does."""
         crops = []

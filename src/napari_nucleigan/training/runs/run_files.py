@@ -69,6 +69,7 @@ class DataFile(_Checked):
     folder: str = ""
     train: list[str] = []
     val: list[str] = []
+    labelled: list[str] | None = None
     card: dict[str, Any] = {}
     synthetic: _Synthetic | None = None
 

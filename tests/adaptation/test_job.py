@@ -114,6 +114,17 @@ def test_old_data_are_mixed_with_either(looks: tuple[Path, Path], asked: Adaptat
     assert data["synthetic"]["names"] == ["part0", "part1"]
 
 
+def test_old_data_teach_the_generator_where_nuclei_belong(
+    looks: tuple[Path, Path], asked: AdaptationSettings, tmp_path: Path
+) -> None:
+    settings = _with(asked, truth="", real=str(looks[1]), methods=["synthetic"])
+    run(adapt(looks[0], tmp_path / "out", settings, device="cpu"))
+    data = json.loads((tmp_path / "out" / "runs" / "generator" / "data.json").read_text())
+    assert data["train"] == data["labelled"] == ["part2", "part3"]
+    assert data["unlabelled"] == {"folder": str(tmp_path / "out" / "found"), "names": ["part0", "part1"]}
+    assert "of pairs of the old data, and unpaired" in (tmp_path / "out" / "adaptation.md").read_text()
+
+
 def test_faults_are_said_before_anything_is_trained(
     looks: tuple[Path, Path], asked: AdaptationSettings, tmp_path: Path
 ) -> None:

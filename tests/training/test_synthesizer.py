@@ -182,6 +182,31 @@ def test_images_with_labels_and_without_take_turns(dataset: Path, tiny_synthesiz
     assert _curve(tmp_path / "other") != _curve(tmp_path / "whole")
 
 
+def test_further_images_teach_without_labels(
+    dataset: Path, unlabelled: Path, tiny_synthesizer: Recipes, tmp_path: Path
+) -> None:
+    recipe = tiny_synthesizer(**SHORT, validation=0.0)
+    told: list[Any] = []
+    run(train_synthesizer(dataset, recipe, tmp_path / "run", unlabelled=unlabelled), told.append)
+    # Their names are those of labelled images, and they have no labels all the same.
+    assert any("7 images train, 4 of them with their labels" in event.text for event in told if isinstance(event, Note))
+    data = json.loads((tmp_path / "run" / "data.json").read_text())
+    assert data["unlabelled"] == {"folder": str(unlabelled), "names": ["tile0", "tile1", "tile2"]}
+    styles = read_card(tmp_path / "run" / "best.safetensors").styles
+    assert {organ: len(codes) for organ, codes in styles.items()} == {
+        "colon": 2 * CODES,
+        "liver": 2 * CODES,
+        "unknown": 3 * CODES,
+    }
+    with closing(train_synthesizer(dataset, recipe, tmp_path / "broken", unlabelled=unlabelled)) as job:
+        next(event for event in job if isinstance(event, Losses))
+    run(train_synthesizer(dataset, recipe, tmp_path / "broken", resume=True))
+    assert _curve(tmp_path / "broken") == _curve(tmp_path / "run")
+    (unlabelled / "tile1.png").unlink()
+    with pytest.raises(DatasetError, match="has no image 'tile1'"):
+        run(train_synthesizer(dataset, recipe, tmp_path / "run", resume=True))
+
+
 def test_masks_from_a_folder(unlabelled: Path, tiny_synthesizer: Recipes, tmp_path: Path) -> None:
     labels = np.zeros((64, 64), np.int32)
     labels[8:16, 8:16], labels[40:50, 30:44] = 1, 2

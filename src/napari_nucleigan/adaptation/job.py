@@ -74,7 +74,7 @@ def fine_tuning(settings: AdaptationSettings) -> SegmenterRecipe:
 def generator_recipe(settings: AdaptationSettings, masks: str) -> SynthesizerRecipe:
     """Return the recipe of the generator, which paints masks drawn like `masks` (see `SynthesizerRecipe`)."""
     fixed: dict[str, Any] = {"validation": 0.0, "validate_every": 5, "checkpoint_every": 1, "seed": settings.seed}
-    fixed |= {"paired": settings.paired, "masks": masks}
+    fixed |= {"paired": settings.paired or bool(settings.real), "masks": masks}
     if settings.generator_from:
         # A tenth of the steps of two crops each.
         fixed |= as_model(settings.generator_from) | {"head_start": settings.generator_crops // 20}
@@ -272,15 +272,21 @@ class _Work:
 
     def _generator(self, found: Dataset) -> Job[None]:
         """Train a generator that paints masks like those of the nuclei found in the look of the images."""
-        run, statistics = self._run_of("generator"), self.root / "masks.json"
+        run, statistics, settings = self._run_of("generator"), self.root / "masks.json", self.settings
         if _finished(run):
             return
         if not statistics.is_file():
-            mpp = fine_tuning(self.settings).mpp
+            mpp = fine_tuning(settings).mpp
             save((yield from fit_masks(self._found, found.names, mpp)), statistics)
-        recipe = generator_recipe(self.settings, str(statistics))
+        recipe = generator_recipe(settings, str(statistics))
         card = {"name": f"{self.root.name} (generator)", "training_data": self.dataset.folder.resolve().name}
-        yield from train_synthesizer(found, recipe, run, resume=run.exists, device=self.device, card=card)
+        data, further = found, None
+        if self.real is not None and not settings.paired:
+            # True pairs tell where nuclei belong; the images, what they look like.
+            data, further = self.real, found
+        yield from train_synthesizer(
+            data, recipe, run, unlabelled=further, resume=run.exists, device=self.device, card=card
+        )
 
     def _pairs(self) -> Job[Dataset]:
         """Paint pairs, drop those that are not consistent, and choose those that cover most."""
@@ -288,6 +294,7 @@ class _Work:
         asked = SetSettings(
             model=str(self._run_of("generator").path),
             like=str(self.root / "masks.json"),
+            style=str(self._found),
             segmenter=str(resolve(settings.model).absolute()),
             device=self.device,
             seed=settings.seed,
@@ -321,6 +328,12 @@ class _Work:
                 yield ValidationScores(1, {"aji": values[chosen]}, True)
         yield Finished(1, str(self.folder.best), values)
 
+    @property
+    def _taught(self) -> str:
+        if self.settings.paired:
+            return "paired with what the model finds"
+        return "unpaired" if self.real is None else "of pairs of the old data, and unpaired"
+
     def _provenance(self) -> dict[str, Any]:
         settings = self.settings
         return {
@@ -330,7 +343,7 @@ class _Work:
             "start": self.start.card.name,
             "real": None if self.real is None else self.real.folder.resolve().name,
             "truth": None if self.judged is None else self.judged.folder.resolve().name,
-            "generator": "paired" if settings.paired else "unpaired",
+            "generator": self._taught,
             "pairs": settings.pairs,
             "candidates": settings.painted,
             **settings.model_dump(mode="json", include={"crops", "generator_crops", "generator_from", "seed"}),

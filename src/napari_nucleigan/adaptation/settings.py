@@ -69,7 +69,8 @@ class AdaptationSettings(Settings):
     paired: bool = Field(
         False,
         title="Paired",
-        description="Let the generator learn from what the model is sure of, as pairs. By default it learns unpaired.",
+        description="Let the generator learn from what the model is sure of, as pairs. By default the images teach it "
+        "unpaired, in turn with the pairs of the old data where there are any.",
     )
     pairs: int = Field(96, title="Pairs", ge=1, le=100_000, description="Synthetic pairs that are learnt from.")
     candidates: float = Field(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +21,7 @@ from napari_nucleigan.tissue.classes import fit_classes, tissue_map
 from napari_nucleigan.tissue.features import spread
 from napari_nucleigan.tissue.record import UNKNOWN, TissueClasses
 from napari_nucleigan.training.cyclegan import CycleBatch, CycleGAN
-from napari_nucleigan.training.frame import BestModel, Training, run_training
+from napari_nucleigan.training.frame import BestModel, Training, run_training, the_same
 from napari_nucleigan.training.images import TrainingImage, prepare_all, sampler
 from napari_nucleigan.training.mask_batches import MaskBatches, check_masks, open_masks
 from napari_nucleigan.training.recipes import SynthesizerRecipe
@@ -58,6 +59,7 @@ def train_synthesizer(
     recipe: SynthesizerRecipe,
     run: str | Path | RunFolder,
     *,
+    unlabelled: str | Path | Dataset | None = None,
     resume: bool = False,
     device: str = "auto",
     card: Mapping[str, Any] | None = None,
@@ -74,6 +76,8 @@ def train_synthesizer(
         How to train, and on which masks. With `resume` the run's own recipe is used instead.
     run : str, Path or RunFolder
         Folder of the run.
+    unlabelled : str, Path or Dataset, optional
+        Further images to train on, whose labels, if they have any, are left aside; only those of the split ``"train"``.
     resume : bool
         Go on from the newest checkpoint.
     device : str
@@ -96,7 +100,7 @@ def train_synthesizer(
     DatasetError, RecipeError, RunError, DeviceError, OutputError
     """
     dataset = Dataset.of(data, labelled=False)
-    return (yield from run_training(_SynthesizerTraining(dataset, recipe), run, resume, device, card))
+    return (yield from run_training(_SynthesizerTraining(dataset, recipe, unlabelled), run, resume, device, card))
 
 
 class _SynthesizerTraining(Training[SynthesizerRecipe]):
@@ -106,6 +110,10 @@ class _SynthesizerTraining(Training[SynthesizerRecipe]):
     gan: CycleGAN
     classes: TissueClasses | None
     _known: TissueClasses | None
+
+    def __init__(self, dataset: Dataset, recipe: SynthesizerRecipe, unlabelled: str | Path | Dataset | None) -> None:
+        super().__init__(dataset, recipe)
+        self._unlabelled = None if unlabelled is None else Dataset.of(unlabelled, labelled=False)
 
     def build(self, device: str, bfloat16: bool) -> None:
         recipe = self.recipe
@@ -137,26 +145,40 @@ class _SynthesizerTraining(Training[SynthesizerRecipe]):
         }
 
     def further_parts(self) -> dict[str, Any]:
-        return {"labelled": list(self.dataset.labelled_names)}
+        parts: dict[str, Any] = {"labelled": list(self.dataset.labelled_names)}
+        if self._unlabelled is not None:
+            further = self._unlabelled = self._unlabelled.part("train", "to train on")
+            parts["unlabelled"] = {"folder": str(further.folder.resolve()), "names": list(further.names)}
+        return parts
 
     def describe(self, training: Dataset, validation: Dataset) -> str:
         labelled = len(training.labelled_names) if self.recipe.paired else 0
-        some = f"{labelled} of them " if 0 < labelled < len(training) else ""
+        count = len(training) + len((self.parts.get("unlabelled") or {}).get("names", ()))
+        some = f"{labelled} of them " if 0 < labelled < count else ""
         return (
-            f"{len(training)} images train, {some}{'with' if labelled else 'without'} their labels, "
+            f"{count} images train, {some}{'with' if labelled else 'without'} their labels, "
             f"{len(validation)} are held out, masks: {self.recipe.masks}"
         )
 
     def prepare(self, training: Dataset) -> Job[None]:
-        tiles = self._tiles = yield from prepare_all(training, self.recipe)
+        labelled = training.labelled_names
+        tiles = yield from prepare_all(training, self.recipe)
+        self._labelled = [tile for tile in tiles if tile.name in labelled]
+        if record := self.parts.get("unlabelled"):
+            found = Dataset.of(self._unlabelled or record["folder"], labelled=False).only(record["names"])
+            further = the_same(found, record["names"]).hide_labels(record["names"])
+            # No mask is like theirs, whatever they are called.
+            tiles += [
+                replace(tile, name=f"{further.folder}: {tile.name}")
+                for tile in (yield from prepare_all(further, self.recipe))
+            ]
+        self._tiles = tiles
         classes = self.classes = yield from self._find_classes()
         maps = None if classes is None else (yield from _tissues(tiles, classes))
-        labelled = training.labelled_names
-        self._labelled = [tile for tile in tiles if tile.name in labelled]
         self._masks = yield from open_masks(self.recipe, self._labelled, classes, maps)
         self._sources = []
         for paired in (True, False):
-            some = [tile for tile in tiles if (self.recipe.paired and tile.name in labelled) is paired]
+            some = [tile for tile in tiles if (self.recipe.paired and tile in self._labelled) is paired]
             if some:
                 tissues = None if maps is None else [maps[tile.name] for tile in some]
                 crops = yield from sampler(some, self.recipe, tissues=tissues)

@@ -58,7 +58,7 @@ class OrderFile(_Checked):
     recipe: dict[str, Any] = {}
 
 
-class _Synthetic(_Checked):
+class _Further(_Checked):
     folder: str | None = None
     names: list[str] = []
 
@@ -71,7 +71,8 @@ class DataFile(_Checked):
     val: list[str] = []
     labelled: list[str] | None = None
     card: dict[str, Any] = {}
-    synthetic: _Synthetic | None = None
+    synthetic: _Further | None = None
+    unlabelled: _Further | None = None
 
 
 def read_run_file(path: Path, kind: type[BaseModel] | None = None) -> dict[str, Any]:

@@ -15,8 +15,10 @@ from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
     QDockWidget,
+    QHeaderView,
     QLabel,
     QPushButton,
+    QTableView,
     QTabWidget,
     QWidget,
 )
@@ -186,6 +188,22 @@ def test_all_texts_follow_the_font(viewer: Any, qtbot: QtBot) -> None:
     assert [part.font().pointSize() for part in parts] == [16, 16]
     get_settings().appearance.font_size = 9
     qtbot.waitUntil(lambda: [part.font().pointSize() for part in parts] == [9, 9], timeout=LONG)
+
+
+def test_tables_and_lists_follow_the_font_and_so_do_their_rows(viewer: Any, qtbot: QtBot) -> None:
+    dock = open_dock(viewer, qtbot, "Evaluate")
+    views = [view for view in dock.findChildren(QAbstractItemView) if not isinstance(view, QHeaderView)]
+    assert {type(view).__name__ for view in views} >= {"ScoreTable", "QTableView", "QTableWidget", "QTreeWidget"}
+    tables = [view for view in views if isinstance(view, QTableView)]
+    for points in (16, 9):
+        get_settings().appearance.font_size = points
+        qtbot.waitUntil(lambda points=points: {view.font().pointSize() for view in views} == {points}, timeout=LONG)
+        for table in tables:
+            line = table.verticalHeader().defaultSectionSize()
+            assert 0 < line - table.fontMetrics().height() <= 6
+    # At its rows the table ends, and the buttons follow.
+    table = dock.layers.table
+    assert table.maximumHeight() < 14 * table.verticalHeader().defaultSectionSize()
 
 
 def test_a_long_label_is_shortened_in_the_middle_with_all_of_it_in_the_tooltip(viewer: Any, qtbot: QtBot) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from napari_nucleigan.widgets.base.run_bar import RunBar
 
 
+_FORGOTTEN = "QLineEdit, QToolButton, QAbstractItemView, QHeaderView::section"  # by the font of napari's style
 _USUAL_WIDTH = 340
 
 
@@ -246,7 +247,7 @@ class Dock(Page):
 
     def _scale_font(self, event: object = None) -> None:
         """Let what napari's style forgets follow its font, too."""
-        self.setStyleSheet(f"QLineEdit, QToolButton {{ font-size: {self._appearance.font_size}pt; }}")
+        self.setStyleSheet(f"{_FORGOTTEN} {{ font-size: {self._appearance.font_size}pt; }}")
 
     def sizeHint(self) -> QSize:
         """Ask for what the contents need, and not for less than looks well."""

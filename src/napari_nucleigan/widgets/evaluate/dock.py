@@ -188,6 +188,8 @@ class EvaluateLayers(Page):
         buttons.addWidget(self.copy_button)
         buttons.addWidget(self.export_button)
         scores = column(self.table, buttons, margins=(0, MARGIN, 0, 0), tall=self.table)
+        # Beside the table there may be a taller page: the buttons stay at its rows, in sight.
+        scores.layout().addStretch()
         add_tabs(
             self.tabs,
             (scores, "Figures", "How well the two layers agree."),

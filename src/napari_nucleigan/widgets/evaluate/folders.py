@@ -30,6 +30,7 @@ from napari_nucleigan.widgets.base.jobs import Runner
 from napari_nucleigan.widgets.base.layers import add_once
 from napari_nucleigan.widgets.base.run_bar import RunBar
 from napari_nucleigan.widgets.base.scrolling import pinned
+from napari_nucleigan.widgets.base.tables import RowHeight
 from napari_nucleigan.widgets.evaluate.form import FolderForm
 from napari_nucleigan.widgets.evaluate.jobs import read_pair
 from napari_nucleigan.widgets.evaluate.table import RIGHT, cell
@@ -63,6 +64,7 @@ class ReportView(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.overall = _overall_table()
+        self._rows = RowHeight(self.overall)
         self.images = _image_tree()
         self.left_out = QListWidget()
         self.left_out.setWordWrap(True)
@@ -108,8 +110,7 @@ class ReportView(QWidget):
         if group is not None:
             columns = (group.mean, group.mean_intervals), (group.pooled.to_json(), group.pooled_intervals)
         intervals = any(interval for _, found in columns for interval in found.values())
-        line = table.fontMetrics().height()
-        table.verticalHeader().setDefaultSectionSize((2 * line if intervals else line) + 6)
+        self._rows.set_lines(2 if intervals else 1)
         for row, name in enumerate(AVERAGED):
             for at, (values, found) in enumerate(columns, start=1):
                 text, interval, tip = figure_text(name, values.get(name)), found.get(name), DEFINITIONS[name].text
@@ -193,7 +194,6 @@ def _overall_table() -> QTableWidget:
         header = QTableWidgetItem(title)
         header.setToolTip(tip)
         table.setHorizontalHeaderItem(at, header)
-    table.verticalHeader().hide()
     table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
     resize = QHeaderView.ResizeMode
     for at in range(3):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, Qt, Signal
+from qtpy.QtCore import QAbstractTableModel, QEvent, QItemSelectionModel, QModelIndex, Qt, Signal
 from qtpy.QtGui import QColor, QGuiApplication, QKeySequence, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 from napari_nucleigan.metrics import OUTCOMES
 from napari_nucleigan.metrics.scores import DEFINITIONS
 from napari_nucleigan.widgets.base.fields import MARGIN, column, combo
+from napari_nucleigan.widgets.base.tables import RowHeight
 from napari_nucleigan.widgets.evaluate.jobs import COUNTS, DISTANCES, QUALITY, figures, rows_of
 from napari_nucleigan.widgets.evaluate.overlay import COLOURS, MEANINGS
 
@@ -62,6 +63,17 @@ class ScoreTable(QTableWidget):
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setToolTip("Point at a name to read its definition; Ctrl+C copies all figures.")
         self.show_comparison(None)
+
+    def event(self, event: QEvent | None) -> bool:
+        """Be no taller than the rows, whatever the font."""
+        done = bool(super().event(event))
+        if event is not None and event.type() in (QEvent.Type.Resize, QEvent.Type.FontChange):
+            self._fit()
+        return done
+
+    def _fit(self) -> None:
+        rows = self.verticalHeader().length() + self.horizontalHeader().height()
+        self.setMaximumHeight(max(self.minimumHeight(), rows + 2 * self.frameWidth()))
 
     def show_comparison(self, comparison: LayerComparison | None) -> None:
         """Show the figures of a comparison, or dashes."""
@@ -109,10 +121,7 @@ def cell(text: str, tip: str, alignment: Qt.AlignmentFlag | None = None) -> QTab
 
 def _compact(table: QTableView) -> None:
     """Let a table be as wide as there is room, and its rows as low as their text."""
-    rows = table.verticalHeader()
-    rows.hide()
-    rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-    rows.setDefaultSectionSize(table.fontMetrics().height() + 6)
+    RowHeight(table)
     table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
     table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     table.setMinimumHeight(140)

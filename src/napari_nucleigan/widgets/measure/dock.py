@@ -160,11 +160,6 @@ class MeasureWidget(Dock):
         super().set_theme(theme)
         self.plot.set_theme(theme)
 
-    def _scale_font(self, event: object = None) -> None:
-        super()._scale_font(event)
-        if hasattr(self, "table"):
-            self.table.set_points(self._appearance.font_size)
-
     def reset_choices(self, event: object = None) -> None:
         """List the layers again; napari calls this when layers come, go or are renamed."""
         self.form.list_layers()

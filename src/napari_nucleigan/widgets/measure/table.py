@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
 from napari_nucleigan.labels.statistics import title
 from napari_nucleigan.widgets.base.fields import silent
+from napari_nucleigan.widgets.base.tables import RowHeight
 from napari_nucleigan.widgets.measure.session import thousands
 
 if TYPE_CHECKING:
@@ -37,9 +38,7 @@ class FiguresTable(QTableWidget):
         self.hidden: frozenset[str] = frozenset()
         """Classes that are not ticked."""
         self.setHorizontalHeaderLabels(list(_COLUMNS))
-        rows = self.verticalHeader()
-        rows.hide()
-        rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        RowHeight(self)
         header = self.horizontalHeader()
         header.setHighlightSections(False)
         header.setMinimumSectionSize(10)
@@ -68,11 +67,6 @@ class FiguresTable(QTableWidget):
                 for row, figures in enumerate((*(found.classes if named else ()), found.total)):
                     self._write(row, figures, QColor(*classes.colours[row]) if row < len(self._names) else None)
                 self._explain(found)
-        self._fit()
-
-    def set_points(self, points: int) -> None:
-        """Take a size of font, which napari's style does not give to tables."""
-        self.setStyleSheet(f"QTableWidget, QHeaderView::section {{ font-size: {points}pt; }}")
         self._fit()
 
     def text(self, row: int, column: str) -> str:
@@ -113,16 +107,21 @@ class FiguresTable(QTableWidget):
             self.hidden = self.hidden | {name} if off else self.hidden - {name}
             self.hidden_changed.emit()
 
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Follow the font."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.FontChange:
+            self._fit()
+
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Keep room for a scroll bar where the columns need one."""
         super().resizeEvent(event)
         self._fit()
 
     def _fit(self) -> None:
-        line = self.fontMetrics().height() + 6
-        self.verticalHeader().setDefaultSectionSize(line)
         rows = min(max(self.rowCount(), 1), _MOST_ROWS)
-        height = self.horizontalHeader().sizeHint().height() + rows * line + 2 * self.frameWidth()
+        height = self.horizontalHeader().sizeHint().height() + rows * self.verticalHeader().defaultSectionSize()
+        height += 2 * self.frameWidth()
         if self.horizontalHeader().length() > self.viewport().width():
             height += self.horizontalScrollBar().sizeHint().height()
         if height != self.height():

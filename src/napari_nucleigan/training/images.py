@@ -86,7 +86,7 @@ def split(dataset: Dataset, recipe: Recipe) -> tuple[Dataset, Dataset]:
 
 def prepare(dataset: Dataset, name: str, recipe: Recipe) -> TrainingImage:
     """Read an image and its labels, and bring them to the recipe's scale and stain."""
-    if name in dataset.labelled_names:
+    if dataset.has_labels(name):
         image, labels = dataset.pair(name)
     else:
         image = dataset.image(name)

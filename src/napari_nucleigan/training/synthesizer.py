@@ -161,9 +161,8 @@ class _SynthesizerTraining(Training[SynthesizerRecipe]):
         )
 
     def prepare(self, training: Dataset) -> Job[None]:
-        labelled = training.labelled_names
         tiles = yield from prepare_all(training, self.recipe)
-        self._labelled = [tile for tile in tiles if tile.name in labelled]
+        self._labelled = [tile for tile in tiles if training.has_labels(tile.name)]
         if record := self.parts.get("unlabelled"):
             found = Dataset.of(self._unlabelled or record["folder"], labelled=False).only(record["names"])
             further = the_same(found, record["names"]).hide_labels(record["names"])
@@ -177,8 +176,9 @@ class _SynthesizerTraining(Training[SynthesizerRecipe]):
         maps = None if classes is None else (yield from _tissues(tiles, classes))
         self._masks = yield from open_masks(self.recipe, self._labelled, classes, maps)
         self._sources = []
+        pairs = {tile.name for tile in self._labelled} if self.recipe.paired else set()
         for paired in (True, False):
-            some = [tile for tile in tiles if (self.recipe.paired and tile in self._labelled) is paired]
+            some = [tile for tile in tiles if (tile.name in pairs) is paired]
             if some:
                 tissues = None if maps is None else [maps[tile.name] for tile in some]
                 crops = yield from sampler(some, self.recipe, tissues=tissues)

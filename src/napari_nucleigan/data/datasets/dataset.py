@@ -118,7 +118,11 @@ class Dataset:
     @property
     def labelled_names(self) -> tuple[str, ...]:
         """Names of the images that have labels."""
-        return tuple(name for name in self.names if name in self._labels)
+        return tuple(filter(self.has_labels, self.names))
+
+    def has_labels(self, name: str) -> bool:
+        """Tell whether an image has labels."""
+        return name in self._labels
 
     def image(self, name: str) -> HEImage:
         """Read one image."""

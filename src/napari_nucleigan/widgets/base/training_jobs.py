@@ -177,15 +177,18 @@ def write_pairs(pairs: tuple[TrainingPair, ...], folder: Path) -> Job[Path]:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a folder holds: how many images of each split, and a line for people."""
+    """What a folder holds: how many images of each split, how many have labels, and a line for people."""
 
     path: Path
     counts: dict[str, int]
+    labelled: int
 
     def __str__(self) -> str:
         """Write the counts for people."""
-        parts = ", ".join(f"{count} {name}" for name, count in self.counts.items())
-        return f"{images(sum(self.counts.values()))}: {parts}."
+        parts, count = [f"{count} {name}" for name, count in self.counts.items()], sum(self.counts.values())
+        if self.labelled < count:
+            parts.append(f"{self.labelled or 'none'} with labels")
+        return f"{images(count)}: {', '.join(parts)}."
 
 
 def look_into(path: Path, labelled: bool) -> Job[Contents]:
@@ -200,7 +203,7 @@ def look_into(path: Path, labelled: bool) -> Job[Contents]:
     dataset = Dataset.open(path, labelled=labelled)
     splits = [dataset.splits[name] for name in dataset.names]
     counts = {name: splits.count(name) for name in dict.fromkeys(splits)}
-    return Contents(path, counts)
+    return Contents(path, counts, len(dataset.labelled_names))
 
 
 def images(count: int) -> str:

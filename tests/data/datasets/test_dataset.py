@@ -299,6 +299,16 @@ def test_at_least_one_is_held_out_and_one_stays(tmp_path, fraction, organs):
     assert not set(training.names) & set(validation.names)
 
 
+@pytest.mark.parametrize("fraction", [0.01, 0.4])
+def test_images_without_labels_are_held_out_first(tmp_path, fraction):
+    dataset = of_organs(tmp_path, liver=5, breast=5)
+    some = dataset.hide_labels(["liver0", "liver1", "breast3", "breast4"])
+    for seed in range(5):
+        assert not some.hold_out(fraction, seed)[1].labelled_names
+    # Where all have labels, or none, it is chance.
+    assert dataset.hold_out(fraction)[1].names == dataset.hide_labels(dataset.names).hold_out(fraction)[1].names
+
+
 def test_nothing_is_held_out_where_nothing_can_be(tmp_path):
     dataset = of_organs(tmp_path, liver=3)
     assert [part.names for part in dataset.hold_out(0)] == [dataset.names, ()]

@@ -214,7 +214,7 @@ class Dataset:
         return replace(self, hidden=self.hidden | frozenset(names))
 
     def hold_out(self, fraction: float, seed: int = 0) -> tuple[Dataset, Dataset]:
-        """Split whole images off for validation, the same share of every organ.
+        """Split whole images off for validation, the same share of every organ, those without labels first.
 
         Parameters
         ----------
@@ -235,9 +235,11 @@ class Dataset:
         for organ in sorted({self.organs[name] for name in self.names}):
             members = [name for name in self.names if self.organs[name] == organ]
             count = min(round(fraction * len(members)), len(members) - 1)
-            held += [str(name) for name in random.permutation(members)[:count]]
+            # Labels are for training on: images without any go first.
+            held += sorted(map(str, random.permutation(members)), key=self.has_labels)[:count]
         if not held:
-            held = [str(random.choice(list(self.names)))]
+            bare = [name for name in self.names if not self.has_labels(name)]
+            held = [str(random.choice(bare or list(self.names)))]
         return self.only(name for name in self.names if name not in held), self.only(held)
 
 

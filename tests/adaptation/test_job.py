@@ -122,6 +122,11 @@ def test_old_data_teach_the_generator_where_nuclei_belong(
     data = json.loads((tmp_path / "out" / "runs" / "generator" / "data.json").read_text())
     assert data["train"] == data["labelled"] == ["part2", "part3"]
     assert data["unlabelled"] == {"folder": str(tmp_path / "out" / "found"), "names": ["part0", "part1"]}
+    # Painted in the look of the images, not of the old data.
+    styles = [
+        json.loads(line)["style"] for line in (tmp_path / "out" / "pairs" / "pairs.jsonl").read_text().splitlines()
+    ]
+    assert set(styles) == {"found"}
     assert "of pairs of the old data, and unpaired" in (tmp_path / "out" / "adaptation.md").read_text()
 
 

@@ -172,6 +172,23 @@ def photographs(tmp_path: Path) -> str:
     return str(weights)
 
 
+def test_the_colours_are_those_of_the_crop_whose_style_it_is(tiny_synthesizer: Recipes) -> None:
+    assert "colours" not in CycleGAN(tiny_synthesizer()).step(_batch(), 0, 1.0)
+    # Without labels and at one and the same mask, only the style can tell a bright image from a dark one.
+    gans = [CycleGAN(tiny_synthesizer(colours=weight, adversarial_weight=0.0, lr=1e-2)) for weight in (0.0, 50.0)]
+    brightness = torch.tensor([-0.6, 0.6])[:, None, None, None]
+    batch = _batch()
+    bright = batch._replace(fields=None, images=batch.images * 0.2 + brightness, others=batch.others * 0.2 + brightness)
+    masks = bright.masks[:1].repeat(2, 1, 1, 1)
+    apart = []
+    for gan in gans:
+        values = [gan.step(bright._replace(masks=masks), step, 1.0) for step in range(40)]
+        means = gan.paint(masks, gan.style_of(bright.others)).mean(dim=(1, 2, 3))
+        apart.append(float((means - bright.others.mean(dim=(1, 2, 3))).abs().mean()))
+    assert values[-1]["colours"] < values[0]["colours"] / 2
+    assert apart[1] < apart[0]
+
+
 def test_the_perceptual_term(tiny_synthesizer: Recipes, photographs: str, tmp_path: Path) -> None:
     recipe = tiny_synthesizer(perceptual=2.0, perceptual_weights=photographs, lr=1e-2)
     gan = CycleGAN(recipe)

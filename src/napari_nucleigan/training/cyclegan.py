@@ -194,6 +194,8 @@ class CycleGAN(AdversarialTrainer[Synthesizer, SynthesizerRecipe]):
             told = PRESENCE_CHANNELS[recipe.encoding]
             presence = presence_loss(logits[:, :told], fields[:, :told], self._ranks.all_reduce_sum)
             parts["supervised"] = (recipe.supervised, (drawn - fields).abs().mean() + presence)
+        if recipe.colours:
+            parts["colours"] = (recipe.colours, _colours_apart(fake, others))
         if self._encoder is not None and recipe.perceptual:
             with self._autocast():
                 parts["perceptual"] = (recipe.perceptual, perceptual_distance(self._encoder, back, images))
@@ -318,6 +320,13 @@ class CycleGAN(AdversarialTrainer[Synthesizer, SynthesizerRecipe]):
 
 def _with_tissue(fields: Tensor, tissue: Tensor) -> Tensor:
     return torch.cat([fields, tissue], dim=1).contiguous(memory_format=torch.channels_last)
+
+
+def _colours_apart(images: Tensor, others: Tensor) -> Tensor:
+    """Mean distance between mean and standard deviation of each colour of some images and of others."""
+    moments = [torch.cat(torch.std_mean(part, dim=(2, 3)), dim=1) for part in (images, others)]
+    apart: Tensor = (moments[0] - moments[1]).abs().mean()
+    return apart
 
 
 def _features_apart(fakes: list[list[Tensor]], real: list[list[Tensor]], count: int) -> Tensor:

@@ -203,6 +203,12 @@ class SynthesizerRecipe(Recipe):
     features_weight: float = Field(
         5.0, ge=0, description="Weight of D_N's features of a painted pair against the real."
     )
+    colours: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the colours of a painted image, their mean and spread, against those of the crop whose "
+        "style it is to have.",
+    )
     perceptual: float = Field(
         0.0,
         ge=0,

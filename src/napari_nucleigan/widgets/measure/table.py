@@ -43,6 +43,8 @@ class FiguresTable(QTableWidget):
         header.setHighlightSections(False)
         header.setMinimumSectionSize(10)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        # The last column would else begin with Qt's usual width, and keep it where there is less room.
+        header.setDefaultSectionSize(header.minimumSectionSize())
         header.setStretchLastSection(True)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)

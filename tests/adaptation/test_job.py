@@ -14,6 +14,7 @@ from napari_nucleigan.base.errors import DatasetError, LabelsError, OutputError,
 from napari_nucleigan.base.events import Losses, Progress, run
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.data.images.files import write_image
+from napari_nucleigan.models import read_card
 from napari_nucleigan.training import RunFolder
 from napari_nucleigan.training.runs.status import RunState, ask, state_of
 
@@ -122,6 +123,8 @@ def test_old_data_teach_the_generator_where_nuclei_belong(
     data = json.loads((tmp_path / "out" / "runs" / "generator" / "data.json").read_text())
     assert data["train"] == data["labelled"] == ["part2", "part3"]
     assert data["unlabelled"] == {"folder": str(tmp_path / "out" / "found"), "names": ["part0", "part1"]}
+    card = read_card(tmp_path / "out" / "runs" / "generator" / "best.safetensors")
+    assert card.training_data == f"{looks[1].name}; {looks[0].name}, without labels"
     # Painted in the look of the images, not of the old data.
     styles = [
         json.loads(line)["style"] for line in (tmp_path / "out" / "pairs" / "pairs.jsonl").read_text().splitlines()

@@ -279,11 +279,12 @@ class _Work:
             mpp = fine_tuning(settings).mpp
             save((yield from fit_masks(self._found, found.names, mpp)), statistics)
         recipe = generator_recipe(settings, str(statistics))
-        card = {"name": f"{self.root.name} (generator)", "training_data": self.dataset.folder.resolve().name}
-        data, further = found, None
+        learnt, data, further = self.dataset.folder.resolve().name, found, None
         if self.real is not None and not settings.paired:
             # True pairs tell where nuclei belong; the images, what they look like.
             data, further = self.real, found
+            learnt = f"{self.real.folder.resolve().name}; {learnt}, without labels"
+        card = {"name": f"{self.root.name} (generator)", "training_data": learnt}
         yield from train_synthesizer(
             data, recipe, run, unlabelled=further, resume=run.exists, device=self.device, card=card
         )

@@ -178,7 +178,7 @@ def compare_labels(
     for arm in arms:
         for cell in cells:
             trial = yield from tested(cell.plan(arm), test, root, split, device)
-            trials[len(cell.names), arm] = (*trials.get((len(cell.names), arm), ()), trial)
+            trials[cell.count, arm] = (*trials.get((cell.count, arm), ()), trial)
     provenance = {
         "version": __version__,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -190,7 +190,7 @@ def compare_labels(
         "generator_changes": dict(generator_changes or {}),
         "pairs": {"count": pairs.count, "size": pairs.size},
     }
-    labelled = {(len(cell.labelled), cell.seed): cell.labelled.names for cell in cells}
+    labelled = {(cell.count, cell.seed): cell.labelled.names for cell in cells}
     return LabelComparison(trials, labelled, test.names, split, provenance)
 
 
@@ -211,7 +211,11 @@ class _Cell:
 
     @property
     def name(self) -> str:
-        return f"{len(self.names)}-labels-seed{self.seed}"
+        return f"{self.count}-labels-seed{self.seed}"
+
+    @property
+    def count(self) -> int:
+        return len(self.names)
 
     @property
     def labelled(self) -> Dataset:

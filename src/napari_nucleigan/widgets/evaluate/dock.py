@@ -148,11 +148,8 @@ class EvaluateLayers(Page):
         box = self._comparison.inspection.nuclei.boxes[number - 1].reshape(2, 2) - [0, 1]
         # What lies around a speck is worth seeing, too.
         middle, reach = box.mean(axis=1), np.maximum(np.ptp(box, axis=1), _LEAST_SIDE) / 2
-        corners = [
-            grid_to_viewer(self._viewer, layer, self._comparison.grid, place)
-            for place in (middle - reach, middle + reach)
-        ]
-        self.flight.to(*corners)
+        grid = self._comparison.grid
+        self.flight.to(*(grid_to_viewer(self._viewer, layer, grid, middle + way * reach) for way in (-1, 1)))
         self.overlay.mark(self._comparison, layer, number)
         self._tell(number)
 
@@ -188,8 +185,7 @@ class EvaluateLayers(Page):
         buttons.addWidget(self.copy_button)
         buttons.addWidget(self.export_button)
         scores = column(self.table, buttons, margins=(0, MARGIN, 0, 0), tall=self.table)
-        # Beside the table there may be a taller page: the buttons stay at its rows, in sight.
-        scores.layout().addStretch()
+        scores.layout().addStretch()  # the buttons stay at the rows, in sight, however tall another page is
         add_tabs(
             self.tabs,
             (scores, "Figures", "How well the two layers agree."),

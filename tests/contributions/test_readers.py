@@ -87,7 +87,7 @@ def test_what_is_no_area_of_geojson_is_said(tmp_path: Path) -> None:
     assert "What is no area was left out of a.geojson: points (1)." in str(notification_manager.records[-1].message)
 
 
-@pytest.mark.parametrize("name", ["a.geojson", "a.geojson.gz"])
+@pytest.mark.parametrize("name", ["a.geojson", "a.geojson.gz", "a.GEOJSON.GZ"])
 def test_geojson(tmp_path: Path, name: str) -> None:
     labels = np.array([[0, 3, 3], [2, 2, 0]])
     write_geojson(tmp_path / name, labels, mpp=0.25)

@@ -228,7 +228,8 @@ def read_geojson_layer(path: str) -> list[LayerData]:
     """
     known = geojson.read_annotations(path, nuclei_only=True)
     _say(Path(path).name, known.notes)
-    return [labels_layer(known.draw(), known.mpp, Path(path.removesuffix(".gz")).stem)]
+    plain = path[:-3] if path.lower().endswith(".gz") else path
+    return [labels_layer(known.draw(), known.mpp, Path(plain).stem)]
 
 
 def _say(name: str, notes: Iterable[str]) -> None:

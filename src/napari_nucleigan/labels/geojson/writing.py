@@ -153,7 +153,7 @@ def write_geojson(
 
 def binary(path: Path) -> BinaryIO:
     """Open a file to write bytes to, which are compressed if its name ends in ``.gz``."""
-    return cast("BinaryIO", gzip.open(path, "wb", compresslevel=4)) if path.suffix == ".gz" else path.open("wb")
+    return cast("BinaryIO", gzip.open(path, "wb", compresslevel=4)) if path.suffix.lower() == ".gz" else path.open("wb")
 
 
 def compact(value: object) -> str:

@@ -102,11 +102,16 @@ def test_what_is_there_is_not_done_again(
         run(compare_labels(tested_set, folder, (1,), **asked | {"epochs": (2, 0)}))
 
 
-def test_the_report_says_what_helps_first(counted: tuple[Path, LabelComparison], tmp_path: Path) -> None:
+def test_the_report_says_what_helps_first_and_what_was_changed(
+    counted: tuple[Path, LabelComparison], tiny_changes: dict[str, Any], tmp_path: Path
+) -> None:
     comparison = counted[1]
     results, text, picture = write_label_report(comparison, tmp_path)
     first = text.read_text().splitlines()[2]
     assert first.startswith("- **Real and synthetic pairs** instead of real pairs alone: make no difference")
+    written = text.read_text().replace("\\", "")
+    for changes in (tiny_changes, GENERATOR):
+        assert all(f"{name}={json.dumps(value)}" in written for name, value in changes.items())
     rows = json.loads(results.read_text())["rows"]
     assert [(row["labels"], row["arm"]) for row in rows[:2]] == [(1, "real"), (1, "synthetic")]
     assert rows[1]["gain_aji"]["mean"] == pytest.approx(comparison.gain(1, "synthetic").mean())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_nucleigan.base.files import atomic_write, refuse_foreign_report, write_text
 from napari_nucleigan.base.tables import to_markdown
@@ -14,6 +14,7 @@ from napari_nucleigan.comparison.results import ends, number
 from napari_nucleigan.data.images.files import SOFTWARE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from napari_nucleigan.comparison.label_results import LabelComparison
@@ -97,9 +98,19 @@ def label_markdown(comparison: LabelComparison, picture: str | None = None) -> s
         f"Every segmenter saw {made['crops']} crops; with synthetic pairs, half of these were cut from "
         f"{made['pairs']['count']} pairs of {made['pairs']['size']} pixels a side, painted by a generator that was "
         f"trained on the same labelled images, on {made['generator_crops']} crops, of masks drawn like theirs. "
-        "Nothing validates: the last weights are tested, with the recipe's own decoding.\n\n"
+        f"Nothing validates: the last weights are tested, with the recipe's own decoding.{_changes(made)}\n\n"
         f"napari-nucleigan {made['version']}, {made['date']}.\n"
     )
+
+
+def _changes(made: Mapping[str, Any]) -> str:
+    """Say which fields of the recipes were changed."""
+    told = ""
+    for whose, key in (("segmenters", "changes"), ("generators", "generator_changes")):
+        if fields := made[key]:
+            changed = ", ".join(f"{name}={json.dumps(value)}" for name, value in fields.items())
+            told += f" Changed in the recipe of the {whose}: {as_markdown(changed)}."
+    return told
 
 
 def _verdict(comparison: LabelComparison) -> str:

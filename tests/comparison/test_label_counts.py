@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,11 +16,13 @@ from hypothesis import strategies as st
 from napari_nucleigan import Dataset
 from napari_nucleigan.base.errors import DatasetError, OutputError, RecipeError, RunError
 from napari_nucleigan.base.events import Losses, run
-from napari_nucleigan.comparison import LabelComparison, compare_labels, write_label_report
+from napari_nucleigan.comparison import LabelComparison, compare, compare_labels, write_label_report
 from napari_nucleigan.comparison.experiment import PAIRS
 from napari_nucleigan.comparison.label_counts import labelled_images
 from napari_nucleigan.comparison.label_results import interval_of
-from napari_nucleigan.training.budget import budget
+from napari_nucleigan.comparison.methods import recipe_of
+from napari_nucleigan.training import RunFolder, SynthesizerRecipe, read_recipe
+from napari_nucleigan.training.budget import GENERATOR_EPOCHS, budget
 from tiny_recipes import GENERATOR
 
 if TYPE_CHECKING:
@@ -102,6 +105,37 @@ def test_what_is_there_is_not_done_again(
         run(compare_labels(tested_set, folder, (1,), **asked | {"epochs": (2, 0)}))
 
 
+def _begun(folder: Path, recipe: Any, train: list[str], synthetic: list[str] | None = None) -> None:
+    RunFolder(folder).start(
+        recipe,
+        {
+            "folder": "data",
+            "train": train,
+            "val": [],
+            "card": {},
+            **({"synthetic": {"folder": "pairs", "names": synthetic}} if synthetic else {}),
+        },
+    )
+
+
+def test_runs_of_other_data_are_refused(tested_set: Path, tmp_path: Path, tiny_changes: dict[str, Any]) -> None:
+    asked: dict[str, Any] = {"seeds": 1, "epochs": (1, 0), "crops": 2, "generator_crops": 20, "pairs": FEW}
+    first = labelled_images(Dataset.open(tested_set).subset("train"), 0)[0]
+    recipe = recipe_of("cgan-both", 1, 0, budget(2, (1, 0)) | {"validation": 0.0})
+    painter = read_recipe("compact-synthesizer", budget(20, GENERATOR_EPOCHS) | {"validation": 0.0}, SynthesizerRecipe)
+    for name, trained, names, synthetic, said in (
+        ("synthetic", recipe, [first], ["one", "two", "three"], "trained with 3 synthetic pairs, not 2"),
+        ("synthetic", recipe, ["tile5"], ["one", "two"], "trained or validated on 1 of the test images"),
+        ("synthetic", recipe, ["another"], ["one", "two"], "trained on other images"),
+        ("synthetic-generator", painter, ["tile5"], None, "trained on other images"),
+        ("synthetic-generator", painter.model_copy(update={"lr": 1e-3}), [first], None, "trained otherwise"),
+    ):
+        root = tmp_path / said.replace(" ", "-")[:20] / name
+        _begun(root / "runs" / f"1-labels-seed0-{name}", trained, names, synthetic)
+        with pytest.raises((RunError, DatasetError), match=said):
+            next(compare_labels(tested_set, root, (1,), **asked))
+
+
 def test_the_report_says_what_helps_first_and_what_was_changed(
     counted: tuple[Path, LabelComparison], tiny_changes: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -162,6 +196,13 @@ def test_more_labels_than_there_are_is_said(tested_set: Path, tmp_path: Path) ->
         run(compare_labels(tested_set, tmp_path, (0, 1)))
     with pytest.raises(DatasetError, match="calls none of them 'judge'"):
         run(compare_labels(tested_set, tmp_path, (1,), split="judge"))
+    with pytest.raises(DatasetError, match="split 'train', which train"):
+        next(compare_labels(tested_set, tmp_path, (1,), split="train"))
+    for split in ("train", "val"):
+        held = Dataset.open(tested_set)
+        held = replace(held, splits=held.splits | {"tile0": "val"})
+        with pytest.raises(DatasetError, match=f"split '{split}', by which models are trained and chosen"):
+            next(compare(held, tmp_path, ["cgan"], split=split))
 
 
 def test_the_command(tested_set: Path, tmp_path: Path, tiny_changes: dict[str, Any]) -> None:
@@ -181,6 +222,7 @@ def test_the_command(tested_set: Path, tmp_path: Path, tiny_changes: dict[str, A
     [
         (["--labels", "1;2"], "--labels needs numbers with commas between"),
         (["--labels", "1", "-m", "cgan"], "--method does not go with --labels"),
+        (["--seeds", "3"], "--seeds goes with --labels only"),
     ],
 )
 def test_wrong_use(

@@ -100,11 +100,16 @@ def compare(
         ),
     ] = "",
     repeats: Annotated[
-        int,
+        int | None,
         typer.Option(
-            "--seeds", min=1, max=100, help="How often, each time with other images.", rich_help_panel=_LABELS
+            "--seeds",
+            min=1,
+            max=100,
+            help="How often, each time with other images. By default 3.",
+            rich_help_panel=_LABELS,
+            show_default=False,
         ),
-    ] = 3,
+    ] = None,
     crops: Annotated[
         int | None,
         typer.Option(
@@ -140,7 +145,15 @@ def compare(
             rich_help_panel=_LABELS,
         ),
     ] = None,
-    pairs: Annotated[int, typer.Option(min=1, help="Synthetic pairs of each generator.", rich_help_panel=_LABELS)] = 48,
+    pairs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Synthetic pairs of each generator. By default 48.",
+            rich_help_panel=_LABELS,
+            show_default=False,
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, mps.")] = "auto",
     report_only: Annotated[
         bool, typer.Option("--report-only", help="Train nothing; compare what is finished, say why the rest is not.")
@@ -177,8 +190,18 @@ def compare(
             "split": split,
             "device": device,
         }
-        _compare_labels(data, out, _counts(labels), repeats, pairs, asked, as_json)
+        _compare_labels(data, out, _counts(labels), repeats or 3, pairs, asked, as_json)
         return
+    for name, value in (
+        ("--seeds", repeats),
+        ("--crops", crops),
+        ("--generator-crops", generator_crops),
+        ("--unlabelled", unlabelled),
+        ("--set-generator", generator_changes),
+        ("--pairs", pairs),
+    ):
+        if value:
+            raise typer.BadParameter(f"{name} goes with --labels only.")
     job = comparison.compare(
         data,
         out,
@@ -209,14 +232,14 @@ def compare(
 
 
 def _compare_labels(
-    data: Path, out: Path, counts: list[int], seeds: int, pairs: int, asked: dict[str, Any], as_json: bool
+    data: Path, out: Path, counts: list[int], seeds: int, pairs: int | None, asked: dict[str, Any], as_json: bool
 ) -> None:
     from napari_nucleigan import comparison
     from napari_nucleigan.comparison.experiment import PAIRS
     from napari_nucleigan.comparison.label_report import label_table
     from napari_nucleigan.comparison.report import MISSING
 
-    settings = PAIRS.model_copy(update={"count": pairs})
+    settings = PAIRS.model_copy(update={"count": pairs or PAIRS.count})
     found = _run(comparison.compare_labels(data, out, counts, seeds, pairs=settings, **asked), out)
     _, text, picture = comparison.write_label_report(found, out)
     if picture is None:

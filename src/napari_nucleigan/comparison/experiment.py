@@ -116,6 +116,11 @@ def compare(
     if train:
         # What is wrong for every method is said once, and before the first has taken its hours.
         choose_device(device)
+        if set(test.names) & {*dataset.subset("train").names, *dataset.subset("val").names}:
+            raise DatasetError(
+                f"Nothing can be tested on the images of the split {split!r}, by which models are trained and chosen; "
+                "name another split."
+            )
         if synthetic is not None:
             Dataset.open(synthetic)
         for plan in plans:

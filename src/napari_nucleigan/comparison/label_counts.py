@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_nucleigan.base.errors import RecipeError, RunError
+from napari_nucleigan.base.errors import DatasetError, RecipeError, RunError
 from napari_nucleigan.base.events import with_prefix
 from napari_nucleigan.base.files import make_folder, refuse_foreign_report
 from napari_nucleigan.base.version import __version__
@@ -141,12 +141,16 @@ def compare_labels(
     DatasetError
         If there is nothing to train or to test on, or a run has seen test images.
     RunError
-        If a run in the folder was trained otherwise than is asked for here, or is being trained.
+        If a run in the folder was trained otherwise, or on other data, than is asked for here, or is being trained.
     OutputError
         If a file cannot be written.
     """
     dataset = Dataset.of(data)
     training, test = dataset.part("train", "to train on"), dataset.part(split, "to test on")
+    if set(training.names) & set(test.names):
+        raise DatasetError(
+            f"Nothing can be tested on the images of the split {split!r}, which train; name another split."
+        )
     counts = sorted(dict.fromkeys(counts))
     if not counts or counts[0] < 1 or seeds < 1:
         raise RecipeError("There is nothing to compare; give numbers of labelled images and of seeds from 1 on.")
@@ -170,6 +174,7 @@ def compare_labels(
         for arm in arms:
             refuse_tested(cell.plan(arm), test)
             refuse_other(cell.plan(arm))
+            cell.refuse_other(arm, pairs.count)
     for number, cell in enumerate(cells):
         for arm in arms:
             prefix = f"{cell.name}-{arm} ({number + 1} of {len(cells)}): "
@@ -239,6 +244,31 @@ class _Cell:
             images = self.training.hide_labels(set(self.training.names) - set(self.names))
         return images, RunFolder(self.root / "runs" / f"{self.name}-{arm}-generator")
 
+    def refuse_other(self, arm: str, pairs: int | None) -> None:
+        """Refuse runs of an arm that have learnt from other images, from another number of pairs, or otherwise."""
+        run = self.plan(arm).run
+        learnt = [(run, self.names)]
+        if arm != "real":
+            images, generator = self.generator(arm)
+            learnt.append((generator, images.names))
+            if generator.exists and SynthesizerRecipe.model_validate(generator.recipe()) != self.generator_recipe:
+                raise RunError(
+                    f"{generator.path} was trained otherwise than is asked for; ask for the same, or choose another "
+                    "folder."
+                )
+            there = len(run.data().get("synthetic", {}).get("names", ())) if run.exists else pairs
+            if there != pairs:
+                raise RunError(
+                    f"{run.path} was trained with {there} synthetic pairs, not {pairs}; ask for as many, or choose "
+                    "another folder."
+                )
+        for each, names in learnt:
+            if each.exists and set(each.data()["train"]) != set(names):
+                raise RunError(
+                    f"{each.path} was trained on other images than would be labelled now; the data set has changed. "
+                    "Choose another folder."
+                )
+
     def statistics(self) -> Job[Path]:
         """Learn what the masks of the labelled images are like."""
         path, recipe = self.root / "masks" / f"{self.name}.json", self.plan("real").recipe
@@ -260,10 +290,6 @@ def _trained(cell: _Cell, arm: str, pairs: SetSettings, device: str) -> Job[None
         (images, run), recipe = cell.generator(arm), cell.generator_recipe
         if not (run.exists and state_of(run).state is RunState.FINISHED):
             yield from train_synthesizer(images, recipe, run, resume=run.exists, device=device, card=card)
-        elif SynthesizerRecipe.model_validate(run.recipe()) != recipe:
-            raise RunError(
-                f"{run.path} was trained otherwise than is asked for; ask for the same, or choose another folder."
-            )
         statistics = yield from cell.statistics()
         synthetic = cell.root / "pairs" / plan.name
         asked_pairs = {"model": str(run.path), "like": str(statistics), "seed": cell.seed, "device": device}

@@ -178,3 +178,14 @@ def test_what_is_no_source_is_one_clear_error(tmp_path: Path, tiny_synthesizer: 
     (tmp_path / "a.png").write_bytes(b"nothing")
     with pytest.raises(LabelsError, match=r"a\.png"):
         check_masks(tiny_synthesizer(masks=str(tmp_path)), labelled=True)
+
+
+def test_no_mask_is_cut_from_what_split_csv_keeps_for_tests(tmp_path: Path, tiny_synthesizer: Recipes) -> None:
+    for name, label in (("a", 1), ("b", 2)):
+        labels = np.zeros((40, 40), np.int32)
+        labels[5:35, 5:35] = np.arange(900).reshape(30, 30) // 450 * 10 + label
+        write_labels(tmp_path / "labels" / f"{name}.tif", labels, 0.25)
+    (tmp_path / "split.csv").write_text("name,organ,split\na,liver,train\nb,liver,test\n")
+    masks = run(open_masks(tiny_synthesizer(masks=str(tmp_path)), []))
+    drawn = {int(label) for step in range(20) for label in np.unique(masks.draw(step, ["x"])[0])}
+    assert drawn == {0, 1, 11}

@@ -42,6 +42,7 @@ __all__ = [
     "fit_tissue_map",
     "is_statistics",
     "label_files",
+    "label_files_to_learn_from",
     "learn",
     "learn_by_organ",
     "open_statistics",
@@ -242,7 +243,9 @@ def learn(like: str | Path, mpp: float | None = None, tissue: bool = False) -> P
     if path is None:
         statistics = preset(str(like))
     else:
-        statistics = open_statistics(path) if is_statistics(path) else _fitted(_to_learn_from(path), path, mpp)
+        statistics = (
+            open_statistics(path) if is_statistics(path) else _fitted(label_files_to_learn_from(path), path, mpp)
+        )
     if tissue and statistics.layout is None:
         raise RecipeError(
             f"Nothing is known of the tissue around the nuclei of {str(like)!r}; give a data set with H&E images and "
@@ -279,7 +282,7 @@ def learn_by_organ(like: str | Path, mpp: float | None = None) -> dict[str, Poly
         return {"": open_statistics(path)}
     rows = _rows(path)
     by_organ: dict[str, list[Path]] = {}
-    for file in _to_learn_from(path):
+    for file in label_files_to_learn_from(path):
         by_organ.setdefault(rows.get(file.stem, {}).get("organ") or "", []).append(file)
     return {organ: _fitted(files, path, mpp, organ) for organ, files in sorted(by_organ.items())}
 
@@ -301,6 +304,20 @@ def label_files(path: Path) -> list[Path]:
     if not files:
         raise LabelsError(f"There are no label images in {folder}; choose another folder.")
     return files
+
+
+def label_files_to_learn_from(path: Path) -> list[Path]:
+    """List what `label_files` does, without those that ``split.csv`` calls ``"test"``, unless there are no others.
+
+    What is learnt goes into training data, and test images are for the final figure only.
+
+    Raises
+    ------
+    LabelsError, DatasetError
+        If there are none, or ``split.csv`` cannot be understood.
+    """
+    files, rows = label_files(path), _rows(path)
+    return [file for file in files if rows.get(file.stem, {}).get("split") != "test"] or files
 
 
 def save(statistics: PolygonMasks, path: str | Path) -> None:
@@ -349,12 +366,6 @@ def _found(like: str | Path) -> Path:
 
 def _rows(path: Path) -> SplitTable:
     return read_split(path / "split.csv")
-
-
-def _to_learn_from(path: Path) -> list[Path]:
-    files, rows = label_files(path), _rows(path)
-    # What is learnt goes into training data, and test images are for the final figure only.
-    return [file for file in files if rows.get(file.stem, {}).get("split") != "test"] or files
 
 
 def _fitted_tissue(path: Path, mpp: float | None) -> PolygonMasks:

@@ -19,7 +19,7 @@ from napari_nucleigan.masks.polygons import (
     fit,
     fit_tissue,
     is_statistics,
-    label_files,
+    label_files_to_learn_from,
     open_statistics,
     preset,
     sample_tissue,
@@ -173,7 +173,7 @@ def check_masks(recipe: SynthesizerRecipe, labelled: bool) -> None:
     if is_statistics(path):
         open_statistics(path)
     else:
-        read_nuclei(label_files(path)[0])
+        read_nuclei(label_files_to_learn_from(path)[0])
 
 
 def open_masks(
@@ -214,7 +214,7 @@ def open_masks(
             # Their tissues are others than those that the network knows.
             statistics = statistics.model_copy(update={"layout": None})
         return MaskBatches({"all": statistics}, recipe)
-    files, masks = label_files(path), []
+    files, masks = label_files_to_learn_from(path), []
     for number, file in enumerate(files):
         yield Progress(number, len(files), "reading masks")
         masks.append(rescaled_labels(read_nuclei(file), (read_mpp(file) or recipe.mpp) / recipe.mpp))

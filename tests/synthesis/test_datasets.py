@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from napari_nucleigan.models import Model
 
 SMALL = SetSettings(model="painter", device="cpu", precision="float32", size=64, count=20)
@@ -228,6 +230,26 @@ def test_validation_has_its_share_and_no_pair_changes_sides(tmp_path: Path, mode
         held = {name for name, split in data.splits.items() if split == "val"}
         assert len(held) == 0.3 * count
         assert {name for name in held if name <= "pair-00010"} == {"pair-00004", "pair-00007", "pair-00010"}
+
+
+def test_all_organs_validate(tmp_path: Path, model: Model) -> None:
+    run(synthesize_set(tmp_path, _changed(count=16, size=16, validation=0.25), model=model))
+    data = Dataset.open(tmp_path)
+    assert sorted(data.organs[name] for name in data.subset("val").names) == ["breast", "kidney", "liver", "prostate"]
+
+
+def test_masks_that_came_in_between_are_not_taken_for_others(
+    tmp_path: Path, model: Model, mask: Callable[..., NDArray[np.int32]]
+) -> None:
+    for name in ("b", "c"):
+        write_labels(tmp_path / "masks" / f"{name}.tif", mask(32, 32))
+    asked = _changed(count=None, size=None)
+    run(synthesize_set(tmp_path / "out", asked, tmp_path / "masks", model))
+    write_labels(tmp_path / "masks" / "d.tif", mask(32, 32))
+    assert run(synthesize_set(tmp_path / "out", asked, tmp_path / "masks", model)).made == 1
+    write_labels(tmp_path / "masks" / "a.tif", mask(32, 32))
+    with pytest.raises(OutputError, match="from other masks: 'b' was there where 'a' is now"):
+        run(synthesize_set(tmp_path / "out", asked, tmp_path / "masks", model))
 
 
 def test_what_a_set_needs_to_know(tmp_path: Path, model: Model) -> None:

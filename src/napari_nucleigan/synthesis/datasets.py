@@ -167,6 +167,13 @@ class _SetMaker:
                 f"{out} is to hold one picture of each of its masks; choose another folder for {count} pairs."
             )
         self._log = PairLog(out, self._context.provenance() | {"masks": source.record()}, own)
+        # A pair is known by its number, so masks that came or went in between would change places.
+        for index, record in sorted(self._log.records.items()):
+            if index < count and record["name"] != source.name(index):
+                raise OutputError(
+                    f"The pairs of {out} were made from other masks: {record['name']!r} was there where "
+                    f"{source.name(index)!r} is now; choose another folder."
+                )
         self._failed: dict[str, str] = {}
         self._redrawn = 0
         self._said: set[str] = set()
@@ -282,7 +289,10 @@ class _SetMaker:
     def _record(self, pair: _Pair) -> dict[str, Any]:
         style, _ = self._style(pair)
         share = self._settings.validation
-        held = int((pair.index + 1) * share) > int(pair.index * share)
+        # Of each organ by itself, one organ's turn after another's.
+        turn, place = divmod(pair.index, self._source.organs)
+        start = place / self._source.organs
+        held = int((turn + 1) * share + start) > int(turn * share + start)
         named = style if style in self._context.card.styles else "synthetic"
         record = {
             "index": pair.index,

@@ -54,7 +54,7 @@ class LiveCanvas:
     labels : ndarray of int32, shape (H, W)
         The mask that `pixels` shows.
     pixels : ndarray of uint8, shape (H, W, 3)
-        The picture. `update` changes it in place.
+        The picture. `update` changes it in place, or where it is resampled gives a new one.
     mpp : float
         Microns per pixel.
     style : str

@@ -70,10 +70,13 @@ class MaskSource(ABC):
         How many there are by themselves; None where there is no end of them.
     steady : bool
         Whether all have one size.
+    organs : int
+        How many organs take turns.
     """
 
     count: int | None = None
     steady: bool = True
+    organs: int = 1
 
     @abstractmethod
     def mask(self, index: int, attempt: int) -> Mask:
@@ -125,6 +128,7 @@ class DrawnMasks(MaskSource):
         self._classes = classes
         side = settings.size or SIZE
         self._statistics, self._shape, self._mpp = statistics, (side, side), mpp
+        self.organs = len(statistics)
         self._start = int(np.random.SeedSequence(settings.seed).generate_state(1)[0])
 
     def mask(self, index: int, attempt: int) -> Mask:

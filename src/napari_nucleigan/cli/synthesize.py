@@ -175,7 +175,12 @@ def masks(
             "data set with H&E, or statistics learnt from one. Its maps go to tissue/.",
         ),
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same masks.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Seed of the first mask, each next one has the next. The same seeds give the same masks."
+        ),
+    ] = 0,
     mpp: Annotated[
         float,
         typer.Option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,13 +15,13 @@ from napari_nucleigan.base.errors import DatasetError, RecipeError
 from napari_nucleigan.base.events import Note, Progress, run
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.data.images.files import write_labels
-from napari_nucleigan.evaluation.synthetic import QualitySettings, evaluate_synthetic
-from napari_nucleigan.evaluation.synthetic.measure import crop_places
+from napari_nucleigan.evaluation.synthetic import QualitySettings, evaluate, evaluate_synthetic
+from napari_nucleigan.evaluation.synthetic.appearance import Colours, Texture
+from napari_nucleigan.evaluation.synthetic.measure import SetMeasurements, crop_places
 from napari_nucleigan.networks import encoders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from conftest import Pair
 
@@ -201,6 +202,29 @@ class TestReference:
         assert lonely.comparison.kid == pytest.approx(asked.comparison.kid)
         with pytest.raises(DatasetError, match="no images of the split 'none'"):
             run(evaluate_synthetic(sets["real"], held, SETTINGS, split="none", segmenter=segmenter))
+
+    def test_images_that_train_are_not_compared_with_themselves(self) -> None:
+        names, random = tuple("abcdefgh"), np.random.default_rng(0)
+        data = Dataset(Path(), names, dict.fromkeys(names, "liver"), dict.fromkeys(names, "train"))
+        groups = np.repeat(np.arange(8), 4)
+        colours = tuple(Colours(random.integers(1, 9, (2, 3, 480))) for _ in names)
+        true = SetMeasurements(
+            names,
+            groups,
+            {"deep": random.normal(size=(32, 4)), "fine": random.normal(size=(32, 4))},
+            random.uniform(size=32),
+            random.uniform(size=(32, 2, 3)),
+            colours,
+            Texture(),
+            random.uniform(size=32),
+        )
+        halved = replace(data, splits={name: "val" if name < "e" else "train" for name in names})
+        # Nor are splits compared that have fewer crops than a subset asks for.
+        for one, held, subset in ((data, "train", None), (halved, "val", 20)):
+            settings = SETTINGS.model_copy(update={"subset_size": subset})
+            reference = evaluate._reference(true, one, [], held, settings)
+            assert reference is not None
+            assert reference.what == "real: half to half"
 
 
 class TestWithoutThePretrainedEncoder:

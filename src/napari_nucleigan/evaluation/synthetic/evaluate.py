@@ -212,7 +212,9 @@ def _reference(
     train, other = (
         [*beside, true] if beside else [true.only(np.flatnonzero(splits == each)) for each in ("train", held)]
     )
-    if min(len(train.groups), len(other.groups)) >= FEWEST:
+    # The split train by itself has nothing that was held out.
+    enough = min(len(train.groups), len(other.groups)) >= max(FEWEST, settings.subset_size or 0)
+    if held != "train" and enough:
         return _compare(f"real: train to {held}", train, other, settings)
     random = np.random.default_rng(settings.seed)
     organs = np.array([data.organs[name] for name in true.names])

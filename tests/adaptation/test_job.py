@@ -3,23 +3,22 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from napari_nucleigan import load_model
 from napari_nucleigan.adaptation import Adaptation, AdaptationSettings, adapt
+from napari_nucleigan.adaptation.job import fine_tuning
 from napari_nucleigan.base.errors import DatasetError, LabelsError, OutputError, RecipeError, RunError, StopRequested
 from napari_nucleigan.base.events import Losses, Progress, run
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.data.images.files import write_image
-from napari_nucleigan.models import read_card
+from napari_nucleigan.models import read_card, resolve
 from napari_nucleigan.training import RunFolder
 from napari_nucleigan.training.runs.status import RunState, ask, state_of
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def _with(settings: AdaptationSettings, **changes: Any) -> AdaptationSettings:
@@ -174,6 +173,27 @@ def test_labelled_data_that_are_not_there_are_told_before_anything_is_learnt(tmp
     with pytest.raises(DatasetError, match="nowhere"):
         run(adapt(tmp_path / "in", tmp_path / "out", AdaptationSettings(real=str(tmp_path / "nowhere"))))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_is_named_by_its_whole_path(
+    tmp_path: Path, looks: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.safetensors").write_bytes(resolve("nucleigan-he").read_bytes())
+    next(adapt(looks[0], "out", AdaptationSettings(model="mine.safetensors", methods=("self-training",))))
+    recipe = RunFolder("out").recipe()
+    assert recipe["model"] == str(tmp_path / "mine.safetensors")
+    assert recipe["generator_from"] == "nucleigan-paint"
+    # The same model by its name is the same.
+    next(adapt(looks[0], "out", AdaptationSettings(methods=("self-training",))))
+    assert RunFolder("out").recipe()["model"] == "nucleigan-he"
+
+
+def test_the_share_that_was_asked_for_is_that_of_the_second_data_set(asked: AdaptationSettings) -> None:
+    for given, share in (({}, 0.5), ({"synthetic_share": 0.3}, 0.3)):
+        settings = _with(asked, changes={**asked.changes, **given})
+        assert fine_tuning(settings).synthetic_share == 0
+        assert fine_tuning(settings, mixed=True).synthetic_share == share
 
 
 def test_a_generator_that_cannot_be_is_refused_before_anything_is_done(

@@ -35,7 +35,7 @@ from napari_nucleigan.synthesis import SetSettings, synthesize_set
 from napari_nucleigan.training import RunFolder, SynthesizerRecipe, read_recipe, train_segmenter, train_synthesizer
 from napari_nucleigan.training.budget import GENERATOR_EPOCHS, budget
 from napari_nucleigan.training.recipes import FINE_TUNING
-from napari_nucleigan.training.runs.run_folder import PartFolder
+from napari_nucleigan.training.runs.run_folder import BEST, PartFolder
 from napari_nucleigan.training.runs.run_lock import PAUSED, STOPPING
 from napari_nucleigan.training.runs.status import RunState, state_of
 from napari_nucleigan.training.starts import as_model
@@ -45,19 +45,20 @@ if TYPE_CHECKING:
     from napari_nucleigan.training import SegmenterRecipe
 
 SHARE = 0.5
-"""Share of the crops that are cut from synthetic pairs, or from pseudo labels beside real ones."""
+"""Share of the crops that are cut from synthetic pairs, or from pseudo labels beside real ones; by default."""
 
 SIZE = 256
 """Side of the synthetic pairs in pixels."""
 
 _EPOCHS = (20, 20)  # at the full learning rate, and in which it falls
-# Fields that may be asked for otherwise where something is there: they add to it, or only name it.
-_FREE = {"name", "methods", "truth"}
+# Fields that may be asked for otherwise where something is there: they add to it, or only name it. Which model it is
+# its checksum tells, be it called by its name or its file.
+_FREE = {"name", "methods", "truth", "model"}
 _Result = TypeVar("_Result")
 
 
-def fine_tuning(settings: AdaptationSettings) -> SegmenterRecipe:
-    """Return the recipe of the fine-tunings.
+def fine_tuning(settings: AdaptationSettings, mixed: bool = False) -> SegmenterRecipe:
+    """Return the recipe of the fine-tunings: of one by two data sets where `mixed`, else by one.
 
     Raises
     ------
@@ -68,7 +69,8 @@ def fine_tuning(settings: AdaptationSettings) -> SegmenterRecipe:
     """
     # Nothing validates, so the last weights are the model, and only a look now and then is worth its time.
     fixed = {**as_model(settings.model), "validation": 0.0, "validate_every": 20, "minutes": 0.0, "seed": settings.seed}
-    return read_recipe(FINE_TUNING, {**fixed, **budget(settings.crops, _EPOCHS), **settings.changes})
+    recipe = read_recipe(FINE_TUNING, {**fixed, **budget(settings.crops, _EPOCHS), **settings.changes})
+    return recipe.model_copy(update={"synthetic_share": (recipe.synthetic_share or SHARE) if mixed else 0.0})
 
 
 def generator_recipe(settings: AdaptationSettings, masks: str) -> SynthesizerRecipe:
@@ -155,7 +157,7 @@ def adapt(
         If the model finds too little in them to learn from, or no synthetic pair is consistent.
     ModelError, RunError, DeviceError, OutputError, StopRequested
     """
-    settings = settings or AdaptationSettings()
+    settings = _absolute(settings or AdaptationSettings())
     folder = out if isinstance(out, RunFolder) else RunFolder(out)
     dataset, judged = open_images(images, settings.truth)
     real = Dataset.open(settings.real).part("train", "to learn from") if settings.real else None
@@ -178,6 +180,17 @@ def adapt(
             folder.start(settings, record)
         work = _Work(folder, settings, dataset, judged, real, start, device)
         return (yield from folder.recorded(work.run()))
+
+
+def _absolute(settings: AdaptationSettings) -> AdaptationSettings:
+    """Name files and folders by their whole paths: whoever resumes it may stand elsewhere."""
+    given = {name: getattr(settings, name) for name in ("model", "generator_from", "truth", "real")}
+    paths = {name: Path(value).expanduser() for name, value in given.items() if value}
+    # A folder may by chance be called as a model is.
+    files = {name for name, path in paths.items() if path.is_file() or (path / BEST).is_file()}
+    return settings.model_copy(
+        update={name: str(path.absolute()) for name, path in paths.items() if name in files | {"truth", "real"}}
+    )
 
 
 def _refuse_other(folder: RunFolder, settings: AdaptationSettings, record: dict[str, Any]) -> None:
@@ -264,9 +277,7 @@ class _Work:
         run = self._run_of(method)
         if _finished(run):
             return
-        recipe = fine_tuning(self.settings)
-        if mixed is not None:
-            recipe = recipe.model_copy(update={"synthetic_share": SHARE})
+        recipe = fine_tuning(self.settings, mixed is not None)
         card = {"name": f"{self.root.name} ({method})", "training_data": self.dataset.folder.resolve().name}
         yield from train_segmenter(data, recipe, run, resume=run.exists, device=self.device, card=card, synthetic=mixed)
 

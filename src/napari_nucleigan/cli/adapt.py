@@ -79,8 +79,6 @@ def adapt(
         "changes": parse_changes(changes),
         "generator_changes": parse_changes(generator_changes, "--set-generator"),
         **({"methods": tuple(methods)} if methods else {}),
-        # Whoever resumes it may stand elsewhere.
-        **{name: str(Path(settings[name]).absolute()) for name in ("truth", "real") if settings[name]},
     }
     with usage_errors():
         asked = AdaptationSettings.checked(**given)

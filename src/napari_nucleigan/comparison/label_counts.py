@@ -174,7 +174,8 @@ def compare_labels(
         for arm in arms:
             refuse_tested(cell.plan(arm), test)
             refuse_other(cell.plan(arm))
-            cell.refuse_other(arm, pairs.count)
+            # Of pairs that must be consistent some may have been given up.
+            cell.refuse_other(arm, None if pairs.min_consistency else pairs.count)
     for number, cell in enumerate(cells):
         for arm in arms:
             prefix = f"{cell.name}-{arm} ({number + 1} of {len(cells)}): "
@@ -245,7 +246,7 @@ class _Cell:
         return images, RunFolder(self.root / "runs" / f"{self.name}-{arm}-generator")
 
     def refuse_other(self, arm: str, pairs: int | None) -> None:
-        """Refuse runs of an arm that have learnt from other images, from another number of pairs, or otherwise."""
+        """Refuse runs of an arm that have learnt from other images, from another number of `pairs`, or otherwise."""
         run = self.plan(arm).run
         learnt = [(run, self.names)]
         if arm != "real":
@@ -257,13 +258,14 @@ class _Cell:
                     "folder."
                 )
             there = len(run.data().get("synthetic", {}).get("names", ())) if run.exists else pairs
-            if there != pairs:
+            if pairs and there != pairs:
                 raise RunError(
                     f"{run.path} was trained with {there} synthetic pairs, not {pairs}; ask for as many, or choose "
                     "another folder."
                 )
         for each, names in learnt:
-            if each.exists and set(each.data()["train"]) != set(names):
+            parts = each.data() if each.exists else {"train": names, "val": ()}
+            if {*parts["train"], *parts["val"]} != set(names):
                 raise RunError(
                     f"{each.path} was trained on other images than would be labelled now; the data set has changed. "
                     "Choose another folder."

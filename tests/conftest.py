@@ -49,6 +49,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # Who is started in the background of a script ignores Ctrl-C, and would hand that on to the commands under test.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # napari's settings are the user's own, and would be read and written whenever a viewer is made.
+    os.environ["NAPARI_CONFIG"] = ""
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker is None:
         return

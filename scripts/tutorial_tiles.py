@@ -13,8 +13,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_nucleigan.data.datasets.dataset import Dataset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/guide/tutorial-tiles.md"
 MADE = ("tiles", "checked")
@@ -32,12 +36,19 @@ def fewer(command: list[str], pairs: int) -> list[str]:
     return [str(min(int(word), pairs)) if flag == "-n" else word for flag, word in zip(before, command, strict=True)]
 
 
-def main() -> int:
+def start(command: list[str], folder: Path) -> int:
+    """Call a command in a folder, as a user does; return how it ended."""
+    program = Path(sys.executable).with_name(command[0])
+    return subprocess.run([program, *command[1:]], cwd=folder, check=False).returncode
+
+
+def main(words: Sequence[str] | None = None, call: Callable[[list[str], Path], int] = start) -> int:
+    """Follow the page; `call` takes each command and the folder of its work, and returns how it ended."""
     parser = argparse.ArgumentParser(description="Follow the tutorial from start to end.")
     parser.add_argument("folder", type=Path, help="where to work; must be new or empty")
     parser.add_argument("--pairs", type=int, default=1000, help="how many tiles to make (default: 1000)")
     parser.add_argument("--device", default="auto", help="where the commands compute (default: auto)")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     arguments.folder.mkdir(parents=True, exist_ok=True)
     if any(arguments.folder.iterdir()):
         parser.error(f"{arguments.folder} is not empty")
@@ -45,11 +56,10 @@ def main() -> int:
         called = [*fewer(command, arguments.pairs), "--device", arguments.device]
         print("$", shlex.join(called), flush=True)
         begun = time.perf_counter()
-        program = Path(sys.executable).with_name(called[0])
-        done = subprocess.run([program, *called[1:]], cwd=arguments.folder, check=False)
+        code = call(called, arguments.folder)
         print(f"  {time.perf_counter() - begun:.1f} s", flush=True)
-        if done.returncode:
-            return done.returncode
+        if code:
+            return code
     for name in MADE:
         check(arguments.folder / name, arguments.pairs)
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import shutil
 import signal
@@ -49,6 +50,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # Who is started in the background of a script ignores Ctrl-C, and would hand that on to the commands under test.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # napari's settings are the user's own, and would be read and written whenever a viewer is made.
+    os.environ["NAPARI_CONFIG"] = ""
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker is None:
         return
@@ -100,10 +103,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip("needs a CUDA device")
 
 
+@pytest.fixture(scope="session")
+def users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folders for one test after another; pytest would look through all that there are for each new one's number."""
+    folder = tmp_path_factory.mktemp("users")
+    return (folder / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_folders(users: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the user's own models and settings out of the tests, and the tests out of them."""
-    user = tmp_path_factory.mktemp("user")
+    user = next(users)
+    user.mkdir()
     for what in ("MODELS", "CONFIG", "RUNS", "QUEUE"):
         (user / what.lower()).mkdir()
         monkeypatch.setenv(f"NUCLEIGAN_{what}", str(user / what.lower()))

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import imagecodecs
@@ -13,12 +10,11 @@ from napari_nucleigan.data.images.files import write_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import numpy as np
     from click.testing import Result
     from numpy.typing import NDArray
-
-COMMAND = Path(sys.executable).with_name("nucleigan")
 
 
 @pytest.fixture
@@ -38,18 +34,13 @@ def data(tmp_path: Path, tiny_he: Callable[..., tuple[NDArray[np.uint8], NDArray
     return write
 
 
-def _command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [COMMAND, "evaluate", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-
-
 def test_the_command_prints_two_tables_or_json(
     tiny_model: Path, data: Callable[..., Path], nucleigan: Callable[..., Result]
 ) -> None:
     sets = data("made", 8, 0), data("real", 8, 100)
     options = ("--synthetic", "--segmenter", "tiny", "--features", tiny_model, "--crop", 64, "--device", "cpu")
-    done = _command(*sets, *options)
-    assert done.returncode == 0, done.stderr
+    done = nucleigan("evaluate", *sets, *options)
+    assert done.exit_code == 0, done.stderr
     assert "do not say their microns per pixel" in done.stderr
     for words in ("consistency (AJI)", "diversity of colour", "grid of 4 pixels", "KID", "told apart", "half to half"):
         assert words in done.stdout

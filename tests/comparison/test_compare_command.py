@@ -26,10 +26,6 @@ def _settings(changes: dict[str, Any]) -> list[str]:
     return [part for key, value in changes.items() for part in ("--set", f"{key}={json.dumps(value)}")]
 
 
-def _run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=100, check=False)
-
-
 def test_the_command_reports_finished_runs(
     compared: tuple[Path, MethodComparison],
     tested_set: Path,
@@ -46,7 +42,9 @@ def test_the_command_reports_finished_runs(
     assert "not run: its training has not been started" in (folder / "report.md").read_text()
 
 
-def test_interrupted_it_goes_on(tmp_path: Path, tested_set: Path, tiny_changes: dict[str, Any]) -> None:
+def test_interrupted_it_goes_on(
+    tmp_path: Path, tested_set: Path, tiny_changes: dict[str, Any], nucleigan: Callable[..., Result]
+) -> None:
     arguments = [tested_set, "-o", tmp_path, "-m", "u-net", "--epochs", 300, 0, *_settings(tiny_changes)]
     process = subprocess.Popen([*COMMAND, *map(str, arguments)], stderr=subprocess.PIPE, text=True)
     folder = RunFolder(tmp_path / "runs" / "u-net")
@@ -60,8 +58,8 @@ def test_interrupted_it_goes_on(tmp_path: Path, tested_set: Path, tiny_changes: 
     status = state_of(folder)
     assert status.state is RunState.STOPPED
     assert not (tmp_path / "report.md").exists()
-    again = _run(tested_set, "-o", tmp_path, "-m", "u-net", "--epochs", 1, 0, *_settings(tiny_changes))
-    assert again.returncode == 1
+    again = nucleigan("compare", tested_set, "-o", tmp_path, "-m", "u-net", "--epochs", 1, 0, *_settings(tiny_changes))
+    assert again.exit_code == 1
     assert "epochs_constant is 300, not 1" in again.stderr
 
 
@@ -78,10 +76,11 @@ def test_wrong_use_is_one_line(tested_set: Path, tmp_path: Path, nucleigan: Call
     assert nucleigan("compare", tested_set).exit_code == 2
 
 
-def test_the_old_name_of_the_command_still_works(compared: tuple[Path, MethodComparison], tested_set: Path) -> None:
-    command = [sys.executable, "-m", "napari_nucleigan", "benchmark", tested_set, "-o", compared[0], "-m", "vgg"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-    assert done.returncode == 1
+def test_the_old_name_of_the_command_still_works(
+    tested_set: Path, tmp_path: Path, nucleigan: Callable[..., Result]
+) -> None:
+    done = nucleigan("benchmark", tested_set, "-o", tmp_path, "-m", "vgg")
+    assert done.exit_code == 1
     renamed, error = done.stderr.splitlines()
     assert renamed == "'nucleigan benchmark' is called 'nucleigan compare' now."
     assert error.startswith("Error: There is no method 'vgg'")

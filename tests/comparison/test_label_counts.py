@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
-COMMAND = [sys.executable, "-m", "napari_nucleigan", "compare"]
 FEW = PAIRS.model_copy(update={"count": 2, "size": 64})
 
 
@@ -205,12 +202,14 @@ def test_more_labels_than_there_are_is_said(tested_set: Path, tmp_path: Path) ->
             next(compare(held, tmp_path, ["cgan"], split=split))
 
 
-def test_the_command(tested_set: Path, tmp_path: Path, tiny_changes: dict[str, Any]) -> None:
+def test_the_command(
+    tested_set: Path, tmp_path: Path, tiny_changes: dict[str, Any], nucleigan: Callable[..., Result]
+) -> None:
     settings = [part for key, value in tiny_changes.items() for part in ("--set", f"{key}={json.dumps(value)}")]
     settings += [part for key, value in GENERATOR.items() for part in ("--set-generator", f"{key}={json.dumps(value)}")]
-    command = [*COMMAND, tested_set, "-o", tmp_path, "--labels", "1", "--seeds", "1", "--epochs", "1", "0", "--pairs"]
-    done = subprocess.run([*map(str, command), "1", *settings], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    asked = ["-o", tmp_path, "--labels", 1, "--seeds", 1, "--epochs", 1, 0, "--pairs", 1]
+    done = nucleigan("compare", tested_set, *asked, *settings)
+    assert done.exit_code == 0, done.stderr
     assert "real and synthetic pairs" in done.stdout
     assert {"labels.json", "labels.md", "labels.png"} <= {path.name for path in tmp_path.iterdir()}
     with (tmp_path / "pairs" / "1-labels-seed0-synthetic" / "split.csv").open() as handle:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import runpy
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.models import DEFAULT_SYNTHESIZER, list_models
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from click.testing import Result
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts/tutorial_tiles.py"
 
@@ -37,13 +40,24 @@ def test_fewer_pairs(script: dict[str, Any]) -> None:
 @pytest.mark.skipif(
     all(file.name != DEFAULT_SYNTHESIZER for file in list_models("synthesizer")), reason="no bundled synthesizer"
 )
-def test_followed_from_start_to_end(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, SCRIPT, tmp_path / "work", "--pairs", "16", "--device", "cpu"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=110,
-    )
-    assert done.returncode == 0, done.stderr
+def test_followed_from_start_to_end(
+    tmp_path: Path, script: dict[str, Any], nucleigan: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[str] = []
+
+    # Six commands in a process each would spend most of their time on loading torch.
+    def call(command: list[str], folder: Path) -> int:
+        monkeypatch.chdir(folder)
+        called.append(command[1])
+        done = nucleigan(*command[1:])
+        assert done.exit_code == 0, done.stderr
+        return done.exit_code
+
+    assert script["main"]([str(tmp_path / "work"), "--pairs", "16", "--device", "cpu"], call) == 0
+    assert len(called) == len(script["commands"](script["PAGE"].read_text(encoding="utf-8")))
     assert len(Dataset.open(tmp_path / "work" / "tiles")) == 16
+
+
+def test_a_command_is_started_in_its_folder(tmp_path: Path, script: dict[str, Any]) -> None:
+    assert script["start"](["nucleigan", "--version"], tmp_path) == 0
+    assert script["start"](["nucleigan", "no-such-command"], tmp_path) == 2

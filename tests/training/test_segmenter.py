@@ -128,7 +128,7 @@ def test_killed_runs_resume_as_if_never_stopped(dataset: Path, tiny_recipe: Reci
         process.send_signal(signal.SIGKILL)
         kills += process.wait() == -signal.SIGKILL
     assert kills
-    subprocess.run(command, check=True, timeout=100)
+    run(train_segmenter(dataset, recipe, folder, resume=True))
     assert _curve(folder) == _curve(tmp_path / "whole")
     first = load_model(tmp_path / "whole").card.sha256
     assert load_model(folder).card.sha256 == first
@@ -230,7 +230,7 @@ def on_event(event):
     assert stopped.returncode == 1
     assert "OutputError: Cannot write" in stopped.stderr
     assert sorted(path.stem for path in (folder / "checkpoints").glob("*.json")) == ["00000004", "00000008"]
-    subprocess.run([sys.executable, "-c", TRAIN, *arguments], check=True, timeout=100)
+    run(train_segmenter(dataset, tiny_recipe(), folder, resume=True))
     assert _curve(folder) == _curve(whole)
 
 

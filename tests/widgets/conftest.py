@@ -11,13 +11,37 @@ pytest.importorskip("qtpy.QtWidgets", reason="no Qt binding is installed")
 from qtpy.QtCore import QThreadPool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    from npe2.manifest.schema import DiscoverResults
 
     from napari_nucleigan.masks.polygons import PolygonMasks
 
 ARCHITECTURE = {"name": "compact-unet", "widths": [8, 16, 16]}
 MPP = 0.25
+
+
+@pytest.fixture(scope="session", autouse=True)
+def manifests_read_once() -> Iterator[None]:
+    """napari reads the manifest of each plugin there is for each viewer: a tenth of the time of a test.
+
+    What is installed stays as it is while tests run, and npe2 only takes manifests that it does not know yet.
+    """
+    from npe2 import PluginManifest
+
+    discover = PluginManifest.discover
+    found: dict[tuple[str, ...], list[DiscoverResults]] = {}
+
+    def once(paths: Sequence[str | Path] = ()) -> Iterator[DiscoverResults]:
+        key = tuple(map(str, paths))
+        if key not in found:
+            found[key] = list(discover(paths))
+        return iter(found[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PluginManifest, "discover", once)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -31,6 +31,8 @@ from napari_nucleigan.training.runs.status import RunState, RunStatus, ask, stat
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from click.testing import Result
+
     Recipes = Callable[..., SegmenterRecipe]
 
 # Far beyond what a busy machine needs; nothing is asserted of them.
@@ -70,7 +72,9 @@ def runs(tmp_path: Path) -> Iterator[Path]:
             kill(path)
 
 
-def test_a_run_outlives_who_started_it_and_obeys_whoever_asks(dataset: Path, tiny_recipe: Recipes, runs: Path) -> None:
+def test_a_run_outlives_who_started_it_and_obeys_whoever_asks(
+    dataset: Path, tiny_recipe: Recipes, runs: Path, nucleigan: Callable[..., Result]
+) -> None:
     recipe = tiny_recipe(**ENDLESS)
     subprocess.run([sys.executable, "-c", START, dataset, runs / "run", recipe.model_dump_json()], check=True)
     process = RunProcess(runs / "run")
@@ -91,10 +95,8 @@ def test_a_run_outlives_who_started_it_and_obeys_whoever_asks(dataset: Path, tin
     for move in (delete, lambda path: rename(path, "other")):
         with pytest.raises(RunError, match="paused"):
             move(process.path)
-    module = [sys.executable, "-m", "napari_nucleigan"]
-    second = [*module, "train", "segmenter", dataset, "--run", process.path, "--resume"]
-    refused = subprocess.run(second, capture_output=True, text=True, check=False)
-    assert refused.returncode == 1
+    refused = nucleigan("train", "segmenter", dataset, "--run", process.path, "--resume")
+    assert refused.exit_code == 1
     assert "Another process is training" in refused.stderr
     assert process.status().state is RunState.PAUSED
 

@@ -60,6 +60,9 @@ class Case:
     def prepare(self) -> None:
         """Make what the dock works on."""
 
+    def accompany(self) -> None:
+        """Start what works beside the dock."""
+
     def open(self) -> Any:
         made = self.widget(self.viewer)
         self.viewer.window.add_dock_widget(made, name=self.title)
@@ -248,7 +251,9 @@ class Train(Case):
             write_image(data / "images" / f"{seed}.png", rgb, 0.25)
             write_labels(data / "labels" / f"{seed}.tif", labels)
         self.path = self.folder / "runs" / "mine"
-        start("segmenter", data, self.recipe, self.path, device="cpu")
+
+    def accompany(self) -> None:
+        start("segmenter", self.folder / "data", self.recipe, self.path, device="cpu")
         self.qtbot.waitUntil(lambda: state_of(self.path).state is RunState.RUNNING, timeout=LONG)
         with pytest.MonkeyPatch.context() as patch:  # the dock is waited for, not what trains beside it
             patch.setattr(processes, "NICENESS", 10)
@@ -341,6 +346,7 @@ def count_windows() -> int:
 
 def test_opened_and_closed_fifty_times_it_leaves_nothing(case: Case, qtbot: QtBot) -> None:
     viewer = case.viewer
+    case.accompany()
 
     def close(widget: Any) -> None:
         viewer.window.remove_dock_widget(widget)
@@ -389,6 +395,7 @@ def test_both_themes(case: Case) -> None:
 @pytest.mark.parametrize("how", ["viewer closed", "napari quits"])
 def test_closed_in_the_middle_of_its_work(case: Case, qtbot: QtBot, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("napari_nucleigan.widgets.base.closing.ask", lambda *_: "keep")
+    case.accompany()
     widget = case.open()
     case.begin(widget)
     qtbot.waitUntil(lambda: case.working(widget), timeout=LONG)

@@ -59,7 +59,8 @@ def run_demo(screenshot: Path | None = None, labels_path: Path | None = None) ->
             make_folder(path.parent)
             refuse_foreign(path)
     viewer = napari.Viewer(title="NucleiGAN demo", show=True)
-    viewer.window.resize(*WINDOW)
+    room = QApplication.primaryScreen().availableSize()
+    viewer.window.resize(min(WINDOW[0], room.width()), min(WINDOW[1], room.height()))
     demo = _Demo(viewer, screenshot, labels_path)
     napari.run()
     if demo.error is not None:

@@ -14,8 +14,9 @@ from napari_nucleigan.masks.encoding import encode
 from napari_nucleigan.networks.generators import Generator
 
 try:
+    from torchvision.models import get_model
     from torchvision.models.detection.anchor_utils import AnchorGenerator
-    from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+    from torchvision.models.detection.backbone_utils import BackboneWithFPN
     from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
     from torchvision.models.detection.image_list import ImageList
     from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
@@ -38,7 +39,10 @@ LEVELS = ("0", "1", "2", "3")
 """Levels of the feature pyramid from which boxes are cut: 1/4, 1/8, 1/16 and 1/32 of the resolution."""
 
 CHANNELS = 128
-"""Channels of the heads; a quarter of what photographs of 80 classes get."""
+"""Channels of the feature pyramid and of the heads; half of what photographs of 80 classes get."""
+
+BOXES = 64
+"""Boxes of an image from which a step learns; a crop of 256x256 gets as many for its area as large photographs do."""
 
 
 class MaskRCNN(Generator):
@@ -69,16 +73,13 @@ class MaskRCNN(Generator):
 
     def __init__(self, backbone: str = "resnet18", score: float = 0.5, overlap: float = 0.4, most: int = 3000) -> None:
         super().__init__()
-        self.backbone = resnet_fpn_backbone(
-            backbone_name=backbone, weights=None, norm_layer=nn.BatchNorm2d, trainable_layers=5
-        )
-        channels = self.backbone.out_channels
+        self.backbone = _pyramid(backbone)
         # One size a level, the last level pooled from the one before: 8 to 128 pixels, 2 to 32 microns.
         anchors = AnchorGenerator(tuple((size,) for size in (8, 16, 32, 64, 128)), ((0.5, 1.0, 2.0),) * 5)
         per_place = anchors.num_anchors_per_location()[0]
         self.proposals = RegionProposalNetwork(
             anchors,
-            RPNHead(channels, per_place),
+            RPNHead(CHANNELS, per_place),
             fg_iou_thresh=0.7,
             bg_iou_thresh=0.3,
             batch_size_per_image=256,
@@ -90,11 +91,11 @@ class MaskRCNN(Generator):
         size = 7
         self.heads = RoIHeads(
             MultiScaleRoIAlign(list(LEVELS), size, sampling_ratio=2, canonical_scale=64, canonical_level=4),
-            TwoMLPHead(channels * size**2, 2 * CHANNELS),
+            TwoMLPHead(CHANNELS * size**2, 2 * CHANNELS),
             FastRCNNPredictor(2 * CHANNELS, 2),
             fg_iou_thresh=0.5,
             bg_iou_thresh=0.5,
-            batch_size_per_image=256,
+            batch_size_per_image=BOXES,
             positive_fraction=0.25,
             bbox_reg_weights=None,
             score_thresh=score,
@@ -103,9 +104,12 @@ class MaskRCNN(Generator):
             mask_roi_pool=MultiScaleRoIAlign(
                 list(LEVELS), 2 * size, sampling_ratio=2, canonical_scale=64, canonical_level=4
             ),
-            mask_head=MaskRCNNHeads(channels, (CHANNELS,) * 4, 1),
+            mask_head=MaskRCNNHeads(CHANNELS, (CHANNELS,) * 4, 1),
             mask_predictor=MaskRCNNPredictor(CHANNELS, CHANNELS, 2),
         )
+        # Bfloat16 holds the coordinates of boxes to a pixel or two: what is computed of scores and shifts is exact.
+        for last in (self.proposals.head, self.heads.box_predictor, self.heads.mask_predictor):
+            last.register_forward_hook(_to_float)
 
     def losses(self, images: Tensor, labels: list[NDArray[np.int32]]) -> dict[str, Tensor]:
         """Return the losses of Mask R-CNN on a batch.
@@ -124,18 +128,16 @@ class MaskRCNN(Generator):
         """
         targets = [_instances(each, images.device) for each in labels]
         features, batch = self._features(images)
-        with torch.autocast(images.device.type, enabled=False):
-            boxes, first = self.proposals(batch, features, targets)
-            _, second = self.heads(features, boxes, batch.image_sizes, targets)
+        boxes, first = self.proposals(batch, features, targets)
+        _, second = self.heads(features, boxes, batch.image_sizes, targets)
         losses: dict[str, Tensor] = {**first, **second}
         return losses
 
     def forward(self, images: Tensor) -> Tensor:
         """Find nuclei, and paint them as a field of the mask domain."""
         features, batch = self._features(images)
-        with torch.autocast(images.device.type, enabled=False):
-            boxes, _ = self.proposals(batch, features)
-            found, _ = self.heads(features, boxes, batch.image_sizes)
+        boxes, _ = self.proposals(batch, features)
+        found, _ = self.heads(features, boxes, batch.image_sizes)
         height, width = images.shape[2:]
         fields = [encode(paste(each, height, width)) for each in found]
         return torch.from_numpy(np.stack(fields)).to(images)
@@ -144,6 +146,21 @@ class MaskRCNN(Generator):
         features = {name: level.float() for name, level in self.backbone(images).items()}
         height, width = images.shape[2:]
         return features, ImageList(images, [(height, width)] * len(images))
+
+
+def _to_float(module: nn.Module, given: Any, output: Any) -> Any:
+    """Return what a module gives, a tensor or tuples and lists of them, in float32; a forward hook."""
+    if isinstance(output, Tensor):
+        return output.float()
+    return type(output)(_to_float(module, given, each) for each in output)
+
+
+def _pyramid(backbone: str) -> BackboneWithFPN:
+    """Return a residual network of torchvision with random weights, and a feature pyramid on its four stages."""
+    network = get_model(backbone, weights=None)
+    stages = {f"layer{number}": level for number, level in enumerate(LEVELS, start=1)}
+    widths = [network.fc.in_features // 2 ** (len(LEVELS) - number) for number in range(1, len(LEVELS) + 1)]
+    return BackboneWithFPN(network, stages, widths, CHANNELS)
 
 
 def paste(found: dict[str, Tensor], height: int, width: int) -> NDArray[np.int32]:

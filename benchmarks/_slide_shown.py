@@ -30,8 +30,8 @@ def main() -> None:
     at = time.perf_counter()
     # A window of 1000 pixels of the full resolution, in the tissue's middle.
     scale = viewer.layers[0].scale
-    viewer.camera.center = (0.3 * height * scale[-2], 0.3 * width * scale[-1])
-    viewer.camera.zoom = 1 / scale[-1]
+    viewer.scene.camera.center = (0.3 * height * scale[-2], 0.3 * width * scale[-1])
+    viewer.scene.camera.zoom = 1 / scale[-1]
     QApplication.processEvents()
     viewer.screenshot(flash=False)
     told["near"] = time.perf_counter() - at

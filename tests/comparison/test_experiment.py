@@ -166,6 +166,9 @@ def test_runs_that_are_something_else_are_refused(
 ) -> None:
     with pytest.raises(RunError, match="epochs_constant is 1, not 5"):
         run(compare(tested_set, copied, ["cnn3"], epochs=(5, 1), changes=tiny_changes))
+    others = shutil.copytree(tested_set, tmp_path / "pairs")
+    with pytest.raises(RunError, match=r"cgan-both was trained with the synthetic pairs of .*, not with .*pairs\."):
+        run(compare(tested_set, copied, ["cgan-both"], synthetic=others, changes=tiny_changes))
     with pytest.raises(RecipeError, match="no method 'vgg'; choose of fcn, u-net"):
         run(compare(tested_set, copied, ["vgg"]))
     with pytest.raises(DatasetError, match="no images to test on"):

@@ -168,3 +168,23 @@ def test_ome_suffixes_do_not_count(folders):
     pred, truth, _ = folders
     (pred / "a.tif").rename(pred / "a.ome.tif")
     assert [image.name for image in run(evaluate_folders(pred, truth)).images] == ["a", "b"]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_only_what_is_known_is_compared(folders, workers):
+    pred, truth, labels = folders
+    known = np.zeros((64, 64), np.int32)
+    known[:, 20:] = 1
+    write_labels(truth / "regions" / "b.tif", known)
+    inside = [np.where(known, part, 0) for part in (labels[1], np.where(labels[1] > 2, 3 + labels[1] % 2, 0))]
+    for given in (truth, truth / "labels"):
+        events = []
+        report = run(evaluate_folders(pred, given, workers=workers), events.append)
+        assert report.images[0].scores.aji == 1
+        assert report.images[1].scores == evaluate(*inside)
+        assert [event.text for event in events if isinstance(event, Note)] == [
+            "Only what lies within its regions/ is compared in 1 of 2 images."
+        ]
+    write_labels(truth / "regions" / "b.tif", known[:, :30])
+    (bad,) = run(evaluate_folders(pred, truth, workers=workers)).failed
+    assert "regions/ differ in size: (64, 64) and (64, 30)" in bad.reason

@@ -15,6 +15,7 @@ from napari_nucleigan.base.errors import DatasetError
 from napari_nucleigan.base.events import Progress, quiet
 from napari_nucleigan.base.files import write_text
 from napari_nucleigan.base.reading import read_json
+from napari_nucleigan.data.datasets.dataset import only_known
 from napari_nucleigan.data.images.files import HEImage
 from napari_nucleigan.segmentation import segment
 from napari_nucleigan.segmentation.confidence import CONFIDENCE
@@ -129,7 +130,7 @@ def _scored(judged: Dataset, model: Model, name: str, device: str) -> Job[dict[s
         image, labels = judged.pair(each)
         result = yield from quiet(segment(image, settings_for(image, model, device), model), now)
         known = judged.regions(each)
-        truth, found = (part if known is None else np.where(known, part, 0) for part in (labels, result.labels))
+        truth, found = only_known(labels, known), only_known(result.labels, known)
         scores[each] = metrics.evaluate(truth, found, hausdorff=False)
     return scores
 

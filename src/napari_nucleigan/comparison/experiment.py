@@ -124,7 +124,7 @@ def compare(
         if synthetic is not None:
             Dataset.open(synthetic)
         for plan in plans:
-            refuse_other(plan)
+            refuse_other(plan, None if synthetic is None else Path(synthetic))
         failed = yield from _train(plans, dataset, root, synthetic, device)
     outcomes = []
     for method in dict.fromkeys(plan.method.name for plan in plans):

@@ -259,8 +259,8 @@ def refuse_tested(plan: Plan, test: Dataset) -> None:
         )
 
 
-def refuse_other(plan: Plan) -> None:
-    """Refuse a run that is not what is asked for, or that another process trains."""
+def refuse_other(plan: Plan, synthetic: Path | None = None) -> None:
+    """Refuse a run that is not what is asked for, or that another process trains; None stands for any pairs."""
     if not plan.run.exists:
         return
     if state_of(plan.run).state.alive:
@@ -271,6 +271,12 @@ def refuse_other(plan: Plan) -> None:
         raise RunError(
             f"{plan.run.path} was trained otherwise than is asked for: {name} is {here}, not {asked}. Ask for the "
             "same, choose another folder, or only report what is finished."
+        )
+    pairs = plan.run.data().get("synthetic")
+    if pairs is not None and synthetic is not None and Path(pairs["folder"]) != synthetic.resolve():
+        raise RunError(
+            f"{plan.run.path} was trained with the synthetic pairs of {pairs['folder']}, not with those of "
+            f"{synthetic}. Ask for the same, choose another folder, or only report what is finished."
         )
 
 

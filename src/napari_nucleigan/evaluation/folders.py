@@ -89,7 +89,7 @@ def evaluate_folders(
     pred, truth : str or Path
         Folders of label images (TIFF or PNG; names count without their suffix), data-set folders
         that hold ``labels/``, or files. Two files may differ in name; one file is compared with
-        its namesake in the other's folder.
+        its namesake in the other's folder. Where a true data set has ``regions/``, only what lies within is compared.
     split : str, optional
         Compare only the images of this split, as ``split.csv`` names it.
     split_csv : str or Path, optional
@@ -216,9 +216,12 @@ def pair_files(
             f"No prediction of {pred} has the name of a label image of {truth}; let"
             " PRED/NAME.tif answer to TRUTH/NAME.tif."
         )
+    known = _known_files(truth)
+    if partly := [name for name in chosen if name in known]:
+        yield Note(f"Only what lies within its regions/ is compared in {len(partly)} of {len(chosen)} images.")
     return Pairing(
         tuple(
-            FilePair(name, true_files[name], pred_files[name], rows.get(name, {}).get("organ") or None)
+            FilePair(name, true_files[name], pred_files[name], rows.get(name, {}).get("organ") or None, known.get(name))
             for name in chosen
         ),
         tuple(sorted((wanted & true_files.keys()) - pred_files.keys())),
@@ -252,6 +255,12 @@ def _shown(names: Iterable[str]) -> str:
 def _known_splits(rows: SplitTable) -> str:
     known = sorted({split for row in rows.values() if (split := row.get("split"))})
     return f"split.csv names {_shown(known)}." if known else "no split.csv names any split."
+
+
+def _known_files(truth: Path) -> dict[str, Path]:
+    """Images of where true labels are known, by name: of the data set that `truth` is, or lies in."""
+    folder = truth.parent if truth.is_file() else truth
+    return labels_by_name((folder.parent if folder.name == "labels" else folder) / "regions")[0]
 
 
 def _label_files(path: Path) -> Job[dict[str, Path]]:

@@ -25,7 +25,7 @@ import numpy as np
 from napari_nucleigan import metrics
 from napari_nucleigan.base.devices import detached
 from napari_nucleigan.base.errors import NucleiganError
-from napari_nucleigan.data.datasets.dataset import read_nuclei
+from napari_nucleigan.data.datasets.dataset import only_known, read_known, read_nuclei
 from napari_nucleigan.evaluation.averages import Failure, ImageScores
 from napari_nucleigan.labels.numbering import remarks_on
 from napari_nucleigan.metrics import Scores, Tally
@@ -36,18 +36,20 @@ TICK = 0.2
 """Seconds after which `in_processes` gives a sign of life, so that whoever drives it can stop."""
 
 _COMMAND = ("-P", "-m", "napari_nucleigan.evaluation.processes")
+_FILES = ("truth", "pred", "known")
 _READY = "ready\n"
 _CRASHED = "The process that compared it was ended, perhaps for lack of memory."
 
 
 @dataclass(frozen=True, slots=True)
 class FilePair:
-    """Two label files of one image; its organ where ``split.csv`` names it."""
+    """Two label files of one image; its organ where ``split.csv`` names it, and where its true labels are known."""
 
     name: str
     truth: Path
     pred: Path
     organ: str | None = None
+    known: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ class PairTask:
         """Compare them; what keeps them from being compared is told, not raised."""
         pair = self.pair
         try:
-            truth, pred = read_nuclei(pair.truth), read_nuclei(pair.pred)
+            known = None if pair.known is None else read_known(pair.known)
+            truth, pred = (only_known(read_nuclei(path), known) for path in (pair.truth, pair.pred))
             table = metrics.overlaps(truth, pred)
             scores = metrics.evaluate(truth, pred, self.hausdorff, table, self.iou)
         except NucleiganError as error:
@@ -79,14 +82,15 @@ class PairTask:
     def to_json(self) -> dict[str, Any]:
         """Represent it for another process."""
         pair = self.pair
-        files = {"truth": str(pair.truth.absolute()), "pred": str(pair.pred.absolute())}
+        files = {name: str(path.absolute()) for name in _FILES if (path := getattr(pair, name)) is not None}
         return {"name": pair.name, "organ": pair.organ, **files, "hausdorff": self.hausdorff, "iou": self.iou}
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> PairTask:
         """Rebuild what `to_json` gave."""
-        files = Path(record["truth"]), Path(record["pred"])
-        return cls(FilePair(record["name"], *files, record["organ"]), record["hausdorff"], record["iou"])
+        files = {name: Path(record[name]) for name in _FILES if name in record}
+        pair = FilePair(record["name"], organ=record["organ"], **files)
+        return cls(pair, record["hausdorff"], record["iou"])
 
 
 def found_to_json(found: Found) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from qtpy.QtWidgets import (
 
 from napari_nucleigan.base.events import run
 from napari_nucleigan.data.datasets.dataset import Dataset
-from napari_nucleigan.data.images.files import write_image
+from napari_nucleigan.data.images.files import write_image, write_labels
 from napari_nucleigan.synthesis import SynthesisSettings, synthesize
 from napari_nucleigan.widgets.base.layers import ADD, METADATA_KEY
 from napari_nucleigan.widgets.synthesize.dialog import SavePairDialog
@@ -378,6 +378,8 @@ class TestSaving:
         app.viewer.add_labels(mask, name="mask", **MICRONS)
         app.run()
         first = self.save(app, tmp_path, "mask", ".tif").read_bytes()
+        for kind in ("tissue", "regions"):  # what another command has added to the pair that goes
+            write_labels(tmp_path / kind / "mask.tif", mask)
         app.click(app.form.dice)
         app.run()
         dialog = self.ask(app)
@@ -394,6 +396,7 @@ class TestSaving:
             app.click(dialog.save_button)
         files = [path.name for path in (tmp_path / "images").iterdir()]
         assert files == ["mask.png"]  # the TIFF of that name is gone: a data set has one image of a name
+        assert not [*(tmp_path / "tissue").iterdir(), *(tmp_path / "regions").iterdir()]
         assert (tmp_path / "images" / "mask.png").read_bytes() != first
 
     def test_names_and_folders_that_will_not_do_are_said(self, app: App, mask: Any, tmp_path: Path) -> None:

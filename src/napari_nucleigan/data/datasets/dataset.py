@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucleigan.base.errors import DatasetError
+from napari_nucleigan.base.errors import DatasetError, LabelsError
 from napari_nucleigan.base.text import printable
 from napari_nucleigan.data.datasets.splits import name_of, read_split, split_name
 from napari_nucleigan.data.images.files import HEImage, list_images, read_image, read_labels
@@ -178,7 +178,7 @@ class Dataset:
             If the file is no image of integers.
         """
         path = self._regions.get(name)
-        return None if path is None else read_labels(path) > 0
+        return None if path is None else read_known(path)
 
     def subset(self, split: str) -> Dataset:
         """Return the images of one split, as ``split.csv`` names it."""
@@ -270,6 +270,33 @@ def labels_by_name(folder: Path) -> tuple[dict[str, Path], list[Path]]:
             if path.suffix.lower() == suffix and files.setdefault(name_of(path), path) is not path:
                 others.append(path)
     return files, others
+
+
+def read_known(path: Path) -> NDArray[np.bool_]:
+    """Read where labels are known to be right, as `Dataset.regions` has it."""
+    return read_labels(path) > 0
+
+
+def only_known(labels: NDArray[np.int32], known: NDArray[np.bool_] | None) -> NDArray[np.int32]:
+    """Keep the labels that lie where the true ones are known; None is everywhere.
+
+    Parameters
+    ----------
+    labels : (H, W) int array
+        True ones, or those found in the same image.
+    known : (H, W) bool array or None
+        As from `Dataset.regions`.
+
+    Raises
+    ------
+    LabelsError
+        If the two differ in size.
+    """
+    if known is None:
+        return labels
+    if known.shape != labels.shape:
+        raise LabelsError(f"Labels and the image in regions/ differ in size: {labels.shape} and {known.shape}.")
+    return np.where(known, labels, 0)
 
 
 def read_nuclei(path: str | Path) -> NDArray[np.int32]:

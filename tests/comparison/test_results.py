@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +17,7 @@ from napari_nucleigan.comparison import (
     published,
     write_report,
 )
-from napari_nucleigan.comparison.report import draw
+from napari_nucleigan.comparison.chart import draw
 from napari_nucleigan.comparison.results import Budget
 from napari_nucleigan.metrics import Scores
 
@@ -123,7 +124,10 @@ def test_the_report_names_all_that_a_figure_needs(comparison: MethodComparison, 
     assert "doi:10.1109/TMI.2019.2927182" in written
     assert "6 images of the split `test` of the data set `tiles` (colon 4, liver 2)" in written
     assert "Seed 0, 1" in written
-    assert "| FCN | -0.233 [" in written
+    assert "| FCN | conditional GAN | -0.233 [" in written
+    best, harm = written.splitlines()[2:4]
+    assert best.startswith("- **Best AJI:** conditional GAN, 0.633 [")
+    assert harm.startswith("- **Harms:** FCN instead of conditional GAN (-0.233 [")
     assert "| FCN | 0 | 3 + 1 | - | 2 | 20 | 160 | 1 min 10 s | cpu in float32 | 1.5 M | 0.610 |" in written
     found = json.loads(results.read_text())["methods"]
     assert found["fcn"]["mean"]["aji"] == pytest.approx(0.4)
@@ -153,3 +157,28 @@ def test_without_matplotlib_the_report_has_no_picture(
     assert "## Overall" in text.read_text()
     assert "report.png" not in text.read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.md", "results.json"]
+
+
+def test_the_report_begins_with_what_helps_and_what_does_not(comparison: MethodComparison) -> None:
+    more = (
+        _outcome("u-net", (0.5, 0.6, 0.4)),
+        _outcome("cgan", (0.5, 0.7, 0.5)),
+        _outcome("cgan-both", (0.6, 0.8, 0.6)),
+        _outcome("u-net-both", (0.4, 0.7, 0.4)),
+        _outcome("cgan-r1", (0.4, 0.6, 0.4)),
+    )
+    shown = markdown(replace(comparison, outcomes=more)).splitlines()
+    assert shown[2].startswith("- **Best AJI:** conditional GAN, real + synthetic, 0.667 [")
+    assert shown[3].startswith("- **Helps:** the adversary (+0.067 [")
+    assert "synthetic pairs beside real ones (+0.100 [+0.100, +0.100])" in shown[3]
+    assert shown[4] == "- **Harms:** a gradient penalty (-0.100 [-0.100, -0.100])."
+    assert "synthetic pairs beside real ones, without the adversary (+0.000 [-0." in shown[5]
+    assert "| the adversary | U-Net | +0.067 [" in "\n".join(shown)
+    # What is held against a method that was not run has no verdict.
+    alone = markdown(replace(comparison, outcomes=more[2:3])).splitlines()
+    assert (alone[2][:12], alone[3]) == ("- **Best AJI", "")
+
+
+def test_what_a_method_is_held_against_is_a_method() -> None:
+    assert {method.baseline for method in METHODS.values()} <= {"", *METHODS}
+    assert all(method.baseline != name for name, method in METHODS.items())

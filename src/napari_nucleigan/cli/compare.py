@@ -171,7 +171,7 @@ def compare(
 ) -> None:
     """Train the methods of the paper's table with one budget, and compare them; broken off, it goes on."""
     from napari_nucleigan import comparison
-    from napari_nucleigan.comparison.report import MISSING
+    from napari_nucleigan.comparison.chart import MISSING
     from napari_nucleigan.comparison.results import summary
 
     if labels:
@@ -235,9 +235,9 @@ def _compare_labels(
     data: Path, out: Path, counts: list[int], seeds: int, pairs: int | None, asked: dict[str, Any], as_json: bool
 ) -> None:
     from napari_nucleigan import comparison
+    from napari_nucleigan.comparison.chart import MISSING
     from napari_nucleigan.comparison.experiment import PAIRS
     from napari_nucleigan.comparison.label_report import label_table
-    from napari_nucleigan.comparison.report import MISSING
 
     settings = PAIRS.model_copy(update={"count": pairs or PAIRS.count})
     found = _run(comparison.compare_labels(data, out, counts, seeds, pairs=settings, **asked), out)

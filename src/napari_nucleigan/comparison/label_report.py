@@ -10,7 +10,7 @@ from napari_nucleigan.base.files import atomic_write, refuse_foreign_report, wri
 from napari_nucleigan.base.tables import to_markdown
 from napari_nucleigan.base.text import as_markdown
 from napari_nucleigan.comparison.label_results import ARMS, interval_of
-from napari_nucleigan.comparison.results import ends, number
+from napari_nucleigan.comparison.results import effect, ends, number
 from napari_nucleigan.data.images.files import SOFTWARE
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _FILES = ("labels.json", "labels.md", "labels.png")
 REPORT = "labels.md", _FILES
 """The text of a report, and all its files."""
+_EFFECTS = {"helps": "help", "harms": "harm", "unclear": "make no difference that this test could show"}
 _COLOURS = {"real": "#6e7278", "synthetic": "#00668c", "unlabelled": "#c45414"}
 
 
@@ -117,14 +118,13 @@ def _verdict(comparison: LabelComparison) -> str:
     """Say in a sentence for each arm where it helps, where it harms, and where nobody can tell."""
     lines = []
     for arm in comparison.arms[1:]:
-        found: dict[str, list[str]] = {"help": [], "harm": [], "make no difference that this test could show": []}
+        found: dict[str, list[str]] = {name: [] for name in _EFFECTS}
         for count in comparison.counts:
             gain = comparison.gain(count, arm)
             interval = interval_of(gain)
             what = f"{count} ({number(float(gain.mean()), 3, '+')}{ends(interval, 3, '+')})"
-            way = 2 if interval is None or interval.low <= 0 <= interval.high else int(interval.high < 0)
-            found[list(found)[way]].append(what)
-        told = [f"{verb} with {', '.join(counts)} labelled" for verb, counts in found.items() if counts]
+            found[effect(interval)].append(what)
+        told = [f"{_EFFECTS[name]} with {', '.join(counts)} labelled" for name, counts in found.items() if counts]
         lines.append(f"- **{ARMS[arm].capitalize()}** instead of real pairs alone: {'; '.join(told)}.")
     return "\n".join(lines)
 

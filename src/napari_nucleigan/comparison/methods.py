@@ -40,6 +40,10 @@ class Method:
         Fields of the recipe ``compact-segmenter`` that are different.
     differences : str
         How it departs from the published method.
+    baseline : str
+        The method that it is held against; empty for none.
+    change : str
+        What it does otherwise than its baseline; empty where it is another method altogether.
     """
 
     name: str
@@ -48,6 +52,8 @@ class Method:
     data: Source = "real"
     changes: dict[str, Any] = field(default_factory=dict)
     differences: str = ""
+    baseline: str = "cgan"
+    change: str = ""
 
 
 EPOCHS = (20, 24)
@@ -83,6 +89,7 @@ METHODS = {
             differences="The generator of the conditional GAN with its losses and decoding, without the adversary; the "
             "published network has no residual blocks and no normalisation, predicts foreground only and weights the "
             "gaps between nuclei.",
+            baseline="",
         ),
         Method(
             "mask-rcnn",
@@ -107,12 +114,20 @@ METHODS = {
             "compact U-Net, each by its own sigmoid, not pixel by pixel from patches of 51x51; regions grow from the "
             "insides over the boundary class.",
         ),
-        Method("cgan", "conditional GAN", "proposed cGAN", differences=f"{_CGAN}; real pairs only."),
+        Method(
+            "cgan",
+            "conditional GAN",
+            "proposed cGAN",
+            differences=f"{_CGAN}; real pairs only.",
+            baseline="u-net",
+            change="the adversary",
+        ),
         Method(
             "cgan-synthetic",
             "conditional GAN, synthetic pairs",
             data="synthetic",
             differences=f"{_CGAN}; synthetic pairs of the bundled generator only, real ones for validation.",
+            change="synthetic pairs instead of real ones",
         ),
         Method(
             "cgan-both",
@@ -120,6 +135,7 @@ METHODS = {
             "proposed cGAN",
             data="both",
             differences=f"{_CGAN}; half of the crops are synthetic.",
+            change="synthetic pairs beside real ones",
         ),
         Method(
             "u-net-both",
@@ -127,24 +143,29 @@ METHODS = {
             data="both",
             changes={"discriminator_width": 0},
             differences="As U-Net; half of the crops are synthetic.",
+            baseline="u-net",
+            change="synthetic pairs beside real ones, without the adversary",
         ),
         Method(
             "cgan-vahadane",
             "conditional GAN, stain normalisation",
             changes={"normalize": "vahadane"},
             differences="As the conditional GAN; every image is brought to one reference by Vahadane's method first.",
+            change="stain normalisation",
         ),
         Method(
             "cgan-no-spectral",
             "conditional GAN, no spectral normalisation",
             changes={"spectral": False},
             differences="As the conditional GAN, its discriminator without spectral normalisation.",
+            change="no spectral normalisation",
         ),
         Method(
             "cgan-r1",
             "conditional GAN, gradient penalty",
             changes={"penalty": "r1", "penalty_interval": 8},
             differences="As the conditional GAN, its discriminator with the penalty R1 at every eighth update.",
+            change="a gradient penalty",
         ),
     )
 }

@@ -7,7 +7,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -320,6 +320,13 @@ def best(values: list[float | None], lower: bool) -> float | None:
 def ends(interval: Interval | None, digits: int, sign: str = "") -> str:
     """Write an interval in brackets; nothing where there is none."""
     return "" if interval is None else f" [{number(interval.low, digits, sign)}, {number(interval.high, digits, sign)}]"
+
+
+def effect(interval: Interval | None) -> Literal["helps", "harms", "unclear"]:
+    """Tell what the interval of a gain shows; none, or one that holds 0, shows nothing."""
+    if interval is None or interval.low <= 0 <= interval.high:
+        return "unclear"
+    return "harms" if interval.high < 0 else "helps"
 
 
 def summary(comparison: MethodComparison) -> tuple[list[str], list[list[str]]]:

@@ -74,6 +74,29 @@ def test_the_losses_fall(paired: bool, tiny_synthesizer: Recipes) -> None:
     assert np.isfinite([list(value.values()) for value in values]).all()
 
 
+def test_what_nobody_knows_teaches_nothing(tiny_synthesizer: Recipes) -> None:
+    recipe = tiny_synthesizer(cycle_images=0.0, cycle_masks=0.0, adversarial_weight=0.0, features_weight=0.0)
+    batch = _batch()
+    assert batch.fields is not None
+    hidden = batch.fields.clone()
+    hidden[:, :, :, 16:] = torch.nan
+    moved = []
+    for fields in (batch.fields, hidden, torch.full_like(hidden, torch.nan)):
+        gan = CycleGAN(recipe)
+        before = _weights(gan.segmenter)
+        values = gan.step(batch._replace(fields=fields), 0, 1.0)
+        assert np.isfinite(list(values.values())).all()
+        moved.append(float((_weights(gan.segmenter) - before).abs().max()))
+    assert moved[0] > 0
+    assert moved[1] > 0
+    assert moved[2] == 0
+    # With nothing known it is as for images without labels: the way back begins at what S draws.
+    losses = []
+    for fields in (torch.full_like(hidden, torch.nan), None):
+        losses.append(CycleGAN(tiny_synthesizer()).step(batch._replace(fields=fields), 0, 1.0)["cycle_images"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
 def test_discriminators_learn_to_tell(tiny_synthesizer: Recipes) -> None:
     # The painter stands still, so what it makes can be told from what is real.
     gan = CycleGAN(tiny_synthesizer(lr=1e-12, discriminator_lr=5e-3, pool=0))

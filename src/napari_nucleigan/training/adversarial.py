@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _Network = TypeVar("_Network", bound=torch.nn.Module)
 _Recipe = TypeVar("_Recipe", bound=Recipe)
 
+ABSENT = -12.0
+"""Logit that stands for -1: its hyperbolic tangent is that to the last digit, and it has no gradient."""
+
 
 class ImagePool:
     """Keeps earlier generated pairs, so that the discriminator does not forget them.

@@ -19,7 +19,7 @@ from napari_nucleigan.networks.discriminators import (
 )
 from napari_nucleigan.networks.encoders import load_encoder
 from napari_nucleigan.networks.generators import Generator, initialise
-from napari_nucleigan.training.adversarial import AdversarialTrainer, ImagePool, descend
+from napari_nucleigan.training.adversarial import ABSENT, AdversarialTrainer, ImagePool, descend
 from napari_nucleigan.training.optimizers import Adam, AdamW
 from napari_nucleigan.training.recipes import SegmenterRecipe
 
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
     from napari_nucleigan.training.ranks import Ranks
 
-
-ABSENT = -12.0
-"""Logit that stands for -1: its hyperbolic tangent is that to the last digit, and it has no gradient."""
 
 INSTANCE_NETWORKS = ("mask-rcnn",)
 """Networks that learn from nuclei one by one."""

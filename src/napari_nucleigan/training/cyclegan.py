@@ -20,7 +20,7 @@ from napari_nucleigan.networks.discriminators import (
 from napari_nucleigan.networks.encoders import perceptual_distance, pretrained_encoder
 from napari_nucleigan.networks.generators import initialise
 from napari_nucleigan.networks.synthesizers import Synthesizer
-from napari_nucleigan.training.adversarial import AdversarialTrainer, ImagePool, descend
+from napari_nucleigan.training.adversarial import ABSENT, AdversarialTrainer, ImagePool, descend
 from napari_nucleigan.training.optimizers import Adam
 from napari_nucleigan.training.recipes import SynthesizerRecipe
 
@@ -40,7 +40,7 @@ class CycleBatch(NamedTuple):
     images : tensor
         Real H&E.
     fields : tensor or None
-        Their true fields; None for images without labels.
+        Their true fields, NaN where nobody knows them; None for images without labels.
     others : tensor
         Other crops of the same images: they show the style without the content.
     masks : tensor
@@ -168,7 +168,9 @@ class CycleGAN(AdversarialTrainer[Synthesizer, SynthesizerRecipe]):
             style = self._paint_image.encode_style(others)
             logits = self._draw_mask.logits(images).float()
             drawn = torch.tanh(logits)
-            starts = torch.cat([masks, drawn if fields is None else fields])
+            # Where nobody knows the nuclei, those that S draws stand in, as in images without labels.
+            whole = drawn if fields is None else torch.where(fields.isnan(), drawn, fields)
+            starts = torch.cat([masks, whole])
             noise = self._noise(starts, random, 2)
             painted = self._paint_image(
                 _with_tissue(starts, torch.cat(tissues)), noise, torch.cat([style, style])
@@ -192,8 +194,10 @@ class CycleGAN(AdversarialTrainer[Synthesizer, SynthesizerRecipe]):
         if fields is not None:
             parts["features"] = (recipe.features_weight, _features_apart(seen, real_features, len(images)))
             told = PRESENCE_CHANNELS[recipe.encoding]
+            unknown = fields.isnan()
+            logits, fields = logits.masked_fill(unknown, ABSENT), fields.masked_fill(unknown, -1.0)
             presence = presence_loss(logits[:, :told], fields[:, :told], self._ranks.all_reduce_sum)
-            parts["supervised"] = (recipe.supervised, (drawn - fields).abs().mean() + presence)
+            parts["supervised"] = (recipe.supervised, (drawn - whole).abs().mean() + presence)
         if recipe.colours:
             parts["colours"] = (recipe.colours, _colours_apart(fake, others))
         if self._encoder is not None and recipe.perceptual:

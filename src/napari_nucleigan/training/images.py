@@ -141,12 +141,10 @@ def sampler(
         fields.append(encode(tile.labels, recipe.encoding))
         matrices.append(stains.fit(tile.pixels).matrix)
     jitter = Jitter(recipe.zoom, recipe.turns, recipe.rotation, recipe.stain, recipe.hue, recipe.light)
-    known = None
     # What paints learns whole images as they are; what segments learns pixel by pixel, and to bear with bad pictures.
     if isinstance(recipe, SegmenterRecipe):
         jitter = replace(jitter, blur=recipe.blur, noise=recipe.noise)
-        known = [tile.known for tile in tiles]
-    images = [tile.pixels for tile in tiles]
+    images, known = [tile.pixels for tile in tiles], [tile.known for tile in tiles]
     return PatchSampler(images, fields, matrices, recipe.patch, jitter, recipe.seed, known, tissues, CELL)
 
 

@@ -178,7 +178,8 @@ class _SynthesizerTraining(Training[SynthesizerRecipe]):
         self._sources = []
         pairs = {tile.name for tile in self._labelled} if self.recipe.paired else set()
         for paired in (True, False):
-            some = [tile for tile in tiles if (tile.name in pairs) is paired]
+            # Where no labels are used, it does not matter where they are known.
+            some = [tile if paired else replace(tile, known=None) for tile in tiles if (tile.name in pairs) is paired]
             if some:
                 tissues = None if maps is None else [maps[tile.name] for tile in some]
                 crops = yield from sampler(some, self.recipe, tissues=tissues)

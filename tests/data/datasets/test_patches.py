@@ -385,6 +385,30 @@ def test_classes_stay_aligned_and_are_never_mixed():
     assert torch.equal(plain.batch(0, 2)[0], patches.batch(0, 2)[0])
 
 
+@pytest.mark.parametrize("with_classes", [False, True])
+def test_a_styled_batch_is_cut_where_fields_are_known(with_classes):
+    image, field = places(90, 90)
+    known = np.zeros((90, 90), bool)
+    known[:, :30] = True
+    classes = [np.ones((90, 90), np.uint8)] * 2 if with_classes else None
+    patches = PatchSampler(
+        [image] * 2, [field] * 2, [RUIFROK] * 2, 32, Jitter((0.9, 1.1)), known=[known, None], classes=classes, cell=8
+    )
+    crops, fields, others, indices, numbers = patches.styled_batch(0, 24)
+    assert not crops.isnan().any()
+    assert not others.isnan().any()
+    assert (numbers is None) is not with_classes
+    shares = fields.isnan().float().mean(dim=(1, 2, 3))
+    assert {index for index, share in zip(indices, shares, strict=True) if share > 0} == {0}
+    assert np.mean([1 - share for index, share in zip(indices, shares, strict=True) if index == 0]) > 0.3
+    seen = ~fields.isnan()
+    assert torch.allclose(crops[seen], fields[seen], atol=1e-5)
+    # Unknown is what lies on the right, whose columns the second channel tells.
+    columns = ((crops[:, 1:2] + 1) * 127.5).expand_as(fields)
+    assert columns[fields.isnan()].min() > 27
+    assert columns[seen & (torch.tensor(indices)[:, None, None, None] == 0)].max() < 30
+
+
 def test_the_other_crop_gets_the_same_stain():
     # An image of one colour: whatever happens to that colour happens to both crops.
     plain = np.full((60, 60, 3), (180, 110, 190), np.uint8)

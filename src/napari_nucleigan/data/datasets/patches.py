@@ -159,7 +159,7 @@ class PatchSampler:
         Returns
         -------
         images, fields, others : (count, 3, size, size) float32 tensors
-            In [-1, 1]; `others` shows the style of `images` without their content.
+            In [-1, 1]; `others` shows the style of `images` without their content. NaN where the field is not known.
         indices : list of int
             Image of each crop.
         classes : (count, 1, size, size) float32 tensor or None
@@ -170,7 +170,7 @@ class PatchSampler:
             random = np.random.default_rng([self._seed, step, i])
             index = int(random.integers(len(self._pairs)))
             pair = self._pairs[index]
-            crop = self._warp(pair, random, bool(self._cell))
+            crop = self._draw(pair, random, bool(self._cell))
             if self._cell:
                 classes.append(self._cells(crop))
                 crop, pair = crop[:-1], pair[:-1]
@@ -178,7 +178,7 @@ class PatchSampler:
             # One above the other, both get the same stain.
             both = torch.cat([crop[:3], other[:3]], dim=1)
             crop[:3], restained = self._restain(both, self._stains[index], random).chunk(2, dim=1)
-            crops.append(crop.mul_(2.0).sub_(1.0))
+            crops.append(_only_known(crop.mul_(2.0).sub_(1.0)))
             others.append(restained * 2.0 - 1.0)
             indices.append(index)
         stacked = torch.stack(crops)
@@ -191,15 +191,18 @@ class PatchSampler:
         pair = self._pairs[index]
         if self._cell:
             pair = pair[:-1]
-        crop = self._warp(pair, random)
-        for _ in range(TRIES if len(pair) > 6 else 0):
+        crop = self._draw(pair, random)
+        crop[:3] = self._restain(crop[:3], self._stains[index], random)
+        return _only_known(crop.mul_(2.0).sub_(1.0))
+
+    def _draw(self, pair: torch.Tensor, random: np.random.Generator, classes: bool = False) -> torch.Tensor:
+        """Draw a window that shows enough of what is known, where the pair says what is."""
+        crop = self._warp(pair, random, classes)
+        for _ in range(TRIES if len(pair) - classes > 6 else 0):
             if float(crop[6].mean()) >= LEAST_KNOWN:
                 break
-            crop = self._warp(pair, random)
-        crop[:3] = self._restain(crop[:3], self._stains[index], random)
-        crop.mul_(2.0).sub_(1.0)
-        # Beside the edge of what is known, a pixel is a mixture with what is not.
-        return crop if len(pair) == 6 else crop[:6].masked_fill_((crop[6] < 0.99) & _FIELD, torch.nan)
+            crop = self._warp(pair, random, classes)
+        return crop
 
     def _warp(self, pair: torch.Tensor, random: np.random.Generator, classes: bool = False) -> torch.Tensor:
         jitter = self._jitter
@@ -293,6 +296,12 @@ class MixedSampler:
             crops.append(source.crop(random))
         both = torch.stack(crops)
         return both[:, :3].contiguous(), both[:, 3:].contiguous()
+
+
+def _only_known(crop: torch.Tensor) -> torch.Tensor:
+    """Take the channel away that tells where the field is known, and make this NaN elsewhere."""
+    # Beside the edge of what is known, a pixel is a mixture with what is not.
+    return crop if len(crop) == 6 else crop[:6].masked_fill_((crop[6] < 0.99) & _FIELD, torch.nan)
 
 
 def _window(pair: torch.Tensor, side: int, random: np.random.Generator) -> torch.Tensor:

@@ -118,6 +118,8 @@ def test_the_report_names_all_that_a_figure_needs(comparison: MethodComparison, 
     interval = comparison.interval(comparison.outcomes[0], "aji")
     assert interval is not None
     assert f"| FCN | real | 0.400 [{interval.low:.3f}, {interval.high:.3f}] *0.351* |" in written
+    assert "| 0.567, 0.700 |" in written  # the AJI of each seed of the conditional GAN
+    assert "By AJI on the same test images; the intervals are over images, not over seeds." in written
     assert "| Mask R-CNN | real | not run: torchvision \\| is not installed |" in written
     assert "| colon (4) | 0.300 *0.247* | **0.650** *0.686* |" in written
     assert "| **overall** | 0.400 *0.351* | **0.633** *0.721* |" in written

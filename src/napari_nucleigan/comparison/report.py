@@ -121,17 +121,16 @@ def _overall(comparison: MethodComparison) -> str:
     for outcome in comparison.outcomes:
         method = outcome.method
         if not outcome.trials:
-            rows.append(
-                [method.title, method.data, f"not run: {as_markdown(outcome.reason)}", *[""] * (len(COLUMNS) - 1)]
-            )
+            rows.append([method.title, method.data, f"not run: {as_markdown(outcome.reason)}", *[""] * len(COLUMNS)])
             continue
         cells = []
         for column in COLUMNS:
             mean = number(comparison.mean(outcome, column.metric), column.digits)
             interval = ends(comparison.interval(outcome, column.metric), column.digits)
             cells.append(mean + interval + _theirs(published(method.published, column.published)))
-        rows.append([method.title, method.data, *cells])
-    return to_markdown(["method", "trained on", *(column.title for column in COLUMNS)], rows)
+        by_seed = ", ".join(number(trial.mean("aji"), 3) for trial in outcome.trials)
+        rows.append([method.title, method.data, *cells, by_seed])
+    return to_markdown(["method", "trained on", *(column.title for column in COLUMNS), "AJI of each seed"], rows)
 
 
 def _organs(comparison: MethodComparison, column: Column) -> str:
@@ -191,6 +190,8 @@ def _verdict(comparison: MethodComparison) -> str:
         what = outcome.method.change or f"{outcome.method.title} instead of {base.method.title}"
         found[effect(between)].append(f"{what} ({number(gain, column.digits, '+')}{ends(between, column.digits, '+')})")
     lines += [f"- **{_EFFECTS[name]}:** {'; '.join(those)}." for name, those in found.items() if those]
+    if len(lines) > 1:
+        lines.append(f"\nBy {column.title} on the same test images; the intervals are over images, not over seeds.")
     return "\n".join(lines)
 
 
@@ -230,7 +231,6 @@ def _methods(comparison: MethodComparison) -> str:
 
 
 def _reading(comparison: MethodComparison) -> str:
-    base = comparison.provenance
     lines = [
         f"- Published figures: {SOURCE}; the table as its authors' slides give it. They were measured on another test "
         "set (with ovary and esophagus), after other trainings, and with an F1 and an average Hausdorff distance that "
@@ -249,8 +249,8 @@ def _reading(comparison: MethodComparison) -> str:
             "on all training images of the Kumar split, those held out here for validation included, and on no test "
             "image. So validation may flatter methods trained on such pairs; the test figures are free of this."
         )
-    if len(base.get("seeds", ())) < 2:
-        lines.append("- One seed: what another seed would change is not in the intervals.")
+    if any(len(outcome.trials) == 1 for outcome in comparison.run):
+        lines.append("- Where there is one seed, what another one would change is not in the intervals.")
     return "\n".join(lines)
 
 

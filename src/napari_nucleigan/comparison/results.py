@@ -137,6 +137,10 @@ class Trial:
     validation: dict[str, Any] = field(default_factory=dict)
     differences: dict[str, tuple[Any, Any]] = field(default_factory=dict)
 
+    def mean(self, metric: str) -> float | None:
+        """Mean over the test images, of those that have a value."""
+        return _mean(np.array([getattr(scores, metric) for scores in self.images.values()], dtype=np.float64))
+
     def to_json(self) -> dict[str, Any]:
         """Represent the trial by dictionaries, lists, numbers and strings."""
         return {

@@ -282,7 +282,7 @@ def _synthesizer(
     gan = CycleGAN(recipe, device, in_bfloat16(recipe, device))
     (images, fields, others, *_), crop_time = _timed(lambda: crops_of.styled_batch(0, recipe.batch))
     paired = recipe.paired and training.labelled_names
-    batch = CycleBatch(images, fields if paired else None, others, fields)
+    batch = CycleBatch(images, fields if paired else None, others, fields.nan_to_num(nan=-1.0))
     step_time = _step_time(lambda step: gan.step(batch, step, 1.0), device)
     # A validation paints masks and reads them back twice, without the way backwards: about a third of a step each.
     look = step_time * PAINTED / recipe.batch

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import tifffile
 
-from napari_nucleigan.base.errors import DatasetError, DeviceError, RecipeError, RunError
+from napari_nucleigan.base.errors import DatasetError, DeviceError, ModelError, RecipeError, RunError
 from napari_nucleigan.base.events import Checkpoint, Losses, Note, Progress, run
 from napari_nucleigan.comparison import METHODS, MethodComparison, compare, experiment
 from napari_nucleigan.evaluation import evaluate_folders
@@ -82,6 +82,25 @@ def test_predictions_of_an_earlier_model_are_made_anew(
     # That this run is not what its name says is told.
     assert comparison.outcomes[0].trials[0].differences == {"synthetic_share": (0.5, 0.0)}
     assert "conditional GAN, seed 0: synthetic_share is 0.5, not 0.0." in comparison.notes
+
+
+def test_what_was_trained_and_tested_elsewhere_is_reported(
+    copied: Path, tested_set: Path, tiny_changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: Any) -> Any:
+        raise ModelError("The model cannot be used here.")
+
+    # As where the package that the network needs is not installed.
+    monkeypatch.setattr(experiment, "load_model", load)
+    (trial,) = run(compare(tested_set, copied, ["cnn3"], changes=tiny_changes, train=False)).outcomes[0].trials
+    monkeypatch.undo()
+    network = load_model(copied / "runs" / "cnn3", "segmenter").network
+    assert trial.parameters == sum(each.numel() for each in network.parameters())
+    monkeypatch.setattr(experiment, "load_model", load)
+    (copied / "predictions" / "cnn3" / "tile4.tif").unlink()
+    bad, good = run(compare(tested_set, copied, ["cnn3", "cgan"], changes=tiny_changes, train=False)).outcomes
+    assert (bad.trials, bad.reason) == ((), "The model cannot be used here.")
+    assert good.trials
 
 
 def test_a_stopped_comparison_goes_on(tmp_path: Path, tested_set: Path, tiny_changes: dict[str, Any]) -> None:

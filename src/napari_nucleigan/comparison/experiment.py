@@ -14,13 +14,23 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
+
 from napari_nucleigan.base.devices import choose_device, usable_cores
-from napari_nucleigan.base.errors import DatasetError, NucleiganError, OutputError, RecipeError, StopRequested
+from napari_nucleigan.base.errors import (
+    DatasetError,
+    ModelError,
+    NucleiganError,
+    OutputError,
+    RecipeError,
+    StopRequested,
+)
 from napari_nucleigan.base.events import Finished, Job, Losses, Note, Progress, quiet, with_prefix
 from napari_nucleigan.base.files import is_whole, make_folder, refuse_foreign, refuse_foreign_report, write_text
 from napari_nucleigan.base.reading import read_json
@@ -42,6 +52,7 @@ PAIRS = SetSettings(count=48, size=512)
 """The synthetic pairs: as many pixels as the 12 tiles of the Kumar split that train."""
 
 _MODEL = "model.json"
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of batch normalisation: no parameters
 
 
 def compare(
@@ -133,7 +144,10 @@ def compare(
         trials = []
         for plan in own:
             if not reasons[plan.name]:
-                trials.append((yield from tested(plan, test, root, split, device)))
+                try:
+                    trials.append((yield from tested(plan, test, root, split, device)))
+                except ModelError as error:  # such as one whose network needs what is installed elsewhere
+                    reasons[plan.name] = str(error)
         reason = "; ".join(dict.fromkeys(filter(None, reasons.values())))
         outcomes.append(Outcome(METHODS[method], tuple(trials), reason, failed=bool(failed.keys() & reasons.keys())))
     notes = _notes(outcomes, plans)
@@ -204,7 +218,7 @@ def tested(plan: Plan, test: Dataset, root: Path, split: str, device: str) -> Jo
         images=images,
         pooled=report.pooled,
         budget=budget_of(plan),
-        parameters=sum(each.numel() for each in build(card.architecture).parameters()),
+        parameters=_parameters(plan.run.best),
         sha256=card.sha256,
         decoding=card.decode,
         validation=card.scores,
@@ -234,6 +248,13 @@ def _predicted(plan: Plan, test: Dataset, out: Path, device: str) -> Job[None]:
         settings = SegmentSettings(model=str(plan.run.path), device=device, mpp=image.mpp or plan.recipe.mpp)
         result = yield from quiet(segment(image, settings, model), now)
         write_labels(out / f"{name}.tif", result.labels, result.mpp)
+
+
+def _parameters(model: Path) -> int:
+    """Count the parameters of a model, without building it: what its network needs may be installed elsewhere only."""
+    with safe_open(model, "numpy") as file:
+        learnt = [name for name in file.keys() if not name.endswith(_STATISTICS)]
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in learnt)
 
 
 def _known(marker: Path) -> Any:

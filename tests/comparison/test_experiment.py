@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -146,6 +147,18 @@ def test_synthetic_pairs_are_painted_where_a_method_needs_them(
     assert trial.budget.validation > 0
 
 
+def test_a_run_that_was_broken_off_goes_on_with_its_own_pairs(
+    tmp_path: Path, tested_set: Path, tiny_changes: dict[str, Any]
+) -> None:
+    job = compare(tested_set, tmp_path, ["cgan-both"], epochs=(2, 1), synthetic=tested_set, changes=tiny_changes)
+    for event in job:
+        if isinstance(event, Checkpoint):
+            break
+    job.close()
+    assert run(compare(tested_set, tmp_path, ["cgan-both"], changes=tiny_changes)).outcomes[0].trials
+    assert not (tmp_path / "synthetic").exists()
+
+
 def test_a_method_that_fails_does_not_stop_the_others(
     tmp_path: Path, tested_set: Path, tiny_changes: dict[str, Any]
 ) -> None:
@@ -188,6 +201,11 @@ def test_runs_that_are_something_else_are_refused(
     others = shutil.copytree(tested_set, tmp_path / "pairs")
     with pytest.raises(RunError, match=r"cgan-both was trained with the synthetic pairs of .*, not with .*pairs\."):
         run(compare(tested_set, copied, ["cgan-both"], synthetic=others, changes=tiny_changes))
+    # Pairs that have moved are the same; without any named, a run that is there keeps its own.
+    record = json.loads((copied / "runs" / "cgan-both" / "data.json").read_text())
+    record["synthetic"]["folder"] = str(tmp_path / "gone")
+    (copied / "runs" / "cgan-both" / "data.json").write_text(json.dumps(record))
+    assert run(compare(tested_set, copied, ["cgan-both"], synthetic=others, changes=tiny_changes)).outcomes[0].trials
     with pytest.raises(RecipeError, match="no method 'vgg'; choose of fcn, u-net"):
         run(compare(tested_set, copied, ["vgg"]))
     with pytest.raises(DatasetError, match="no images to test on"):

@@ -177,6 +177,8 @@ def test_only_what_is_known_is_compared(folders, workers):
     known[:, 20:] = 1
     write_labels(truth / "regions" / "b.tif", known)
     inside = [np.where(known, part, 0) for part in (labels[1], np.where(labels[1] > 2, 3 + labels[1] % 2, 0))]
+    one = run(evaluate_folders(pred / "b.tif", truth / "labels" / "b.tif", workers=workers))
+    assert one.images[0].scores == evaluate(*inside)
     for given in (truth, truth / "labels"):
         events = []
         report = run(evaluate_folders(pred, given, workers=workers), events.append)
@@ -188,3 +190,7 @@ def test_only_what_is_known_is_compared(folders, workers):
     write_labels(truth / "regions" / "b.tif", known[:, :30])
     (bad,) = run(evaluate_folders(pred, truth, workers=workers)).failed
     assert "regions/ differ in size: (64, 64) and (64, 30)" in bad.reason
+    # Nothing known is nothing to score, and no perfect score.
+    write_labels(truth / "regions" / "b.tif", np.zeros_like(known))
+    (bad,) = run(evaluate_folders(pred, truth, workers=workers)).failed
+    assert "nobody has looked at" in bad.reason

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-TINY = {"name": "mask-rcnn", "most": 50}
+TINY = {"name": "mask-rcnn", "most": 50, "channels": 64}
 
 
 def _recipe(**changes: Any) -> SegmenterRecipe:
@@ -85,8 +85,9 @@ def test_its_output_is_a_field_that_decodes_to_what_it_found(torchvision: None) 
     assert network.stride == 32
 
 
-def test_crops_without_nuclei_teach_as_well(torchvision: None) -> None:
-    trainer = InstanceTrainer(_recipe())
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_crops_without_nuclei_teach_as_well(torchvision: None, bfloat16: bool) -> None:
+    trainer = InstanceTrainer(_recipe(), "cpu", bfloat16)
     fields = torch.full((2, 3, 64, 64), -1.0)
     fields[1, :, :32] = float("nan")
     values = trainer.step((torch.randn(2, 3, 64, 64), fields), 0, 1.0)

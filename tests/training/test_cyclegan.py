@@ -90,7 +90,7 @@ def test_what_nobody_knows_teaches_nothing(tiny_synthesizer: Recipes) -> None:
     assert moved[0] > 0
     assert moved[1] > 0
     assert moved[2] == 0
-    # With nothing known it is as for images without labels: the way back begins at what S draws.
+    # With nothing known, the way back begins at what S draws.
     losses = []
     for fields in (torch.full_like(hidden, torch.nan), None):
         losses.append(CycleGAN(tiny_synthesizer()).step(batch._replace(fields=fields), 0, 1.0)["cycle_images"])

@@ -45,7 +45,7 @@ from napari_nucleigan.models import load_model, read_card
 from napari_nucleigan.networks import build
 from napari_nucleigan.segmentation import SegmentSettings, segment
 from napari_nucleigan.synthesis import SetSettings, synthesize_set
-from napari_nucleigan.training import SegmenterRecipe, read_recipe, train_segmenter
+from napari_nucleigan.training import RunFolder, SegmenterRecipe, read_recipe, train_segmenter
 from napari_nucleigan.training.runs.status import RunState, state_of
 
 PAIRS = SetSettings(count=48, size=512)
@@ -178,7 +178,7 @@ def _train(
         try:
             pairs = None
             if plan.recipe.synthetic_share:
-                pairs = synthetic or (yield from with_prefix(_pairs(root, device), prefix))
+                pairs = synthetic or _recorded_pairs(plan.run) or (yield from with_prefix(_pairs(root, device), prefix))
             resume = plan.run.exists
             card = {"name": plan.method.name, "training_data": dataset.folder.name, "notes": plan.method.differences}
             job = train_segmenter(
@@ -193,6 +193,13 @@ def _train(
             failed[plan.name] = str(error)
             yield Note(f"{prefix}{error}", "warning")
     return failed
+
+
+def _recorded_pairs(run: RunFolder) -> Path | None:
+    """Return the folder of the synthetic pairs that a run was begun with; None where there is none, any more."""
+    record = run.data().get("synthetic") if run.exists else None
+    folder = None if record is None else Path(record["folder"])
+    return folder if folder is not None and folder.is_dir() else None
 
 
 def _pairs(root: Path, device: str) -> Job[Path]:

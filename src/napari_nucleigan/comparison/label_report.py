@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _FILES = ("labels.json", "labels.md", "labels.png")
 REPORT = "labels.md", _FILES
 """The text of a report, and all its files."""
-_EFFECTS = {"helps": "help", "harms": "harm", "unclear": "make no difference that this test could show"}
+_VERBS = {"helps": "help", "harms": "harm", "unclear": "make no difference that this test could show"}
 _COLOURS = {"real": "#6e7278", "synthetic": "#00668c", "unlabelled": "#c45414"}
 
 
@@ -118,13 +118,13 @@ def _verdict(comparison: LabelComparison) -> str:
     """Say in a sentence for each arm where it helps, where it harms, and where nobody can tell."""
     lines = []
     for arm in comparison.arms[1:]:
-        found: dict[str, list[str]] = {name: [] for name in _EFFECTS}
+        found: dict[str, list[str]] = {name: [] for name in _VERBS}
         for count in comparison.counts:
             gain = comparison.gain(count, arm)
             interval = interval_of(gain)
             what = f"{count} ({number(float(gain.mean()), 3, '+')}{ends(interval, 3, '+')})"
             found[effect(interval)].append(what)
-        told = [f"{_EFFECTS[name]} with {', '.join(counts)} labelled" for name, counts in found.items() if counts]
+        told = [f"{_VERBS[name]} with {', '.join(counts)} labelled" for name, counts in found.items() if counts]
         lines.append(f"- **{ARMS[arm].capitalize()}** instead of real pairs alone: {'; '.join(told)}.")
     return "\n".join(lines)
 

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_nucleigan.base.errors import DatasetError, RecipeError, RunError
+from napari_nucleigan.data.datasets.dataset import Dataset
 from napari_nucleigan.training import RunFolder, SegmenterRecipe, read_recipe
 from napari_nucleigan.training.runs.status import state_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from napari_nucleigan.data.datasets.dataset import Dataset
 
 Source = Literal["real", "synthetic", "both"]
 """What a method is trained on."""
@@ -41,7 +40,7 @@ class Method:
     differences : str
         How it departs from the published method.
     baseline : str
-        The method that it is held against; empty for none.
+        The method that it is held against, which differs from it least; empty for none.
     change : str
         What it does otherwise than its baseline; empty where it is another method altogether.
     """
@@ -52,7 +51,7 @@ class Method:
     data: Source = "real"
     changes: dict[str, Any] = field(default_factory=dict)
     differences: str = ""
-    baseline: str = "cgan"
+    baseline: str = ""
     change: str = ""
 
 
@@ -80,6 +79,7 @@ METHODS = {
             changes={**_PLAIN, "generator": {"name": "fcn"}, "encoding": "binary"},
             differences=f"{_ENCODER}; scores at 1/8, 1/16 and 1/32 are summed as in FCN-8s; cross-entropy and Dice; "
             "nuclei are the connected parts of the foreground.",
+            baseline="u-net",
         ),
         Method(
             "u-net",
@@ -89,15 +89,16 @@ METHODS = {
             differences="The generator of the conditional GAN with its losses and decoding, without the adversary; the "
             "published network has no residual blocks and no normalisation, predicts foreground only and weights the "
             "gaps between nuclei.",
-            baseline="",
         ),
         Method(
             "mask-rcnn",
             "Mask R-CNN",
             "Mask R-CNN",
-            changes={**_PLAIN, "generator": {"name": "mask-rcnn"}},
-            differences="torchvision's parts with a ResNet-18 instead of a ResNet-50 or 101, smaller anchors and "
-            "heads; trained from the start, without weights of ImageNet or COCO; images are not enlarged.",
+            changes={**_PLAIN, "generator": {"name": "mask-rcnn", "channels": 128}},
+            differences="torchvision's parts with a ResNet-18 instead of a ResNet-50 or 101, a pyramid and heads "
+            "of fewer channels, smaller anchors, 64 boxes a crop; trained from the start, without weights of ImageNet "
+            "or COCO; images are not enlarged.",
+            baseline="u-net",
         ),
         Method(
             "dist",
@@ -105,6 +106,7 @@ METHODS = {
             changes={**_PLAIN, "encoding": "pixel-distance"},
             differences="The compact U-Net regresses the distance in pixels, up to 24, by cross-entropy and Dice of "
             "the distance by 24 instead of squared error; the watershed drops peaks by their dynamics, as published.",
+            baseline="u-net",
         ),
         Method(
             "cnn3",
@@ -113,6 +115,7 @@ METHODS = {
             differences="The three classes inside, boundary and background are predicted for all pixels at once by the "
             "compact U-Net, each by its own sigmoid, not pixel by pixel from patches of 51x51; regions grow from the "
             "insides over the boundary class.",
+            baseline="u-net",
         ),
         Method(
             "cgan",
@@ -127,6 +130,7 @@ METHODS = {
             "conditional GAN, synthetic pairs",
             data="synthetic",
             differences=f"{_CGAN}; synthetic pairs of the bundled generator only, real ones for validation.",
+            baseline="cgan",
             change="synthetic pairs instead of real ones",
         ),
         Method(
@@ -135,6 +139,7 @@ METHODS = {
             "proposed cGAN",
             data="both",
             differences=f"{_CGAN}; half of the crops are synthetic.",
+            baseline="cgan",
             change="synthetic pairs beside real ones",
         ),
         Method(
@@ -151,6 +156,7 @@ METHODS = {
             "conditional GAN, stain normalisation",
             changes={"normalize": "vahadane"},
             differences="As the conditional GAN; every image is brought to one reference by Vahadane's method first.",
+            baseline="cgan",
             change="stain normalisation",
         ),
         Method(
@@ -158,6 +164,7 @@ METHODS = {
             "conditional GAN, no spectral normalisation",
             changes={"spectral": False},
             differences="As the conditional GAN, its discriminator without spectral normalisation.",
+            baseline="cgan",
             change="no spectral normalisation",
         ),
         Method(
@@ -165,6 +172,7 @@ METHODS = {
             "conditional GAN, gradient penalty",
             changes={"penalty": "r1", "penalty_interval": 8},
             differences="As the conditional GAN, its discriminator with the penalty R1 at every eighth update.",
+            baseline="cgan",
             change="a gradient penalty",
         ),
     )
@@ -293,12 +301,20 @@ def refuse_other(plan: Plan, synthetic: Path | None = None) -> None:
             f"{plan.run.path} was trained otherwise than is asked for: {name} is {here}, not {asked}. Ask for the "
             "same, choose another folder, or only report what is finished."
         )
-    pairs = plan.run.data().get("synthetic")
-    if pairs is not None and synthetic is not None and Path(pairs["folder"]) != synthetic.resolve():
+    pairs = None if synthetic is None else plan.run.data().get("synthetic")
+    if pairs is not None and synthetic is not None and not _the_same_pairs(pairs, synthetic):
         raise RunError(
             f"{plan.run.path} was trained with the synthetic pairs of {pairs['folder']}, not with those of "
             f"{synthetic}. Ask for the same, choose another folder, or only report what is finished."
         )
+
+
+def _the_same_pairs(recorded: dict[str, Any], asked: Path) -> bool:
+    """Tell whether a folder holds the pairs that a run has recorded; where these are gone, they may have moved."""
+    folder = Path(recorded["folder"])
+    if folder.exists():
+        return folder.samefile(asked)
+    return set(recorded["names"]) <= set(Dataset.open(asked).names)
 
 
 def differences(plan: Plan) -> dict[str, tuple[Any, Any]]:

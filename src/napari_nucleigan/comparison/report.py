@@ -118,19 +118,29 @@ def _code(text: object) -> str:
 
 def _overall(comparison: MethodComparison) -> str:
     rows = []
+    several = any(len(outcome.trials) > 1 for outcome in comparison.outcomes)
     for outcome in comparison.outcomes:
         method = outcome.method
         if not outcome.trials:
-            rows.append([method.title, method.data, f"not run: {as_markdown(outcome.reason)}", *[""] * len(COLUMNS)])
+            rows.append(
+                [
+                    method.title,
+                    method.data,
+                    f"not run: {as_markdown(outcome.reason)}",
+                    *[""] * (len(COLUMNS) - 1 + several),
+                ]
+            )
             continue
         cells = []
         for column in COLUMNS:
             mean = number(comparison.mean(outcome, column.metric), column.digits)
             interval = ends(comparison.interval(outcome, column.metric), column.digits)
             cells.append(mean + interval + _theirs(published(method.published, column.published)))
-        by_seed = ", ".join(number(trial.mean("aji"), 3) for trial in outcome.trials)
-        rows.append([method.title, method.data, *cells, by_seed])
-    return to_markdown(["method", "trained on", *(column.title for column in COLUMNS), "AJI of each seed"], rows)
+        rows.append([method.title, method.data, *cells])
+        if several:
+            rows[-1].append(", ".join(number(trial.mean("aji"), 3) for trial in outcome.trials))
+    header = ["method", "trained on", *(column.title for column in COLUMNS)]
+    return to_markdown([*header, "AJI of each seed"] if several else header, rows)
 
 
 def _organs(comparison: MethodComparison, column: Column) -> str:

@@ -259,7 +259,7 @@ def _known_splits(rows: SplitTable) -> str:
 
 def _known_files(truth: Path) -> dict[str, Path]:
     """Images of where true labels are known, by name: of the data set that `truth` is, or lies in."""
-    folder = truth.parent if truth.is_file() else truth
+    folder = (truth.parent if truth.is_file() else truth).absolute()
     return labels_by_name((folder.parent if folder.name == "labels" else folder) / "regions")[0]
 
 

@@ -28,6 +28,7 @@ from napari_nucleigan.base.errors import NucleiganError
 from napari_nucleigan.data.datasets.dataset import only_known, read_known, read_nuclei
 from napari_nucleigan.evaluation.averages import Failure, ImageScores
 from napari_nucleigan.labels.numbering import remarks_on
+from napari_nucleigan.labels.regions import check_pair
 from napari_nucleigan.metrics import Scores, Tally
 
 Found: TypeAlias = ImageScores | Failure
@@ -64,8 +65,13 @@ class PairTask:
         """Compare them; what keeps them from being compared is told, not raised."""
         pair = self.pair
         try:
-            known = None if pair.known is None else read_known(pair.known)
-            truth, pred = (only_known(read_nuclei(path), known) for path in (pair.truth, pair.pred))
+            truth, pred = read_nuclei(pair.truth), read_nuclei(pair.pred)
+            check_pair(truth, pred)
+            if pair.known is not None:
+                known = read_known(pair.known)
+                truth, pred = only_known(truth, known), only_known(pred, known)
+                if not known.any():
+                    return Failure(pair.name, "Its image in regions/ says that nobody has looked at its labels.")
             table = metrics.overlaps(truth, pred)
             scores = metrics.evaluate(truth, pred, self.hausdorff, table, self.iou)
         except NucleiganError as error:

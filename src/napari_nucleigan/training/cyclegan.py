@@ -168,7 +168,7 @@ class CycleGAN(AdversarialTrainer[Synthesizer, SynthesizerRecipe]):
             style = self._paint_image.encode_style(others)
             logits = self._draw_mask.logits(images).float()
             drawn = torch.tanh(logits)
-            # Where nobody knows the nuclei, those that S draws stand in, as in images without labels.
+            # Where nobody knows the nuclei, those that S draws stand in, so that the way back has a whole mask.
             whole = drawn if fields is None else torch.where(fields.isnan(), drawn, fields)
             starts = torch.cat([masks, whole])
             noise = self._noise(starts, random, 2)

@@ -143,8 +143,7 @@ class _SegmenterTraining(Training[SegmenterRecipe]):
         if record is not None:
             found = record["folder"] if self._synthetic is None else self._synthetic
             mixed = Dataset.of(found).only(record["names"])
-            if not self.leads:
-                the_same(mixed, record["names"])
+            the_same(mixed, record["names"])
         self._tiles = yield from prepare_all(training, recipe)
         real = yield from sampler(self._tiles, recipe)
         self._crops: PatchSampler | MixedSampler = real

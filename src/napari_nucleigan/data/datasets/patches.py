@@ -136,7 +136,7 @@ class PatchSampler:
         Returns
         -------
         images, fields : (count, 3, size, size) float32 tensors
-            Both in [-1, 1].
+            Both in [-1, 1]; `fields` are NaN where they are not known.
         """
         crops = [self.crop(np.random.default_rng([self._seed, step, i])) for i in range(first, first + count)]
         both = torch.stack(crops)
@@ -159,7 +159,8 @@ class PatchSampler:
         Returns
         -------
         images, fields, others : (count, 3, size, size) float32 tensors
-            In [-1, 1]; `others` shows the style of `images` without their content. NaN where the field is not known.
+            In [-1, 1], `fields` NaN where they are not known; `others` shows the style of `images` without their
+            content.
         indices : list of int
             Image of each crop.
         classes : (count, 1, size, size) float32 tensor or None

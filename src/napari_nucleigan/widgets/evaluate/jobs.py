@@ -16,6 +16,7 @@ from napari_nucleigan.base.files import write_text
 from napari_nucleigan.base.tables import write_csv
 from napari_nucleigan.base.version import __version__
 from napari_nucleigan.contributions.layers import LayerData, image_layer, labels_layer
+from napari_nucleigan.data.datasets.dataset import only_known, read_known
 from napari_nucleigan.data.datasets.splits import name_of
 from napari_nucleigan.data.images.files import list_images, read_image, read_labels, read_mpp
 from napari_nucleigan.evaluation.folders import pair_files, split_rows
@@ -260,12 +261,14 @@ def read_pair(pair: FilePair) -> Job[list[LayerData]]:
     yield Progress(0, 1, f"reading {pair.name}")
     layers: list[LayerData] = []
     mpp = None
+    known = None if pair.known is None else read_known(pair.known)
     if (source := _image_of(pair)) is not None:
         image = read_image(source)
         mpp = image.mpp
         layers.append(image_layer(image))
     for path, what in ((pair.truth, "truth"), (pair.pred, "prediction")):
-        labels = read_labels(path)
+        # As the row of the table has it: what lies beyond the known regions is not compared.
+        labels = only_known(read_labels(path), known)
         data, arguments, kind = labels_layer(labels, mpp or read_mpp(path), f"{pair.name} ({what})")
         layers.append((data, arguments | {"metadata": {METADATA_KEY: {"path": str(path)}}}, kind))
     return layers

@@ -15,6 +15,7 @@ import numpy as np
 from napari_nucleigan.base.errors import OutputError
 from napari_nucleigan.base.events import Job, Progress
 from napari_nucleigan.base.files import make_folder, output_error
+from napari_nucleigan.data.datasets.dataset import LABEL_SUFFIXES
 from napari_nucleigan.data.images.files import IMAGE_SUFFIXES, read_image, read_labels, write_image, write_labels
 from napari_nucleigan.labels.regions import check_labels
 from napari_nucleigan.masks.polygons import TISSUE
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 FIT, ITSELF = "fit:", "itself:"
 """Masks drawn like the chosen one, and the chosen one itself; any other value is a preset, which has no colon."""
 
-_OF_IMAGES = ("labels", TISSUE, "regions")  # folders of a data set beside that of its images
+_BESIDE_IMAGES = ("labels", TISSUE, "regions")  # folders of a data set
 
 
 class ModelCache:
@@ -213,7 +214,8 @@ def follow(canvas: LiveCanvas, read: Reader, tissue: Reader | None = None) -> Jo
 def pair_files(folder: Path, name: str) -> list[Path]:
     """Return the files that a data set has under a name; tissue and regions would be those of another picture."""
     images = [folder / "images" / f"{name}{suffix}" for suffix in IMAGE_SUFFIXES]
-    return [path for path in (*images, *(folder / kind / f"{name}.tif" for kind in _OF_IMAGES)) if path.exists()]
+    beside = [folder / kind / f"{name}{suffix}" for kind in _BESIDE_IMAGES for suffix in LABEL_SUFFIXES]
+    return [path for path in (*images, *beside) if path.exists()]
 
 
 def save_pair(

@@ -11,11 +11,16 @@ pytest.importorskip("qtpy.QtWidgets")
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt, QThreadPool, QTimer
 
+from napari_nucleigan.base.events import run
+from napari_nucleigan.data.images.files import write_labels
+from napari_nucleigan.evaluation.processes import FilePair
 from napari_nucleigan.metrics import inspect
 from napari_nucleigan.widgets.evaluate.dock import EvaluateWidget
+from napari_nucleigan.widgets.evaluate.jobs import read_pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from pytestqt.qtbot import QtBot
 
@@ -208,3 +213,17 @@ def test_closed_while_following(app: App) -> None:
     assert QThreadPool.globalInstance().waitForDone(LONG)
     app.qtbot.wait(100)
     assert not [r for r in notification_manager.records if str(r.severity) == "error"]
+
+
+def test_an_opened_pair_shows_what_was_compared(tmp_path: Path) -> None:
+    labels = np.arange(1, 65, dtype=np.int32).reshape(8, 8)
+    known = np.zeros((8, 8), np.int32)
+    known[:, :4] = 1
+    for folder, part in (("labels", labels), ("pred", labels + 100), ("regions", known)):
+        write_labels(tmp_path / folder / "a.tif", part)
+    pair = FilePair(
+        "a", tmp_path / "labels" / "a.tif", tmp_path / "pred" / "a.tif", known=tmp_path / "regions" / "a.tif"
+    )
+    truth, pred = (np.asarray(layer[0]) for layer in run(read_pair(pair)))
+    np.testing.assert_array_equal(truth, np.where(known, labels, 0))
+    np.testing.assert_array_equal(pred, np.where(known, labels + 100, 0))

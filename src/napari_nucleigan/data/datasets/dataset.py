@@ -165,7 +165,7 @@ class Dataset:
         """Read where the labels of an image are known to be right.
 
         ``regions/NAME.tif`` is an image of integers, of the size of the labels; where it is 0, nobody has looked at
-        them, and nothing is learnt or scored there.
+        them, and they count in no loss and no score.
 
         Returns
         -------
